@@ -1,0 +1,67 @@
+"""Frames: all that the model ever sees. Each frame has its own noise level, its own place in time and its own camera.
+
+A first image is a frame with sigma 0. History is frames with sigma 0, or with a little context noise. What is being made is
+frames with sigma 1. There is nothing else: stages of training and the game differ in which frames they put together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry import camera as cameras
+from dreamx.geometry.camera import Camera
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Latent frames and the facts about each.
+
+    z:      ``[B, T, C, H, W]`` latents.
+    sigma:  ``[B, T]`` noise level in [0, 1]; ``z = (1 - sigma) clean + sigma noise``.
+    index:  ``[B, T]`` place in time, in latent frames.
+    camera: ``[B, T]`` cameras.
+    """
+
+    z: Tensor
+    sigma: Tensor
+    index: Tensor
+    camera: Camera
+
+    def __post_init__(self) -> None:
+        if self.z.ndim != 5:
+            raise ValueError(f"frames.z must be [batch, time, channels, height, width], not {tuple(self.z.shape)}")
+        bt = tuple(self.z.shape[:2])
+        for name, shape in (("sigma", self.sigma.shape), ("index", self.index.shape), ("camera", self.camera.shape)):
+            if tuple(shape) != bt:
+                raise ValueError(f"frames.{name} must be {bt}, one for each frame of z, not {tuple(shape)}")
+
+    def __len__(self) -> int:
+        return self.z.shape[1]
+
+    def __getitem__(self, time: slice) -> Frames:
+        """A stretch of time."""
+        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time])
+
+    def with_z(self, z: Tensor, sigma: Tensor | None = None) -> Frames:
+        """The same frames with other contents, and another noise level if given."""
+        return replace(self, z=z, sigma=self.sigma if sigma is None else sigma)
+
+
+def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
+    """Known frames: sigma 0, counted from ``start``."""
+    b, t = z.shape[:2]
+    index = torch.arange(start, start + t, device=z.device).expand(b, t)
+    return Frames(z, z.new_zeros(b, t), index, camera)
+
+
+def cat(*parts: Frames) -> Frames:
+    """Put frames beside each other along time; what each of them is stays with it."""
+    return Frames(
+        torch.cat([f.z for f in parts], 1),
+        torch.cat([f.sigma for f in parts], 1),
+        torch.cat([f.index for f in parts], 1),
+        cameras.cat([f.camera for f in parts], 1),
+    )

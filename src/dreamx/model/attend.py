@@ -1,0 +1,190 @@
+"""The single seam of the network: ``attend(slot, q, k, v, place) -> out``.
+
+``Table`` attends inside one sequence, under a table of who sees whom: bidirectional, block-causal, teacher-forced.
+``Cache`` attends across calls: play and rollout. The network does not know which. A cache keeps *facts*, raw keys and values
+with where and when they were seen, and encodes positions when they are read: a rolling window, sinks, memory and window-relative
+time are then nothing but a choice of frames and of indices.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+from dreamx.geometry.camera import Camera
+from dreamx.model.place import Place, Where
+
+#: Which attention of the network is asking: (layer, lane), the lane being "time" or "view".
+Slot = tuple[int, str]
+
+
+class Attend(Protocol):
+    """What the network calls. ``q, k, v`` are raw tokens ``[B, T, P, N, D]``; so is the answer."""
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor: ...
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``q [B, N, L, D]`` over ``k, v [B, N, M, D]``; ``mask [L, M]`` is true where a query may look."""
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def _heads_first(x: Tensor) -> Tensor:
+    """``[B, T, P, N, D] -> [B, N, T P, D]``."""
+    return x.flatten(1, 2).transpose(1, 2)
+
+
+def _frames_first(x: Tensor, like: Tensor) -> Tensor:
+    """``[B, N, T P, D] -> [B, T, P, N, D]``."""
+    return x.transpose(1, 2).unflatten(1, like.shape[1:3])
+
+
+class Table:
+    """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone."""
+
+    def __init__(self, visible: Tensor | None = None) -> None:
+        self.visible = None if visible is None or bool(visible.all()) else visible
+        self._masks: dict[int, Tensor] = {}
+        self._bound: dict[Place, Place] = {}
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        if place not in self._bound:
+            self._bound[place] = place.at(place.where.anchored())
+        here = self._bound[place]
+        o = softmax_attention(_heads_first(here.query(q)), _heads_first(here.key(k)), _heads_first(here.value(v)), self._mask(q))
+        return here.out(_frames_first(o, q))
+
+    def _mask(self, q: Tensor) -> Tensor | None:
+        if self.visible is None:
+            return None
+        frames, positions = q.shape[1:3]
+        if frames != len(self.visible):
+            raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {frames}")
+        if positions not in self._masks:
+            wide = self.visible.repeat_interleave(positions, 0).repeat_interleave(positions, 1)
+            self._masks[positions] = wide.to(q.device)
+        return self._masks[positions]
+
+
+class Cache:
+    """Attention across calls. A pass over new frames sees them and the frames kept so far; ``keep`` keeps that pass's frames.
+
+    window:   most frames seen at once, the new ones included; the oldest frames that are no sinks give way. None: no limit.
+    sinks:    how many first frames are never given up.
+    relative: count time from the start of the window (Infinity-RoPE; the official inference), so that it never grows;
+              otherwise frames keep their own indices.
+
+    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called.
+    """
+
+    def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True) -> None:
+        self.window, self.sinks, self.relative = window, sinks, relative
+        self.where: Where | None = None
+        self.facts: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._fresh_where: Where | None = None
+        self._read: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._bound: dict[Place, tuple[Place, Place]] = {}
+
+    def __len__(self) -> int:
+        return 0 if self.where is None else len(self.where)
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        if place.where is not self._fresh_where:
+            self._begin(place.where)
+        if place not in self._bound:
+            self._bound[place] = self._bind(place)
+        past, now = self._bound[place]
+        self._fresh[slot] = (k, v)
+        key, value = _heads_first(now.key(k)), _heads_first(now.value(v))
+        if len(self):
+            key, value = self._with_past(slot, key, value, past)
+        o = softmax_attention(_heads_first(now.query(q)), key, value)
+        return now.out(_frames_first(o, q))
+
+    def keep(self) -> None:
+        """Make the frames of the last pass part of the past."""
+        if self._fresh_where is None:
+            raise RuntimeError("there is no pass to keep: call the network with this cache first")
+        for slot, (k, v) in self._fresh.items():
+            k, v = k.detach(), v.detach()
+            if slot in self.facts:
+                k, v = (torch.cat([old, new], 1) for old, new in zip(self.facts[slot], (k, v), strict=True))
+            self.facts[slot] = (k, v)
+        self.where = self._fresh_where if self.where is None else self.where.then(self._fresh_where)
+        self._forget_pass()
+
+    def fork(self) -> Cache:
+        """An independent future of the same past; nothing is copied, because facts are never written in place."""
+        other = Cache(self.window, self.sinks, self.relative)
+        other.where, other.facts = self.where, dict(self.facts)
+        return other
+
+    def state(self) -> dict[str, Tensor]:
+        """The past as named tensors, to be saved."""
+        if self.where is None:
+            return {}
+        facts = {f"{layer}.{lane}.{n}": x for (layer, lane), kv in self.facts.items() for n, x in zip("kv", kv, strict=True)}
+        return {"index": self.where.index, "pose": self.where.camera.pose, "lens": self.where.camera.lens, **facts}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over a past that ``state`` gave."""
+        self._forget_pass()
+        self.where = Where(state["index"], Camera(state["pose"], state["lens"])) if state else None
+        names = {name.rsplit(".", 1)[0] for name in state if name.count(".") == 2}
+        self.facts = {(int(n.split(".")[0]), n.split(".")[1]): (state[f"{n}.k"], state[f"{n}.v"]) for n in names}
+
+    def _forget_pass(self) -> None:
+        self._fresh, self._fresh_where, self._read, self._bound = {}, None, {}, {}
+
+    def _begin(self, where: Where) -> None:
+        """A pass over new frames begins: give up what does not fit beside them, keep what was encoded for this chunk."""
+        same_chunk = self._fresh_where is not None and _same(self._fresh_where, where)
+        read = self._read if same_chunk else {}
+        self._forget_pass()
+        self._fresh_where, self._read = where, read
+        if self.window is None or self.where is None or len(self) + len(where) <= self.window:
+            return
+        recent = self.window - len(where) - self.sinks
+        if recent < 0:
+            raise ValueError(
+                f"window: {self.window} frames do not hold {self.sinks} sinks and {len(where)} new ones; use a larger window"
+            )
+        stay = torch.cat([torch.arange(self.sinks), torch.arange(len(self) - recent, len(self))]).to(self.where.index.device)
+        self.where = self.where[stay]
+        self.facts = {slot: (k[:, stay], v[:, stay]) for slot, (k, v) in self.facts.items()}
+
+    def _bind(self, place: Place) -> tuple[Place, Place]:
+        """The place of the past frames and of the new ones, in common indices and axes."""
+        now, n = place.where, len(self)
+        where = now if self.where is None else self.where.then(now)
+        if self.relative:
+            where = Where(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
+        where = where.anchored()
+        return place.at(where[:n]), place.at(where[n:])
+
+    def _with_past(self, slot: Slot, key: Tensor, value: Tensor, past: Place) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[B, N, M, D]`` of past and new frames; the past is encoded once a chunk."""
+        new = key.shape[2]
+        if slot not in self._read:
+            k, v = self.facts[slot]
+            k, v = _heads_first(past.key(k)), _heads_first(past.value(v))
+            room = k.new_empty(*k.shape[:2], new, k.shape[3])
+            self._read[slot] = (torch.cat([k, room], 2), torch.cat([v, room], 2))
+        keys, values = self._read[slot]
+        if key.requires_grad:
+            return torch.cat([keys[:, :, :-new], key], 2), torch.cat([values[:, :, :-new], value], 2)
+        keys[:, :, -new:], values[:, :, -new:] = key, value
+        return keys, values
+
+
+def _same(a: Where, b: Where) -> bool:
+    return (
+        a.index.shape == b.index.shape
+        and torch.equal(a.index, b.index)
+        and torch.equal(a.camera.pose, b.camera.pose)
+        and torch.equal(a.camera.lens, b.camera.lens)
+    )

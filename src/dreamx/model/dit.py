@@ -1,0 +1,213 @@
+"""The transformer: the one network of every scale and every stage. It has one forward and no modes.
+
+``velocity = dit(frames, text, attend)``. The backbone is that of Wan2.2-TI2V-5B (diffusion transformer with adaptive layer
+norms, self-attention with rotary positions, cross-attention to text). Beside each self-attention runs the camera lane: an
+attention of its own, narrower, whose positions are cameras: E-PRoPE (DreamX-World 1.0, section 3.2). Its output starts at
+zero, so a backbone that never saw a camera is unchanged by adding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dreamx.frames import Frames
+from dreamx.model.attend import Attend
+from dreamx.model.place import Place, Prope, Rope, Where
+
+
+@dataclass(frozen=True)
+class ViewConfig:
+    """The camera lane. ``pool`` shrinks the token grid of a frame (rows, columns) by averaging: (1, 1) as in the released
+    checkpoints, (2, 2), or any ratio, (1.7, 2.7) being the paper's at 22 x 40. ``rope`` channels of each head carry row and column
+    instead of the camera: none in E-PRoPE, half in full PRoPE. ``layers`` None puts a lane in every layer."""
+
+    width: int
+    heads: int
+    pool: tuple[float, float] = (1.0, 1.0)
+    rope: int = 0
+    layers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    """Sizes of the network. ``width`` divides over ``heads``; ``patch`` latent pixels a side make one token."""
+
+    channels: int
+    width: int
+    heads: int
+    layers: int
+    mlp: int
+    text: int
+    patch: int = 2
+    frequencies: int = 256
+    eps: float = 1e-6
+    view: ViewConfig | None = None
+
+
+class QKV(nn.Module):
+    """Queries, keys, values, their norms over the full width, and the way out."""
+
+    def __init__(self, outer: int, inner: int, heads: int, eps: float, source: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(outer, inner)
+        self.k = nn.Linear(source or outer, inner)
+        self.v = nn.Linear(source or outer, inner)
+        self.o = nn.Linear(inner, outer)
+        self.norm_q = nn.RMSNorm(inner, eps)
+        self.norm_k = nn.RMSNorm(inner, eps)
+
+    def forward(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """``x [..., outer]`` -> q, k, v ``[..., N, D]``; k and v are of ``source`` if given."""
+        source = x if source is None else source
+        q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(source)), self.v(source)
+        return tuple(y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # pyright: ignore[reportReturnType]
+
+
+class Block(nn.Module):
+    """One layer: self-attention (with its camera lane), attention to text, feed-forward."""
+
+    def __init__(self, config: DiTConfig, layer: int) -> None:
+        super().__init__()
+        c, self.layer = config, layer
+        view = c.view if c.view and (c.view.layers is None or layer in c.view.layers) else None
+        self.norm1 = nn.LayerNorm(c.width, c.eps, elementwise_affine=False)
+        self.time = QKV(c.width, c.width, c.heads, c.eps)
+        self.view = QKV(c.width, view.width, view.heads, c.eps) if view else None
+        self.norm_text = nn.LayerNorm(c.width, c.eps)
+        self.text = QKV(c.width, c.width, c.heads, c.eps)
+        self.norm2 = nn.LayerNorm(c.width, c.eps, elementwise_affine=False)
+        self.mlp = nn.Sequential(nn.Linear(c.width, c.mlp), nn.GELU("tanh"), nn.Linear(c.mlp, c.width))
+        self.modulation = nn.Parameter(torch.zeros(6, c.width))
+
+    def forward(self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, Place], grid: Grid) -> Tensor:
+        """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (m[:, :, None] for m in (time + self.modulation).unbind(2))
+        h = torch.addcmul(shift1, self.norm1(x), 1 + scale1)
+        y = self._lane("time", self.time, h, attend, places)
+        if self.view is not None:
+            y = y + grid.spread(self._lane("view", self.view, grid.pool(h), attend, places))
+        x = torch.addcmul(x, y, gate1)
+        x = x + self._read(self.norm_text(x), text)
+        h = torch.addcmul(shift2, self.norm2(x), 1 + scale2)
+        return torch.addcmul(x, self.mlp(h), gate2)
+
+    def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
+        q, k, v = lane(h)
+        return lane.o(attend((self.layer, name), q, k, v, places[name]).flatten(-2))
+
+    def _read(self, x: Tensor, text: Tensor) -> Tensor:
+        q, k, v = self.text(x, text)
+        o = F.scaled_dot_product_attention(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        return self.text.o(o.transpose(1, 2).flatten(2)).view_as(x)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The token grid of a frame and the coarser one of the camera lane."""
+
+    rows: int
+    cols: int
+    view: tuple[int, int]
+
+    def pool(self, x: Tensor) -> Tensor:
+        """``[B, T, rows cols, D]`` -> tokens of the coarse grid, by averages."""
+        return self._resize(x, (self.rows, self.cols), self.view, F.adaptive_avg_pool2d)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Back to the full grid, bilinearly."""
+        return self._resize(x, self.view, (self.rows, self.cols), _bilinear)
+
+    def _resize(self, x: Tensor, a: tuple[int, int], b: tuple[int, int], how: _Resize) -> Tensor:
+        if a == b:
+            return x
+        maps = x.flatten(0, 1).transpose(1, 2).unflatten(2, a)
+        return how(maps, b).flatten(2).transpose(1, 2).unflatten(0, x.shape[:2])
+
+
+class DiT(nn.Module):
+    """Latent frames, text and cameras in; velocities out."""
+
+    def __init__(self, config: DiTConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.patch = nn.Linear(c.channels * c.patch**2, c.width)
+        self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
+        self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
+        self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
+        self.blocks = nn.ModuleList([Block(c, i) for i in range(c.layers)])
+        self.norm = nn.LayerNorm(c.width, c.eps, elementwise_affine=False)
+        self.modulation = nn.Parameter(torch.zeros(2, c.width))
+        self.head = nn.Linear(c.width, c.channels * c.patch**2)
+        self._start()
+
+    def _start(self) -> None:
+        for m in self.modules():
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_uniform_(m.weight)
+                nn.init.zeros_(m.bias)
+        lanes = [b.view.o for b in self.blocks if isinstance(b, Block) and b.view is not None]
+        for m in (self.head, self.time_blocks[1], *lanes):
+            nn.init.zeros_(m.weight)  # pyright: ignore[reportArgumentType]
+            nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
+        c, p = self.config, self.config.patch
+        rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
+        grid = _grid(rows, cols, c.view)
+        places = _places(Where(frames.index, frames.camera), grid, c)
+        # [B, T, C, H, W] -> [B, T, P, C p p]
+        tokens = frames.z.unflatten(-1, (cols, p)).unflatten(-3, (rows, p)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)
+        x = self.patch(tokens)
+        time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
+        steps = self.time_blocks(time).unflatten(-1, (6, -1))
+        words = self.text(text)
+        for block in self.blocks:
+            x = block(x, steps, words, attend, places, grid)
+        shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
+        v = self.head(torch.addcmul(shift, self.norm(x), 1 + scale))
+        v = v.unflatten(2, (rows, cols)).unflatten(-1, (c.channels, p, p))
+        return v.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4)
+
+
+def add_view(dit: DiT, view: ViewConfig) -> DiT:
+    """The same network with a new camera lane; it answers exactly as before until the lane is trained."""
+    other = DiT(replace(dit.config, view=view)).to(next(dit.parameters()))
+    missing, unexpected = other.load_state_dict({k: v for k, v in dit.state_dict().items() if ".view." not in k}, strict=False)
+    if unexpected or any(".view." not in k for k in missing):
+        raise ValueError(f"view: the checkpoint is not of this network ({(unexpected + missing)[0]!r} does not fit)")
+    return other
+
+
+def _grid(rows: int, cols: int, view: ViewConfig | None) -> Grid:
+    pool = view.pool if view else (1.0, 1.0)
+    return Grid(rows, cols, (max(1, round(rows / pool[0])), max(1, round(cols / pool[1]))))
+
+
+def _places(where: Where, grid: Grid, config: DiTConfig) -> dict[str, Place]:
+    places: dict[str, Place] = {"time": Rope(where, grid.rows, grid.cols, config.width // config.heads)}
+    if config.view is not None:
+        v = config.view
+        places["view"] = Prope(where, *grid.view, v.width // v.heads, v.rope)
+    return places
+
+
+def _sinusoid(t: Tensor, dim: int) -> Tensor:
+    """``[..., dim]`` features of times ``[...]`` in 0..1000, cosines first; in float64."""
+    half = dim // 2
+    power = torch.arange(half, device=t.device, dtype=torch.float64) / half
+    angles = t.double()[..., None] * 10000.0**-power
+    return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+_Resize = Callable[[Tensor, tuple[int, int]], Tensor]
+
+
+def _bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)

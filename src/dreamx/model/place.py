@@ -1,0 +1,152 @@
+"""Where and when a token is, told to attention by transforming queries, keys and values.
+
+A *place* is made for known frames (``Where``) and transforms tokens ``[B, T, P, N, D]`` (frames, positions in a frame, heads,
+channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
+frames. Everything that depends on the frames alone is computed once, when the place is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry import camera as cameras
+from dreamx.geometry.camera import Camera, projection, relative_to
+
+
+@dataclass(frozen=True)
+class Where:
+    """When and from where frames were seen: ``index [B, T]``, ``camera [B, T]``."""
+
+    index: Tensor
+    camera: Camera
+
+    def __len__(self) -> int:
+        return self.index.shape[1]
+
+    def __getitem__(self, time: slice | Tensor) -> Where:
+        return Where(self.index[:, time], self.camera[:, time])
+
+    def then(self, later: Where) -> Where:
+        """These frames followed by others."""
+        return Where(torch.cat([self.index, later.index], 1), cameras.cat([self.camera, later.camera], 1))
+
+    def anchored(self) -> Where:
+        """The same frames in the axes of the last one's camera, so that numbers stay small however far one has walked."""
+        return Where(self.index, relative_to(self.camera, self.camera[:, -1:]))
+
+
+@dataclass(frozen=True, eq=False)
+class Rope:
+    """Rotary position over (time, row, column). Source: Wan2.2; a head of D channels gives D - 4 (D // 6) to time.
+
+    ``axes`` may leave out time (as PRoPE's half does): the channels then divide over row and column alone.
+    """
+
+    where: Where
+    rows: int
+    cols: int
+    dim: int
+    timed: bool = True
+    base: float = 10000.0
+
+    def at(self, where: Where) -> Rope:
+        return Rope(where, self.rows, self.cols, self.dim, self.timed, self.base)
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """Unit complex numbers ``[B, T, P, 1, D/2]``; angles in float64."""
+        dims = [2 * (self.dim // 6)] * 2 if self.timed else [self.dim // 2] * 2
+        t, device = self.where.index, self.where.index.device
+        row, col = (torch.arange(n, device=device, dtype=torch.float64) for n in (self.rows, self.cols))
+        shape = (*t.shape, self.rows, self.cols)
+        parts = [_angles(row, dims[0], self.base)[:, None, :], _angles(col, dims[1], self.base)[None, :, :]]
+        if self.timed:
+            time = _angles(t.double(), self.dim - sum(dims), self.base)
+            parts = [time[:, :, None, None, :], *parts]
+        angles = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1).flatten(2, 3)[:, :, :, None, :]
+        wide = torch.complex(angles.cos(), angles.sin())
+        return wide if self.where.camera.pose.dtype == torch.float64 else wide.to(torch.complex64)
+
+    def query(self, x: Tensor) -> Tensor:
+        return _rotate(x, self.turns)
+
+    def key(self, x: Tensor) -> Tensor:
+        return _rotate(x, self.turns)
+
+    def value(self, x: Tensor) -> Tensor:
+        return x
+
+    def out(self, x: Tensor) -> Tensor:
+        return x
+
+
+def _angles(position: Tensor, dim: int, base: float) -> Tensor:
+    """``[..., dim / 2]`` angles of positions ``[...]``."""
+    power = torch.arange(0, dim, 2, device=position.device, dtype=torch.float64) / dim
+    return position[..., None] * base**-power
+
+
+def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+    """Turn neighbouring channel pairs of ``x [B, T, P, N, D]``."""
+    wide = x if x.dtype == torch.float64 else x.float()
+    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
+    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Prope:
+    """Projective position: tokens live in the space of the camera that saw them, and attention moves them between cameras.
+
+    With ``P = lift(K) V`` of each frame's camera, tiled over groups of four channels: ``q -> P^T q``, ``k, v -> P^-1 k, v``,
+    ``o -> P o``; so only ``P_i P_j^-1`` matters and a rigid motion of the whole world changes nothing. The tiling is one
+    block-diagonal product per frame. ``rope`` channels at the end of each head carry row and column instead: half of them
+    in PRoPE (Li et al. 2025), none in E-PRoPE (DreamX-World 1.0, section 3.2).
+    """
+
+    where: Where
+    rows: int
+    cols: int
+    dim: int
+    rope: int = 0
+
+    def at(self, where: Where) -> Prope:
+        return Prope(where, self.rows, self.cols, self.dim, self.rope)
+
+    @cached_property
+    def plane(self) -> Rope:
+        return Rope(self.where, self.rows, self.cols, self.rope, timed=False, base=100.0)
+
+    @cached_property
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Block-diagonal ``[B, T, D', D']`` for rows of channels: of the query, of key and value, of the output."""
+        p, p_inv = projection(self.where.camera)
+        tiles = torch.eye((self.dim - self.rope) // 4, dtype=p.dtype, device=p.device)
+        return torch.kron(tiles, p), torch.kron(tiles, p_inv.mT.contiguous()), torch.kron(tiles, p.mT.contiguous())
+
+    def query(self, x: Tensor) -> Tensor:
+        return self._transform(x, self.matrices[0])
+
+    def key(self, x: Tensor) -> Tensor:
+        return self._transform(x, self.matrices[1])
+
+    def value(self, x: Tensor) -> Tensor:
+        return self._transform(x, self.matrices[1])
+
+    def out(self, x: Tensor) -> Tensor:
+        return self._transform(x, self.matrices[2], back=True)
+
+    def _transform(self, x: Tensor, m: Tensor, back: bool = False) -> Tensor:
+        b, t, p, n, _ = x.shape
+        seen = x[..., : self.dim - self.rope].to(m.dtype).reshape(b, t, p * n, -1)
+        moved = (seen @ m).unflatten(2, (p, n)).to(x.dtype)
+        if not self.rope:
+            return moved
+        turns = self.plane.turns
+        return torch.cat([moved, _rotate(x[..., self.dim - self.rope :], turns.conj() if back else turns)], -1)
+
+
+Place = Rope | Prope

@@ -1,0 +1,56 @@
+"""Text encoders: words to tokens ``[B, L, D]`` for the transformer's cross-attention; unused positions are zeros.
+
+``WordEncoder`` is the small one, trained together with the transformer. Words are hashed into a fixed number of rows, so that no
+prompt is out of vocabulary. An empty prompt is all zeros: nothing is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class WordConfig:
+    """``width`` channels a token, ``rows`` of the hashed word table, at most ``words`` words in a prompt."""
+
+    width: int = 96
+    heads: int = 4
+    layers: int = 1
+    rows: int = 2048
+    words: int = 64
+
+
+class WordEncoder(nn.Module):
+    """Hashed words, positions, a small transformer."""
+
+    def __init__(self, config: WordConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.table = nn.Embedding(c.rows + 1, c.width, padding_idx=0)
+        self.position = nn.Parameter(torch.randn(c.words, c.width) * 0.02)
+        layer = nn.TransformerEncoderLayer(c.width, c.heads, 2 * c.width, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, c.layers, nn.LayerNorm(c.width), enable_nested_tensor=False)
+
+    def ids(self, prompt: str) -> list[int]:
+        """Rows of the word table, 1 and up; ValueError when the prompt is too long."""
+        words = re.findall(r"[a-z0-9]+|[^\sa-z0-9]", prompt.lower())
+        if len(words) > self.config.words:
+            raise ValueError(
+                f"prompt: {len(words)} words and marks are more than the {self.config.words} this world reads; shorten it"
+            )
+        return [1 + crc32(w.encode()) % self.config.rows for w in words]
+
+    def forward(self, prompts: Sequence[str]) -> Tensor:
+        """Prompts -> ``[B, words, width]``."""
+        rows = [self.ids(p) for p in prompts]
+        ids = torch.tensor([r + [0] * (self.config.words - len(r)) for r in rows], device=self.position.device)
+        unused = ids == 0
+        # A prompt without words would leave attention nothing to look at: let it look at its padding, then zero it.
+        x = self.layers(self.table(ids) + self.position, src_key_padding_mask=unused & unused.logical_not().any(1, keepdim=True))
+        return x.masked_fill(unused[..., None], 0.0)

@@ -1,0 +1,219 @@
+"""The small video autoencoder: 8x down in space, 4x in time, causal, streaming, and it also sees depth.
+
+Video frame 0 is one latent; after it every group of 4 frames is one latent, so ``F = 4 (T - 1) + 1`` (the temporal layout of
+Wan2.2-VAE). A group's frames are stacked on the channels and go through an ordinary 2-D network, which is what a CPU does
+fast. What makes it *video* are messages: in every block a group leaves one message, a feature map, to the next group, and
+reads the one that was left to it (the temporal shift of Lin et al. 2019, with learned contents). Messages only go forward,
+so the network is causal; the messages of the last group are the whole state of a stream; and all groups of a clip can be
+computed at once, because passing messages on is a shift along time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import log
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dreamx.clip import latent_count
+
+#: Frames that share one latent (after the first frame, which has one of its own).
+GROUP = 4
+
+#: The messages of one group to the next, one ``[B, C, h, w]`` for each block, in the order of the blocks.
+State = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """The sizes of the autoencoder; ``patch * 2 ** (levels - 1)`` is the shrinking in space and must be the same on both sides.
+
+    latent:  channels of a latent frame.
+    encoder: channels of each level, from fine to coarse.
+    decoder: the same (listed from fine to coarse, too).
+    blocks:  blocks of each level, from fine to coarse.
+    patch:   pixels along the side of one place of the finest level.
+    near, far: metres; depth is decoded on a logarithmic scale between them.
+    """
+
+    latent: int = 16
+    encoder: tuple[int, ...] = (48, 96, 160)
+    decoder: tuple[int, ...] = (48, 96, 160)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    patch: int = 2
+    near: float = 0.2
+    far: float = 50.0
+
+    def __post_init__(self) -> None:
+        for name in ("encoder", "decoder"):
+            if len(getattr(self, name)) != len(self.blocks):
+                raise ValueError(f"vae.{name} must have one width for each of the {len(self.blocks)} levels of vae.blocks")
+        if not 0 < self.near < self.far:
+            raise ValueError(f"vae.near must be above 0 and below vae.far, not {self.near} and {self.far} metres")
+
+    @property
+    def shrink(self) -> int:
+        """Pixels along the side of one latent place."""
+        return self.patch * 2 ** (len(self.blocks) - 1)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What is seen. rgb: ``[B, F, 3, H, W]`` in [-1, 1]; depth: ``[B, F, H, W]`` metres along z."""
+
+    rgb: Tensor
+    depth: Tensor
+
+
+class Block(nn.Module):
+    """Residual block of two convolutions with, between them, what the group before has to say."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=1)
+        self.message = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)  # starts as the identity, so that depth costs nothing at first
+        nn.init.zeros_(self.second.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(self, x: Tensor, groups: int, inbox: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x ``[B*groups, C, h, w]``, inbox ``[B, C, h, w]`` (None: nobody was before) -> the same, and the last message."""
+        h, message = self.first(x).unflatten(0, (-1, groups)), self.message(x).unflatten(0, (-1, groups))
+        h[:, 1:] += message[:, :-1]
+        if inbox is not None:
+            h[:, 0] += inbox
+        return x + self.second(F.silu(h.flatten(0, 1))), message[:, -1]
+
+
+class Stack(nn.Module):
+    """Blocks at several levels, joined by resampling layers."""
+
+    def __init__(self, widths: list[int], blocks: list[int], between: list[nn.Module]) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            nn.ModuleList(Block(width) for _ in range(n)) for width, n in zip(widths, blocks, strict=True)
+        )
+        self.between = nn.ModuleList(between)
+
+    def forward(self, x: Tensor, groups: int, state: State | None) -> tuple[Tensor, State]:
+        inbox = iter(state) if state is not None else None
+        outbox: list[Tensor] = []
+        for i, level in enumerate(self.levels):
+            if i:
+                x = self.between[i - 1](x)
+            for block in level:  # pyright: ignore[reportGeneralTypeIssues]
+                x, message = block(x, groups, next(inbox) if inbox else None)
+                outbox.append(message)
+        return x, tuple(outbox)
+
+
+class VAE(nn.Module):
+    """The autoencoder. ``encode`` and ``decode`` speak of whole clips from their first frame; ``push`` decodes a stream."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        down, up, p, n = list(config.encoder), list(config.decoder), config.patch, config.blocks
+        self.into = nn.Conv2d(3 * GROUP, down[0], 2 * p, p, p // 2)
+        self.encoder = Stack(down, list(n), [nn.Conv2d(a, b, 2, 2) for a, b in zip(down, down[1:], strict=False)])
+        self.to_latent = nn.Conv2d(down[-1], config.latent, 3, padding=1)
+        self.from_latent = nn.Conv2d(config.latent, up[-1], 3, padding=1)
+        up = up[::-1]
+        between: list[nn.Module] = [nn.ConvTranspose2d(a, b, 2, 2) for a, b in zip(up, up[1:], strict=False)]
+        self.decoder = Stack(up, list(n)[::-1], between)
+        self.out = nn.ConvTranspose2d(up[-1], 4 * GROUP, 2 * p, p, p // 2)
+        self.register_buffer("mean", torch.zeros(config.latent))
+        self.register_buffer("std", torch.ones(config.latent))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Video ``[B, F, 3, H, W]`` in [-1, 1] -> latents ``[B, T, C, h, w]`` of unit variance (once measured)."""
+        return (self._latent(video) - _channels(self.mean)) / _channels(self.std)
+
+    def decode(self, z: Tensor) -> Pixels:
+        """Latents ``[B, T, C, h, w]`` of a clip from its start -> its 4 (T - 1) + 1 frames; the same as pushing one by one."""
+        planes, _ = self._planes(z, None)
+        return self._pixels(planes)
+
+    def push(self, z: Tensor, state: State | None) -> tuple[Pixels, State]:
+        """The next latent ``[B, C, h, w]`` of a stream -> its frames (1 for the first, where state is None, then 4), state."""
+        planes, state = self._planes(z[:, None], state)
+        return self._pixels(planes), state
+
+    def forward(self, video: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The training pass: video -> raw planes ``[B, F, 4, H, W]`` (rgb, log-depth plane), latents ``[B, T, C, h, w]``.
+
+        The batch normalises its own latents, so that ``noise`` of a given size (shape of the latents) means the same all
+        through training and the encoder cannot drown it by growing.
+        """
+        z = self._latent(video)
+        std, mean = torch.std_mean(z, (0, 1, 3, 4), correction=0)
+        z = (z - _channels(mean)) / _channels(std + 1e-5)
+        planes, _ = self._planes(z if noise is None else z + noise, None)
+        return planes, z
+
+    @torch.no_grad()
+    def measure(self, videos: Iterable[Tensor]) -> None:
+        """Set the mean and the deviation of the latents' channels from videos ``[B, F, 3, H, W]``, all of them together."""
+        total, squares, count = 0.0, 0.0, 0
+        for video in videos:
+            z = self._latent(video).double()
+            total, squares = total + z.sum((0, 1, 3, 4)), squares + z.square().sum((0, 1, 3, 4))
+            count += z.numel() // z.shape[2]
+        if not isinstance(total, Tensor) or not isinstance(squares, Tensor):
+            raise ValueError("measure: no videos were given; it needs at least one to know the spread of the latents")
+        mean = total / count
+        self.mean.copy_(mean)
+        self.std.copy_((squares / count - mean.square()).clamp_min(1e-10).sqrt())
+
+    def depth_to_plane(self, depth: Tensor) -> Tensor:
+        """Metres -> the plane that the decoder makes: -1 at ``near``, 1 at ``far``, logarithmic between."""
+        near, far = log(self.config.near), log(self.config.far)
+        return (depth.clamp(self.config.near, self.config.far).log() - near) * (2 / (far - near)) - 1
+
+    def plane_to_depth(self, plane: Tensor) -> Tensor:
+        """The inverse of ``depth_to_plane``; the result lies between ``near`` and ``far`` metres."""
+        near, far = log(self.config.near), log(self.config.far)
+        return ((plane.clamp(-1, 1) + 1) * ((far - near) / 2) + near).exp()
+
+    def _latent(self, video: Tensor) -> Tensor:
+        """Latents before they are normalised."""
+        b, f, _, h, w = video.shape
+        t, s = latent_count(f), self.config.shrink
+        if h % s or w % s:
+            raise ValueError(f"video of {w}x{h} pixels: width and height must be multiples of {s} for this autoencoder")
+        start = video[:, :1].expand(-1, GROUP - 1, -1, -1, -1)  # the first frame alone is a group that stands still
+        x = torch.cat([start, video], 1).reshape(b * t, GROUP * 3, h, w)
+        x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
+        return self.to_latent(x).unflatten(0, (b, t))
+
+    def _planes(self, z: Tensor, state: State | None) -> tuple[Tensor, State]:
+        b, t = z.shape[:2]
+        x = z.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        x, after = self.decoder(self.from_latent(x), t, state)
+        planes = self.out(x).unflatten(1, (GROUP, 4)).unflatten(0, (b, t)).flatten(1, 2)
+        return (planes if state is not None else planes[:, GROUP - 1 :]), after
+
+    def _pixels(self, planes: Tensor) -> Pixels:
+        return Pixels(planes[:, :, :3].clamp(-1, 1), self.plane_to_depth(planes[:, :, 3]))
+
+
+def fingerprint(module: nn.Module) -> str:
+    """A short name of these very weights (sha256), so that latents can say which autoencoder they belong to."""
+    digest = hashlib.sha256()
+    for name, x in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(x.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _channels(x: Tensor) -> Tensor:
+    """``[C]`` against latents ``[B, T, C, h, w]``."""
+    return x[:, None, None]

@@ -1,0 +1,44 @@
+"""Who sees whom: small boolean tables over frames, rows look at columns. Print one to see it (``draw``)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def everyone(frames: int) -> Tensor:
+    """Bidirectional: ``[T, T]`` all true."""
+    return torch.ones(frames, frames, dtype=torch.bool)
+
+
+def by_chunk(frames: int, chunk: int, window: int | None = None, sinks: int = 0) -> Tensor:
+    """Block-causal: a frame sees its own chunk and the chunks before it. ``[T, T]``.
+
+    With ``window``, the frames seen (own chunk and sinks included) are at most that many: the first ``sinks`` and the
+    latest others; exactly what a rolling cache of that window holds.
+    """
+    index = torch.arange(frames)
+    end = (index // chunk + 1) * chunk  # where the chunk of each row ends
+    table = index[None, :] < end[:, None]
+    if window is not None:
+        if window < sinks + chunk:
+            raise ValueError(f"window: {window} frames do not hold {sinks} sinks and a chunk of {chunk}; use a larger window")
+        recent = index[None, :] >= (end - (window - sinks))[:, None]
+        table = table & (recent | (index < sinks)[None, :])
+    return table
+
+
+def teacher_forced(frames: int, chunk: int, window: int | None = None, sinks: int = 0) -> Tensor:
+    """Clean frames beside noisy ones, ``[2T, 2T]``: a noisy chunk sees itself and the *clean* chunks before it.
+
+    Source: teacher forcing in Causal Forcing / Self Forcing; one pass trains every chunk of a rollout.
+    """
+    past = by_chunk(frames, chunk, window, sinks)
+    index = torch.arange(frames)
+    own = index[:, None] // chunk == index[None, :] // chunk
+    return torch.cat([torch.cat([past, torch.zeros_like(past)], 1), torch.cat([past & ~own, own], 1)], 0)
+
+
+def draw(table: Tensor) -> str:
+    """A table as text: ``#`` where the row sees the column."""
+    return "\n".join("".join("#" if cell else "." for cell in row) for row in table.tolist())

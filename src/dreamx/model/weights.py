@@ -1,0 +1,108 @@
+"""Networks on disk: a folder with one ``<name>.safetensors`` a network and ``config.json`` with the resolved config of each.
+
+``config.json`` is the seal of the folder: it is removed before and written after the weights, so a folder that has one is
+whole, whenever the writer was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from dreamx.config import from_json, to_json
+
+T = TypeVar("T")
+
+
+def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
+    """Write ``{name: (module, its config dataclass)}`` to ``folder``; the networks it held before under other names go.
+
+    ValueError when a module holds NaN or infinity: such weights never replace good ones.
+    """
+    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()})
+
+
+def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]) -> None:
+    """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``."""
+    configs = {name: to_json(config) for name, (_, config) in parts.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (tensors, _) in parts.items():
+        for key, tensor in tensors.items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, folder / f".{name}.tmp")
+    (folder / ".config.tmp").write_text(json.dumps(configs, indent=2) + "\n")
+    (folder / "config.json").unlink(missing_ok=True)
+    for old in folder.glob("*.safetensors"):
+        if old.stem not in parts:
+            old.unlink()
+    for name in parts:
+        os.replace(folder / f".{name}.tmp", folder / f"{name}.safetensors")
+    os.replace(folder / ".config.tmp", folder / "config.json")
+
+
+def read_config(folder: Path, name: str, cls: type[T]) -> T:
+    """The config that the network ``name`` in ``folder`` was saved with, as an instance of ``cls``."""
+    file = folder / "config.json"
+    try:
+        configs = json.loads(file.read_text())
+    except FileNotFoundError as e:
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote") from e
+    except ValueError as e:
+        raise ValueError(f"{file}: not JSON ({e}); save the networks again") from e
+    if not isinstance(configs, dict) or name not in configs:
+        held = ", ".join(configs) if isinstance(configs, dict) and configs else "nothing"
+        raise ValueError(f"{file}: holds no network {name!r} but {held}; give the folder of a stage that trains it")
+    try:
+        return from_json(cls, configs[name])
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}") from e
+
+
+def load_into(module: nn.Module, file: Path) -> None:
+    """Fill ``module`` from a ``.safetensors`` file; every key must be there, and none more, in the right shape.
+
+    ValueError, one sentence with the key, the file and the likely cause; the module is untouched then.
+    """
+    tensors = read(file)
+    want = module.state_dict()
+    kind = type(module).__name__
+    missing, unknown = [k for k in want if k not in tensors], [k for k in tensors if k not in want]
+    if missing:
+        raise ValueError(
+            f"{file}: has no {missing[0]!r}{_more(missing)} that {kind} needs; "
+            "it holds another network, or one from before that part was added: train it again or load it with its own config"
+        )
+    if unknown:
+        raise ValueError(
+            f"{file}: {unknown[0]!r}{_more(unknown)} has no place in {kind}; "
+            "it holds another network, or a larger one: build the module from the config.json beside it"
+        )
+    for key, tensor in want.items():
+        if tensors[key].shape != tensor.shape:
+            raise ValueError(
+                f"{file}: {key!r} is {tuple(tensors[key].shape)} where {kind} wants {tuple(tensor.shape)}; "
+                "the network was built from another config: use the config.json beside the file"
+            )
+    module.load_state_dict(tensors)
+
+
+def read(file: Path) -> dict[str, Tensor]:
+    """All tensors of a ``.safetensors`` file, on the CPU; ValueError when it is not there or not whole."""
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
+    try:
+        return load_file(file)
+    except Exception as e:
+        raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
+
+
+def _more(keys: list[str]) -> str:
+    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

@@ -1,0 +1,98 @@
+"""The autoregressive sampler. Play, distillation, reward and evaluation all call this one.
+
+A chunk of new frames is made by a few passes of the network at falling noise levels, each seeing the frames in the cache; one
+more pass over the finished chunk writes it into the cache. Source: Self Forcing; DreamX-World 1.0, section 3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dreamx import flow
+from dreamx.frames import Frames, clean
+from dreamx.geometry.camera import Camera
+from dreamx.model.attend import Cache
+from dreamx.model.dit import DiT
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How chunks are made.
+
+    steps, shift:  the noise levels, ``flow.schedule``. ``stochastic`` jumps to the clean estimate and noises it afresh between
+                   levels, as few-step models are trained to; otherwise Euler steps along the flow.
+    chunk:         latent frames made together. ``window`` and ``sinks``: what the cache holds, in latent frames.
+    context_noise: the sigma that finished frames are said to have when they become history (they are not noised).
+    """
+
+    steps: int = 4
+    shift: float = 5.0
+    stochastic: bool = True
+    chunk: int = 3
+    window: int = 12
+    sinks: int = 3
+    context_noise: float = 0.0
+
+    def cache(self) -> Cache:
+        """An empty past of this sampler's window."""
+        return Cache(self.window, self.sinks)
+
+
+def next_chunk(dit: DiT, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
+    """Make one chunk and write it into the cache.
+
+    ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
+    chunk with every sigma 0.
+    """
+    new = (chunk.sigma > 0).to(chunk.z)
+    x, keep = chunk.z, new[..., None, None, None] == 0
+    if bool(new.any()):
+        for level, following in pairwise(flow.schedule(sampler.steps, sampler.shift)):
+            sigma = level * new
+            v = dit(chunk.with_z(x, sigma), text, cache)
+            if sampler.stochastic and following > 0:
+                moved = flow.renoise(x, sigma, following * new, v, noise_like(x, rng))
+            else:
+                moved = flow.euler(x, sigma, following * new, v)
+            x = torch.where(keep, x, moved)
+    write(dit, chunk.with_z(x, torch.full_like(new, sampler.context_noise)), text, cache)
+    return chunk.with_z(x, torch.zeros_like(new))
+
+
+def write(dit: DiT, frames: Frames, text: Tensor, cache: Cache) -> None:
+    """Make finished frames part of the cache's past."""
+    dit(frames, text, cache)
+    cache.keep()
+
+
+def rollout(
+    dit: DiT,
+    noise: Tensor,
+    camera: Camera,
+    text: Tensor,
+    sampler: Sampler,
+    rng: torch.Generator,
+    first: Tensor | None = None,
+) -> Iterator[Frames]:
+    """A whole trajectory, one chunk after another.
+
+    ``noise [B, T, C, H, W]`` and ``camera [B, T]`` for all latent frames; ``first [B, C, H, W]`` is the known first latent.
+    """
+    frames = clean(noise, camera)
+    sigma = torch.ones_like(frames.sigma)
+    if first is not None:
+        noise, sigma = torch.cat([first[:, None], noise[:, 1:]], 1), torch.cat([torch.zeros_like(sigma[:, :1]), sigma[:, 1:]], 1)
+    frames = frames.with_z(noise, sigma)
+    cache = sampler.cache()
+    for start in range(0, len(frames), sampler.chunk):
+        yield next_chunk(dit, frames[start : start + sampler.chunk], text, cache, sampler, rng)
+
+
+def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Normal noise from a generator on the CPU, so that a seed means the same on every device."""
+    return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)

@@ -1,0 +1,242 @@
+"""A world: one session of walking. ``reset`` opens it with a picture or with words, ``step`` moves and answers with frames.
+
+``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``show(dream(...))``: dreaming
+makes latents, showing decodes them; the two touch different state, so that a server may show one chunk while it dreams the next.
+All randomness comes from (seed, number of the chunk): the same seed, controls and prompts give the same frames, bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dreamx.config import from_json, to_json
+from dreamx.frames import Frames, cat, clean
+from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.controls import Controls, Speed, walk
+from dreamx.model import weights
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.vae import GROUP, VAE, State, VAEConfig, fingerprint
+from dreamx.rollout import Sampler, next_chunk, noise_like, write
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """What a checkpoint says about the world in it: the picture (``height`` x ``width`` pixels, ``lens``), its pace, its sampler.
+
+    ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
+    """
+
+    height: int
+    width: int
+    lens: tuple[float, float, float, float]
+    speed: Speed = Speed()
+    sampler: Sampler = Sampler()
+    upright: bool = True
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A chunk that was dreamt and not yet shown."""
+
+    frames: Frames
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step of a session, as it is kept for replay."""
+
+    controls: Controls
+    event: str | None
+
+
+class World:
+    """One session in a learned world. Forks share the networks."""
+
+    def __init__(self, config: WorldConfig, dit: DiT, vae: VAE, text: WordEncoder) -> None:
+        self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
+        self.prompt, self.event, self.seed, self.chunk = "", "", 0, 0
+        self.camera = level(config.lens)
+        self.actions: list[Action] = []
+        self._words: Tensor | None = None
+        self._cache = config.sampler.cache()
+        self._known: Frames | None = None  # frames of the running chunk that are known before it is made
+        self._decoder: State | None = None
+
+    @staticmethod
+    def open(name_or_path: str | Path) -> World:
+        """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
+        folder = find(name_or_path)
+        config = weights.read_config(folder, "world", WorldConfig)
+        dit = DiT(weights.read_config(folder, "dit", DiTConfig))
+        vae = VAE(weights.read_config(folder, "vae", VAEConfig))
+        text = WordEncoder(weights.read_config(folder, "text", WordConfig))
+        for name, module in (("dit", dit), ("vae", vae), ("text", text)):
+            weights.load_into(module, folder / f"{name}.safetensors")
+        return World(config, dit, vae, text)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the picture."""
+        return self.config.height, self.config.width
+
+    @property
+    def fps(self) -> float:
+        """Frames per second that the controls are calibrated for."""
+        return self.config.speed.fps
+
+    @property
+    def due(self) -> int:
+        """How many frames the next step makes, and for how many it wants controls."""
+        return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
+
+    @torch.inference_mode()
+    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0) -> Tensor:
+        """Open the session with a picture (uint8 ``[3, H, W]`` of this world's size), or with words alone.
+
+        Returns the opening picture as the world sees it, uint8 ``[1, 3, H, W]``. ValueError leaves the session as it was.
+        """
+        if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
+            h, w = self.size
+            raise ValueError(f"image: must be uint8 [3, {h}, {w}], not {image.dtype} {list(image.shape)}; resize or crop it")
+        words = self.text([prompt])
+        self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
+        self.camera, self.actions = level(self.config.lens), []
+        self._cache, self._decoder = self.config.sampler.cache(), None
+        here = self.camera.map(lambda x: x[None, None])
+        if image is not None:
+            first = clean(self.vae.encode(image[None, None].float() / 127.5 - 1), here)
+        else:
+            rng, sampler = self._rng(), self.config.sampler
+            first = next_chunk(self.dit, self._noise(here, rng), words, sampler.cache(), sampler, rng)
+        self.chunk = 1
+        if self.config.sampler.chunk == 1:
+            write(self.dit, first, words, self._cache)
+        else:
+            self._known = first
+        return self._decode(first)
+
+    def step(self, controls: Controls, event: str | None = None) -> Tensor:
+        """Move, and see: ``due`` frames of controls in, as many frames out, uint8 ``[due, 3, H, W]``."""
+        return self.show(self.dream(controls, event))
+
+    @torch.inference_mode()
+    def dream(self, controls: Controls, event: str | None = None) -> Dream:
+        """Make the next chunk without decoding it. ``event`` is said after the prompt, from this chunk on until another is.
+
+        ValueError leaves the session as it was.
+        """
+        if self._words is None:
+            raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
+        if len(controls) != self.due:
+            raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
+        words = self._words if event is None else self.text([f"{self.prompt} {event}".strip()])
+        path = walk(self.camera, controls, torch.tensor(_UP) if self.config.upright else None)
+        rng = self._rng()
+        chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
+        if self._known is not None:
+            chunk = cat(self._known, chunk)
+        made = next_chunk(self.dit, chunk, words, self._cache, self.config.sampler, rng)
+        new = made[slice(len(made) - len(controls) // GROUP, None)]
+        self.event = self.event if event is None else event
+        self._words, self._known, self.camera = words, None, path[-1]
+        self.chunk += 1
+        self.actions.append(Action(controls, event))
+        return Dream(new)
+
+    @torch.inference_mode()
+    def show(self, dream: Dream) -> Tensor:
+        """Decode a dream; dreams are shown once each, in the order they were dreamt."""
+        return self._decode(dream.frames)
+
+    def fork(self) -> World:
+        """An independent future of the same past."""
+        other = World(self.config, self.dit, self.vae, self.text)
+        other.__dict__.update(self.__dict__)
+        other._cache, other.actions = self._cache.fork(), list(self.actions)
+        return other
+
+    def save(self, path: Path) -> None:
+        """Write the session to one file, whole or not at all; ``load`` goes on from it bit for bit."""
+        tensors = {f"cache.{k}": v for k, v in self._cache.state().items()}
+        tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
+        tensors |= {"pose": self.camera.pose, "lens": self.camera.lens}
+        if self._known is not None:
+            tensors["known"] = self._known.z
+        for i, a in enumerate(self.actions):
+            tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
+        words = {
+            "world": fingerprint(self.vae) + fingerprint(self.dit),
+            "config": to_json(self.config),
+            "prompt": self.prompt,
+            "event": self.event,
+            "seed": self.seed,
+            "chunk": self.chunk,
+            "events": [a.event for a in self.actions],
+        }
+        temporary = path.with_name(path.name + ".tmp")
+        save_file({k: v.clone().contiguous() for k, v in tensors.items()}, temporary, {"session": json.dumps(words)})
+        temporary.replace(path)
+
+    @torch.inference_mode()
+    def load(self, path: Path) -> None:
+        """Take over a saved session. ValueError, one sentence, when the file is not this world's; nothing changes then."""
+        try:
+            with safe_open(path, "pt") as f:
+                words = json.loads(f.metadata()["session"])
+                t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+        except Exception as e:
+            raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
+        if words["world"] != fingerprint(self.vae) + fingerprint(self.dit):
+            raise ValueError(f"{path}: this session was walked in other weights; open the world it was saved from")
+        self.config = from_json(WorldConfig, words["config"])
+        self.prompt, self.event, self.seed, self.chunk = (words[k] for k in ("prompt", "event", "seed", "chunk"))
+        self.camera = Camera(t["pose"], t["lens"])
+        self._words = self.text([f"{self.prompt} {self.event}".strip()])
+        self._cache = self.config.sampler.cache()
+        self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
+        self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
+        self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
+        self.actions = [
+            Action(Controls(t[f"action.{i}.move"], t[f"action.{i}.turn"]), event) for i, event in enumerate(words["events"])
+        ]
+
+    def _rng(self) -> torch.Generator:
+        return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
+
+    def _noise(self, camera: Camera, rng: torch.Generator) -> Frames:
+        """New frames ``[1, T]`` seen by these cameras, all noise."""
+        t, s = len(camera.pose[0]), self.vae.config.shrink
+        blank = torch.empty(1, t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)
+        start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
+        start += 0 if self._known is None else len(self._known)
+        frames = clean(noise_like(blank, rng), camera, start)
+        return replace(frames, sigma=torch.ones_like(frames.sigma))
+
+    def _decode(self, frames: Frames) -> Tensor:
+        shown: list[Tensor] = []
+        for z in frames.z.unbind(1):
+            pixels, self._decoder = self.vae.push(z, self._decoder)
+            shown.append(pixels.rgb[0])
+        return ((torch.cat(shown) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+_UP = (0.0, -1.0, 0.0)
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The folder of a world: a path that exists, or the name of a shipped one."""
+    shipped = Path(str(resources.files("dreamx"))) / "worlds"
+    for folder in (Path(name_or_path), shipped / str(name_or_path)):
+        if (folder / "config.json").is_file():
+            return folder
+    names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
+    raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")

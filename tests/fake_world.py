@@ -1,0 +1,78 @@
+"""A world without a network: a coloured pattern that follows the controls, so that play can be tested by itself.
+
+Same words as ``dreamx.world.World``, as far as play uses them; deterministic in (seed, image, controls).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry import Controls
+
+
+@dataclass
+class FakeWorld:
+    """``dream_seconds`` and ``show_seconds`` are slept; ``fail_at`` names the step that raises."""
+
+    size: tuple[int, int] = (64, 64)
+    fps: float = 16.0
+    due: int = 12
+    dream_seconds: float = 0.0
+    show_seconds: float = 0.0
+    fail_at: int | None = None
+    place: Tensor = field(default_factory=lambda: torch.zeros(5))
+    base: Tensor | None = None
+    actions: list[Controls] = field(default_factory=list[Controls])
+    events: list[str] = field(default_factory=list[str])
+    forks: list[FakeWorld] = field(default_factory=list["FakeWorld"])
+
+    def fork(self) -> FakeWorld:
+        copy = FakeWorld(self.size, self.fps, self.due, self.dream_seconds, self.show_seconds, self.fail_at)
+        copy.place, copy.base, copy.actions, copy.events = self.place.clone(), self.base, self.actions[:], self.events[:]
+        self.forks.append(copy)
+        return copy
+
+    def reset(self, image: Tensor | None, prompt: str = "", seed: int = 0) -> Tensor:
+        if len(prompt) > 100:
+            raise ValueError(f"prompt has {len(prompt)} characters; this world reads 100, so shorten it")
+        rows, cols = self.size
+        noise = torch.Generator().manual_seed(seed)
+        self.base = torch.randint(0, 80, (3, rows, cols), generator=noise) if image is None else image.long() // 3
+        self.place, self.actions = torch.zeros(5), []
+        return self._draw(self.place)[None]
+
+    def dream(self, controls: Controls, event: str | None = None) -> list[Tensor]:
+        if event == "refuse":
+            raise ValueError("event: this world does not know that word; use another")
+        if self.fail_at == len(self.actions):
+            raise RuntimeError("the dream broke")
+        time.sleep(self.dream_seconds)
+        self.actions.append(controls)
+        if event is not None:
+            self.events.append(event)
+        places: list[Tensor] = []
+        for move in torch.cat([controls.move, controls.turn / 20], 1):
+            self.place = self.place + move
+            places.append(self.place)
+        return places
+
+    def show(self, dream: list[Tensor]) -> Tensor:
+        time.sleep(self.show_seconds)
+        return torch.stack([self._draw(x) for x in dream])
+
+    def step(self, controls: Controls, event: str | None = None) -> Tensor:
+        return self.show(self.dream(controls, event))
+
+    def _draw(self, place: Tensor) -> Tensor:
+        assert self.base is not None, "reset the world first"
+        rows, cols = self.size
+        y, x = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(-1, 1, cols), indexing="ij")
+        right, _, forward, yaw, pitch = place.tolist()
+        zoom = 2.0 ** (-forward / 2)
+        u, v = x * zoom + yaw + right, y * zoom - pitch
+        waves = torch.stack([torch.sin(6 * u), torch.sin(6 * v), torch.sin(4 * (u + v))])
+        return (self.base + 85 + 80 * waves).clamp(0, 255).to(torch.uint8)
