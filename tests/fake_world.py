@@ -6,35 +6,48 @@ Same words as ``dreamx.world.World``, as far as play uses them; deterministic in
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from dreamx.geometry import Controls
+from dreamx.geometry import Controls, Speed
+from dreamx.world import Dream, WorldConfig
 
 
-@dataclass
+class FakeDream(Dream):
+    """Places instead of latents."""
+
+    def __init__(self, places: list[Tensor]) -> None:
+        object.__setattr__(self, "places", places)
+
+    places: list[Tensor]
+
+
 class FakeWorld:
-    """``dream_seconds`` and ``show_seconds`` are slept; ``fail_at`` names the step that raises."""
+    """``dream_seconds`` and ``show_seconds`` are slept; the step number ``fail_at`` raises; ``forks`` lists the copies."""
 
-    size: tuple[int, int] = (64, 64)
-    fps: float = 16.0
-    due: int = 12
-    dream_seconds: float = 0.0
-    show_seconds: float = 0.0
-    fail_at: int | None = None
-    place: Tensor = field(default_factory=lambda: torch.zeros(5))
-    base: Tensor | None = None
-    actions: list[Controls] = field(default_factory=list[Controls])
-    events: list[str] = field(default_factory=list[str])
-    forks: list[FakeWorld] = field(default_factory=list["FakeWorld"])
+    def __init__(
+        self,
+        size: tuple[int, int] = (64, 64),
+        due: int = 12,
+        dream_seconds: float = 0.0,
+        show_seconds: float = 0.0,
+        fail_at: int | None = None,
+    ) -> None:
+        self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16))
+        self.size, self.fps, self.due = size, 16.0, due
+        self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
+        self.base: Tensor | None = None
+        self.place = torch.zeros(5)  # right, down, forward, yaw, pitch
+        self.actions: list[Controls] = []
+        self.events: list[str] = []
+        self.forks: list[FakeWorld] = []
 
     def fork(self) -> FakeWorld:
-        copy = FakeWorld(self.size, self.fps, self.due, self.dream_seconds, self.show_seconds, self.fail_at)
-        copy.place, copy.base, copy.actions, copy.events = self.place.clone(), self.base, self.actions[:], self.events[:]
-        self.forks.append(copy)
-        return copy
+        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at)
+        other.base, other.place, other.actions, other.events = self.base, self.place, self.actions[:], self.events[:]
+        self.forks.append(other)
+        return other
 
     def reset(self, image: Tensor | None, prompt: str = "", seed: int = 0) -> Tensor:
         if len(prompt) > 100:
@@ -45,7 +58,7 @@ class FakeWorld:
         self.place, self.actions = torch.zeros(5), []
         return self._draw(self.place)[None]
 
-    def dream(self, controls: Controls, event: str | None = None) -> list[Tensor]:
+    def dream(self, controls: Controls, event: str | None = None) -> FakeDream:
         if event == "refuse":
             raise ValueError("event: this world does not know that word; use another")
         if self.fail_at == len(self.actions):
@@ -58,11 +71,11 @@ class FakeWorld:
         for move in torch.cat([controls.move, controls.turn / 20], 1):
             self.place = self.place + move
             places.append(self.place)
-        return places
+        return FakeDream(places)
 
-    def show(self, dream: list[Tensor]) -> Tensor:
+    def show(self, dream: FakeDream) -> Tensor:
         time.sleep(self.show_seconds)
-        return torch.stack([self._draw(x) for x in dream])
+        return torch.stack([self._draw(x) for x in dream.places])
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         return self.show(self.dream(controls, event))

@@ -48,7 +48,7 @@ def _room(b: Builder, x: tuple[float, float], y: tuple[float, float], tone: str,
         b.area(rectangle(middle, (2.1, 1.5)), rug)
     corners = rectangle(middle, size)
     z = HEIGHT
-    b.quad([(*corners[0], z), (*corners[3], z), (*corners[2], z), (*corners[1], z)], Paint("white", glow=b.style == "stylised"))
+    b.quad([(*corners[0], z), (*corners[3], z), (*corners[2], z), (*corners[1], z)], Paint("white", glow=True))
     b.quad([(*p, z - 0.02) for p in rectangle(middle, (0.9, 0.9))[::-1]], Paint("yellow", glow=True))
     strong = int(b.rng.integers(4))
     for k in range(4):  # south, east, north, west, as seen from inside

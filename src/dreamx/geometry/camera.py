@@ -111,7 +111,7 @@ def projection(camera: Camera) -> tuple[Tensor, Tensor]:
     """The projective matrices of PRoPE: ``P = lift(K) V`` and its inverse, both ``[..., 4, 4]``.
 
     V is world-to-camera; K is the lens with the principal point counted from the middle of the picture, so that a centred
-    lens is a pure scaling. The inverse is analytic. Source: PRoPE (Li et al. 2025), section 3; DreamX-World 1.0, section 3.2.
+    lens is a pure scaling. The inverse is analytic. Source: PRoPE (Li et al. 2025), section 3; DreamX-World 1.0, E-PRoPE.
     """
     fx, fy, cx, cy = camera.lens.unbind(-1)
     cx, cy = cx - 0.5, cy - 0.5

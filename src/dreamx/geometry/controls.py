@@ -60,9 +60,7 @@ class Controls:
         if self.move.ndim != 2 or self.move.shape[1] != 3:
             raise ValueError(f"controls.move must be [frames, 3] metres a frame, not {tuple(self.move.shape)}")
         if self.turn.shape != (self.move.shape[0], 2):
-            raise ValueError(
-                f"controls.turn must be [{self.move.shape[0]}, 2] degrees a frame, not {tuple(self.turn.shape)}"
-            )
+            raise ValueError(f"controls.turn must be [{self.move.shape[0]}, 2] degrees a frame, not {tuple(self.turn.shape)}")
         for name, x in (("move", self.move), ("turn", self.turn)):
             if not bool(torch.isfinite(x).all()):
                 raise ValueError(f"controls.{name} holds NaN or infinity; every number must be finite")
@@ -93,9 +91,7 @@ def from_keys(keys: Iterable[str], speed: Speed | None = None) -> Controls:
     speed = speed or Speed()
     rows = torch.tensor([[float(sum(_UNIT[k][i] for k in check_keys(held))) for i in range(5)] for held in keys])
     rows = rows.reshape(-1, 5)
-    return Controls(
-        rows[:, :3] * (speed.metres_per_second / speed.fps), rows[:, 3:] * (speed.degrees_per_second / speed.fps)
-    )
+    return Controls(rows[:, :3] * (speed.metres_per_second / speed.fps), rows[:, 3:] * (speed.degrees_per_second / speed.fps))
 
 
 def walk(camera: Camera, controls: Controls, up: Tensor | None = None) -> Camera:
@@ -136,7 +132,7 @@ _STEEPEST = 0.966  # sine of 75 degrees
 
 
 def _rigid_again(r: Tensor) -> Tensor:
-    """One Newton step to the nearest rotation: without it ten minutes of play in float32 shear the picture by 2e-4, and it grows."""
+    """One Newton step to the nearest rotation: else float32 shears the view by 2e-4 in ten minutes, and it grows."""
     return 1.5 * r - 0.5 * r @ r.T @ r
 
 

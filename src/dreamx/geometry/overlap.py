@@ -1,8 +1,9 @@
 """How much of what one camera sees does another see: what memory is searched by.
 
-The paper retrieves by "camera pose and view overlap" without a formula (DreamX-World 1.0, memory section). Ours counts points, as
-HY-WorldPlay 1.5 does, but takes them from the real view of the camera instead of a ball with fixed angles, on a fixed grid
-instead of at random: the same question has the same answer on every machine. Nothing is known about what hides what.
+The paper retrieves by "camera pose and view overlap" without a formula (DreamX-World 1.0, memory section). Ours counts
+points, as HY-WorldPlay 1.5 does, but takes them from the real view of the camera instead of a ball with fixed angles, and on
+a fixed grid instead of at random: the same question has the same answer on every machine. Nothing is known about what hides
+what.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from dreamx.geometry.camera import Camera, rays, se3_inverse
 def overlap(a: Camera, b: Camera, near: float = 0.5, far: float = 8.0, grid: tuple[int, int, int] = (9, 16, 8)) -> Tensor:
     """The share ``[...]`` of what ``a`` sees between ``near`` and ``far`` metres that ``b`` sees, too: 0 to 1.
 
-    Leading shapes broadcast: ``overlap(query[:, None], bank[None])`` is a table. Not symmetric: a camera far behind another sees
-    all that the other sees, and much beside it. For one position it falls steadily with the angle between the two.
+    Leading shapes broadcast: ``overlap(query[:, None], bank[None])`` is a table. Not symmetric: a narrow view inside a wide
+    one scores 1, the wide one in the narrow less. On one spot it falls steadily with the yaw between the two.
     ``grid`` is rows, columns and depths of the points; every ray counts the same.
     """
     world = _points(a, near, far, grid) @ a.pose[..., :3, :3].mT + a.pose[..., None, :3, 3]
@@ -33,7 +34,7 @@ def overlap(a: Camera, b: Camera, near: float = 0.5, far: float = 8.0, grid: tup
 
 
 def _points(camera: Camera, near: float, far: float, grid: tuple[int, int, int]) -> Tensor:
-    """Points ``[..., P, 3]`` in camera axes: through the middles of a grid of pixels, at distances evenly spaced in the logarithm."""
+    """Points ``[..., P, 3]`` in camera axes: a grid of pixels, each at distances evenly spaced in the logarithm."""
     rows, cols, depths = grid
     steps = (torch.arange(depths, dtype=camera.pose.dtype, device=camera.pose.device) + 0.5) / depths
     distance = near * (far / near) ** steps  # [depths]: middles of cells, never on a bound

@@ -51,7 +51,7 @@ def loop(frames: int, keys: str = "l", corner: int = 60) -> list[str]:
 
 
 def parse_actions(text: str) -> list[str]:
-    """``"w*16,wj*32,-*8"`` -> one string of held keys a frame. A span without ``*`` is one frame; ValueError names the span."""
+    """``"w*16,wj*32,-*8"`` -> held keys, one string a frame. Without ``*`` a span is one frame; ValueError names the span."""
     keys: list[str] = []
     for number, span in enumerate(text.strip().rstrip(",").split(","), start=1):
         held, star, count = (part.strip() for part in span.partition("*"))
@@ -61,7 +61,7 @@ def parse_actions(text: str) -> list[str]:
         try:
             held = "" if held == "-" else check_keys(held)
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
+            raise ValueError(f"{where}: {str(error).removeprefix('keys: ')}") from None
         frames = int(count[:9]) if star else 1
         if not 1 <= frames <= _LONGEST - len(keys):
             raise ValueError(f"{where} must last at least 1 frame, and the whole script at most {_LONGEST}")
@@ -98,8 +98,8 @@ def resample(camera: Camera, times: Tensor) -> Camera:
 def orbit(camera: Camera, centre: Tensor, degrees: Tensor, up: Tensor | None = None) -> Camera:
     """One camera carried around ``centre [3]`` by each of ``degrees [N]``: what is there keeps its place in the picture.
 
-    The axis is ``up [3]`` in the world, by default -y, the vertical of a level camera. Positive degrees carry the camera to its
-    left around a point before it, that is right-handed about ``-up``.
+    The axis is ``up [3]`` in the world, by default -y, the vertical of a level camera. Positive degrees turn it to the
+    right while they carry it to the left.
     """
     axis = -(up if up is not None else camera.pose.new_tensor([0.0, -1.0, 0.0])).to(camera.pose)
     x, y, z = (axis / axis.norm()).unbind()

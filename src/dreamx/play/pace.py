@@ -1,9 +1,9 @@
 """When to begin the next chunk: as late as the picture allows, because keys that come after that have to wait a chunk.
 
 The page is the clock. It says which frame it painted, and how long before its time each chunk arrived (its *spare* time).
-From the first we know how much is left to paint, from the second how long before the end of that a chunk must be begun
-(the *lead*): the lead grows at once by what was missing and shrinks slowly by what was too much. Making, network, and the
-decoding in the browser are thereby in the one measured number. A page that paints slowly, or not at all, is waited for.
+From the first we know when the next chunk will be missed, from the second how long before that it must be begun (the
+*lead*): making, network, and the browser's decoding are in that one measured number. The lead grows at once and shrinks
+slowly. A page that paints slowly, or not at all, is waited for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-TARGET = 0.05  # seconds of spare time aimed at: jitter smaller than this is not seen
+SPARE = 0.05  # seconds of spare time aimed at: jitter smaller than this is not seen
 FIRST_LEAD = 0.3
-SHRINK = 0.2  # share of the too much that is taken off the lead a chunk
-GROWTH = 0.5  # seconds the lead may grow at once
+LONGEST = 0.5  # seconds that the lead may be longer than a chunk
+SHRINK = 0.2  # share of what is too much that is taken off the lead with every chunk
 
 
 class Pace:
@@ -23,29 +23,35 @@ class Pace:
     def __init__(self, fps: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._fps = fps
         self._clock = clock
-        self._begun = 0  # frames
-        self._shown = 0
-        self._chunk = 0.0  # seconds of picture in the newest chunk
-        self._at = clock()
+        self._begun = 0  # frames whose making was begun
+        self._shown = 0  # frames painted
+        self._shown_at = clock()
+        self._leads: dict[int, float] = {}  # first frame of a chunk -> how long before its time it was begun
         self.lead = FIRST_LEAD
 
     def began(self, frames: int) -> None:
-        """A chunk of so many frames is in the making."""
+        """The making of a chunk of so many frames begins now."""
+        self._leads[self._begun] = self._due() - self._clock()
         self._begun += frames
-        self._chunk = frames / self._fps
+        self._longest = frames / self._fps + LONGEST
 
     def shown(self, frame: int, spare: float | None) -> None:
-        """The page painted ``frame``, whose chunk arrived ``spare`` seconds before its time (None: not known)."""
+        """The page painted ``frame``; if that opens a chunk, it arrived ``spare`` seconds before its time (None: not known)."""
         self._shown = max(self._shown, min(frame + 1, self._begun))
-        self._at = self._clock()
-        if spare is not None:
-            short = TARGET - spare
-            self.lead += min(short, GROWTH) if short > 0 else SHRINK * short
-            self.lead = min(max(self.lead, 0.0), self._chunk + GROWTH)
+        self._shown_at = self._clock()
+        used = self._leads.get(frame)
+        self._leads = {first: lead for first, lead in self._leads.items() if first > frame}
+        if used is not None and spare is not None:
+            needed = min(max(used - spare + SPARE, 0.0), self._longest)
+            self.lead = max(needed, self.lead + SHRINK * (needed - self.lead))
 
     def wait(self) -> float:
         """Seconds until the next chunk has to begin, 0 when it is time; infinity: wait until more is painted."""
-        early = (self._begun - self._shown) / self._fps - self.lead
-        if early > 2 / self._fps:
+        begin = self._due() - self.lead
+        if begin - self._shown_at > 2 / self._fps:
             return float("inf")
-        return max(0.0, self._at + early - self._clock())
+        return max(0.0, begin - self._clock())
+
+    def _due(self) -> float:
+        """When the page will want the first frame that is not yet in the making, if it goes on at full pace."""
+        return self._shown_at + (self._begun - self._shown + 1) / self._fps

@@ -16,18 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Queue
 from threading import Condition, Thread
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
 
-from dreamx.geometry.controls import Speed, from_keys
+from dreamx.geometry.controls import from_keys
 from dreamx.play.hands import Hands
 from dreamx.play.pace import Pace
 from dreamx.play.protocol import Error, Made, Picture, Started, State
-
-if TYPE_CHECKING:
-    from dreamx.world import Dream, World
+from dreamx.world import Dream, World
 
 
 @dataclass(frozen=True)
@@ -45,9 +42,8 @@ class _Chunk:
     number: int
     held: str
     seq: int
-    dream: Dream | None
-    frames: Tensor | None = None  # [n, 3, H, W] uint8
-    dream_ms: float = 0.0
+    made: Dream | Tensor | None  # a dream; then its frames [n, 3, H, W] uint8; None when decoding failed
+    dream_ms: float
     show_ms: float = 0.0
 
 
@@ -61,7 +57,6 @@ class Pipeline:
         self._opening = opening
         self._emit = emit
         self._quality = quality
-        self._speed = Speed(fps=world.fps)
         self._began = time.monotonic()
         self._frame = 0  # frames sent; only the encoder touches it
         # What the player asked for; the condition guards it, and the dreamer waits on it.
@@ -135,7 +130,7 @@ class Pipeline:
             with self._changed:
                 self._pace.began(len(frames))
             self._emit(Started(seed=opening.seed, prompt=opening.prompt, note=opening.note))
-            self._dreamt.put(_Chunk(0, "", 0, None, frames, _since(started)))
+            self._dreamt.put(_Chunk(0, "", 0, frames, _since(started)))
             number = 1
             while self._turn():
                 self._dreamt.put(self._step(number))
@@ -177,7 +172,7 @@ class Pipeline:
             event, self._event = self._event, None
             due = self._world.due
             self._pace.began(due)
-        controls = from_keys([held] * due, self._speed)
+        controls = from_keys([held] * due, self._world.config.speed)
         started = time.perf_counter()
         try:
             dream = self._world.dream(controls, event)
@@ -192,9 +187,10 @@ class Pipeline:
         while (chunk := self._dreamt.get()) is not None:
             started = time.perf_counter()
             try:
-                if chunk.frames is None and not self._closed:
-                    chunk.frames = self._world.show(chunk.dream)
+                if isinstance(chunk.made, Dream):
+                    chunk.made = None if self._closed else self._world.show(chunk.made)
             except Exception as e:
+                chunk.made = None
                 self._fail(f"the world could not decode its frames ({type(e).__name__}: {e}); start again")
             self._dreamt.task_done()
             chunk.show_ms = _since(started)
@@ -204,10 +200,10 @@ class Pipeline:
 
     def _encode(self) -> None:
         while (chunk := self._shown.get()) is not None:
-            if chunk.frames is None or self._closed:
+            if not isinstance(chunk.made, Tensor) or self._closed:
                 continue
             try:
-                self._send(chunk, chunk.frames)
+                self._send(chunk, chunk.made)
             except Exception as e:
                 self._fail(f"the frames could not be encoded ({type(e).__name__}: {e}); start again")
 

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import torch
@@ -27,15 +26,13 @@ from dreamx.play import protocol
 from dreamx.play.pipeline import Opening, Pipeline
 from dreamx.play.protocol import Command, Event, Keys, Picture, Reply, Request, Shown, Start
 from dreamx.play.starts import StartPicture, read_starts
-
-if TYPE_CHECKING:
-    from dreamx.world import World
+from dreamx.world import World, find
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; connect-src 'self' ws: wss:",
 }
 
 
@@ -197,9 +194,7 @@ class Visit:
     async def _start(self, request: Start) -> None:
         opening = await asyncio.to_thread(self._opening, request)
         await self.leave()
-        outbox: asyncio.Queue[Reply | Picture] = (
-            asyncio.Queue()
-        )  # bounded by the pace: the page must show frames to get more
+        outbox: asyncio.Queue[Reply | Picture] = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
         emit = partial(_emit, asyncio.get_running_loop(), outbox)
         self._pipeline = Pipeline(self._house.world.fork(), opening, emit, self._house.quality)
         self._pump = asyncio.create_task(self._send_all(outbox))
@@ -245,12 +240,11 @@ def _payload(message: Message) -> str | bytes:
     return text if text is not None else message.get("bytes") or b""
 
 
-def serve(app: FastAPI, listener: sockets.socket) -> uvicorn.Server:
+def serve(app: FastAPI) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
     config = uvicorn.Config(
         app,
         log_level="warning",
-        ws="websockets-sansio",
         ws_max_size=protocol.MESSAGE_LIMIT,
         ws_per_message_deflate=False,  # JPEGs do not get smaller
         timeout_graceful_shutdown=3,
@@ -279,16 +273,15 @@ def listen(host: str, port: int) -> sockets.socket:
 
 def main(cfg: PlayConfig) -> None:
     """Open the world, print the address, serve until interrupted."""
-    from dreamx.world import World
-
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    starts = read_starts(cfg.starts)
+    starts = read_starts(cfg.starts or find(cfg.world) / "starts")
     house = House(World.open(cfg.world), cfg.world, starts, cfg.jpeg_quality, cfg.sessions)
     listener = listen(cfg.host, cfg.port)
     port = listener.getsockname()[1]
-    if port != cfg.port and cfg.port != 0:
-        print(f"Port {cfg.port} is taken; using {port}.", file=sys.stderr)
+    if cfg.port not in (port, 0):
+        sys.stderr.write(f"Port {cfg.port} is taken; using {port}.\n")
     host = f"[{cfg.host}]" if ":" in cfg.host else cfg.host
-    print(f"http://{host}:{port}", flush=True)
-    serve(create_app(house), listener).run(sockets=[listener])
+    sys.stdout.write(f"http://{host}:{port}\n")
+    sys.stdout.flush()
+    serve(create_app(house)).run(sockets=[listener])

@@ -1,0 +1,39 @@
+"""Scores: pure functions of videos, one number a frame.
+
+Videos are ``[..., 3, H, W]``, uint8 or float in 0 to 1, and may be mixed; scores are float32 ``[...]``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: The PSNR of a picture that equals the truth, so that means stay finite; half a grey level everywhere is 54 dB.
+PSNR_CAP = 99.0
+
+
+def psnr(video: Tensor, truth: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio ``[...]`` in dB of each frame, at most ``PSNR_CAP``. ValueError unless the shapes agree."""
+    error = (_unit(video, truth) - _unit(truth, video)).square().flatten(-3).mean(-1)
+    return (-10 * torch.log10(error)).clamp(max=PSNR_CAP)
+
+
+def sharpness(video: Tensor, truth: Tensor) -> Tensor:
+    """Gradient energy of each frame, relative to the true frame ``[...]``: 1 is as sharp, 0 a blur, above 1 noise or ringing.
+
+    PSNR forgives a blur and even asks for one; this does not. ValueError unless the shapes agree.
+    """
+    return _energy(_unit(video, truth)) / _energy(_unit(truth, video))
+
+
+def _unit(video: Tensor, other: Tensor) -> Tensor:
+    """As float32 in 0 to 1."""
+    if video.shape != other.shape or video.ndim < 3 or video.shape[-3] != 3:
+        raise ValueError(f"videos must both be [..., 3, height, width], not {tuple(video.shape)} and {tuple(other.shape)}")
+    return video.float() / 255 if video.dtype == torch.uint8 else video.float()
+
+
+def _energy(video: Tensor) -> Tensor:
+    """Mean square of the steps between neighbours; a grey level squared is added, so that flat on flat is 1 and not 0 / 0."""
+    across, down = video.diff(dim=-1).square().flatten(-3).mean(-1), video.diff(dim=-2).square().flatten(-3).mean(-1)
+    return across + down + 255.0**-2

@@ -1,0 +1,68 @@
+"""Stage: learn how a place looks from every side. Bidirectional; the first frame is known, cameras steer the rest.
+
+Source: DreamX-World 1.0, section 3.2. There a pre-trained backbone is frozen and the camera lane alone is trained
+(``train=("view",)``); a world that starts from nothing trains everything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.flow import draw_sigma, mix, velocity_loss
+from dreamx.frames import Frames
+from dreamx.model.attend import Table
+from dreamx.model.dit import DiTConfig
+from dreamx.model.text import WordConfig
+from dreamx.rollout import noise_like
+from dreamx.train.latents import LatentClips, drop
+from dreamx.train.networks import Networks, load
+from dreamx.train.run import Run, RunConfig
+
+
+@dataclass(frozen=True)
+class CameraStage:
+    """``data`` is a latents file, ``out`` the folder of the trained networks, ``start`` a checkpoint to go on from (None begins
+    anew with ``dit`` and ``text``). ``frames`` latent frames a clip, ``shift`` of the noise levels. ``train`` names the parts to
+    train, None all. ``drop_text`` and ``drop_first``: how often nothing is said, and not even the first frame is known."""
+
+    run: RunConfig
+    data: Path
+    out: Path
+    dit: DiTConfig
+    text: WordConfig = WordConfig()
+    start: Path | None = None
+    train: tuple[str, ...] | None = None
+    frames: int | None = None
+    batch: int = 8
+    lr: float = 1e-3
+    shift: float = 5.0
+    drop_text: float = 0.1
+    drop_first: float = 0.1
+
+
+def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tensor:
+    """Noise levels ``[B, T]`` with the first frame known (sigma 0) in most rows."""
+    known = torch.rand(len(sigma), generator=rng) >= drop_first
+    return torch.cat([torch.where(known, 0.0, sigma[:, 0])[:, None], sigma[:, 1:]], 1)
+
+
+def main(cfg: CameraStage) -> None:
+    """Train and write ``cfg.out``."""
+    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    nets = run.own(load(cfg.start) if cfg.start else Networks(cfg.dit, cfg.text), cfg.lr, cfg.train)
+
+    def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
+        rng = run.generator(step)
+        known, prompts = data.batch(cfg.batch, rng)
+        sigma = draw_sigma((cfg.batch, 1), cfg.shift, rng).expand(-1, len(known))
+        noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise_like(known.z, rng))
+        return noisy, target, drop(prompts, cfg.drop_text, rng)
+
+    for noisy, target, prompts in run.steps(batch):
+        v = nets(noisy, prompts, Table())
+        run.update(nets, velocity_loss(v, target, noisy.sigma > 0))
+    run.export(cfg.out, nets.parts())

@@ -1,0 +1,35 @@
+"""Stage: from a film to a game. The network learns to make each chunk from the chunks before it (``train.teaching``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamx.flow import velocity_loss
+from dreamx.train.latents import LatentClips
+from dreamx.train.networks import load
+from dreamx.train.run import Run, RunConfig
+from dreamx.train.teaching import TeachingConfig, teach
+
+
+@dataclass(frozen=True)
+class CausalStage:
+    """``data`` is a latents file (``frames`` latent frames of each clip), ``start`` the networks to go on from, ``out`` where the
+    trained ones go."""
+
+    run: RunConfig
+    data: Path
+    start: Path
+    out: Path
+    teaching: TeachingConfig = TeachingConfig()
+    frames: int | None = None
+    lr: float = 1e-3
+
+
+def main(cfg: CausalStage) -> None:
+    """Train and write ``cfg.out``."""
+    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    nets = run.own(load(cfg.start), cfg.lr)
+    for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
+        run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0))
+    run.export(cfg.out, nets.parts())

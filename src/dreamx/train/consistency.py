@@ -1,0 +1,56 @@
+"""Stage: from many steps to few. Causal consistency distillation: from any point of the flow, jump to where it ends.
+
+The teacher is the causal model itself, frozen: from a point it takes one small step along its flow, and the student must
+estimate the same clean frames from both points. Source: Causal Forcing++; Song et al. 2023.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx import flow
+from dreamx.train.latents import LatentClips
+from dreamx.train.networks import Networks, load
+from dreamx.train.run import Run, RunConfig
+from dreamx.train.teaching import Teaching, TeachingConfig, teach
+
+
+@dataclass(frozen=True)
+class ConsistencyStage:
+    """As ``CausalStage``, and ``lattice``: into how many steps the teacher's flow is cut."""
+
+    run: RunConfig
+    data: Path
+    start: Path
+    out: Path
+    teaching: TeachingConfig = TeachingConfig()
+    frames: int | None = None
+    lr: float = 3e-4
+    lattice: int = 48
+
+
+@torch.no_grad()
+def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels: Tensor) -> Tensor:
+    """The clean frames that the averaged student sees one step of the teacher further on: the target."""
+    following = torch.where(now.noisy.sigma > 0, levels[now.level + 1], 0.0)
+    x = flow.euler(now.noisy.z, now.noisy.sigma, following, now.velocity(teacher, now.noisy))
+    with run.ema(student) as average:
+        v = now.velocity(average, now.noisy.with_z(x, following))
+    return flow.to_clean(x, following, v)
+
+
+def main(cfg: ConsistencyStage) -> None:
+    """Train and write ``cfg.out``."""
+    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)
+    student = run.own(load(cfg.start), cfg.lr)
+    levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
+    for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):
+        target = ahead(now, teacher, student, run, levels)
+        clean = flow.to_clean(now.noisy.z, now.noisy.sigma, now.velocity(student, now.noisy))
+        run.update(student, flow.velocity_loss(clean, target, now.noisy.sigma > 0))
+    run.export(cfg.out, student.parts())

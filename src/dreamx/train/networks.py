@@ -1,0 +1,38 @@
+"""The two networks that stages train together: the transformer and, at small scale, its text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from dreamx.frames import Frames
+from dreamx.model import weights
+from dreamx.model.attend import Attend
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.text import WordConfig, WordEncoder
+
+
+class Networks(nn.Module):
+    """Transformer and text encoder under one optimiser."""
+
+    def __init__(self, dit: DiTConfig, text: WordConfig) -> None:
+        super().__init__()
+        self.dit, self.text = DiT(dit), WordEncoder(text)
+
+    def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:
+        """Velocity ``[B, T, C, H, W]`` of frames under prompts."""
+        return self.dit(frames, self.text(prompts), attend)
+
+    def parts(self) -> dict[str, tuple[nn.Module, object]]:
+        """Each network with its config, as a checkpoint wants them."""
+        return {"dit": (self.dit, self.dit.config), "text": (self.text, self.text.config)}
+
+
+def load(folder: Path) -> Networks:
+    """The networks of a checkpoint folder that a stage exported."""
+    nets = Networks(weights.read_config(folder, "dit", DiTConfig), weights.read_config(folder, "text", WordConfig))
+    weights.load_into(nets.dit, folder / "dit.safetensors")
+    weights.load_into(nets.text, folder / "text.safetensors")
+    return nets

@@ -1,0 +1,299 @@
+"""A training run: the optimiser, the average of the weights, checkpoints, resume and the log. A library: stages call it.
+
+    run = Run(cfg.run)
+    dit = run.own(DiT(cfg.dit), lr=1e-3)
+    for clip in run.steps(batch):                 # batch(step) is a pure function of the step and of run.rank
+        run.update(dit, loss(dit, clip))
+    run.export(folder, {"dit": (dit, cfg.dit)})
+
+A run that is killed at any moment and started again goes on as if nothing had happened, bit for bit. Under ``torchrun`` the
+owned modules are sharded over the processes (FSDP2); alone they stay as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+
+from dreamx.config import to_json
+from dreamx.model import weights
+from dreamx.train import chance, checkpoint
+from dreamx.train.log import Log, sheet
+from dreamx.train.owned import Owned, freeze, gathered, shard
+
+T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every stage's training has in common."""
+
+    folder: Path
+    """Where checkpoints, log and contact sheets go; a run found there is resumed."""
+    steps: int
+    """Updates in all."""
+    seed: int = 0
+    warmup: float = 0.02
+    """Share of the steps over which the learning rate rises from 0."""
+    decay: float = 0.5
+    """Share of the steps, at the end, over which it falls along a half cosine; 0 keeps it constant."""
+    floor: float = 0.05
+    """What it falls to, as a share of its peak."""
+    weight_decay: float = 0.01
+    """Of matrices and kernels; biases, gains and other vectors have none."""
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float | None = 1.0
+    """The norm beyond which a gradient is scaled down."""
+    ema: float | None = 0.999
+    """Decay of the running average of the weights, shorter during the first steps."""
+    save_seconds: float | None = 300.0
+    """Checkpoint after so many seconds ..."""
+    save_steps: int | None = None
+    """... and after every so many steps; the last step is always saved."""
+    log_every: int = 50
+    threads: int | None = None
+    """CPU threads of torch; resume is bit-exact with the same number."""
+
+    def __post_init__(self) -> None:
+        for name, value, good in (
+            ("steps", self.steps, self.steps >= 1),
+            ("warmup", self.warmup, 0 <= self.warmup <= 1),
+            ("decay", self.decay, 0 <= self.decay <= 1),
+            ("floor", self.floor, 0 <= self.floor <= 1),
+            ("weight_decay", self.weight_decay, self.weight_decay >= 0),
+            ("betas", self.betas, all(0 <= b < 1 for b in self.betas)),
+            ("clip", self.clip, self.clip is None or self.clip > 0),
+            ("ema", self.ema, self.ema is None or 0 < self.ema < 1),
+            ("save_seconds", self.save_seconds, self.save_seconds is None or self.save_seconds >= 0),
+            ("save_steps", self.save_steps, self.save_steps is None or self.save_steps >= 1),
+            ("log_every", self.log_every, self.log_every >= 1),
+            ("threads", self.threads, self.threads is None or self.threads >= 1),
+        ):
+            if not good:
+                raise ValueError(f"run.{name} is {value}, which makes no sense; read its line in `--help`")
+
+    def lr_share(self, step: int) -> float:
+        """The learning rate of a step as a share of its peak."""
+        rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
+        fall = max(0.0, step - self.steps * (1 - self.decay)) / max(1.0, self.decay * self.steps)
+        return rise * (self.floor + (1 - self.floor) * (1 + cos(pi * fall)) / 2)
+
+
+class Run:
+    """See the top of the file. ``rank``, ``processes`` and ``device`` are this process's; ``step`` counts finished steps."""
+
+    def __init__(self, cfg: RunConfig) -> None:
+        self.cfg, self.step = cfg, 0
+        if cfg.threads is not None:
+            torch.set_num_threads(cfg.threads)
+        cuda, many = torch.cuda.is_available(), "TORCHELASTIC_RUN_ID" in os.environ
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+        if many and not dist.is_initialized():
+            dist.init_process_group("nccl" if cuda else "gloo")
+        self.rank, self.processes = checkpoint.rank(), checkpoint.processes()
+        self._mesh = init_device_mesh(self.device.type, (self.processes,)) if dist.is_initialized() else None
+        cfg.folder.mkdir(parents=True, exist_ok=True)
+        self._owned: list[Owned] = []
+        self._values: dict[str, float] = {}
+        self._log: Log | None = None
+        self._stop = False
+        self._saved_step, self._saved_at = 0, time.monotonic()
+        chance.seed(cfg.seed)  # the same in every process, so that all build the same networks
+
+    def own(
+        self,
+        module: M,
+        lr: float,
+        train: Sequence[str] | None = None,
+        name: str | None = None,
+        methods: Sequence[str] = (),
+    ) -> M:
+        """Train ``module`` with its own AdamW at the peak rate ``lr``; own everything before the first step.
+
+        train:   names of parts, at any depth (``view``, ``blocks.3.mlp``); everything else is frozen. None trains all.
+        name:    for the log and the checkpoint; the class's name by default.
+        methods: what the stage calls besides ``forward`` (an autoencoder's ``encode``), which sharding has to know.
+        Modules that share one loss go in one ``nn.ModuleList``.
+        """
+        name = name or type(module).__name__.lower()
+        if name in {o.name for o in self._owned}:
+            raise ValueError(f"two owned modules are called {name!r}; give one of them another name")
+        if self._log is not None:
+            raise ValueError(f"own({name}) came after the first step; own every module before run.steps")
+        freeze(module, train, name)
+        module.to(self.device)
+        if self._mesh is not None:
+            shard(module, self._mesh, methods)
+        cfg = self.cfg
+        self._owned.append(Owned(name, module, lr, cfg.betas, cfg.weight_decay, average=cfg.ema is not None))
+        return module
+
+    def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
+        """``batch(step)`` for every step that is left, counted from 0; resumes, saves and logs in between.
+
+        SIGINT and SIGTERM finish the step, save, say how to go on and leave with SystemExit.
+        """
+        self.resume()
+        with self._signals():
+            while self.step < self.cfg.steps:
+                yield batch(self.step)
+                if self._log and self.rank == 0:
+                    self._log.row(self.step, self._values)
+                self._values = {}
+                self.step += 1
+                stop, save = self._agree()
+                if stop or save or self.step == self.cfg.steps:
+                    self.save()
+                if stop and self.step < self.cfg.steps:
+                    self.say(f"stopped and saved at step {self.step} of {self.cfg.steps}; run the same command again to go on")
+                    raise SystemExit(130)
+        if self._log:
+            self._log.close()
+
+    def update(self, module: nn.Module, loss: Tensor, scalars: Mapping[str, float | Tensor] | None = None) -> None:
+        """One optimiser step of an owned module on a loss; ``scalars`` go to the log beside it.
+
+        ValueError at a loss or a gradient that is not finite: the weights and the last checkpoint are as they were.
+        """
+        owned = self._of(module)
+        if owned is None or owned.module is not module:
+            raise ValueError(f"update({type(module).__name__}): this module is not owned by the run; own it first")
+        lr = owned.lr * self.cfg.lr_share(self.step)
+        value = self._mean(loss)
+        self._check(owned, "loss", value)
+        norm = owned.backward(loss, self.cfg.clip)
+        self._check(owned, "gradient", norm)
+        decay = min(self.cfg.ema or 0.0, (1 + self.step) / (10 + self.step))  # shorter at first: the random start lingers not
+        owned.apply(lr, decay)
+        values = {"loss": value, "grad": norm, "lr": lr} | {k: self._mean(v) for k, v in (scalars or {}).items()}
+        self._values |= values if len(self._owned) == 1 else {f"{owned.name}.{k}": v for k, v in values.items()}
+
+    def _check(self, owned: Owned, what: str, value: float) -> None:
+        if not isfinite(value):
+            last = f"the checkpoint of step {self._saved_step} is intact" if self._saved_step else "nothing was saved yet"
+            raise ValueError(
+                f"step {self.step}: the {what} of {owned.name} is {value} and was not applied; {last}: look at this step's "
+                "batch, or go on with a lower learning rate"
+            )
+
+    @contextmanager
+    def ema(self, module: M) -> Iterator[M]:
+        """Inside, an owned module (or a part of one) has the averaged weights; not between a forward and its backward."""
+        owned = self._of(module)
+        with owned.averaged() if owned else nullcontext():
+            yield module
+
+    def export(self, folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
+        """``weights.save`` with the averaged weights of owned modules; modules that are not owned are written as they are."""
+        with ExitStack() as stack:
+            for owned in {id(o): o for m, _ in parts.values() if (o := self._of(m))}.values():
+                stack.enter_context(self.ema(owned.module))
+            whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
+            if self.rank == 0:
+                weights.write(folder, whole)
+
+    def save(self) -> None:
+        """Write a checkpoint of the finished steps."""
+        if self.step == self._saved_step:
+            return
+        about = to_json(self.cfg)
+        checkpoint.write(self.cfg.folder / "checkpoints", self.step, self._tensors(), chance.state(), about)
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def resume(self) -> None:
+        """Go to the newest whole checkpoint, if there is one; ``steps`` calls it."""
+        found, said = checkpoint.newest(self.cfg.folder / "checkpoints")
+        chance.seed(self.cfg.seed + self.rank)
+        if found is not None:
+            self.step, rng, about = checkpoint.read(found, self._tensors())
+            if about["seed"] != self.cfg.seed:
+                raise ValueError(
+                    f"run.seed is {self.cfg.seed}, but {found} is of a run with seed {about['seed']}; "
+                    "give that seed or another folder"
+                )
+            if rng is not None:
+                chance.restore(rng)
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+        if self.rank == 0:
+            self._log = Log(self.cfg.folder / "log.jsonl", self.step, self.cfg.steps, self.cfg.log_every)
+        for words in said:
+            self.say(words)
+        if found is not None:
+            self.say(f"going on from step {self.step} of {self.cfg.steps} in {self.cfg.folder}")
+
+    def sheet(self, name: str, images: Tensor, columns: int = 8) -> None:
+        """Write images ``[N, 3, H, W]`` (float -1..1 or uint8) side by side as ``<folder>/<name>.png``."""
+        if self.rank == 0:
+            file = self.cfg.folder / f"{name}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            sheet(images, columns).save(file.with_suffix(".tmp"), "png")
+            file.with_suffix(".tmp").replace(file)
+
+    def generator(self, step: int) -> torch.Generator:
+        """Random numbers (on the CPU) that depend on the seed, the step and the process alone: for ``batch(step)``."""
+        state = np.random.SeedSequence((self.cfg.seed, step, self.rank)).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+    def say(self, words: str) -> None:
+        """A line for people, from the first process only."""
+        if self.rank == 0:
+            print(words, flush=True)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {k: t for owned in self._owned for k, t in owned.tensors().items()}
+
+    def _of(self, module: nn.Module) -> Owned | None:
+        return next((o for o in self._owned if any(m is module for m in o.module.modules())), None)
+
+    def _mean(self, value: float | Tensor) -> float:
+        """The mean over the processes."""
+        if self._mesh is None:
+            return float(torch.as_tensor(value).detach())
+        total = torch.as_tensor(value).detach().double().to(self.device)
+        dist.all_reduce(total)
+        return float(total) / self.processes
+
+    def _agree(self) -> tuple[bool, bool]:
+        """Stop? Save? One answer for all processes, or they would wait for each other for ever."""
+        cfg = self.cfg
+        save = cfg.save_seconds is not None and time.monotonic() - self._saved_at >= cfg.save_seconds
+        save = save or (cfg.save_steps is not None and self.step % cfg.save_steps == 0)
+        if self._mesh is None:
+            return self._stop, save
+        both = torch.tensor([self._stop, save], dtype=torch.int32, device=self.device)
+        dist.all_reduce(both, dist.ReduceOp.MAX)
+        return bool(both[0]), bool(both[1])
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(number: int, _: FrameType | None) -> None:
+            if self._stop and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,79 @@
+"""Teacher forcing: clean frames beside noisy ones, so that one pass trains every chunk of a rollout.
+
+Source: DreamX-World 1.0, section 3.5; Causal Forcing; Self Forcing. Noise levels are drawn per chunk. The clean half is not
+quite clean: a little noise, which the model is told of, prepares it for its own mistakes (the noise augmentation of GameNGen).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamx.flow import draw_sigma, mix
+from dreamx.frames import Frames, cat
+from dreamx.model.attend import Table
+from dreamx.model.visible import teacher_forced
+from dreamx.rollout import noise_like
+from dreamx.train.camera import first_known
+from dreamx.train.latents import LatentClips, drop
+from dreamx.train.networks import Networks
+
+
+@dataclass(frozen=True)
+class TeachingConfig:
+    """What a batch of teacher forcing is made of.
+
+    batch:         clips.
+    shift:         of the noise levels, see ``flow.shift``.
+    chunk:         latent frames that are made together.
+    windows:       (window, sinks) of the caches to prepare for, one drawn each step.
+    history_noise: the highest sigma of the clean half.
+    drop_text, drop_first: how often nothing is said, and not even the first frame is known.
+    """
+
+    batch: int = 8
+    shift: float = 5.0
+    chunk: int = 3
+    windows: tuple[tuple[int, int], ...] = ((12, 3),)
+    history_noise: float = 0.0
+    drop_text: float = 0.1
+    drop_first: float = 0.1
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """One batch: ``past`` and ``noisy`` hold the same frames ``[B, T]``, as history and to be made.
+
+    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` tells which of the given levels it has.
+    """
+
+    past: Frames
+    noisy: Frames
+    noise: Tensor
+    target: Tensor
+    level: Tensor
+    prompts: list[str]
+    table: Table
+
+    def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
+        """What the networks answer for the noisy half ``[B, T, C, H, W]``."""
+        return nets(cat(self.past, noisy), self.prompts, self.table)[:, len(self.past) :]
+
+
+def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: Tensor | None = None) -> Teaching:
+    """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
+    known, prompts = data.batch(cfg.batch, rng)
+    b, t = known.sigma.shape
+    chunks = -(-t // cfg.chunk)
+    level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
+    sigma = draw_sigma((b, chunks), cfg.shift, rng) if levels is None else levels[level]
+    level, sigma = (x.repeat_interleave(cfg.chunk, 1)[:, :t] for x in (level, sigma))
+    noise = noise_like(known.z, rng)
+    noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise)
+    stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
+    past, _ = mix(known, stale, noise_like(known.z, rng))
+    window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
+    table = Table(teacher_forced(t, cfg.chunk, window, sinks))
+    return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table)

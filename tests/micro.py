@@ -1,0 +1,37 @@
+"""A world of random weights, small enough to build in a test. Same code, same file layout as a trained one."""
+
+from pathlib import Path
+
+import torch
+
+from dreamx.geometry.camera import lens_from_fov
+from dreamx.model import weights
+from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.rollout import Sampler
+from dreamx.world import World, WorldConfig
+
+SIZE = 32
+DIT = DiTConfig(channels=8, width=48, heads=2, layers=2, mlp=96, text=16, frequencies=32, view=ViewConfig(24, 3))
+ENCODER = VAEConfig(latent=8, encoder=(8, 12, 16), decoder=(8, 12, 16), blocks=(1, 1, 1))
+WORDS = WordConfig(width=16, heads=2, words=24)
+
+
+def world(chunk: int = 1, window: int = 8, sinks: int = 1) -> World:
+    torch.manual_seed(0)
+    dit, vae, text = DiT(DIT), VAE(ENCODER), WordEncoder(WORDS)
+    for p in dit.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    sampler = Sampler(steps=2, chunk=chunk, window=window, sinks=sinks)
+    return World(WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler), dit, vae, text)
+
+
+def save(w: World, folder: Path) -> Path:
+    parts = {"dit": (w.dit, w.dit.config), "vae": (w.vae, w.vae.config), "text": (w.text, w.text.config)}
+    weights.save(folder, {**parts, "world": (torch.nn.Module(), w.config)})
+    return folder
+
+
+def picture(seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 256, (3, SIZE, SIZE), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)

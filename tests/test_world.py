@@ -1,0 +1,147 @@
+"""A session: what it accepts, what it answers, and that it can be replayed, saved, forked and continued bit for bit."""
+
+from pathlib import Path
+
+import micro
+import pytest
+import torch
+
+from dreamx.geometry import Controls, from_keys
+from dreamx.world import World
+
+KEYS = ["w", "wj", "l", "", "sd", "i"]
+
+
+def go(world: World, keys: list[str]) -> torch.Tensor:
+    return torch.cat([world.step(from_keys([k] * world.due)) for k in keys])
+
+
+@pytest.mark.parametrize(("chunk", "first", "later"), [(1, 4, 4), (3, 8, 12)])
+def test_frames_of_a_session(chunk: int, first: int, later: int) -> None:
+    world = micro.world(chunk)
+    opening = world.reset(micro.picture(), "a red room", seed=3)
+    assert opening.shape == (1, 3, 32, 32)
+    assert opening.dtype == torch.uint8
+    assert world.due == first
+    assert len(world.step(from_keys(["w"] * first))) == first
+    assert world.due == later
+    assert len(world.step(from_keys(["j"] * later))) == later
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_same_seed_same_frames(chunk: int) -> None:
+    a, b, c = micro.world(chunk), micro.world(chunk), micro.world(chunk)
+    for w, seed in ((a, 5), (b, 5), (c, 6)):
+        w.reset(micro.picture(), "a red room", seed)
+    frames = go(a, KEYS)
+    go(b, ["k"])
+    b.reset(micro.picture(), "a red room", 5)
+    assert torch.equal(go(b, KEYS), frames)
+    assert not torch.equal(go(c, KEYS), frames)
+
+
+def test_a_world_of_words_alone() -> None:
+    world = micro.world()
+    assert world.reset(prompt="a park", seed=1).shape == (1, 3, 32, 32)
+    assert len(world.step(from_keys(["w"] * 4))) == 4
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_save_and_load_go_on_bit_for_bit(tmp_path: Path, chunk: int) -> None:
+    a = micro.world(chunk)
+    a.reset(micro.picture(), "a red room", 5)
+    a.save(tmp_path / "fresh.session")
+    go(a, KEYS)
+    a.step(from_keys(["w"] * a.due), event="it snows")
+    a.save(tmp_path / "late.session")
+    want = go(a, KEYS)
+    b = micro.world(chunk)
+    b.load(tmp_path / "late.session")
+    assert (b.prompt, b.event, b.seed, b.chunk, len(b.actions)) == ("a red room", "it snows", 5, 8, 7)
+    assert torch.equal(go(b, KEYS), want)
+    # and the record inside is enough to walk the whole way again
+    c = micro.world(chunk)
+    c.reset(micro.picture(), b.prompt, b.seed)
+    replay = torch.cat([c.step(x.controls, x.event) for x in b.actions])
+    assert torch.equal(replay[-len(want) :], want)
+    b.load(tmp_path / "fresh.session")
+    go(b, KEYS)
+    b.step(from_keys(["w"] * b.due), event="it snows")
+    assert torch.equal(go(b, KEYS), want)
+
+
+def test_forks_part_ways() -> None:
+    a = micro.world()
+    a.reset(micro.picture(), seed=5)
+    go(a, ["w"])
+    b = a.fork()
+    moved = go(b, KEYS)
+    assert torch.equal(go(a, KEYS), moved)
+    assert not torch.equal(go(b, ["w"]), go(a, ["j"]))
+    assert [len(a.actions), len(b.actions)] == [8, 8]
+
+
+def test_dreaming_ahead_of_showing_changes_nothing() -> None:
+    a, b = micro.world(), micro.world()
+    for w in (a, b):
+        w.reset(micro.picture(), seed=5)
+    dreams = [b.dream(from_keys([k] * 4)) for k in KEYS]
+    assert torch.equal(torch.cat([b.show(d) for d in dreams]), go(a, KEYS))
+
+
+def test_controls_and_words_are_heard() -> None:
+    """Random weights, but not deaf: another key, another prompt, another event give another world."""
+    outs = []
+    for keys, prompt, event in (("w", "red", None), ("l", "red", None), ("w", "blue", None), ("w", "red", "blue")):
+        w = micro.world()
+        w.reset(micro.picture(), prompt, 5)
+        outs.append(torch.cat([w.step(from_keys([keys] * 4), event) for _ in range(3)]))
+    assert all(not torch.equal(outs[0], o) for o in outs[1:])
+
+
+def test_the_window_rolls_for_ever() -> None:
+    world = micro.world(window=4, sinks=1)
+    world.reset(micro.picture())
+    frames = go(world, ["w"] * 12)
+    assert len(frames) == 48
+    assert len(world._cache) <= 4
+
+
+def test_worlds_open_from_a_folder(tmp_path: Path) -> None:
+    a = micro.world()
+    b = World.open(micro.save(a, tmp_path / "micro"))
+    assert b.config == a.config
+    for w in (a, b):
+        w.reset(micro.picture(), "red", 5)
+    assert torch.equal(go(a, KEYS), go(b, KEYS))
+
+
+def test_what_is_refused_leaves_the_session_alive(tmp_path: Path) -> None:
+    world = micro.world()
+    with pytest.raises(ValueError, match="not open yet"):
+        world.step(from_keys(["w"] * 4))
+    world.reset(micro.picture(), "red", 5)
+    go(world, ["w"])
+    twin = world.fork()
+    with pytest.raises(ValueError, match="controls: 3 frames"):
+        world.step(from_keys(["w"] * 3))
+    with pytest.raises(ValueError, match="NaN"):
+        world.step(Controls(torch.full((4, 3), torch.nan), torch.zeros(4, 2)))
+    with pytest.raises(ValueError, match="prompt: .* shorten"):
+        world.step(from_keys(["w"] * 4), event="very " * 40)
+    with pytest.raises(ValueError, match="prompt: .* shorten"):
+        world.reset(micro.picture(), "very " * 40)
+    with pytest.raises(ValueError, match="image: must be uint8"):
+        world.reset(torch.zeros(3, 8, 8, dtype=torch.uint8))
+    (tmp_path / "bad").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="not a readable session"):
+        world.load(tmp_path / "bad")
+    other = micro.world()
+    torch.nn.init.normal_(other.dit.head.weight)
+    other.reset(micro.picture())
+    other.save(tmp_path / "other")
+    with pytest.raises(ValueError, match="other weights"):
+        world.load(tmp_path / "other")
+    with pytest.raises(ValueError, match="is no world"):
+        World.open(tmp_path)
+    assert torch.equal(go(world, KEYS), go(twin, KEYS))
