@@ -38,7 +38,7 @@ def _views(scene: Scene, camera: Camera) -> tuple[list[str], list[str], list[str
     for mark in sorted(scene.landmarks, key=lambda m: np.hypot(m.x - p[0], m.y - p[2])):
         off = (np.degrees(np.arctan2(mark.y - p[2], mark.x - p[0])) - heading + 180) % 360 - 180
         reach = 5.5 if scene.kind == "room" else 14.0
-        if np.hypot(mark.x - p[0], mark.y - p[2]) > reach or abs(off) > 70:
+        if np.hypot(mark.x - p[0], mark.y - p[2]) > reach or abs(off) > 60 or not scene.sees(p[0], p[2], mark):
             continue
         side = out[0] if abs(off) < 18 else out[1] if off > 0 else out[2]
         if mark.words not in out[0] + out[1] + out[2]:

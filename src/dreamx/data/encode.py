@@ -62,7 +62,7 @@ class Latents:
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
-        words = {"rows": json.dumps([vars(row) for row in self.rows]), "vae": self.vae}
+        words = {"clips": json.dumps([vars(row) for row in self.rows]), "vae": self.vae}
         temporary = path.with_suffix(".tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens}, temporary, words)
@@ -74,7 +74,7 @@ class Latents:
         try:
             with safe_open(path, "pt") as f:
                 words = f.metadata()
-                rows = tuple(Row(**row) for row in json.loads(words["rows"]))
+                rows = tuple(Row(**row) for row in json.loads(words["clips"]))
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 return Latents(f.get_tensor("z"), camera, rows, words["vae"])
         except Exception as e:
@@ -86,7 +86,7 @@ def encode(cfg: EncodeConfig) -> Latents:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     vae = VAE(weights.read_config(cfg.vae, "vae", VAEConfig))
-    weights.load(cfg.vae, "vae", vae)
+    weights.load_into(vae, cfg.vae / "vae.safetensors")
     files = clip_files(cfg.clips)
     z: list[Tensor] = []
     cameras: list[Camera] = []
@@ -109,7 +109,7 @@ def encode(cfg: EncodeConfig) -> Latents:
 @torch.no_grad()
 def latents(vae: VAE, video: Tensor) -> Tensor:
     """One video ``[F, 3, H, W]`` uint8 -> normalised latents ``[T, C, h, w]`` float16."""
-    return vae.encode(video[None].float() / 127.5 - 1)[0].half()
+    return vae.encode(video[None].float() / 127.5 - 1)[0].half().contiguous()
 
 
 def variants(clip: Clip, mirror: bool, reverse: bool) -> Iterator[tuple[str, Clip]]:

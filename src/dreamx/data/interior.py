@@ -24,6 +24,8 @@ def room(b: Builder) -> str:
     tones = [str(c) for c in b.rng.permutation(WALLS)[:8]]
     floors = [str(c) for c in b.rng.permutation(FLOORS)[:4]]
     nouns = [str(n) for n in b.rng.permutation(["living room", "bedroom", "kitchen", "study", "dining room", "hall"])[:4]]
+    for at, size in (((w, 0), (w, 3 * d)), ((-w, 0), (w, 3 * d)), ((0, d), (3 * w, d)), ((0, -d), (3 * w, d))):
+        b.block(rectangle(at, size), 0.0)  # nobody walks outside
     for k in range(4):
         i, j = k % 2, k // 2
         _room(b, (x[i], x[i + 1]), (y[j], y[j + 1]), tones[k], tones[4 + k], floors[k], (i, j))

@@ -93,8 +93,16 @@ class Scene:
         for mark in self.landmarks:
             dx, dy = mark.x - x, mark.y - y
             off = (np.degrees(np.arctan2(dy, dx)) - heading + 180) % 360 - 180
-            seen += float(abs(off) < 30) * float(1.5 < np.hypot(dx, dy) < 11)
-        return min(run, 3.5) + 1.5 * room + 0.8 * min(seen, 3.0)
+            seen += float(abs(off) < 28 and 1.5 < np.hypot(dx, dy) < 11 and self.sees(x, y, mark))
+        return min(run, 3.0) + 1.5 * room + 0.9 * min(seen, 3.0)
+
+    def sees(self, x: float, y: float, mark: Landmark) -> bool:
+        """Is a landmark in plain view from here? Outdoors things are low or tall enough; between walls the way must be free."""
+        if self.kind in ("park", "plaza"):
+            return True
+        reach = max(0.0, 1.0 - 1.3 / max(float(np.hypot(mark.x - x, mark.y - y)), 1e-6))
+        t = np.linspace(0.0, reach, 16)
+        return bool(self.free(x + t * (mark.x - x), y + t * (mark.y - y)).all())
 
 
 def stand(x: float, y: float, heading: float, fov: float = FOV) -> Camera:
