@@ -1,11 +1,8 @@
 """A world of random weights, small enough to build in a test. Same code, same file layout as a trained one."""
 
-from pathlib import Path
-
 import torch
 
 from dreamx.geometry.camera import lens_from_fov
-from dreamx.model import weights
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import VAE, VAEConfig
@@ -25,12 +22,6 @@ def world(chunk: int = 1, window: int = 8, sinks: int = 1) -> World:
         torch.nn.init.normal_(p, std=0.05)
     sampler = Sampler(steps=2, chunk=chunk, window=window, sinks=sinks)
     return World(WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler), dit, vae, text)
-
-
-def save(w: World, folder: Path) -> Path:
-    parts = {"dit": (w.dit, w.dit.config), "vae": (w.vae, w.vae.config), "text": (w.text, w.text.config)}
-    weights.save(folder, {**parts, "world": (torch.nn.Module(), w.config)})
-    return folder
 
 
 def picture(seed: int = 0) -> torch.Tensor:

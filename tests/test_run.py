@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -243,7 +244,7 @@ def test_learning_rate_rises_stays_and_falls(tmp_path: Path) -> None:
     share = [cfg.lr_share(s) for s in range(100)]
     assert share[0] == pytest.approx(0.1)
     assert share[9:60] == [1.0] * 51
-    assert all(a > b for a, b in zip(share[60:], share[61:], strict=False))
+    assert all(a > b for a, b in pairwise(share[60:]))
     assert share[80] == pytest.approx(0.05 + 0.95 / 2)
     assert share[99] == pytest.approx(0.05, abs=0.01)
     assert [replace(cfg, warmup=0.0, decay=0.0).lr_share(s) for s in (0, 99)] == [1.0, 1.0]

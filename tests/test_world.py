@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import micro
 import pytest
 import torch
 
+import micro
 from dreamx.geometry import Controls, from_keys
 from dreamx.world import World
 
@@ -109,7 +109,8 @@ def test_the_window_rolls_for_ever() -> None:
 
 def test_worlds_open_from_a_folder(tmp_path: Path) -> None:
     a = micro.world()
-    b = World.open(micro.save(a, tmp_path / "micro"))
+    a.export(tmp_path / "micro")
+    b = World.open(tmp_path / "micro")
     assert b.config == a.config
     for w in (a, b):
         w.reset(micro.picture(), "red", 5)

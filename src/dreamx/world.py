@@ -8,6 +8,7 @@ All randomness comes from (seed, number of the chunk): the same seed, controls a
 from __future__ import annotations
 
 import json
+from copy import copy
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dreamx.config import from_json, to_json
 from dreamx.frames import Frames, cat, clean
@@ -75,13 +76,23 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        config = weights.read_config(folder, "world", WorldConfig)
-        dit = DiT(weights.read_config(folder, "dit", DiTConfig))
-        vae = VAE(weights.read_config(folder, "vae", VAEConfig))
-        text = WordEncoder(weights.read_config(folder, "text", WordConfig))
-        for name, module in (("dit", dit), ("vae", vae), ("text", text)):
-            weights.load_into(module, folder / f"{name}.safetensors")
+        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder)
+
+    @staticmethod
+    def of(config: WorldConfig, autoencoder: Path, networks: Path) -> World:
+        """A world put together from the folder of a trained autoencoder and that of a trained transformer and its text encoder."""
+        vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
+        dit = DiT(weights.read_config(networks, "dit", DiTConfig))
+        text = WordEncoder(weights.read_config(networks, "text", WordConfig))
+        weights.load_into(vae, autoencoder / "vae.safetensors")
+        weights.load_into(dit, networks / "dit.safetensors")
+        weights.load_into(text, networks / "text.safetensors")
         return World(config, dit, vae, text)
+
+    def export(self, folder: Path) -> None:
+        """Write the world (not the session) to a folder that ``open`` reads."""
+        nets = {"dit": (self.dit, self.dit.config), "vae": (self.vae, self.vae.config), "text": (self.text, self.text.config)}
+        weights.save(folder, {**nets, "world": (nn.Module(), self.config)})
 
     @property
     def size(self) -> tuple[int, int]:
@@ -159,8 +170,7 @@ class World:
 
     def fork(self) -> World:
         """An independent future of the same past."""
-        other = World(self.config, self.dit, self.vae, self.text)
-        other.__dict__.update(self.__dict__)
+        other = copy(self)
         other._cache, other.actions = self._cache.fork(), list(self.actions)
         return other
 

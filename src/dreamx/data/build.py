@@ -97,18 +97,20 @@ class Builder:
                 v = max(1, round((z[1] - z[0]) / bays[1]))
                 places = [(0, 0), (u, 0), (u, v), (0, v)]
             if smooth:
-                out = np.column_stack([b - middle, np.full(n, (1 - taper) * np.linalg.norm(b[0] - middle) ** 2 / (z[1] - z[0]))])
+                slope = (1 - taper) * float(np.linalg.norm(b[0] - middle)) ** 2 / (z[1] - z[0])
+                out = np.column_stack([b - middle, np.full(n, slope)])
                 out = out / np.linalg.norm(out, axis=1, keepdims=True)
                 normals = out[[i, j, j, i]]
             self.quad([low[i], low[j], high[j], high[i]], side, places, normals)
         if taper > 0.02:
             for i in range(1, n - 1, 2):
                 k = min(i + 2, n - 1)
-                self.quad([high[0], high[i], high[i + 1], high[k]], top or side, [t[0] / TILE, t[i] / TILE, t[i + 1] / TILE, t[k] / TILE],
-                          [(0, 0, 1)] * 4)  # fmt: skip
+                pick = [0, i, i + 1, k]
+                self.quad(high[pick], top or side, t[pick] / TILE, [(0, 0, 1)] * 4)
 
-    def box(self, at: tuple[float, float], size: tuple[float, float], z: tuple[float, float], paint: Paint, top: Paint | None = None,
-            yaw: float = 0.0, solid: bool = True, bays: tuple[float, float] | None = None) -> None:  # fmt: skip
+    def box(self, at: tuple[float, float], size: tuple[float, float], z: tuple[float, float], paint: Paint,
+            top: Paint | None = None, yaw: float = 0.0, solid: bool = True,
+            bays: tuple[float, float] | None = None) -> None:  # fmt: skip
         """An upright box about ``at``, turned by ``yaw`` degrees."""
         base = rectangle(at, size, yaw)
         self.prism(base, z, paint, top, bays=bays)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dreamx.data.props import a
 from dreamx.data.scene import Scene
 from dreamx.data.textures import SKIES
 from dreamx.geometry.camera import Camera
@@ -21,10 +22,11 @@ def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
     sentences = [f"Style: {_STYLE[scene.style]}.", opening + "."]
     ahead, left, right = _views(scene, start)
     if ahead:
-        sentences.append(f"{str(rng.choice(['Ahead', 'In front', 'Straight on']))}, {_join(ahead[:2])}.")
+        where = str(rng.choice(("Ahead", "In front", "Straight on")))
+        sentences.append(f"{where}, {_join(ahead[:2])}.")
     for side, seen in (("left", left), ("right", right)):
         if seen and rng.random() < 0.8:
-            sentences.append(f"{str(rng.choice([f'On the {side}', f'To the {side}']))}, {_join(seen[:1])}.")
+            sentences.append(f"{'On' if rng.random() < 0.5 else 'To'} the {side}, {_join(seen[:1])}.")
     while sum(len(s.split()) for s in sentences) > LONGEST:
         sentences.pop()
     return " ".join(sentences)
@@ -47,4 +49,4 @@ def _views(scene: Scene, camera: Camera) -> tuple[list[str], list[str], list[str
 
 
 def _join(things: list[str]) -> str:
-    return " and ".join(("an " if t[0] in "aeiou" else "a ") + t for t in things)
+    return " and ".join(a(t) for t in things)

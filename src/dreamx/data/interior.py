@@ -29,14 +29,12 @@ def room(b: Builder) -> str:
     for k in range(4):
         i, j = k % 2, k // 2
         _room(b, (x[i], x[i + 1]), (y[j], y[j + 1]), tones[k], tones[4 + k], floors[k], (i, j))
-    return f"{_a(nouns[0])} and {_a(nouns[1])} joined by a door"
+    return f"{props.a(nouns[0])} and {props.a(nouns[1])} joined by a door"
 
 
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def _room(b: Builder, x: tuple[float, float], y: tuple[float, float], tone: str, accent: str, floor: str, ij: tuple[int, int]) -> None:
+def _room(
+    b: Builder, x: tuple[float, float], y: tuple[float, float], tone: str, accent: str, floor: str, ij: tuple[int, int]
+) -> None:
     middle = ((x[0] + x[1]) / 2, (y[0] + y[1]) / 2)
     size = (x[1] - x[0], y[1] - y[0])
     ground = np.array(COLOURS[floor]) * 0.9
@@ -80,7 +78,7 @@ def _wall(b: Builder, a: np.ndarray, c: np.ndarray, paint: Paint, door: bool, in
         face(0, length, 0, 0.15, skirting)
         b.block(np.array([a, c, c - inward * 0.1, a - inward * 0.1]), HEIGHT)
         m = (face_a + face_c) / 2 + inward * 0.02
-        at = m + along * float(b.rng.uniform(-0.8, 0.8))
+        at = m + along * float(b.rng.choice((-1.0, 1.0)) * b.rng.uniform(0.9, 1.4))  # beside the furniture
         if b.rng.random() < 0.45:
             b.board((at[0], at[1], 1.55), facing, (1.5, 1.2), Paint("white", "glass", glow=True))
             b.landmark("window", (at[0], at[1]))
@@ -94,7 +92,9 @@ def _wall(b: Builder, a: np.ndarray, c: np.ndarray, paint: Paint, door: bool, in
     for lo, hi in ((0.0, s), (e, length)):
         face(lo, hi, 0.15, HEIGHT, paint)
         face(lo, hi, 0, 0.15, skirting)
-        b.block(np.array([a + along * lo, a + along * hi, a + along * hi + inward * 0.06, a + along * lo + inward * 0.06]), HEIGHT)
+        b.block(
+            np.array([a + along * lo, a + along * hi, a + along * hi + inward * 0.06, a + along * lo + inward * 0.06]), HEIGHT
+        )
     face(s, e, DOOR[1], HEIGHT, paint)
     trim = Paint("white")
     for t, sign in ((s, 1.0), (e, -1.0)):  # the reveals of the door
@@ -116,7 +116,7 @@ def _furnish(b: Builder, x: tuple[float, float], y: tuple[float, float], ij: tup
     outer_y = (y[0] if ij[1] == 0 else y[1], 1.0 if ij[1] == 0 else -1.0)
     my, mx = (y[0] + y[1]) / 2, (x[0] + x[1]) / 2
     deep = {props.bed: 1.15, props.sofa: 0.6, props.table: 0.7, props.shelf: 0.35, props.fridge: 0.5}
-    at = (outer_x[0] + outer_x[1] * deep[large[0]], my + float(b.rng.uniform(-0.6, 0.6)))
+    at = (outer_x[0] + outer_x[1] * deep[large[0]], my + float(b.rng.uniform(-0.4, 0.4)))
     b.landmark(large[0](b, at, 90.0 if ij[0] == 0 else -90.0), at)
     at = (mx + float(b.rng.uniform(-0.4, 0.8)) * -outer_x[1] * 0.8, outer_y[0] + outer_y[1] * deep[large[1]])
     b.landmark(large[1](b, at, 180.0 if ij[1] == 0 else 0.0), at)

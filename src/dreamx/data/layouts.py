@@ -61,7 +61,7 @@ def park(b: Builder) -> str:
         else:
             words = props.gazebo(b, at) if choice == 2 else props.statue(b, at)
         b.landmark(words, at)
-    tones = _distinct(b, 3, FOLIAGE) + ["green"]
+    tones = [*_distinct(b, 3, FOLIAGE), "green"]
     for _ in range(int(b.rng.integers(14, 24))):
         if at := _spot(b, 4.0, 19.0, 1.6):
             side = int((np.degrees(np.arctan2(at[1], at[0])) % 360) // 90)
@@ -103,7 +103,8 @@ def plaza(b: Builder) -> str:
             at = out * (edge + depth / 2) + along * (place + width / 2)
             shape = str(b.rng.choice(["gabled", "hipped", "flat", "flat", "spire", "dome"]))
             height = 2.8 * int(b.rng.integers(1, 4))
-            words = props.house(b, (at[0], at[1]), (width - 0.3, depth), height, 90 * side - 90, walls[3 * side + k], roofs[3 * side + k], shape)  # fmt: skip
+            wall, roof = walls[3 * side + k], roofs[3 * side + k]
+            words = props.house(b, (at[0], at[1]), (width - 0.3, depth), height, 90 * side - 90, wall, roof, shape)
             b.landmark(words, (at[0], at[1]))
             place += width + float(b.rng.uniform(0.3, 2.0))
     for make, count in ((props.bench, 4), (props.stall, 3)):
@@ -187,7 +188,7 @@ def maze(b: Builder) -> str:
             words = f"{tone} cone"
         b.landmark(words, at)
     for k, (x, y) in enumerate(circle((0, 0), 15.0, 4)):
-        words = props.house(b, (float(x), float(y)), (3.5, 3.5), 5.0 + 1.5 * k, 90 * k - 90, props.colour(b), _distinct(b, 1, props.STRONG)[0], "spire")  # fmt: skip
-        b.landmark(words, (float(x), float(y)))
+        at, (wall_tone, roof) = (float(x), float(y)), _distinct(b, 2, props.STRONG)
+        b.landmark(props.house(b, at, (3.5, 3.5), 5.0 + 1.5 * k, 90 * k - 90, wall_tone, roof, "spire"), at)
     noun = {"leaves": "a hedge maze", "brick": "a maze of brick walls"}.get(pattern, "a maze of coloured walls")
     return f"{noun}, {tones[0]} and {tones[1]}"

@@ -15,18 +15,26 @@ def colour(b: Builder, among: tuple[str, ...] = STRONG) -> str:
     return str(b.rng.choice(among))
 
 
+def a(noun: str) -> str:
+    """The noun with its article."""
+    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+
+
 def tree(b: Builder, at: At, foliage: str, scale: float = 1.0) -> str:
     """A round tree, a fir, or in games a tree of cubes."""
     trunk, leaves = Paint("brown", "planks"), Paint(foliage, "leaves")
     h = float(b.rng.uniform(3.2, 4.6)) * scale
-    b.round(at, 0.22 * scale, (0, h * 0.6), trunk, sides=6)
+    b.round(at, 0.22 * scale, (0, h * 0.6), trunk, solid=False, sides=6)
+    b.block(circle(at, 1.15 * scale, 8), h)  # the crown is as low as the eye
     if b.style == "game":
         b.box(at, (2.2 * scale, 2.2 * scale), (h * 0.45, h * 0.8), leaves, solid=False)
         b.box(at, (1.3 * scale, 1.3 * scale), (h * 0.8, h), leaves, solid=False)
         return f"blocky {foliage} tree"
     if b.rng.random() < 0.4:
         for k in range(3):
-            b.round(at, (1.3 - 0.33 * k) * scale, (h * (0.28 + 0.24 * k), h * (0.62 + 0.24 * k)), leaves, 0.0, solid=False, sides=8)
+            b.round(
+                at, (1.3 - 0.33 * k) * scale, (h * (0.28 + 0.24 * k), h * (0.62 + 0.24 * k)), leaves, 0.0, solid=False, sides=8
+            )
         return f"{foliage} fir tree"
     b.ball((*at, h * 0.72), (1.25 * scale, 1.15 * scale), leaves)
     return f"{foliage} tree"
@@ -117,7 +125,7 @@ def house(b: Builder, at: At, size: At, height: float, yaw: float, wall: str, ro
     d = size[1] / 2 + 0.02
     b.board((at[0] + d * np.cos(f), at[1] + d * np.sin(f), 1.1), yaw - 90, (1.3, 2.2), Paint(roof))
     noun = {"spire": "tower", "dome": "domed hall", "flat": "block"}.get(shape, "house")
-    return f"{wall} {noun} with a {roof} roof"
+    return f"{wall} {noun} with {a(roof)} roof"
 
 
 def stall(b: Builder, at: At, yaw: float) -> str:
@@ -126,7 +134,7 @@ def stall(b: Builder, at: At, yaw: float) -> str:
     b.prism(rectangle(at, (2.6, 1.8), yaw), (2.2, 2.7), Paint(c, "stripes"), taper=0.5)
     for corner in rectangle(at, (2.3, 1.5), yaw):
         b.round((float(corner[0]), float(corner[1])), 0.06, (0, 2.2), Paint("brown"), solid=False, sides=5)
-    return f"market stall with a {c} awning"
+    return f"market stall with {a(c)} awning"
 
 
 def gazebo(b: Builder, at: At) -> str:
@@ -134,7 +142,7 @@ def gazebo(b: Builder, at: At) -> str:
     for x, y in circle(at, 1.7, 6):
         b.round((float(x), float(y)), 0.13, (0, 2.5), Paint("white"), sides=6)
     b.round(at, 2.2, (2.5, 3.8), Paint(c), 0.0, solid=False)
-    return f"pavilion with a {c} roof"
+    return f"pavilion with {a(c)} roof"
 
 
 # --- indoors -----------------------------------------------------------------------------------------------------------
@@ -157,7 +165,14 @@ def sofa(b: Builder, at: At, yaw: float) -> str:
     f = np.radians(yaw + 90)
     b.box((at[0] + 0.33 * np.cos(f), at[1] + 0.33 * np.sin(f)), (1.9, 0.2), (0.45, 0.95), p, yaw=yaw, solid=False)
     for s in (-0.85, 0.85):
-        b.box((at[0] + s * np.cos(np.radians(yaw)), at[1] + s * np.sin(np.radians(yaw))), (0.2, 0.85), (0.45, 0.65), p, yaw=yaw, solid=False)
+        b.box(
+            (at[0] + s * np.cos(np.radians(yaw)), at[1] + s * np.sin(np.radians(yaw))),
+            (0.2, 0.85),
+            (0.45, 0.65),
+            p,
+            yaw=yaw,
+            solid=False,
+        )
     return f"{c} sofa"
 
 
@@ -167,7 +182,7 @@ def bed(b: Builder, at: At, yaw: float) -> str:
     f = np.radians(yaw + 90)
     b.box((at[0] + np.cos(f), at[1] + np.sin(f)), (1.6, 0.12), (0, 1.1), Paint("brown", "planks"), yaw=yaw)
     b.box((at[0] + 0.7 * np.cos(f), at[1] + 0.7 * np.sin(f)), (1.1, 0.4), (0.5, 0.62), Paint("white"), yaw=yaw, solid=False)
-    return f"bed with a {c} cover"
+    return f"bed with {a(c)} cover"
 
 
 def shelf(b: Builder, at: At, yaw: float) -> str:

@@ -1,7 +1,7 @@
 """Pictures and metric depth of a scene, by MuJoCo's renderer on the CPU: EGL, or OSMesa where there is no EGL.
 
-One draw gives colour and depth. A picture is drawn three times as large and averaged down; the depth is that of the middle of each
-pixel, so that it lies on a surface.
+One draw gives colour and depth. A picture is drawn three times as large and averaged down; the depth is that of the
+middle of each pixel, so that it lies on a surface.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class Renderer:
         self._size = (width * OVERSAMPLE, height * OVERSAMPLE)
         self._mujoco = _gl(*self._size)
         model = _model(self._mujoco, scene, self._size)
-        self._context = self._view = None
         mj = self._mujoco
         data = mj.MjData(model)
         mj.mj_kinematics(model, data)
@@ -68,7 +67,9 @@ class Renderer:
         ndc = self._z[::-1][k // 2 :: k, k // 2 :: k].astype(np.float64)
         depth = NEAR * FAR / (NEAR + ndc * (FAR - NEAR))  # reversed z: 1 is near, 0 is far
         rgb = _air(rgb, depth.astype(np.float32), camera.lens, self.scene)
-        return torch.from_numpy((rgb + 0.5).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(depth.astype(np.float32))
+        return torch.from_numpy((rgb + 0.5).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(
+            depth.astype(np.float32)
+        )
 
     def _look(self, camera: Camera) -> None:
         pose = camera.pose.double().numpy()
@@ -95,7 +96,7 @@ def _air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, sce
     haze = np.float32(255.0) * np.asarray(SKIES[scene.hour][1], np.float32)
     distance = depth * rays(lens.float(), *depth.shape).norm(dim=-1).numpy()
     share = np.where(distance < 0.85 * DOME, 1 - np.exp(-distance / 90.0), 0.0)[..., None].astype(np.float32)
-    return rgb + share * (haze - rgb)
+    return (rgb + share * (haze - rgb)).astype(np.float32)
 
 
 def _to_plan(v: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -135,7 +136,9 @@ def _model(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
     spec.visual.quality.offsamples = 0
     spec.visual.quality.shadowsize = 0
-    ambient, sun, fill = {"photoreal": (0.50, 0.48, 0.14), "game": (0.58, 0.36, 0.12), "stylised": (0.70, 0.26, 0.06)}[scene.style]
+    ambient, sun, fill = {"photoreal": (0.50, 0.48, 0.14), "game": (0.58, 0.36, 0.12), "stylised": (0.70, 0.26, 0.06)}[
+        scene.style
+    ]
     if scene.hour == "dusk" and scene.kind != "room":
         ambient, sun = 0.72 * ambient, 0.7 * sun
     warm = np.array(SKIES[scene.hour][2]) if scene.kind != "room" else np.ones(3)
@@ -144,7 +147,10 @@ def _model(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
     spec.visual.headlight.specular[:] = 0
     spec.stat.extent, spec.stat.center = 1.0, (0, 0, 0)
     a = np.radians(scene.sun)
-    for direction, colour in (((-np.cos(a), -np.sin(a), -1.1), sun * warm), ((np.cos(a - 1.2), np.sin(a - 1.2), -0.2), fill * np.ones(3))):
+    for direction, colour in (
+        ((-np.cos(a), -np.sin(a), -1.1), sun * warm),
+        ((np.cos(a - 1.2), np.sin(a - 1.2), -0.2), fill * np.ones(3)),
+    ):
         spec.worldbody.add_light(type=mj.mjtLightType.mjLIGHT_DIRECTIONAL, dir=direction, pos=(0, 0, 30), diffuse=colour,
                                  ambient=(0, 0, 0), specular=(0, 0, 0), castshadow=False)  # fmt: skip
     for i, part in enumerate(scene.parts):
@@ -159,6 +165,8 @@ def _model(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
                       userfacetexcoord=triangles, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)  # fmt: skip
         spec.worldbody.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=f"g{i}", material=f"m{i}", contype=0, conaffinity=0)
     model = spec.compile()
-    for part, start in zip(scene.parts, model.tex_adr, strict=True):  # as lists through the spec they would take longer than the rest
+    for part, start in zip(
+        scene.parts, model.tex_adr, strict=True
+    ):  # as lists through the spec they would take longer than the rest
         model.tex_data[start : start + part.texture.size] = part.texture[::-1].ravel()  # v runs upwards
     return model

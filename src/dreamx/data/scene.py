@@ -67,7 +67,7 @@ class Scene:
         rng = np.random.default_rng([self.seed, index, 7])
         reach = self._reach()
         best, at = -1.0, (0.0, 0.0, 0.0)
-        for _ in range(60):
+        for _ in range(16):
             x, y = reach[int(rng.integers(len(reach)))]
             h = float(rng.uniform(0, 360))
             score = self._interest(float(x), float(y), h) + float(rng.uniform(0, 0.5))
@@ -78,7 +78,7 @@ class Scene:
     def _reach(self) -> NDArray[np.float64]:
         """Free places ``[n, 2]`` near the middle, where the scene is."""
         row, col = np.nonzero(~self.blocked)
-        p = np.stack([col + 0.5, row + 0.5], -1) * CELL - self.half
+        p = np.asarray(np.stack([col + 0.5, row + 0.5], -1) * CELL - self.half, np.float64)
         return p[np.abs(p).max(-1) < {"room": 6.0, "maze": 8.4, "park": 12.0, "plaza": 9.5}[self.kind]]
 
     def _interest(self, x: float, y: float, heading: float) -> float:
@@ -143,7 +143,7 @@ def _part(b: Builder, paint: Paint) -> Part:
 
 def _triangles(quads: int) -> NDArray[np.int64]:
     first = np.arange(quads)[:, None] * 4
-    return np.concatenate([first + (0, 1, 2), first + (0, 2, 3)])
+    return np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))])
 
 
 def _surroundings(b: Builder, hour: str) -> list[Part]:
@@ -156,7 +156,9 @@ def _surroundings(b: Builder, hour: str) -> list[Part]:
     far = corners / h * e
     skirt = np.concatenate([np.stack([far[i], far[(i + 1) % 4], corners[(i + 1) % 4], corners[i]]) for i in range(4)])
     edge = np.broadcast_to(np.median(np.concatenate([ground[0], ground[-1]]), 0), (64, 64, 3)).astype(np.uint8)
-    hills = [COLOURS[str(c)] for c in b.rng.permutation(["green", "teal", "purple", "blue", "brown", "grey", "orange", "lime"])[:5]]
+    hills = [
+        COLOURS[str(c)] for c in b.rng.permutation(["green", "teal", "purple", "blue", "brown", "grey", "orange", "lime"])[:5]
+    ]
     columns, rows = 32, 10
     azimuth = np.linspace(0, 2 * np.pi, columns + 1)
     elevation = np.radians(np.linspace(-30, 90, rows + 1))

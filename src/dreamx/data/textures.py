@@ -54,16 +54,16 @@ def noise(rng: np.random.Generator, side: int, roughness: float) -> NDArray[np.f
     spectrum = np.fft.fft2(rng.standard_normal((side, side))) / r**roughness
     spectrum[0, 0] = 0.0
     x = np.fft.ifft2(spectrum).real
-    return x / x.std()
+    return (x / x.std()).astype(np.float64)
 
 
 def grain(style: str, side: int, texels: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """The brightness ``[side, side]`` that the look lays over any surface, about 1; ``texels`` squares a side for games."""
     if style == "photoreal":
-        return 1.0 + 0.07 * noise(rng, side, 1.0)
+        return 1.0 + 0.05 * noise(rng, side, 1.0)
     if style == "game":
         coarse = 1.0 + 0.10 * rng.uniform(-1.0, 1.0, (texels, texels))
-        return np.kron(coarse, np.ones((side // texels, side // texels)))
+        return np.kron(coarse, np.ones((side // texels, side // texels))).astype(np.float64)
     return np.ones((side, side))
 
 

@@ -1,7 +1,7 @@
 """First-person walks: which keys are held on each frame, so that the walker hits nothing and comes back to what it saw.
 
-A walk is spans of steady keys. Now and then the last spans are undone in reverse, key by opposite key: out and back, look and look
-back, so that a clip shows places twice. The motion itself is ``geometry.controls.walk``, nothing else.
+A walk is spans of steady keys. Now and then the last spans are undone in reverse, key by opposite key: out and
+back, look and look back, so that a clip shows places twice. The motion itself is ``geometry.controls.walk``, nothing else.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ is in its place, and the rest is a guess of a few colours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 _FAR = 1e4  # metres: where a depth of infinity, or none, is put
-_FRONT = 1.03  # samples up to 3 % behind the nearest one belong to the same surface
+_FRONT = 1.03  # samples up to 3 % behind the nearest one, and the slope of a pixel more, belong to the same surface
 _FINEST = 11  # samples across a source pixel, at most
 
 
@@ -37,14 +38,24 @@ def warp(image: Tensor, depth: Tensor, start: Camera, cameras: Camera) -> Tensor
     depth = torch.where(torch.isfinite(depth) & (depth > 0), depth.float(), _FAR).clamp(max=_FAR)
     to_target = (se3_inverse(cameras.pose.double()) @ start.pose.double()).float()  # [F, 4, 4]
     background = image.float().mean(-1, keepdim=True).expand_as(image)
-    fans: dict[int, tuple[Tensor, Tensor]] = {}
+    fans: dict[int, _Fan] = {}
     out: list[Tensor] = []
     for move, lens in zip(to_target, cameras.lens.float(), strict=True):
         fineness = _fineness(depth, start.lens.float(), move, lens)
         if fineness not in fans:
             fans[fineness] = _fan(image, depth, start.lens.float(), fineness)
-        out.append(_fill(*_splat(*fans[fineness], move, lens, image.shape[-2:]), background))
+        out.append(_fill(*_splat(fans[fineness], move, lens, image.shape[-2:]), background))
     return torch.stack(out).round().clamp(0, 255).to(torch.uint8) if out else image.new_zeros(0, *image.shape)
+
+
+@dataclass(frozen=True)
+class _Fan:
+    """Samples inside of the source pixels: points ``[N, 3]`` in source axes, colours ``[N, 3]``, and how much farther than
+    the nearest sample of its target pixel one may be and yet lie on the same surface (a factor, ``[N]``)."""
+
+    points: Tensor
+    colours: Tensor
+    reach: Tensor
 
 
 def _fineness(depth: Tensor, lens: Tensor, move: Tensor, target: Tensor) -> int:
@@ -58,8 +69,8 @@ def _fineness(depth: Tensor, lens: Tensor, move: Tensor, target: Tensor) -> int:
     return min(_FINEST, 2 * ceil(float(zoom)) + 3)
 
 
-def _fan(image: Tensor, depth: Tensor, lens: Tensor, fineness: int) -> tuple[Tensor, Tensor]:
-    """Samples inside of the source pixels: points ``[N, 3]`` in source axes and colours ``[N, 3]``.
+def _fan(image: Tensor, depth: Tensor, lens: Tensor, fineness: int) -> _Fan:
+    """``fineness`` x ``fineness`` samples for each source pixel.
 
     Colours are interpolated; depth runs on inside of a pixel along the gentler of the slopes to its two neighbours (of inverse
     depth, which is linear on a plane), so that no skin is stretched from an edge to what is behind it.
@@ -70,9 +81,11 @@ def _fan(image: Tensor, depth: Tensor, lens: Tensor, fineness: int) -> tuple[Ten
     slope_x, slope_y = _gentler(inverse, 1), _gentler(inverse, 0)
     fine = inverse[:, None, :, None] + slope_y[:, None, :, None] * part[:, None, None] + slope_x[:, None, :, None] * part
     fine = fine.clamp(min=1 / _FAR).reshape(rows * fineness, cols * fineness)
+    reach = _FRONT + (slope_x.abs() + slope_y.abs()) / inverse
+    reach = reach.repeat_interleave(fineness, 0).repeat_interleave(fineness, 1)
     points = rays(lens, *fine.shape) / fine[..., None]
     colours = F.interpolate(image[None].float(), size=fine.shape, mode="bilinear", align_corners=False)[0]
-    return points.flatten(0, 1), colours.flatten(1).T.contiguous()
+    return _Fan(points.flatten(0, 1), colours.flatten(1).T.contiguous(), reach.flatten())
 
 
 def _gentler(x: Tensor, dim: int) -> Tensor:
@@ -90,28 +103,28 @@ def _project(points: Tensor, move: Tensor, lens: Tensor) -> tuple[Tensor, Tensor
     return lens[0] * x / safe + lens[2], lens[1] * y / safe + lens[3], z
 
 
-def _splat(points: Tensor, colours: Tensor, move: Tensor, lens: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+def _splat(fan: _Fan, move: Tensor, lens: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
     """The picture ``[3, H, W]`` and where it is known ``[H, W]``."""
     rows, cols = size
-    u, v, z = _project(points, move, lens)
+    u, v, z = _project(fan.points, move, lens)
     seen = ((z > 0.02) & (u >= 0) & (u < 1) & (v >= 0) & (v < 1)).nonzero().squeeze(1)
     u, v, z = u[seen] * cols, v[seen] * rows, z[seen]
     col, row = u.long().clamp(max=cols - 1), v.long().clamp(max=rows - 1)
     pixel = row * cols + col
     nearest = z.new_full((rows * cols,), torch.inf).scatter_reduce(0, pixel, z, "amin")
     off = (u - col - 0.5).square() + (v - row - 0.5).square()
-    off = torch.where(z <= nearest[pixel] * _FRONT, off, torch.inf)
+    off = torch.where(z <= nearest[pixel] * fan.reach[seen], off, torch.inf)
     closest = z.new_full((rows * cols,), torch.inf).scatter_reduce(0, pixel, off, "amin")
     wins = (off <= closest[pixel]) & off.isfinite()
-    picture = colours.new_zeros(rows * cols, 3)
-    picture[pixel[wins]] = colours[seen[wins]]
+    picture = fan.colours.new_zeros(rows * cols, 3)
+    picture[pixel[wins]] = fan.colours[seen[wins]]
     return picture.T.reshape(3, rows, cols), nearest.isfinite().reshape(rows, cols)
 
 
 def _fill(picture: Tensor, known: Tensor, background: Tensor) -> Tensor:
-    """Pull and push: holes take the mean of the smallest surrounding square that knows anything, at most an eighth of the rows.
+    """Pull and push: a hole takes the mean of the smallest square around it that knows anything, up to an eighth of the rows.
 
-    The squares double from level to level (Gortler et al. 1996, The Lumigraph, section 3.4); past the last one it is ``background``.
+    The squares double from level to level (Gortler et al. 1996, The Lumigraph, section 3.4); beyond them is ``background``.
     """
     weight = known[None, None].float()
     colour = picture[None] * weight
@@ -119,7 +132,7 @@ def _fill(picture: Tensor, known: Tensor, background: Tensor) -> Tensor:
     while min(weight.shape[-2:]) > 8:
         colour, weight = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (colour, weight))
         levels.append((colour, weight))
-    filled = F.adaptive_avg_pool2d(background[None], weight.shape[-2:])
+    filled = F.adaptive_avg_pool2d(background[None], (weight.shape[-2], weight.shape[-1]))
     for colour, weight in reversed(levels):
         filled = F.interpolate(filled, size=weight.shape[-2:], mode="bilinear", align_corners=False)
         filled = torch.where(weight > 0, colour / weight.clamp(min=1e-6), filled)

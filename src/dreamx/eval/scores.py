@@ -23,7 +23,15 @@ def sharpness(video: Tensor, truth: Tensor) -> Tensor:
 
     PSNR forgives a blur and even asks for one; this does not. ValueError unless the shapes agree.
     """
-    return _energy(_unit(video, truth)) / _energy(_unit(truth, video))
+    _unit(video, truth)
+    return gradient_energy(video) / gradient_energy(truth)
+
+
+def gradient_energy(video: Tensor) -> Tensor:
+    """Mean square ``[...]`` of the steps between neighbouring pixels, plus that of one grey level, so that it is never 0."""
+    video = _unit(video, video)
+    across, down = video.diff(dim=-1).square().flatten(-3).mean(-1), video.diff(dim=-2).square().flatten(-3).mean(-1)
+    return across + down + 255.0**-2
 
 
 def _unit(video: Tensor, other: Tensor) -> Tensor:
@@ -31,9 +39,3 @@ def _unit(video: Tensor, other: Tensor) -> Tensor:
     if video.shape != other.shape or video.ndim < 3 or video.shape[-3] != 3:
         raise ValueError(f"videos must both be [..., 3, height, width], not {tuple(video.shape)} and {tuple(other.shape)}")
     return video.float() / 255 if video.dtype == torch.uint8 else video.float()
-
-
-def _energy(video: Tensor) -> Tensor:
-    """Mean square of the steps between neighbours; a grey level squared is added, so that flat on flat is 1 and not 0 / 0."""
-    across, down = video.diff(dim=-1).square().flatten(-3).mean(-1), video.diff(dim=-2).square().flatten(-3).mean(-1)
-    return across + down + 255.0**-2

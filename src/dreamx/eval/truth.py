@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
-from typing import Protocol
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dreamx import data, geometry
 from dreamx.clip import Clip
+from dreamx.data import walker
+from dreamx.data.caption import caption
+from dreamx.data.render import render_path
+from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.eval import baselines
-from dreamx.geometry.camera import Camera, cat, rigid, rotation
-from dreamx.geometry.controls import KEYS, Speed, from_keys, key_vector, walk
+from dreamx.geometry.camera import Camera, level, rigid, rotation
+from dreamx.geometry.controls import KEYS, Speed, from_keys, walk
 from dreamx.geometry.path import out_and_back, turn
 
 PATHS = ("walk", "turn360", "out_and_back")
 _STARTS = 40  # places of a scene that are tried before it counts as having no clear path
 _HEADINGS = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 135.0, -135.0, 180.0)
-
-
-class Place(Protocol):
-    """What is asked of a scene: where a path may begin, and whether a camera may stand above these x and z (metres)."""
-
-    def start(self, index: int) -> Camera: ...
-    def free(self, x: Tensor, z: Tensor) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -41,42 +38,49 @@ class View:
     fps: float
 
 
-def scripts(path: str, seed: int, fps: float) -> list[list[str]]:
-    """The key presses that a path may consist of, best first: 5 s of walking, a whole turn, 2.5 s out and as much back.
+@dataclass(frozen=True)
+class Case:
+    """One path through one scene: what is true, and what geometry alone makes of its first frame (uint8 ``[F, 3, H, W]``)."""
 
-    A walk bends gently (a quarter of the frames turn), and more where the place is narrow. Left comes first for even seeds.
+    truth: Clip
+    warp: Tensor
+
+
+def scripts(path: str, seed: int, fps: float) -> list[list[str]]:
+    """The key presses that a path may consist of, best first: 5 s of walking, one whole turn, 2.5 s out and as much back.
+
+    A walk bends gently (a quarter of its frames turn), and more where the place is narrow. Left is preferred for even seeds.
     """
-    left, right = ("jl", "lj")[seed % 2]
+    sides = ("jl", "lj")[seed % 2]
     if path == "turn360":
-        return [turn(round(360 / Speed().degrees_per_second * fps), left)]
+        return [turn(round(360 / Speed().degrees_per_second * fps), sides[0])]
     if path == "out_and_back":
         return [out_and_back(2 * round(2.5 * fps))]
     if path == "walk":
-        bends = [(side, every) for every in (4, 2, 1) for side in (left, right)]
-        return [["w" + side * (i % every == 0) for i in range(round(5 * fps))] for side, every in bends]
+        bends = [(every, side) for every in (4, 3, 2, 1) for side in sides]
+        return [["w" + side * (i % every == 0) for i in range(round(5 * fps))] for every, side in bends]
     raise ValueError(f"path {path!r} is not one of {', '.join(PATHS)}")
 
 
-def clear_path(place: Place, path: str, seed: int, view: View) -> tuple[list[str], Camera]:
-    """The first start, heading and script that touch nothing: the keys of frames 1 .., and the cameras of frames 0 ..
+def clear_path(place: Scene, path: str, view: View) -> tuple[list[str], Camera]:
+    """The first script, start and heading that touch nothing: the keys that lead to frames 1 on, and the camera of frame 0.
 
-    Deterministic and blind to every model. ValueError when the scene has no such path.
+    Deterministic, and blind to every model. ValueError when the scene has no such path.
     """
-    for start in _starts(place, view):
-        for keys in scripts(path, seed, view.fps):
-            cameras = cat([start[None], walk(start, from_keys(keys, Speed(fps=view.fps)))])
-            if place.free(cameras.pose[:, 0, 3], cameras.pose[:, 2, 3]):
-                return keys, cameras
-    raise ValueError(f"scene {seed}: no clear {path} from any of {_STARTS} places; use another seed")
+    starts = list(_starts(place, view))
+    for keys in scripts(path, place.seed, view.fps):
+        there = walk(level(view.lens), from_keys(keys, Speed(fps=view.fps)))
+        for start in starts:
+            if walker.clear(place, Camera(start.pose @ there.pose, there.lens)):
+                return keys, start
+    raise ValueError(f"scene {place.seed}: no clear {path} from any of {_STARTS} places")
 
 
-def _starts(place: Place, view: View) -> Iterator[Camera]:
-    lens = torch.tensor(view.lens)
+def _starts(place: Scene, view: View) -> Iterator[Camera]:
     for index in range(_STARTS):
-        start = place.start(index)
-        r, p = start.pose[:3, :3], start.pose[:3, 3]
+        pose = place.start(index).pose
         for heading in _HEADINGS:
-            yield Camera(rigid(r @ rotation("y", torch.tensor(heading)), p), lens)
+            yield Camera(pose @ rigid(rotation("y", torch.tensor(heading)), torch.zeros(3)), torch.tensor(view.lens))
 
 
 def held(clip: Clip) -> list[str]:
@@ -85,15 +89,44 @@ def held(clip: Clip) -> list[str]:
 
 
 def render_truth(seed: int, path: str, view: View) -> Clip:
-    """Walk a path through the scene of a seed, and render every frame with its depth."""
-    from dreamx.data.caption import caption
-    from dreamx.data.render import render_path
-    from dreamx.data.scene import scene
-
-    place = scene(seed)
-    keys, cameras = clear_path(_Plan(place), path, seed, view)
+    """A path through the scene of a seed, every frame with its depth. Kinds and styles of scene take turns with the seed."""
+    place = scene(seed, STYLES[seed // len(KINDS) % len(STYLES)], KINDS[seed % len(KINDS)])
+    keys, start = clear_path(place, path, view)
+    cameras, actions = walker.path(start, keys, Speed(fps=view.fps))
     video, depth = render_path(place, cameras, view.width, view.height)
-    actions = torch.stack([torch.zeros(len(KEYS)), *(key_vector(k) for k in keys)])
-    return Clip(video, cameras, actions, depth.half(), view.fps, caption(place), place.style, place.kind, seed)
+    words = caption(place, start, np.random.default_rng([seed, 13]))
+    return Clip(video, cameras, actions, depth.half(), view.fps, words, place.style, place.kind, seed, "dreamx simulator")
 
 
+def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
+    """The case, from ``folder`` or made and kept there. A change of the simulator's or the warp's code makes it anew."""
+    name = f"{seed}-{path}-{view.width}x{view.height}-{_sources()}-{_hash(repr(view).encode())}"
+    clip_file, warp_file = folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
+    if warp_file.exists():  # written last: then both are there
+        return Case(Clip.load(clip_file), load_file(warp_file)["video"])
+    folder.mkdir(parents=True, exist_ok=True)
+    clip = render_truth(seed, path, view)
+    clip.save(clip_file)
+    case = Case(clip, warp_of(clip))
+    temporary = warp_file.with_suffix(".tmp")
+    save_file({"video": case.warp}, temporary)
+    temporary.replace(warp_file)
+    return case
+
+
+def warp_of(clip: Clip) -> Tensor:
+    """The baseline ``warp`` on this clip: its first frame and the true depth of that, seen from all of its cameras."""
+    if clip.depth is None:
+        raise ValueError("the clip has no depth; the warp baseline needs that of the first frame")
+    return baselines.warp(clip.video[0], clip.depth[0], clip.camera[0], clip.camera)
+
+
+def _sources() -> str:
+    """A hash of all code that a case depends on, so that a kept file is never that of another simulator."""
+    root = Path(str(resources.files("dreamx")))
+    files = [*sorted(root.glob("data/*.py")), *sorted(root.glob("geometry/*.py")), *sorted(root.glob("eval/[bt]*.py"))]
+    return _hash(b"".join(f.read_bytes() for f in files))
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:10]

@@ -37,36 +37,49 @@ def _heads_first(x: Tensor) -> Tensor:
     return x.flatten(1, 2).transpose(1, 2)
 
 
-def _frames_first(x: Tensor, like: Tensor) -> Tensor:
+def _frames_first(x: Tensor, frames: int) -> Tensor:
     """``[B, N, T P, D] -> [B, T, P, N, D]``."""
-    return x.transpose(1, 2).unflatten(1, like.shape[1:3])
+    return x.transpose(1, 2).unflatten(1, (frames, -1))
 
 
 class Table:
-    """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone."""
+    """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone.
 
-    def __init__(self, visible: Tensor | None = None) -> None:
+    Rows are attended a ``block`` of frames at a time, each over the frames that it sees at all, which spares most of the empty
+    part of a causal table.
+    """
+
+    def __init__(self, visible: Tensor | None = None, block: int = 7) -> None:
         self.visible = None if visible is None or bool(visible.all()) else visible
-        self._masks: dict[int, Tensor] = {}
+        self.block = block
         self._bound: dict[Place, Place] = {}
+        self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
         if place not in self._bound:
             self._bound[place] = place.at(place.where.anchored())
         here = self._bound[place]
-        o = softmax_attention(_heads_first(here.query(q)), _heads_first(here.key(k)), _heads_first(here.value(v)), self._mask(q))
-        return here.out(_frames_first(o, q))
-
-    def _mask(self, q: Tensor) -> Tensor | None:
+        q, k, v = (_heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))
         if self.visible is None:
-            return None
-        frames, positions = q.shape[1:3]
-        if frames != len(self.visible):
-            raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {frames}")
-        if positions not in self._masks:
-            wide = self.visible.repeat_interleave(positions, 0).repeat_interleave(positions, 1)
-            self._masks[positions] = wide.to(q.device)
-        return self._masks[positions]
+            o = softmax_attention(q, k, v)
+        else:
+            if len(place.where) != len(self.visible):
+                raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {len(place.where)}")
+            plan = self._plan(q.shape[2] // len(place.where), q.device)
+            seen = [softmax_attention(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
+            o = torch.cat(seen, 2)
+        return here.out(_frames_first(o, len(place.where)))
+
+    def _plan(self, positions: int, device: torch.device) -> list[tuple[slice, Tensor, Tensor]]:
+        """For frames of so many tokens: token rows, the token columns that any of them sees, and who sees whom among those."""
+        if positions not in self._plans:
+            assert self.visible is not None
+            wide = self.visible.to(device).repeat_interleave(positions, 0).repeat_interleave(positions, 1)
+            step = self.block * positions
+            rows = [slice(i, i + step) for i in range(0, len(wide), step)]
+            cols = [wide[r].any(0).nonzero()[:, 0] for r in rows]
+            self._plans[positions] = [(r, c, wide[r][:, c]) for r, c in zip(rows, cols, strict=True)]
+        return self._plans[positions]
 
 
 class Cache:
@@ -103,7 +116,7 @@ class Cache:
         if len(self):
             key, value = self._with_past(slot, key, value, past)
         o = softmax_attention(_heads_first(now.query(q)), key, value)
-        return now.out(_frames_first(o, q))
+        return now.out(_frames_first(o, len(now.where)))
 
     def keep(self) -> None:
         """Make the frames of the last pass part of the past."""

@@ -11,7 +11,8 @@ import json
 import shutil
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,7 @@ def write(root: Path, step: int, tensors: Mapping[str, Tensor], own: object, abo
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
     _together()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that a single process needs no process group
+    with _quiet():
         save(dict(tensors), checkpoint_id=temporary, no_dist=not dist.is_initialized())
     torch.save(own, temporary / f"own-{rank()}.pt")
     _together()
@@ -99,7 +99,8 @@ def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict
                 f"{folder}: {key!r} is {_shape(held.get(key))} in the checkpoint and {_shape(want.get(key))} in this stage; "
                 "it is a run of another config: give another folder"
             )
-    load(dict(tensors), checkpoint_id=folder, no_dist=not dist.is_initialized())
+    with _quiet():
+        load(dict(tensors), checkpoint_id=folder, no_dist=not dist.is_initialized())
     own = folder / f"own-{rank()}.pt"
     return manifest["step"], torch.load(own, weights_only=True) if own.exists() else None, manifest["about"]
 
@@ -133,6 +134,14 @@ def _checksum(file: Path) -> int:
 
 def _shape(shape: list[int] | None) -> str:
     return "absent" if shape is None else str(tuple(shape))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch warns that there is no process group where there is one process; so be it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _together() -> None:

@@ -1,0 +1,58 @@
+# Everything sets itself up in .venv, once: later calls start at once.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SETUP := pyproject.toml constraints.txt
+
+.PHONY: help play test check bench curriculum data clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
+
+play: .venv/installed ## walk in the world that is shipped; prints the address of the page (ARGS="--port 9000")
+	@$(BIN)/dreamx play $(ARGS)
+
+test: .venv/installed-test .venv/drawing ## the tests that take seconds (ARGS="-k camera"); marks slow, gpu and weights are left out
+	@$(BIN)/python -m pytest -q $(ARGS)
+
+check: .venv/installed-dev ## lint, format, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+bench: .venv/installed ## how fast the world runs on this machine
+	@$(BIN)/dreamx bench $(ARGS)
+
+data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
+	@$(BIN)/dreamx data render $(ARGS)
+
+curriculum: .venv/installed-test .venv/drawing ## make the shipped world from nothing: clips, then every stage; can be interrupted
+	@$(BIN)/dreamx train tiny $(ARGS)
+
+clean: ## caches and build products; .venv stays (remove it to set up anew)
+	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dreamx needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "no virtual environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }
+
+.venv/installed: $(SETUP) | .venv/bin/python
+	@echo "setting up .venv (once; some minutes where torch has to be downloaded)"
+	@$(INSTALL) -e .
+	@touch $@
+
+.venv/installed-test: $(SETUP) | .venv/bin/python
+	@echo "setting up .venv for the tests (once)"
+	@$(INSTALL) -e '.[test]'
+	@touch $@ .venv/installed
+
+.venv/installed-dev: $(SETUP) | .venv/bin/python
+	@echo "setting up .venv for lint and types (once)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $@ .venv/installed-test .venv/installed
+
+# Off-screen drawing for the simulator. Without it, the tests that render are skipped.
+.venv/drawing: | .venv/installed-test
+	@.ci/drawing $(BIN)/python
+	@touch $@

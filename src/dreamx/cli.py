@@ -1,0 +1,82 @@
+"""The command line: ``dreamx COMMAND --flags``. A command is a function of one frozen dataclass, whose fields are the flags.
+
+A command's module is imported when it is called, so that ``--help`` and ``play`` do not wait for the training code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, get_type_hints
+
+#: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
+COMMANDS: dict[str, Any] = {
+    "play": ("dreamx.play.server:main", "walk in a world in the browser"),
+    "generate": ("dreamx.generate:main", "walk along a file of actions and write a video"),
+    "data": {
+        "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
+        "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
+    },
+    "train": {
+        "autoencoder": ("dreamx.train.autoencoder:main", "learn the codec between video and latents from clips"),
+        "camera": ("dreamx.train.camera:main", "learn places from clips: cameras steer, both ways in time"),
+        "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
+        "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
+        "curriculum": ("dreamx.recipes.curriculum:main", "every stage of a recipe, from rendering to a world"),
+    },
+    "eval": {
+        "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
+    },
+    "doctor": ("dreamx.doctor:main", "is everything here that dreamx needs?"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Bad input is one sentence on standard error and exit code 2; Ctrl-C is exit code 130."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands, path = COMMANDS, ["dreamx"]
+    while True:
+        if not words or words[0] in ("-h", "--help"):
+            print(_help(path, commands))
+            raise SystemExit(0 if words else 2)
+        if words[0] not in commands:
+            _fail(f"{' '.join(path)}: {words[0]!r} is not a command; the commands are {', '.join(commands)}", 2)
+        path.append(words.pop(0))
+        found = commands[path[-1]]
+        if not isinstance(found, Mapping):
+            break
+        commands = found
+    try:
+        _call(found[0], " ".join(path), words)
+    except BrokenPipeError:  # `dreamx ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except (ValueError, OSError) as e:
+        _fail(f"{' '.join(path)}: {e}", 2)
+    except KeyboardInterrupt:
+        _fail(f"{' '.join(path)}: interrupted", 130)
+
+
+def _call(target: str, name: str, words: Sequence[str]) -> None:
+    import tyro
+
+    module, function = target.split(":")
+    run: Callable[[Any], object] = getattr(import_module(module), function)
+    config = get_type_hints(run)["cfg"]
+    run(tyro.cli(config, prog=name, args=words, config=(tyro.conf.FlagCreatePairsOff,)))
+
+
+def _help(path: Sequence[str], commands: Mapping[str, Any]) -> str:
+    width = max(map(len, commands))
+    lines = [f"usage: {' '.join(path)} COMMAND [--help] [flags]", ""]
+    for name, found in commands.items():
+        words = ", ".join(found) if isinstance(found, Mapping) else found[1]
+        lines.append(f"  {name:{width}}  {words}")
+    return "\n".join(lines)
+
+
+def _fail(words: str, code: int) -> None:
+    print(words, file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,199 @@
+"""The quick truth: a world walks held-out scenes as a player would, and every frame is compared with the true render.
+
+Three paths (a walk of 5 s, a whole turn on the spot, out and back) through each scene; beside the world stand ``copy-first``, the
+first frame for ever, and ``warp``, the first frame moved by its true depth. All get the same true first frame, so frame 0
+is not counted. PSNR asks for being right, sharpness for not hiding in a blur: read both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from dreamx.clip import FIRST_HELD_OUT_SEED
+from dreamx.eval.baselines import copy_first
+from dreamx.eval.scores import gradient_energy, psnr
+from dreamx.eval.sheet import Strip, contact_sheet
+from dreamx.eval.truth import PATHS, Case, View, held, load_case
+from dreamx.geometry.controls import Speed, from_keys
+from dreamx.world import World, find
+
+MODELS = ("ours", "copy-first", "warp")
+_COLUMNS = 9  # frames of a strip of the contact sheet
+
+
+@dataclass(frozen=True)
+class QuickConfig:
+    """world: name or folder of the world. json: print JSON alone. out: gets quick.json and quick.png (dream above truth).
+
+    scenes, first_seed: which held-out scenes. truth: folder that keeps the true renders between runs. sheet: scenes shown on
+    the contact sheet.
+    """
+
+    world: str
+    json: bool = False
+    scenes: int = 16
+    first_seed: int = FIRST_HELD_OUT_SEED
+    out: Path = Path("runs/eval/quick")
+    truth: Path = Path("runs/eval/truth")
+    sheet: int = 3
+
+    def __post_init__(self) -> None:
+        if self.scenes < 1:
+            raise ValueError(f"scenes must be at least 1, not {self.scenes}")
+        if self.first_seed < FIRST_HELD_OUT_SEED:
+            raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: scenes below it may have been trained on")
+
+
+@dataclass
+class Result:
+    """Every model on one path through one scene: PSNR of frames 1 on, and sharpness of the whole."""
+
+    seed: int
+    path: str
+    psnr: dict[str, Tensor]
+    sharpness: dict[str, float]
+
+
+@dataclass
+class Results:
+    """All that went well, all that did not, and the strips to look at."""
+
+    results: list[Result] = field(default_factory=list[Result])
+    failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    strips: list[Strip] = field(default_factory=list[Strip])
+
+
+def main(cfg: QuickConfig) -> None:
+    """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON. ValueError when nothing could be run."""
+    folder = find(cfg.world)
+    world = World.open(cfg.world)
+    view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
+    seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
+    everything = evaluate(world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet)
+    report = summary(everything, view.fps) | {
+        "settings": {
+            "world": cfg.world,
+            "weights": _identity(folder),
+            "version": version("dreamx"),
+            "seeds": seeds,
+            "size": list(world.size),
+            "fps": view.fps,
+            "counted": "all frames but frame 0",
+        }
+    }
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    (cfg.out / "quick.json").write_text(json.dumps(report, indent=2) + "\n")
+    if everything.strips:
+        contact_sheet(everything.strips).save(cfg.out / "quick.png")
+    if cfg.json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    else:
+        _print(report, cfg)
+
+
+def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], sheet: int = 0) -> Results:
+    """Walk every path of every seed. One that fails is named and left out for all models; ValueError when all fail."""
+    out = Results()
+    cases = [(seed, path) for seed in seeds for path in PATHS]
+    for seed, path in track(cases, "evaluating", console=Console(stderr=True), transient=True):
+        try:
+            known = case(seed, path)
+            dream = drive(world, known)
+        except Exception as error:  # whatever it is, the other scenes go on
+            out.failures.append({"seed": seed, "path": path, "reason": f"{type(error).__name__}: {error}"})
+            continue
+        out.results.append(_score(seed, path, known, dream))
+        if seed < seeds[0] + sheet:
+            out.strips.append(_strip(seed, path, known, dream))
+    if not out.results:
+        raise ValueError(f"no path could be evaluated; the first of {len(cases)} failed with {out.failures[0]['reason']}")
+    return out
+
+
+def drive(world: World, case: Case) -> Tensor:
+    """Play the keys of a case as a player would, chunk by chunk: uint8 ``[F, 3, H, W]``, the opening frame first."""
+    truth, keys = case.truth, held(case.truth)
+    shown = [world.reset(truth.video[0], truth.caption, truth.seed)[-1:]]
+    done = 0
+    while done < len(keys):
+        due = world.due
+        now = keys[done : done + due] + [""] * max(0, done + due - len(keys))  # the last chunk may be longer than the path
+        shown.append(world.step(from_keys(now, Speed(fps=truth.fps))))
+        done += due
+    return torch.cat(shown)[: len(truth.video)]
+
+
+def summary(everything: Results, fps: float) -> dict[str, Any]:
+    """``psnr`` and ``sharpness`` by model and path, ``by_second`` (PSNR by model, path and second), and what failed."""
+    report: dict[str, Any] = {"psnr": {}, "sharpness": {}, "by_second": {}}
+    for model in MODELS:
+        for path in PATHS:
+            rows = [r for r in everything.results if r.path == path]
+            if not rows:
+                continue
+            dbs = torch.stack([r.psnr[model] for r in rows])  # [scenes, frames]
+            sharp = sum(r.sharpness[model] for r in rows) / len(rows)
+            seconds = [float(part.mean()) for part in dbs.split(round(fps), dim=1)]
+            report["psnr"].setdefault(model, {})[path] = round(float(dbs.mean()), 3)
+            report["sharpness"].setdefault(model, {})[path] = round(sharp, 4)
+            report["by_second"].setdefault(model, {})[path] = [round(s, 3) for s in seconds]
+    report["evaluated"] = {path: sum(r.path == path for r in everything.results) for path in PATHS}
+    report["failures"] = everything.failures
+    return report
+
+
+def _score(seed: int, path: str, case: Case, dream: Tensor) -> Result:
+    truth = case.truth.video[1:]
+    videos = (dream[1:], copy_first(case.truth.video[0], len(truth)), case.warp[1:])
+    detail = float(gradient_energy(truth).mean())  # of the whole path: single frames may show nothing but a plain wall
+    return Result(
+        seed,
+        path,
+        {model: psnr(video, truth) for model, video in zip(MODELS, videos, strict=True)},
+        {model: float(gradient_energy(video).mean()) / detail for model, video in zip(MODELS, videos, strict=True)},
+    )
+
+
+def _strip(seed: int, path: str, case: Case, dream: Tensor) -> Strip:
+    truth = case.truth
+    index = torch.linspace(0, len(truth.video) - 1, _COLUMNS).round().long()
+    seconds = (index / truth.fps).tolist()
+    title = f"scene {seed}, {path.replace('_', ' ')}: {truth.caption}"
+    return Strip(title, seconds, dream[index], truth.video[index])
+
+
+def _identity(folder: Path) -> str:
+    """A hash of the files of a world, so that a report says what exactly it is of."""
+    digest = hashlib.sha256()
+    for file in sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _print(report: dict[str, Any], cfg: QuickConfig) -> None:
+    table = Table(title=f"{cfg.world} on {cfg.scenes} held-out scenes: PSNR in dB (sharpness, 1 = as the truth)")
+    for head in ("", *(p.replace("_", " ") for p in PATHS)):
+        table.add_column(head, justify="left" if not head else "right")
+    for model in MODELS:
+        cells = [(report["psnr"][model].get(p), report["sharpness"][model].get(p)) for p in PATHS]
+        table.add_row(model, *("-" if db is None else f"{db:.2f} ({sharp:.2f})" for db, sharp in cells))
+    console = Console()
+    console.print(table)
+    for failure in report["failures"]:
+        console.print(f"left out: scene {failure['seed']}, {failure['path']}: {failure['reason']}", markup=False)
+    console.print(
+        f"{cfg.out / 'quick.json'} has every second of it, {cfg.out / 'quick.png'} shows dream above truth", markup=False
+    )

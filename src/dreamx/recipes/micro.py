@@ -1,0 +1,74 @@
+"""micro: the whole curriculum in a minute or two, on 32 x 32 pixels. What it learns is little; that every stage works is the point.
+
+Tests run it from eight committed clips and compare its losses with the golden curves; ``diff micro.py tiny.py`` is the meaning of
+scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.simulate import SimulateConfig, simulate
+from dreamx.geometry.camera import lens_from_fov
+from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.text import WordConfig
+from dreamx.model.vae import VAEConfig
+from dreamx.rollout import Sampler
+from dreamx.train import autoencoder, camera, causal, consistency
+from dreamx.train.run import RunConfig
+from dreamx.train.teaching import TeachingConfig
+from dreamx.world import World, WorldConfig
+
+SIZE = 32
+FRAMES = 6  # latent frames of a clip: 21 video frames
+
+VAE = VAEConfig(latent=8, encoder=(16, 24, 32), decoder=(16, 24, 32), blocks=(1, 1, 1))
+TEXT = WordConfig(width=32, heads=2, layers=1, rows=512, words=64)
+DIT = DiTConfig(
+    channels=VAE.latent,
+    width=64,
+    heads=2,
+    layers=2,
+    mlp=128,
+    text=TEXT.width,
+    frequencies=64,
+    view=ViewConfig(width=32, heads=1, rope=16),
+)
+TEACHING = TeachingConfig(batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (4, 1)), history_noise=0.25)
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.05)
+WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
+
+
+def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[str, Callable[[], object]]:
+    """The stages by name, in order; ``root`` is where everything goes. Given ``clips``, nothing is rendered."""
+
+    def run(stage: str, steps: int) -> RunConfig:
+        return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
+
+    rendered, latents = clips or root / "clips", root / "latents.safetensors"
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency")}
+    data = SimulateConfig(rendered, scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
+    return {
+        **({} if clips else {"data": partial(simulate, data)}),
+        "autoencoder": partial(
+            autoencoder.main,
+            autoencoder.AutoencoderStage(run("autoencoder", 60), rendered, nets["autoencoder"], VAE, batch=4, lr=3e-3),
+        ),
+        "encode": partial(encode, EncodeConfig(rendered, nets["autoencoder"], latents, threads=threads)),
+        "camera": partial(
+            camera.main, camera.CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0)
+        ),
+        "causal": partial(
+            causal.main, causal.CausalStage(run("causal", 60), latents, nets["camera"], nets["causal"], TEACHING, lr=2e-3)
+        ),
+        "consistency": partial(
+            consistency.main,
+            consistency.ConsistencyStage(
+                run("consistency", 30), latents, nets["causal"], nets["consistency"], TEACHING, lr=1e-3, lattice=16
+            ),
+        ),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
+    }

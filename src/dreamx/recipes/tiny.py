@@ -1,0 +1,74 @@
+"""tiny: the world we ship. 64 x 64 pixels, 16 frames per second, trained and played on two CPU cores.
+
+The whole curriculum, one stage after another; each resumes where it stopped. Lens: 70 degrees. Every number that makes this scale
+what it is stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.simulate import SimulateConfig, simulate
+from dreamx.geometry.camera import lens_from_fov
+from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.text import WordConfig
+from dreamx.model.vae import VAEConfig
+from dreamx.rollout import Sampler
+from dreamx.train import autoencoder, camera, causal, consistency
+from dreamx.train.run import RunConfig
+from dreamx.train.teaching import TeachingConfig
+from dreamx.world import World, WorldConfig
+
+SIZE = 64
+FRAMES = 21  # latent frames of a clip: 81 video frames, 5 seconds
+
+VAE = VAEConfig(latent=16)
+TEXT = WordConfig(width=96, heads=4, layers=1, rows=2048, words=64)
+DIT = DiTConfig(
+    channels=VAE.latent,
+    width=160,
+    heads=5,
+    layers=5,
+    mlp=640,
+    text=TEXT.width,
+    view=ViewConfig(width=64, heads=2, rope=16),
+)
+TEACHING = TeachingConfig(
+    batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (FRAMES, 1), (12, 1), (FRAMES, 0)), history_noise=0.25
+)
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.05)
+WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
+
+
+def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
+    """The stages by name, in order; ``root`` is where everything goes."""
+
+    def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998) -> RunConfig:
+        return RunConfig(root / stage, steps, decay=decay, ema=ema, threads=threads)
+
+    clips, latents = root / "clips", root / "latents.safetensors"
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency")}
+    return {
+        "data": partial(simulate, SimulateConfig(clips, scenes=300, clips=4, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
+        "autoencoder": partial(
+            autoencoder.main,
+            autoencoder.AutoencoderStage(run("autoencoder", 6000), clips, nets["autoencoder"], VAE),
+        ),
+        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, threads=threads)),
+        "camera": partial(
+            camera.main,
+            camera.CameraStage(run("camera", 1500, decay=0.0), latents, nets["camera"], DIT, TEXT, batch=8, shift=3.0),
+        ),
+        "causal": partial(
+            causal.main,
+            causal.CausalStage(run("causal", 5000), latents, nets["camera"], nets["causal"], TEACHING),
+        ),
+        "consistency": partial(
+            consistency.main,
+            consistency.ConsistencyStage(run("consistency", 1500), latents, nets["causal"], nets["consistency"], TEACHING),
+        ),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
+    }

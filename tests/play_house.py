@@ -1,0 +1,102 @@
+"""A house on loopback with a real server, and a player who drives it through a real socket. For the tests of play."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
+from typing import Any, cast
+
+from fake_world import FakeWorld
+from PIL import Image
+from websockets.sync.client import ClientConnection, connect
+
+from dreamx.play import protocol
+from dreamx.play.protocol import Picture
+from dreamx.play.server import House, create_app, listen, serve
+from dreamx.play.starts import StartPicture
+from dreamx.world import World
+
+
+def png(size: tuple[int, int] = (64, 64), colour: str = "teal", form: str = "PNG") -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, form)
+    return out.getvalue()
+
+
+@contextmanager
+def open_house(world: FakeWorld, room: int = 4) -> Iterator[tuple[House, int]]:
+    """The house and its port; everything is shut down at the end."""
+    starts = {"hill": StartPicture("hill", "a green hill", png(colour="green")), "sea": StartPicture("sea", "", png())}
+    house = House(cast(World, world), "fake", starts, quality=85, room=room)
+    listener = listen("127.0.0.1", 0)
+    server = serve(create_app(house))
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield house, listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(15)
+        listener.close()
+        assert not thread.is_alive(), "the server did not stop"
+
+
+class Player:
+    """Speaks the protocol. ``pictures`` are all frames received so far, ``replies`` all JSON messages."""
+
+    def __init__(self, port: int) -> None:
+        self.socket: ClientConnection = connect(f"ws://127.0.0.1:{port}/socket", max_size=None)
+        self.pictures: list[Picture] = []
+        self.replies: list[dict[str, Any]] = []
+        self.showing = True
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def say(self, **message: object) -> None:
+        self.socket.send(json.dumps(message))
+
+    def listen(self, timeout: float = 10.0) -> dict[str, Any] | Picture:
+        """The next message; a frame is painted (acknowledged) at once unless ``showing`` is off."""
+        data = self.socket.recv(timeout)
+        if isinstance(data, str):
+            self.replies.append(json.loads(data))
+            return self.replies[-1]
+        picture = protocol.unpack(data)
+        self.pictures.append(picture)
+        if self.showing:
+            self.say(type="shown", frame=picture.frame)
+        return picture
+
+    def until(self, wanted: Callable[[dict[str, Any] | Picture], bool]) -> dict[str, Any] | Picture:
+        """Listen until such a message comes; every message has ten seconds."""
+        while not wanted(got := self.listen()):
+            pass
+        return got
+
+    def reply(self, kind: str) -> dict[str, Any]:
+        """The next JSON message of a type."""
+        got = self.until(lambda m: isinstance(m, dict) and m["type"] == kind)
+        assert isinstance(got, dict)
+        return got
+
+    def frames(self, count: int) -> list[Picture]:
+        """The next so many frames."""
+        have = len(self.pictures)
+        self.until(lambda _: len(self.pictures) >= have + count)
+        return self.pictures[have : have + count]
+
+
+def eventually(happened: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether it happens within that time."""
+    end = time.monotonic() + seconds
+    while not happened() and time.monotonic() < end:
+        time.sleep(0.01)
+    return happened()

@@ -1,0 +1,129 @@
+"""The command line: quick to help, exit codes as documented, every command leads somewhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+from dreamx import cli, doctor
+
+
+@dataclass(frozen=True)
+class Config:
+    """A command for the tests."""
+
+    mood: str
+    count: int = 1
+
+
+def command(cfg: Config) -> None:
+    if cfg.mood == "bad":
+        raise ValueError("mood is bad; choose good")
+    if cfg.mood == "gone":
+        raise FileNotFoundError(2, "No such file or directory", "x.png")
+    if cfg.mood == "stop":
+        raise KeyboardInterrupt
+    print(cfg.mood * cfg.count)
+
+
+@pytest.fixture(autouse=True)
+def _one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(cli.COMMANDS, "try", (f"{__name__}:command", "for the tests"))
+
+
+def leave(words: list[str]) -> int:
+    with pytest.raises(SystemExit) as e:
+        cli.main(words)
+    assert isinstance(e.value.code, int)
+    return e.value.code
+
+
+def leaves(commands: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for found in commands.values():
+        yield from leaves(found) if isinstance(found, Mapping) else [found]
+
+
+def test_flags_are_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["try", "--mood", "good", "--count", "2"])
+    assert capsys.readouterr().out == "goodgood\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["try", "--mood", "bad"], 2, "dreamx try: mood is bad; choose good\n"),
+        (["try", "--mood", "gone"], 2, "dreamx try: [Errno 2] No such file or directory: 'x.png'\n"),
+        (["try", "--mood", "stop"], 130, "dreamx try: interrupted\n"),
+        (["walk"], 2, "dreamx: 'walk' is not a command; the commands are play, "),
+        (["train", "dog"], 2, "dreamx train: 'dog' is not a command; the commands are "),
+        (["try", "--mood", "good", "--colour", "red"], 2, "--colour"),
+        (["try"], 2, "--mood"),
+    ],
+)
+def test_what_goes_wrong(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(words) == code
+    assert said in capsys.readouterr().err
+
+
+def test_help_names_every_command_and_none_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    assert leave(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n  {name}" in shown for name in cli.COMMANDS)
+    assert leave([]) == 2
+    assert leave(["train", "--help"]) == 0
+    assert leave(["try", "--help"]) == 0
+    assert "--mood" in capsys.readouterr().out
+
+
+def test_every_command_is_a_function_of_a_config() -> None:
+    for target, words in leaves(cli.COMMANDS):
+        module, function = target.split(":")
+        run = getattr(import_module(module), function)
+        assert is_dataclass(get_type_hints(run)["cfg"]), target
+        assert words
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys, dreamx.cli
+try:
+    dreamx.cli.main(["--help"])
+except SystemExit:
+    print(sorted({"torch", "tyro"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    command = f'{sys.executable} -c \'import sys; from dreamx.cli import main; main(["doctor", "--help"])\' | true'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
+
+
+def test_python_m_dreamx() -> None:
+    done = subprocess.run([sys.executable, "-m", "dreamx", "walk"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "not a command" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_what_is_amiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor.python().good
+    assert doctor.torch().good
+    assert doctor.video().good
+    assert doctor.worlds(tmp_path).good is False
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small/config.json").write_text("{}")
+    assert doctor.worlds(tmp_path) == doctor.Finding("worlds", True, "small")
+    monkeypatch.setattr(doctor, "drawing", lambda: doctor.Finding("simulator", None, "not here"))
+    monkeypatch.setattr(doctor, "worlds", lambda: doctor.Finding("worlds", False, "none"))
+    assert leave(["doctor"]) == 1
+    assert "NO  worlds     none" in capsys.readouterr().out

@@ -1,0 +1,119 @@
+"""Clips to latents: rows, variants, and mirrors that keep their promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from dreamx.clip import Clip
+from dreamx.data.encode import EncodeConfig, encode, mirrored, reversed_in_time, variants
+from dreamx.geometry.camera import Camera, cat, level, relative_to, se3_inverse
+from dreamx.geometry.controls import from_keys, key_vector, walk
+from dreamx.model import weights
+from dreamx.model.vae import VAE, VAEConfig, fingerprint
+from safetensors import safe_open
+
+MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
+SWAP = str.maketrans("adjl", "dalj")
+
+
+def path(keys: list[str]) -> Camera:
+    start = level((1.0, 1.0, 0.4, 0.5))
+    return cat([start.map(lambda x: x[None]), walk(start, from_keys(keys))])
+
+
+def moving_clip(seed: int, frames: int, keys: str = "wj") -> Clip:
+    """A smooth pattern that slides to the right."""
+    g = torch.Generator().manual_seed(seed)
+    wave, shift = torch.rand(3, 2, generator=g) * 0.5 + 0.1, torch.arange(frames)[:, None, None]
+    x, y = torch.arange(32)[None, None], torch.arange(32)[None, :, None]
+    video = torch.stack([((x - shift) * a + y * b).sin() * 100 + 128 for a, b in wave.tolist()], 1)
+    actions = torch.stack([torch.zeros(8)] + [key_vector(keys)] * (frames - 1))
+    depth = torch.full((frames, 32, 32), 3.0, dtype=torch.float16)
+    words = "a door on the left, a window on the right"
+    return Clip(video.byte(), path([keys] * (frames - 1)), actions, depth, 16.0, words, "game", "room", seed)
+
+
+def test_the_mirror_of_a_left_turn_is_a_right_turn() -> None:
+    keys = ["wj", "j", "a", "wai", "d"]
+    clip = mirrored(moving_clip(0, 6))
+    assert torch.equal(clip.actions[1:], key_vector("wl").expand(5, 8))
+    start = path(keys)
+    s = torch.tensor([-1.0, 1, 1, 1])
+    by_hand = path([k.translate(SWAP) for k in keys])
+    torch.testing.assert_close(s[:, None] * start.pose * s, by_hand.pose)
+    torch.testing.assert_close(clip.camera.pose, path(["wl"] * 5).pose)
+    assert clip.camera.lens[0].tolist() == pytest.approx([1.0, 1.0, 0.6, 0.5])
+    assert clip.caption == "a door on the right, a window on the left"
+
+
+def test_the_mirror_shows_points_where_the_mirrored_camera_sees_them() -> None:
+    clip = moving_clip(0, 6)
+    point = torch.tensor([0.7, -0.3, 2.0, 1.0])
+    s = torch.tensor([-1.0, 1, 1, 1])
+
+    def seen(camera: Camera, p: torch.Tensor) -> torch.Tensor:
+        x, y, z, _ = (se3_inverse(camera.pose[-1]) @ p).tolist()
+        fx, fy, cx, cy = camera.lens[-1].tolist()
+        return torch.tensor([fx * x / z + cx, fy * y / z + cy])
+
+    u, v = seen(clip.camera, point)
+    torch.testing.assert_close(seen(mirrored(clip).camera, s * point), torch.stack([1 - u, v]))
+
+
+def test_variants_undo_themselves() -> None:
+    clip = moving_clip(0, 9)
+    for change in (mirrored, reversed_in_time):
+        twice = change(change(clip))
+        assert torch.equal(twice.video, clip.video)
+        assert torch.equal(twice.actions, clip.actions)
+        torch.testing.assert_close(twice.camera.pose, clip.camera.pose)
+        assert twice.caption == clip.caption
+    assert [name for name, _ in variants(clip, True, True)] == ["", "mirror", "reverse", "mirror reverse"]
+    assert [name for name, _ in variants(clip, False, True)] == ["", "reverse"]
+
+
+def test_backwards_a_walk_forward_is_a_walk_back() -> None:
+    back = reversed_in_time(moving_clip(0, 9, "w"))
+    assert torch.equal(back.actions[1:], key_vector("s").expand(8, 8))
+    assert torch.equal(back.actions[0], torch.zeros(8))
+    start = relative_to(back.camera, back.camera[0])
+    torch.testing.assert_close(start.pose, relative_to(path(["s"] * 8), path([""])[0]).pose)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> EncodeConfig:
+    (tmp_path / "clips").mkdir()
+    for seed in range(2):
+        moving_clip(seed, 9).save(tmp_path / "clips" / f"{seed}.safetensors")
+    torch.manual_seed(0)
+    weights.save(tmp_path / "vae", {"vae": (VAE(MICRO), MICRO)})
+    return EncodeConfig(tmp_path / "clips", tmp_path / "vae", tmp_path / "latents.safetensors")
+
+
+def test_encode_writes_every_variant_of_every_clip(folders: EncodeConfig) -> None:
+    encode(folders)
+    with safe_open(folders.out, "pt") as f:
+        z, pose, lens, words = f.get_tensor("z"), f.get_tensor("pose"), f.get_tensor("lens"), f.metadata()
+    assert (z.shape, z.dtype) == ((8, 3, 4, 4, 4), torch.float16)
+    assert (pose.shape, lens.shape) == ((8, 3, 4, 4), (8, 3, 4))
+    rows = json.loads(words["clips"])
+    assert [(r["seed"], r["variant"]) for r in rows[3:5]] == [(0, "mirror reverse"), (1, "")]
+    assert rows[0]["style"] == "game"
+    vae = VAE(MICRO)
+    weights.load_into(vae, folders.vae / "vae.safetensors")
+    assert words["vae"] == fingerprint(vae)
+    clip = moving_clip(1, 9)
+    with torch.no_grad():
+        want = vae.encode(clip.video[None].float() / 127.5 - 1)[0]
+    torch.testing.assert_close(z[4].float(), want, rtol=0, atol=2e-3)
+    torch.testing.assert_close(pose[4], clip.camera.pose[::4])
+
+
+def test_encode_refuses_unequal_clips_and_writes_nothing(folders: EncodeConfig) -> None:
+    moving_clip(3, 13).save(folders.clips / "3.safetensors")
+    with pytest.raises(ValueError, match="frames"):
+        encode(folders)
+    assert not folders.out.exists()

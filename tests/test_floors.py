@@ -1,0 +1,171 @@
+"""The house stands: imports go strictly down the floors, siblings without circles, and the rooms are kept tidy.
+
+The floors are the table in CONTRIBUTING.md. A name on a floor is a module or a whole package of ``dreamx``.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = (
+    ("geometry", "config"),
+    ("clip", "frames", "flow", "picture"),
+    ("model",),
+    ("memory", "rollout", "world"),
+    ("data",),
+    ("eval",),
+    ("train", "fast"),
+    ("play",),
+    ("recipes",),
+    ("cli", "__main__", "doctor", "bench", "generate"),
+)
+STRANGERS = {frozenset(("train", "fast"))}
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+
+def modules(package: Path) -> dict[str, Path]:
+    """Dotted names below the package (``geometry.camera``) and their files; the package's own ``__init__`` is the empty name."""
+    found: dict[str, Path] = {}
+    for file in sorted(package.rglob("*.py")):
+        parts = file.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def imported(file: Path) -> list[str]:
+    """Every absolute name that a file imports, at its top or inside a function; relative imports show as ``.``."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += ["."] if node.level else [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def edges(package: Path) -> dict[str, set[str]]:
+    """Module -> the modules of the same package that it imports."""
+    known = modules(package)
+    graph: dict[str, set[str]] = {name: set() for name in known}
+    for name, file in known.items():
+        for target in imported(file):
+            if target.split(".")[0] == package.name:
+                inside = target.removeprefix(package.name).removeprefix(".")
+                while inside not in known:
+                    inside = inside.rpartition(".")[0]
+                graph[name].add(inside)
+    return graph
+
+
+def violations(package: Path) -> list[str]:
+    """One sentence for each import that does not go down."""
+    found: list[str] = []
+    graph = edges(package)
+    for name, targets in graph.items():
+        room = name.split(".")[0]
+        if not room:
+            continue  # the package's __init__ is the front door: it may show what is on any floor
+        if room not in FLOOR:
+            found.append(f"{name} is on no floor; add it to FLOORS and to CONTRIBUTING.md")
+            continue
+        for target in targets:
+            other = target.split(".")[0]
+            if not other:
+                found.append(f"{name} imports the front door; import the module itself")
+            elif other != room and (FLOOR.get(other, 99) > FLOOR[room] or frozenset((room, other)) in STRANGERS):
+                found.append(f"{name} (floor {FLOOR[room]}) imports {target} (floor {FLOOR.get(other)})")
+    for name, file in modules(package).items():
+        if "." in imported(file):
+            found.append(f"{name} imports relatively; write the whole name")
+        if name.split(".")[0] == "geometry":
+            outside = {n.split(".")[0] for n in imported(file)} - set(sys.stdlib_module_names) - {package.name, "torch"}
+            found += [f"{name} imports {n}; geometry knows torch and nothing else" for n in sorted(outside)]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as e:
+        found.append(f"imports go in a circle: {' -> '.join(e.args[1])}")
+    return found
+
+
+def test_imports_go_down() -> None:
+    assert violations(ROOT / "src/dreamx") == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "said"),
+    [
+        ("geometry/camera.py", "from dreamx.world import World", "geometry.camera (floor 0) imports world (floor 3)"),
+        ("geometry/camera.py", "import numpy as np", "geometry.camera imports numpy"),
+        ("train/run.py", "def f():\n    from dreamx.fast import quantise", "train.run (floor 6) imports fast.quantise"),
+        ("fast/quantise.py", "import dreamx.train.run", "fast.quantise (floor 6) imports train.run"),
+        ("world.py", "from dreamx import cli", "world (floor 3) imports cli (floor 9)"),
+        ("world.py", "from dreamx import World", "world imports the front door"),
+        ("world.py", "from .clip import Clip", "world imports relatively"),
+        ("clip.py", "from dreamx import frames\n", "imports go in a circle"),
+        ("cellar.py", "import torch", "cellar is on no floor"),
+    ],
+)
+def test_a_planted_violation_is_caught(tmp_path: Path, file: str, line: str, said: str) -> None:
+    package = tmp_path / "dreamx"
+    good = {
+        "__init__.py": "from dreamx.world import World",
+        "geometry/__init__.py": "from dreamx.geometry.camera import Camera",
+        "geometry/camera.py": "import math, torch",
+        "clip.py": "from dreamx.geometry.camera import Camera",
+        "frames.py": "import dreamx.clip",
+        "world.py": "from dreamx import frames",
+        "train/run.py": "from dreamx.world import World",
+        "fast/quantise.py": "import torch",
+        "cli.py": "from dreamx.train.run import Run",
+    }
+    for name, text in good.items():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text(text)
+    assert violations(package) == []
+    (package / file).write_text(line)
+    assert any(said in v for v in violations(package)), violations(package)
+
+
+# Split, so that this file does not hold them.
+PLACES = ("/wo" + "rk/", "/ro" + "ot/", "/home" + "/[a-z]", "py" + r"pi\.org", "python" + "hosted", "/opt/" + "wheels")
+FORBIDDEN = re.compile("|".join(PLACES))
+TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".html", ".svg", ".json", ".yml", ""}
+
+
+def texts() -> list[Path]:
+    tops = [p for p in ROOT.iterdir() if p.is_file()]
+    below = [p for d in ("src", "tests", "docs", ".ci") for p in (ROOT / d).rglob("*") if p.is_file()]
+    hidden = {"__pycache__", "dreamx.egg-info"}
+    return [p for p in tops + below if p.suffix in TEXT and not hidden & set(p.parts)]
+
+
+def test_texts_name_no_machine_and_no_registry() -> None:
+    found = [f"{p.relative_to(ROOT)}: {m.group()}" for p in texts() if (m := FORBIDDEN.search(p.read_text(errors="ignore")))]
+    assert found == []
+
+
+def test_files_are_short_and_there_is_no_drawer_for_odds_and_ends() -> None:
+    sources = [p for p in (ROOT / "src/dreamx").rglob("*") if p.suffix in {".py", ".js", ".css"}]
+    assert len(sources) > 20
+    assert [p.name for p in sources if len(p.read_text().splitlines()) > 300] == []
+    assert [str(p) for p in sources if p.stem in {"utils", "util", "helpers", "common", "misc"}] == []
+
+
+def catch_alls(text: str) -> list[str]:
+    """Functions with ``**``, but for methods that hand it on to the method of another's class that they replace."""
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [f.name for f in functions if f.args.kwarg is not None and f"super().{f.name}(" not in ast.unparse(f)]
+
+
+def test_signatures_say_what_they_take() -> None:
+    assert catch_alls("def f(a, **kwargs): ...") == ["f"]
+    assert catch_alls("class A(B):\n    def f(self, **kwargs): super().f(**kwargs)") == []
+    found = {str(p): names for p in modules(ROOT / "src/dreamx").values() if (names := catch_alls(p.read_text()))}
+    assert found == {}

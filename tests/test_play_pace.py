@@ -1,0 +1,148 @@
+"""Hands and pace: which keys a chunk gets, and when it begins."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from dreamx.play.hands import Hands
+from dreamx.play.pace import SPARE, Pace
+
+
+def test_a_held_key_counts_until_it_is_let_go() -> None:
+    hands = Hands()
+    hands.hold("w", 1)
+    assert [hands.sample(), hands.sample()] == ["w", "w"]
+    hands.hold("", 2)
+    assert hands.sample() == ""
+    assert hands.seq == 2
+
+
+def test_a_tap_counts_for_exactly_one_chunk() -> None:
+    hands = Hands()
+    hands.hold("j", 1)
+    hands.hold("", 2)
+    assert [hands.sample(), hands.sample()] == ["j", ""]
+
+
+def test_taps_add_up_with_held_keys() -> None:
+    hands = Hands()
+    hands.hold("w", 1)
+    hands.hold("wl", 2)
+    hands.hold("w", 3)
+    assert [hands.sample(), hands.sample()] == ["wl", "w"]
+
+
+def test_of_opposite_keys_the_newer_tap_wins_and_both_held_stay() -> None:
+    hands = Hands()
+    for seq, held in enumerate(["j", "", "l"]):  # tapped left, then held right
+        hands.hold(held, seq)
+    assert [hands.sample(), hands.sample()] == ["l", "l"]
+    hands.hold("lj", 4)  # both held: the controls cancel them
+    assert hands.sample() == "jl"
+    hands.hold("w", 5)
+    hands.hold("ws", 6)
+    hands.hold("w", 7)
+    assert [hands.sample(), hands.sample()] == ["s", "w"]
+
+
+def test_unknown_keys_change_nothing() -> None:
+    hands = Hands()
+    hands.hold("w", 1)
+    with pytest.raises(ValueError, match="not a key"):
+        hands.hold("q", 2)
+    assert (hands.sample(), hands.seq) == ("w", 1)
+
+
+class Theatre:
+    """One millisecond after the other: a maker that obeys the pace, and a page that paints. ``spares`` of the chunks."""
+
+    def __init__(self, making: float, size: int = 12, painting: float = 1 / 16) -> None:
+        self.now = 100.0
+        self.pace = Pace(16, lambda: self.now)
+        self.making, self.size, self.painting = making, size, painting
+        self.spares: list[float] = []
+        self.waits: list[float] = []  # how long the pictures of a chunk were still enough for when it was begun
+        self._arrives: float | None = None
+        self._next = self.now  # when the next frame is to be painted
+        self._ready = [(0, None)]
+        self._painted, self._made = 0, 1
+        self.pace.began(1)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 1000)):
+            self.now += 0.001
+            if self._arrives is None and self.pace.wait() == 0:
+                self.waits.append((self._made - self._painted) / 16)
+                self.pace.began(self.size)
+                self._arrives = self.now + self.making
+            if self._arrives is not None and self.now >= self._arrives:
+                self._arrives = None
+                spare = self._next + len(self._ready) * self.painting - self.now
+                self.spares.append(spare)
+                self._ready += [(self._made + i, spare if i == 0 else None) for i in range(self.size)]
+                self._made += self.size
+            if self._ready and self.now >= self._next:
+                self.pace.shown(*self._ready.pop(0))
+                self._painted += 1
+                self._next = max(self._next, self.now - self.painting) + self.painting
+
+
+@pytest.mark.parametrize("making", [0.02, 0.15, 0.6])
+@pytest.mark.parametrize("size", [4, 12])
+def test_chunks_arrive_shortly_before_their_time(making: float, size: int) -> None:
+    if making > size / 16:
+        pytest.skip("not real time")
+    theatre = Theatre(making, size)
+    theatre.run(15)
+    late = theatre.spares[-5:]
+    assert all(SPARE / 2 < x < 1.5 * SPARE for x in late), late
+
+
+def test_a_hiccup_is_answered_at_once_and_forgotten_slowly() -> None:
+    theatre = Theatre(0.1)
+    theatre.run(15)
+    before = theatre.pace.lead
+    theatre.making = 0.3
+    theatre.run(1.5)
+    assert theatre.pace.lead == pytest.approx(before + 0.2, abs=0.03)
+    theatre.making = 0.1
+    theatre.run(0.8)
+    assert theatre.pace.lead > before + 0.1
+    theatre.run(15)
+    assert theatre.pace.lead == pytest.approx(before, abs=0.02)
+
+
+def test_a_world_slower_than_real_time_is_never_idle() -> None:
+    theatre = Theatre(1.0)
+    theatre.run(20)
+    assert len(theatre.spares) >= 19
+
+
+def test_a_slow_page_is_waited_for() -> None:
+    theatre = Theatre(0.05, painting=1 / 8)
+    theatre.run(30)
+    assert len(theatre.spares) <= 30 * 8 / 12 + 2
+    assert max(theatre.waits[3:]) < 0.75, "more than a chunk ahead"
+
+
+def test_a_page_that_stops_gets_at_most_one_chunk_more() -> None:
+    theatre = Theatre(0.05)
+    theatre.run(5)
+    theatre.painting = math.inf
+    theatre._next = math.inf
+    chunks = len(theatre.spares)
+    theatre.run(5)
+    assert len(theatre.spares) <= chunks + 1
+
+
+@pytest.mark.parametrize("spare", [-60.0, 60.0, 0.0, None])
+def test_a_lying_page_cannot_break_the_pace(spare: float | None) -> None:
+    pace = Pace(16, lambda: 5.0)
+    for frame in range(0, 1200, 12):
+        pace.began(12)
+        pace.shown(frame + 5000, spare)
+        pace.shown(frame, spare)
+        assert 0 <= pace.lead <= 12 / 16 + 0.5
+        assert pace.wait() >= 0

@@ -1,0 +1,116 @@
+"""The renderer's pictures and depth, and the folder of clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import grid_sample
+
+from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
+from dreamx.data.render import Renderer, render_path
+from dreamx.data.scene import KINDS, STYLES, scene
+from dreamx.data.simulate import SimulateConfig, clip_path, make_scene, simulate
+from dreamx.data.walker import path
+from dreamx.geometry.camera import Camera, rays, se3_inverse
+
+
+def _why_not() -> str:
+    try:
+        with Renderer(scene(0, "stylised", "maze"), 8, 8):
+            return ""
+    except (ImportError, ValueError) as e:
+        return str(e)
+
+
+WHY_NOT = _why_not()
+draws = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can draw")
+
+
+def _reprojected(depth: torch.Tensor, cameras: Camera) -> tuple[torch.Tensor, torch.Tensor]:
+    """Points of frame 0 seen from frame 1: their depth by geometry, and the depth that frame 1 shows there (0 outside)."""
+    h, w = depth.shape[1:]
+    points = rays(cameras.lens[0], h, w) * depth[0][..., None]
+    move = se3_inverse(cameras.pose[1]) @ cameras.pose[0]
+    p = points @ move[:3, :3].T + move[:3, 3]
+    fx, fy, cx, cy = cameras.lens[1]
+    uv = torch.stack([fx * p[..., 0] / p[..., 2] + cx, fy * p[..., 1] / p[..., 2] + cy], -1)
+    shown = grid_sample(depth[1][None, None], uv[None] * 2 - 1, mode="nearest", align_corners=False)[0, 0]
+    return p[..., 2], shown
+
+
+@draws
+@pytest.mark.parametrize("kind", KINDS)
+def test_depth_of_one_frame_predicts_another(kind: str) -> None:
+    place = scene(3, "photoreal", kind)
+    cameras, _ = path(place.start(1), ["wl"] * 6 + ["di"] * 6)
+    cameras = cameras[[0, 12]]
+    _, depth = render_path(place, cameras, 64, 64)
+    want, shown = _reprojected(depth, cameras)
+    seen = (shown > 0) & (want > 0.1)
+    error = ((want - shown).abs() / want)[seen]
+    assert float(seen.float().mean()) > 0.4
+    assert float(error.median()) < 0.01, "depth, pose and lens disagree"
+    still = ((depth[0] - depth[1]).abs() / depth[0]).median()
+    assert float(still) > 0.03, "the test would pass without moving"
+
+
+@draws
+def test_pictures_are_bright_colourful_and_repeatable() -> None:
+    for kind in KINDS:
+        for style in STYLES:
+            place = scene(8, style, kind)
+            camera = place.start(0).map(lambda x: x[None])
+            video, depth = render_path(place, camera, 32, 32)
+            again, _ = render_path(place, camera, 32, 32)
+            assert torch.equal(video, again)
+            assert video.dtype == torch.uint8 and video.shape == (1, 3, 32, 32) and depth.shape == (1, 32, 32)
+            x = video[0].float()
+            assert 50 < float(x.mean()) < 225 and float(x.std()) > 20 and float((x.amax(0) - x.amin(0)).mean()) > 15
+
+
+@draws
+def test_an_off_centre_lens_shifts_the_picture() -> None:
+    place = scene(3, "stylised", "plaza")
+    camera = place.start(0)
+    shifted = Camera(camera.pose, camera.lens + torch.tensor([0.0, 0.0, 0.125, 0.25]))
+    _, depth = render_path(place, Camera(torch.stack([camera.pose] * 2), torch.stack([camera.lens, shifted.lens])), 32, 32)
+    assert torch.allclose(depth[0, :-8, :-4], depth[1, 8:, 4:], rtol=1e-3)
+
+
+@draws
+def test_a_folder_is_resumed_not_redone(tmp_path: Path) -> None:
+    cfg = SimulateConfig(tmp_path, scenes=1, clips=2, frames=5, width=16, height=16, first_seed=7)
+    make_scene(cfg, 7)
+    first, second = clip_path(cfg, 7, 0), clip_path(cfg, 7, 1)
+    clip = Clip.load(first)
+    assert clip.video.shape == (5, 3, 16, 16) and clip.depth is not None and clip.depth.dtype == torch.float16
+    assert clip.seed == 7 and clip.caption.startswith("Style: ") and clip.fps == 16
+    stamp = first.stat().st_mtime_ns
+    second.unlink()
+    make_scene(cfg, 7)
+    assert second.exists() and first.stat().st_mtime_ns == stamp
+
+
+@draws
+def test_simulate_makes_every_clip_and_nothing_half_written(tmp_path: Path) -> None:
+    (tmp_path / "0000000_00.tmp").write_text("half a clip")
+    cfg = SimulateConfig(
+        tmp_path, scenes=2, clips=1, frames=5, width=16, height=16, processes=1, styles=("game",), kinds=("park",)
+    )
+    assert simulate(cfg) == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0000000_00.safetensors", "0000001_00.safetensors"]
+    assert {(Clip.load(p).style, Clip.load(p).scene) for p in tmp_path.iterdir()} == {("game", "park")}
+
+
+def test_held_out_seeds_are_for_evaluation(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="reserved for evaluation"):
+        SimulateConfig(tmp_path, scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1)
+    SimulateConfig(tmp_path, scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1, evaluation=True)
+
+
+@pytest.mark.parametrize(("field", "value"), [("scenes", 0), ("frames", -1), ("styles", ("oil",)), ("kinds", ()), ("fov", 5.0)])
+def test_bad_configurations_name_the_field(tmp_path: Path, field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=f"simulate.{field}"):
+        SimulateConfig(tmp_path, **{field: value})  # pyright: ignore[reportArgumentType]
