@@ -26,8 +26,8 @@ bench: .venv/installed ## how fast the world runs on this machine
 data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 	@$(BIN)/dreamx data render $(ARGS)
 
-curriculum: .venv/installed-test .venv/drawing ## make the shipped world from nothing: clips, then every stage; can be interrupted
-	@$(BIN)/dreamx train tiny $(ARGS)
+curriculum: .venv/installed-test .venv/drawing ## make the shipped world from nothing, in runs/tiny; can be interrupted
+	@$(BIN)/dreamx train curriculum --out runs/tiny $(ARGS)
 
 clean: ## caches and build products; .venv stays (remove it to set up anew)
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info

@@ -28,11 +28,11 @@ def png(size: tuple[int, int] = (64, 64), colour: str = "teal", form: str = "PNG
 
 
 @contextmanager
-def open_house(world: FakeWorld, room: int = 4) -> Iterator[tuple[House, int]]:
+def open_house(world: FakeWorld, room: int = 4, port: int = 0) -> Iterator[tuple[House, int]]:
     """The house and its port; everything is shut down at the end."""
     starts = {"hill": StartPicture("hill", "a green hill", png(colour="green")), "sea": StartPicture("sea", "", png())}
     house = House(cast(World, world), "fake", starts, quality=85, room=room)
-    listener = listen("127.0.0.1", 0)
+    listener = listen("127.0.0.1", port)
     server = serve(create_app(house))
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -49,16 +49,18 @@ class Player:
     """Speaks the protocol. ``pictures`` are all frames received so far, ``replies`` all JSON messages."""
 
     def __init__(self, port: int) -> None:
-        self.socket: ClientConnection = connect(f"ws://127.0.0.1:{port}/socket", max_size=None)
+        self._connect = connect(f"ws://127.0.0.1:{port}/socket", max_size=None)
+        self.socket: ClientConnection
         self.pictures: list[Picture] = []
         self.replies: list[dict[str, Any]] = []
         self.showing = True
 
     def __enter__(self) -> Player:
+        self.socket = self._connect.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
+    def __exit__(self, *error: Any) -> None:
+        self._connect.__exit__(*error)
 
     def say(self, **message: object) -> None:
         self.socket.send(json.dumps(message))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+
 from dreamx.clip import Clip
 from dreamx.data.encode import EncodeConfig, encode, mirrored, reversed_in_time, variants
 from dreamx.geometry.camera import Camera, cat, level, relative_to, se3_inverse
 from dreamx.geometry.controls import from_keys, key_vector, walk
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
-from safetensors import safe_open
 
 MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
 SWAP = str.maketrans("adjl", "dalj")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamx.geometry import path
@@ -47,6 +47,7 @@ def test_a_loop_too_short_for_its_corners_is_refused():
         path.loop(243)
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.lists(st.text(KEYS + " ", max_size=3), min_size=1, max_size=30))
 def test_text_and_back(keys: list[str]):
     assert path.parse_actions(path.format_actions(keys)) == [check_keys(k) for k in keys]

@@ -59,7 +59,7 @@ class Oracle:
         assert event is None
         assert len(controls) == self.due
         self.steps += 1
-        path = walk(self.camera, controls)
+        path = walk(self.camera, controls, torch.tensor(walker.UP))
         self.camera = path[-1]
         self.past += [path[i] for i in range(len(path))]
         seen, self.past = self.past[: len(path)], self.past[len(path) :]

@@ -151,7 +151,7 @@ def test_no_whole_checkpoint_left_is_an_error(tmp_path: Path) -> None:
     train(config(tmp_path))
     for file in (tmp_path / "checkpoints").glob("*/own-0.pt"):
         file.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"own-0\.pt is not what was written .*no older checkpoint is left; delete"):
+    with pytest.raises(ValueError, match=r"own-0\.pt is not what was written .*no older one is left; delete"):
         train(config(tmp_path))
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +32,27 @@ from dreamx.world import World, find
 
 MODELS = ("ours", "copy-first", "warp")
 _COLUMNS = 9  # frames of a strip of the contact sheet
+_NAMED = 5  # failures that are named below the table
 
 
 @dataclass(frozen=True)
 class QuickConfig:
-    """world: name or folder of the world. json: print JSON alone. out: gets quick.json and quick.png (dream above truth).
+    """Compare a world with the true render of held-out scenes."""
 
-    scenes, first_seed: which held-out scenes. truth: folder that keeps the true renders between runs. sheet: scenes shown on
-    the contact sheet.
-    """
-
-    world: str
+    world: str = "tiny"
+    """The name of a shipped world, or the folder of one."""
     json: bool = False
-    scenes: int = 16
-    first_seed: int = FIRST_HELD_OUT_SEED
+    """Print the report as JSON and nothing else."""
     out: Path = Path("runs/eval/quick")
+    """The folder that gets quick.json and the contact sheet quick.png, dream above truth."""
     truth: Path = Path("runs/eval/truth")
+    """The folder that keeps the true renders, so that the next run is quicker."""
+    scenes: int = 16
+    """How many held-out scenes; kinds and styles take turns."""
+    first_seed: int = FIRST_HELD_OUT_SEED
+    """The seed of the first of them."""
     sheet: int = 3
+    """How many scenes the contact sheet shows."""
 
     def __post_init__(self) -> None:
         if self.scenes < 1:
@@ -87,7 +91,7 @@ def main(cfg: QuickConfig) -> None:
         "settings": {
             "world": cfg.world,
             "weights": _identity(folder),
-            "version": version("dreamx"),
+            "version": _version(),
             "seeds": seeds,
             "size": list(world.size),
             "fps": view.fps,
@@ -183,6 +187,13 @@ def _identity(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def _version() -> str:
+    try:
+        return version("dreamx")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "source"
+
+
 def _print(report: dict[str, Any], cfg: QuickConfig) -> None:
     table = Table(title=f"{cfg.world} on {cfg.scenes} held-out scenes: PSNR in dB (sharpness, 1 = as the truth)")
     for head in ("", *(p.replace("_", " ") for p in PATHS)):
@@ -192,8 +203,9 @@ def _print(report: dict[str, Any], cfg: QuickConfig) -> None:
         table.add_row(model, *("-" if db is None else f"{db:.2f} ({sharp:.2f})" for db, sharp in cells))
     console = Console()
     console.print(table)
-    for failure in report["failures"]:
-        console.print(f"left out: scene {failure['seed']}, {failure['path']}: {failure['reason']}", markup=False)
-    console.print(
-        f"{cfg.out / 'quick.json'} has every second of it, {cfg.out / 'quick.png'} shows dream above truth", markup=False
-    )
+    failures = report["failures"]
+    lines = [f"left out: scene {f['seed']}, {f['path']}: {f['reason']}" for f in failures[:_NAMED]]
+    if len(failures) > _NAMED:
+        lines.append(f"left out: {len(failures) - _NAMED} more of {cfg.scenes * len(PATHS)}, all named in quick.json")
+    lines.append(f"{cfg.out / 'quick.json'} has every second of it, {cfg.out / 'quick.png'} shows dream above truth")
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

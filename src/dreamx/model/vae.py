@@ -28,6 +28,8 @@ GROUP = 4
 #: The messages of one group to the next, one ``[B, C, h, w]`` for each block, in the order of the blocks.
 State = tuple[Tensor, ...]
 
+_MOMENTUM = 0.02  # of the latents' statistics while training; `measure` makes them exact
+
 
 @dataclass(frozen=True)
 class VAEConfig:
@@ -42,9 +44,9 @@ class VAEConfig:
     """
 
     latent: int = 16
-    encoder: tuple[int, ...] = (48, 96, 160)
+    encoder: tuple[int, ...] = (32, 64, 128)
     decoder: tuple[int, ...] = (48, 96, 160)
-    blocks: tuple[int, ...] = (1, 2, 2)
+    blocks: tuple[int, ...] = (1, 1, 2)
     patch: int = 2
     near: float = 0.2
     far: float = 50.0
@@ -71,10 +73,14 @@ class Pixels:
 
 
 class Block(nn.Module):
-    """Residual block of two convolutions with, between them, what the group before has to say."""
+    """Residual block of two convolutions with, between them, what the group before has to say.
+
+    The norm is over the channels and places of one group alone, so that a stream and a whole clip are the same.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.norm = nn.GroupNorm(max(1, width // 16), width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.message = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.second = nn.Conv2d(width, width, 3, padding=1)
@@ -83,7 +89,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, groups: int, inbox: Tensor | None) -> tuple[Tensor, Tensor]:
         """x ``[B*groups, C, h, w]``, inbox ``[B, C, h, w]`` (None: nobody was before) -> the same, and the last message."""
-        h, message = self.first(x).unflatten(0, (-1, groups)), self.message(x).unflatten(0, (-1, groups))
+        y = self.norm(x)
+        h, message = self.first(y).unflatten(0, (-1, groups)), self.message(y).unflatten(0, (-1, groups))
         h[:, 1:] += message[:, :-1]
         if inbox is not None:
             h[:, 0] += inbox
@@ -153,18 +160,26 @@ class VAE(nn.Module):
     def forward(self, video: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The training pass: video -> raw planes ``[B, F, 4, H, W]`` (rgb, log-depth plane), latents ``[B, T, C, h, w]``.
 
-        The batch normalises its own latents, so that ``noise`` of a given size (shape of the latents) means the same all
-        through training and the encoder cannot drown it by growing.
+        The statistics of the latents are kept up as it goes, so that ``noise`` of a given size (shape of the latents) means
+        the same all through training and the encoder cannot drown it by growing. Not the batch's own statistics: a batch of
+        few clips, freed of its own mean, no longer knows whether its rooms are bright or dark.
         """
         z = self._latent(video)
-        std, mean = torch.std_mean(z, (0, 1, 3, 4), correction=0)
-        z = (z - _channels(mean)) / _channels(std + 1e-5)
+        if self.training:
+            std, mean = torch.std_mean(z.detach(), (0, 1, 3, 4))
+            self.mean.lerp_(mean, _MOMENTUM)
+            self.std.lerp_(std, _MOMENTUM)
+        z = (z - _channels(self.mean)) / _channels(self.std)
         planes, _ = self._planes(z if noise is None else z + noise, None)
         return planes, z
 
     @torch.no_grad()
     def measure(self, videos: Iterable[Tensor]) -> None:
-        """Set the mean and the deviation of the latents' channels from videos ``[B, F, 3, H, W]``, all of them together."""
+        """Set the mean and the deviation of the latents' channels from videos ``[B, F, 3, H, W]``, all of them together.
+
+        The decoder learned to read latents of the statistics before, so its first layer takes the difference over: what is
+        decoded stays the same, but for the mean along the picture's edge, where that layer reads zeros from outside.
+        """
         total, squares, count = 0.0, 0.0, 0
         for video in videos:
             z = self._latent(video).double()
@@ -173,8 +188,14 @@ class VAE(nn.Module):
         if not isinstance(total, Tensor) or not isinstance(squares, Tensor):
             raise ValueError("measure: no videos were given; it needs at least one to know the spread of the latents")
         mean = total / count
+        std = (squares / count - mean.square()).clamp_min(1e-10).sqrt()
+        scale, shift = (std / self.std).to(self.std), ((mean - self.mean) / self.std).to(self.std)
+        read = self.from_latent
+        assert read.bias is not None
+        read.bias += read.weight.sum((2, 3)) @ shift
+        read.weight *= scale[:, None, None]
         self.mean.copy_(mean)
-        self.std.copy_((squares / count - mean.square()).clamp_min(1e-10).sqrt())
+        self.std.copy_(std)
 
     def depth_to_plane(self, depth: Tensor) -> Tensor:
         """Metres -> the plane that the decoder makes: -1 at ``near``, 1 at ``far``, logarithmic between."""

@@ -117,11 +117,11 @@ def parse(text: str | bytes) -> Request:
         return _REQUEST.validate_json(text)
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(x) for x in first["loc"]) or "message"
     if first["type"] == "json_invalid":
         raise ValueError("the message is not JSON; send one JSON object with a type")
-    if first["type"].startswith("union_tag") or first["type"] in ("model_attributes_type", "dataclass_type"):
+    if not first["loc"]:
         raise ValueError("the message has no known type; use start, keys, event, shown, pause, resume, save or restore")
+    where = ".".join(str(x) for x in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     raise ValueError(f"{where}: {reason[:1].lower()}{reason[1:]}")
 

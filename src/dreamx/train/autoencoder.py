@@ -114,11 +114,11 @@ def show(run: Run, vae: VAE, clips: Clips) -> None:
     """Write ``sheet.png``: for a few windows the truth, what the autoencoder makes of it, and the depth, true and decoded."""
     truth = clips.draw(_SHOWN, run.generator(0), vary=False)
     with run.ema(vae), torch.no_grad():
-        planes, _ = vae(truth.video)
-    depths = [p[:, :, None].expand(-1, -1, 3, -1, -1) for p in (vae.depth_to_plane(truth.depth), planes[:, :, 3])]
-    rows = torch.stack([truth.video, planes[:, :, :3], *depths], 1)  # [B, 4, F, 3, H, W]
+        made = vae.decode(vae.encode(truth.video))
+    depths = [vae.depth_to_plane(d)[:, :, None].expand(-1, -1, 3, -1, -1) for d in (truth.depth, made.depth)]
+    rows = torch.stack([truth.video, made.rgb, *depths], 1)  # [B, 4, F, 3, H, W]
     run.sheet("sheet", rows.flatten(0, 2), columns=clips.frames)
-    run.say(f"sheet: {float(psnr(planes[:, :, :3].clamp(-1, 1), truth.video).mean()):.2f} dB")
+    run.say(f"sheet: {float(psnr(made.rgb, truth.video).mean()):.2f} dB")
 
 
 def reconstruction_loss(planes: Tensor, truth: Windows, vae: VAE, edges: float, depth: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -64,7 +64,7 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
 
     Broken ones are renamed to ``step-....broken``. ValueError when all are broken: to begin again is not ours to decide.
     """
-    found: list[Any] = [None, [], None]
+    found: list[Any] = [None, []]
     if rank() == 0:
         said: list[str] = []
         for folder in reversed(_listed(root)):
@@ -77,12 +77,10 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
             folder.rename(aside)
             said.append(f"{bad}, so this checkpoint was passed over and set aside as {aside.name}")
         found[1] = said
-        if said and found[0] is None:
-            found[2] = f"{bad}, and no older checkpoint is left; delete {root} to begin again"
     if dist.is_initialized():
         dist.broadcast_object_list(found, src=0)
-    if found[2]:
-        raise ValueError(found[2])
+    if found[1] and found[0] is None:
+        raise ValueError(f"{found[1][-1]}, and no older one is left; delete {root} to begin again")
     return found[0], found[1]
 
 

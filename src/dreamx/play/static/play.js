@@ -181,6 +181,7 @@ addEventListener("keydown", (e) => {
 });
 addEventListener("keyup", (e) => e.code in CODES && release(CODES[e.code], e.code));
 addEventListener("blur", releaseAll);
+addEventListener("pagehide", () => socket.close()); // a page kept in the browser's cache would keep its place in the house
 document.addEventListener("visibilitychange", () => {
   releaseAll();
   screen.interrupt();

@@ -1,0 +1,70 @@
+"""The whole micro curriculum, from committed clips to a world one can walk in, against golden curves.
+
+A change that moves a curve explains itself: `python tests/test_curriculum.py` writes the curves anew.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamx.clip import Clip
+from dreamx.geometry import from_keys
+from dreamx.recipes import micro
+from dreamx.world import World
+
+CLIPS = Path(__file__).parent / "data" / "micro"
+GOLDEN = Path(__file__).parent / "golden" / "micro.json"
+STAGES = ("autoencoder", "camera", "causal", "consistency")
+FIRST = 5
+TOLERANCE = 2e-3  # relative: other processors order their sums differently
+
+
+def run(root: Path) -> None:
+    for stage in micro.curriculum(root, clips=CLIPS).values():
+        stage()
+
+
+def losses(root: Path, stage: str) -> list[float]:
+    return [json.loads(line)["loss"] for line in (root / stage / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("micro")
+    run(root)
+    return root
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_golden_curve(root: Path, stage: str) -> None:
+    assert losses(root, stage)[:FIRST] == pytest.approx(json.loads(GOLDEN.read_text())[stage], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(("stage", "share"), [("autoencoder", 0.6), ("camera", 0.9), ("causal", 0.95)])
+def test_it_learns(root: Path, stage: str, share: float) -> None:
+    curve = losses(root, stage)
+    assert sum(curve[-10:]) < share * sum(curve[:10])
+
+
+def test_one_can_walk_in_it(root: Path) -> None:
+    clip = Clip.load(next(iter(sorted(CLIPS.glob("*.safetensors")))))
+    world = World.open(root / "world")
+    assert world.size == (micro.SIZE, micro.SIZE)
+    opening = world.reset(clip.video[0], clip.caption, seed=1)
+    error = (opening[0].float() - clip.video[0].float()).square().mean()
+    assert error < clip.video[0].float().var(), "the opening picture is worse than a grey one"
+    ahead, left = world.fork(), world.fork()
+    a = torch.cat([ahead.step(from_keys(["w"] * ahead.due)) for _ in range(4)])
+    b = torch.cat([left.step(from_keys(["j"] * left.due)) for _ in range(4)])
+    assert a.shape == b.shape == (16, 3, micro.SIZE, micro.SIZE)
+    assert not torch.equal(a, b)
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]))
+    GOLDEN.write_text(json.dumps({s: losses(Path(sys.argv[1]), s)[:FIRST] for s in STAGES}, indent=1) + "\n")
