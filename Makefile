@@ -21,7 +21,7 @@ check: .venv/installed-dev ## lint, format, types
 	@$(BIN)/pyright
 
 bench: .venv/installed ## how fast the world runs on this machine
-	@$(BIN)/dreamx bench $(ARGS)
+	@$(BIN)/dreamx bench play $(ARGS)
 
 data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 	@$(BIN)/dreamx data render $(ARGS)

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from threading import Thread
 from typing import Any, cast
 
-from fake_world import FakeWorld
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
@@ -19,6 +18,7 @@ from dreamx.play.protocol import Picture
 from dreamx.play.server import House, create_app, listen, serve
 from dreamx.play.starts import StartPicture
 from dreamx.world import World
+from fake_world import FakeWorld
 
 
 def png(size: tuple[int, int] = (64, 64), colour: str = "teal", form: str = "PNG") -> bytes:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import micro
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+import micro
 from dreamx import generate
 from dreamx.generate import GenerateConfig, main, read_actions, walk_along, write_video
 from dreamx.geometry import from_keys

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from browser import CHROMIUM, Page, browse
+from dreamx.play.server import House
 from fake_world import FakeWorld
 from play_house import eventually, open_house, png
-
-from dreamx.play.server import House
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
@@ -137,7 +137,8 @@ def test_on_a_phone_two_fingers_walk_and_turn(page: Page, house: tuple[FakeWorld
     page.until("document.querySelectorAll('.start img').length === 2")
     enter(page)
     boxes = page.js(
-        "['key-w', 'key-l'].map(id => document.getElementById(id).getBoundingClientRect()).map(r => [r.x + r.width / 2, r.y + r.height / 2])"
+        "['key-w', 'key-l'].map(id => document.getElementById(id).getBoundingClientRect())"
+        ".map(r => [r.x + r.width / 2, r.y + r.height / 2])"
     )
     assert page.js("document.documentElement.scrollWidth") <= 390
     assert all(y < 844 for _, y in boxes)

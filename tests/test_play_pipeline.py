@@ -11,15 +11,15 @@ from typing import cast
 
 import numpy as np
 import torch
-from fake_world import FakeDream, FakeWorld
 from PIL import Image
-from play_house import eventually
 from torch import Tensor
 
 from dreamx.geometry import Controls, from_keys
 from dreamx.play.pipeline import Opening, Pipeline, jpeg
 from dreamx.play.protocol import Error, Made, Picture, Reply, Started, State
 from dreamx.world import World
+from fake_world import FakeDream, FakeWorld
+from play_house import eventually
 
 
 class Page:

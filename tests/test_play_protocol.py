@@ -81,7 +81,7 @@ _JSON = st.recursive(
 )
 _ALMOST = st.fixed_dictionaries(
     {"type": st.sampled_from(["start", "keys", "event", "shown", "pause", "save", "x"])},
-    optional={k: _JSON for k in ("start", "image", "prompt", "seed", "held", "seq", "text", "frame", "spare")},
+    optional=dict.fromkeys(("start", "image", "prompt", "seed", "held", "seq", "text", "frame", "spare"), _JSON),
 )
 
 

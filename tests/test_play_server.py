@@ -5,21 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from fake_world import FakeWorld
-from play_house import Player, eventually, open_house, png
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+import micro
 from dreamx.play import protocol
 from dreamx.play.protocol import Picture
 from dreamx.play.server import House, PlayConfig, listen
 from dreamx.play.starts import read_starts
+from fake_world import FakeWorld
+from play_house import Player, eventually, open_house, png
 
 
 @pytest.fixture(scope="module")
@@ -269,3 +274,25 @@ def test_starts_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a b.png").write_bytes(png())
     with pytest.raises(ValueError, match="rename"):
         read_starts(tmp_path)
+
+
+def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> None:
+    micro.world(chunk=1).export(tmp_path)
+    (tmp_path / "starts").mkdir()
+    (tmp_path / "starts" / "room.png").write_bytes(png((32, 32)))
+    code = "import sys; from dreamx.cli import main; main(sys.argv[1:])"
+    words = ["play", "--world", str(tmp_path), "--port", "0", "--threads", "1"]
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
+        assert httpx.get(f"{url}/api/world", timeout=20).json()["starts"][0]["id"] == "room"
+        with Player(int(url.rsplit(":", 1)[1])) as player:
+            player.say(type="start", start="room")
+            player.reply("started")
+            player.say(type="keys", held="wj", seq=1)
+            player.until(lambda m: isinstance(m, Picture) and m.seq == 1)
+            assert len({x.jpeg for x in player.frames(6)}) > 1
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+        assert process.wait(20) == 0

@@ -17,6 +17,7 @@ COMMANDS: dict[str, Any] = {
     "generate": ("dreamx.generate:main", "walk along a file of actions and write a video"),
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
+        "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
     },
     "train": {
@@ -28,6 +29,9 @@ COMMANDS: dict[str, Any] = {
     },
     "eval": {
         "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
+    },
+    "bench": {
+        "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
     },
     "doctor": ("dreamx.doctor:main", "is everything here that dreamx needs?"),
 }

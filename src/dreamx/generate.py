@@ -173,7 +173,9 @@ def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps
             for chunk in chunks:
                 for image in chunk:
                     array = image.permute(1, 2, 0).contiguous().cpu().numpy()
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(array, "rgb24")))
+                    # Left to the encoder, this conversion damages single frames now and then (PyAV 18.1).
+                    picture = av.VideoFrame.from_ndarray(array, "rgb24").reformat(format=stream.pix_fmt)
+                    container.mux(stream.encode(picture))
                     frames += 1
         finally:
             if frames:

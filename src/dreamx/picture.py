@@ -26,18 +26,17 @@ def read_picture(data: bytes, size: tuple[int, int]) -> tuple[Tensor, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's own size warning: the limit below is stricter
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        pixels = image.width * image.height
-        if pixels <= PIXEL_LIMIT:
-            image = ImageOps.exif_transpose(image).convert("RGBA")
+            huge = image.width * image.height > PIXEL_LIMIT
+            upright = None if huge else ImageOps.exif_transpose(image).convert("RGBA")
     except Image.UnidentifiedImageError:
         raise ValueError("the file is not a picture; choose a PNG, JPEG, WebP, GIF or BMP file") from None
     except Image.DecompressionBombError:
-        pixels = PIXEL_LIMIT + 1
+        upright = None
     except Exception as e:  # PIL raises half a dozen kinds for broken files
         raise ValueError(f"the picture is broken ({type(e).__name__}); choose another file") from e
-    if pixels > PIXEL_LIMIT:
+    if upright is None:
         raise ValueError(f"the picture has more than {PIXEL_LIMIT // 10**6} million pixels; make it smaller")
-    return _fit(Image.alpha_composite(Image.new("RGBA", image.size, "black"), image).convert("RGB"), size)
+    return _fit(Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright).convert("RGB"), size)
 
 
 def _fit(image: Image.Image, size: tuple[int, int]) -> tuple[Tensor, str]:

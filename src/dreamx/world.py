@@ -250,3 +250,8 @@ def find(name_or_path: str | Path) -> Path:
             return folder
     names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
     raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")
+
+
+def load(name_or_path: str | Path) -> World:
+    """Open a world by its name among the shipped ones, or from a folder; see ``World.open``."""
+    return World.open(name_or_path)

@@ -177,8 +177,7 @@ class VAE(nn.Module):
     def measure(self, videos: Iterable[Tensor]) -> None:
         """Set the mean and the deviation of the latents' channels from videos ``[B, F, 3, H, W]``, all of them together.
 
-        The decoder learned to read latents of the statistics before, so its first layer takes the difference over: what is
-        decoded stays the same, but for the mean along the picture's edge, where that layer reads zeros from outside.
+        While training the statistics wander with every batch; the decoder learned to read their average, which is what this finds.
         """
         total, squares, count = 0.0, 0.0, 0
         for video in videos:
@@ -188,14 +187,8 @@ class VAE(nn.Module):
         if not isinstance(total, Tensor) or not isinstance(squares, Tensor):
             raise ValueError("measure: no videos were given; it needs at least one to know the spread of the latents")
         mean = total / count
-        std = (squares / count - mean.square()).clamp_min(1e-10).sqrt()
-        scale, shift = (std / self.std).to(self.std), ((mean - self.mean) / self.std).to(self.std)
-        read = self.from_latent
-        assert read.bias is not None
-        read.bias += read.weight.sum((2, 3)) @ shift
-        read.weight *= scale[:, None, None]
         self.mean.copy_(mean)
-        self.std.copy_(std)
+        self.std.copy_((squares / count - mean.square()).clamp_min(1e-10).sqrt())
 
     def depth_to_plane(self, depth: Tensor) -> Tensor:
         """Metres -> the plane that the decoder makes: -1 at ``near``, 1 at ``far``, logarithmic between."""

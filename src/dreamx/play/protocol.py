@@ -1,4 +1,4 @@
-"""What page and server say to each other over the one socket. The only definition of it; `docs/play.md` tells it in prose.
+"""What page and server say to each other over the one socket. The only definition of it.
 
 The page sends JSON objects, told apart by ``type``; anything else is answered by one ``Error`` and changes nothing.
 The server sends JSON objects, too, and pictures as binary messages: a header of 24 bytes (``HEADER``), then a JPEG.
@@ -86,8 +86,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Shown:
-    """Sent for every painted frame; without it the server waits. ``spare``: for the first frame of a chunk, how many
-    milliseconds before its time it arrived (negative: the picture stood still for that long), where that is known."""
+    """Sent for every painted frame; without it the server waits.
+
+    ``spare``, with the first frame of a chunk: how many milliseconds before its time it arrived (negative: the picture stood
+    still for so long), where that is known.
+    """
 
     type: Literal["shown"]
     frame: Annotated[int, Field(ge=0, lt=2**32)]

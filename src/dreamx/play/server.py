@@ -150,6 +150,7 @@ class Visit:
         self._ws = ws
         self._pipeline: Pipeline | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._sent = -1  # the newest frame on its way
 
     async def run(self) -> None:
         """Answer messages until the page leaves."""
@@ -185,7 +186,8 @@ class Visit:
         elif isinstance(request, Keys):
             pipeline.hold(request.held, request.seq)
         elif isinstance(request, Shown):
-            pipeline.shown(request.frame, None if request.spare is None else request.spare / 1000)
+            if request.frame <= self._sent:  # otherwise of the world before this one
+                pipeline.shown(request.frame, None if request.spare is None else request.spare / 1000)
         elif isinstance(request, Event):
             pipeline.event(request.text)
         else:
@@ -196,6 +198,7 @@ class Visit:
         await self.leave()
         outbox: asyncio.Queue[Reply | Picture] = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
         emit = partial(_emit, asyncio.get_running_loop(), outbox)
+        self._sent = -1
         self._pipeline = Pipeline(self._house.world.fork(), opening, emit, self._house.quality)
         self._pump = asyncio.create_task(self._send_all(outbox))
         self._pipeline.begin()
@@ -216,7 +219,10 @@ class Visit:
     async def _send_all(self, outbox: asyncio.Queue[Reply | Picture]) -> None:
         with suppress(WebSocketDisconnect, ConnectionError):
             while True:
-                await self._say(await outbox.get())
+                reply = await outbox.get()
+                if isinstance(reply, Picture):
+                    self._sent = reply.frame
+                await self._say(reply)
 
     async def _say(self, reply: Reply | Picture) -> None:
         data = protocol.pack(reply)
@@ -284,4 +290,5 @@ def main(cfg: PlayConfig) -> None:
     host = f"[{cfg.host}]" if ":" in cfg.host else cfg.host
     sys.stdout.write(f"http://{host}:{port}\n")
     sys.stdout.flush()
-    serve(create_app(house)).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # Ctrl-C is how one leaves
+        serve(create_app(house)).run(sockets=[listener])

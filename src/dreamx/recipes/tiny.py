@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.simulate import SimulateConfig, simulate
+from dreamx.data.starts import StartsConfig, starts
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
@@ -55,9 +56,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "data": partial(simulate, SimulateConfig(clips, scenes=300, clips=4, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
             autoencoder.main,
-            autoencoder.AutoencoderStage(run("autoencoder", 6000), clips, nets["autoencoder"], VAE),
+            autoencoder.AutoencoderStage(run("autoencoder", 5000), clips, nets["autoencoder"], VAE, batch=4, lr=2e-3),
         ),
-        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, threads=threads)),
+        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, reverse=False, threads=threads)),
         "camera": partial(
             camera.main,
             camera.CameraStage(run("camera", 1500, decay=0.0), latents, nets["camera"], DIT, TEXT, batch=8, shift=3.0),
@@ -71,4 +72,5 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
             consistency.ConsistencyStage(run("consistency", 1500), latents, nets["causal"], nets["consistency"], TEACHING),
         ),
         "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
+        "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }

@@ -20,6 +20,7 @@ let socket = null;
 let world = null; // what api/world says
 let opening = null; // the start message of the running world
 let waiting = false; // for the server to have begun it
+let running = false; // it was begun, and has not stopped
 let paused = false;
 let seq = 0;
 let presses = []; // {seq, time} of presses that no painted frame has answered yet
@@ -34,7 +35,7 @@ window.dreamx = { screen, latencies: () => latencies, held: () => held() };
 // ---- the socket ---------------------------------------------------------------------------------------------------------
 
 function connect(delay = 500) {
-  link("wait", "connecting");
+  if ($("link").dataset.state !== "gone") link("wait", "connecting");
   const url = new URL("socket", location.href);
   url.protocol = url.protocol.replace("http", "ws");
   socket = new WebSocket(url);
@@ -50,8 +51,8 @@ function connect(delay = 500) {
   };
   socket.onclose = ({ code }) => {
     releaseAll();
-    link("gone", busy ? "the server is full" : "no connection");
-    waiting = false;
+    if (!busy) link("gone", "no connection");
+    waiting = running = false;
     if (opening) veil("The connection is lost. Trying to reach the server again …");
     if (code === 1009) toast("That message was too large for the server.");
     const wait = greeted ? 500 : Math.min(delay * 1.6, 8000);
@@ -73,6 +74,7 @@ function hear(message) {
     case "started":
       if (!opening) return say({ type: "pause" }); // left meanwhile
       waiting = false;
+      running = true;
       screen.open(world.size, world.fps);
       $("caption").textContent = [message.prompt, message.note].filter(Boolean).join(" · ");
       veil(null);
@@ -86,7 +88,11 @@ function hear(message) {
       state(message.paused, message.saved);
       break;
     case "error":
-      if (message.over && !waiting) return veil(sentence(message.text), true);
+      if (message.busy) return link("gone", message.text);
+      if (message.over && running) {
+        running = false;
+        return veil(sentence(message.text), true);
+      }
       if (waiting) leave();
       toast(sentence(message.text));
       break;
@@ -103,6 +109,7 @@ function state(isPaused, hasSaved) {
 }
 
 function painted({ frame, seq: obeyed, spare }) {
+  if (!running) return; // a last frame of the world before
   say({ type: "shown", frame, spare: spare === null ? null : Math.max(-60000, Math.min(60000, spare)) });
   const now = performance.now();
   const answered = presses.filter((p) => p.seq <= obeyed);
@@ -137,7 +144,7 @@ function releaseAll() {
 function tell(isPress) {
   const now = held();
   for (const key of sources.keys()) $(`key-${key}`).classList.toggle("held", now.includes(key));
-  if (!opening) return;
+  if (!running) return;
   seq += 1;
   if (isPress && !paused) presses.push({ seq, time: performance.now() });
   say({ type: "keys", held: now, seq });
@@ -194,6 +201,7 @@ function begin(start) {
   opening = { type: "start", seed: Math.floor(Math.random() * 2 ** 31), ...start };
   latencies = [];
   waiting = true;
+  running = false;
   say(opening);
   $("gallery").hidden = true;
   $("stage").hidden = false;
@@ -203,9 +211,9 @@ function begin(start) {
 
 function leave() {
   releaseAll();
-  if (opening && !waiting) say({ type: "pause" });
+  if (running) say({ type: "pause" });
   opening = null;
-  waiting = false;
+  waiting = running = false;
   $("stage").hidden = true;
   $("gallery").hidden = false;
 }
@@ -240,7 +248,7 @@ async function refresh() {
   world = await answer.json();
   document.title = `${world.name} · dreamx`;
   $("prompt").maxLength = $("event-text").maxLength = world.limits.prompt_characters;
-  const own = card(element("span", "own", "+"), "Your own picture: choose it, or drop it anywhere");
+  const own = card(element("span", "own", "+"), "A picture of your own");
   own.id = "own";
   own.onclick = () => $("file").click();
   const cards = world.starts.map(({ id, prompt, thumbnail }) => {
@@ -288,9 +296,9 @@ const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.tes
 
 $("home").onclick = leave;
 $("veil-button").onclick = $("again").onclick = () => opening && begin(opening);
-$("pause").onclick = () => say({ type: paused ? "resume" : "pause" });
-$("save").onclick = () => say({ type: "save" });
-$("restore").onclick = () => say({ type: "restore" });
+$("pause").onclick = () => running && say({ type: paused ? "resume" : "pause" });
+$("save").onclick = () => running && say({ type: "save" });
+$("restore").onclick = () => running && say({ type: "restore" });
 $("crisp").onclick = () => {
   screen.crisp = !screen.crisp;
   $("canvas").classList.toggle("crisp", screen.crisp);
@@ -305,7 +313,7 @@ $("words").onsubmit = (e) => {
 $("event").onsubmit = (e) => {
   e.preventDefault();
   const text = $("event-text").value.trim();
-  if (text) say({ type: "event", text });
+  if (text && running) say({ type: "event", text });
   $("event-text").value = "";
   $("event-text").blur();
 };
@@ -329,6 +337,7 @@ addEventListener("drop", (e) => {
 setInterval(() => {
   if ($("stage").hidden) return;
   $("hud-fps").textContent = screen.fps.toFixed(1);
+  $("hud-fps").classList.toggle("slow", running && !paused && screen.fps < 0.9 * world.fps);
   if (latencies.length) $("hud-key").textContent = `${Math.round(latencies.at(-1))} ms`;
 }, 250);
 
