@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import shutil
 import subprocess
 import time
@@ -38,7 +37,7 @@ class Page:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": params}))
         while True:
-            message = json.loads(self._socket.recv(20))
+            message = json.loads(self._socket.recv(60))
             if message.get("method") in _NOISE:
                 self.complaints.append(json.dumps(message["params"])[:500])
             if message.get("id") == self._number:
@@ -51,7 +50,7 @@ class Page:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def until(self, expression: str, seconds: float = 10.0) -> Any:
+    def until(self, expression: str, seconds: float = 30.0) -> Any:
         """Wait until the expression is true; AssertionError names it otherwise."""
         end = time.monotonic() + seconds
         while not (value := self.js(expression)):
@@ -79,17 +78,23 @@ def browse(profile: Path) -> Iterator[Page]:
     """A browser with a fresh profile in that folder, and its page."""
     assert CHROMIUM is not None
     process = subprocess.Popen(
-        [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"], stderr=subprocess.PIPE, text=True
+        [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        assert process.stderr is not None
-        port = next(m[1] for line in process.stderr if (m := re.search(r"ws://127\.0\.0\.1:(\d+)/", line)))
+        ready, end = profile / "DevToolsActivePort", time.monotonic() + 60
+        while not (ready.exists() and ready.read_text().count("\n")):
+            assert process.poll() is None, "chromium did not start"
+            assert time.monotonic() < end, "chromium did not start in time"
+            time.sleep(0.05)
+        port = ready.read_text().split()[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
             tab = next(x for x in json.load(answer) if x["type"] == "page")
         with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(10)
-        if process.stderr is not None:
-            process.stderr.close()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

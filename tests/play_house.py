@@ -65,7 +65,7 @@ class Player:
     def say(self, **message: object) -> None:
         self.socket.send(json.dumps(message))
 
-    def listen(self, timeout: float = 10.0) -> dict[str, Any] | Picture:
+    def listen(self, timeout: float = 30.0) -> dict[str, Any] | Picture:
         """The next message; a frame is painted (acknowledged) at once unless ``showing`` is off."""
         data = self.socket.recv(timeout)
         if isinstance(data, str):
@@ -78,7 +78,7 @@ class Player:
         return picture
 
     def until(self, wanted: Callable[[dict[str, Any] | Picture], bool]) -> dict[str, Any] | Picture:
-        """Listen until such a message comes; every message has ten seconds."""
+        """Listen until such a message comes; every message has half a minute."""
         while not wanted(got := self.listen()):
             pass
         return got
@@ -96,7 +96,7 @@ class Player:
         return self.pictures[have : have + count]
 
 
-def eventually(happened: Callable[[], bool], seconds: float = 10.0) -> bool:
+def eventually(happened: Callable[[], bool], seconds: float = 30.0) -> bool:
     """Whether it happens within that time."""
     end = time.monotonic() + seconds
     while not happened() and time.monotonic() < end:

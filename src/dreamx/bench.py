@@ -1,7 +1,7 @@
 """``dreamx bench play``: does a world keep up with its own clock on this machine, and does it stay so?
 
-It walks the world as a player does, dreaming and showing, without the page. Every figure is of one run on one machine; the real-time
-factor is seconds of world made per second of waiting.
+It walks the world as a player does, dreaming and showing, without the page. Every figure is of one run on one machine; the
+real-time factor is seconds of world made per second of waiting.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dreamx.world import World
 
 @dataclass(frozen=True)
 class PlayBenchConfig:
-    """``seconds`` of the world are walked. ``json`` prints the figures alone. ``threads`` of the CPU, 0: as many as torch likes."""
+    """``seconds`` of the world are walked. ``json`` prints JSON alone. ``threads`` of the CPU, 0: as many as torch likes."""
 
     world: str = "tiny"
     seconds: float = 60.0

@@ -1,7 +1,8 @@
 """A world: one session of walking. ``reset`` opens it with a picture or with words, ``step`` moves and answers with frames.
 
-``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``show(dream(...))``: dreaming
-makes latents, showing decodes them; the two touch different state, so that a server may show one chunk while it dreams the next.
+``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``show(dream(...))``:
+dreaming makes latents, showing decodes them; the two touch different state, so that a server may show one chunk while it dreams
+the next.
 All randomness comes from (seed, number of the chunk): the same seed, controls and prompts give the same frames, bit for bit.
 """
 
@@ -80,7 +81,7 @@ class World:
 
     @staticmethod
     def of(config: WorldConfig, autoencoder: Path, networks: Path) -> World:
-        """A world put together from the folder of a trained autoencoder and that of a trained transformer and its text encoder."""
+        """A world put together from the folders of a trained autoencoder and of a trained transformer with its text encoder."""
         vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
         dit = DiT(weights.read_config(networks, "dit", DiTConfig))
         text = WordEncoder(weights.read_config(networks, "text", WordConfig))

@@ -1,4 +1,4 @@
-"""Pictures to begin from, for the gallery of a world: one of every kind of place in every look, from scenes that nobody trains on."""
+"""Pictures to begin from, for the gallery: one of every kind of place in every look, from scenes that nobody trains on."""
 
 from __future__ import annotations
 

@@ -22,9 +22,13 @@ from dreamx.model.place import Place, Prope, Rope, Where
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """The camera lane. ``pool`` shrinks the token grid of a frame (rows, columns) by averaging: (1, 1) as in the released
-    checkpoints, (2, 2), or any ratio, (1.7, 2.7) being the paper's at 22 x 40. ``rope`` channels of each head carry row and column
-    instead of the camera: none in E-PRoPE, half in full PRoPE. ``layers`` None puts a lane in every layer."""
+    """The camera lane.
+
+    pool:   shrinks the token grid of a frame (rows, columns) by averaging: (1, 1) as in the released checkpoints, (2, 2), or
+            any ratio, (1.7, 2.7) being the paper's at 22 x 40.
+    rope:   channels of each head that carry row and column instead of the camera: none in E-PRoPE, half in full PRoPE.
+    layers: which layers have a lane; None means all.
+    """
 
     width: int
     heads: int

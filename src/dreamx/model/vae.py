@@ -177,7 +177,7 @@ class VAE(nn.Module):
     def measure(self, videos: Iterable[Tensor]) -> None:
         """Set the mean and the deviation of the latents' channels from videos ``[B, F, 3, H, W]``, all of them together.
 
-        While training the statistics wander with every batch; the decoder learned to read their average, which is what this finds.
+        While training the statistics wander with every batch; the decoder learned to read their average, which this finds.
         """
         total, squares, count = 0.0, 0.0, 0
         for video in videos:

@@ -12,7 +12,7 @@ from dreamx.frames import Frames, clean
 
 
 class LatentClips:
-    """A latents file in memory, the first ``frames`` latent frames of each clip. ValueError when one is of an evaluation scene."""
+    """A latents file in memory, the first ``frames`` latents of each clip. ValueError when one is of an evaluation scene."""
 
     def __init__(self, file: Path, frames: int | None = None) -> None:
         data = Latents.load(file)
