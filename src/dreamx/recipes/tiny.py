@@ -61,15 +61,17 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, reverse=False, threads=threads)),
         "camera": partial(
             camera.main,
-            camera.CameraStage(run("camera", 1500, decay=0.0), latents, nets["camera"], DIT, TEXT, batch=8, shift=3.0),
+            camera.CameraStage(run("camera", 800, decay=0.2), latents, nets["camera"], DIT, TEXT, batch=8, lr=1.5e-3, shift=3.0),
         ),
         "causal": partial(
             causal.main,
-            causal.CausalStage(run("causal", 5000), latents, nets["camera"], nets["causal"], TEACHING),
+            causal.CausalStage(run("causal", 2700), latents, nets["camera"], nets["causal"], TEACHING, lr=1.5e-3),
         ),
         "consistency": partial(
             consistency.main,
-            consistency.ConsistencyStage(run("consistency", 1500), latents, nets["causal"], nets["consistency"], TEACHING),
+            consistency.ConsistencyStage(
+                run("consistency", 850, ema=0.98), latents, nets["causal"], nets["consistency"], TEACHING, lr=5e-4
+            ),
         ),
         "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
