@@ -8,10 +8,10 @@ import random
 import re
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import httpx
 import pytest
@@ -282,7 +282,7 @@ def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> Non
     (tmp_path / "starts" / "room.png").write_bytes(png((32, 32)))
     code = "import sys; from dreamx.cli import main; main(sys.argv[1:])"
     words = ["play", "--world", str(tmp_path), "--port", "0", "--threads", "1"]
-    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True) as process:
+    with Popen([sys.executable, "-c", code, *words], stdout=PIPE, stderr=PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)
@@ -294,5 +294,5 @@ def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> Non
             player.until(lambda m: isinstance(m, Picture) and m.seq == 1)
             assert len({x.jpeg for x in player.frames(6)}) > 1
         process.send_signal(signal.SIGINT)
-        assert process.stdout.read() == ""
-        assert process.wait(20) == 0
+        assert process.communicate(timeout=30) == ("", "")
+        assert process.returncode == 0

@@ -6,7 +6,7 @@ more pass over the finished chunk writes it into the cache. Source: Self Forcing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,8 +16,10 @@ from torch import Tensor
 from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
-from dreamx.model.attend import Cache
-from dreamx.model.dit import DiT
+from dreamx.model.attend import Attend, Cache
+
+#: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
+Network = Callable[[Frames, Tensor, Attend], Tensor]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Sampler:
         return Cache(self.window, self.sinks)
 
 
-def next_chunk(dit: DiT, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
+def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
     """Make one chunk and write it into the cache.
 
     ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
@@ -64,14 +66,14 @@ def next_chunk(dit: DiT, chunk: Frames, text: Tensor, cache: Cache, sampler: Sam
     return chunk.with_z(x, torch.zeros_like(new))
 
 
-def write(dit: DiT, frames: Frames, text: Tensor, cache: Cache) -> None:
+def write(dit: Network, frames: Frames, text: Tensor, cache: Cache) -> None:
     """Make finished frames part of the cache's past."""
     dit(frames, text, cache)
     cache.keep()
 
 
 def rollout(
-    dit: DiT,
+    dit: Network,
     noise: Tensor,
     camera: Camera,
     text: Tensor,

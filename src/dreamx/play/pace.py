@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SPARE = 0.05  # seconds of spare time aimed at: jitter smaller than this is not seen
+SPARE = 0.03  # seconds of spare time aimed at: half a frame of jitter is not seen
 FIRST_LEAD = 0.3
 LONGEST = 0.5  # seconds that the lead may be longer than a chunk
-SHRINK = 0.2  # share of what is too much that is taken off the lead with every chunk
+SHRINK = 0.15  # share of what is too much that is taken off the lead with every chunk
 
 
 class Pace:

@@ -7,6 +7,7 @@ The event loop only moves messages; worlds run on the threads of their pipelines
 from __future__ import annotations
 
 import asyncio
+import os
 import socket as sockets
 import sys
 from contextlib import suppress
@@ -47,7 +48,7 @@ class PlayConfig:
     port: int = 8800
     """Port to listen on; a free one is taken where this one is not free."""
     threads: int | None = None
-    """CPU threads of the model; by default what torch chooses."""
+    """CPU threads of each stage; by default half of the cores, because a chunk is shown while the next is dreamt."""
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: int = 4
@@ -251,6 +252,7 @@ def serve(app: FastAPI) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         log_level="warning",
+        lifespan="off",
         ws_max_size=protocol.MESSAGE_LIMIT,
         ws_per_message_deflate=False,  # JPEGs do not get smaller
         timeout_graceful_shutdown=3,
@@ -279,8 +281,7 @@ def listen(host: str, port: int) -> sockets.socket:
 
 def main(cfg: PlayConfig) -> None:
     """Open the world, print the address, serve until interrupted."""
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
+    torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     starts = read_starts(cfg.starts or find(cfg.world) / "starts")
     house = House(World.open(cfg.world), cfg.world, starts, cfg.jpeg_quality, cfg.sessions)
     listener = listen(cfg.host, cfg.port)

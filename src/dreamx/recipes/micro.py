@@ -19,6 +19,7 @@ from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, consistency
 from dreamx.train.run import RunConfig
+from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
 from dreamx.world import World, WorldConfig
 
@@ -67,7 +68,14 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
         "consistency": partial(
             consistency.main,
             consistency.ConsistencyStage(
-                run("consistency", 30), latents, nets["causal"], nets["consistency"], TEACHING, lr=1e-3, lattice=16
+                run("consistency", 30),
+                latents,
+                nets["causal"],
+                nets["consistency"],
+                TEACHING,
+                lr=1e-3,
+                lattice=16,
+                samples=SamplesConfig(nets["autoencoder"], SAMPLER),
             ),
         ),
         "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),

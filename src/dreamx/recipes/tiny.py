@@ -7,6 +7,7 @@ what it is stands here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, consistency
 from dreamx.train.run import RunConfig
+from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
 from dreamx.world import World, WorldConfig
 
@@ -41,6 +43,8 @@ TEACHING = TeachingConfig(
     batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (FRAMES, 1), (12, 1), (FRAMES, 0)), history_noise=0.25
 )
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.05)
+MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
+BOTH_WAYS = replace(MANY_STEPS, chunk=FRAMES, sinks=0)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
 
 
@@ -61,16 +65,40 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, reverse=False, threads=threads)),
         "camera": partial(
             camera.main,
-            camera.CameraStage(run("camera", 800, decay=0.2), latents, nets["camera"], DIT, TEXT, batch=8, lr=1.5e-3, shift=3.0),
+            camera.CameraStage(
+                run("camera", 800, decay=0.2),
+                latents,
+                nets["camera"],
+                DIT,
+                TEXT,
+                batch=8,
+                lr=1.5e-3,
+                shift=3.0,
+                samples=SamplesConfig(nets["autoencoder"], BOTH_WAYS),
+            ),
         ),
         "causal": partial(
             causal.main,
-            causal.CausalStage(run("causal", 2700), latents, nets["camera"], nets["causal"], TEACHING, lr=1.5e-3),
+            causal.CausalStage(
+                run("causal", 2700),
+                latents,
+                nets["camera"],
+                nets["causal"],
+                TEACHING,
+                lr=1.5e-3,
+                samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
+            ),
         ),
         "consistency": partial(
             consistency.main,
             consistency.ConsistencyStage(
-                run("consistency", 850, ema=0.98), latents, nets["causal"], nets["consistency"], TEACHING, lr=5e-4
+                run("consistency", 850, ema=0.98),
+                latents,
+                nets["causal"],
+                nets["consistency"],
+                TEACHING,
+                lr=5e-4,
+                samples=SamplesConfig(nets["autoencoder"], SAMPLER),
             ),
         ),
         "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),

@@ -21,13 +21,21 @@ from dreamx.rollout import noise_like
 from dreamx.train.latents import LatentClips, drop
 from dreamx.train.networks import Networks, load
 from dreamx.train.run import Run, RunConfig
+from dreamx.train.samples import Samples, SamplesConfig
 
 
 @dataclass(frozen=True)
 class CameraStage:
-    """``data`` is a latents file, ``out`` the folder of the trained networks, ``start`` a checkpoint to go on from (None begins
-    anew with ``dit`` and ``text``). ``frames`` latent frames a clip, ``shift`` of the noise levels. ``train`` names the parts to
-    train, None all. ``drop_text`` and ``drop_first``: how often nothing is said, and not even the first frame is known."""
+    """What to train from what.
+
+    data, out: a latents file; the folder that the trained networks go to.
+    start:     networks to go on from; None begins anew with ``dit`` and ``text``.
+    train:     names of the parts to train; None trains all.
+    frames:    latent frames of a clip; None takes all.
+    shift:     of the noise levels, see ``flow.shift``.
+    drop_text, drop_first: how often nothing is said, and not even the first frame is known.
+    samples:   what to look at meanwhile; None saves the time.
+    """
 
     run: RunConfig
     data: Path
@@ -42,6 +50,7 @@ class CameraStage:
     shift: float = 5.0
     drop_text: float = 0.1
     drop_first: float = 0.1
+    samples: SamplesConfig | None = None
 
 
 def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tensor:
@@ -53,6 +62,7 @@ def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tenso
 def main(cfg: CameraStage) -> None:
     """Train and write ``cfg.out``."""
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks(cfg.dit, cfg.text), cfg.lr, cfg.train)
 
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
@@ -65,4 +75,6 @@ def main(cfg: CameraStage) -> None:
     for noisy, target, prompts in run.steps(batch):
         v = nets(noisy, prompts, Table())
         run.update(nets, velocity_loss(v, target, noisy.sigma > 0))
+        if samples:
+            samples.draw(run, nets)
     run.export(cfg.out, nets.parts())

@@ -9,13 +9,14 @@ from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
 from dreamx.train.run import Run, RunConfig
+from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import TeachingConfig, teach
 
 
 @dataclass(frozen=True)
 class CausalStage:
     """``data`` is a latents file (``frames`` latent frames of each clip), ``start`` the networks to go on from, ``out`` where the
-    trained ones go."""
+    trained ones go, ``samples`` what to look at meanwhile."""
 
     run: RunConfig
     data: Path
@@ -23,13 +24,17 @@ class CausalStage:
     out: Path
     teaching: TeachingConfig = TeachingConfig()
     frames: int | None = None
+    samples: SamplesConfig | None = None
     lr: float = 1e-3
 
 
 def main(cfg: CausalStage) -> None:
     """Train and write ``cfg.out``."""
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
         run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0))
+        if samples:
+            samples.draw(run, nets)
     run.export(cfg.out, nets.parts())

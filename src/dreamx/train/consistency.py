@@ -16,6 +16,7 @@ from dreamx import flow
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
 from dreamx.train.run import Run, RunConfig
+from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import Teaching, TeachingConfig, teach
 
 
@@ -29,6 +30,7 @@ class ConsistencyStage:
     out: Path
     teaching: TeachingConfig = TeachingConfig()
     frames: int | None = None
+    samples: SamplesConfig | None = None
     lr: float = 3e-4
     lattice: int = 48
 
@@ -46,6 +48,7 @@ def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels:
 def main(cfg: ConsistencyStage) -> None:
     """Train and write ``cfg.out``."""
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    samples = Samples(cfg.samples, data) if cfg.samples else None
     teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)
     student = run.own(load(cfg.start), cfg.lr)
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
@@ -53,4 +56,6 @@ def main(cfg: ConsistencyStage) -> None:
         target = ahead(now, teacher, student, run, levels)
         clean = flow.to_clean(now.noisy.z, now.noisy.sigma, now.velocity(student, now.noisy))
         run.update(student, flow.velocity_loss(clean, target, now.noisy.sigma > 0))
+        if samples:
+            samples.draw(run, student)
     run.export(cfg.out, student.parts())

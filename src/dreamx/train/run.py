@@ -2,12 +2,11 @@
 
     run = Run(cfg.run)
     dit = run.own(DiT(cfg.dit), lr=1e-3)
-    for clip in run.steps(batch):                 # batch(step) is a pure function of the step and of run.rank
+    for clip in run.steps(batch):  # batch(step) is a pure function of the step and of run.rank
         run.update(dit, loss(dit, clip))
     run.export(folder, {"dit": (dit, cfg.dit)})
 
-A run that is killed at any moment and started again goes on as if nothing had happened, bit for bit. Under ``torchrun`` the
-owned modules are sharded over the processes (FSDP2); alone they stay as they are.
+A run that is killed and started again goes on as if nothing had happened, bit for bit. Under ``torchrun`` modules are sharded.
 """
 
 from __future__ import annotations
@@ -207,13 +206,15 @@ class Run:
             whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
             if self.rank == 0:
                 weights.write(folder, whole)
+        if self._mesh is not None:
+            dist.barrier()  # the next stage reads it in every process
 
     def save(self) -> None:
         """Write a checkpoint of the finished steps."""
         if self.step == self._saved_step:
             return
-        about = to_json(self.cfg)
-        checkpoint.write(self.cfg.folder / "checkpoints", self.step, self._tensors(), chance.state(), about)
+        folder = self.cfg.folder / "checkpoints"
+        checkpoint.write(folder, self.step, self._tensors(), chance.state(), to_json(self.cfg))
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def resume(self) -> None:

@@ -1,0 +1,59 @@
+"""Looking while training: a contact sheet of what the networks dream now, under what is true.
+
+Bidirectional and causal networks are sampled alike: a sampler whose chunk is the whole clip is a bidirectional one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.frames import Frames
+from dreamx.model import weights
+from dreamx.model.attend import Attend
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.rollout import Sampler, noise_like, rollout
+from dreamx.train.latents import LatentClips
+from dreamx.train.networks import Networks
+from dreamx.train.run import Run
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """``vae`` is the folder of the autoencoder that decodes, ``every`` how many steps; ``clips`` rows of ``columns`` pictures."""
+
+    vae: Path
+    sampler: Sampler
+    every: int = 500
+    clips: int = 4
+    columns: int = 11
+
+
+class Samples:
+    """Draws ``samples.png`` of a run: for each clip a row of the truth (as the autoencoder sees it) above one of the dream."""
+
+    def __init__(self, cfg: SamplesConfig, data: LatentClips) -> None:
+        self.cfg, self.data = cfg, data
+        self.vae = VAE(weights.read_config(cfg.vae, "vae", VAEConfig)).eval()
+        weights.load_into(self.vae, cfg.vae / "vae.safetensors")
+
+    @torch.no_grad()
+    def draw(self, run: Run, nets: Networks) -> None:
+        """Write the sheet if this step is one to look at."""
+        if (run.step + 1) % self.cfg.every and run.step + 1 != run.cfg.steps:
+            return
+        rng = torch.Generator().manual_seed(run.cfg.seed)
+        known, prompts = self.data.batch(self.cfg.clips, rng)
+
+        def dit(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
+            return nets(frames, prompts, attend)  # through its own forward, which sharding knows
+
+        with run.ema(nets):
+            chunks = rollout(dit, noise_like(known.z, rng), known.camera, known.z, self.cfg.sampler, rng, known.z[:, 0])
+            dream = torch.cat([chunk.z for chunk in chunks], 1)
+        rows = torch.stack([self.vae.decode(z).rgb for z in (known.z, dream)], 1)  # [B, 2, F, 3, H, W]
+        shown = torch.linspace(0, rows.shape[2] - 1, min(self.cfg.columns, rows.shape[2])).round().long()
+        run.sheet("samples", rows[:, :, shown].flatten(0, 2), columns=len(shown))
