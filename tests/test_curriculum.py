@@ -45,7 +45,7 @@ def test_golden_curve(root: Path, stage: str) -> None:
     assert losses(root, stage)[:FIRST] == pytest.approx(json.loads(GOLDEN.read_text())[stage], rel=TOLERANCE)
 
 
-@pytest.mark.parametrize(("stage", "share"), [("autoencoder", 0.6), ("camera", 0.9), ("causal", 0.95)])
+@pytest.mark.parametrize(("stage", "share"), [("autoencoder", 0.75), ("camera", 0.9), ("causal", 0.95)])
 def test_it_learns(root: Path, stage: str, share: float) -> None:
     curve = losses(root, stage)
     assert sum(curve[-10:]) < share * sum(curve[:10])

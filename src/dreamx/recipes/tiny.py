@@ -80,7 +80,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "causal": partial(
             causal.main,
             causal.CausalStage(
-                run("causal", 2700),
+                run("causal", 2300),
                 latents,
                 nets["camera"],
                 nets["causal"],
@@ -92,7 +92,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "consistency": partial(
             consistency.main,
             consistency.ConsistencyStage(
-                run("consistency", 850, ema=0.98),
+                run("consistency", 600, ema=0.98),
                 latents,
                 nets["causal"],
                 nets["consistency"],
