@@ -203,6 +203,18 @@ def test_the_cache_holds_no_more_than_its_window() -> None:
             small.keep()
 
 
+def test_the_table_in_blocks_is_the_plain_masked_attention() -> None:
+    q, k, v = torch.randn(3, 2, T, 16, 3, 8, dtype=torch.float64)
+    known, _ = case()
+    place, slot = Prope(Where(known.index, known.camera), 4, 4, 8), (0, "view")
+    for visible in (by_chunk(T, 3), by_chunk(T, 1, 5, 1), by_chunk(T, 2, 6)):
+        plain = Table(visible, block=T)(slot, q, k, v, place)
+        for block in (1, 5, 7):
+            assert torch.allclose(Table(visible, block)(slot, q, k, v, place), plain, atol=1e-13)
+    with pytest.raises(ValueError, match="the table is for 11 frames"):
+        Table(by_chunk(11, 3))(slot, q, k, v, place)
+
+
 def test_gradients_through_the_cache_are_those_of_the_table() -> None:
     dit = loud(DiT(replace(BARE, view=VIEWS["E-PRoPE"])))
     known, text = case()

@@ -191,3 +191,13 @@ def test_jpeg_keeps_the_picture() -> None:
     back = Image.open(io.BytesIO(jpeg(frame, 95)))
     assert back.size == (48, 32)
     assert np.abs(np.asarray(back).astype(float) - frame.permute(1, 2, 0).numpy()).mean() < 3
+
+
+def test_a_world_slower_than_real_time_still_obeys_within_three_chunks() -> None:
+    world = FakeWorld(due=4, dream_seconds=0.02, show_seconds=0.3)  # 4 frames are 0.25 s
+    with page(world) as p:
+        p.chunks(4)
+        shown = len(p.pictures) // 4  # chunks painted when the key goes down
+        p.pipeline.hold("w", 1)
+        first = next(m for m in iter(lambda: p.chunks(1)[0], None) if m.held == "w")
+        assert first.chunk <= shown + 3

@@ -4,7 +4,8 @@
     show    decodes it, while the next chunk is already being denoised
     encode  makes JPEGs of it, while the next one is already being decoded
 
-Between two stages there is room for one chunk, so a slow stage holds up those before it. What comes out is given to
+Each stage has one chunk in hand, and a chunk is begun only when the one before it is being shown: a slow stage holds up those
+before it, and keys are never older than they must be. What comes out is given to
 ``emit``, which is called from these threads and must not block. The pipeline knows no sockets.
 """
 
@@ -147,7 +148,9 @@ class Pipeline:
         while True:
             with self._changed:
                 while not self._closed and self._wish is None:
-                    wait = float("inf") if self._paused else self._pace.wait()
+                    # A dream that waited to be shown would only have listened to the keys too early.
+                    hold = self._paused or not self._dreamt.empty()
+                    wait = float("inf") if hold else self._pace.wait()
                     if wait == 0:
                         return True
                     self._changed.wait(None if wait == float("inf") else wait)
@@ -185,6 +188,8 @@ class Pipeline:
 
     def _show(self) -> None:
         while (chunk := self._dreamt.get()) is not None:
+            with self._changed:
+                self._changed.notify()
             started = time.perf_counter()
             try:
                 if isinstance(chunk.made, Dream):
