@@ -33,9 +33,10 @@ class FakeWorld:
         dream_seconds: float = 0.0,
         show_seconds: float = 0.0,
         fail_at: int | None = None,
+        fps: float = 16.0,
     ) -> None:
         self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16))
-        self.size, self.fps, self.due = size, 16.0, due
+        self.size, self.due, self.fps = size, due, fps
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
         self.base: Tensor | None = None
         self.place = torch.zeros(5)  # right, down, forward, yaw, pitch
@@ -44,7 +45,7 @@ class FakeWorld:
         self.forks: list[FakeWorld] = []
 
     def fork(self) -> FakeWorld:
-        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at)
+        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at, self.fps)
         other.base, other.place, other.actions, other.events = self.base, self.place, self.actions[:], self.events[:]
         self.forks.append(other)
         return other

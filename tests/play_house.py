@@ -49,7 +49,7 @@ class Player:
     """Speaks the protocol. ``pictures`` are all frames received so far, ``replies`` all JSON messages."""
 
     def __init__(self, port: int) -> None:
-        self._connect = connect(f"ws://127.0.0.1:{port}/socket", max_size=None)
+        self._connect = connect(f"ws://127.0.0.1:{port}/socket", max_size=None, max_queue=None, close_timeout=2)
         self.socket: ClientConnection
         self.pictures: list[Picture] = []
         self.replies: list[dict[str, Any]] = []

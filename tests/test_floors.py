@@ -24,7 +24,7 @@ FLOORS = (
     ("train", "fast"),
     ("play",),
     ("recipes",),
-    ("cli", "__main__", "doctor", "bench", "generate"),
+    ("cli", "__main__", "doctor", "bench", "generate", "conformance"),
 )
 STRANGERS = {frozenset(("train", "fast"))}
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from dreamx.play.hands import Hands
-from dreamx.play.pace import SPARE, Pace
+from dreamx.play.pace import FASTEST, SPARE, Pace
 
 
 def test_a_held_key_counts_until_it_is_let_go() -> None:
@@ -135,6 +135,12 @@ def test_a_page_that_stops_gets_at_most_one_chunk_more() -> None:
     chunks = len(theatre.spares)
     theatre.run(5)
     assert len(theatre.spares) <= chunks + 1
+
+
+def test_a_page_that_claims_to_paint_faster_than_the_world_runs_is_not_believed() -> None:
+    theatre = Theatre(0.01, painting=1 / 200)
+    theatre.run(10)
+    assert len(theatre.spares) <= 10 * 16 * FASTEST / 12 + 4
 
 
 @pytest.mark.parametrize("spare", [-60.0, 60.0, 0.0, None])

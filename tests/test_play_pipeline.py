@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import Queue
-from threading import active_count, enumerate
+from threading import Semaphore, active_count, enumerate
 from typing import cast
 
 import numpy as np
@@ -60,12 +60,12 @@ def page(world: FakeWorld, prompt: str = "a park") -> Iterator[Page]:
 
 
 def test_frames_are_those_of_the_world_in_order() -> None:
-    with page(FakeWorld(due=4)) as p:
+    with page(FakeWorld(fps=400, due=4)) as p:
         assert isinstance(p.next(Started), Started)
         p.pipeline.hold("wl", 1)
         p.chunks(6)
         made = [x for x in p.all if isinstance(x, Made)]
-    twin = FakeWorld(due=4)
+    twin = FakeWorld(fps=400, due=4)
     expected = list(twin.reset(None, "a park", 7))
     for m in made[1:]:
         expected += list(twin.step(from_keys([m.held] * 4)))
@@ -76,7 +76,7 @@ def test_frames_are_those_of_the_world_in_order() -> None:
 
 
 def test_a_tap_shorter_than_a_chunk_moves_exactly_one_chunk() -> None:
-    with page(FakeWorld(due=4)) as p:
+    with page(FakeWorld(fps=400, due=4)) as p:
         p.next(Picture)
         p.pipeline.hold("j", 1)
         p.pipeline.hold("", 2)
@@ -94,7 +94,7 @@ def test_no_chunk_is_made_while_nothing_is_painted() -> None:
 
 
 def test_pause_stands_still_and_resume_goes_on() -> None:
-    world = FakeWorld(due=4)
+    world = FakeWorld(fps=400, due=4)
     with page(world) as p:
         p.chunks(3)
         p.pipeline.pause(True)
@@ -110,7 +110,7 @@ def test_pause_stands_still_and_resume_goes_on() -> None:
 
 
 def test_save_and_restore_bring_the_place_back() -> None:
-    with page(FakeWorld(due=4)) as p:
+    with page(FakeWorld(fps=400, due=4)) as p:
         p.pipeline.wish("restore")
         assert "no saved moment" in cast(Error, p.next(Error)).text
         p.pipeline.wish("save")
@@ -132,7 +132,7 @@ def test_save_and_restore_bring_the_place_back() -> None:
 
 
 def test_an_event_reaches_the_world_once_and_a_refused_one_is_said() -> None:
-    world = FakeWorld(due=4)
+    world = FakeWorld(fps=400, due=4)
     with page(world) as p:
         p.pipeline.event("it rains")
         p.chunks(4)
@@ -146,7 +146,7 @@ def test_an_event_reaches_the_world_once_and_a_refused_one_is_said() -> None:
 
 
 def test_a_step_that_fails_ends_the_world_with_one_sentence() -> None:
-    with page(FakeWorld(due=4, fail_at=2)) as p:
+    with page(FakeWorld(fps=400, due=4, fail_at=2)) as p:
         error = cast(Error, p.next(Error))
         assert error.over
         assert "the dream broke" in error.text
@@ -179,7 +179,7 @@ class OverlapWorld(FakeWorld):
 
 
 def test_dreaming_and_showing_overlap() -> None:
-    world = OverlapWorld(due=4, dream_seconds=0.1, show_seconds=0.15)
+    world = OverlapWorld(fps=400, due=4, dream_seconds=0.1, show_seconds=0.15)
     with page(world) as p:
         p.chunks(6)
     assert world.overlapped
@@ -193,11 +193,29 @@ def test_jpeg_keeps_the_picture() -> None:
     assert np.abs(np.asarray(back).astype(float) - frame.permute(1, 2, 0).numpy()).mean() < 3
 
 
-def test_a_world_slower_than_real_time_still_obeys_within_three_chunks() -> None:
-    world = FakeWorld(due=4, dream_seconds=0.02, show_seconds=0.3)  # 4 frames are 0.25 s
+class GatedWorld(FakeWorld):
+    """Shows a chunk for every ``gate.release()``; its frames last no time, so that it is always late."""
+
+    def __init__(self) -> None:
+        super().__init__(due=4, fps=1e6)
+        self.gate = Semaphore(0)
+
+    def show(self, dream: FakeDream) -> Tensor:
+        self.gate.acquire()
+        return super().show(dream)
+
+
+def test_a_late_world_listens_to_the_keys_only_when_the_chunk_before_is_being_shown() -> None:
+    world = GatedWorld()
     with page(world) as p:
-        p.chunks(4)
-        shown = len(p.pictures) // 4  # chunks painted when the key goes down
+        p.next(Picture)
+        assert eventually(lambda: len(world.actions) == 2)  # one is being shown, one is dreamt
+        assert not eventually(lambda: len(world.actions) > 2, 0.3)
         p.pipeline.hold("w", 1)
-        first = next(m for m in iter(lambda: p.chunks(1)[0], None) if m.held == "w")
-        assert first.chunk <= shown + 3
+        world.gate.release()
+        assert eventually(lambda: len(world.actions) == 3)
+        assert not eventually(lambda: len(world.actions) > 3, 0.3)
+        world.gate.release(3)
+        assert [m.held for m in p.chunks(3)] == ["", "", "w"]
+        p.pipeline.close(0)
+        world.gate.release(9)

@@ -29,14 +29,14 @@ from play_house import Player, eventually, open_house, png
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[tuple[House, int]]:
-    with open_house(FakeWorld(due=4, dream_seconds=0.01)) as it:
+    with open_house(FakeWorld(fps=100, due=4, dream_seconds=0.01)) as it:
         yield it
 
 
 @pytest.fixture
 def player(house: tuple[House, int]) -> Iterator[Player]:
     with Player(house[1]) as it:
-        assert it.reply("hello") == {"type": "hello", "protocol": 1, "world": "fake", "size": [64, 64], "fps": 16.0}
+        assert it.reply("hello") == {"type": "hello", "protocol": 1, "world": "fake", "size": [64, 64], "fps": 100.0}
         yield it
     assert eventually(lambda: house[0].inside == 0), "the session was not freed"
 
@@ -57,7 +57,7 @@ def test_pages_and_pictures_are_served(house: tuple[House, int]) -> None:
         for path in ("play.js", "screen.js", "play.css", "icon.svg"):
             assert http.get(f"/{path}").status_code == 200, path
         world = http.get("/api/world").json()
-        assert (world["name"], world["size"], world["fps"]) == ("fake", [64, 64], 16.0)
+        assert (world["name"], world["size"], world["fps"]) == ("fake", [64, 64], 100.0)
         assert world["starts"][0] == {"id": "hill", "prompt": "a green hill", "thumbnail": "starts/hill.png"}
         assert http.get("/" + world["starts"][0]["thumbnail"]).content == png(colour="green")
         assert http.get("/starts/nothing.png").status_code == 404
@@ -182,7 +182,7 @@ def test_another_world_can_be_begun_while_one_runs(player: Player) -> None:
 
 
 def test_a_full_house_says_so_and_a_place_becomes_free() -> None:
-    with open_house(FakeWorld(due=4), room=1) as (house, port):
+    with open_house(FakeWorld(fps=100, due=4), room=1) as (house, port):
         with Player(port) as first:
             _alive(first)
             with Player(port) as second:
@@ -216,7 +216,7 @@ def test_a_player_who_stops_painting_holds_up_nobody_and_is_waited_for() -> None
 
 
 def test_a_lost_connection_ends_the_world() -> None:
-    world = FakeWorld(due=4)
+    world = FakeWorld(fps=100, due=4)
     with open_house(world) as (house, port):
         with Player(port) as player:
             _alive(player)
@@ -227,7 +227,7 @@ def test_a_lost_connection_ends_the_world() -> None:
 
 
 def test_a_world_that_breaks_is_said_and_can_be_begun_again() -> None:
-    world = FakeWorld(due=4, fail_at=2)
+    world = FakeWorld(fps=100, due=4, fail_at=2)
     with open_house(world) as (_, port), Player(port) as player:
         player.say(type="start", start="hill")
         error = player.reply("error")

@@ -89,12 +89,13 @@ class Cache:
     sinks:    how many first frames are never given up.
     relative: count time from the start of the window (Infinity-RoPE; the official inference), so that it never grows;
               otherwise frames keep their own indices.
+    alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
 
     Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called.
     """
 
-    def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True) -> None:
-        self.window, self.sinks, self.relative = window, sinks, relative
+    def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
+        self.window, self.sinks, self.relative, self.alone = window, sinks, relative, alone
         self.where: Where | None = None
         self.facts: dict[Slot, tuple[Tensor, Tensor]] = {}
         self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
@@ -111,10 +112,11 @@ class Cache:
         if place not in self._bound:
             self._bound[place] = self._bind(place)
         past, now = self._bound[place]
-        self._fresh[slot] = (k, v)
         key, value = _heads_first(now.key(k)), _heads_first(now.value(v))
-        if len(self):
-            key, value = self._with_past(slot, key, value, past)
+        if slot[1] not in self.alone:
+            self._fresh[slot] = (k, v)
+            if len(self):
+                key, value = self._with_past(slot, key, value, past)
         o = softmax_attention(_heads_first(now.query(q)), key, value)
         return now.out(_frames_first(o, len(now.where)))
 
@@ -132,7 +134,7 @@ class Cache:
 
     def fork(self) -> Cache:
         """An independent future of the same past; nothing is copied, because facts are never written in place."""
-        other = Cache(self.window, self.sinks, self.relative)
+        other = Cache(self.window, self.sinks, self.relative, self.alone)
         other.where, other.facts = self.where, dict(self.facts)
         return other
 

@@ -3,7 +3,8 @@
 The page is the clock. It says which frame it painted, and how long before its time each chunk arrived (its *spare* time).
 From the first we know when the next chunk will be missed, from the second how long before that it must be begun (the
 *lead*): making, network, and the browser's decoding are in that one measured number. The lead grows at once and shrinks
-slowly. A page that paints slowly, or not at all, is waited for.
+slowly. A page that paints slowly, or not at all, is waited for; one that claims to paint faster than the world runs is not
+believed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 SPARE = 0.03  # seconds of spare time aimed at: half a frame of jitter is not seen
 FIRST_LEAD = 0.3
 LONGEST = 0.5  # seconds that the lead may be longer than a chunk
+FASTEST = 1.1  # times the pace of the world that a page may seem to paint at: its messages are not evenly spaced
 SHRINK = 0.15  # share of what is too much that is taken off the lead with every chunk
 
 
@@ -37,8 +39,10 @@ class Pace:
 
     def shown(self, frame: int, spare: float | None) -> None:
         """The page painted ``frame``; if that opens a chunk, it arrived ``spare`` seconds before its time (None: not known)."""
-        self._shown = max(self._shown, min(frame + 1, self._begun))
-        self._shown_at = self._clock()
+        news = min(frame + 1, self._begun) - self._shown
+        if news > 0:
+            self._shown += news
+            self._shown_at = max(self._clock(), self._shown_at + news / (self._fps * FASTEST))
         used = self._leads.get(frame)
         self._leads = {first: lead for first, lead in self._leads.items() if first > frame}
         if used is not None and spare is not None:
