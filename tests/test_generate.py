@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import av
@@ -80,7 +80,16 @@ def test_frames_are_those_of_the_world_and_the_last_chunk_is_cut() -> None:
     assert torch.equal(frames, expected[:14])
 
 
-def test_video_and_record(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_video_and_record(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Tensor] = []
+
+    def spy(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
+        made.append(torch.cat(list(chunks)))
+        return write_video(path, [made[-1]], size, fps)
+
+    monkeypatch.setattr(generate, "write_video", spy)
     out = tmp_path / "walk.mp4"
     cfg = GenerateConfig("w*9,wj*4", out, folder / "start.png", "a room", seed=3, world=str(folder))
     main(cfg)
@@ -102,7 +111,8 @@ def test_video_and_record(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(ValueError, match="overwrite"):
         main(cfg)
     main(GenerateConfig(record["actions"], out, folder / "start.png", "a room", 3, str(folder), overwrite=True))
-    assert np.array_equal(video(out), frames), "the record does not make the same video again"
+    assert torch.equal(*made), "the record does not make the same frames again"
+    assert np.array_equal(video(out), frames), "the same frames were encoded differently"
 
 
 def test_video_shows_the_frames(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,11 +74,10 @@ class Verdict:
     file: str
     kind: str
     errors: dict[str, float]
-    tolerance: float = TOLERANCE
-    passed: bool = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "passed", bool(self.errors) and all(e <= self.tolerance for e in self.errors.values()))
+    @property
+    def passed(self) -> bool:
+        return bool(self.errors) and all(e <= TOLERANCE for e in self.errors.values())
 
 
 def main(cfg: ConformanceConfig) -> None:
@@ -91,7 +90,7 @@ def main(cfg: ConformanceConfig) -> None:
         if not cfg.json:
             _show(verdicts[-1])
     if cfg.json:
-        print(json.dumps([asdict(v) for v in verdicts], indent=2))
+        print(json.dumps([{**asdict(v), "tolerance": TOLERANCE, "passed": v.passed} for v in verdicts], indent=2))
     if not all(v.passed for v in verdicts):
         raise SystemExit(1)
 
@@ -267,5 +266,5 @@ def _show(verdict: Verdict) -> None:
     print(f"{verdict.file}: {verdict.kind}")
     width = max(map(len, verdict.errors), default=0)
     for name, error in verdict.errors.items():
-        print(f"  {name:{width}}  {error:.1e}{'' if error <= verdict.tolerance else '  <- more than ' + str(verdict.tolerance)}")
+        print(f"  {name:{width}}  {error:.1e}" + ("" if error <= TOLERANCE else f"  more than {TOLERANCE}"))
     print("pass" if verdict.passed else "FAIL")

@@ -33,7 +33,7 @@ def autoregressive(actions: Sequence[str], shares: Sequence[float], frames: int)
     keys: list[str] = []
     for held, share in zip(actions, shares, strict=True):
         keys += [held] * min(max(1, round(frames * share / sum(shares))), frames - len(keys))
-    keys[len(keys) :] = actions[-1:] * (frames - len(keys))
+    keys += [actions[-1]] * (frames - len(keys))
     return walk(level(dtype=torch.float64), from_keys(keys))
 
 

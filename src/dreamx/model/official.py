@@ -8,7 +8,7 @@ the same shapes, so whoever reads a checkpoint must know which of the two it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,8 +38,8 @@ _BETRAYALS = {
     "k_img": "it is a model that also reads CLIP features of an image, which none of the 5B models does",
     "attn1.": "it is in the diffusers layout",
     "condition_embedder": "it is in the diffusers layout",
-    "model.": "it is wrapped in a module; strip `model.` from the names",
     "generator": "it is a training checkpoint; take what is under `generator_ema` or `generator`",
+    "model.": "it is wrapped in a module; strip `model.` from the names",
     "encoder.conv1": "these are autoencoder weights, not a transformer",
     "decoder.": "these are autoencoder weights, not a transformer",
     "token_embedding": "these are text encoder weights, not a transformer",
@@ -133,7 +133,7 @@ def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str,
     unknown = [k for k in tensors if k not in want]
     missing = [k for k in want if k not in tensors]
     if unknown:
-        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {_cause(unknown[0])}")
+        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {_cause(unknown)}")
     if missing:
         raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0])}")
     for name, shape in want.items():
@@ -173,8 +173,9 @@ def _linear(theirs: str, ours: str) -> dict[str, str]:
     return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
 
 
-def _cause(name: str) -> str:
-    return next((why for part, why in _BETRAYALS.items() if part in name), "it is a checkpoint of something else")
+def _cause(unknown: Sequence[str]) -> str:
+    causes = (why for part, why in _BETRAYALS.items() if any(part in name for name in unknown))
+    return next(causes, "it is a checkpoint of something else")
 
 
 def _absence(name: str) -> str:
