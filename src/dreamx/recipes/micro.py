@@ -39,7 +39,7 @@ DIT = DiTConfig(
     view=ViewConfig(width=32, heads=1, rope=16),
 )
 TEACHING = TeachingConfig(batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (4, 1)), history_noise=0.25)
-SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.05)
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
 
 

@@ -42,7 +42,7 @@ DIT = DiTConfig(
 TEACHING = TeachingConfig(
     batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (FRAMES, 1), (12, 1), (FRAMES, 0)), history_noise=0.25
 )
-SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.05)
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
 BOTH_WAYS = replace(MANY_STEPS, chunk=FRAMES, sinks=0)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
