@@ -15,6 +15,7 @@ import torch
 from dreamx.clip import Clip
 from dreamx.geometry import from_keys
 from dreamx.recipes import micro
+from dreamx.train.networks import blend, load
 from dreamx.world import World
 
 CLIPS = Path(__file__).parent / "data" / "micro"
@@ -63,6 +64,15 @@ def test_one_can_walk_in_it(root: Path) -> None:
     b = torch.cat([left.step(from_keys(["j"] * left.due)) for _ in range(4)])
     assert a.shape == b.shape == (16, 3, micro.SIZE, micro.SIZE)
     assert not torch.equal(a, b)
+
+
+def test_blend_lies_between(root: Path, tmp_path: Path) -> None:
+    first, second = root / "causal" / "model", root / "consistency" / "model"
+    ends = [load(folder).state_dict() for folder in (first, second)]
+    for share in (0.0, 0.25, 1.0):
+        blend(first, second, share, tmp_path / "blend")
+        for key, w in load(tmp_path / "blend").state_dict().items():
+            assert torch.allclose(w, ends[0][key] + share * (ends[1][key] - ends[0][key]), atol=1e-6)
 
 
 if __name__ == "__main__":

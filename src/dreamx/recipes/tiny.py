@@ -20,6 +20,7 @@ from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, consistency
+from dreamx.train.networks import blend
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -45,6 +46,7 @@ TEACHING = TeachingConfig(
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
 BOTH_WAYS = replace(MANY_STEPS, chunk=FRAMES, sinks=0)
+BLEND = 0.5  # of the few-step student, the rest of its teacher: after a short distillation the student alone drifts more
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
 
 
@@ -101,6 +103,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], SAMPLER),
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
+        "blend": partial(blend, nets["causal"], nets["consistency"], BLEND, root / "blend"),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], root / "blend").export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }
