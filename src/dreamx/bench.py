@@ -30,7 +30,7 @@ class PlayBenchConfig:
 class PlayBench:
     """What was measured. Milliseconds for chunks; ``first_frame`` in seconds, from opening the files to the first picture.
 
-    ``late_over_early``: the median chunk of the last fifth of the walk over that of the first fifth (1 is flat).
+    ``chunk_ms_by_tenth``: the median of each tenth of the walk; flat where latency does not grow with the session.
     """
 
     world: str
@@ -45,7 +45,7 @@ class PlayBench:
     chunk_ms_p50: float
     chunk_ms_p95: float
     chunk_ms_p99: float
-    late_over_early: float
+    chunk_ms_by_tenth: list[float]
     chunks: int
 
 
@@ -69,7 +69,6 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         dreams.append(middle - start)
         shows.append(time.perf_counter() - middle)
     chunks = torch.tensor(dreams) + torch.tensor(shows)
-    fifth = max(1, len(chunks) // 5)
     p50, p95, p99 = (1000 * float(chunks.quantile(q)) for q in (0.5, 0.95, 0.99))
     return PlayBench(
         world=cfg.world,
@@ -84,7 +83,7 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         chunk_ms_p50=p50,
         chunk_ms_p95=p95,
         chunk_ms_p99=p99,
-        late_over_early=float(chunks[-fifth:].median() / chunks[:fifth].median()),
+        chunk_ms_by_tenth=[round(1000 * float(part.median()), 1) for part in chunks.chunk(10)],
         chunks=len(chunks),
     )
 
