@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import micro
 import pytest
 
+import micro
 from dreamx.bench import PlayBenchConfig, main, measure
 
 
