@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 import micro
 from dreamx.geometry import Controls, from_keys
@@ -143,6 +145,13 @@ def test_what_is_refused_leaves_the_session_alive(tmp_path: Path) -> None:
     other.save(tmp_path / "other")
     with pytest.raises(ValueError, match="other weights"):
         world.load(tmp_path / "other")
+    world.save(tmp_path / "whole")
+    with safe_open(tmp_path / "whole", "pt") as f:
+        words, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    del tensors["action.0.turn"]
+    save_file(tensors, tmp_path / "part", words)
+    with pytest.raises(ValueError, match="the session is not whole"):
+        world.load(tmp_path / "part")
     with pytest.raises(ValueError, match="is no world"):
         World.open(tmp_path)
     assert torch.equal(go(world, KEYS), go(twin, KEYS))

@@ -13,6 +13,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -185,7 +186,7 @@ class World:
         for i, a in enumerate(self.actions):
             tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
         words = {
-            "world": fingerprint(self.vae) + fingerprint(self.dit),
+            "world": self._weights(),
             "config": to_json(self.config),
             "prompt": self.prompt,
             "event": self.event,
@@ -206,8 +207,17 @@ class World:
                 t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
         except Exception as e:
             raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
-        if words["world"] != fingerprint(self.vae) + fingerprint(self.dit):
+        if words.get("world") != self._weights():
             raise ValueError(f"{path}: this session was walked in other weights; open the world it was saved from")
+        other = copy(self)  # filled first, taken over when it is whole
+        try:
+            other._take(words, t)
+        except (KeyError, ValueError, RuntimeError) as e:
+            raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
+        self.__dict__.update(other.__dict__)
+
+    def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
+        """Become the session that ``save`` described in words and tensors."""
         self.config = from_json(WorldConfig, words["config"])
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in ("prompt", "event", "seed", "chunk"))
         self.camera = Camera(t["pose"], t["lens"])
@@ -219,6 +229,10 @@ class World:
         self.actions = [
             Action(Controls(t[f"action.{i}.move"], t[f"action.{i}.turn"]), event) for i, event in enumerate(words["events"])
         ]
+
+    def _weights(self) -> str:
+        """A name for exactly these networks: a session goes on in no others."""
+        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text))
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
