@@ -18,7 +18,7 @@ FLOORS = (
     ("geometry", "config"),
     ("clip", "frames", "flow", "picture"),
     ("model",),
-    ("memory", "rollout", "world"),
+    ("memory", "rollout", "session", "world"),
     ("data",),
     ("eval",),
     ("train", "fast"),

@@ -8,57 +8,30 @@ All randomness comes from (seed, number of the chunk): the same seed, controls a
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from dreamx import session
 from dreamx.config import from_json, to_json
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
-from dreamx.geometry.controls import Controls, Speed, walk
+from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.model import weights
+from dreamx.model.attend import Attend, Mute
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, VAEConfig, fingerprint
-from dreamx.rollout import Sampler, next_chunk, noise_like, write
-
-
-@dataclass(frozen=True)
-class WorldConfig:
-    """What a checkpoint says about the world in it: the picture (``height`` x ``width`` pixels, ``lens``), its pace, its sampler.
-
-    ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
-    """
-
-    height: int
-    width: int
-    lens: tuple[float, float, float, float]
-    speed: Speed = Speed()
-    sampler: Sampler = Sampler()
-    upright: bool = True
-
-
-@dataclass(frozen=True)
-class Dream:
-    """A chunk that was dreamt and not yet shown."""
-
-    frames: Frames
-
-
-@dataclass(frozen=True)
-class Action:
-    """One step of a session, as it is kept for replay."""
-
-    controls: Controls
-    event: str | None
+from dreamx.rollout import Network, next_chunk, noise_like, write
+from dreamx.session import Action, Dream, Switches, WorldConfig
 
 
 class World:
@@ -69,6 +42,7 @@ class World:
         self.prompt, self.event, self.seed, self.chunk = "", "", 0, 0
         self.camera = level(config.lens)
         self.actions: list[Action] = []
+        self.switches = Switches()
         self._words: Tensor | None = None
         self._cache = config.sampler.cache()
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
@@ -107,6 +81,16 @@ class World:
         return self.config.speed.fps
 
     @property
+    def ahead(self) -> bool:
+        """May a chunk be dreamt before the one before it was shown? Not where memory looks at what was shown."""
+        return True
+
+    @cached_property
+    def identity(self) -> str:
+        """A name for exactly these networks: a session goes on in no others."""
+        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text))
+
+    @property
     def due(self) -> int:
         """How many frames the next step makes, and for how many it wants controls."""
         return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
@@ -141,6 +125,16 @@ class World:
         """Move, and see: ``due`` frames of controls in, as many frames out, uint8 ``[due, 3, H, W]``."""
         return self.show(self.dream(controls, event))
 
+    def play(self, actions: Iterable[str]) -> Iterator[Tensor]:
+        """Walk along held keys, one string a frame (``"wj"``, ``""``): frames chunk by chunk, uint8 ``[due, 3, H, W]``.
+
+        The last chunk may make more frames than there are keys: it is filled up standing still, and cut.
+        """
+        keys = iter(actions)
+        while now := list(islice(keys, self.due)):
+            held = now + [""] * (self.due - len(now))
+            yield self.step(from_keys(held, self.config.speed))[: len(now)]
+
     @torch.inference_mode()
     def dream(self, controls: Controls, event: str | None = None) -> Dream:
         """Make the next chunk without decoding it. ``event`` is said after the prompt, from this chunk on until another is.
@@ -157,13 +151,14 @@ class World:
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
         if self._known is not None:
             chunk = cat(self._known, chunk)
-        made = next_chunk(self.dit, chunk, words, self._cache, self.config.sampler, rng)
+        net = self.dit if self.switches.camera else _without_lane(self.dit, "view")
+        made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
         self._words, self._known, self.camera = words, None, path[-1]
         self.chunk += 1
-        self.actions.append(Action(controls, event))
-        return Dream(new)
+        self.actions.append(Action(controls, event, self.switches))
+        return Dream(new, path, path[:0])
 
     @torch.inference_mode()
     def show(self, dream: Dream) -> Tensor:
@@ -186,28 +181,23 @@ class World:
         for i, a in enumerate(self.actions):
             tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
         words = {
-            "world": self._weights(),
+            "world": self.identity,
             "config": to_json(self.config),
             "prompt": self.prompt,
             "event": self.event,
             "seed": self.seed,
             "chunk": self.chunk,
             "events": [a.event for a in self.actions],
+            "switches": to_json(self.switches),
+            "switched": [to_json(a.switches) for a in self.actions],
         }
-        temporary = path.with_name(path.name + ".tmp")
-        save_file({k: v.clone().contiguous() for k, v in tensors.items()}, temporary, {"session": json.dumps(words)})
-        temporary.replace(path)
+        session.write(path, words, tensors)
 
     @torch.inference_mode()
     def load(self, path: Path) -> None:
         """Take over a saved session. ValueError, one sentence, when the file is not this world's; nothing changes then."""
-        try:
-            with safe_open(path, "pt") as f:
-                words = json.loads(f.metadata()["session"])
-                t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
-        if words.get("world") != self._weights():
+        words, t = session.read(path)
+        if words.get("world") != self.identity:
             raise ValueError(f"{path}: this session was walked in other weights; open the world it was saved from")
         other = copy(self)  # filled first, taken over when it is whole
         try:
@@ -226,13 +216,12 @@ class World:
         self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
+        self.switches = from_json(Switches, words["switches"])
+        switched = [from_json(Switches, w) for w in words["switched"]]
         self.actions = [
-            Action(Controls(t[f"action.{i}.move"], t[f"action.{i}.turn"]), event) for i, event in enumerate(words["events"])
+            Action(Controls(t[f"action.{i}.move"], t[f"action.{i}.turn"]), event, switches)
+            for i, (event, switches) in enumerate(zip(words["events"], switched, strict=True))
         ]
-
-    def _weights(self) -> str:
-        """A name for exactly these networks: a session goes on in no others."""
-        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text))
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
@@ -255,6 +244,15 @@ class World:
 
 
 _UP = (0.0, -1.0, 0.0)
+
+
+def _without_lane(dit: DiT, lane: str) -> Network:
+    """The network with one of its lanes silent."""
+
+    def quiet(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        return dit(frames, text, Mute(attend, lane))
+
+    return quiet
 
 
 def find(name_or_path: str | Path) -> Path:

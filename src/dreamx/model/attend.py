@@ -196,6 +196,17 @@ class Cache:
         return keys, values
 
 
+class Mute:
+    """Attention with one ``lane`` silent: there everybody hears nothing. What the others attend is untouched."""
+
+    def __init__(self, attend: Attend, lane: str) -> None:
+        self.attend, self.lane = attend, lane
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again
+        return torch.zeros_like(o) if slot[1] == self.lane else o
+
+
 def _same(a: Where, b: Where) -> bool:
     return (
         a.index.shape == b.index.shape

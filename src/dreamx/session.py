@@ -1,0 +1,82 @@
+"""What a session is, as data: the world's settings, what a player did and what came of it; and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dreamx.frames import Frames
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.controls import Controls, Speed
+from dreamx.rollout import Sampler
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """What a checkpoint says about the world in it: the picture (``height`` x ``width`` pixels, ``lens``), its pace, its sampler.
+
+    ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
+    """
+
+    height: int
+    width: int
+    lens: tuple[float, float, float, float]
+    speed: Speed = Speed()
+    sampler: Sampler = Sampler()
+    upright: bool = True
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What of a model is on; a player turns either off to see what it does.
+
+    memory: re-projected memory, views of the past moved by their depth to where the camera is now (``dreamx.memory``).
+    camera: the camera lane (E-PRoPE).
+    """
+
+    memory: bool = True
+    camera: bool = True
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A chunk that was dreamt and not yet shown.
+
+    frames: latents. ``path [n]``: the camera of each of its video frames. ``recalled [K]``: from where the remembered views were
+    seen that memory used for it.
+    """
+
+    frames: Frames
+    path: Camera
+    recalled: Camera
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step of a session, as it is kept for replay."""
+
+    controls: Controls
+    event: str | None
+    switches: Switches = Switches()
+
+
+def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """A session's words and tensors as one ``.safetensors`` file, whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    save_file({k: v.clone().contiguous() for k, v in tensors.items()}, temporary, {"session": json.dumps(words)})
+    temporary.replace(path)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What ``write`` wrote; ValueError where that is not readable."""
+    try:
+        with safe_open(path, "pt") as f:
+            return json.loads(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+    except Exception as e:
+        raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
