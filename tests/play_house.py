@@ -13,8 +13,7 @@ from typing import Any, cast
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
-from dreamx.play import protocol
-from dreamx.play.protocol import Picture
+from dreamx.play.replies import Picture, unpack
 from dreamx.play.server import House, create_app, listen, serve
 from dreamx.play.starts import StartPicture
 from dreamx.world import World
@@ -71,7 +70,7 @@ class Player:
         if isinstance(data, str):
             self.replies.append(json.loads(data))
             return self.replies[-1]
-        picture = protocol.unpack(data)
+        picture = unpack(data)
         self.pictures.append(picture)
         if self.showing:
             self.say(type="shown", frame=picture.frame)

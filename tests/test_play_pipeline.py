@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dreamx.geometry import Controls, from_keys
 from dreamx.play.pipeline import Opening, Pipeline, jpeg
-from dreamx.play.protocol import Error, Made, Picture, Reply, Started, State
+from dreamx.play.replies import Error, Made, Picture, Reply, Started, State
 from dreamx.world import World
 from fake_world import FakeDream, FakeWorld
 from play_house import eventually
@@ -70,7 +70,7 @@ def test_frames_are_those_of_the_world_in_order() -> None:
     for m in made[1:]:
         expected += list(twin.step(from_keys([m.held] * 4)))
     assert [x.frame for x in p.pictures] == list(range(len(p.pictures)))
-    assert [x.jpeg for x in p.pictures] == [jpeg(x, 85) for x in expected[: len(p.pictures)]]
+    assert [x.data for x in p.pictures] == [jpeg(x, 85) for x in expected[: len(p.pictures)]]
     assert made[-1].held == "wl"
     assert p.pictures[-1].seq == 1
 
@@ -118,7 +118,7 @@ def test_save_and_restore_bring_the_place_back() -> None:
             pass
         p.chunks(1)
         p.next(Picture)
-        still = p.pictures[-1].jpeg
+        still = p.pictures[-1].data
         p.pipeline.hold("l", 1)
         p.chunks(3)
         p.pipeline.hold("", 2)
@@ -127,8 +127,8 @@ def test_save_and_restore_bring_the_place_back() -> None:
         p.next(State)
         p.chunks(3)
         p.next(Picture)
-        assert p.pictures[-1].jpeg == still
-        assert len({x.jpeg for x in p.pictures}) > 4
+        assert p.pictures[-1].data == still
+        assert len({x.data for x in p.pictures}) > 4
 
 
 def test_an_event_reaches_the_world_once_and_a_refused_one_is_said() -> None:

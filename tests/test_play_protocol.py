@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamx.play import protocol
-from dreamx.play.protocol import Command, Event, Keys, Picture, Shown, Start
+from dreamx.play import protocol, replies
+from dreamx.play.protocol import Command, Event, Keys, Record, Restore, ResumeSession, Rewind, Shown, Start, Switch
+from dreamx.play.replies import HEADER, Hello, Kind, Picture, pack, unpack
+from dreamx.session import Switches
+
+REQUESTS: tuple[type, ...] = get_args(protocol.Request)
+TYPES: list[str] = [word for kind in REQUESTS for word in get_args(get_type_hints(kind)["type"])]
+
+
+def names_of(kind: type) -> list[str]:
+    return [f.name for f in fields(kind)]
+
 
 GOOD: list[tuple[dict[str, object], protocol.Request]] = [
     ({"type": "start", "start": "hill", "seed": 3}, Start("start", "hill", seed=3)),
@@ -21,6 +34,15 @@ GOOD: list[tuple[dict[str, object], protocol.Request]] = [
     ({"type": "shown", "frame": 7, "spare": -3}, Shown("shown", 7, -3)),
     ({"type": "shown", "frame": 7}, Shown("shown", 7)),
     ({"type": "save"}, Command("save")),
+    ({"type": "start", "codec": "h264", "switches": {"memory": False}}, Start("start", codec="h264", switches=Switches(False))),
+    ({"type": "start", "replay": {"format": 1}}, Start("start", replay={"format": 1})),
+    ({"type": "resume_session", "session": "abc", "codec": "h264"}, ResumeSession("resume_session", "abc", "h264")),
+    ({"type": "keys", "held": "w", "seq": 1, "look": [3, -1.5], "turn": [0, 1]}, Keys("keys", "w", 1, (3, -1.5), (0, 1))),
+    ({"type": "restore"}, Restore("restore")),
+    ({"type": "restore", "moment": "7"}, Restore("restore", "7")),
+    ({"type": "rewind", "seconds": 5}, Rewind("rewind", 5)),
+    ({"type": "switch", "memory": False, "camera": True}, Switch("switch", False, True)),
+    ({"type": "record", "on": True}, Record("record", True)),
 ]
 
 
@@ -57,6 +79,18 @@ def test_good_messages(message: dict[str, object], request_: protocol.Request) -
         ('{"type": "shown", "frame": 1, "spare": NaN}', "spare"),
         ('{"type": "shown", "frame": 1, "spare": 1e9}', "spare"),
         ('{"type": "pause", "now": true}', "now"),
+        ('{"type": "start", "start": "hill", "replay": {}}', "not both"),
+        ('{"type": "start", "codec": "vp9"}', "'jpeg' or 'h264'"),
+        ('{"type": "start", "switches": {"memory": 1}}', "switches.memory"),
+        ('{"type": "start", "switches": {"sun": true}}', "switches.sun"),
+        ('{"type": "keys", "held": "w", "seq": 1, "look": [NaN, 0]}', "look"),
+        ('{"type": "keys", "held": "w", "seq": 1, "look": [1]}', "look"),
+        ('{"type": "keys", "held": "w", "seq": 1, "turn": [0, 1.5]}', "turn"),
+        ('{"type": "resume_session"}', "session"),
+        ('{"type": "restore", "moment": 3}', "moment"),
+        ('{"type": "rewind", "seconds": 0}', "seconds"),
+        ('{"type": "switch", "memory": true}', "camera"),
+        ('{"type": "record", "on": "yes"}', "on"),
     ],
 )
 def test_bad_messages_get_one_sentence(text: str | bytes, words: str) -> None:
@@ -80,8 +114,8 @@ _JSON = st.recursive(
     max_leaves=6,
 )
 _ALMOST = st.fixed_dictionaries(
-    {"type": st.sampled_from(["start", "keys", "event", "shown", "pause", "save", "x"])},
-    optional=dict.fromkeys(("start", "image", "prompt", "seed", "held", "seq", "text", "frame", "spare"), _JSON),
+    {"type": st.sampled_from([*TYPES, "x"])},
+    optional=dict.fromkeys(sorted({name for kind in REQUESTS for name in names_of(kind)} - {"type"}), _JSON),
 )
 
 
@@ -94,17 +128,35 @@ def test_fuzz(text: str | bytes) -> None:
         assert str(e)
         assert "\n" not in str(e)
     else:
-        assert isinstance(request, Start | Keys | Event | Shown | Command)
+        assert isinstance(request, REQUESTS)
 
 
-def test_pictures_round_trip() -> None:
-    picture = Picture(frame=2**32 - 1, chunk=3, seq=9, time=1.25, jpeg=b"\xff\xd8data")
-    data = protocol.pack(picture)
+@pytest.mark.parametrize("kind", list(Kind))
+def test_pictures_round_trip(kind: Kind) -> None:
+    picture = Picture(kind=kind, frame=2**32 - 1, chunk=3, seq=9, time=1.25, data=b"\xff\xd8data")
+    data = pack(picture)
     assert isinstance(data, bytes)
-    assert len(data) == protocol.HEADER.size + len(picture.jpeg) == 24 + 6
-    assert protocol.unpack(data) == picture
+    assert len(data) == HEADER.size + len(picture.data) == 24 + 6
+    assert data[:2] == bytes((protocol.VERSION, kind))
+    assert unpack(data) == picture
 
 
 def test_replies_are_json_with_a_type() -> None:
-    reply = json.loads(protocol.pack(protocol.Hello(world="tiny", size=(64, 96), fps=16)))
+    reply = json.loads(pack(Hello(world="tiny", size=(64, 96), fps=16)))
     assert reply == {"type": "hello", "protocol": 1, "world": "tiny", "size": [64, 96], "fps": 16}
+
+
+@pytest.mark.parametrize("kind", [*REQUESTS, *get_args(replies.Reply), replies.Moment, Picture])
+def test_the_page_about_the_protocol_names_every_message_and_field(kind: type) -> None:
+    page = (Path(__file__).parents[1] / "docs/protocol.md").read_text(encoding="utf-8")
+    names = set(names_of(kind)) - {"type"}
+    words = set(get_args(get_type_hints(kind).get("type", None)))
+    assert [x for x in names if f"`{x}`" not in page and f'"{x}"' not in page] == []
+    assert [x for x in words if f"**`{x}`**" not in page] == []
+
+
+def test_the_list_of_types_in_the_error_is_whole() -> None:
+    with pytest.raises(ValueError, match=".") as e:
+        protocol.parse("{}")
+    said = str(e.value).split(" use ")[1].replace(" or ", ", ").split(", ")
+    assert said == TYPES

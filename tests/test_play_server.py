@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 
 import micro
 from dreamx.play import protocol
-from dreamx.play.protocol import Picture
+from dreamx.play.replies import Picture
 from dreamx.play.server import House, PlayConfig, listen
 from dreamx.play.starts import read_starts
 from fake_world import FakeWorld
@@ -80,7 +80,7 @@ def test_keys_move_the_picture_and_come_back_in_the_frames(player: Player) -> No
     obeyed = player.until(lambda m: isinstance(m, Picture) and m.seq == 5)
     assert isinstance(obeyed, Picture)
     frames = player.frames(8)
-    assert len({x.jpeg for x in frames}) == 8
+    assert len({x.data for x in frames}) == 8
     assert [x.frame for x in player.pictures] == list(range(len(player.pictures)))
     assert any(m["type"] == "made" and m["held"] == "wl" for m in player.replies)
 
@@ -292,7 +292,7 @@ def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> Non
             player.reply("started")
             player.say(type="keys", held="wj", seq=1)
             player.until(lambda m: isinstance(m, Picture) and m.seq == 1)
-            assert len({x.jpeg for x in player.frames(6)}) > 1
+            assert len({x.data for x in player.frames(6)}) > 1
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30) == ("", "")
         assert process.returncode == 0

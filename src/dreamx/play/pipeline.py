@@ -24,7 +24,8 @@ from torch import Tensor
 from dreamx.geometry.controls import from_keys
 from dreamx.play.hands import Hands
 from dreamx.play.pace import Pace
-from dreamx.play.protocol import Error, Made, Picture, Started, State
+from dreamx.play.replies import Error, Made, Moment, Picture, Started, State
+from dreamx.session import Switches
 from dreamx.world import Dream, World
 
 
@@ -130,7 +131,7 @@ class Pipeline:
             frames = self._world.reset(opening.image, opening.prompt, opening.seed)
             with self._changed:
                 self._pace.began(len(frames))
-            self._emit(Started(seed=opening.seed, prompt=opening.prompt, note=opening.note))
+            self._emit(Started(session="", seed=opening.seed, prompt=opening.prompt, note=opening.note, truth=False))
             self._dreamt.put(_Chunk(0, "", 0, frames, _since(started)))
             number = 1
             while self._turn():
@@ -223,17 +224,21 @@ class Pipeline:
                 dream_ms=round(chunk.dream_ms, 1),
                 show_ms=round(chunk.show_ms, 1),
                 encode_ms=round(_since(started), 1),
+                pose=(0.0, 0.0, 0.0, 0.0),
+                recalled=[],
             )
         )
         for data in jpegs:
             now = time.monotonic() - self._began
-            self._emit(Picture(frame=self._frame, chunk=chunk.number, seq=chunk.seq, time=now, jpeg=data))
+            self._emit(Picture(frame=self._frame, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
             self._frame += 1
 
     # ---- words ---------------------------------------------------------------------------------------------------------
 
     def _tell_state(self) -> None:
-        self._emit(State(paused=self._paused, saved=self._saved is not None))
+        moments = [] if self._saved is None else [Moment(id="saved", chunk=0, seconds=0.0)]
+        state = State(paused=self._paused, moments=moments, switches=Switches(), recording=False, rewindable=0.0, replaying=False)
+        self._emit(state)
 
     def _fail(self, sentence: str) -> None:
         with self._changed:

@@ -1,21 +1,19 @@
-"""What page and server say to each other over the one socket. The only definition of it.
+"""What the page says over the one socket; ``replies.py`` is what the server says, ``docs/protocol.md`` tells both in order.
 
 The page sends JSON objects, told apart by ``type``; anything else is answered by one ``Error`` and changes nothing.
-The server sends JSON objects, too, and pictures as binary messages: a header of 24 bytes (``HEADER``), then a JPEG.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
-from dataclasses import asdict, dataclass
-from struct import Struct
-from typing import Annotated, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dreamx.geometry.controls import check_keys
+from dreamx.session import Switches
 
 VERSION = 1
 PROMPT_LIMIT = 500  # characters
@@ -23,25 +21,34 @@ IMAGE_LIMIT = 8 * 2**20  # bytes of a picture file
 MESSAGE_LIMIT = IMAGE_LIMIT * 4 // 3 + 2**16  # bytes of one message: such a picture in base64, and its words
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
-# ---- what the page says ------------------------------------------------------------------------------------------------
+Codec = Literal["jpeg", "h264"]
+_Id = Annotated[str, Field(max_length=64)]
+_Degrees = Annotated[float, Field(ge=-3600, le=3600)]
+_Stick = Annotated[float, Field(ge=-1, le=1)]
 
 
 @dataclass(frozen=True)
 class Start:
-    """Begin a world: from a picture of the gallery (``start``), from one's own (``image``), or from words alone."""
+    """Begin a world: from a picture of the gallery (``start``), from one's own (``image``), from words alone, or from a replay.
+
+    A replay brings its own picture, words and seed, and walks by itself to its end; then the player goes on.
+    """
 
     type: Literal["start"]
     start: str | None = None
     image: str | None = None  # a PNG, JPEG, WebP, GIF or BMP file in base64
     prompt: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    codec: Codec = "jpeg"
+    switches: Switches = field(default_factory=Switches)
+    replay: dict[str, Any] | None = None  # what api/sessions/ID/replay.json gave
 
     __pydantic_config__ = _STRICT
 
     def __post_init__(self) -> None:
         _check_words("prompt", self.prompt)
-        if self.start is not None and self.image is not None:
-            raise ValueError("give start (a picture of the gallery) or image (your own), not both")
+        if sum(x is not None for x in (self.start, self.image, self.replay)) > 1:
+            raise ValueError("give one of start (a picture of the gallery), image (your own) and replay, not both")
 
     def picture(self) -> bytes | None:
         """The bytes of the uploaded file, or None; ValueError when they are too many or not base64."""
@@ -56,12 +63,29 @@ class Start:
 
 
 @dataclass(frozen=True)
+class ResumeSession:
+    """Go on in a session that was begun before: after a lost connection, a rest, or a restart of the server."""
+
+    type: Literal["resume_session"]
+    session: _Id
+    codec: Codec = "jpeg"
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
 class Keys:
-    """All keys held from now on. ``seq`` grows with every message, and comes back in the frames that obey it."""
+    """All keys held from now on. ``seq`` grows with every message, and comes back in the frames that obey it.
+
+    ``look``: yaw (positive right) and pitch (positive up) in degrees, how far the mouse moved since the last ``keys``.
+    ``turn``: yaw and pitch, -1 to 1, how far a stick is held from now on; without it none is held.
+    """
 
     type: Literal["keys"]
     held: Annotated[str, Field(max_length=32)]
     seq: Annotated[int, Field(ge=0, lt=2**32)]
+    look: tuple[_Degrees, _Degrees] | None = None
+    turn: tuple[_Stick, _Stick] | None = None
 
     __pydantic_config__ = _STRICT
 
@@ -86,7 +110,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Shown:
-    """Sent for every painted frame; without it the server waits.
+    """Sent for every painted frame (not for truth pictures); without it the server waits.
 
     ``spare``, with the first frame of a chunk: how many milliseconds before its time it arrived (negative: the picture stood
     still for so long), where that is known.
@@ -101,15 +125,57 @@ class Shown:
 
 @dataclass(frozen=True)
 class Command:
-    """A word that needs no more words. ``save`` keeps the moment in memory, ``restore`` goes back to it."""
+    """A word that needs no more words: stand still, go on, or remember this moment."""
 
-    type: Literal["pause", "resume", "save", "restore"]
+    type: Literal["pause", "resume", "save"]
 
     __pydantic_config__ = _STRICT
 
 
-Request = Start | Keys | Event | Shown | Command
+@dataclass(frozen=True)
+class Restore:
+    """Go back to a remembered moment, by its id, or to the newest. The moment stays: one may branch off it again."""
+
+    type: Literal["restore"]
+    moment: _Id | None = None
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Rewind:
+    """Go back by about so many seconds of walking, as far as ``State.rewindable`` allows."""
+
+    type: Literal["rewind"]
+    seconds: Annotated[float, Field(gt=0, le=3600)]
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What of the model is on, from the next chunk on."""
+
+    type: Literal["switch"]
+    memory: bool
+    camera: bool
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True)
+class Record:
+    """Begin to record what is shown, or stop and get the video."""
+
+    type: Literal["record"]
+    on: bool
+
+    __pydantic_config__ = _STRICT
+
+
+Request = Start | ResumeSession | Keys | Event | Shown | Command | Restore | Rewind | Switch | Record
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+_TYPES = "start, resume_session, keys, event, shown, pause, resume, save, restore, rewind, switch or record"
 
 
 def parse(text: str | bytes) -> Request:
@@ -123,7 +189,7 @@ def parse(text: str | bytes) -> Request:
     if first["type"] == "json_invalid":
         raise ValueError("the message is not JSON; send one JSON object with a type")
     if not first["loc"]:
-        raise ValueError("the message has no known type; use start, keys, event, shown, pause, resume, save or restore")
+        raise ValueError(f"the message has no known type; use {_TYPES}")
     where = ".".join(str(x) for x in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     raise ValueError(f"{where}: {reason[:1].lower()}{reason[1:]}")
@@ -132,89 +198,3 @@ def parse(text: str | bytes) -> Request:
 def _check_words(name: str, text: str) -> None:
     if len(text) > PROMPT_LIMIT:
         raise ValueError(f"{name} has {len(text)} characters; at most {PROMPT_LIMIT} are read, so shorten it")
-
-
-# ---- what the server says ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hello:
-    """The first message on every socket."""
-
-    type: Literal["hello"] = "hello"
-    protocol: int = VERSION
-    world: str
-    size: tuple[int, int]  # rows, columns
-    fps: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """A world was begun; its frames follow, counted from 0. ``note`` says what was done to an uploaded picture."""
-
-    type: Literal["started"] = "started"
-    seed: int
-    prompt: str
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Made:
-    """A chunk was made, its frames follow: under which keys, and how many milliseconds each stage took."""
-
-    type: Literal["made"] = "made"
-    chunk: int
-    frames: int
-    held: str
-    dream_ms: float
-    show_ms: float
-    encode_ms: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """Whether the world stands still, and whether there is a saved moment to restore."""
-
-    type: Literal["state"] = "state"
-    paused: bool
-    saved: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Error:
-    """One sentence on what went wrong. ``over``: the world stopped; a new start is needed. ``busy``: the server is full."""
-
-    type: Literal["error"] = "error"
-    text: str
-    over: bool = False
-    busy: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A frame: number, chunk, the newest ``Keys.seq`` it obeys, seconds since the start, and the JPEG."""
-
-    frame: int
-    chunk: int
-    seq: int
-    time: float
-    jpeg: bytes
-
-
-Reply = Hello | Started | Made | State | Error
-
-#: Little-endian: protocol version u8, kind of picture u8 (0 = JPEG), u16 zero, frame u32, chunk u32, seq u32, time f64.
-HEADER = Struct("<BBHIIId")
-
-
-def pack(reply: Reply | Picture) -> str | bytes:
-    """The text or binary message for the socket."""
-    if isinstance(reply, Picture):
-        return HEADER.pack(VERSION, 0, 0, reply.frame, reply.chunk, reply.seq, reply.time) + reply.jpeg
-    return json.dumps(asdict(reply))
-
-
-def unpack(data: bytes) -> Picture:
-    """The inverse of ``pack`` for pictures, for clients written in Python."""
-    _, _, _, frame, chunk, seq, time = HEADER.unpack_from(data)
-    return Picture(frame=frame, chunk=chunk, seq=seq, time=time, jpeg=data[HEADER.size :])

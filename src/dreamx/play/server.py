@@ -25,7 +25,8 @@ from starlette.types import Message
 from dreamx.picture import read_picture
 from dreamx.play import protocol
 from dreamx.play.pipeline import Opening, Pipeline
-from dreamx.play.protocol import Command, Event, Keys, Picture, Reply, Request, Shown, Start
+from dreamx.play.protocol import Command, Event, Keys, Request, Restore, Shown, Start
+from dreamx.play.replies import Busy, Error, Hello, Picture, Reply, pack
 from dreamx.play.starts import StartPicture, read_starts
 from dreamx.world import World, find
 
@@ -126,7 +127,7 @@ async def _welcome(house: House, ws: WebSocket) -> None:
     with suppress(WebSocketDisconnect, ConnectionError):
         if house.inside >= house.room:
             full = f"all {house.room} places are taken; try again in a minute"
-            await ws.send_text(str(protocol.pack(protocol.Error(text=full, busy=True))))
+            await ws.send_text(str(pack(Busy(text=full, retry_seconds=5))))
             await ws.close(1013)
             return
         house.inside += 1
@@ -156,7 +157,7 @@ class Visit:
     async def run(self) -> None:
         """Answer messages until the page leaves."""
         house = self._house
-        await self._say(protocol.Hello(world=house.name, size=house.world.size, fps=house.world.fps))
+        await self._say(Hello(world=house.name, size=house.world.size, fps=house.world.fps))
         while True:
             message = await self._ws.receive()
             if message["type"] == "websocket.disconnect":
@@ -164,7 +165,7 @@ class Visit:
             try:
                 await self._obey(protocol.parse(_payload(message)))
             except ValueError as e:
-                await self._say(protocol.Error(text=str(e)))
+                await self._say(Error(text=str(e)))
 
     async def leave(self) -> None:
         """End the pipeline, if there is one; afterwards another may be begun."""
@@ -191,7 +192,7 @@ class Visit:
                 pipeline.shown(request.frame, None if request.spare is None else request.spare / 1000)
         elif isinstance(request, Event):
             pipeline.event(request.text)
-        else:
+        elif isinstance(request, Command | Restore):
             _command(pipeline, request)
 
     async def _start(self, request: Start) -> None:
@@ -226,11 +227,11 @@ class Visit:
                 await self._say(reply)
 
     async def _say(self, reply: Reply | Picture) -> None:
-        data = protocol.pack(reply)
+        data = pack(reply)
         await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
 
 
-def _command(pipeline: Pipeline, request: Command) -> None:
+def _command(pipeline: Pipeline, request: Command | Restore) -> None:
     if request.type in ("pause", "resume"):
         pipeline.pause(request.type == "pause")
     else:
