@@ -23,12 +23,15 @@ class Frames:
     sigma:  ``[B, T]`` noise level in [0, 1]; ``z = (1 - sigma) clean + sigma noise``.
     index:  ``[B, T]`` place in time, in latent frames.
     camera: ``[B, T]`` cameras.
+    hint:   ``[B, T, C + 1, H, W]`` what re-projected memory says the frame looks like, as a latent, and in the last channel how
+            much of each place it knows; None where there is no memory, which is the same as all 0.
     """
 
     z: Tensor
     sigma: Tensor
     index: Tensor
     camera: Camera
+    hint: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.z.ndim != 5:
@@ -37,13 +40,16 @@ class Frames:
         for name, shape in (("sigma", self.sigma.shape), ("index", self.index.shape), ("camera", self.camera.shape)):
             if tuple(shape) != bt:
                 raise ValueError(f"frames.{name} must be {bt}, one for each frame of z, not {tuple(shape)}")
+        if self.hint is not None and self.hint.shape != (want := hint_shape(self.z)):
+            raise ValueError(f"frames.hint must be {tuple(want)} to go with z, not {tuple(self.hint.shape)}")
 
     def __len__(self) -> int:
         return self.z.shape[1]
 
     def __getitem__(self, time: slice) -> Frames:
         """A stretch of time."""
-        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time])
+        hint = None if self.hint is None else self.hint[:, time]
+        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time], hint)
 
     def with_z(self, z: Tensor, sigma: Tensor | None = None) -> Frames:
         """The same frames with other contents, and another noise level if given."""
@@ -57,11 +63,19 @@ def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
     return Frames(z, z.new_zeros(b, t), index, camera)
 
 
+def hint_shape(z: Tensor) -> torch.Size:
+    """The shape of hints for latents ``[B, T, C, H, W]``: one channel more."""
+    return torch.Size((*z.shape[:2], z.shape[2] + 1, *z.shape[3:]))
+
+
 def cat(*parts: Frames) -> Frames:
     """Put frames beside each other along time; what each of them is stays with it."""
+    hinted = any(f.hint is not None for f in parts)
+    hints = [f.z.new_zeros(hint_shape(f.z)) if f.hint is None else f.hint for f in parts] if hinted else []
     return Frames(
         torch.cat([f.z for f in parts], 1),
         torch.cat([f.sigma for f in parts], 1),
         torch.cat([f.index for f in parts], 1),
         cameras.cat([f.camera for f in parts], 1),
+        torch.cat(hints, 1) if hinted else None,
     )

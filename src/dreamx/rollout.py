@@ -7,7 +7,7 @@ more pass over the finished chunk writes it into the cache. Source: Self Forcing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -82,12 +82,14 @@ def rollout(
     sampler: Sampler,
     rng: torch.Generator,
     first: Tensor | None = None,
+    hint: Tensor | None = None,
 ) -> Iterator[Frames]:
     """A whole trajectory, one chunk after another.
 
-    ``noise [B, T, C, H, W]`` and ``camera [B, T]`` for all latent frames; ``first [B, C, H, W]`` is the known first latent.
+    ``noise [B, T, C, H, W]`` and ``camera [B, T]`` for all latent frames; ``first [B, C, H, W]`` is the known first latent,
+    ``hint [B, T, C + 1, H, W]`` what is remembered of each.
     """
-    frames = clean(noise, camera)
+    frames = replace(clean(noise, camera), hint=hint)
     sigma = torch.ones_like(frames.sigma)
     if first is not None:
         noise, sigma = torch.cat([first[:, None], noise[:, 1:]], 1), torch.cat([torch.zeros_like(sigma[:, :1]), sigma[:, 1:]], 1)

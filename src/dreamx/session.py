@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
+from dreamx.geometry.reproject import View
+from dreamx.memory import MemoryConfig
 from dreamx.rollout import Sampler
 
 
@@ -22,6 +25,7 @@ class WorldConfig:
     """What a checkpoint says about the world in it: the picture (``height`` x ``width`` pixels, ``lens``), its pace, its sampler.
 
     ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
+    ``memory``: of the views that are re-projected; None where the networks were not taught to use them.
     """
 
     height: int
@@ -30,6 +34,7 @@ class WorldConfig:
     speed: Speed = Speed()
     sampler: Sampler = Sampler()
     upright: bool = True
+    memory: MemoryConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,13 @@ class Dream:
     """A chunk that was dreamt and not yet shown.
 
     frames: latents. ``path [n]``: the camera of each of its video frames. ``recalled [K]``: from where the remembered views were
-    seen that memory used for it.
+    seen that memory used for it; ``hint [1, n]`` is what they show, None without memory.
     """
 
     frames: Frames
     path: Camera
     recalled: Camera
+    hint: View | None = None
 
 
 @dataclass(frozen=True)
@@ -80,3 +86,13 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             return json.loads(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
     except Exception as e:
         raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
+
+
+def find(name_or_path: str | Path) -> Path:
+    """The folder of a world: a path that exists, or the name of a shipped one."""
+    shipped = Path(str(resources.files("dreamx"))) / "worlds"
+    for folder in (Path(name_or_path), shipped / str(name_or_path)):
+        if (folder / "config.json").is_file():
+            return folder
+    names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
+    raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import replace
 from functools import cached_property
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,15 @@ from dreamx.config import from_json, to_json
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
+from dreamx.geometry.reproject import View
+from dreamx.memory import Bank, hint_latents, shown, stack
 from dreamx.model import weights
 from dreamx.model.attend import Attend, Mute
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, VAEConfig, fingerprint
 from dreamx.rollout import Network, next_chunk, noise_like, write
-from dreamx.session import Action, Dream, Switches, WorldConfig
+from dreamx.session import Action, Dream, Switches, WorldConfig, find
 
 
 class World:
@@ -47,6 +48,7 @@ class World:
         self._cache = config.sampler.cache()
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
         self._decoder: State | None = None
+        self._bank = None if config.memory is None else Bank(config.memory)
 
     @staticmethod
     def open(name_or_path: str | Path) -> World:
@@ -83,7 +85,7 @@ class World:
     @property
     def ahead(self) -> bool:
         """May a chunk be dreamt before the one before it was shown? Not where memory looks at what was shown."""
-        return True
+        return self._bank is None
 
     @cached_property
     def identity(self) -> str:
@@ -109,8 +111,13 @@ class World:
         self.camera, self.actions = level(self.config.lens), []
         self._cache, self._decoder = self.config.sampler.cache(), None
         here = self.camera.map(lambda x: x[None, None])
+        self._bank = None if self.config.memory is None else Bank(self.config.memory)
+        hint = None
         if image is not None:
-            first = clean(self.vae.encode(image[None, None].float() / 127.5 - 1), here)
+            picture = image[None, None].float() / 127.5 - 1
+            blank = torch.zeros_like(picture[:, :, 0])
+            hint = None if self._bank is None else View(picture, blank, blank + 1)
+            first = clean(self.vae.encode(picture), here)
         else:
             rng, sampler = self._rng(), self.config.sampler
             first = next_chunk(self.dit, self._noise(here, rng), words, sampler.cache(), sampler, rng)
@@ -119,7 +126,7 @@ class World:
             write(self.dit, first, words, self._cache)
         else:
             self._known = first
-        return self._decode(first)
+        return self._decode(Dream(first, here[0], here[0, :0], hint))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         """Move, and see: ``due`` frames of controls in, as many frames out, uint8 ``[due, 3, H, W]``."""
@@ -149,6 +156,12 @@ class World:
         path = walk(self.camera, controls, torch.tensor(_UP) if self.config.upright else None)
         rng = self._rng()
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
+        memories = self._bank.recall(path[-1]) if self._bank and self.switches.memory else []
+        hint = None
+        if memories:
+            seen = shown(memories, path)
+            hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
+            chunk = replace(chunk, hint=hint_latents(self.vae, self._last(), hint))
         if self._known is not None:
             chunk = cat(self._known, chunk)
         net = self.dit if self.switches.camera else _without_lane(self.dit, "view")
@@ -158,17 +171,19 @@ class World:
         self._words, self._known, self.camera = words, None, path[-1]
         self.chunk += 1
         self.actions.append(Action(controls, event, self.switches))
-        return Dream(new, path, path[:0])
+        recalled = stack([m.camera for m in memories]) if memories else path[:0]
+        return Dream(new, path, recalled, hint)
 
     @torch.inference_mode()
     def show(self, dream: Dream) -> Tensor:
         """Decode a dream; dreams are shown once each, in the order they were dreamt."""
-        return self._decode(dream.frames)
+        return self._decode(dream)
 
     def fork(self) -> World:
         """An independent future of the same past."""
         other = copy(self)
         other._cache, other.actions = self._cache.fork(), list(self.actions)
+        other._bank = None if self._bank is None else self._bank.fork()
         return other
 
     def save(self, path: Path) -> None:
@@ -176,6 +191,7 @@ class World:
         tensors = {f"cache.{k}": v for k, v in self._cache.state().items()}
         tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
         tensors |= {"pose": self.camera.pose, "lens": self.camera.lens}
+        tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
         if self._known is not None:
             tensors["known"] = self._known.z
         for i, a in enumerate(self.actions):
@@ -214,6 +230,9 @@ class World:
         self._words = self.text([f"{self.prompt} {self.event}".strip()])
         self._cache = self.config.sampler.cache()
         self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
+        self._bank = None if self.config.memory is None else Bank(self.config.memory)
+        if self._bank is not None:
+            self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
         self.switches = from_json(Switches, words["switches"])
@@ -235,12 +254,23 @@ class World:
         frames = clean(noise_like(blank, rng), camera, start)
         return replace(frames, sigma=torch.ones_like(frames.sigma))
 
-    def _decode(self, frames: Frames) -> Tensor:
-        shown: list[Tensor] = []
-        for z in frames.z.unbind(1):
-            pixels, self._decoder = self.vae.push(z, self._decoder)
-            shown.append(pixels.rgb[0])
-        return ((torch.cat(shown) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    def _last(self) -> Tensor:
+        """The newest frame ``[1, 3, H, W]``, in [-1, 1]."""
+        assert self._bank is not None and self._bank.latest is not None
+        return self._bank.latest.rgb[None].float()
+
+    def _decode(self, dream: Dream) -> Tensor:
+        made: list[Tensor] = []
+        for z in dream.frames.z.unbind(1):
+            at = sum(len(x) for x in made)
+            now = slice(at, at + (1 if self._decoder is None else GROUP))
+            h = dream.hint
+            hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
+            pixels, self._decoder = self.vae.push(z, self._decoder, hint)
+            made.append(pixels.rgb[0])
+            if self._bank is not None:
+                self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], dream.path[now][-1])
+        return ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 _UP = (0.0, -1.0, 0.0)
@@ -253,16 +283,6 @@ def _without_lane(dit: DiT, lane: str) -> Network:
         return dit(frames, text, Mute(attend, lane))
 
     return quiet
-
-
-def find(name_or_path: str | Path) -> Path:
-    """The folder of a world: a path that exists, or the name of a shipped one."""
-    shipped = Path(str(resources.files("dreamx"))) / "worlds"
-    for folder in (Path(name_or_path), shipped / str(name_or_path)):
-        if (folder / "config.json").is_file():
-            return folder
-    names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
-    raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")
 
 
 def load(name_or_path: str | Path) -> World:

@@ -2,15 +2,22 @@
 
 A mirrored room is a room and a walk back is a walk, so every clip counts four times: as it is, mirrored left to right, backwards
 in time, and both. Latents belong to one autoencoder; the file names it by a hash of its weights.
+
+With memory, every shot is also played back: each latent is decoded as it would be at play, what was decoded is remembered, and
+what memory then shows of the next one is kept beside it, mistakes of depth and colour included.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -21,15 +28,18 @@ from torch import Tensor
 
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.geometry.camera import Camera
+from dreamx.geometry.reproject import View
+from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
 from dreamx.model import weights
-from dreamx.model.vae import VAE, VAEConfig, fingerprint
+from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 
 
 @dataclass(frozen=True)
 class EncodeConfig:
     """clips: folder of clips; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``).
 
-    mirror, reverse: also write the variants. threads: of the CPU (0: as many as torch likes).
+    mirror, reverse: also write the variants. memory: also what it shows of each latent; None where there is none.
+    processes: 1 works in this one, 0 means one for each core.
     """
 
     clips: Path
@@ -37,7 +47,8 @@ class EncodeConfig:
     out: Path
     mirror: bool = True
     reverse: bool = True
-    threads: int = 0
+    memory: MemoryConfig | None = None
+    processes: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,19 +64,22 @@ class Row:
 
 @dataclass(frozen=True)
 class Latents:
-    """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint."""
+    """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint; hint:
+    ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None."""
 
     z: Tensor
     camera: Camera
     rows: tuple[Row, ...]
     vae: str
+    hint: Tensor | None = None
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
         words = {"clips": json.dumps([vars(row) for row in self.rows]), "vae": self.vae}
         temporary = path.with_suffix(".tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens}, temporary, words)
+        hint = {} if self.hint is None else {"hint": self.hint}
+        save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **hint}, temporary, words)
         os.replace(temporary, path)
 
     @staticmethod
@@ -76,34 +90,82 @@ class Latents:
                 words = f.metadata()
                 rows = tuple(Row(**row) for row in json.loads(words["clips"]))
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"])
+                hint = f.get_tensor("hint") if "hint" in f.keys() else None  # noqa: SIM118 (not a dict)
+                return Latents(f.get_tensor("z"), camera, rows, words["vae"], hint)
         except Exception as e:
             raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
 
 
 def encode(cfg: EncodeConfig) -> Latents:
     """Encode every clip of ``cfg.clips`` and write ``cfg.out``; ValueError for held-out clips and clips of unequal length."""
-    if cfg.threads:
-        torch.set_num_threads(cfg.threads)
-    vae = VAE(weights.read_config(cfg.vae, "vae", VAEConfig))
-    weights.load_into(vae, cfg.vae / "vae.safetensors")
     files = clip_files(cfg.clips)
-    z: list[Tensor] = []
-    cameras: list[Camera] = []
-    rows: list[Row] = []
-    for path in track(files, "encode"):
-        clip = Clip.load(path)
-        refuse_held_out(clip.seed)
-        if cameras and len(clip.video) != 4 * len(cameras[0]) - 3:
-            raise ValueError(f"{path}: {len(clip.video)} frames, the clips before had {4 * len(cameras[0]) - 3}; render alike")
-        for variant, shot in variants(clip, cfg.mirror, cfg.reverse):
-            z.append(latents(vae, shot.video))
-            cameras.append(latent_cameras(shot.camera))
-            rows.append(Row(shot.caption, shot.style, shot.scene, shot.seed, variant))
-    camera = Camera(torch.stack([c.pose for c in cameras]), torch.stack([c.lens for c in cameras]))
-    result = Latents(torch.stack(z), camera, tuple(rows), fingerprint(vae))
+    workers = min(cfg.processes or os.cpu_count() or 1, len(files))
+    made: list[Latents] = []
+    with ExitStack() as stack:
+        if workers > 1:
+            spawn = multiprocessing.get_context("spawn")
+            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(
+                _encode, [cfg] * len(files), files, chunksize=8
+            )
+        else:
+            results = map(_encode, [cfg] * len(files), files)
+        for path, one in track(zip(files, results, strict=True), "encode", len(files)):
+            if made and one.z.shape != made[0].z.shape:
+                raise ValueError(
+                    f"{path}: {4 * one.z.shape[1] - 3} frames, the clips before had {4 * made[0].z.shape[1] - 3}; render alike"
+                )
+            made.append(one)
+    hints = [m.hint for m in made if m.hint is not None]
+    camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
+    rows = tuple(row for m in made for row in m.rows)
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, torch.cat(hints) if hints else None)
     result.save(cfg.out)
     return result
+
+
+def _encode(cfg: EncodeConfig, path: Path) -> Latents:
+    """One clip and its variants."""
+    if cfg.processes != 1:
+        torch.set_num_threads(1)
+    vae, name = _vae(cfg.vae)
+    clip = Clip.load(path)
+    refuse_held_out(clip.seed)
+    shots = list(variants(clip, cfg.mirror, cfg.reverse))
+    z = [latents(vae, shot.video) for _, shot in shots]
+    hints = [] if cfg.memory is None else [played_back(vae, x, shot, cfg.memory) for x, (_, shot) in zip(z, shots, strict=True)]
+    seen = [latent_cameras(shot.camera) for _, shot in shots]
+    camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
+    rows = tuple(Row(shot.caption, shot.style, shot.scene, shot.seed, variant) for variant, shot in shots)
+    return Latents(torch.stack(z), camera, rows, name, torch.stack(hints) if hints else None)
+
+
+@cache
+def _vae(folder: Path) -> tuple[VAE, str]:
+    vae = VAE(weights.read_config(folder, "vae", VAEConfig)).eval()
+    weights.load_into(vae, folder / "vae.safetensors")
+    return vae, fingerprint(vae)
+
+
+@torch.no_grad()
+def played_back(vae: VAE, z: Tensor, shot: Clip, memory: MemoryConfig) -> Tensor:
+    """What memory shows of each latent ``z [T, C, h, w]`` of a shot, if all before were dreamt perfectly.
+
+    ``[T, C + 1, h, w]`` float16; nothing of the first.
+    """
+    bank, state = Bank(memory), None
+    first = shot.video[:1][None].float() / 127.5 - 1
+    blank = torch.zeros_like(first[:, :, 0])
+    hint = View(first, blank, blank + 1)
+    out = [z.new_zeros(z.shape[1] + 1, *z.shape[2:]).float()]
+    for t in range(len(z)):
+        now = slice(max(0, GROUP * (t - 1) + 1), GROUP * t + 1)
+        if t and bank.latest is not None:
+            seen = shown(bank.recall(shot.camera[GROUP * t]), shot.camera[now])
+            hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
+            out.append(hint_latents(vae, bank.latest.rgb[None].float(), hint)[0, 0])
+        pixels, state = vae.push(z[t][None].float(), state, hint)
+        bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], shot.camera[GROUP * t])
+    return torch.stack(out).half()
 
 
 @torch.no_grad()

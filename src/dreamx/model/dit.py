@@ -39,7 +39,10 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of the network. ``width`` divides over ``heads``; ``patch`` latent pixels a side make one token."""
+    """Sizes of the network. ``width`` divides over ``heads``; ``patch`` latent pixels a side make one token.
+
+    ``hint``: whether it reads ``Frames.hint``; the reading starts at zero, so that a network without it is unchanged.
+    """
 
     channels: int
     width: int
@@ -51,6 +54,7 @@ class DiTConfig:
     frequencies: int = 256
     eps: float = 1e-6
     view: ViewConfig | None = None
+    hint: bool = False
 
 
 class QKV(nn.Module):
@@ -141,6 +145,7 @@ class DiT(nn.Module):
         super().__init__()
         self.config = c = config
         self.patch = nn.Linear(c.channels * c.patch**2, c.width)
+        self.hint = nn.Linear((c.channels + 1) * c.patch**2, c.width, bias=False) if c.hint else None
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
@@ -154,11 +159,14 @@ class DiT(nn.Module):
         for m in self.modules():
             if isinstance(m, nn.Linear):
                 nn.init.xavier_uniform_(m.weight)
-                nn.init.zeros_(m.bias)
+                if m.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+                    nn.init.zeros_(m.bias)
         lanes = [b.view.o for b in self.blocks if isinstance(b, Block) and b.view is not None]
         for m in (self.head, self.time_blocks[1], *lanes):
             nn.init.zeros_(m.weight)  # pyright: ignore[reportArgumentType]
             nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
+        if self.hint is not None:
+            nn.init.zeros_(self.hint.weight)
 
     def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
@@ -166,9 +174,9 @@ class DiT(nn.Module):
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
         grid = _grid(rows, cols, c.view)
         places = _places(Where(frames.index, frames.camera), grid, c)
-        # [B, T, C, H, W] -> [B, T, P, C p p]
-        tokens = frames.z.unflatten(-1, (cols, p)).unflatten(-3, (rows, p)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)
-        x = self.patch(tokens)
+        x = self.patch(_tokens(frames.z, rows, cols, p))
+        if self.hint is not None and frames.hint is not None:
+            x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         steps = self.time_blocks(time).unflatten(-1, (6, -1))
         words = self.text(text)
@@ -187,6 +195,11 @@ def add_view(dit: DiT, view: ViewConfig) -> DiT:
     if unexpected or any(".view." not in k for k in missing):
         raise ValueError(f"view: the checkpoint is not of this network ({(unexpected + missing)[0]!r} does not fit)")
     return other
+
+
+def _tokens(z: Tensor, rows: int, cols: int, p: int) -> Tensor:
+    """``[B, T, C, H, W] -> [B, T, P, C p p]``."""
+    return z.unflatten(-1, (cols, p)).unflatten(-3, (rows, p)).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(2, 3)
 
 
 def _grid(rows: int, cols: int, view: ViewConfig | None) -> Grid:

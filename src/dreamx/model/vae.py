@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamx.clip import latent_count
+from dreamx.geometry.reproject import View
+from dreamx.model.hint import GATED, Tower, gated, planes_of
 
 #: Frames that share one latent (after the first frame, which has one of its own).
 GROUP = 4
@@ -41,6 +43,7 @@ class VAEConfig:
     blocks:  blocks of each level, from fine to coarse.
     patch:   pixels along the side of one place of the finest level.
     near, far: metres; depth is decoded on a logarithmic scale between them.
+    hint:    whether the decoder also reads what memory shows (``model.hint``).
     """
 
     latent: int = 16
@@ -50,6 +53,7 @@ class VAEConfig:
     patch: int = 2
     near: float = 0.2
     far: float = 50.0
+    hint: bool = False
 
     def __post_init__(self) -> None:
         for name in ("encoder", "decoder"):
@@ -107,12 +111,14 @@ class Stack(nn.Module):
         )
         self.between = nn.ModuleList(between)
 
-    def forward(self, x: Tensor, groups: int, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, groups: int, state: State | None, beside: list[Tensor] | None = None) -> tuple[Tensor, State]:
+        """``beside``: what is added before the blocks of each level."""
         inbox = iter(state) if state is not None else None
         outbox: list[Tensor] = []
         for i, level in enumerate(self.levels):
             if i:
                 x = self.between[i - 1](x)
+            x = x if beside is None else x + beside[i]
             for block in level:  # pyright: ignore[reportGeneralTypeIssues]
                 x, message = block(x, groups, next(inbox) if inbox else None)
                 outbox.append(message)
@@ -136,7 +142,8 @@ class VAE(nn.Module):
         up = up[::-1]
         between: list[nn.Module] = [nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairwise(up)]
         self.decoder = Stack(up, list(n)[::-1], between)
-        self.out = nn.ConvTranspose2d(up[-1], 4 * GROUP, 2 * p, p, p // 2)
+        self.out = nn.ConvTranspose2d(up[-1], (GATED if config.hint else 4) * GROUP, 2 * p, p, p // 2)
+        self.hint = Tower(GROUP, up[::-1], p) if config.hint else None
         self.register_buffer("mean", torch.zeros(config.latent))
         self.register_buffer("std", torch.ones(config.latent))
         for layer in (self.into, self.to_latent, self.from_latent, self.out, *self.encoder.between, *self.decoder.between):
@@ -147,17 +154,23 @@ class VAE(nn.Module):
         """Video ``[B, F, 3, H, W]`` in [-1, 1] -> latents ``[B, T, C, h, w]`` of unit variance (once measured)."""
         return (self._latent(video) - _channels(self.mean)) / _channels(self.std)
 
-    def decode(self, z: Tensor) -> Pixels:
-        """Latents ``[B, T, C, h, w]`` of a clip from its start -> its 4 (T - 1) + 1 frames; the same as pushing one by one."""
-        planes, _ = self._planes(z, None)
+    def decode(self, z: Tensor, hint: View | None = None) -> Pixels:
+        """Latents ``[B, T, C, h, w]`` of a clip from its start -> its 4 (T - 1) + 1 frames; the same as pushing one by one.
+
+        ``hint [B, F]``: what memory shows of each frame, with colours in [-1, 1]; None where there is no memory.
+        """
+        planes, _ = self._planes(z, None, hint)
         return self._pixels(planes)
 
-    def push(self, z: Tensor, state: State | None) -> tuple[Pixels, State]:
-        """The next latent ``[B, C, h, w]`` of a stream -> its frames (1 for the first, where state is None, then 4), state."""
-        planes, state = self._planes(z[:, None], state)
+    def push(self, z: Tensor, state: State | None, hint: View | None = None) -> tuple[Pixels, State]:
+        """The next latent ``[B, C, h, w]`` of a stream -> its frames (1 for the first, where state is None, then 4), state.
+
+        ``hint [B, 1 or 4]`` is of those frames.
+        """
+        planes, state = self._planes(z[:, None], state, hint)
         return self._pixels(planes), state
 
-    def forward(self, video: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, video: Tensor, noise: Tensor | None = None, hint: View | None = None) -> tuple[Tensor, Tensor]:
         """The training pass: video -> raw planes ``[B, F, 4, H, W]`` (rgb, log-depth plane), latents ``[B, T, C, h, w]``.
 
         The statistics of the latents are kept up as it goes, so that ``noise`` of a given size (shape of the latents) means
@@ -170,7 +183,7 @@ class VAE(nn.Module):
             self.mean.lerp_(mean, _MOMENTUM)
             self.std.lerp_(std, _MOMENTUM)
         z = (z - _channels(self.mean)) / _channels(self.std)
-        planes, _ = self._planes(z if noise is None else z + noise, None)
+        planes, _ = self._planes(z if noise is None else z + noise, None, hint)
         return planes, z
 
     @torch.no_grad()
@@ -211,12 +224,27 @@ class VAE(nn.Module):
         x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
         return self.to_latent(x).unflatten(0, (b, t))
 
-    def _planes(self, z: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def _planes(self, z: Tensor, state: State | None, hint: View | None) -> tuple[Tensor, State]:
         b, t = z.shape[:2]
         x = z.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        x, after = self.decoder(self.from_latent(x), t, state)
-        planes = self.out(x).unflatten(1, (GROUP, 4)).unflatten(0, (b, t)).flatten(1, 2)
+        shown = None if hint is None or self.hint is None else self._shown(hint, state is None).unflatten(0, (b * t, GROUP))
+        grouped = None if shown is None else shown.flatten(1, 2).contiguous(memory_format=torch.channels_last)
+        beside = None if grouped is None or self.hint is None else self.hint(grouped)[::-1]
+        x, after = self.decoder(self.from_latent(x), t, state, beside)
+        planes = self.out(x).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
+        if shown is None:
+            planes = planes[:, :, :4]
+        else:
+            planes = gated(planes.flatten(0, 1), shown.flatten(0, 1)).unflatten(0, (b * t, GROUP))
+        planes = planes.unflatten(0, (b, t)).flatten(1, 2)
         return (planes if state is not None else planes[:, GROUP - 1 :]), after
+
+    def _shown(self, hint: View, start: bool) -> Tensor:
+        """A hint ``[B, F]`` as planes ``[B T GROUP, PLANES, H, W]``; the frame that opens a clip stands for a whole group."""
+        if start:
+            hint = View(*(torch.cat([x[:, :1]] * (GROUP - 1) + [x], 1) for x in (hint.rgb, hint.depth, hint.known)))
+        rgb, depth, known = hint.rgb.flatten(0, 1), hint.depth.flatten(0, 1), hint.known.flatten(0, 1)
+        return planes_of(rgb, self.depth_to_plane(depth), (depth > 0).to(rgb.dtype), known)
 
     def _pixels(self, planes: Tensor) -> Pixels:
         return Pixels(planes[:, :, :3].clamp(-1, 1), self.plane_to_depth(planes[:, :, 3]))

@@ -13,6 +13,7 @@ from pathlib import Path
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.simulate import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
+from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
@@ -26,7 +27,7 @@ from dreamx.world import World, WorldConfig
 SIZE = 32
 FRAMES = 6  # latent frames of a clip: 21 video frames
 
-VAE = VAEConfig(latent=8, encoder=(16, 24, 32), decoder=(16, 24, 32), blocks=(1, 1, 1))
+VAE = VAEConfig(latent=8, encoder=(16, 24, 32), decoder=(16, 24, 32), blocks=(1, 1, 1), hint=True)
 TEXT = WordConfig(width=32, heads=2, layers=1, rows=512, words=64)
 DIT = DiTConfig(
     channels=VAE.latent,
@@ -37,10 +38,12 @@ DIT = DiTConfig(
     text=TEXT.width,
     frequencies=64,
     view=ViewConfig(width=32, heads=1, rope=16),
+    hint=True,
 )
 TEACHING = TeachingConfig(batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (4, 1)), history_noise=0.25)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
-WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
+MEMORY = MemoryConfig(views=2)
+WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
 
 
 def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[str, Callable[[], object]]:
@@ -58,7 +61,7 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
             autoencoder.main,
             autoencoder.AutoencoderStage(run("autoencoder", 60), rendered, nets["autoencoder"], VAE, batch=4, lr=3e-3),
         ),
-        "encode": partial(encode, EncodeConfig(rendered, nets["autoencoder"], latents, threads=threads)),
+        "encode": partial(encode, EncodeConfig(rendered, nets["autoencoder"], latents, memory=MEMORY, processes=1)),
         "camera": partial(
             camera.main, camera.CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0)
         ),

@@ -15,6 +15,7 @@ from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.simulate import SimulateConfig, simulate
 from dreamx.data.starts import StartsConfig, starts
 from dreamx.geometry.camera import lens_from_fov
+from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
@@ -27,9 +28,9 @@ from dreamx.train.teaching import TeachingConfig
 from dreamx.world import World, WorldConfig
 
 SIZE = 64
-FRAMES = 21  # latent frames of a clip: 81 video frames, 5 seconds
+FRAMES = 31  # latent frames of a clip: 121 video frames, 7.5 seconds
 
-VAE = VAEConfig(latent=16)
+VAE = VAEConfig(latent=16, decoder=(64, 112, 160), blocks=(1, 2, 2), hint=True)
 TEXT = WordConfig(width=96, heads=4, layers=1, rows=2048, words=64)
 DIT = DiTConfig(
     channels=VAE.latent,
@@ -47,7 +48,8 @@ SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_n
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
 BOTH_WAYS = replace(MANY_STEPS, chunk=FRAMES, sinks=0)
 BLEND = 0.5  # of the few-step student, the rest of its teacher: after a short distillation the student alone drifts more
-WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER)
+MEMORY = MemoryConfig(views=3)
+WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
 
 
 def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
@@ -59,12 +61,12 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
     clips, latents = root / "clips", root / "latents.safetensors"
     nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency")}
     return {
-        "data": partial(simulate, SimulateConfig(clips, scenes=300, clips=4, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
+        "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
             autoencoder.main,
-            autoencoder.AutoencoderStage(run("autoencoder", 5000), clips, nets["autoencoder"], VAE, batch=4, lr=2e-3),
+            autoencoder.AutoencoderStage(run("autoencoder", 6500), clips, nets["autoencoder"], VAE, batch=4, lr=2e-3, depth=1.0),
         ),
-        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, reverse=False, threads=threads)),
+        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, mirror=False, reverse=False, memory=MEMORY)),
         "camera": partial(
             camera.main,
             camera.CameraStage(

@@ -16,8 +16,11 @@ from torch.nn import functional as F
 
 from dreamx.clip import Clip, latent_count, refuse_held_out
 from dreamx.data.encode import clip_files
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.reproject import View
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
+from dreamx.train.hints import remembered, sources, unknown
 from dreamx.train.run import Run, RunConfig
 
 
@@ -25,7 +28,8 @@ from dreamx.train.run import Run, RunConfig
 class AutoencoderStage:
     """``data`` is a folder of clips, ``out`` the folder of the trained network, ``start`` one to go on from (None begins anew
     with ``vae``). A step sees ``batch`` windows of ``frames`` video frames. ``noise``: the most noise on the latents, whose
-    deviation is 1. ``edges`` and ``depth``: weights of those losses beside that of the colours."""
+    deviation is 1. ``edges`` and ``depth``: weights of those losses beside that of the colours. ``hints``: the share of windows
+    for which a decoder that reads hints is given some."""
 
     run: RunConfig
     data: Path
@@ -38,21 +42,23 @@ class AutoencoderStage:
     noise: float = 0.1
     edges: float = 1.0
     depth: float = 0.3
+    hints: float = 0.8
     sheet_every: int = 500
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of clips. video: ``[B, F, 3, H, W]`` in [-1, 1]; depth: ``[B, F, H, W]`` metres, 0 where unknown."""
+    """Pieces of clips. video: ``[B, F, 3, H, W]`` in [-1, 1]; depth: ``[B, F, H, W]`` metres, 0: unknown; hint ``[B, F]``."""
 
     video: Tensor
     depth: Tensor
+    hint: View | None = None
 
 
 def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
-    run, clips = Run(cfg.run), Clips(cfg.data, cfg.frames)
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig) if cfg.start else cfg.vae)
+    run, clips = Run(cfg.run), Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
     if cfg.start:
         weights.load_into(vae, cfg.start / "vae.safetensors")
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
@@ -63,7 +69,7 @@ def main(cfg: AutoencoderStage) -> None:
         return windows, latent_noise(windows.video, vae.config, cfg.noise, rng)
 
     for windows, noise in run.steps(batch):
-        planes, _ = vae(windows.video, noise)
+        planes, _ = vae(windows.video, noise, windows.hint)
         loss, parts = reconstruction_loss(planes, windows, vae, cfg.edges, cfg.depth)
         run.update(vae, loss, parts)
         if (run.step + 1) % cfg.sheet_every == 0:
@@ -75,13 +81,18 @@ def main(cfg: AutoencoderStage) -> None:
 
 
 class Clips:
-    """The clips of a folder in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short."""
+    """The clips of a folder in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short.
 
-    def __init__(self, folder: Path, frames: int) -> None:
+    ``hints``: the share of windows that get one, the first frame its own picture (as at play, where it is given) and the others
+    what other frames of their clip show of them; None gives none.
+    """
+
+    def __init__(self, folder: Path, frames: int, hints: float | None = None) -> None:
         latent_count(frames)
-        self.frames = frames
+        self.frames, self.hints = frames, hints
         self.videos: list[Tensor] = []
         self.depths: list[Tensor] = []
+        self.cameras: list[Camera] = []
         for path in clip_files(folder):
             clip = Clip.load(path)
             refuse_held_out(clip.seed)
@@ -89,18 +100,39 @@ class Clips:
                 raise ValueError(f"{path}: {len(clip.video)} frames are too few for windows of {frames}; lower stage.frames")
             self.videos.append(clip.video)
             self.depths.append(clip.depth if clip.depth is not None else torch.zeros_like(clip.video[:, 0], dtype=torch.half))
+            self.cameras.append(clip.camera)
 
     def draw(self, size: int, rng: torch.Generator, vary: bool = True) -> Windows:
         """``size`` random windows; with ``vary`` half of them mirrored and half of them backwards."""
-        pairs: list[tuple[Tensor, Tensor]] = []
+        parts: list[list[Tensor]] = []
         for i in torch.randint(len(self.videos), (size,), generator=rng).tolist():
             start = int(torch.randint(len(self.videos[i]) - self.frames + 1, (1,), generator=rng))
-            pair = [x[start : start + self.frames] for x in (self.videos[i], self.depths[i])]
             mirror, back = torch.rand(2, generator=rng).lt(0.5).tolist() if vary else (False, False)
-            axes = [0] * back + [-1] * mirror
-            pairs.append((pair[0].flip(axes), pair[1].flip(axes)))
-        video, depth = (torch.stack(x).float() for x in zip(*pairs, strict=True))
-        return Windows(video / 127.5 - 1, depth)
+            window = torch.arange(start, start + self.frames)
+            window = window.flip(0) if back else window
+            part = [self.videos[i][window] / 127.5 - 1, self.depths[i][window].float()]
+            if self.hints is not None:
+                hint = self._hint(i, window, part[0], rng)
+                part += [hint.rgb, hint.depth, hint.known]
+            parts.append([x.flip(-1) if mirror else x for x in part])
+        video, depth, *hint = (torch.stack(x) for x in zip(*parts, strict=True))
+        return Windows(video, depth, View(*hint) if hint else None)
+
+    def _hint(self, clip: int, window: Tensor, video: Tensor, rng: torch.Generator) -> View:
+        """What is remembered of the frames ``window [F]`` of a clip, which look like ``video [F, 3, H, W]``."""
+        assert self.hints is not None
+        given, opened = (torch.rand(2, generator=rng) < self.hints).tolist()
+        count = int(torch.randint(1, _SOURCES + 1, (1,), generator=rng)) if given else 0
+        camera = self.cameras[clip]
+        at = sources(int(window.min()), self.frames, len(camera), count, rng)
+        hint = unknown(video)
+        if at:
+            rgb, depth = self.videos[clip][at] / 127.5 - 1, self.depths[clip][at].float()
+            hint = remembered(rgb, depth, camera[at], camera[window], rng)
+        first = View(video[:1], torch.zeros_like(hint.depth[:1]), torch.ones_like(hint.known[:1]))
+        first = first if opened else unknown(video[:1])
+        pairs = ((first.rgb, hint.rgb), (first.depth, hint.depth), (first.known, hint.known))
+        return View(*(torch.cat([x, y[1:]]) for x, y in pairs))
 
 
 def latent_noise(video: Tensor, vae: VAEConfig, most: float, rng: torch.Generator) -> Tensor:
@@ -114,11 +146,15 @@ def show(run: Run, vae: VAE, clips: Clips) -> None:
     """Write ``sheet.png``: for a few windows the truth, what the autoencoder makes of it, and the depth, true and decoded."""
     truth = clips.draw(_SHOWN, run.generator(0), vary=False)
     with run.ema(vae), torch.no_grad():
-        made = vae.decode(vae.encode(truth.video))
+        alone = vae.decode(vae.encode(truth.video))
+        made = vae.decode(vae.encode(truth.video), truth.hint)
     depths = [vae.depth_to_plane(d)[:, :, None].expand(-1, -1, 3, -1, -1) for d in (truth.depth, made.depth)]
-    rows = torch.stack([truth.video, made.rgb, *depths], 1)  # [B, 4, F, 3, H, W]
+    hints = [] if truth.hint is None else [truth.hint.rgb, made.rgb]
+    rows = torch.stack([truth.video, alone.rgb, *hints, *depths], 1)  # [B, 4 or 6, F, 3, H, W]
     run.sheet("sheet", rows.flatten(0, 2), columns=clips.frames)
-    run.say(f"sheet: {float(psnr(made.rgb, truth.video).mean()):.2f} dB")
+    first = (made.depth[:, 0] / truth.depth[:, 0].clamp(0.2, 50)).log().abs().mean().exp() - 1
+    words = [f"{float(psnr(x.rgb, truth.video).mean()):.2f} dB" for x in (alone, made)]
+    run.say(f"sheet: {words[0]}, with hints {words[1]}; depth of first frames off by {float(first):.0%}")
 
 
 def reconstruction_loss(planes: Tensor, truth: Windows, vae: VAE, edges: float, depth: float) -> tuple[Tensor, dict[str, Tensor]]:
@@ -128,7 +164,9 @@ def reconstruction_loss(planes: Tensor, truth: Windows, vae: VAE, edges: float, 
     edge = edge_loss(rgb.flatten(0, 1), truth.video.flatten(0, 1))
     known = (truth.depth > 0) & torch.isfinite(truth.depth)
     error = (planes[:, :, 3] - vae.depth_to_plane(torch.where(known, truth.depth, 1.0))).abs()
-    depths = (error * known).sum() / known.sum().clamp_min(1)
+    weight = known.float()
+    weight[:, 0] *= _OPENING  # later depths have memory to lean on, and this one is what memory leans on
+    depths = (error * weight).sum() / weight.sum().clamp_min(1)
     with torch.no_grad():
         parts = {"psnr": psnr(rgb, truth.video).mean(), "colour": colour, "edges": edge, "depth": depths}
     return colour + edges * edge + depth * depths, {k: v.detach() for k, v in parts.items()}
@@ -152,3 +190,5 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 _MEASURED = 256  # windows that the spread of the latents is taken from
 _SHOWN = 4
+_OPENING = 3.0  # weight of the first frame's depth
+_SOURCES = 3  # frames that a window is remembered by, at most

@@ -18,7 +18,7 @@ from dreamx.model.attend import Table
 from dreamx.model.dit import DiTConfig
 from dreamx.model.text import WordConfig
 from dreamx.rollout import noise_like
-from dreamx.train.latents import LatentClips, drop
+from dreamx.train.latents import LatentClips, drop, forget
 from dreamx.train.networks import Networks, load
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
@@ -33,7 +33,7 @@ class CameraStage:
     train:     names of the parts to train; None trains all.
     frames:    latent frames of a clip; None takes all.
     shift:     of the noise levels, see ``flow.shift``.
-    drop_text, drop_first: how often nothing is said, and not even the first frame is known.
+    drop_text, drop_first: how often nothing is said, and not even the first frame is known; drop_hint: nor anything remembered.
     samples:   what to look at meanwhile; None saves the time.
     """
 
@@ -50,6 +50,7 @@ class CameraStage:
     shift: float = 5.0
     drop_text: float = 0.1
     drop_first: float = 0.1
+    drop_hint: float = 0.1
     samples: SamplesConfig | None = None
 
 
@@ -68,6 +69,7 @@ def main(cfg: CameraStage) -> None:
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
         rng = run.generator(step)
         known, prompts = data.batch(cfg.batch, rng)
+        known = forget(known, cfg.drop_hint, 0.0, rng)
         sigma = draw_sigma((cfg.batch, 1), cfg.shift, rng).expand(-1, len(known))
         noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise_like(known.z, rng))
         return noisy, target, drop(prompts, cfg.drop_text, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,19 +13,42 @@ from dreamx.frames import Frames, clean
 
 
 class LatentClips:
-    """A latents file in memory, the first ``frames`` latents of each clip. ValueError when one is of an evaluation scene."""
+    """A latents file in memory; batches are stretches of ``frames`` latents (None: whole clips).
+
+    ValueError when a clip is of an evaluation scene, or too short.
+    """
 
     def __init__(self, file: Path, frames: int | None = None) -> None:
         data = Latents.load(file)
         for row in data.rows:
             refuse_held_out(row.seed)
-        self.z, self.camera = data.z[:, :frames], data.camera[:, :frames]
+        self.z, self.camera, self.hint = data.z, data.camera, data.hint
+        self.frames = data.z.shape[1] if frames is None else frames
+        if self.frames > data.z.shape[1]:
+            raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
         self.captions = [row.caption for row in data.rows]
 
     def batch(self, size: int, rng: torch.Generator) -> tuple[Frames, list[str]]:
-        """``size`` clips drawn at random: clean frames from each clip's start, and what is said of them."""
+        """``size`` stretches drawn at random: clean frames, and what is said of them."""
         rows = torch.randint(len(self.z), (size,), generator=rng)
-        return clean(self.z[rows].float(), self.camera[rows]), [self.captions[i] for i in rows.tolist()]
+        start = torch.randint(self.z.shape[1] - self.frames + 1, (size, 1), generator=rng)
+        time = start + torch.arange(self.frames)  # [size, frames]
+        known = clean(self.z[rows[:, None], time].float(), self.camera[rows[:, None], time])
+        hint = None if self.hint is None else self.hint[rows[:, None], time].float()
+        return replace(known, hint=hint), [self.captions[i] for i in rows.tolist()]
+
+
+def forget(frames: Frames, probability: float, noise: float, rng: torch.Generator) -> Frames:
+    """Frames without their hints in some rows, so that the model also works without memory, and with noise of up to ``noise`` on
+    the hints of the others, so that it does not trust memory blindly."""
+    if frames.hint is None:
+        return frames
+    hint = frames.hint
+    b = len(hint)
+    much = noise * torch.rand(b, 1, 1, 1, 1, generator=rng)
+    spoilt = hint[:, :, :-1] + much * torch.randn(hint[:, :, :-1].shape, generator=rng) * (hint[:, :, -1:] > 0)
+    kept = (torch.rand(b, 1, 1, 1, 1, generator=rng) >= probability).to(hint)
+    return replace(frames, hint=torch.cat([spoilt, hint[:, :, -1:]], 2) * kept)
 
 
 def drop(prompts: list[str], probability: float, rng: torch.Generator) -> list[str]:

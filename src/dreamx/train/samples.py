@@ -52,7 +52,8 @@ class Samples:
             return nets(frames, prompts, attend)  # through its own forward, which sharding knows
 
         with run.ema(nets):
-            chunks = rollout(dit, noise_like(known.z, rng), known.camera, known.z, self.cfg.sampler, rng, known.z[:, 0])
+            noise, first = noise_like(known.z, rng), known.z[:, 0]
+            chunks = rollout(dit, noise, known.camera, known.z, self.cfg.sampler, rng, first, known.hint)
             dream = torch.cat([chunk.z for chunk in chunks], 1)
         rows = torch.stack([self.vae.decode(z).rgb for z in (known.z, dream)], 1)  # [B, 2, F, 3, H, W]
         shown = torch.linspace(0, rows.shape[2] - 1, min(self.cfg.columns, rows.shape[2])).round().long()

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
-from dreamx.model.attend import Table
+from dreamx.model.attend import Attend, Mute, Table
 from dreamx.model.visible import teacher_forced
 from dreamx.rollout import noise_like
 from dreamx.train.camera import first_known
-from dreamx.train.latents import LatentClips, drop
+from dreamx.train.latents import LatentClips, drop, forget
 from dreamx.train.networks import Networks
 
 
@@ -31,6 +31,8 @@ class TeachingConfig:
     windows:       (window, sinks) of the caches to prepare for, one drawn each step.
     history_noise: the highest sigma of the clean half.
     drop_text, drop_first: how often nothing is said, and not even the first frame is known.
+    drop_hint, drop_view: how often memory shows nothing (a row), and the camera lane is silent (a batch).
+    hint_noise:    the most noise on what memory shows.
     """
 
     batch: int = 8
@@ -40,6 +42,9 @@ class TeachingConfig:
     history_noise: float = 0.0
     drop_text: float = 0.1
     drop_first: float = 0.1
+    drop_hint: float = 0.1
+    drop_view: float = 0.0
+    hint_noise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Teaching:
     target: Tensor
     level: Tensor
     prompts: list[str]
-    table: Table
+    table: Attend
 
     def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
         """What the networks answer for the noisy half ``[B, T, C, H, W]``."""
@@ -65,6 +70,7 @@ class Teaching:
 def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: Tensor | None = None) -> Teaching:
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
     known, prompts = data.batch(cfg.batch, rng)
+    known = forget(known, cfg.drop_hint, cfg.hint_noise, rng)
     b, t = known.sigma.shape
     chunks = -(-t // cfg.chunk)
     level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
@@ -75,5 +81,7 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
     past, _ = mix(known, stale, noise_like(known.z, rng))
     window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
-    table = Table(teacher_forced(t, cfg.chunk, window, sinks))
+    table: Attend = Table(teacher_forced(t, cfg.chunk, window, sinks))
+    if float(torch.rand(1, generator=rng)) < cfg.drop_view:
+        table = Mute(table, "view")
     return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table)

@@ -1,0 +1,96 @@
+"""Pictures with depth, seen from elsewhere: what memory shows to the model, and nothing that has to be learned.
+
+Forward, then backward: the depth of the source is splatted into the target (nearest surface wins, pinholes closed), and each
+target pixel then fetches its colour from the source, between pixels, if the source really sees that surface. Forward splatting of
+colours alone would be half a pixel off everywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamx.geometry.camera import Camera, rays, relative_to
+
+_NEAR = 0.05  # metres: what is closer to a camera is behind it
+_SAME = 0.08  # relative difference of depth within which two samples lie on one surface
+_CLOSE = 2  # pixels: pinholes up to twice as wide are closed
+
+
+@dataclass(frozen=True)
+class View:
+    """What is seen, or remembered, from some cameras, any leading shape.
+
+    rgb:   ``[..., 3, H, W]``, any scale; 0 where unknown.
+    depth: ``[..., H, W]`` metres along z; 0 where unknown.
+    known: ``[..., H, W]`` 1 where the colour is known, else 0.
+    """
+
+    rgb: Tensor
+    depth: Tensor
+    known: Tensor
+
+
+def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera) -> View:
+    """Pictures ``[N, 3, H, W]`` with depth ``[N, H, W]`` of ``source [N]`` as ``target [N]`` sees them.
+
+    Unknown is what the source does not show: what was hidden, what was out of its view, and what has no depth (0).
+    """
+    n, rows, cols = depth.shape
+    move = relative_to(source, target).pose  # source axes -> target axes
+    points = rays(source.lens, rows, cols) * depth[..., None]
+    x, y, z = (points.flatten(1, 2) @ move[:, :3, :3].mT + move[:, None, :3, 3]).unbind(-1)  # [N, P]
+    u, v = _pixels(x, y, z, target.lens, rows, cols)
+    inside = (z > _NEAR) & (depth.flatten(1) > 0) & (u > -0.5) & (u < cols - 0.5) & (v > -0.5) & (v < rows - 0.5)
+    where = v.round().clamp(0, rows - 1).long() * cols + u.round().clamp(0, cols - 1).long()
+    nearness = torch.where(inside, 1 / z.clamp(min=_NEAR), 0.0)
+    seen = nearness.new_zeros(n, rows * cols).scatter_reduce(1, where, nearness, "amax").view(n, 1, rows, cols)
+    for _ in range(_CLOSE):
+        seen = torch.where(seen > 0, seen, F.max_pool2d(seen, 3, 1, 1))
+    there = torch.where(seen > 0, 1 / seen.clamp(min=1e-6), 0.0)[:, 0]  # [N, H, W] metres from the target
+    x, y, z = (
+        ((rays(target.lens, rows, cols) * there[..., None]).flatten(1, 2) - move[:, None, :3, 3]).bmm(move[:, :3, :3]).unbind(-1)
+    )
+    u, v = _pixels(x, y, z, source.lens, rows, cols)
+    grid = torch.stack([(2 * u + 1) / cols - 1, (2 * v + 1) / rows - 1], -1).view(n, rows, cols, 2)
+    back = F.grid_sample(depth[:, None], grid, "nearest", "border", align_corners=False)[:, 0]
+    z = z.view(n, rows, cols)
+    known = (there > 0) & (z > _NEAR) & (grid.abs() < 1).all(-1) & ((back - z).abs() < _SAME * z)
+    colour = F.grid_sample(rgb, grid, "bilinear", "border", align_corners=False)
+    return View(colour * known[:, None], there * known, known.to(rgb.dtype))
+
+
+def _pixels(x: Tensor, y: Tensor, z: Tensor, lens: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+    """Points ``[N, P]`` in the axes of cameras with ``lens [N, 4]`` -> column and row, whole numbers in the middles of pixels."""
+    fx, fy, cx, cy = (k[:, None] for k in lens.unbind(-1))
+    z = z.clamp(min=1e-6)
+    return (fx * x / z + cx) * cols - 0.5, (fy * y / z + cy) * rows - 0.5
+
+
+def over(front: View, back: View) -> View:
+    """What ``front`` knows, and what ``back`` knows where it does not."""
+    here = front.known > 0
+    return View(
+        torch.where(here[..., None, :, :], front.rgb, back.rgb),
+        torch.where(here, front.depth, back.depth),
+        torch.maximum(front.known, back.known),
+    )
+
+
+def filled(view: View) -> Tensor:
+    """The picture ``[N, 3, H, W]`` of a view ``[N]`` without holes: each takes the mean of the smallest square around it.
+
+    Pull and push over squares that double (Gortler et al. 1996, The Lumigraph, section 3.4). All 0 where nothing is known at all.
+    """
+    weight = view.known[:, None]
+    levels = [(view.rgb * weight, weight)]
+    while min(levels[-1][1].shape[-2:]) > 1:
+        levels.append(tuple(F.avg_pool2d(x, 2, ceil_mode=True) for x in levels[-1]))  # pyright: ignore[reportArgumentType]
+    out = torch.zeros_like(levels[-1][0])
+    for colour, w in reversed(levels):
+        out = F.interpolate(out, size=w.shape[-2:], mode="bilinear", align_corners=False)
+        out = torch.where(w > 0, colour / w.clamp(min=1e-6), out)
+    return out

@@ -1,0 +1,148 @@
+"""Memory: views of the past with their depth, found by what they saw, and shown from where the camera is now.
+
+DreamX-World 1.0 (section on memory) retrieves by camera pose and view overlap and packs retrieved latents before the target. Ours
+retrieves by the same rule and re-projects what it finds: the model is shown what the past says the new frames look like, and
+where it knows. Depth is the autoencoder's own, so it works from any picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamx.frames import hint_shape
+from dreamx.geometry import camera as cameras
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.overlap import overlap
+from dreamx.geometry.reproject import View, filled, over, reproject
+from dreamx.model.vae import GROUP, VAE
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """How much is remembered.
+
+    views:    at most so many are shown for a chunk, the latest one included.
+    capacity: at most so many are kept, then the oldest goes.
+    metres, degrees: a view is kept for good when no other lies so near in place and direction.
+    """
+
+    views: int = 3
+    capacity: int = 256
+    metres: float = 0.5
+    degrees: float = 12.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One remembered view: ``rgb [3, H, W]`` in [-1, 1] and ``depth [H, W]`` in metres, both float16, and one camera."""
+
+    rgb: Tensor
+    depth: Tensor
+    camera: Camera
+
+
+class Bank:
+    """What one session remembers. Views are never changed, so that a fork copies nothing but the list."""
+
+    def __init__(self, config: MemoryConfig) -> None:
+        self.config = config
+        self.kept: list[Memory] = []
+        self.latest: Memory | None = None
+
+    def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
+        """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It is the latest; few are kept for good."""
+        self.latest = Memory(rgb.half(), depth.half(), camera)
+        if self.kept and not self._new(camera):
+            return
+        self.kept.append(self.latest)
+        if len(self.kept) > self.config.capacity:
+            del self.kept[0]
+
+    def recall(self, camera: Camera) -> list[Memory]:
+        """The views to show at one camera, the most trusted first.
+
+        Of the kept ones: that which sees the most of what the camera sees; the oldest of those on the same spot that see enough
+        of it, because what was copied least is truest; then whichever see most. The latest closes the list: it knows what
+        the others have not seen yet.
+        """
+        if self.latest is None:
+            return []
+        there = self._cameras()
+        seen = overlap(camera.map(lambda x: x[None]), there)
+        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1)
+        useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
+        oldest = [i for i in sorted(useful) if away[i] < _HERE and seen[i] > _ENOUGH][:1]
+        picked = list(dict.fromkeys([*useful[:1], *oldest, *useful]))[: self.config.views - 1]
+        picked.sort(key=lambda i: (float(away[i]) if away[i] >= _HERE else 0.0, i))
+        found = [self.kept[i] for i in picked]
+        return found if any(m is self.latest for m in found) else [*found, self.latest]
+
+    def fork(self) -> Bank:
+        """An independent future of the same past."""
+        other = Bank(self.config)
+        other.kept, other.latest = list(self.kept), self.latest
+        return other
+
+    def state(self) -> dict[str, Tensor]:
+        """What is remembered as named tensors, to be saved; the latest is the last row."""
+        if self.latest is None:
+            return {}
+        views = [*self.kept, self.latest]
+        camera = stack([m.camera for m in views])
+        pictures = {"rgb": torch.stack([m.rgb for m in views]), "depth": torch.stack([m.depth for m in views])}
+        return {**pictures, "pose": camera.pose, "lens": camera.lens}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what ``state`` gave."""
+        camera = Camera(state["pose"], state["lens"]) if state else None
+        views = [] if camera is None else [Memory(state["rgb"][i], state["depth"][i], camera[i]) for i in range(len(camera))]
+        self.kept, self.latest = views[:-1], views[-1] if views else None
+
+    def _new(self, camera: Camera) -> bool:
+        there = self._cameras()
+        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres
+        turned = torch.rad2deg(torch.acos((there.pose[:, :3, 2] @ camera.pose[:3, 2]).clamp(-1, 1))) / self.config.degrees
+        return bool((away.square() + turned.square() >= 1).all())
+
+    def _cameras(self) -> Camera:
+        return stack([m.camera for m in self.kept])
+
+
+def shown(memories: list[Memory], target: Camera) -> View:
+    """What memories, the most trusted first, show of the frames seen by ``target [F]``; colours in [-1, 1]."""
+    n, f = len(memories), len(target)
+    rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
+    source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
+    views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
+    total = View(views.rgb[:f], views.depth[:f], views.known[:f])
+    for i in range(f, n * f, f):
+        total = over(total, View(views.rgb[i : i + f], views.depth[i : i + f], views.known[i : i + f]))
+    return total
+
+
+def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
+    """What the encoder makes of what memory shows: ``[B, T, C + 1, h, w]``, the last channel how much of each place is known.
+
+    ``before [B, 3, H, W]``: the frame before, in [-1, 1], which the encoder begins from; ``view [B, F]``, F = 4 T. Holes are
+    filled smoothly from around them.
+    """
+    flat = View(view.rgb.flatten(0, 1), view.depth.flatten(0, 1), view.known.flatten(0, 1))
+    pictures = filled(flat).unflatten(0, view.rgb.shape[:2])
+    z = vae.encode(torch.cat([before[:, None], pictures], 1))[:, 1:]
+    known = torch.nn.functional.avg_pool2d(view.known, vae.config.shrink)  # [B, F, h, w]
+    known = known.unflatten(1, (-1, GROUP)).mean(2)[:, :, None]
+    hint = torch.cat([z, known], 2)
+    assert hint.shape == hint_shape(z)
+    return hint
+
+
+def stack(each: list[Camera]) -> Camera:
+    """Single cameras as one ``[N]``."""
+    return cameras.cat([c.map(lambda x: x[None]) for c in each])
+
+
+_LEAST, _ENOUGH = 0.1, 0.4  # shares of what the camera sees: for a view to be used at all, and to be used for its age
+_HERE = 0.75  # metres that still count as the same spot
