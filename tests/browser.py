@@ -29,6 +29,7 @@ class Page:
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
         self._number = 0
+        self._fingers = 0
         self.complaints: list[str] = []
         for domain in ("Runtime", "Log", "Page"):
             self.command(f"{domain}.enable")
@@ -58,6 +59,50 @@ class Page:
             time.sleep(0.03)
         return value
 
+    def click(self, element: str) -> None:
+        """Press the button with that id, or call on what that selector finds first."""
+        finder = f"getElementById('{element}')" if element.replace("-", "").isalnum() else f"querySelector({json.dumps(element)})"
+        self.js(f"document.{finder}.click()")
+
+    def text(self, element: str) -> str:
+        """What stands in the element with that id."""
+        return self.js(f"document.getElementById('{element}').textContent")
+
+    def before(self, script: str) -> str:
+        """Run this in every page that is opened from now on, before its own scripts; ``no_more`` takes the id returned."""
+        return self.command("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
+
+    def no_more(self, identifier: str) -> None:
+        self.command("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+
+    def give(self, name: str, data: bytes, by: str = "drop", type: str = "") -> None:
+        """Drop a file on the page, or ``by="paste"`` paste it."""
+        event = {
+            "drop": "new DragEvent('drop', { dataTransfer: files, cancelable: true })",
+            "paste": "new ClipboardEvent('paste', { clipboardData: files, cancelable: true })",
+        }[by]
+        self.js(
+            f"""(() => {{
+                const bytes = Uint8Array.from(atob("{base64.b64encode(data).decode()}"), c => c.charCodeAt(0));
+                const files = new DataTransfer();
+                files.items.add(new File([bytes], {json.dumps(name)}, {{ type: {json.dumps(type)} }}));
+                dispatchEvent({event});
+            }})()"""
+        )
+
+    def middle(self, element: str) -> tuple[float, float]:
+        """Where the element with that id is on the screen."""
+        box = f"document.getElementById('{element}').getBoundingClientRect()"
+        x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})")
+        return x, y
+
+    def touch(self, *fingers: tuple[float, float]) -> None:
+        """So many fingers are on the screen now, there; none: all are lifted."""
+        self._fingers, before = len(fingers), self._fingers
+        kind = "touchEnd" if not fingers else "touchMove" if before == len(fingers) else "touchStart"
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)]
+        self.command("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+
     def open(self, url: str, width: int = 1280, height: int = 860, mobile: bool = False) -> None:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
         self.command("Emulation.setDeviceMetricsOverride", **size)
@@ -66,8 +111,12 @@ class Page:
         self.until("document.readyState === 'complete'")
 
     def key(self, code: str, down: bool) -> None:
-        text = {"Space": " "}.get(code, code[-1].lower())
+        text = {"Space": " ", "Slash": "?"}.get(code, code[-1].lower())
         self.command("Input.dispatchKeyEvent", type="keyDown" if down else "keyUp", code=code, key=text)
+
+    def tap(self, code: str) -> None:
+        self.key(code, True)
+        self.key(code, False)
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.command("Page.captureScreenshot", format="png")["data"]))

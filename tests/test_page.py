@@ -1,57 +1,36 @@
-"""The page in a real browser: every control, against a real server with a world without a network."""
+"""Walking and looking in a real browser, every way of it, against a real server with a world without a network."""
 
 from __future__ import annotations
 
-import base64
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from browser import CHROMIUM, Page, browse
+from browser import Page
 from dreamx.play.server import House
 from fake_world import FakeWorld
-from play_house import eventually, open_house, png
+from page_visit import PIXELS, depart, enter, heard, needs_chromium, said, visit
+from play_house import eventually
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+pytest_plugins = ["page_house"]
+pytestmark = needs_chromium
 
-PIXELS = "document.getElementById('canvas').toDataURL()"
-STAGE = "!document.getElementById('stage').hidden"
-
-
-@pytest.fixture(scope="module")
-def house() -> Iterator[tuple[FakeWorld, House, int]]:
-    world = FakeWorld(due=4, dream_seconds=0.03, show_seconds=0.02)
-    with open_house(world) as (it, port):
-        yield world, it, port
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browse(tmp_path_factory.mktemp("profile")) as page:
-        yield page
-
-
-@pytest.fixture
-def page(house: tuple[FakeWorld, House, int], tab: Page) -> Iterator[Page]:
-    """The gallery, freshly loaded; at the end nothing may have been complained about."""
-    tab.complaints.clear()
-    tab.open(f"http://127.0.0.1:{house[2]}/")
-    tab.until("document.querySelectorAll('.start img').length === 2")
-    yield tab
-    assert tab.complaints == []
-    tab.command("Page.navigate", url="about:blank")
-    assert eventually(lambda: house[1].inside == 0)
+Opened = tuple[FakeWorld, House, int]
+#: A mouse that can be taken without a person who clicks.
+LOCK = """(() => {
+    let taken = null;
+    const tell = () => document.dispatchEvent(new Event("pointerlockchange"));
+    Object.defineProperty(Document.prototype, "pointerLockElement", { get: () => taken });
+    Element.prototype.requestPointerLock = function () { taken = this; tell(); return Promise.resolve(); };
+    Document.prototype.exitPointerLock = () => { taken = null; tell(); };
+})()"""
+#: A gamepad whose sticks and buttons are in ``window.pad``.
+PAD = """(() => {
+    window.pad = { connected: true, axes: [0, 0, 0, 0], buttons: Array.from({ length: 17 }, () => ({ pressed: false })) };
+    Navigator.prototype.getGamepads = () => [null, window.pad];
+})()"""
 
 
-def enter(page: Page) -> None:
-    page.js("document.querySelectorAll('.start')[1].click()")
-    page.until(f"{STAGE} && document.getElementById('veil').hidden && dreamx.screen.painted.length > 5")
-
-
-def test_held_keys_move_the_picture_and_are_shown(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_held_keys_move_the_picture_and_are_shown(page: Page) -> None:
     enter(page)
     still = page.js(PIXELS)
     page.key("KeyW", True)
@@ -65,20 +44,40 @@ def test_held_keys_move_the_picture_and_are_shown(page: Page, house: tuple[FakeW
     page.key("KeyW", False)
     page.key("KeyL", False)
     assert page.js("dreamx.held()") == ""
-    walked = house[0].forks[-1]
-    moves = sum(float(c.move[:, 2].sum()) for c in walked.actions)
-    assert moves > 0
-    assert sum(float(c.turn[:, 0].sum()) for c in walked.actions) > 0
-    assert page.until("document.getElementById('hud-key').textContent.endsWith('ms')")
-    assert page.until("parseFloat(document.getElementById('hud-fps').textContent) > 1")
+    page.until("dreamx.map.here[1] > 0.2 && dreamx.map.here[2] > 2")  # forward, and turned to the right
 
 
-def test_a_tap_is_one_chunk(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_what_is_measured_is_shown(page: Page) -> None:
     enter(page)
-    page.key("KeyJ", True)
-    page.key("KeyJ", False)
+    for code in ("KeyW", "KeyA", "KeyS"):
+        page.tap(code)
+        page.until("dreamx.hud.presses.length === 0")
+    latencies = page.js("dreamx.latencies()")
+    assert len(latencies) == 3
+    assert min(latencies) > 0
+    assert page.js("dreamx.hud.p95") == max(latencies)
+    assert page.text("hud-key") == f"{round(latencies[-1])} ms"
+    assert page.text("hud-worst") == f"95 % under {round(max(latencies))} ms"
+    page.until("parseFloat(document.getElementById('hud-fps').textContent) > 1")
+    assert page.text("hud-chunk").endswith(" ms")
+
+
+def test_a_tap_is_one_chunk(page: Page) -> None:
+    enter(page)
+    page.tap("KeyJ")
     page.until("dreamx.latencies().length === 1")
-    assert sum(bool(c.turn.any()) for c in house[0].forks[-1].actions) == 1
+    page.until("heard.at(-1).type === 'made' && heard.at(-1).held === ''")
+    assert [m["held"] for m in heard(page, "made") if m["held"]] == ["j"]
+
+
+def test_arrows_walk_and_turn(page: Page) -> None:
+    enter(page)
+    for code in ("ArrowUp", "ArrowLeft"):
+        page.key(code, True)
+    assert sorted(page.js("dreamx.held()")) == ["j", "w"]
+    for code in ("ArrowUp", "ArrowLeft"):
+        page.key(code, False)
+    assert page.js("dreamx.held()") == ""
 
 
 def test_keys_are_let_go_when_the_page_loses_the_keyboard(page: Page) -> None:
@@ -90,103 +89,118 @@ def test_keys_are_let_go_when_the_page_loses_the_keyboard(page: Page) -> None:
     page.key("KeyW", False)
 
 
-def test_typing_an_event_does_not_walk(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_typing_an_event_does_not_walk(page: Page) -> None:
     enter(page)
-    page.js("document.getElementById('event-text').focus()")
-    page.key("KeyW", True)
-    page.key("KeyW", False)
+    page.tap("KeyT")
+    assert page.js("document.activeElement.id") == "event-text"
+    page.tap("KeyW")
     assert page.js("dreamx.held()") == ""
-    page.js("document.getElementById('event-text').value = 'it snows'; document.getElementById('event').requestSubmit()")
-    assert eventually(lambda: house[0].forks[-1].events == ["it snows"])
+    page.js("document.getElementById('event-text').value = 'refuse'; document.getElementById('event').requestSubmit()")
+    page.until("document.getElementById('toast').textContent.includes('does not know that word')")
+    assert said(page, "event") == [{"type": "event", "text": "refuse"}]
+    assert page.js("document.activeElement === document.body")
 
 
-def test_pause_save_return_and_pixels(page: Page) -> None:
+def test_the_mouse_looks_until_it_is_given_back(house: Opened, tab: Page) -> None:
+    stub = tab.before(LOCK)
+    visit(tab, house[2])
+    enter(tab)
+    x, y = tab.middle("canvas")
+    tab.command("Input.dispatchMouseEvent", type="mouseMoved", x=x - 50, y=y)
+    assert said(tab, "keys") == []  # it was not taken yet
+    tab.click("canvas")
+    assert "Esc" in tab.text("hint")
+    for step in range(1, 6):
+        tab.command("Input.dispatchMouseEvent", type="mouseMoved", x=x - 50 + 20 * step, y=y - 10 * step)
+    tab.until("dreamx.map.here[2] > 9")
+    looked = [m["look"] for m in said(tab, "keys")]
+    assert abs(sum(yaw for yaw, _ in looked) - 10) < 0.01  # a tenth of a degree for each of 100 pixels
+    assert abs(sum(pitch for _, pitch in looked) - 5) < 0.01
+    tab.js("document.exitPointerLock()")
+    count = len(said(tab, "keys"))
+    tab.command("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    assert "Click" in tab.text("hint")
+    assert len(said(tab, "keys")) == count
+    tab.no_more(stub)
+    depart(tab)
+
+
+def test_a_gamepad_walks_looks_and_presses_buttons(house: Opened, tab: Page) -> None:
+    stub = tab.before(PAD)
+    visit(tab, house[2])
+    enter(tab)
+    tab.js("window.dispatchEvent(new Event('gamepadconnected'))")
+    tab.js("pad.axes = [0.1, -0.9, 0.8, 0.05]")
+    tab.until("dreamx.held() === 'w' && dreamx.map.here[1] > 0.2 && dreamx.map.here[2] > 4")
+    told = said(tab, "keys")[-1]
+    assert told["turn"] == [0.75, 0]
+    tab.js("pad.axes = [0, 0, 0, 0]; pad.buttons[14].pressed = true")  # the cross, to the left
+    tab.until("dreamx.held() === 'a'")
+    assert said(tab, "keys")[-1]["turn"] is None
+    tab.js("pad.buttons[14].pressed = false; pad.buttons[9].pressed = true")
+    tab.until("document.getElementById('pause').textContent === 'Go on' && dreamx.held() === ''")
+    tab.js("pad.connected = false")
+    tab.no_more(stub)
+    depart(tab)
+
+
+def test_on_a_phone_two_thumbs_walk_and_turn(house: Opened, tab: Page) -> None:
+    visit(tab, house[2], 390, 844, mobile=True)
+    enter(tab)
+    assert tab.js("document.documentElement.scrollWidth") <= 390
+    boxes = [tab.middle("key-w"), tab.middle("key-l")]
+    assert all(y < 844 - 20 for _, y in boxes)
+    tab.touch(*boxes)
+    tab.until("dreamx.held() === 'wl'")
+    tab.until("dreamx.latencies().length === 2")
+    tab.touch()
+    tab.until("dreamx.held() === ''")
+    depart(tab)
+
+
+def test_a_finger_drags_the_view(house: Opened, tab: Page) -> None:
+    visit(tab, house[2], 390, 844, mobile=True)
+    enter(tab)
+    x, y = tab.middle("canvas")
+    tab.touch((x, y))
+    for step in range(1, 5):
+        tab.touch((x - 10 * step, y))
+    tab.touch()
+    tab.until("dreamx.map.here[2] > 7")  # the world follows the finger to the left, so one looks to the right
+    assert abs(sum(m["look"][0] for m in said(tab, "keys") if m["look"]) - 8) < 0.01
+    depart(tab)
+
+
+def test_a_phone_that_lies_has_everything_in_reach(house: Opened, tab: Page) -> None:
+    visit(tab, house[2], 844, 390, mobile=True)
+    enter(tab)
+    box = "(id => { const b = document.getElementById(id).getBoundingClientRect(); return [b.left, b.right, b.bottom] })"
+    walk, look, picture = (tab.js(f"{box}('{name}')") for name in ("walk", "look", "canvas"))
+    assert walk[1] <= picture[0] < picture[1] <= look[0]
+    assert max(walk[2], look[2], picture[2]) <= 390
+    assert tab.js("document.documentElement.scrollWidth") <= 844
+    depart(tab)
+
+
+def test_help_opens_and_does_not_walk(page: Page) -> None:
+    page.tap("Slash")
+    assert page.js("document.getElementById('help').open")
+    page.tap("KeyW")
+    assert page.js("dreamx.held()") == ""
+    page.js("document.querySelector('#help button').click()")
+    assert not page.js("document.getElementById('help').open")
+    page.click("help-button")
+    assert page.js("document.getElementById('help').open")
+
+
+def test_everything_has_a_name_for_those_who_listen(page: Page) -> None:
     enter(page)
-    page.js("document.getElementById('save').click()")
-    page.until("!document.getElementById('restore').disabled")
-    page.key("Space", True)
-    page.key("Space", False)
-    page.until("document.getElementById('pause').textContent === 'Go on' && dreamx.screen.queue.length === 0")
-    time.sleep(0.2)
-    still = page.js(PIXELS)
-    time.sleep(0.4)
-    assert page.js(PIXELS) == still
-    page.js("document.getElementById('pause').click()")
-    page.until("document.getElementById('pause').textContent === 'Pause'")
-    page.key("KeyD", True)
-    page.until(f"{PIXELS} !== {json.dumps(still)}")
-    page.key("KeyD", False)
-    page.until("dreamx.latencies().length === 1")
-    page.js("document.getElementById('restore').click()")
-    page.until(f"{PIXELS} === {json.dumps(still)}")
-    page.js("document.getElementById('crisp').click()")
-    assert page.js("getComputedStyle(document.getElementById('canvas')).imageRendering") == "pixelated"
-    page.js("document.getElementById('crisp').click()")
-    page.js("document.getElementById('again').click()")
-    page.until("dreamx.screen.painted.length > 3 && document.getElementById('restore').disabled")
-    page.js("document.getElementById('home').click()")
-    assert not page.js(STAGE)
-
-
-def test_on_a_phone_two_fingers_walk_and_turn(page: Page, house: tuple[FakeWorld, House, int]) -> None:
-    page.open(f"http://127.0.0.1:{house[2]}/", 390, 844, mobile=True)
-    page.until("document.querySelectorAll('.start img').length === 2")
-    enter(page)
-    boxes = page.js(
-        "['key-w', 'key-l'].map(id => document.getElementById(id).getBoundingClientRect())"
-        ".map(r => [r.x + r.width / 2, r.y + r.height / 2])"
+    nameless = page.js(
+        "[...document.querySelectorAll('button, input, canvas')].filter(x => x.checkVisibility() && x.ariaHidden !== 'true'"
+        " && !x.getAttribute('aria-label') && !x.textContent.trim()).map(x => x.id)"
     )
-    assert page.js("document.documentElement.scrollWidth") <= 390
-    assert all(y < 844 for _, y in boxes)
-    fingers = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(boxes)]
-    page.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=fingers)
-    page.until("dreamx.held() === 'wl'")
-    page.until("dreamx.latencies().length === 2")
-    page.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
-    page.until("dreamx.held() === ''")
-
-
-def test_own_picture_and_words(page: Page) -> None:
-    drop = """(() => {{
-        const bytes = Uint8Array.from(atob("{data}"), c => c.charCodeAt(0));
-        const files = new DataTransfer();
-        files.items.add(new File([bytes], "mine.png"));
-        dispatchEvent(new DragEvent("drop", {{ dataTransfer: files, cancelable: true }}));
-    }})()"""
-    page.js(drop.format(data=base64.b64encode(b"no picture").decode()))
-    page.until("document.getElementById('toast').textContent.includes('not a picture')")
-    assert not page.js(STAGE)
-    page.js(drop.format(data=base64.b64encode(png((120, 80))).decode()))
-    page.until("document.getElementById('caption').textContent.includes('its middle 80 x 80 is used')")
-    page.js("document.getElementById('home').click()")
-    page.js("document.getElementById('prompt').value = 'a park'; document.getElementById('words').requestSubmit()")
-    page.until(f"{STAGE} && document.getElementById('caption').textContent === 'a park'")
-
-
-def test_a_broken_world_offers_to_begin_again(page: Page, house: tuple[FakeWorld, House, int]) -> None:
-    house[0].fail_at = 3
-    page.js("document.querySelectorAll('.start')[1].click()")
-    page.until("!document.getElementById('veil').hidden && !document.getElementById('veil-button').hidden")
-    assert "the dream broke" in page.js("document.getElementById('veil-text').textContent")
-    house[0].fail_at = None
-    page.js("document.getElementById('veil-button').click()")
-    page.until("document.getElementById('veil').hidden && dreamx.screen.painted.length > 8")
-
-
-def test_a_server_that_goes_and_comes_back(tab: Page) -> None:
-    world = FakeWorld(due=4)
-    with open_house(world) as (_, port):
-        tab.open(f"http://127.0.0.1:{port}/")
-        tab.until("document.querySelectorAll('.start img').length === 2")
-        enter(tab)
-    tab.until("document.getElementById('link').dataset.state === 'gone' && !document.getElementById('veil').hidden")
-    assert "lost" in tab.js("document.getElementById('veil-text').textContent")
-    with open_house(FakeWorld(due=4), port=port):
-        tab.until("document.getElementById('link').dataset.state === 'open'", 15)
-        tab.until("!document.getElementById('veil-button').hidden")
-        tab.js("document.getElementById('veil-button').click()")
-        tab.until("document.getElementById('veil').hidden && dreamx.screen.painted.length > 3")
-        tab.command("Page.navigate", url="about:blank")
+    assert nameless == []
+    assert page.js("document.querySelectorAll('[role=switch][aria-checked=true]').length") == 2
 
 
 def test_screenshots(page: Page, tmp_path: Path) -> None:

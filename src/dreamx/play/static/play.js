@@ -1,345 +1,309 @@
-// The page: gallery, keys, and the one socket. What is said on it is defined in play/protocol.py.
+// The page: one walk, its parts, and what they tell each other. What is said to the server is defined in play/protocol.py.
 
+import { $, sentence, toast } from "./dom.js";
+import { Gallery, plain } from "./gallery.js";
+import { play as playGamepad } from "./gamepad.js";
+import { Hands } from "./hands.js";
+import { Hud } from "./hud.js";
+import { forget, keep, recall } from "./keep.js";
+import { Link } from "./link.js";
+import { lookOn } from "./look.js";
+import { WalkMap } from "./map.js";
+import { Moments } from "./moments.js";
 import { Screen } from "./screen.js";
+import { Tools } from "./tools.js";
+import { canDecode } from "./video.js";
 
-const $ = (id) => document.getElementById(id);
+const TOUCH = matchMedia("(pointer: coarse)");
 
-const PADS = {
-  walk: [["w", "up", "forward"], ["a", "left", "left"], ["s", "down", "back"], ["d", "right", "right"]],
-  look: [["i", "up", "up"], ["j", "left", "left"], ["k", "down", "down"], ["l", "right", "right"]],
+const walk = {
+  phase: "none", // then "opening", "running", "over"
+  opening: null, // the start message it was begun with, as far as it is known
+  session: null, // its id on the server, once it has one
+  paused: false,
+  recording: false,
+  replaying: false,
+  rewindable: 0, // seconds
+  switches: { memory: true, camera: true },
 };
-// By place on the keyboard, so that other layouts have the same hand; arrows walk and turn.
-const CODES = {
-  KeyW: "w", KeyA: "a", KeyS: "s", KeyD: "d", KeyI: "i", KeyJ: "j", KeyK: "k", KeyL: "l",
-  ArrowUp: "w", ArrowDown: "s", ArrowLeft: "j", ArrowRight: "l",
-};
-const DOWNSCALE = 1_500_000; // bytes: larger pictures are made smaller before they travel
-const LONGEST_SIDE = 1280;
-
-let socket = null;
 let world = null; // what api/world says
-let opening = null; // the start message of the running world
-let waiting = false; // for the server to have begun it
-let running = false; // it was begun, and has not stopped
-let paused = false;
+let codec = "jpeg";
+let noVideo = false; // this browser said it could decode it, and could not
+let continued = null; // what was kept of the walk that goes on now
 let seq = 0;
-let presses = []; // {seq, time} of presses that no painted frame has answered yet
-let latencies = [];
-const sources = new Map(); // key -> set of what holds it: codes of the keyboard, pointers on the pad
 
-const screen = new Screen($("canvas"), painted);
+const screen = new Screen({ canvas: $("canvas"), truth: $("truth"), glow: $("glow"), painted, broken });
+const hud = new Hud();
+const map = new WalkMap($("map"));
+const link = new Link({ heard, pictured: (buffer) => screen.push(buffer), status });
+const hands = new Hands(moved);
+const moments = new Moments($("canvas"), (id) => walk.phase === "running" && goBack({ type: "restore", moment: id }));
+const tools = new Tools({ walk, say: (message) => link.say(message), goBack, screen, moments });
+const gallery = new Gallery(begin);
 
 // For tests and the curious; nothing in the page reads it.
-window.dreamx = { screen, latencies: () => latencies, held: () => held() };
+window.dreamx = { screen, hud, map, hands, moments, link, walk, held: () => hands.held, latencies: () => hud.latencies };
 
-// ---- the socket ---------------------------------------------------------------------------------------------------------
+// ---- what the server says -----------------------------------------------------------------------------------------------
 
-function connect(delay = 500) {
-  if ($("link").dataset.state !== "gone") link("wait", "connecting");
-  const url = new URL("socket", location.href);
-  url.protocol = url.protocol.replace("http", "ws");
-  socket = new WebSocket(url);
-  socket.binaryType = "arraybuffer";
-  let greeted = false;
-  let busy = false;
-  socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") return screen.push(data);
-    const message = JSON.parse(data);
-    greeted ||= message.type === "hello";
-    busy ||= message.busy === true;
-    hear(message);
-  };
-  socket.onclose = ({ code }) => {
-    releaseAll();
-    if (!busy) link("gone", "no connection");
-    waiting = running = false;
-    if (opening) veil("The connection is lost. Trying to reach the server again …");
-    if (code === 1009) toast("That message was too large for the server.");
-    const wait = greeted ? 500 : Math.min(delay * 1.6, 8000);
-    setTimeout(() => connect(wait), wait);
-  };
-}
-
-function say(message) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
-}
-
-function hear(message) {
+function heard(message) {
   switch (message.type) {
     case "hello":
-      link("open", `${message.world}, ${message.size[1]} × ${message.size[0]} at ${message.fps} fps`);
-      refresh();
-      if (opening) veil("The connection is back, but this world is gone with the old one.", true);
-      break;
+      return greeted(message);
     case "started":
-      if (!opening) return say({ type: "pause" }); // left meanwhile
-      waiting = false;
-      running = true;
-      screen.open(world.size, world.fps);
-      $("caption").textContent = [message.prompt, message.note].filter(Boolean).join(" · ");
-      veil(null);
-      state(false, false);
-      if (held()) tell(false); // held since before
-      break;
+      return started(message);
     case "made":
-      $("hud-chunk").textContent = `${Math.round(message.dream_ms + message.show_ms + message.encode_ms)} ms`;
-      break;
+      hud.made(message);
+      return map.expect(message);
     case "state":
-      state(message.paused, message.saved);
-      break;
+      return stated(message);
+    case "recorded":
+      return tools.recorded(message, world.fps);
+    case "rested":
+      if (walk.phase === "none") return; // it was left; the gallery offers to go on
+      walk.phase = "over";
+      return veil(sentence(message.text), "Go on", resume);
     case "error":
-      if (message.busy) return link("gone", message.text);
-      if (message.over && running) {
-        running = false;
-        return veil(sentence(message.text), true);
-      }
-      if (waiting) leave();
-      toast(sentence(message.text));
-      break;
+      return failed(message);
   }
 }
 
-function state(isPaused, hasSaved) {
-  paused = isPaused;
-  presses = [];
-  screen.interrupt();
-  $("pause").textContent = paused ? "Go on" : "Pause";
-  $("pause").setAttribute("aria-pressed", paused);
-  $("restore").disabled = !hasSaved;
+async function greeted({ world: name, size, fps }) {
+  $("link").textContent = `${name}, ${size[1]} × ${size[0]} at ${fps} fps`;
+  await refresh();
+  if (walk.session) resume();
+  else if (walk.opening) ask();
 }
 
-function painted({ frame, seq: obeyed, spare }) {
-  if (!running) return; // a last frame of the world before
-  say({ type: "shown", frame, spare: spare === null ? null : Math.max(-60000, Math.min(60000, spare)) });
-  const now = performance.now();
-  const answered = presses.filter((p) => p.seq <= obeyed);
-  if (answered.length === 0) return;
-  presses = presses.filter((p) => p.seq > obeyed);
-  latencies = [...latencies, ...answered.map((p) => now - p.time)].slice(-50);
+function started(message) {
+  if (!walk.opening && !walk.session) return link.say({ type: "pause" }); // left meanwhile
+  walk.phase = "running";
+  walk.session = message.session;
+  screen.open(world.size, world.fps);
+  hud.reset();
+  map.coming.clear();
+  if (continued) {
+    map.remember(continued.map);
+    moments.remember(continued.pictures);
+    seq = Math.max(seq, continued.seq);
+    continued = null;
+  }
+  $("truth-box").hidden = !message.truth;
+  $("screens").classList.toggle("two", message.truth);
+  $("caption").textContent = [plain(message.prompt), message.note].filter(Boolean).join(" · ");
+  $("hint").textContent = TOUCH.matches ? "Drag the picture to look around" : "Click the picture to look around with the mouse";
+  $("hint").hidden = false;
+  veil(null);
+  gallery.offer(null);
+  remember();
+  if (hands.held) hands.tell(false); // held since before
 }
 
-// ---- keys ---------------------------------------------------------------------------------------------------------------
-
-const held = () => [...sources].filter(([, by]) => by.size > 0).map(([key]) => key).join("");
-
-function press(key, by) {
-  const set = sources.get(key);
-  if (set.has(by)) return;
-  const first = set.size === 0;
-  set.add(by);
-  if (first) tell(true);
+function stated(message) {
+  if (message.paused !== walk.paused) stoodStill();
+  for (const name of ["paused", "recording", "replaying", "rewindable", "switches"]) walk[name] = message[name];
+  moments.update(message.moments);
+  map.mark(message.moments);
+  $("badge").hidden = !walk.replaying;
+  $("badge").textContent = "walking along a replay";
+  tools.show();
 }
 
-function release(key, by) {
-  const set = sources.get(key);
-  if (set.delete(by) && set.size === 0) tell(false);
+function failed({ text, over }) {
+  if (walk.phase === "opening") {
+    const again = walk.session && walk.opening; // the session is gone, but how it began is known
+    Object.assign(walk, { phase: "over", session: null });
+    forget();
+    if (again) return veil(sentence(text), "Begin again", () => begin(walk.opening));
+    leave();
+  } else if (over && walk.phase === "running") {
+    walk.phase = "over";
+    return veil(sentence(text), "Begin again", () => (walk.opening ? begin(walk.opening) : leave()));
+  }
+  toast(sentence(text));
 }
 
-function releaseAll() {
-  const any = held() !== "";
-  for (const set of sources.values()) set.clear();
-  if (any) tell(false);
+function status(state, text, seconds) {
+  $("link").dataset.state = state;
+  if (state === "open") return ($("notice").hidden = true);
+  hands.releaseAll();
+  $("link").textContent = state === "busy" ? "full" : "no connection";
+  const again = seconds === null ? "" : ` Trying again in ${seconds} s.`;
+  $("notice-text").textContent = sentence(text) + again;
+  $("notice").hidden = false;
+  if (walk.phase === "none") return;
+  walk.phase = "opening";
+  veil(sentence(text) + again, "Try now", () => link.open());
 }
 
-function tell(isPress) {
-  const now = held();
-  for (const key of sources.keys()) $(`key-${key}`).classList.toggle("held", now.includes(key));
-  if (!running) return;
+// ---- what the player does -----------------------------------------------------------------------------------------------
+
+function moved({ held, look, turn, pressed }) {
+  if (walk.phase !== "running") return;
   seq += 1;
-  if (isPress && !paused) presses.push({ seq, time: performance.now() });
-  say({ type: "keys", held: now, seq });
+  if (pressed && !walk.paused) hud.pressed(seq);
+  link.say({ type: "keys", held, seq, look, turn });
 }
 
-function buildPads() {
-  for (const [pad, keys] of Object.entries(PADS)) {
-    for (const [key, place, word] of keys) {
-      sources.set(key, new Set());
-      const button = element("button", `key ${place}`, element("b", "", key.toUpperCase()), element("small", "", word));
-      button.id = `key-${key}`;
-      button.tabIndex = -1;
-      button.setAttribute("aria-label", `${pad} ${word}`);
-      button.onpointerdown = (e) => {
-        e.preventDefault();
-        button.setPointerCapture(e.pointerId);
-        press(key, e.pointerId);
-      };
-      for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-        button.addEventListener(end, (e) => release(key, e.pointerId));
-      }
-      button.oncontextmenu = (e) => e.preventDefault();
-      $(pad).append(button);
-    }
-  }
+function painted({ frame, chunk, seq: obeyed, spare }) {
+  if (walk.phase !== "running") return; // a last frame of the world before
+  link.say({ type: "shown", frame, spare: spare === null ? null : Math.max(-60000, Math.min(60000, spare)) });
+  hud.painted(obeyed);
+  map.painted(chunk);
 }
 
-addEventListener("keydown", (e) => {
-  if ($("stage").hidden || e.ctrlKey || e.metaKey || e.altKey) return;
-  if (e.target instanceof HTMLInputElement) {
-    if (e.code === "Escape") e.target.blur();
-    return;
-  }
-  if (e.code in CODES) {
-    e.preventDefault();
-    if (!e.repeat) press(CODES[e.code], e.code);
-  } else if (e.code === "Space" && !e.repeat && !(e.target instanceof HTMLButtonElement)) {
-    e.preventDefault();
-    $("pause").click();
-  }
-});
-addEventListener("keyup", (e) => e.code in CODES && release(CODES[e.code], e.code));
-addEventListener("blur", releaseAll);
-addEventListener("pagehide", () => socket.close()); // a page kept in the browser's cache would keep its place in the house
-document.addEventListener("visibilitychange", () => {
-  releaseAll();
+// The browser cannot decode the video after all: go on with pictures.
+function broken() {
+  noVideo = true;
+  if (walk.session) link.open();
+}
+
+// A pause begins or ends, or one goes back: how long a picture or a key waited means nothing then.
+function stoodStill() {
+  hud.forget();
   screen.interrupt();
-});
+}
 
-// ---- beginning and leaving ----------------------------------------------------------------------------------------------
+function goBack(message) {
+  stoodStill();
+  link.say(message);
+}
 
 function begin(start) {
-  if (socket?.readyState !== WebSocket.OPEN) return toast("There is no connection to the server yet.");
-  opening = { type: "start", seed: Math.floor(Math.random() * 2 ** 31), ...start };
-  latencies = [];
-  waiting = true;
-  running = false;
-  say(opening);
+  if (!link.isOpen) return toast("There is no connection to the server yet.");
+  forget();
+  map.reset();
+  moments.reset();
+  continued = null;
+  Object.assign(walk, { session: null, paused: false, recording: false, replaying: false, rewindable: 0 });
+  walk.opening = { type: "start", seed: Math.floor(Math.random() * 2 ** 31), ...start };
+  $("film").hidden = true;
+  tools.show();
+  ask();
+}
+
+function ask() {
+  enter("Opening …");
+  link.say({ ...walk.opening, codec, switches: walk.switches });
+}
+
+function resume() {
+  enter("Going on with your walk …");
+  link.say({ type: "resume_session", session: walk.session, codec });
+}
+
+function enter(words) {
+  walk.phase = "opening";
   $("gallery").hidden = true;
   $("stage").hidden = false;
-  veil("Opening …");
+  veil(words);
   scrollTo(0, 0);
 }
 
 function leave() {
-  releaseAll();
-  if (running) say({ type: "pause" });
-  opening = null;
-  waiting = running = false;
+  hands.releaseAll();
+  document.exitPointerLock?.();
+  if (walk.phase === "running") {
+    link.say({ type: "pause" });
+    const left = memory();
+    gallery.offer(moments.picture(320), () => takeUp(left));
+  }
+  forget();
+  Object.assign(walk, { phase: "none", opening: null, session: null });
   $("stage").hidden = true;
   $("gallery").hidden = false;
 }
 
-async function beginWith(file) {
-  const limit = world?.limits.image_bytes ?? 8 * 2 ** 20;
-  let blob = file;
-  if (file.size > DOWNSCALE) blob = (await smaller(file)) ?? file;
-  if (blob.size > limit) return toast(`The picture is larger than ${Math.floor(limit / 2 ** 20)} MB; choose a smaller one.`);
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  let text = "";
-  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-  begin({ image: btoa(text), prompt: $("prompt").value.trim() });
+// Go on with a walk that was left, here or by the page before this one.
+function takeUp(left) {
+  continued = left;
+  Object.assign(walk, { session: left.session, opening: left.opening, switches: left.switches });
+  tools.show();
+  if (link.isOpen) resume();
+  else enter("Going on with your walk …");
 }
 
-// The picture with its longest side cut down, or null when the browser cannot read it: then the server says what is wrong.
-async function smaller(file) {
-  const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap) return null;
-  const scale = Math.min(1, LONGEST_SIDE / Math.max(bitmap.width, bitmap.height));
-  const canvas = Object.assign(document.createElement("canvas"), {
-    width: Math.round(bitmap.width * scale),
-    height: Math.round(bitmap.height * scale),
-  });
-  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
+// All that this page knows of its walk.
+function memory() {
+  const { session, opening, switches } = walk;
+  return { session, opening, switches, seq, map: map.memory, pictures: moments.memory };
 }
+
+function remember() {
+  if (walk.session) keep(memory());
+}
+
+// ---- the page itself ----------------------------------------------------------------------------------------------------
 
 async function refresh() {
   const answer = await fetch("api/world").catch(() => null);
+  if (answer?.status === 401) return toast("The server wants its token: open the whole address that it printed.");
   if (!answer?.ok) return;
   world = await answer.json();
+  codec = !noVideo && world.codecs?.includes("h264") && (await canDecode()) ? "h264" : "jpeg";
   document.title = `${world.name} · dreamx`;
-  $("prompt").maxLength = $("event-text").maxLength = world.limits.prompt_characters;
-  const own = card(element("span", "own", "+"), "A picture of your own");
-  own.id = "own";
-  own.onclick = () => $("file").click();
-  const cards = world.starts.map(({ id, prompt, thumbnail }) => {
-    const image = Object.assign(element("img"), { src: thumbnail, alt: prompt || id, loading: "lazy" });
-    const one = card(image, prompt || id);
-    one.onclick = () => begin({ start: id });
-    return one;
-  });
-  $("starts").replaceChildren(own, ...cards);
+  gallery.show(world);
 }
 
-// ---- small parts --------------------------------------------------------------------------------------------------------
-
-function element(tag, className = "", ...children) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.append(...children);
-  return node;
-}
-
-function card(picture, words) {
-  return element("button", "start", picture, element("span", "", words));
-}
-
-function link(state, text) {
-  $("link").dataset.state = state;
-  $("link").textContent = text;
-}
-
-function veil(text, offer = false) {
+function veil(text, offer = null, act = null) {
   $("veil").hidden = text === null;
   $("veil-text").textContent = text ?? "";
-  $("veil-button").hidden = !offer;
+  $("veil-button").hidden = offer === null;
+  $("veil-button").textContent = offer ?? "";
+  $("veil-button").onclick = act;
 }
 
-let toastTimer = 0;
-function toast(text) {
-  $("toast").textContent = text;
-  $("toast").hidden = false;
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => ($("toast").hidden = true), 6000);
-}
-
-const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+addEventListener("keydown", (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || $("help").open) return;
+  if (e.target instanceof HTMLInputElement) {
+    if (e.code === "Escape") e.target.blur();
+    return;
+  }
+  if (e.key === "?") return $("help").showModal();
+  if ($("stage").hidden || hands.keydown(e) || e.repeat) return;
+  if (e.code === "Space" && e.target instanceof HTMLButtonElement) return; // it presses that button
+  if (tools.keydown(e)) e.preventDefault();
+});
+addEventListener("keyup", (e) => hands.keyup(e));
+addEventListener("blur", () => hands.releaseAll());
+addEventListener("pagehide", () => {
+  remember();
+  link.close(); // a page kept in the browser's cache would keep its place in the house
+});
+addEventListener("pageshow", (e) => e.persisted && link.open());
+document.addEventListener("visibilitychange", () => {
+  hands.releaseAll();
+  screen.interrupt();
+});
 
 $("home").onclick = leave;
-$("veil-button").onclick = $("again").onclick = () => opening && begin(opening);
-$("pause").onclick = () => running && say({ type: paused ? "resume" : "pause" });
-$("save").onclick = () => running && say({ type: "save" });
-$("restore").onclick = () => running && say({ type: "restore" });
-$("crisp").onclick = () => {
-  screen.crisp = !screen.crisp;
-  $("canvas").classList.toggle("crisp", screen.crisp);
-  $("crisp").setAttribute("aria-pressed", screen.crisp);
-};
-$("words").onsubmit = (e) => {
-  e.preventDefault();
-  const prompt = $("prompt").value.trim();
-  if (prompt) begin({ prompt });
-  else toast("Say in a few words what the place looks like.");
-};
+$("again").onclick = () => walk.opening && begin(walk.opening);
+$("notice-button").onclick = () => link.open();
+$("help-button").onclick = () => $("help").showModal();
 $("event").onsubmit = (e) => {
   e.preventDefault();
   const text = $("event-text").value.trim();
-  if (text && running) say({ type: "event", text });
+  if (text && walk.phase === "running") link.say({ type: "event", text });
   $("event-text").value = "";
   $("event-text").blur();
 };
-$("file").onchange = ({ target }) => {
-  if (target.files[0]) beginWith(target.files[0]);
-  target.value = "";
-};
-for (const button of document.querySelectorAll(".buttons button")) button.addEventListener("click", () => button.blur());
 
-let over = 0; // drags enter and leave every element they cross
-addEventListener("dragenter", () => ($("drop").hidden = ++over === 0));
-addEventListener("dragleave", () => ($("drop").hidden = --over === 0));
-addEventListener("dragover", (e) => e.preventDefault());
-addEventListener("drop", (e) => {
-  e.preventDefault();
-  over = 0;
-  $("drop").hidden = true;
-  if (e.dataTransfer.files[0]) beginWith(e.dataTransfer.files[0]);
+lookOn($("canvas"), hands, (taken) => {
+  $("hint").textContent = taken ? "Esc gives the mouse back" : "Click the picture to look around with the mouse";
+  $("screens").classList.toggle("taken", taken);
 });
-
+playGamepad(hands, {
+  0: () => $("save").click(),
+  1: () => $("rewind").click(),
+  2: () => $("record").click(),
+  9: () => $("pause").click(),
+});
 setInterval(() => {
   if ($("stage").hidden) return;
-  $("hud-fps").textContent = screen.fps.toFixed(1);
-  $("hud-fps").classList.toggle("slow", running && !paused && screen.fps < 0.9 * world.fps);
-  if (latencies.length) $("hud-key").textContent = `${Math.round(latencies.at(-1))} ms`;
+  hud.rate(screen.fps, walk.phase === "running" && !walk.paused && screen.fps < 0.9 * world.fps);
+  tools.tick();
 }, 250);
 
-buildPads();
-connect();
+const before = recall();
+if (before?.session) takeUp(before);
+link.open();

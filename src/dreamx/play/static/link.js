@@ -1,0 +1,88 @@
+// The one socket: opened, and opened again by itself when it is lost or the server is full. play/protocol.py says what is said.
+
+const FIRST_WAIT = 0.5; // seconds to the first new attempt; each further one waits longer
+const LONGEST_WAIT = 8;
+const TOO_LARGE = 1009; // codes of closed sockets
+const REFUSED = 1008;
+
+// heard(message) gets what the server says, pictured(buffer) its pictures, and status(state, text, seconds) how the line is:
+// "wait", "open", "gone" or "busy", a sentence, and the seconds until it is tried again (null: it is not).
+export class Link {
+  constructor({ heard, pictured, status }) {
+    Object.assign(this, { heard, pictured, status });
+    this.socket = null;
+    this.wait = FIRST_WAIT;
+    this.timer = 0;
+    this.shown = ""; // what status was told last
+  }
+
+  get isOpen() {
+    return this.socket?.readyState === WebSocket.OPEN;
+  }
+
+  say(message) {
+    if (this.isOpen) this.socket.send(JSON.stringify(message));
+    return this.isOpen;
+  }
+
+  // Open it now, whatever was waited for.
+  open() {
+    clearInterval(this.timer);
+    this.close();
+    const url = new URL("socket", location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    url.search = url.hash = "";
+    const socket = (this.socket = new WebSocket(url));
+    socket.binaryType = "arraybuffer";
+    let busy = null;
+    socket.onmessage = ({ data }) => {
+      if (socket !== this.socket) return;
+      if (typeof data !== "string") return this.pictured(data);
+      const message = JSON.parse(data);
+      if (message.type === "busy") {
+        busy = message;
+        return socket.close();
+      }
+      if (message.type === "hello") {
+        this.wait = FIRST_WAIT;
+        this.#tell("open", "", null);
+      }
+      this.heard(message);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (socket !== this.socket) return; // a newer one took its place
+      this.socket = null;
+      if (busy) return this.#later("busy", busy.text, busy.retry_seconds);
+      if (code === REFUSED) return this.#tell("gone", reason || "The server refused this page", null);
+      if (code === TOO_LARGE) this.heard({ type: "error", text: "that was too large for the server; send something smaller" });
+      this.#later("gone", "The connection to the server is lost", this.wait);
+      this.wait = Math.min(this.wait * 1.6, LONGEST_WAIT);
+    };
+  }
+
+  // Close it and leave it closed. Its own end is not told: whoever closes it knows.
+  close() {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+
+  #later(state, text, seconds) {
+    const due = performance.now() + seconds * 1000;
+    clearInterval(this.timer);
+    const count = () => {
+      const left = (due - performance.now()) / 1000;
+      if (left <= 0) this.open();
+      else this.#tell(state, text, Math.ceil(left));
+    };
+    this.timer = setInterval(count, 100);
+    count();
+  }
+
+  #tell(state, text, seconds) {
+    const now = `${state} ${text} ${seconds}`;
+    if (now === this.shown) return;
+    this.shown = now;
+    this.status(state, text, seconds);
+  }
+}
