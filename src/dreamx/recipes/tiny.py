@@ -64,7 +64,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
             autoencoder.main,
-            autoencoder.AutoencoderStage(run("autoencoder", 6500), clips, nets["autoencoder"], VAE, batch=4, lr=2e-3, depth=1.0),
+            autoencoder.AutoencoderStage(run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0),
         ),
         "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, mirror=False, reverse=False, memory=MEMORY)),
         "camera": partial(

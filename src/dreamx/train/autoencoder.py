@@ -42,7 +42,7 @@ class AutoencoderStage:
     noise: float = 0.1
     edges: float = 1.0
     depth: float = 0.3
-    hints: float = 0.8
+    hints: float = 0.5
     sheet_every: int = 500
 
 

@@ -6,6 +6,8 @@ purpose: a scale error and a smooth warp of the depth, and some blur.
 
 from __future__ import annotations
 
+from math import cos, sin, tau
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,7 +44,21 @@ def remembered(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng: 
             target,
         )
         total = seen if total is None else over(total, seen)
-    return total or unknown(rgb.new_zeros(f, *rgb.shape[1:]))
+    return forgotten(total, rng) if total else unknown(rgb.new_zeros(f, *rgb.shape[1:]))
+
+
+def forgotten(view: View, rng: torch.Generator) -> View:
+    """A view ``[F, H, W]`` of which, half of the time, everything beyond a straight line through the picture is unknown.
+
+    What a camera that turns has never seen lies so; without it a decoder would learn to read the hint alone.
+    """
+    rows, cols = view.known.shape[-2:]
+    half, angle, u, v = torch.rand(4, generator=rng).tolist()
+    if half < 0.5:
+        return view
+    y, x = torch.meshgrid(torch.arange(rows) - v * rows, torch.arange(cols) - u * cols, indexing="ij")
+    keep = (x * cos(tau * angle) + y * sin(tau * angle) > 0).to(view.known)
+    return View(view.rgb * keep, view.depth * keep, view.known * keep)
 
 
 def unknown(like: Tensor) -> View:

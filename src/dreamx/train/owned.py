@@ -11,22 +11,39 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
+from dreamx.train.muon import Muon
+
 
 class Owned:
-    """A module with its AdamW (peak rate ``lr``) and, when ``average`` is asked for, a copy of its trained weights."""
+    """A module with its AdamW (peak rate ``lr``) and, when ``average`` is asked for, a copy of its trained weights.
+
+    ``muon``: the matrices inside of its blocks are trained by Muon instead, at the same rate.
+    """
 
     def __init__(
-        self, name: str, module: nn.Module, lr: float, betas: tuple[float, float], weight_decay: float, average: bool
+        self,
+        name: str,
+        module: nn.Module,
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        average: bool,
+        muon: bool = False,
     ) -> None:
         self.name, self.module, self.lr = name, module, lr
         self.trained = {k: p for k, p in module.named_parameters() if p.requires_grad}
         self.average = {k: p.detach().clone() for k, p in self.trained.items()} if average else {}
+        inner = {
+            k: p for k, p in self.trained.items() if muon and p.ndim == 2 and ".blocks." in f".{k}" and ".modulation" not in k
+        }
+        self.muon = Muon(dict(inner), weight_decay)
+        outer = [p for k, p in self.trained.items() if k not in inner]
         groups = [
-            {"params": [p for p in self.trained.values() if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in self.trained.values() if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in outer if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in outer if p.ndim < 2], "weight_decay": 0.0},
         ]
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
-        for p in self.trained.values():  # what AdamW makes at its first step, made now so that it can be loaded in place
+        for p in outer:  # what AdamW makes at its first step, made now so that it can be loaded in place
             zero = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
             self.optimiser.state[p] = {"step": torch.zeros((), device=p.device), **zero}
 
@@ -35,13 +52,15 @@ class Owned:
         frozen = {k for k, p in self.module.named_parameters() if not p.requires_grad}
         state = {f"{self.name}/weights/{k}": t for k, t in self.module.state_dict().items() if k not in frozen}
         state |= {f"{self.name}/average/{k}": t for k, t in self.average.items()}
+        state |= {f"{self.name}/momentum/{k}": t for k, t in self.muon.momentum.items()}
         for key, p in self.trained.items():
-            state |= {f"{self.name}/{kind}/{key}": t for kind, t in self.optimiser.state[p].items()}
+            if key not in self.muon.matrices:
+                state |= {f"{self.name}/{kind}/{key}": t for kind, t in self.optimiser.state[p].items()}
         return state
 
     def backward(self, loss: Tensor, clip: float | None) -> float:
         """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
-        self.optimiser.zero_grad()  # what other losses left here on their way to other modules
+        self._forget()  # what other losses left here on their way to other modules
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.trained.values(), clip or float("inf"))
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
@@ -52,9 +71,14 @@ class Owned:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.muon.step(lr)
+        self._forget()
         for key, mean in self.average.items():
             _local(mean).lerp_(_local(self.trained[key]), 1 - decay)
+
+    def _forget(self) -> None:
+        for p in self.trained.values():
+            p.grad = None
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -65,24 +65,22 @@ class RunConfig:
     """Checkpoint after so many seconds ..."""
     save_steps: int | None = None
     """... and after every so many steps; the last step is always saved."""
+    muon: bool = False
+    """Train the matrices of transformer blocks by Muon (``train.muon``); one process only."""
     log_every: int = 50
     threads: int | None = None
     """CPU threads of torch; resume is bit-exact with the same number."""
 
     def __post_init__(self) -> None:
         for name, value, good in (
-            ("steps", self.steps, self.steps >= 1),
-            ("warmup", self.warmup, 0 <= self.warmup <= 1),
-            ("decay", self.decay, 0 <= self.decay <= 1),
-            ("floor", self.floor, 0 <= self.floor <= 1),
+            *((n, v, v >= 1) for n, v in (("steps", self.steps), ("log_every", self.log_every))),
+            *((n, v, 0 <= v <= 1) for n, v in (("warmup", self.warmup), ("decay", self.decay), ("floor", self.floor))),
             ("weight_decay", self.weight_decay, self.weight_decay >= 0),
             ("betas", self.betas, all(0 <= b < 1 for b in self.betas)),
             ("clip", self.clip, self.clip is None or self.clip > 0),
             ("ema", self.ema, self.ema is None or 0 < self.ema < 1),
             ("save_seconds", self.save_seconds, self.save_seconds is None or self.save_seconds >= 0),
-            ("save_steps", self.save_steps, self.save_steps is None or self.save_steps >= 1),
-            ("log_every", self.log_every, self.log_every >= 1),
-            ("threads", self.threads, self.threads is None or self.threads >= 1),
+            *((n, v, v is None or v >= 1) for n, v in (("save_steps", self.save_steps), ("threads", self.threads))),
         ):
             if not good:
                 raise ValueError(f"run.{name} is {value}, which makes no sense; read its line in `--help`")
@@ -135,12 +133,14 @@ class Run:
             raise ValueError(f"two owned modules are called {name!r}; give one of them another name")
         if self._log is not None:
             raise ValueError(f"own({name}) came after the first step; own every module before run.steps")
+        if self._mesh is not None and self.cfg.muon:
+            raise ValueError("run.muon: Muon needs whole matrices, and several processes shard them; use one process")
         freeze(module, train, name)
         module.to(self.device)
         if self._mesh is not None:
             shard(module, self._mesh, methods)
         cfg = self.cfg
-        self._owned.append(Owned(name, module, lr, cfg.betas, cfg.weight_decay, average=cfg.ema is not None))
+        self._owned.append(Owned(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
         return module
 
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
