@@ -4,6 +4,8 @@ const FIRST_WAIT = 0.5; // seconds to the first new attempt; each further one wa
 const LONGEST_WAIT = 8;
 const TOO_LARGE = 1009; // codes of closed sockets
 const REFUSED = 1008;
+const FULL = 1013;
+const FULL_WAIT = 10; // seconds, where the server did not say how long
 
 // heard(message) gets what the server says, pictured(buffer) its pictures, and status(state, text, seconds) how the line is:
 // "wait", "open", "gone" or "busy", a sentence, and the seconds until it is tried again (null: it is not).
@@ -35,6 +37,7 @@ export class Link {
     const socket = (this.socket = new WebSocket(url));
     socket.binaryType = "arraybuffer";
     let busy = null;
+    let greeted = false;
     socket.onmessage = ({ data }) => {
       if (socket !== this.socket) return;
       if (typeof data !== "string") return this.pictured(data);
@@ -44,6 +47,7 @@ export class Link {
         return socket.close();
       }
       if (message.type === "hello") {
+        greeted = true;
         this.wait = FIRST_WAIT;
         this.#tell("open", "", null);
       }
@@ -53,10 +57,12 @@ export class Link {
       if (socket !== this.socket) return; // a newer one took its place
       this.socket = null;
       if (busy) return this.#later("busy", busy.text, busy.retry_seconds);
+      if (code === FULL) return this.#later("busy", "Too many people are here", FULL_WAIT);
       if (code === REFUSED) return this.#tell("gone", reason || "The server refused this page", null);
       if (code === TOO_LARGE) this.heard({ type: "error", text: "that was too large for the server; send something smaller" });
-      this.#later("gone", "The connection to the server is lost", this.wait);
+      this.#later("gone", greeted ? "The connection to the server is lost" : "The server does not answer", this.wait);
       this.wait = Math.min(this.wait * 1.6, LONGEST_WAIT);
+      if (!greeted) this.#askWhy();
     };
   }
 
@@ -65,6 +71,14 @@ export class Link {
     const socket = this.socket;
     this.socket = null;
     socket?.close();
+  }
+
+  // A browser does not say why a socket was refused. Where it was for want of the token, waiting does not help.
+  async #askWhy() {
+    const answer = await fetch("api/world").catch(() => null);
+    if (answer?.status !== 401 && answer?.status !== 403) return;
+    clearInterval(this.timer);
+    this.#tell("gone", "The server wants its token: open the whole address that it printed", null);
   }
 
   #later(state, text, seconds) {

@@ -120,7 +120,7 @@ export class WalkMap {
     const step = [1, 2, 5, 10, 20, 50, 100, 200, 500].find((s) => across / s <= 8) ?? 1000; // metres
     const [ox, oz] = at([0, 0]);
     const every = step * scale;
-    c.fillStyle = "#ffffff1c";
+    c.fillStyle = "#ffffff30";
     for (let px = ((ox % every) + every) % every; px < width; px += every) {
       for (let py = ((oz % every) + every) % every; py < height; py += every) c.fillRect(px - 0.75, py - 0.75, 1.5, 1.5);
     }

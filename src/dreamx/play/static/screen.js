@@ -36,6 +36,7 @@ export class Screen {
     this.truths = new Map(); // frame -> bitmap, until that frame is painted
     this.last = -1; // frame painted last
     this.chunk = -1;
+    this.since = performance.now();
     this.next = 0; // when the head of the queue is due
     this.painted = []; // times, for the frame rate
     this.count = 0;
@@ -48,6 +49,7 @@ export class Screen {
       canvas.height = rows * scale;
     }
     document.documentElement.style.setProperty("--aspect", `${columns / rows}`);
+    document.documentElement.classList.toggle("wide", columns / rows > 1.3);
   }
 
   // The clock stands still (pause, hidden page), or stood still until now.
@@ -73,6 +75,11 @@ export class Screen {
     this.queue.push(entry);
     if (kind === KIND.jpeg) this.#decode(entry, data);
     else this.#ofVideo().push(frame, kind === KIND.key, data);
+  }
+
+  // Whether it falls behind the world's pace. At the beginning there is too little to tell from.
+  get isSlow() {
+    return performance.now() - this.since > 4000 && this.fps < 900 / this.period;
   }
 
   // Painted frames a second over the last two.
