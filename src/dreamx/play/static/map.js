@@ -61,10 +61,10 @@ export class WalkMap {
     this.draw();
   }
 
-  // The bookmarks there are. One that is new stands where its chunk ended, or here where that is not known.
+  // The bookmarks there are. One that is new stands where the server is now: at the end of what it has made.
   mark(moments) {
-    const where = (chunk) => this.coming.get(chunk)?.pose ?? this.path.findLast((p) => p[3] === chunk) ?? this.here;
-    this.flags = new Map(moments.map(({ id, chunk }) => [id, this.flags.get(id) ?? where(chunk).slice(0, 2)]));
+    const now = [...this.coming.values()].at(-1)?.pose ?? this.here;
+    this.flags = new Map(moments.map(({ id }) => [id, this.flags.get(id) ?? now.slice(0, 2)]));
     this.draw();
   }
 

@@ -105,7 +105,7 @@ function stated(message) {
   moments.update(message.moments);
   map.mark(message.moments);
   $("badge").hidden = !walk.replaying;
-  $("badge").textContent = "walking along a replay";
+  $("badge").textContent = "A replay: you take over at its end";
   tools.show();
 }
 

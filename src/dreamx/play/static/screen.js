@@ -67,6 +67,7 @@ export class Screen {
     this.kinds.add(kind);
     if (kind === KIND.truth) return this.#pushTruth(frame, data);
     const entry = { frame, chunk, seq, spare: null, bitmap: null };
+    if (kind !== KIND.jpeg && !this.#ofVideo().push(frame, kind === KIND.key, data)) return;
     if (chunk !== this.chunk) {
       if (!this.fresh) entry.spare = this.next + this.queue.length * this.period - performance.now();
       this.fresh = false;
@@ -74,7 +75,6 @@ export class Screen {
     }
     this.queue.push(entry);
     if (kind === KIND.jpeg) this.#decode(entry, data);
-    else this.#ofVideo().push(frame, kind === KIND.key, data);
   }
 
   // Whether it falls behind the world's pace. At the beginning there is too little to tell from.

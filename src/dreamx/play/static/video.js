@@ -27,15 +27,16 @@ export class Video {
     this.decoder.configure(CONFIG);
   }
 
-  // One access unit; its frame number comes back with the bitmap.
+  // One access unit; its frame number comes back with the bitmap. False: nothing will come of it.
   push(frame, isKey, data) {
-    if (this.closed || (this.waiting && !isKey)) return;
+    if (this.closed || (this.waiting && !isKey)) return false;
     this.waiting = false;
     try {
       this.decoder.decode(new EncodedVideoChunk({ type: isKey ? "key" : "delta", timestamp: frame, data }));
     } catch (e) {
       this.#fail(e);
     }
+    return !this.closed;
   }
 
   close() {
