@@ -22,6 +22,7 @@ COMMANDS: dict[str, Any] = {
     },
     "train": {
         "autoencoder": ("dreamx.train.autoencoder:main", "learn the codec between video and latents from clips"),
+        "decoder": ("dreamx.train.decoder:main", "sharpen the decoder of a trained codec, by a critic"),
         "camera": ("dreamx.train.camera:main", "learn places from clips: cameras steer, both ways in time"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),

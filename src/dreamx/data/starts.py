@@ -1,7 +1,8 @@
-"""Pictures to begin from, for the gallery: one of every kind of place in every look, from scenes that nobody trains on."""
+"""Pictures to begin from, for the gallery: every kind of place in every look, from scenes that nobody trains on."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,25 +22,32 @@ FIRST_SEED = 500_000
 
 @dataclass(frozen=True)
 class StartsConfig:
-    """``out`` gets ``NAME.png`` of ``width`` x ``height`` and its prompt in ``NAME.txt``; ``fov`` is vertical, degrees."""
+    """``out`` gets ``NAME.png`` of ``width`` x ``height``, its prompt in ``NAME.txt`` and its scene in ``NAME.json``.
+
+    ``each``: so many of every kind of place in every look. ``fov`` is vertical, degrees.
+    """
 
     out: Path
     width: int = 64
     height: int = 64
     fov: float = 70.0
     first_seed: int = FIRST_SEED
+    each: int = 2
 
 
 def starts(cfg: StartsConfig) -> None:
     """Render and write the start pictures."""
     cfg.out.mkdir(parents=True, exist_ok=True)
-    pairs = [(kind, style) for kind in KINDS for style in STYLES]
-    refuse_held_out(cfg.first_seed + len(pairs) - 1)
+    every = [(kind, style, number) for number in range(cfg.each) for kind in KINDS for style in STYLES]
+    refuse_held_out(cfg.first_seed + len(every) - 1)
     lens = torch.tensor(lens_from_fov(cfg.fov, cfg.width, cfg.height))
-    for seed, (kind, style) in enumerate(pairs, cfg.first_seed):
+    for seed, (kind, style, number) in enumerate(every, cfg.first_seed):
+        name = f"{kind}-{style}" + (f"-{number + 1}" if number else "")
         place = scene(seed, style, kind)
         start = Camera(place.start(0).pose, lens)
         with Renderer(place, cfg.width, cfg.height) as renderer:
             picture, _ = renderer.render(start)
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(cfg.out / f"{kind}-{style}.png")
-        (cfg.out / f"{kind}-{style}.txt").write_text(caption(place, start, np.random.default_rng(seed)) + "\n")
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(cfg.out / f"{name}.png")
+        (cfg.out / f"{name}.txt").write_text(caption(place, start, np.random.default_rng(seed)) + "\n")
+        whence = {"seed": seed, "kind": kind, "style": style, "index": 0}  # the truth beside the dream is rendered from it
+        (cfg.out / f"{name}.json").write_text(json.dumps(whence) + "\n")

@@ -22,16 +22,18 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from dreamx.clip import FIRST_HELD_OUT_SEED
+from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.baselines import copy_first
+from dreamx.eval.heading import heading
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.sheet import Strip, contact_sheet
 from dreamx.eval.truth import PATHS, Case, View, held, load_case
 from dreamx.geometry.controls import Speed, from_keys
-from dreamx.world import World, find
+from dreamx.world import Switches, World, find
 
 MODELS = ("ours", "copy-first", "warp")
 _COLUMNS = 9  # frames of a strip of the contact sheet
+_READINGS = 20  # of the heading in one turn: 18 degrees apart
 _NAMED = 5  # failures that are named below the table
 
 
@@ -53,6 +55,10 @@ class QuickConfig:
     """The seed of the first of them."""
     sheet: int = 3
     """How many scenes the contact sheet shows."""
+    memory: bool = True
+    """Whether the world may use its re-projected memory."""
+    camera: bool = True
+    """Whether it may use its camera lane (E-PRoPE)."""
 
     def __post_init__(self) -> None:
         if self.scenes < 1:
@@ -63,12 +69,17 @@ class QuickConfig:
 
 @dataclass
 class Result:
-    """Every model on one path through one scene: PSNR of frames 1 on, and sharpness of the whole."""
+    """Every model on one path through one scene: PSNR and gradient energy of frames 1 on, sharpness of the whole.
+
+    ``detail`` has the truth's as well. ``turned``: on a turn, how far the picture is off by quarter turns (``heading``), degrees.
+    """
 
     seed: int
     path: str
     psnr: dict[str, Tensor]
     sharpness: dict[str, float]
+    detail: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    turned: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 @dataclass
@@ -84,6 +95,7 @@ def main(cfg: QuickConfig) -> None:
     """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON. ValueError when nothing could be run."""
     folder = find(cfg.world)
     world = World.open(cfg.world)
+    world.switches = Switches(cfg.memory, cfg.camera)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
     everything = evaluate(world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet)
@@ -95,6 +107,8 @@ def main(cfg: QuickConfig) -> None:
             "seeds": seeds,
             "size": list(world.size),
             "fps": view.fps,
+            "memory": cfg.memory,
+            "camera": cfg.camera,
             "counted": "all frames but frame 0",
         }
     }
@@ -141,8 +155,12 @@ def drive(world: World, case: Case) -> Tensor:
 
 
 def summary(everything: Results, fps: float) -> dict[str, Any]:
-    """``psnr`` and ``sharpness`` by model and path, ``by_second`` (PSNR by model, path and second), and what failed."""
-    report: dict[str, Any] = {"psnr": {}, "sharpness": {}, "by_second": {}}
+    """``psnr`` and ``sharpness`` by model and path, both by second as well, and what failed.
+
+    ``way_back``: PSNR of the second half of out and back. ``turned``: by how many degrees a turn is off at each quarter, in the
+    mean over the scenes, and its size in the mean; ``truth`` is what the reading makes of true renders.
+    """
+    report: dict[str, Any] = {"psnr": {}, "sharpness": {}, "by_second": {}, "sharpness_by_second": {}, "way_back": {}}
     for model in MODELS:
         for path in PATHS:
             rows = [r for r in everything.results if r.path == path]
@@ -154,6 +172,18 @@ def summary(everything: Results, fps: float) -> dict[str, Any]:
             report["psnr"].setdefault(model, {})[path] = round(float(dbs.mean()), 3)
             report["sharpness"].setdefault(model, {})[path] = round(sharp, 4)
             report["by_second"].setdefault(model, {})[path] = [round(s, 3) for s in seconds]
+            detail = [torch.stack([r.detail[m] for r in rows]).split(round(fps), dim=1) for m in (model, "truth")]
+            shares = [float((a.mean(1) / b.mean(1)).mean()) for a, b in zip(*detail, strict=True)]
+            report["sharpness_by_second"].setdefault(model, {})[path] = [round(s, 3) for s in shares]
+            if path == "out_and_back":
+                report["way_back"][model] = round(float(dbs[:, dbs.shape[1] // 2 :].mean()), 3)
+    turns = [r.turned for r in everything.results if r.turned]
+    if turns:
+        off = {model: torch.stack([t[model] for t in turns]) for model in ("ours", "truth")}  # [scenes, quarters]
+        report["turned"] = {
+            model: {"mean": [round(float(x), 2) for x in o.mean(0)], "size": [round(float(x), 2) for x in o.abs().mean(0)]}
+            for model, o in off.items()
+        }
     report["evaluated"] = {path: sum(r.path == path for r in everything.results) for path in PATHS}
     report["failures"] = everything.failures
     return report
@@ -162,13 +192,28 @@ def summary(everything: Results, fps: float) -> dict[str, Any]:
 def _score(seed: int, path: str, case: Case, dream: Tensor) -> Result:
     truth = case.truth.video[1:]
     videos = (dream[1:], copy_first(case.truth.video[0], len(truth)), case.warp[1:])
-    detail = float(gradient_energy(truth).mean())  # of the whole path: single frames may show nothing but a plain wall
+    detail = {model: gradient_energy(video) for model, video in zip((*MODELS, "truth"), (*videos, truth), strict=True)}
+    whole = float(detail["truth"].mean())  # of the whole path: single frames may show nothing but a plain wall
     return Result(
         seed,
         path,
         {model: psnr(video, truth) for model, video in zip(MODELS, videos, strict=True)},
-        {model: float(gradient_energy(video).mean()) / detail for model, video in zip(MODELS, videos, strict=True)},
+        {model: float(detail[model].mean()) / whole for model in MODELS},
+        detail,
+        _turned(case.truth, dream) if path == "turn360" else {},
     )
+
+
+def _turned(truth: Clip, dream: Tensor) -> dict[str, Tensor]:
+    """By how many degrees the picture is off after each quarter of a turn: ``[4]`` for the dream, and for the truth itself."""
+    turn = from_keys(held(truth), Speed(fps=truth.fps)).turn[:, 0]
+    yaw = torch.cat([turn.new_zeros(1), turn.cumsum(0)])
+    off: dict[str, Tensor] = {}
+    for model, video in (("ours", dream), ("truth", truth.video)):
+        frames, degrees = heading(video, yaw, truth.camera.lens[0], max(1, len(turn) // _READINGS))
+        quarters = [int((frames - q * len(turn) // 4).abs().argmin()) for q in (1, 2, 3, 4)]
+        off[model] = (degrees - yaw[frames])[quarters]
+    return off
 
 
 def _strip(seed: int, path: str, case: Case, dream: Tensor) -> Strip:

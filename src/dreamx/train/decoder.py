@@ -1,0 +1,109 @@
+"""Stage: sharpen the decoder. The encoder is frozen, so that latents mean what they meant; what decodes them goes on learning.
+
+A critic looks at pairs of neighbouring frames, true and decoded, patch by patch, and tells them apart (hinge loss); the decoder
+is to fool it and to agree with the truth in the critic's own features (as in VQ-GAN, Esser et al. 2021, with features that nobody
+had to pre-train). Noise on the latents stands for what the transformer will get wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dreamx.model import weights
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
+from dreamx.train.run import Run, RunConfig
+
+#: The parts of an autoencoder that this stage trains.
+PARTS = ("from_latent", "decoder", "out", "hint")
+
+
+@dataclass(frozen=True)
+class DecoderStage:
+    """``data``: a folder of clips; ``start``: the trained autoencoder; ``out``: where the sharpened one goes.
+
+    batch, frames, noise, edges, depth, hints: as in ``AutoencoderStage``.
+    critic: widths of the critic's levels. ``fool`` and ``features``: weights of the adversarial loss and of that in the critic's
+    features; both begin after ``alone`` steps, in which the critic learns by itself.
+    """
+
+    run: RunConfig
+    data: Path
+    start: Path
+    out: Path
+    batch: int = 4
+    frames: int = 9
+    lr: float = 5e-4
+    noise: float = 0.3
+    edges: float = 1.0
+    depth: float = 1.0
+    hints: float = 0.6
+    critic: tuple[int, ...] = (32, 64, 128)
+    critic_lr: float = 5e-4
+    fool: float = 0.05
+    features: float = 0.5
+    alone: int = 100
+    sheet_every: int = 500
+
+
+class Critic(nn.Module):
+    """Pairs of neighbouring frames ``[N, 6, H, W]`` -> features of every level, the last being a score for each patch."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        each = zip((6, *widths[:-1]), widths, strict=True)
+        self.levels = nn.ModuleList(nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in each)
+        self.score = nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, pairs: Tensor) -> list[Tensor]:
+        out: list[Tensor] = []
+        x = pairs.contiguous(memory_format=torch.channels_last)
+        for level in self.levels:
+            x = F.leaky_relu(level(x), 0.2)
+            out.append(x)
+        return [*out, self.score(x)]
+
+
+def pairs(video: Tensor) -> Tensor:
+    """``[B, F, 3, H, W]`` -> neighbouring frames side by side on the channels, ``[B (F - 1), 6, H, W]``."""
+    return torch.cat([video[:, :-1], video[:, 1:]], 2).flatten(0, 1)
+
+
+def main(cfg: DecoderStage) -> None:
+    """Train and write ``cfg.out``."""
+    vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig)).eval()  # eval: the statistics of the latents stay
+    weights.load_into(vae, cfg.start / "vae.safetensors")
+    run, clips = Run(cfg.run), Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
+    critic = Critic(cfg.critic)
+    run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", methods=("encode", "decode"))
+    run.own(critic, cfg.critic_lr, name="critic")
+
+    def batch(step: int) -> tuple[Windows, Tensor]:
+        rng = run.generator(step)
+        windows = clips.draw(cfg.batch, rng)
+        return windows, latent_noise(windows.video, vae.config, cfg.noise, rng)
+
+    for windows, noise in run.steps(batch):
+        planes, _ = vae(windows.video, noise, windows.hint)
+        made, true = pairs(planes[:, :, :3]), pairs(windows.video)
+        loss, parts = reconstruction_loss(planes, windows, vae, cfg.edges, cfg.depth)
+        if run.step >= cfg.alone:
+            with torch.no_grad():
+                want = critic(true)
+            seen = critic(made)
+            alike = torch.stack([(a - b).abs().mean() for a, b in zip(seen[:-1], want[:-1], strict=True)]).mean()
+            loss = loss - cfg.fool * seen[-1].mean() + cfg.features * alike
+            parts["alike"] = alike.detach()
+        run.update(vae, loss, parts)
+        judged, false = critic(true)[-1], critic(made.detach())[-1]
+        run.update(critic, F.relu(1 - judged).mean() + F.relu(1 + false).mean(), {"right": ((judged > 0).float().mean())})
+        if (run.step + 1) % cfg.sheet_every == 0:
+            show(run, vae, clips)
+    show(run, vae, clips)
+    run.export(cfg.out, {"vae": (vae, vae.config)})
