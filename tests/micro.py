@@ -1,8 +1,11 @@
 """A world of random weights, small enough to build in a test. Same code, same file layout as a trained one."""
 
+from dataclasses import replace
+
 import torch
 
 from dreamx.geometry.camera import lens_from_fov
+from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import VAE, VAEConfig
@@ -15,13 +18,14 @@ ENCODER = VAEConfig(latent=8, encoder=(8, 12, 16), decoder=(8, 12, 16), blocks=(
 WORDS = WordConfig(width=16, heads=2, words=24)
 
 
-def world(chunk: int = 1, window: int = 8, sinks: int = 1) -> World:
+def world(chunk: int = 1, window: int = 8, sinks: int = 1, memory: MemoryConfig | None = None) -> World:
     torch.manual_seed(0)
-    dit, vae, text = DiT(DIT), VAE(ENCODER), WordEncoder(WORDS)
+    hint = memory is not None
+    dit, vae, text = DiT(replace(DIT, hint=hint)), VAE(replace(ENCODER, hint=hint)), WordEncoder(WORDS)
     for p in dit.parameters():
         torch.nn.init.normal_(p, std=0.05)
     sampler = Sampler(steps=2, chunk=chunk, window=window, sinks=sinks)
-    return World(WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler), dit, vae, text)
+    return World(WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler, memory=memory), dit, vae, text)
 
 
 def picture(seed: int = 0) -> torch.Tensor:

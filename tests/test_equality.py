@@ -9,7 +9,7 @@ from torch import Tensor
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level, rigid, rotation
-from dreamx.model.attend import Cache, Table
+from dreamx.model.attend import Cache, Mute, Table
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig, add_view
 from dreamx.model.place import Prope, Where
 from dreamx.model.visible import by_chunk, teacher_forced
@@ -227,3 +227,30 @@ def test_gradients_through_the_cache_are_those_of_the_table() -> None:
     dit.zero_grad()
     dit(known[slice(0, 6)], text, Table(by_chunk(6, 3)))[:, 3:].square().sum().backward()
     assert torch.allclose(got, dit.head.weight.grad, rtol=1e-9)  # pyright: ignore[reportArgumentType]
+
+
+def test_reading_hints_starts_as_nothing_and_muting_a_lane_is_no_lane() -> None:
+    known, text = case()
+    hint = torch.randn(2, T, 5, 8, 8, dtype=torch.float64)
+    torch.manual_seed(3)
+    deaf = DiT(replace(BARE, view=VIEWS["E-PRoPE"])).double()
+    torch.manual_seed(3)
+    hearing = DiT(replace(BARE, view=VIEWS["E-PRoPE"], hint=True)).double()
+    loaded = hearing.load_state_dict(deaf.state_dict(), strict=False)
+    assert (loaded.missing_keys, loaded.unexpected_keys) == (["hint.weight"], [])
+    for p in deaf.head.parameters():
+        torch.nn.init.normal_(p, std=0.3)
+    hearing.head.load_state_dict(deaf.head.state_dict())
+    with torch.no_grad():
+        want = deaf(known, text, Table())
+        assert torch.equal(hearing(replace(known, hint=hint), text, Table()), want)
+        torch.nn.init.normal_(hearing.hint.weight, std=0.3)  # pyright: ignore[reportOptionalMemberAccess, reportArgumentType]
+        assert not torch.equal(hearing(replace(known, hint=hint), text, Table()), want)
+        assert torch.equal(hearing(replace(known, hint=0 * hint), text, Table()), want)
+    dit = loud(DiT(replace(BARE, view=VIEWS["E-PRoPE"])))
+    none = loud(DiT(BARE))
+    none.load_state_dict({k: v for k, v in dit.state_dict().items() if ".view." not in k})
+    for block in dit.blocks:
+        torch.nn.init.zeros_(block.view.o.bias)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    with torch.no_grad():
+        torch.testing.assert_close(dit(known, text, Mute(Table(), "view")), none(known, text, Table()), rtol=0, atol=1e-12)

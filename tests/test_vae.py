@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.test_encode import moving_clip
 from torch import Tensor, nn
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
+from dreamx.geometry.reproject import View
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.train.autoencoder import AutoencoderStage, Windows, edge_loss, main, psnr, reconstruction_loss
@@ -207,3 +209,51 @@ def test_stage_refuses_evaluation_scenes_and_short_clips(tmp_path: Path) -> None
     moving_clip(FIRST_HELD_OUT_SEED, 13).save(tmp_path / "clips" / "0.safetensors")
     with pytest.raises(ValueError, match="reserved for evaluation"):
         main(stage(tmp_path, 1))
+
+
+def hint_for(frames: int, known: float = 1.0) -> View:
+    g = torch.Generator().manual_seed(2)
+    depth = torch.rand(2, frames, 32, 32, generator=g, dtype=torch.float64) * 5 + 0.5
+    return View(video(frames), depth, torch.full_like(depth, known))
+
+
+@pytest.fixture
+def hinted(vae: VAE) -> VAE:
+    torch.manual_seed(0)
+    both = VAE(replace(MICRO, hint=True)).double()
+    for p in both.parameters():
+        nn.init.normal_(p, std=0.1)
+    return both
+
+
+@torch.no_grad()
+def test_push_is_decode_with_hints(hinted: VAE) -> None:
+    z, hint = hinted.encode(video(9)), hint_for(9)
+    whole = hinted.decode(z, hint)
+    state, rgb = None, []
+    for t, now in enumerate((slice(0, 1), slice(1, 5), slice(5, 9))):
+        pixels, state = hinted.push(z[:, t], state, View(hint.rgb[:, now], hint.depth[:, now], hint.known[:, now]))
+        rgb.append(pixels.rgb)
+    torch.testing.assert_close(torch.cat(rgb, 1), whole.rgb, rtol=0, atol=1e-12)
+    assert not torch.allclose(whole.rgb, hinted.decode(z).rgb)
+
+
+@torch.no_grad()
+def test_a_hint_that_knows_nothing_is_no_hint(hinted: VAE) -> None:
+    z = hinted.encode(video(9))
+    nothing = View(video(9), torch.zeros(2, 9, 32, 32, dtype=torch.float64), torch.zeros(2, 9, 32, 32, dtype=torch.float64))
+    a, b = hinted.decode(z, nothing), hinted.decode(z)
+    torch.testing.assert_close(a.rgb, b.rgb, rtol=0, atol=1e-12)
+    torch.testing.assert_close(a.depth, b.depth, rtol=0, atol=1e-12)
+
+
+@torch.no_grad()
+def test_full_trust_shows_the_hint_itself(hinted: VAE) -> None:
+    """The gates open wide: then the remembered pixels are the picture, whatever the latents say."""
+    planes = hinted.out.bias
+    assert planes is not None
+    planes.view(4, 6)[:, 4:] = 1e4
+    z, hint = hinted.encode(video(9)), hint_for(9)
+    pixels = hinted.decode(z, hint)
+    torch.testing.assert_close(pixels.rgb, hint.rgb, rtol=0, atol=1e-9)
+    torch.testing.assert_close(pixels.depth, hint.depth, rtol=1e-6, atol=1e-9)

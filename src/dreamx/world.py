@@ -49,6 +49,7 @@ class World:
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
         self._decoder: State | None = None
         self._bank = None if config.memory is None else Bank(config.memory)
+        self._unseen = 0  # dreams that were not shown yet
 
     @staticmethod
     def open(name_or_path: str | Path) -> World:
@@ -109,7 +110,7 @@ class World:
         words = self.text([prompt])
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
-        self._cache, self._decoder = self.config.sampler.cache(), None
+        self._cache, self._decoder, self._unseen = self.config.sampler.cache(), None, 0
         here = self.camera.map(lambda x: x[None, None])
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         hint = None
@@ -150,6 +151,8 @@ class World:
         """
         if self._words is None:
             raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
+        if self._unseen and not self.ahead:
+            raise ValueError("this world remembers what it shows: show the dream before this one first")
         if len(controls) != self.due:
             raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
         words = self._words if event is None else self.text([f"{self.prompt} {event}".strip()])
@@ -171,12 +174,14 @@ class World:
         self._words, self._known, self.camera = words, None, path[-1]
         self.chunk += 1
         self.actions.append(Action(controls, event, self.switches))
+        self._unseen += 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
         return Dream(new, path, recalled, hint)
 
     @torch.inference_mode()
     def show(self, dream: Dream) -> Tensor:
         """Decode a dream; dreams are shown once each, in the order they were dreamt."""
+        self._unseen -= 1
         return self._decode(dream)
 
     def fork(self) -> World:

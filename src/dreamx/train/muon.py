@@ -28,15 +28,14 @@ class Muon:
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """One update at the rate ``lr``; matrices without a gradient stay."""
-        alike: dict[torch.Size, list[str]] = defaultdict(list)
+        alike: dict[torch.Size, dict[str, Tensor]] = defaultdict(dict)
         for key, p in self.matrices.items():
             if p.grad is not None:
-                self.momentum[key].mul_(_MOMENTUM).add_(p.grad)
-                alike[p.shape].append(key)
-        for shape, keys in alike.items():
-            ahead = torch.stack([self.matrices[k].grad + _MOMENTUM * self.momentum[k] for k in keys])  # Nesterov's
-            updates = orthogonal(ahead) * (_SCALE * max(shape) ** 0.5)
-            for key, update in zip(keys, updates, strict=True):
+                momentum = self.momentum[key].mul_(_MOMENTUM).add_(p.grad)
+                alike[p.shape][key] = p.grad + _MOMENTUM * momentum  # Nesterov's
+        for shape, ahead in alike.items():
+            updates = orthogonal(torch.stack(list(ahead.values()))) * (_SCALE * max(shape) ** 0.5)
+            for key, update in zip(ahead, updates, strict=True):
                 self.matrices[key].mul_(1 - lr * self.weight_decay).sub_(update, alpha=lr)
 
 

@@ -1,0 +1,190 @@
+"""Memory: what is kept, what is recalled, what is shown; and worlds that remember are as exact as those that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import micro
+import sphere
+from dreamx.frames import Frames, cat
+from dreamx.geometry import from_keys
+from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
+from dreamx.memory import Bank, MemoryConfig, hint_latents, shown, stack
+from dreamx.model.vae import VAE
+from dreamx.world import Switches, World
+
+SIZE = 32
+CONFIG = MemoryConfig(views=3, capacity=8, metres=0.5, degrees=12.0)
+
+
+def at(x: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Camera:
+    return Camera(rigid(rotation("y", torch.tensor(yaw)), torch.tensor([x, 0.0, z])), torch.tensor(lens_from_fov(70, SIZE, SIZE)))
+
+
+def look(bank: Bank, camera: Camera) -> None:
+    rgb, depth = sphere.render(camera, SIZE)
+    bank.remember(rgb.float() / 127.5 - 1, depth, camera)
+
+
+def recalled(bank: Bank, camera: Camera) -> list[list[float]]:
+    return [[round(float(m.camera.pose[0, 3]), 2), round(float(m.camera.pose[2, 3]), 2)] for m in bank.recall(camera)]
+
+
+def test_nothing_is_recalled_of_nothing() -> None:
+    assert Bank(CONFIG).recall(at()) == []
+    assert Bank(CONFIG).state() == {}
+
+
+def test_only_new_views_are_kept_and_the_latest_is_always_there() -> None:
+    bank = Bank(CONFIG)
+    for z in (0.0, 0.2, 0.4, 0.6, 0.8):
+        look(bank, at(z=z))
+    assert [round(float(m.camera.pose[2, 3]), 1) for m in bank.kept] == [0.0, 0.6]
+    assert recalled(bank, at(z=0.9)) == [[0, 0.6], [0, 0], [0, 0.8]]
+    for yaw in (8.0, 16.0):
+        look(bank, at(z=0.6, yaw=yaw))
+    assert len(bank.kept) == 3
+
+
+def test_the_nearest_comes_first_on_the_way_and_the_oldest_on_the_spot() -> None:
+    walked = Bank(CONFIG)
+    for z in range(4):
+        look(walked, at(z=0.6 * z))
+    assert recalled(walked, at(z=1.9))[0] == [0, 1.2], "of the two within reach the older"
+    turned = Bank(CONFIG)
+    for yaw in range(0, 91, 15):
+        look(turned, at(x=0.001 * yaw, yaw=float(yaw)))
+    first = turned.recall(at(yaw=95.0))[0]
+    assert float(first.camera.pose[0, 3]) < 0.08, "on the spot what was copied least is trusted most"
+
+
+def test_what_looks_away_is_not_recalled() -> None:
+    bank = Bank(CONFIG)
+    look(bank, at(yaw=0.0))
+    look(bank, at(yaw=180.0))
+    assert len(bank.recall(at(yaw=180.0))) == 1
+
+
+def test_the_capacity_holds() -> None:
+    bank = Bank(CONFIG)
+    for z in range(12):
+        look(bank, at(z=float(z) / 2))
+    assert len(bank.kept) == 8
+
+
+def test_what_is_shown_is_the_truth() -> None:
+    bank = Bank(CONFIG)
+    for yaw in (0.0, 20.0, 40.0):
+        look(bank, at(yaw=yaw))
+    target = stack([at(z=0.3, yaw=30.0), at(z=0.4, yaw=28.0)])
+    view = shown(bank.recall(target[-1]), target)
+    assert view.known.mean() > 0.9
+    truth = sphere.film(target, SIZE).float() / 127.5 - 1
+    error = ((view.rgb - truth) / 2).square().mean(1)
+    assert float((error * view.known).sum() / view.known.sum()) < 10**-2.4
+
+
+def test_a_fork_and_a_saved_bank_remember_the_same() -> None:
+    bank = Bank(CONFIG)
+    for z in (0.0, 0.6, 0.7):
+        look(bank, at(z=z))
+    fork, other = bank.fork(), Bank(CONFIG)
+    other.restore(bank.state())
+    look(bank, at(z=1.4))
+    assert (len(bank.kept), len(fork.kept), len(other.kept)) == (3, 2, 2)
+    for a, b in zip(fork.recall(at(z=0.5)), other.recall(at(z=0.5)), strict=True):
+        assert torch.equal(a.rgb, b.rgb)
+        assert torch.equal(a.depth, b.depth)
+        assert torch.equal(a.camera.pose, b.camera.pose)
+
+
+@torch.no_grad()
+def test_a_hint_of_everything_is_the_latent_itself() -> None:
+    """If memory shows the very frames, and the frame before stood for a clip's start, the encoder says what it always says."""
+    torch.manual_seed(0)
+    vae = VAE(micro.ENCODER)
+    video = torch.rand(1, 5, 3, SIZE, SIZE) * 2 - 1
+    from dreamx.geometry.reproject import View
+
+    known = torch.ones(1, 4, SIZE, SIZE)
+    hint = hint_latents(vae, video[:, 0], View(video[:, 1:], known, known))
+    torch.testing.assert_close(hint[:, :, :-1], vae.encode(video)[:, 1:])
+    assert hint[:, :, -1].min() == 1
+
+
+def remembering(chunk: int = 1) -> World:
+    return micro.world(chunk, memory=MemoryConfig(views=2))
+
+
+def walk(world: World, keys: list[str]) -> torch.Tensor:
+    return torch.cat([world.step(from_keys([k] * world.due)) for k in keys])
+
+
+KEYS = ["w", "wj", "l", "", "s", "i"]
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_worlds_that_remember_save_fork_and_replay_bit_for_bit(chunk: int, tmp_path: Path) -> None:
+    a = remembering(chunk)
+    a.reset(micro.picture(), "a red room", 5)
+    walk(a, KEYS)
+    a.switches = Switches(memory=False, camera=False)
+    walk(a, ["w"])
+    a.switches = Switches()
+    a.save(tmp_path / "s")
+    fork = a.fork()
+    want = walk(a, KEYS)
+    assert torch.equal(walk(fork, KEYS), want)
+    b = remembering(chunk)
+    b.load(tmp_path / "s")
+    assert torch.equal(walk(b, KEYS), want)
+    c = remembering(chunk)
+    c.reset(micro.picture(), "a red room", 5)
+    again: list[torch.Tensor] = []
+    for action in a.actions:
+        c.switches = action.switches
+        again.append(c.step(action.controls, action.event))
+    assert torch.equal(torch.cat(again)[-len(want) :], want)
+
+
+def test_memory_is_heard_and_can_be_silenced() -> None:
+    on, off = remembering(), remembering()
+    for w in (on, off):
+        w.reset(micro.picture(), seed=5)
+    off.switches = Switches(memory=False)
+    assert not torch.equal(walk(on, KEYS), walk(off, KEYS))
+    dream = on.dream(from_keys(["w"] * 4))
+    assert 1 <= len(dream.recalled) <= 2
+    assert dream.path.shape == (4,)
+    on.show(dream)
+    assert len(off.dream(from_keys(["w"] * 4)).recalled) == 0
+
+
+def test_a_world_that_remembers_does_not_dream_ahead() -> None:
+    world = remembering()
+    assert not world.ahead
+    assert micro.world().ahead
+    world.reset(micro.picture(), seed=5)
+    dream = world.dream(from_keys(["w"] * 4))
+    with pytest.raises(ValueError, match="show"):
+        world.dream(from_keys(["w"] * 4))
+    world.show(dream)
+    world.dream(from_keys(["w"] * 4))
+
+
+def test_frames_without_a_hint_stand_beside_frames_with_one() -> None:
+    from dreamx.frames import clean
+
+    z = torch.randn(1, 2, 4, 3, 3)
+    camera = stack([at(), at()]).map(lambda x: x[None])
+    bare = clean(z, camera)
+    hinted = Frames(z, bare.sigma, bare.index, camera, torch.ones(1, 2, 5, 3, 3))
+    both = cat(bare, hinted)
+    assert both.hint is not None
+    assert (float(both.hint[:, :2].abs().sum()), float(both.hint[:, 2:].mean())) == (0, 1)
+    assert cat(bare, bare).hint is None
+    with pytest.raises(ValueError, match="hint"):
+        Frames(z, bare.sigma, bare.index, camera, z)

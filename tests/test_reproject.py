@@ -1,0 +1,101 @@
+"""Re-projection against a world that is rendered exactly from anywhere: what it shows is right, and it knows what it knows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import sphere
+from dreamx.geometry.camera import Camera, cat, lens_from_fov, rigid, rotation
+from dreamx.geometry.reproject import View, filled, over, reproject
+
+SIZE = 48
+LENS = lens_from_fov(70, SIZE, SIZE)
+
+
+def at(x: float = 0.0, z: float = 0.0, yaw: float = 0.0) -> Camera:
+    pose = rigid(rotation("y", torch.tensor(yaw)), torch.tensor([x, 0.0, z]))
+    return Camera(pose, torch.tensor(LENS)).map(lambda t: t[None])
+
+
+def seen(camera: Camera) -> tuple[torch.Tensor, torch.Tensor]:
+    rgb, depth = sphere.render(camera[0], SIZE)
+    return rgb[None].float() / 127.5 - 1, depth[None]
+
+
+def psnr(view: View, truth: torch.Tensor) -> float:
+    error = ((view.rgb - truth) / 2).square().mean(1)
+    return float(-10 * ((error * view.known).sum() / view.known.sum()).log10())
+
+
+def test_from_the_same_place_it_is_the_same_picture() -> None:
+    rgb, depth = seen(at())
+    view = reproject(rgb, depth, at(), at())
+    assert view.known.min() == 1
+    torch.testing.assert_close(view.rgb, rgb, rtol=0, atol=2e-3)
+    torch.testing.assert_close(view.depth, depth, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("target", "known"),
+    [(at(z=1.5), 0.95), (at(z=-1.0), 0.6), (at(x=0.7, yaw=-8), 0.8), (at(yaw=30), 0.5), (at(x=-0.5, z=1.0, yaw=15), 0.6)],
+)
+def test_from_elsewhere_it_is_the_true_picture_there(target: Camera, known: float) -> None:
+    rgb, depth = seen(at())
+    truth, there = seen(target)
+    view = reproject(rgb, depth, at(), target)
+    assert view.known.mean() > known
+    assert psnr(view, truth) > 27
+    error = ((view.depth - there).abs() / there * view.known).sum() / view.known.sum()
+    assert error < 0.02
+    assert psnr(view, truth) > psnr(View(rgb, depth, view.known), truth) + 6, "no better than the picture left where it was"
+
+
+def test_what_was_out_of_view_or_has_no_depth_is_unknown() -> None:
+    rgb, depth = seen(at())
+    assert reproject(rgb, depth, at(), at(yaw=180)).known.sum() == 0
+    assert reproject(rgb, torch.zeros_like(depth), at(), at(z=1)).known.sum() == 0
+    turned = reproject(rgb, depth, at(), at(yaw=40)).known[0]
+    assert turned[:, :10].mean() > 0.9, "what was on the right is now on the left, and known"
+    assert turned[:, -10:].sum() == 0
+
+
+def test_what_is_hidden_is_unknown() -> None:
+    """A near board in front of a far wall: stepping aside bares wall that nobody saw."""
+    depth = torch.full((1, SIZE, SIZE), 4.0)
+    depth[:, :, 16:32] = 1.0
+    rgb = torch.where(depth < 2, 1.0, -1.0)[:, None].expand(1, 3, -1, -1)
+    view = reproject(rgb, depth, at(), at(x=0.5))
+    colour = view.rgb[0, 0][view.known[0] > 0]
+    assert bool(((colour > 0.99) | (colour < -0.99)).float().mean() > 0.93), "edges are not smeared"
+    row = view.known[0, SIZE // 2]
+    assert 6 <= (row == 0).sum() <= 24
+
+
+def test_a_batch_is_its_rows() -> None:
+    rgb, depth = seen(at())
+    targets = [at(z=0.5), at(yaw=20), at(x=0.3)]
+    many = reproject(rgb.expand(3, -1, -1, -1), depth.expand(3, -1, -1), cat([at()] * 3), cat(targets))
+    for i, target in enumerate(targets):
+        one = reproject(rgb, depth, at(), target)
+        torch.testing.assert_close(many.rgb[i], one.rgb[0])
+        assert torch.equal(many.known[i], one.known[0])
+
+
+def test_over_keeps_the_front_and_fills_from_the_back() -> None:
+    known = torch.tensor([[[1.0, 0.0, 0.0]]])
+    front = View(torch.ones(1, 3, 1, 3) * known[:, None], known * 2, known)
+    back = View(torch.full((1, 3, 1, 3), 5.0), torch.full((1, 1, 3), 7.0), torch.tensor([[[1.0, 1.0, 0.0]]]))
+    both = over(front, back)
+    assert both.rgb[0, 0, 0].tolist() == [1, 5, 5]
+    assert both.depth[0, 0].tolist() == [2, 7, 7]
+    assert both.known[0, 0].tolist() == [1, 1, 0]
+
+
+def test_filled_leaves_what_is_known_and_closes_the_rest_smoothly() -> None:
+    known = torch.zeros(1, 8, 8)
+    known[:, :, :4] = 1
+    rgb = torch.full((1, 3, 8, 8), 0.5) * known[:, None]
+    out = filled(View(rgb, known, known))
+    torch.testing.assert_close(out, torch.full((1, 3, 8, 8), 0.5))
+    assert filled(View(rgb, known, torch.zeros_like(known))).abs().sum() == 0
