@@ -6,25 +6,35 @@ Same words as ``dreamx.world.World``, as far as play uses them; deterministic in
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamx.geometry import Controls, Speed
-from dreamx.world import Dream, WorldConfig
+from dreamx import session
+from dreamx.geometry import Camera, Controls, Speed
+from dreamx.geometry.camera import level
+from dreamx.geometry.controls import walk
+from dreamx.session import Dream, Switches, WorldConfig
 
 
 class FakeDream(Dream):
     """Places instead of latents."""
 
-    def __init__(self, places: list[Tensor]) -> None:
-        object.__setattr__(self, "places", places)
+    def __init__(self, places: list[Tensor], path: Camera, recalled: Camera) -> None:
+        for name, value in (("places", places), ("path", path), ("recalled", recalled)):
+            object.__setattr__(self, name, value)
 
     places: list[Tensor]
 
 
 class FakeWorld:
-    """``dream_seconds`` and ``show_seconds`` are slept; the step number ``fail_at`` raises; ``forks`` lists the copies."""
+    """``dream_seconds`` and ``show_seconds`` are slept; the step number ``fail_at`` raises; ``forks`` lists the copies.
+
+    Not ``ahead``, it recalls the cameras of the chunk before, and complains when that was not shown.
+    """
+
+    identity = "fake"
 
     def __init__(
         self,
@@ -34,19 +44,28 @@ class FakeWorld:
         show_seconds: float = 0.0,
         fail_at: int | None = None,
         fps: float = 16.0,
+        ahead: bool = True,
     ) -> None:
         self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16))
-        self.size, self.due, self.fps = size, due, fps
+        self.size, self.due, self.fps, self.ahead = size, due, fps, ahead
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
         self.base: Tensor | None = None
         self.place = torch.zeros(5)  # right, down, forward, yaw, pitch
         self.actions: list[Controls] = []
         self.events: list[str] = []
+        self.switched: list[Switches] = []
+        self.switches = Switches()
+        self.camera = level(self.config.lens)
+        self.before: Camera | None = None  # cameras of the last chunk that was shown
+        self.unshown = 0
         self.forks: list[FakeWorld] = []
 
     def fork(self) -> FakeWorld:
-        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at, self.fps)
-        other.base, other.place, other.actions, other.events = self.base, self.place, self.actions[:], self.events[:]
+        assert self.unshown == 0, "a world is whole only when all that was dreamt is shown"
+        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at, self.fps, self.ahead)
+        other.base, other.place, other.camera, other.before = self.base, self.place, self.camera, self.before
+        other.actions, other.events, other.switched = self.actions[:], self.events[:], self.switched[:]
+        other.switches = self.switches
         self.forks.append(other)
         return other
 
@@ -57,6 +76,7 @@ class FakeWorld:
         noise = torch.Generator().manual_seed(seed)
         self.base = torch.randint(0, 80, (3, rows, cols), generator=noise) if image is None else image.long() // 3
         self.place, self.actions = torch.zeros(5), []
+        self.camera, self.before = level(self.config.lens), None
         return self._draw(self.place)[None]
 
     def dream(self, controls: Controls, event: str | None = None) -> FakeDream:
@@ -65,21 +85,39 @@ class FakeWorld:
         if self.fail_at == len(self.actions):
             raise RuntimeError("the dream broke")
         time.sleep(self.dream_seconds)
+        assert self.ahead or self.unshown == 0, "dreamt before the chunk before was shown"
+        self.unshown += 1
         self.actions.append(controls)
+        self.switched.append(self.switches)
         if event is not None:
             self.events.append(event)
         places: list[Tensor] = []
         for move in torch.cat([controls.move, controls.turn / 20], 1):
             self.place = self.place + move
             places.append(self.place)
-        return FakeDream(places)
+        path = walk(self.camera, controls)
+        self.camera = path[-1]
+        before = path[:0] if self.before is None or self.ahead or not self.switches.memory else self.before
+        return FakeDream(places, path, before)
 
     def show(self, dream: FakeDream) -> Tensor:
         time.sleep(self.show_seconds)
+        self.unshown -= 1
+        self.before = dream.path
         return torch.stack([self._draw(x) for x in dream.places])
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         return self.show(self.dream(controls, event))
+
+    def save(self, path: Path) -> None:
+        assert self.base is not None
+        words = {"memory": self.switches.memory, "camera": self.switches.camera, "events": self.events}
+        session.write(path, words, {"base": self.base, "place": self.place, "pose": self.camera.pose})
+
+    def load(self, path: Path) -> None:
+        words, state = session.read(path)
+        self.base, self.place, self.camera = state["base"], state["place"], Camera(state["pose"], self.camera.lens)
+        self.switches, self.events = Switches(words["memory"], words["camera"]), words["events"]
 
     def _draw(self, place: Tensor) -> Tensor:
         assert self.base is not None, "reset the world first"

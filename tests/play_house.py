@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE, Popen
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any, cast
 
 from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
+import micro
+from dreamx.play.house import House, TruthOf
 from dreamx.play.replies import Picture, unpack
-from dreamx.play.server import House, create_app, listen, serve
+from dreamx.play.server import create_app, listen, serve
 from dreamx.play.starts import StartPicture
+from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld
 
@@ -26,17 +33,36 @@ def png(size: tuple[int, int] = (64, 64), colour: str = "teal", form: str = "PNG
     return out.getvalue()
 
 
+STARTS = {"hill": StartPicture("hill", "a green hill", png(colour="green")), "sea": StartPicture("sea", "", png())}
+
+
 @contextmanager
-def open_house(world: FakeWorld, room: int = 4, port: int = 0) -> Iterator[tuple[House, int]]:
-    """The house and its port; everything is shut down at the end."""
-    starts = {"hill": StartPicture("hill", "a green hill", png(colour="green")), "sea": StartPicture("sea", "", png())}
-    house = House(cast(World, world), "fake", starts, quality=85, room=room)
+def open_house(
+    world: FakeWorld,
+    room: int = 4,
+    port: int = 0,
+    state: Path | None = None,
+    truth: TruthOf | None = None,
+    idle: float = 120.0,
+    token: str | None = None,
+) -> Iterator[tuple[House, int]]:
+    """The house and its port; everything is shut down at the end. ``state`` None: sessions are kept while it is open."""
+    with TemporaryDirectory() as folder:
+        store = Store(state or Path(folder))
+        house = House(cast(World, world), "fake", STARTS, quality=85, room=room, store=store, truth=truth, idle=idle)
+        with running(house, port, token) as it:
+            yield house, it
+
+
+@contextmanager
+def running(house: House, port: int = 0, token: str | None = None) -> Iterator[int]:
+    """The port of a server of the house."""
     listener = listen("127.0.0.1", port)
-    server = serve(create_app(house))
+    server = serve(create_app(house, token), house)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
-        yield house, listener.getsockname()[1]
+        yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join(15)
@@ -44,11 +70,29 @@ def open_house(world: FakeWorld, room: int = 4, port: int = 0) -> Iterator[tuple
         assert not thread.is_alive(), "the server did not stop"
 
 
+@contextmanager
+def process(folder: Path, *flags: str) -> Iterator[tuple[Popen[str], str]]:
+    """``dreamx play`` with a micro world, as a process of its own, and the address it printed; its state is in the folder."""
+    world = folder / "world"
+    if not world.exists():
+        micro.world(chunk=1).export(world)
+        (world / "starts").mkdir()
+        (world / "starts" / "room.png").write_bytes(png((32, 32)))
+    code = "import sys; from dreamx.cli import main; main(sys.argv[1:])"
+    words = ["play", "--world", str(world), "--port", "0", "--threads", "1", "--state", str(folder / "state"), *flags]
+    with Popen([sys.executable, "-c", code, *words], stdout=PIPE, stderr=PIPE, text=True) as it:
+        try:
+            assert it.stdout is not None
+            yield it, it.stdout.readline().strip()
+        finally:
+            it.kill()
+
+
 class Player:
     """Speaks the protocol. ``pictures`` are all frames received so far, ``replies`` all JSON messages."""
 
-    def __init__(self, port: int) -> None:
-        self._connect = connect(f"ws://127.0.0.1:{port}/socket", max_size=None, max_queue=None, close_timeout=2)
+    def __init__(self, port: int, query: str = "") -> None:
+        self._connect = connect(f"ws://127.0.0.1:{port}/socket{query}", max_size=None, max_queue=None, close_timeout=2)
         self.socket: ClientConnection
         self.pictures: list[Picture] = []
         self.replies: list[dict[str, Any]] = []

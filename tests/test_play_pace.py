@@ -6,16 +6,23 @@ import math
 
 import pytest
 
+from dreamx.geometry.controls import Speed
 from dreamx.play.hands import Hands
 from dreamx.play.pace import FASTEST, SPARE, Pace
+
+SPEED = Speed(degrees_per_second=32, fps=16)  # 2 degrees a frame
+
+
+def keys(hands: Hands) -> str:
+    return hands.sample(4, SPEED)[0]
 
 
 def test_a_held_key_counts_until_it_is_let_go() -> None:
     hands = Hands()
     hands.hold("w", 1)
-    assert [hands.sample(), hands.sample()] == ["w", "w"]
+    assert [keys(hands), keys(hands)] == ["w", "w"]
     hands.hold("", 2)
-    assert hands.sample() == ""
+    assert keys(hands) == ""
     assert hands.seq == 2
 
 
@@ -23,7 +30,7 @@ def test_a_tap_counts_for_exactly_one_chunk() -> None:
     hands = Hands()
     hands.hold("j", 1)
     hands.hold("", 2)
-    assert [hands.sample(), hands.sample()] == ["j", ""]
+    assert [keys(hands), keys(hands)] == ["j", ""]
 
 
 def test_taps_add_up_with_held_keys() -> None:
@@ -31,20 +38,30 @@ def test_taps_add_up_with_held_keys() -> None:
     hands.hold("w", 1)
     hands.hold("wl", 2)
     hands.hold("w", 3)
-    assert [hands.sample(), hands.sample()] == ["wl", "w"]
+    assert [keys(hands), keys(hands)] == ["wl", "w"]
 
 
 def test_of_opposite_keys_the_newer_tap_wins_and_both_held_stay() -> None:
     hands = Hands()
     for seq, held in enumerate(["j", "", "l"]):  # tapped left, then held right
         hands.hold(held, seq)
-    assert [hands.sample(), hands.sample()] == ["l", "l"]
+    assert [keys(hands), keys(hands)] == ["l", "l"]
     hands.hold("lj", 4)  # both held: the controls cancel them
-    assert hands.sample() == "jl"
+    assert keys(hands) == "jl"
     hands.hold("w", 5)
     hands.hold("ws", 6)
     hands.hold("w", 7)
-    assert [hands.sample(), hands.sample()] == ["s", "w"]
+    assert [keys(hands), keys(hands)] == ["s", "w"]
+
+
+def test_the_mouse_counts_once_and_a_stick_until_it_is_let_go() -> None:
+    hands = Hands()
+    hands.hold("", 1, look=(5, -1))
+    hands.hold("", 2, look=(2, 0), turn=(0.5, 0))
+    assert hands.sample(4, SPEED) == ("", (7 + 0.5 * 4 * 2, -1))
+    assert hands.sample(4, SPEED) == ("", (4, 0))
+    hands.hold("w", 3)
+    assert hands.sample(4, SPEED) == ("w", None)
 
 
 def test_unknown_keys_change_nothing() -> None:
@@ -52,7 +69,7 @@ def test_unknown_keys_change_nothing() -> None:
     hands.hold("w", 1)
     with pytest.raises(ValueError, match="not a key"):
         hands.hold("q", 2)
-    assert (hands.sample(), hands.seq) == ("w", 1)
+    assert (keys(hands), hands.seq) == ("w", 1)
 
 
 class Theatre:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from queue import Queue
 from threading import Semaphore, active_count, enumerate
 from typing import cast
@@ -15,27 +16,37 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.geometry import Controls, from_keys
-from dreamx.play.pipeline import Opening, Pipeline, jpeg
+from dreamx.play.codec import jpeg, jpegs
+from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.pipeline import Pipeline
+from dreamx.play.protocol import Command, Restore
 from dreamx.play.replies import Error, Made, Picture, Reply, Started, State
+from dreamx.play.video import Recorder
 from dreamx.world import World
 from fake_world import FakeDream, FakeWorld
 from play_house import eventually
+
+SESSION = Session("one", Opening(None, "a park", 7))
 
 
 class Page:
     """Paints at once what it gets; ``frames`` counts them."""
 
-    def __init__(self, world: FakeWorld, prompt: str = "a park") -> None:
+    def __init__(self, world: FakeWorld, session: Session, recordings: Path | None = None) -> None:
         self.heard: Queue[Reply | Picture] = Queue()
         self.all: list[Reply | Picture] = []
-        self.pipeline = Pipeline(cast(World, world), Opening(None, prompt, 7), self.heard.put, quality=85)
+        self.kept: list[Session] = []
+        recorder = None if recordings is None else Recorder(recordings, world.size, world.fps)
+        outlets = Outlets(self.heard.put, jpegs(85), recorder, self.kept.append)
+        self.pipeline = Pipeline(cast(World, world), session, outlets)
+        self.hold = self.pipeline.asked.hold
 
     def next(self, kind: type) -> Reply | Picture:
         while True:
             self.all.append(self.heard.get(timeout=10))
             got = self.all[-1]
             if isinstance(got, Picture):
-                self.pipeline.shown(got.frame, None)
+                self.pipeline.asked.shown(got.frame, None)
             if isinstance(got, kind):
                 return got
 
@@ -48,9 +59,9 @@ class Page:
 
 
 @contextmanager
-def page(world: FakeWorld, prompt: str = "a park") -> Iterator[Page]:
+def page(world: FakeWorld, session: Session = SESSION, recordings: Path | None = None) -> Iterator[Page]:
     before = active_count()
-    it = Page(world, prompt)
+    it = Page(world, session, recordings)
     it.pipeline.begin()
     try:
         yield it
@@ -62,7 +73,7 @@ def page(world: FakeWorld, prompt: str = "a park") -> Iterator[Page]:
 def test_frames_are_those_of_the_world_in_order() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
         assert isinstance(p.next(Started), Started)
-        p.pipeline.hold("wl", 1)
+        p.hold("wl", 1)
         p.chunks(6)
         made = [x for x in p.all if isinstance(x, Made)]
     twin = FakeWorld(fps=400, due=4)
@@ -78,8 +89,8 @@ def test_frames_are_those_of_the_world_in_order() -> None:
 def test_a_tap_shorter_than_a_chunk_moves_exactly_one_chunk() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
         p.next(Picture)
-        p.pipeline.hold("j", 1)
-        p.pipeline.hold("", 2)
+        p.hold("j", 1)
+        p.hold("", 2)
         held = [m.held for m in p.chunks(8)]
     assert held.count("j") == 1
     assert set(held) == {"", "j"}
@@ -98,7 +109,8 @@ def test_pause_stands_still_and_resume_goes_on() -> None:
     with page(world) as p:
         p.chunks(3)
         p.pipeline.pause(True)
-        assert cast(State, p.next(State)).paused
+        while not cast(State, p.next(State)).paused:
+            pass
         eventually(lambda: p.heard.empty(), 0.2)
         while not p.heard.empty():
             p.next(object)
@@ -111,19 +123,19 @@ def test_pause_stands_still_and_resume_goes_on() -> None:
 
 def test_save_and_restore_bring_the_place_back() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
-        p.pipeline.wish("restore")
-        assert "no saved moment" in cast(Error, p.next(Error)).text
-        p.pipeline.wish("save")
-        while not cast(State, p.next(State)).saved:
+        p.pipeline.asked.wish(Restore("restore"))
+        assert "no such moment" in cast(Error, p.next(Error)).text
+        p.pipeline.asked.wish(Command("save"))
+        while not cast(State, p.next(State)).moments:
             pass
         p.chunks(1)
         p.next(Picture)
         still = p.pictures[-1].data
-        p.pipeline.hold("l", 1)
+        p.hold("l", 1)
         p.chunks(3)
-        p.pipeline.hold("", 2)
+        p.hold("", 2)
         p.chunks(2)
-        p.pipeline.wish("restore")
+        p.pipeline.asked.wish(Restore("restore"))
         p.next(State)
         p.chunks(3)
         p.next(Picture)
@@ -134,10 +146,10 @@ def test_save_and_restore_bring_the_place_back() -> None:
 def test_an_event_reaches_the_world_once_and_a_refused_one_is_said() -> None:
     world = FakeWorld(fps=400, due=4)
     with page(world) as p:
-        p.pipeline.event("it rains")
+        p.pipeline.asked.event("it rains")
         p.chunks(4)
         assert world.events == ["it rains"]
-        p.pipeline.event("refuse")
+        p.pipeline.asked.event("refuse")
         error = cast(Error, p.next(Error))
         assert "another" in error.text
         assert not error.over
@@ -154,7 +166,7 @@ def test_a_step_that_fails_ends_the_world_with_one_sentence() -> None:
 
 
 def test_a_refused_beginning_is_said() -> None:
-    with page(FakeWorld(), prompt="a" * 101) as p:
+    with page(FakeWorld(), Session("two", Opening(None, "a" * 101, 7))) as p:
         error = cast(Error, p.next(Error))
         assert error.over
         assert "shorten" in error.text
@@ -211,7 +223,7 @@ def test_a_late_world_listens_to_the_keys_only_when_the_chunk_before_is_being_sh
         p.next(Picture)
         assert eventually(lambda: len(world.actions) == 2)  # one is being shown, one is dreamt
         assert not eventually(lambda: len(world.actions) > 2, 0.3)
-        p.pipeline.hold("w", 1)
+        p.hold("w", 1)
         world.gate.release()
         assert eventually(lambda: len(world.actions) == 3)
         assert not eventually(lambda: len(world.actions) > 3, 0.3)

@@ -1,78 +1,59 @@
-"""Keys in, JPEG frames out: one world on three threads.
+"""Keys in, pictures out: one world on three threads.
 
     dream   samples the keys as late as possible (pace.py) and denoises a chunk
     show    decodes it, while the next chunk is already being denoised
-    encode  makes JPEGs of it, while the next one is already being decoded
+    encode  makes JPEGs or H.264 of it, while the next one is already being decoded
 
-Each stage has one chunk in hand, and a chunk is begun only when the one before it is being shown: a slow stage holds up those
-before it, and keys are never older than they must be. What comes out is given to
-``emit``, which is called from these threads and must not block. The pipeline knows no sockets.
+Each stage has one chunk in hand, and a chunk is begun only when the one before it is being shown (or, where the world looks at
+what was shown, when it has been): a slow stage holds up those before it, and keys are never older than they must be. What comes
+out is given to ``emit``, which is called from these threads and must not block. The pipeline knows no sockets.
 """
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from queue import Queue
-from threading import Condition, Thread
+from threading import Thread
 
-from PIL import Image
 from torch import Tensor
 
-from dreamx.geometry.controls import from_keys
-from dreamx.play.hands import Hands
-from dreamx.play.pace import Pace
-from dreamx.play.replies import Error, Made, Moment, Picture, Started, State
+from dreamx.geometry.camera import Camera
+from dreamx.play.asked import Asked, Wish
+from dreamx.play.chunk import Chunk, send, since
+from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.past import Kept, Past
+from dreamx.play.protocol import Restore, Rewind
+from dreamx.play.replies import Error, Moment, Recorded, Started, State
 from dreamx.session import Switches
 from dreamx.world import Dream, World
 
-
-@dataclass(frozen=True)
-class Opening:
-    """How a world begins: from an image ``[3, H, W]`` uint8 or None, and words. ``note`` is for the player to read."""
-
-    image: Tensor | None
-    prompt: str
-    seed: int
-    note: str = ""
-
-
-@dataclass
-class _Chunk:
-    number: int
-    held: str
-    seq: int
-    made: Dream | Tensor | None  # a dream; then its frames [n, 3, H, W] uint8; None when decoding failed
-    dream_ms: float
-    show_ms: float = 0.0
+KEEP_EVERY = 5.0  # seconds of walking
+ACTIONS = 256  # that the world itself remembers: the whole walk is in the past's spans, once
+TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds that are news
 
 
 class Pipeline:
     """One running world. Make it, call ``begin``; ``close`` ends its threads. All methods may be called from any thread."""
 
-    def __init__(
-        self, world: World, opening: Opening, emit: Callable[[Started | Made | State | Error | Picture], None], quality: int
-    ) -> None:
-        self._world = world
-        self._opening = opening
-        self._emit = emit
-        self._quality = quality
+    def __init__(self, world: World, session: Session, outlets: Outlets) -> None:
+        here, opening = session.here, session.opening
+        self._world, self._session, self._out = world, session, outlets
         self._began = time.monotonic()
-        self._frame = 0  # frames sent; only the encoder touches it
-        # What the player asked for; the condition guards it, and the dreamer waits on it.
-        self._changed = Condition()
-        self._hands = Hands()
-        self._pace = Pace(world.fps)
-        self._event: str | None = None
-        self._wish: str | None = None  # save or restore
-        self._paused = False
-        self._closed = False
-        self._saved: World | None = None
-        self._dreamt: Queue[_Chunk | None] = Queue(1)
-        self._shown: Queue[_Chunk | None] = Queue(1)
+        self._chunks = self._frames = 0  # begun since then; only the dreamer touches them
+        self._told = 0  # how much of TELL_AT was told
+        self._kept_at: int | None = None  # frame at which the session was kept last
+        self._broken = False
+        self._dreamt: Queue[Chunk | None] = Queue(1)
+        self._shown: Queue[Chunk | None] = Queue(1)
         self._threads = [Thread(target=f, name=f.__name__, daemon=True) for f in (self._dream, self._show, self._encode)]
+        #: What was walked so far, and the newest picture ``[3, H, W]`` uint8, None before the first; to be read only.
+        self.past = Past(here, session.moments)
+        self.picture: Tensor | None = None if here is None else here.picture
+        switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
+        speed = replace(world.config.speed, fps=world.fps)
+        #: Keys, events and when frames were painted are said to this directly; what changes the state, to the pipeline.
+        self.asked = Asked(speed, switches, script)
 
     def begin(self) -> None:
         """Start the threads; the first thing emitted is ``Started``, or an ``Error``."""
@@ -80,179 +61,231 @@ class Pipeline:
             thread.start()
 
     def close(self, wait: float = 10.0) -> None:
-        """Stop after the step that is running, and wait for it for so many seconds."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        """Stop after the step that is running, keep the session, and wait for that for so many seconds."""
+        self.asked.close()
+        if self._out.beside is not None:
+            self._out.beside.close(wait)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait)
 
     @property
+    def opening(self) -> Opening:
+        """How the session began."""
+        return self._session.opening
+
+    @property
     def over(self) -> bool:
         """Whether the world stopped, because it was closed or because a step failed."""
-        return self._closed
-
-    def hold(self, held: str, seq: int) -> None:
-        """From now on exactly these keys are held."""
-        with self._changed:
-            self._hands.hold(held, seq)
-
-    def event(self, text: str) -> None:
-        """Let this happen, from the next chunk on."""
-        with self._changed:
-            self._event = text
-
-    def shown(self, frame: int, spare: float | None) -> None:
-        """The page painted a frame; ``spare`` in seconds, see pace.py."""
-        with self._changed:
-            self._pace.shown(frame, spare)
-            self._changed.notify()
+        return self.asked.closed
 
     def pause(self, paused: bool) -> None:
         """Stand still, or go on. Keys that were tapped meanwhile count when it goes on."""
-        with self._changed:
-            self._paused = paused
-            self._changed.notify()
+        self.asked.pause(paused)
         self._tell_state()
 
-    def wish(self, what: str) -> None:
-        """``save`` this moment, or ``restore`` the saved one, before the next chunk."""
-        with self._changed:
-            self._wish = what
-            self._changed.notify()
+    def switch(self, switches: Switches) -> None:
+        """What of the model is on, from the next chunk on."""
+        self.asked.switch(switches)
+        self._tell_state()
 
-    # ---- the three stages ----------------------------------------------------------------------------------------------
+    def record(self, on: bool) -> None:
+        """Begin to record what is shown, or stop. ValueError where nothing can be recorded. May take as long as a disk takes."""
+        if self._out.recorder is None:
+            raise ValueError("record: this server keeps no files; start it with a folder for its state")
+        if on:
+            self._out.recorder.start()
+        self._recorded(None if on else self._out.recorder.stop())
+        self._tell_state()
+
+    # ---- dreaming ------------------------------------------------------------------------------------------------------
 
     def _dream(self) -> None:
         try:
-            started = time.perf_counter()
-            opening = self._opening
-            frames = self._world.reset(opening.image, opening.prompt, opening.seed)
-            with self._changed:
-                self._pace.began(len(frames))
-            self._emit(Started(session="", seed=opening.seed, prompt=opening.prompt, note=opening.note, truth=False))
-            self._dreamt.put(_Chunk(0, "", 0, frames, _since(started)))
-            number = 1
+            self._open()
             while self._turn():
-                self._dreamt.put(self._step(number))
-                number += 1
+                self._step()
         except ValueError as e:
             self._fail(str(e))
         except Exception as e:
             self._fail(f"the world stopped in the middle of a step ({type(e).__name__}: {e}); start again")
         finally:
+            self._dreamt.join()
+            if not self._broken and self.picture is not None and self.past.frames != self._kept_at:
+                self._keep(self.past.here(self._world, self.picture))
             self._dreamt.put(None)
+
+    def _open(self) -> None:
+        opening, here = self._session.opening, self._session.here
+        started = time.perf_counter()
+        frames = self._world.reset(opening.image, opening.prompt, opening.seed) if here is None else here.picture[None]
+        truth = self._out.beside is not None and self._out.beside.has()
+        said = Started(
+            session=self._session.id,
+            seed=opening.seed,
+            prompt=opening.prompt,
+            note=opening.note if here is None else "",
+            truth=truth,
+        )
+        self._out.emit(said)
+        self._tell_state()
+        self._land(frames, since(started))
+
+    def _land(self, frames: Tensor, ms: float = 0.0) -> None:
+        """Show where one is, without a dream: the opening picture, or that of a jump."""
+        self.asked.began(len(frames))
+        camera = self._world.camera
+        self._truth(camera.map(lambda x: x[None]))
+        self._put(Chunk(self._chunks, self._frames, "", 0, frames, camera, fresh=True, dream_ms=ms), len(frames))
+
+    def _put(self, chunk: Chunk, frames: int) -> None:
+        self._chunks, self._frames = self._chunks + 1, self._frames + frames
+        self._dreamt.put(chunk)
 
     def _turn(self) -> bool:
         """Wait until the next chunk must begin; False when there is to be none."""
-        while True:
-            with self._changed:
-                while not self._closed and self._wish is None:
-                    # A dream that waited to be shown would only have listened to the keys too early.
-                    hold = self._paused or not self._dreamt.empty()
-                    wait = float("inf") if hold else self._pace.wait()
-                    if wait == 0:
-                        return True
-                    self._changed.wait(None if wait == float("inf") else wait)
-                if self._closed:
-                    return False
-                wish, self._wish = self._wish, None
-            self._grant(wish)
+        self._mark()
+        while not isinstance(turn := self.asked.turn(self._held_up), bool):
+            self._grant(turn)
+        return turn
 
-    def _grant(self, wish: str | None) -> None:
-        self._dreamt.join()  # a world is whole only when all that was dreamt is decoded
-        if wish == "save":
-            self._saved = self._world.fork()
-        elif self._saved is None:
-            self._emit(Error(text="there is no saved moment to go back to; save one first"))
+    def _held_up(self) -> bool:
+        """Whether a dream would come too early: one that waited to be shown would only have listened to the keys too early."""
+        return not self._dreamt.empty() if self._world.ahead else self._dreamt.unfinished_tasks > 0
+
+    def _whole(self) -> Tensor:
+        """Wait until all that was dreamt is decoded, for only then a world is whole. The last picture ``[3, H, W]``."""
+        self._dreamt.join()
+        if self.picture is None:
+            raise RuntimeError("the last picture could not be decoded")
+        return self.picture
+
+    def _mark(self) -> None:
+        """Keep this moment, if it is time to: once a second to rewind to, every few seconds on the disk."""
+        past, fps = self.past, self._world.fps
+        if not past.recent or past.frames - past.recent[-1].frames >= fps:
+            here = past.here(self._world, self._whole())
+            past.recent.append(here)
+            if self._kept_at is None or past.frames - self._kept_at >= KEEP_EVERY * fps:
+                self._keep(here)
+        if self._told < len(TELL_AT) and past.rewindable() >= TELL_AT[self._told] * fps:
+            self._told += 1
+            self._tell_state()
+
+    def _keep(self, here: Kept) -> None:
+        self._kept_at = here.frames
+        if self._out.keep is not None:
+            self._out.keep(replace(self._session, here=here, moments=tuple(self.past.moments)))
+
+    def _grant(self, wish: Wish) -> None:
+        picture, past = self._whole(), self.past
+        if isinstance(wish, Restore | Rewind):
+            back = past.find(wish.moment) if isinstance(wish, Restore) else past.before(wish.seconds * self._world.fps)
+            if back is None:
+                self._out.emit(Error(text=_NOWHERE[wish.type]))
+                return
+            self._world = past.go(back)
+            self.asked.jumped()
+            self.picture = back.picture
+            self._told = sum(past.rewindable() >= t * self._world.fps for t in TELL_AT)
+            self._keep(back)
+            self._land(back.picture[None])
         else:
-            self._world = self._saved.fork()
+            self._keep(past.remember(self._world, picture))
         self._tell_state()
 
-    def _step(self, number: int) -> _Chunk:
-        with self._changed:
-            held, seq = self._hands.sample(), self._hands.seq
-            event, self._event = self._event, None
-            due = self._world.due
-            self._pace.began(due)
-        controls = from_keys([held] * due, self._world.config.speed)
+    def _step(self) -> None:
+        world = self._world
+        was = (self.asked.switches, self.asked.replaying)
+        sample = self.asked.sample(world.due)
+        step = sample.step
+        if sample.error is not None:
+            self._out.emit(Error(text=sample.error))
+        if was != (self.asked.switches, self.asked.replaying):
+            self._tell_state()
+        world.switches = step.switches
+        controls = step.controls(world.config.speed)
         started = time.perf_counter()
         try:
-            dream = self._world.dream(controls, event)
+            dream = world.dream(controls, step.event)
         except ValueError as e:
-            if event is None:
+            if step.event is None:
                 raise
-            self._emit(Error(text=str(e)))
-            dream = self._world.dream(controls)
-        return _Chunk(number, held, seq, dream, dream_ms=_since(started))
+            self._out.emit(Error(text=str(e)))
+            step = replace(step, event=None)
+            dream = world.dream(controls)
+        del world.actions[:-ACTIONS]
+        self.past.step(step)
+        ms, here = since(started), dream.path[-1]
+        chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, here, dream.recalled, dream_ms=ms)
+        self._truth(dream.path)
+        self._put(chunk, step.frames)
+
+    def _truth(self, path: Camera) -> None:
+        if self._out.beside is not None:
+            self._out.beside.ask(self._chunks, self._frames, path)
+
+    # ---- showing and encoding ------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
         while (chunk := self._dreamt.get()) is not None:
-            with self._changed:
-                self._changed.notify()
+            self.asked.look()
             started = time.perf_counter()
             try:
+                # Also when nobody looks any more: a world whose dreams are not all shown cannot be kept.
                 if isinstance(chunk.made, Dream):
-                    chunk.made = None if self._closed else self._world.show(chunk.made)
+                    chunk.made = self._world.show(chunk.made)
+                if isinstance(chunk.made, Tensor):
+                    self.picture = chunk.made[-1]
             except Exception as e:
                 chunk.made = None
                 self._fail(f"the world could not decode its frames ({type(e).__name__}: {e}); start again")
             self._dreamt.task_done()
-            chunk.show_ms = _since(started)
+            self.asked.look()
+            chunk.show_ms = since(started)
             self._shown.put(chunk)
         self._dreamt.task_done()
         self._shown.put(None)
 
     def _encode(self) -> None:
         while (chunk := self._shown.get()) is not None:
-            if not isinstance(chunk.made, Tensor) or self._closed:
+            if not isinstance(chunk.made, Tensor) or self.over:
                 continue
             try:
-                self._send(chunk, chunk.made)
+                self._recorded(send(chunk, chunk.made, self._out, self._began), tell=True)
             except Exception as e:
                 self._fail(f"the frames could not be encoded ({type(e).__name__}: {e}); start again")
-
-    def _send(self, chunk: _Chunk, frames: Tensor) -> None:
-        started = time.perf_counter()
-        jpegs = [jpeg(x, self._quality) for x in frames]
-        self._emit(
-            Made(
-                chunk=chunk.number,
-                frames=len(jpegs),
-                held=chunk.held,
-                dream_ms=round(chunk.dream_ms, 1),
-                show_ms=round(chunk.show_ms, 1),
-                encode_ms=round(_since(started), 1),
-                pose=(0.0, 0.0, 0.0, 0.0),
-                recalled=[],
-            )
-        )
-        for data in jpegs:
-            now = time.monotonic() - self._began
-            self._emit(Picture(frame=self._frame, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
-            self._frame += 1
+        if self._out.recorder is not None:
+            self._recorded(self._out.recorder.stop())
 
     # ---- words ---------------------------------------------------------------------------------------------------------
 
+    def _recorded(self, ended: Recorded | None, tell: bool = False) -> None:
+        if ended is not None:
+            self._out.emit(ended)
+            if tell:
+                self._tell_state()
+
     def _tell_state(self) -> None:
-        moments = [] if self._saved is None else [Moment(id="saved", chunk=0, seconds=0.0)]
-        state = State(paused=self._paused, moments=moments, switches=Switches(), recording=False, rewindable=0.0, replaying=False)
-        self._emit(state)
+        past, asked, fps = self.past, self.asked, self._world.fps
+        moments = [Moment(id=m.id, chunk=m.chunk, seconds=round(m.frames / fps, 1)) for m in past.moments]
+        state = State(
+            paused=asked.paused,
+            moments=moments,
+            switches=asked.switches,
+            recording=self._out.recorder is not None and self._out.recorder.on,
+            rewindable=round(past.rewindable() / fps, 1),
+            replaying=asked.replaying,
+        )
+        self._out.emit(state)
 
     def _fail(self, sentence: str) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._emit(Error(text=sentence, over=True))
+        self._broken = True
+        self.asked.close()
+        self._out.emit(Error(text=sentence, over=True))
 
 
-def jpeg(image: Tensor, quality: int) -> bytes:
-    """A uint8 picture ``[3, H, W]`` as JPEG. Colour is kept at full resolution: at 64 pixels one sees it halved."""
-    out = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy()).save(out, "JPEG", quality=quality, subsampling=0)
-    return out.getvalue()
-
-
-def _since(start: float) -> float:
-    return (time.perf_counter() - start) * 1000
+_NOWHERE = {
+    "restore": "there is no such moment to go back to; save one first",
+    "rewind": "there is nothing to rewind yet; walk a second first",
+}

@@ -1,0 +1,70 @@
+"""A chunk on its way through the pipeline, and out of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import asin, atan2, degrees
+
+from torch import Tensor
+
+from dreamx.geometry.camera import Camera
+from dreamx.play.opening import Outlets
+from dreamx.play.replies import Made, Picture, Recorded
+from dreamx.world import Dream
+
+
+@dataclass
+class Chunk:
+    """``first``: number of its first frame. ``here``: the last of its cameras. ``fresh``: it follows from nothing shown."""
+
+    number: int
+    first: int
+    held: str
+    seq: int
+    made: Dream | Tensor | None  # a dream; then its frames [n, 3, H, W] uint8; None when decoding failed
+    here: Camera
+    recalled: Camera | None = None
+    fresh: bool = False
+    dream_ms: float = 0.0
+    show_ms: float = 0.0
+
+
+def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Recorded | None:
+    """Encode and emit a chunk's frames ``[n, 3, H, W]``, and record them; ``began``: when the session was (``time.monotonic``).
+
+    Returns what was recorded where a recording ended with it.
+    """
+    started = time.perf_counter()
+    coded = [outlets.encode(x, chunk.fresh and i == 0) for i, x in enumerate(frames)]
+    made = Made(
+        chunk=chunk.number,
+        frames=len(coded),
+        held=chunk.held,
+        dream_ms=round(chunk.dream_ms, 1),
+        show_ms=round(chunk.show_ms, 1),
+        encode_ms=round(since(started), 1),
+        pose=place(chunk.here),
+        recalled=[]
+        if chunk.recalled is None
+        else [place(x)[:3] for x in map(chunk.recalled.__getitem__, range(len(chunk.recalled)))],
+    )
+    outlets.emit(made)
+    for i, (kind, data) in enumerate(coded):
+        now = time.monotonic() - began
+        outlets.emit(Picture(kind=kind, frame=chunk.first + i, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
+    return None if outlets.recorder is None else outlets.recorder.write(frames)
+
+
+def place(camera: Camera) -> tuple[float, float, float, float]:
+    """Where one camera stands and looks: x and z in metres, heading (to the right) and pitch (up) in degrees."""
+    pose = camera.pose.tolist()
+    ahead = [row[2] for row in pose[:3]]
+    heading, pitch = degrees(atan2(ahead[0], ahead[2])), degrees(asin(max(-1.0, min(1.0, -ahead[1]))))
+    x, z, heading, pitch = (round(v, 3) + 0.0 for v in (pose[0][3], pose[2][3], heading, pitch))
+    return x, z, heading, pitch
+
+
+def since(start: float) -> float:
+    """Milliseconds since a ``time.perf_counter()``."""
+    return (time.perf_counter() - start) * 1000

@@ -1,0 +1,101 @@
+"""The past of a session, as far as one can go back: every step for the replay, remembered moments, the last half minute.
+
+Only the thread that dreams changes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamx.play.replay import Step
+from dreamx.world import World
+
+MOMENTS = 12  # remembered ones; the oldest goes
+RECENT = 30  # seconds that can be rewound
+LONGEST = 50_000  # spans of equal steps that a replay holds: hours of walking
+
+#: Equal steps in a row, and how many of them: a held key is one span, however long.
+Span = tuple[Step, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """One moment: the world as it was (a fork that nobody walks in), the picture ``[3, H, W]`` seen last, and how it came there.
+
+    frames: walked since the session began, its opening picture being the first. chunk: of that walk.
+    """
+
+    id: str
+    world: World
+    picture: Tensor
+    frames: int
+    chunk: int
+    spans: tuple[Span, ...]
+
+
+class Past:
+    """What a session has walked (``spans``, ``frames``, ``chunk``), and the moments that it can go back to."""
+
+    def __init__(self, here: Kept | None = None, moments: tuple[Kept, ...] = ()) -> None:
+        self.spans: list[Span] = list(here.spans) if here else []
+        self.frames = here.frames if here else 1
+        self.chunk = here.chunk if here else 0
+        self.moments = list(moments)
+        self.recent: deque[Kept] = deque(maxlen=RECENT + 1)
+        self._names = max((int(m.id) for m in moments), default=0)
+
+    def step(self, step: Step) -> None:
+        """One more chunk was dreamt."""
+        self.frames += step.frames
+        self.chunk += 1
+        if self.spans and self.spans[-1][0] == step:
+            self.spans[-1] = (self.spans[-1][0], self.spans[-1][1] + 1)
+        elif len(self.spans) < LONGEST:
+            self.spans.append((step, 1))
+
+    def here(self, world: World, picture: Tensor, name: str = "") -> Kept:
+        """This moment, to be kept: a fork of the world, which must be whole (all that was dreamt is shown)."""
+        return Kept(name, world.fork(), picture, self.frames, self.chunk, tuple(self.spans))
+
+    def remember(self, world: World, picture: Tensor) -> Kept:
+        """Make this moment one that can be restored by its id."""
+        self._names += 1
+        kept = self.here(world, picture, str(self._names))
+        self.moments = [*self.moments, kept][-MOMENTS:]
+        return kept
+
+    def find(self, name: str | None) -> Kept | None:
+        """A remembered moment by its id, or the newest."""
+        found = [m for m in self.moments if name in (None, m.id)]
+        return found[-1] if found else None
+
+    def before(self, frames: float) -> Kept | None:
+        """The newest of the recent moments that is at least so many frames ago, or the oldest; None where there is none."""
+        found = [k for k in self.recent if k.frames < self.frames]
+        old = [k for k in found if k.frames <= self.frames - frames]
+        return old[-1] if old else found[0] if found else None
+
+    def go(self, to: Kept) -> World:
+        """Be in that moment again; a fork of its world to go on with."""
+        self.spans, self.frames, self.chunk = list(to.spans), to.frames, to.chunk
+        if to in self.recent:
+            while self.recent[-1] is not to:
+                self.recent.pop()
+        else:
+            self.recent.clear()  # another branch: its recent past is not the one that was walked
+        return to.world.fork()
+
+    def rewindable(self) -> int:
+        """How many frames one can go back."""
+        return self.frames - self.recent[0].frames if self.recent else 0
+
+
+def unrolled(spans: tuple[Span, ...] | list[Span]) -> Iterator[Step]:
+    """Step by step."""
+    for step, count in spans:
+        for _ in range(count):
+            yield step

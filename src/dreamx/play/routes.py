@@ -1,0 +1,140 @@
+"""The HTTP part: the page, and what one asks with an address. OpenAPI describes it at ``/openapi.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Response
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from dreamx.config import to_json
+from dreamx.play import protocol
+from dreamx.play.codec import h264_fits
+from dreamx.play.house import House
+from dreamx.play.metrics import MEDIA_TYPE
+from dreamx.play.protocol import Codec
+from dreamx.play.script import replay_of
+
+_STATIC = Path(__file__).parent / "static"
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address may hold the token
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "connect-src 'self' ws: wss:",
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture to begin from. ``thumbnail``: its address, relative to the page."""
+
+    id: str
+    prompt: str
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is not taken beyond."""
+
+    prompt_characters: int
+    image_bytes: int
+    message_bytes: int
+    sessions: int
+
+
+@dataclass(frozen=True)
+class WorldInfo:
+    """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams."""
+
+    name: str
+    size: tuple[int, int]
+    fps: float
+    starts: list[Start]
+    limits: Limits
+    codecs: list[Codec]
+    truth: bool
+    resumable: bool
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the server is. ``sessions``: how many run, of ``room``."""
+
+    ok: bool
+    sessions: int
+    room: int
+
+
+def add_routes(app: FastAPI, house: House) -> None:
+    """Everything but the socket."""
+
+    @app.get("/api/world")
+    def world() -> WorldInfo:
+        """The world, its start pictures, and what may be asked of it."""
+        return WorldInfo(
+            name=house.name,
+            size=house.world.size,
+            fps=house.world.fps,
+            starts=[Start(s.id, s.prompt, f"starts/{s.id}.png") for s in house.starts.values()],
+            limits=Limits(protocol.PROMPT_LIMIT, protocol.IMAGE_LIMIT, protocol.MESSAGE_LIMIT, house.room),
+            codecs=["jpeg", "h264"] if h264_fits(house.world.size) else ["jpeg"],
+            truth=house.truth is not None,
+            resumable=house.store is not None,
+        )
+
+    @app.get("/starts/{name}.png", response_class=Response)
+    def start(name: str) -> Response:
+        """A start picture."""
+        if name not in house.starts:
+            raise HTTPException(404, "there is no such start picture")
+        return Response(house.starts[name].png, media_type="image/png", headers=_HEADERS)
+
+    @app.get("/api/sessions/{session}/replay.json")
+    async def replay(session: str, response: Response) -> dict[str, Any]:
+        """Every step of a session: begin it again with ``start``, here or on another server with the same world."""
+        try:
+            opening, spans = await house.walked(session)
+        except ValueError as e:
+            raise HTTPException(404, str(e)) from None
+        response.headers["Content-Disposition"] = 'attachment; filename="replay.json"'
+        return to_json(replay_of(opening, spans, house.name, house.weights))
+
+    @app.get("/api/sessions/{session}/frame.png", response_class=Response)
+    async def frame(session: str) -> Response:
+        """The picture that a session showed last."""
+        try:
+            return Response(await house.picture(session), media_type="image/png", headers=_HEADERS)
+        except ValueError as e:
+            raise HTTPException(404, str(e)) from None
+
+    @app.get("/api/recordings/{name}.mp4", response_class=FileResponse)
+    def recording(name: str) -> FileResponse:
+        """A video that was recorded."""
+        path = None if house.store is None else house.store.recording(name)
+        if path is None:
+            raise HTTPException(404, "there is no such recording")
+        return FileResponse(path, media_type="video/mp4", headers=_HEADERS)
+
+    @app.get("/healthz")
+    def healthz() -> Health:
+        """Is the server well? Needs no token."""
+        return Health(ok=not house.stopping, sessions=house.running, room=house.room)
+
+    @app.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Counters and times, for Prometheus."""
+        return Response(house.metrics.text(), media_type=MEDIA_TYPE)
+
+    app.mount("/", _Static(directory=_STATIC, html=True))
+
+
+class _Static(StaticFiles):
+    def file_response(self, *args: object, **kwargs: object) -> Response:  # Starlette's own signature
+        response = super().file_response(*args, **kwargs)  # pyright: ignore[reportArgumentType]
+        response.headers.update(_HEADERS)
+        return response

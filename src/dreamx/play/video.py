@@ -1,0 +1,96 @@
+"""Frames to a video file, as they come; and what a player records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from secrets import token_urlsafe
+from threading import Lock
+
+import av
+from torch import Tensor
+
+from dreamx.play.replies import Recorded
+
+LIMIT = 600  # seconds that one recording may last
+
+
+class VideoFile:
+    """An mp4 with H.264 that grows by frames; ``close`` makes it playable."""
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+        self.frames = 0
+        self._container = av.open(str(path), "w", format="mp4")
+        # Frames that wait in the encoder's look-ahead are damaged now and then (PyAV 18.1): without it, none wait.
+        options = {"crf": "16", "tune": "zerolatency"}
+        self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        self._stream.height, self._stream.width = (x + x % 2 for x in size)  # its colours are halved: sides must be even
+        self._stream.pix_fmt = "yuv420p"
+
+    def write(self, frames: Iterable[Tensor]) -> None:
+        """Add uint8 pictures ``[3, H, W]``."""
+        stream = self._stream
+        for image in frames:
+            array = image.permute(1, 2, 0).contiguous().cpu().numpy()
+            picture = av.VideoFrame.from_ndarray(array, "rgb24").reformat(stream.width, stream.height, stream.pix_fmt)
+            self._container.mux(stream.encode(picture))
+            self.frames += 1
+
+    def close(self) -> None:
+        """No more frames come."""
+        if self.frames:
+            self._container.mux(self._stream.encode())
+        self._container.close()
+
+
+class Recorder:
+    """Records what a player sees into ``folder``, one video at a time. Its methods may be called from any thread."""
+
+    def __init__(self, folder: Path, size: tuple[int, int], fps: float) -> None:
+        self._folder, self._size, self._fps = folder, size, fps
+        self._lock = Lock()
+        self._file: VideoFile | None = None
+        self._name = ""
+
+    @property
+    def on(self) -> bool:
+        """Whether a video is being recorded."""
+        return self._file is not None
+
+    def start(self) -> None:
+        """Begin a video, if none is being recorded."""
+        with self._lock:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._name = token_urlsafe(12)
+                self._file = VideoFile(self._part, self._size, self._fps)
+
+    def write(self, frames: Tensor) -> Recorded | None:
+        """Add frames ``[n, 3, H, W]``, if a video is being recorded; when it is long enough it ends, and this says so."""
+        with self._lock:
+            if self._file is None:
+                return None
+            left = round(LIMIT * self._fps) - self._file.frames
+            self._file.write(frames[:left])
+            return self._end() if len(frames) >= left else None
+
+    def stop(self) -> Recorded | None:
+        """End the video; None where there is none, or no frame in it."""
+        with self._lock:
+            return self._end()
+
+    @property
+    def _part(self) -> Path:
+        return self._folder / f"{self._name}.part"
+
+    def _end(self) -> Recorded | None:
+        if self._file is None:
+            return None
+        file, self._file = self._file, None
+        file.close()
+        if not file.frames:
+            self._part.unlink(missing_ok=True)
+            return None
+        self._part.replace(self._folder / f"{self._name}.mp4")
+        return Recorded(url=f"api/recordings/{self._name}.mp4", frames=file.frames)

@@ -1,0 +1,232 @@
+"""One open socket: what the page asks is done, what comes of it is sent. The event loop only moves messages."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import partial
+from secrets import token_urlsafe
+
+from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Message
+
+from dreamx.picture import read_picture
+from dreamx.play import protocol
+from dreamx.play.beside import Beside
+from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
+from dreamx.play.house import RETRY, House
+from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.pipeline import Pipeline
+from dreamx.play.protocol import (
+    Codec,
+    Command,
+    Event,
+    Keys,
+    Record,
+    Request,
+    Restore,
+    ResumeSession,
+    Rewind,
+    Shown,
+    Start,
+    Switch,
+)
+from dreamx.play.replies import Busy, Error, Hello, Picture, Reply, Rested, pack
+from dreamx.play.script import script_of
+from dreamx.play.video import Recorder
+from dreamx.session import Switches
+
+GOODBYE = 5.0  # seconds that a page has to hear a last word
+
+_Outbox = asyncio.Queue[Reply | Picture]
+
+
+class Visit:
+    """One player, from the door to the door: at most one running world at a time."""
+
+    def __init__(self, house: House, ws: WebSocket) -> None:
+        self.pipeline: Pipeline | None = None
+        self.active = asyncio.get_running_loop().time()
+        self._house, self._ws = house, ws
+        self._session = ""
+        self._pump: asyncio.Task[None] | None = None
+        self._sent = -1  # the newest frame on its way
+        self._changing = asyncio.Lock()  # the world: by the page, by the house, by another page that takes it over
+
+    async def run(self) -> None:
+        """Answer messages until the page leaves."""
+        house = self._house
+        await self._say(Hello(world=house.name, size=house.world.size, fps=house.world.fps))
+        while True:
+            message = await self._ws.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                request = protocol.parse(_payload(message))
+                self.active = asyncio.get_running_loop().time()
+                await self._obey(request)
+            except ValueError as e:
+                await self._say(Error(text=str(e)))
+
+    async def leave(self) -> None:
+        """The page is gone: keep the session, free the place."""
+        async with self._changing:
+            await self._leave()
+
+    async def rest(self, text: str) -> None:
+        """Stop the world, keep the session, and say so."""
+        async with self._changing:
+            session, ran = self._session, self.pipeline is not None
+            await self._leave()
+        if ran:
+            with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
+                await asyncio.wait_for(self._say(Rested(session=session, text=text)), GOODBYE)
+
+    async def dismiss(self, reason: str) -> None:
+        """Stop the world, keep the session, and close the socket (1012)."""
+        await self.leave()
+        with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
+            await asyncio.wait_for(self._ws.close(1012, reason), GOODBYE)
+
+    # ---- what the page asks --------------------------------------------------------------------------------------------
+
+    async def _obey(self, request: Request) -> None:
+        if isinstance(request, Start):
+            opening = await asyncio.to_thread(self._opening, request)
+            encode = self._encoder(request.codec)
+            await self._begin(Session(token_urlsafe(12), opening), encode)
+            return
+        if isinstance(request, ResumeSession):
+            await self._resume(request)
+            return
+        pipeline = self.pipeline
+        if pipeline is None or pipeline.over:
+            if not isinstance(request, Shown):  # frames of a world that stopped may still be on the way
+                raise ValueError(f"{request.type}: no world is running; start one first")
+        else:
+            await self._play(pipeline, request)
+
+    async def _play(self, pipeline: Pipeline, request: Request) -> None:
+        match request:
+            case Keys():
+                pipeline.asked.hold(request.held, request.seq, request.look, request.turn)
+            case Shown():
+                if request.frame <= self._sent:  # otherwise of the world before this one
+                    pipeline.asked.shown(request.frame, None if request.spare is None else request.spare / 1000)
+            case Event():
+                pipeline.asked.event(request.text)
+            case Switch():
+                pipeline.switch(Switches(request.memory, request.camera))
+            case Record():
+                await asyncio.to_thread(pipeline.record, request.on)
+            case Command(type="pause" | "resume"):
+                pipeline.pause(request.type == "pause")
+            case Command() | Restore() | Rewind():
+                pipeline.asked.wish(request)
+            case _:
+                raise AssertionError(f"{request.type} is for a visit without a world")
+
+    def _opening(self, request: Start) -> Opening:
+        house = self._house
+        if request.replay is not None:
+            return script_of(request.replay, house.starts, house.world.size, house.weights)
+        data = request.picture()
+        prompt = request.prompt
+        if request.start is not None:
+            if request.start not in house.starts:
+                raise ValueError(f"start.start: there is no start picture {request.start!r}; see api/world for their ids")
+            start = house.starts[request.start]
+            data, prompt = start.png, prompt or start.prompt
+        image, note = (None, "") if data is None else read_picture(data, house.world.size)
+        return Opening(image, prompt, request.seed, note, request.start, request.switches)
+
+    def _encoder(self, codec: Codec) -> Encoder:
+        house = self._house
+        if codec == "jpeg":
+            return jpegs(house.quality)
+        if not h264_fits(house.world.size):
+            rows, cols = house.world.size
+            raise ValueError(f"codec: h264 wants even sides and this world is {cols} x {rows}; use jpeg")
+        return h264(house.world.size, house.world.fps)
+
+    # ---- beginning and ending ------------------------------------------------------------------------------------------
+
+    async def _resume(self, request: ResumeSession) -> None:
+        house, encode = self._house, self._encoder(request.codec)
+        if house.store is None:
+            raise ValueError("resume_session: this server keeps no sessions; start a new one")
+        async with house.resuming:  # nobody may begin it between its end there and its beginning here
+            other = house.guest(request.session)
+            if other is self:
+                await self.leave()
+            elif other is not None:
+                await other.rest("the session goes on in another window")
+            await house.written()
+            await self._begin(await house.load(request.session), encode)
+
+    async def _begin(self, session: Session, encode: Encoder) -> None:
+        house = self._house
+        async with self._changing:
+            if house.stopping or not house.take(session.id, self):
+                text = f"all {house.room} places are taken; try again in a moment"
+                await self._say(Busy(text=text, retry_seconds=RETRY))
+                return
+            await self._leave()
+            outbox: _Outbox = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
+            emit = partial(_emit, asyncio.get_running_loop(), outbox)
+            size, fps, start = house.world.size, house.world.fps, session.opening.start
+            outlets = Outlets(
+                emit=emit,
+                encode=encode,
+                recorder=None if house.store is None else Recorder(house.store.recordings, size, fps),
+                keep=None if house.store is None else house.keep,
+                beside=None if house.truth is None or start is None else Beside(house.truth(start), emit, house.quality),
+            )
+            self._sent = -1
+            self._session = session.id
+            world = house.world.fork() if session.here is None else session.here.world.fork()
+            self.pipeline = Pipeline(world, session, outlets)
+            self._pump = asyncio.create_task(self._send_all(outbox, session.id))
+            self.pipeline.begin()
+            house.metrics.begun(resumed=session.here is not None)
+        if session.here is None:
+            await house.sweep()
+
+    async def _leave(self) -> None:
+        """End the pipeline, if there is one, and write its session; afterwards another may be begun."""
+        if self._pump is not None:
+            self._pump.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, ConnectionError, RuntimeError):
+                await self._pump
+        if self.pipeline is not None:
+            await asyncio.to_thread(self.pipeline.close)
+            await self._house.written()
+        self._house.free(self._session, self)
+        self.pipeline = self._pump = None
+
+    # ---- sending -------------------------------------------------------------------------------------------------------
+
+    async def _send_all(self, outbox: _Outbox, session: str) -> None:
+        with suppress(WebSocketDisconnect, ConnectionError):
+            while True:
+                reply = await outbox.get()
+                if isinstance(reply, Picture):
+                    self._sent = max(self._sent, reply.frame)
+                if isinstance(reply, Error) and reply.over:
+                    self._house.free(session, self)
+                await self._say(reply)
+
+    async def _say(self, reply: Reply | Picture) -> None:
+        data = pack(reply)
+        await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
+        self._house.metrics.said(reply)
+
+
+def _emit(loop: asyncio.AbstractEventLoop, outbox: _Outbox, reply: Reply | Picture) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        loop.call_soon_threadsafe(outbox.put_nowait, reply)
+
+
+def _payload(message: Message) -> str | bytes:
+    text = message.get("text")
+    return text if text is not None else message.get("bytes") or b""
