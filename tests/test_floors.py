@@ -18,7 +18,7 @@ FLOORS = (
     ("geometry", "config"),
     ("clip", "frames", "flow", "picture"),
     ("model",),
-    ("memory", "rollout", "session", "world"),
+    ("memory", "rollout", "session", "world", "replay", "env"),
     ("data",),
     ("eval",),
     ("train", "fast"),
