@@ -1,4 +1,4 @@
-"""Muon: its updates are orthogonal, it learns what AdamW learns, and a run with it resumes to the bit (tests/test_run.py's way)."""
+"""Muon: its updates are orthogonal, it learns, and a run with it resumes to the bit."""
 
 from __future__ import annotations
 

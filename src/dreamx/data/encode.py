@@ -99,21 +99,18 @@ class Latents:
 def encode(cfg: EncodeConfig) -> Latents:
     """Encode every clip of ``cfg.clips`` and write ``cfg.out``; ValueError for held-out clips and clips of unequal length."""
     files = clip_files(cfg.clips)
-    workers = min(cfg.processes or os.cpu_count() or 1, len(files))
+    parts = [files[i : i + _TOGETHER] for i in range(0, len(files), _TOGETHER)]
+    workers = min(cfg.processes or os.cpu_count() or 1, len(parts))
     made: list[Latents] = []
     with ExitStack() as stack:
         if workers > 1:
             spawn = multiprocessing.get_context("spawn")
-            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(
-                _encode, [cfg] * len(files), files, chunksize=8
-            )
+            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(_encode, [cfg] * len(parts), parts)
         else:
-            results = map(_encode, [cfg] * len(files), files)
-        for path, one in track(zip(files, results, strict=True), "encode", len(files)):
-            if made and one.z.shape != made[0].z.shape:
-                raise ValueError(
-                    f"{path}: {4 * one.z.shape[1] - 3} frames, the clips before had {4 * made[0].z.shape[1] - 3}; render alike"
-                )
+            results = map(_encode, [cfg] * len(parts), parts)
+        for part, one in track(zip(parts, results, strict=True), "encode", len(parts)):
+            if made and one.z.shape[1:] != made[0].z.shape[1:]:
+                raise ValueError(_unequal(part[0], one.z.shape[1], made[0].z.shape[1]))
             made.append(one)
     hints = [m.hint for m in made if m.hint is not None]
     camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
@@ -123,20 +120,27 @@ def encode(cfg: EncodeConfig) -> Latents:
     return result
 
 
-def _encode(cfg: EncodeConfig, path: Path) -> Latents:
-    """One clip and its variants."""
+def _unequal(path: Path, latents: int, before: int) -> str:
+    return f"{path}: {4 * latents - 3} frames, the clips before had {4 * before - 3}; render alike"
+
+
+def _encode(cfg: EncodeConfig, paths: list[Path]) -> Latents:
+    """Some clips and their variants."""
     if cfg.processes != 1:
         torch.set_num_threads(1)
     vae, name = _vae(cfg.vae)
-    clip = Clip.load(path)
-    refuse_held_out(clip.seed)
-    shots = list(variants(clip, cfg.mirror, cfg.reverse))
-    z = [latents(vae, shot.video) for _, shot in shots]
-    hints = [] if cfg.memory is None else [played_back(vae, x, shot, cfg.memory) for x, (_, shot) in zip(z, shots, strict=True)]
+    shots: list[tuple[str, Clip]] = []
+    for path in paths:
+        clip = Clip.load(path)
+        refuse_held_out(clip.seed)
+        if shots and len(clip.video) != len(shots[0][1].video):
+            raise ValueError(_unequal(path, *((len(c.video) + 3) // 4 for c in (clip, shots[0][1]))))
+        shots += variants(clip, cfg.mirror, cfg.reverse)
+    z = torch.stack([latents(vae, shot.video) for _, shot in shots])
+    hint = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in shots], cfg.memory)
     seen = [latent_cameras(shot.camera) for _, shot in shots]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
-    rows = tuple(Row(shot.caption, shot.style, shot.scene, shot.seed, variant) for variant, shot in shots)
-    return Latents(torch.stack(z), camera, rows, name, torch.stack(hints) if hints else None)
+    return Latents(z, camera, tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in shots), name, hint)
 
 
 @cache
@@ -147,25 +151,31 @@ def _vae(folder: Path) -> tuple[VAE, str]:
 
 
 @torch.no_grad()
-def played_back(vae: VAE, z: Tensor, shot: Clip, memory: MemoryConfig) -> Tensor:
-    """What memory shows of each latent ``z [T, C, h, w]`` of a shot, if all before were dreamt perfectly.
+def played_back(vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig) -> Tensor:
+    """What memory shows of each latent ``z [N, T, C, h, w]`` of N shots, if all before were dreamt perfectly.
 
-    ``[T, C + 1, h, w]`` float16; nothing of the first.
+    ``[N, T, C + 1, h, w]`` float16; nothing of the first.
     """
-    bank, state = Bank(memory), None
-    first = shot.video[:1][None].float() / 127.5 - 1
+    banks, state = [Bank(memory) for _ in shots], None
+    first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1
     blank = torch.zeros_like(first[:, :, 0])
     hint = View(first, blank, blank + 1)
-    out = [z.new_zeros(z.shape[1] + 1, *z.shape[2:]).float()]
-    for t in range(len(z)):
-        now = slice(max(0, GROUP * (t - 1) + 1), GROUP * t + 1)
-        if t and bank.latest is not None:
-            seen = shown(bank.recall(shot.camera[GROUP * t]), shot.camera[now])
-            hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
-            out.append(hint_latents(vae, bank.latest.rgb[None].float(), hint)[0, 0])
-        pixels, state = vae.push(z[t][None].float(), state, hint)
-        bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], shot.camera[GROUP * t])
-    return torch.stack(out).half()
+    out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]
+    before = first[:, 0]
+    for t in range(z.shape[1]):
+        last = GROUP * t  # the video frame that closes this latent
+        if t:
+            seen = [
+                shown(bank.recall(s.camera[last]), s.camera[last - GROUP + 1 : last + 1])
+                for bank, s in zip(banks, shots, strict=True)
+            ]
+            hint = View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
+            out.append(hint_latents(vae, before, hint)[:, 0])
+        pixels, state = vae.push(z[:, t].float(), state, hint)
+        before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
+        for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
+            bank.remember(pixels.rgb[i, -1], pixels.depth[i, -1], s.camera[last])
+    return torch.stack(out, 1).half()
 
 
 @torch.no_grad()
@@ -220,6 +230,7 @@ def clip_files(folder: Path) -> list[Path]:
     return files
 
 
+_TOGETHER = 8  # clips that one process encodes at a time
 # Columns of the action vector "wasdijkl" in the mirror (a and d, j and l change places) and backwards (all pairs do).
 _MIRRORED = [0, 3, 2, 1, 4, 7, 6, 5]
 _OPPOSITE = [2, 3, 0, 1, 6, 7, 4, 5]

@@ -20,8 +20,7 @@ from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, consistency
-from dreamx.train.networks import blend
+from dreamx.train import autoencoder, camera, causal, consistency, decoder
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -29,6 +28,7 @@ from dreamx.world import World, WorldConfig
 
 SIZE = 64
 FRAMES = 31  # latent frames of a clip: 121 video frames, 7.5 seconds
+STRETCH = 12  # latent frames that the transformer is trained on, and sees at play: 3 seconds; what is older, memory shows
 
 VAE = VAEConfig(latent=16, decoder=(64, 112, 160), blocks=(1, 2, 2), hint=True)
 TEXT = WordConfig(width=96, heads=4, layers=1, rows=2048, words=64)
@@ -40,14 +40,22 @@ DIT = DiTConfig(
     mlp=640,
     text=TEXT.width,
     view=ViewConfig(width=64, heads=2, rope=16),
+    hint=True,
 )
 TEACHING = TeachingConfig(
-    batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (FRAMES, 1), (12, 1), (FRAMES, 0)), history_noise=0.25
+    batch=8,
+    shift=3.0,
+    chunk=1,
+    windows=((STRETCH, 1), (STRETCH, 1), (8, 1), (STRETCH, 0)),
+    history_noise=0.25,
+    drop_hint=0.15,
+    drop_view=0.1,
+    hint_noise=0.2,
 )
-SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
+LR, MUON = 1.5e-3, False
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.1)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
-BOTH_WAYS = replace(MANY_STEPS, chunk=FRAMES, sinks=0)
-BLEND = 0.5  # of the few-step student, the rest of its teacher: after a short distillation the student alone drifts more
+BOTH_WAYS = replace(MANY_STEPS, chunk=STRETCH, sinks=0)
 MEMORY = MemoryConfig(views=3)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
 
@@ -55,57 +63,64 @@ WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, 
 def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
     """The stages by name, in order; ``root`` is where everything goes."""
 
-    def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998) -> RunConfig:
-        return RunConfig(root / stage, steps, decay=decay, ema=ema, threads=threads)
+    def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998, muon: bool = False) -> RunConfig:
+        return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     clips, latents = root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "decoder", "camera", "causal", "consistency")}
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
             autoencoder.main,
-            autoencoder.AutoencoderStage(run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0),
+            autoencoder.AutoencoderStage(
+                run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0
+            ),
         ),
-        "encode": partial(encode, EncodeConfig(clips, nets["autoencoder"], latents, mirror=False, reverse=False, memory=MEMORY)),
+        "decoder": partial(
+            decoder.main, decoder.DecoderStage(run("decoder", 2000, ema=0.995), clips, nets["autoencoder"], nets["decoder"])
+        ),
+        "encode": partial(encode, EncodeConfig(clips, nets["decoder"], latents, mirror=False, reverse=False, memory=MEMORY)),
         "camera": partial(
             camera.main,
             camera.CameraStage(
-                run("camera", 800, decay=0.2),
+                run("camera", 400, decay=0.2, muon=MUON),
                 latents,
                 nets["camera"],
                 DIT,
                 TEXT,
+                frames=STRETCH,
                 batch=8,
-                lr=1.5e-3,
+                lr=LR,
                 shift=3.0,
-                samples=SamplesConfig(nets["autoencoder"], BOTH_WAYS),
+                samples=SamplesConfig(nets["decoder"], BOTH_WAYS),
             ),
         ),
         "causal": partial(
             causal.main,
             causal.CausalStage(
-                run("causal", 2300),
+                run("causal", 4000, muon=MUON),
                 latents,
                 nets["camera"],
                 nets["causal"],
                 TEACHING,
-                lr=1.5e-3,
-                samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
+                frames=STRETCH,
+                lr=LR,
+                samples=SamplesConfig(nets["decoder"], MANY_STEPS),
             ),
         ),
         "consistency": partial(
             consistency.main,
             consistency.ConsistencyStage(
-                run("consistency", 600, ema=0.98),
+                run("consistency", 500, ema=0.98),
                 latents,
                 nets["causal"],
                 nets["consistency"],
                 TEACHING,
+                frames=STRETCH,
                 lr=5e-4,
-                samples=SamplesConfig(nets["autoencoder"], SAMPLER),
+                samples=SamplesConfig(nets["decoder"], SAMPLER),
             ),
         ),
-        "blend": partial(blend, nets["causal"], nets["consistency"], BLEND, root / "blend"),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], root / "blend").export(root / "world"),
+        "world": lambda: World.of(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }
