@@ -19,9 +19,9 @@ from websockets.exceptions import ConnectionClosed
 from dreamx.play import store as store_of
 from dreamx.play.opening import Opening, Session
 from dreamx.play.past import Past
-from dreamx.play.replay import Step
 from dreamx.play.replies import Picture
 from dreamx.play.store import Store
+from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World
 from fake_world import FakeWorld
@@ -285,7 +285,7 @@ def test_the_store_is_bounded_in_number_and_age(tmp_path: Path, monkeypatch: pyt
 def test_steps_are_kept_as_they_were(tmp_path: Path) -> None:
     world = FakeWorld((32, 32))
     session, past = walked(world)
-    for step in [Step("w", 4)] * 3 + [Step("", 4, (1.5, -2.0), "it rains", Switches(False, True))]:
+    for step in [ReplayStep("w", 4)] * 3 + [ReplayStep("", 4, (1.5, -2.0), "it rains", Switches(False, True))]:
         past.step(step)
     here = past.here(cast(World, world), world.reset(None)[-1])
     assert [n for _, n in here.spans] == [3, 1]

@@ -12,7 +12,7 @@ from dreamx.geometry.controls import Speed
 from dreamx.play.hands import Hands
 from dreamx.play.pace import Pace
 from dreamx.play.protocol import Command, Restore, Rewind
-from dreamx.play.replay import Step
+from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 
 WISHES = 16  # that may wait to be granted
@@ -25,7 +25,7 @@ Wish = Command | Restore | Rewind
 class Sample:
     """What the chunk that begins now does, and the newest ``Keys.seq`` it obeys; ``error``: why the replay breaks off."""
 
-    step: Step
+    step: ReplayStep
     seq: int
     error: str | None
 
@@ -36,7 +36,7 @@ class Asked:
     ``script``: steps that are walked before the hands are listened to.
     """
 
-    def __init__(self, speed: Speed, switches: Switches, script: tuple[Step, ...]) -> None:
+    def __init__(self, speed: Speed, switches: Switches, script: tuple[ReplayStep, ...]) -> None:
         self._changed = Condition()
         self._speed = speed
         self._hands = Hands()
@@ -138,5 +138,5 @@ class Asked:
                 self.switches = step.switches
             else:
                 event, self._event = self._event, None
-                step = Step(keys, frames, look, event, self.switches)
+                step = ReplayStep(keys, frames, look, event, self.switches)
             return Sample(step, self._hands.seq, error)

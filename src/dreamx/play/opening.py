@@ -10,9 +10,9 @@ from torch import Tensor
 from dreamx.play.beside import Beside
 from dreamx.play.codec import Encoder
 from dreamx.play.past import Kept
-from dreamx.play.replay import Step
 from dreamx.play.replies import Picture, Reply
 from dreamx.play.video import Recorder
+from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 
 
@@ -29,7 +29,7 @@ class Opening:
     note: str = ""
     start: str | None = None
     switches: Switches = Switches()
-    script: tuple[Step, ...] = ()
+    script: tuple[ReplayStep, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from dreamx.play.replay import Step
+from dreamx.replay import ReplayStep
 from dreamx.world import World
 
 MOMENTS = 12  # remembered ones; the oldest goes
@@ -19,7 +19,7 @@ RECENT = 30  # seconds that can be rewound
 LONGEST = 50_000  # spans of equal steps that a replay holds: hours of walking
 
 #: Equal steps in a row, and how many of them: a held key is one span, however long.
-Span = tuple[Step, int]
+Span = tuple[ReplayStep, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Past:
         self.recent: deque[Kept] = deque(maxlen=RECENT + 1)
         self._names = max((int(m.id) for m in moments), default=0)
 
-    def step(self, step: Step) -> None:
+    def step(self, step: ReplayStep) -> None:
         """One more chunk was dreamt."""
         self.frames += step.frames
         self.chunk += 1
@@ -94,8 +94,8 @@ class Past:
         return self.frames - self.recent[0].frames if self.recent else 0
 
 
-def unrolled(spans: tuple[Span, ...] | list[Span]) -> Iterator[Step]:
-    """Step by step."""
+def unrolled(spans: tuple[Span, ...] | list[Span]) -> Iterator[ReplayStep]:
+    """ReplayStep by step."""
     for step, count in spans:
         for _ in range(count):
             yield step

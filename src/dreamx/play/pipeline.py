@@ -25,6 +25,7 @@ from dreamx.play.opening import Opening, Outlets, Session
 from dreamx.play.past import Kept, Past
 from dreamx.play.protocol import Restore, Rewind
 from dreamx.play.replies import Error, Moment, Recorded, Started, State
+from dreamx.replay import controls
 from dreamx.session import Switches
 from dreamx.world import Dream, World
 
@@ -204,16 +205,16 @@ class Pipeline:
         if was != (self.asked.switches, self.asked.replaying):
             self._tell_state()
         world.switches = step.switches
-        controls = step.controls(world.config.speed)
+        motion = controls(step, world.config.speed)
         started = time.perf_counter()
         try:
-            dream = world.dream(controls, step.event)
+            dream = world.dream(motion, step.event)
         except ValueError as e:
             if step.event is None:
                 raise
             self._out.emit(Error(text=str(e)))
             step = replace(step, event=None)
-            dream = world.dream(controls)
+            dream = world.dream(motion)
         del world.actions[:-ACTIONS]
         self.past.step(step)
         ms, here = since(started), dream.path[-1]

@@ -30,7 +30,7 @@ from torch import Tensor
 from dreamx.config import from_json, to_json
 from dreamx.play.opening import Opening, Session
 from dreamx.play.past import Kept, Span
-from dreamx.play.replay import Step
+from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World
 
@@ -166,7 +166,7 @@ def _steps(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span, .
     try:
         words = json.loads((folder / f"{name}.json").read_bytes())
         spans = [
-            (Step(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera)), times)
+            (ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera)), times)
             for keys, frames, look, event, memory, camera, times in words["spans"]
         ]
         return words["id"], (words["frames"], words["chunk"]), tuple(spans)
