@@ -144,23 +144,10 @@ def test_a_gamepad_walks_looks_and_presses_buttons(house: Opened, tab: Page) -> 
     depart(tab)
 
 
-def test_on_a_phone_two_thumbs_walk_and_turn(house: Opened, tab: Page) -> None:
+def test_on_a_phone_a_finger_drags_the_view_and_two_thumbs_walk_and_turn(house: Opened, tab: Page) -> None:
     visit(tab, house[2], 390, 844, mobile=True)
     enter(tab)
     assert tab.js("document.documentElement.scrollWidth") <= 390
-    boxes = [tab.middle("key-w"), tab.middle("key-l")]
-    assert all(y < 844 - 20 for _, y in boxes)
-    tab.touch(*boxes)
-    tab.until("dreamx.held() === 'wl'")
-    tab.until("dreamx.latencies().length === 2")
-    tab.touch()
-    tab.until("dreamx.held() === ''")
-    depart(tab)
-
-
-def test_a_finger_drags_the_view(house: Opened, tab: Page) -> None:
-    visit(tab, house[2], 390, 844, mobile=True)
-    enter(tab)
     x, y = tab.middle("canvas")
     tab.touch((x, y))
     for step in range(1, 5):
@@ -168,6 +155,14 @@ def test_a_finger_drags_the_view(house: Opened, tab: Page) -> None:
     tab.touch()
     tab.until("dreamx.map.here[2] > 7")  # the world follows the finger to the left, so one looks to the right
     assert abs(sum(m["look"][0] for m in said(tab, "keys") if m["look"]) - 8) < 0.01
+    # Two fingers come last: after them, this Chromium feels none in the next page.
+    boxes = [tab.middle("key-w"), tab.middle("key-l")]
+    assert all(y < 844 - 20 for _, y in boxes)
+    tab.touch(*boxes)
+    tab.until("dreamx.held() === 'wl'")
+    tab.until("dreamx.latencies().length === 2")
+    tab.touch()
+    tab.until("dreamx.held() === ''")
     depart(tab)
 
 
