@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -17,7 +18,11 @@ import micro
 from dreamx import generate
 from dreamx.generate import GenerateConfig, main, read_actions, walk_along, write_video
 from dreamx.geometry import from_keys
+from dreamx.replay import FORMAT, Replay, ReplayStep, play, write
+from dreamx.session import Switches
 from dreamx.world import World
+
+Made = list[Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     micro.world(chunk=3).export(it)
     Image.new("RGB", (48, 32), "teal").save(it / "start.png")
     return it
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """The frames of each video, before they are encoded."""
+    made: Made = []
+
+    def spy(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
+        made.append(torch.cat(list(chunks)))
+        return write_video(path, [made[-1]], size, fps)
+
+    monkeypatch.setattr(generate, "write_video", spy)
+    return made
 
 
 def video(path: Path) -> np.ndarray:
@@ -80,18 +98,9 @@ def test_frames_are_those_of_the_world_and_the_last_chunk_is_cut() -> None:
     assert torch.equal(frames, expected[:14])
 
 
-def test_video_and_record(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[Tensor] = []
-
-    def spy(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
-        made.append(torch.cat(list(chunks)))
-        return write_video(path, [made[-1]], size, fps)
-
-    monkeypatch.setattr(generate, "write_video", spy)
+def test_video_and_record(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Made) -> None:
     out = tmp_path / "walk.mp4"
-    cfg = GenerateConfig("w*9,wj*4", out, folder / "start.png", "a room", seed=3, world=str(folder))
+    cfg = GenerateConfig(out, "w*9,wj*4", start=folder / "start.png", prompt="a room", seed=3, world=str(folder))
     main(cfg)
     assert "its middle 32 x 32 is used" in capsys.readouterr().err.replace("\n", " ")
     frames = video(out)
@@ -110,7 +119,7 @@ def test_video_and_record(
     assert {x.name for x in tmp_path.iterdir()} == {"walk.mp4", "walk.json"}
     with pytest.raises(ValueError, match="overwrite"):
         main(cfg)
-    main(GenerateConfig(record["actions"], out, folder / "start.png", "a room", 3, str(folder), overwrite=True))
+    main(replace(cfg, actions=record["actions"], overwrite=True))
     assert torch.equal(*made), "the record does not make the same frames again"
     assert np.array_equal(video(out), frames), "the same frames were encoded differently"
 
@@ -124,9 +133,53 @@ def test_video_shows_the_frames(tmp_path: Path) -> None:
 
 
 def test_prompt_alone(folder: Path, tmp_path: Path) -> None:
-    main(GenerateConfig("w*4", tmp_path / "a.mp4", prompt="a room", world=str(folder)))
+    main(GenerateConfig(tmp_path / "a.mp4", "w*4", prompt="a room", world=str(folder)))
     assert json.loads((tmp_path / "a.json").read_text())["start"] is None
     assert len(video(tmp_path / "a.mp4")) == 5
+
+
+def _walk(folder: Path) -> Replay:
+    steps = (ReplayStep("w", 8), ReplayStep("j", 12, (6.0, 0.0), "it snows", Switches(camera=False)))
+    return Replay(FORMAT, "0.1", str(folder), World.open(folder).identity, 3, "a room", "hill", None, steps)
+
+
+def test_a_replay_file_makes_its_video(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Made) -> None:
+    """In the world that it names, or in another that is named; the file itself stays as it is."""
+    (folder / "starts").mkdir(exist_ok=True)
+    Image.new("RGB", (32, 32), "teal").save(folder / "starts/hill.png")
+    walk = _walk(folder)
+    write(tmp_path / "walk.json", walk)
+    file = (tmp_path / "walk.json").read_bytes()
+    main(GenerateConfig(tmp_path / "walk.mp4", replay=tmp_path / "walk.json"))
+    assert "weights" not in capsys.readouterr().err
+    assert {x.name for x in tmp_path.iterdir()} == {"walk.mp4", "walk.json"}
+    assert (tmp_path / "walk.json").read_bytes() == file, "a record was written over the replay"
+    assert torch.equal(made[0], torch.cat(list(play(World.open(folder), walk))))
+    assert len(video(tmp_path / "walk.mp4")) == 21
+    write(tmp_path / "other.json", replace(walk, world="far away", weights="other"))
+    main(GenerateConfig(tmp_path / "other.mp4", replay=tmp_path / "other.json", world=str(folder)))
+    assert "other weights" in capsys.readouterr().err.replace("\n", " ")
+    assert torch.equal(made[0], made[1])
+
+
+def test_a_replay_is_walked_alone(folder: Path, tmp_path: Path) -> None:
+    out, file = tmp_path / "a.mp4", tmp_path / "walk.json"
+    with pytest.raises(ValueError, match="either actions.* or a replay"):
+        GenerateConfig(out)
+    with pytest.raises(ValueError, match="either actions.* or a replay"):
+        GenerateConfig(out, "w*4", file)
+    for start, prompt, seed in ((folder / "start.png", "", 0), (None, "a room", 0), (None, "", 1)):
+        with pytest.raises(ValueError, match="replay: it brings its own"):
+            GenerateConfig(out, replay=file, start=start, prompt=prompt, seed=seed)
+    with pytest.raises(ValueError, match="walk.json cannot be read"):
+        main(GenerateConfig(out, replay=file))
+    write(file, replace(_walk(folder), start="sea"))
+    with pytest.raises(ValueError, match="no picture .*sea.png"):
+        main(GenerateConfig(out, replay=file))
+    write(file, replace(_walk(folder), start=None, steps=(ReplayStep("w", 4),)))
+    with pytest.raises(ValueError, match="steps.0 has 4 frames"):
+        main(GenerateConfig(out, replay=file))
+    assert [x.name for x in tmp_path.iterdir()] == ["walk.json"]
 
 
 def _breaks(error: BaseException) -> object:
@@ -140,7 +193,7 @@ def _breaks(error: BaseException) -> object:
 def test_an_interrupt_leaves_a_part_that_plays(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "walk_along", _breaks(KeyboardInterrupt()))
     with pytest.raises(SystemExit) as e:
-        main(GenerateConfig("w*40", tmp_path / "a.mp4", world=str(folder)))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*40", world=str(folder)))
     assert e.value.code == 130
     assert [x.name for x in tmp_path.iterdir()] == ["a.part.mp4"]
     assert len(video(tmp_path / "a.part.mp4")) == 5
@@ -149,22 +202,22 @@ def test_an_interrupt_leaves_a_part_that_plays(folder: Path, tmp_path: Path, mon
 def test_an_error_leaves_nothing(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "walk_along", _breaks(RuntimeError("broken")))
     with pytest.raises(RuntimeError, match="broken"):
-        main(GenerateConfig("w*40", tmp_path / "a.mp4", world=str(folder)))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*40", world=str(folder)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.mp4"):
-        GenerateConfig("w*4", tmp_path / "a.avi")
+        GenerateConfig(tmp_path / "a.avi", "w*4")
     with pytest.raises(ValueError, match="seed"):
-        GenerateConfig("w*4", tmp_path / "a.mp4", seed=-1)
+        GenerateConfig(tmp_path / "a.mp4", "w*4", seed=-1)
     with pytest.raises(ValueError, match="no folder"):
-        main(GenerateConfig("w*4", tmp_path / "none" / "a.mp4", world=str(folder)))
+        main(GenerateConfig(tmp_path / "none" / "a.mp4", "w*4", world=str(folder)))
     with pytest.raises(ValueError, match="cannot be read"):
-        main(GenerateConfig("w*4", tmp_path / "a.mp4", start=tmp_path / "none.png", world=str(folder)))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", start=tmp_path / "none.png", world=str(folder)))
     with pytest.raises(ValueError, match="world"):
-        main(GenerateConfig("w*4", tmp_path / "a.mp4", world="nowhere"))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", world="nowhere"))
     (tmp_path / "bad.png").write_bytes(b"x")
     with pytest.raises(ValueError, match="not a picture"):
-        main(GenerateConfig("w*4", tmp_path / "a.mp4", start=tmp_path / "bad.png", world=str(folder)))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", start=tmp_path / "bad.png", world=str(folder)))
     assert [x.name for x in tmp_path.iterdir()] == ["bad.png"]

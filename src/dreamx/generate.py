@@ -1,5 +1,7 @@
 """Walk offline: a start picture, words, and an action file -> an mp4, and beside it a JSON record to make it again from.
 
+Or a replay file, which holds all of that (``dreamx.replay``), -> an mp4.
+
 An action file has one span a line, ``KEYS FRAMES``: the keys held and for how many frames; ``-`` holds none; after ``#``
 everything is a comment. The same in one line is ``"w*16,wj*32,-*8"``.
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
@@ -27,28 +29,31 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions, parse_actions
 from dreamx.picture import read_picture
+from dreamx.replay import Replay, play, read, warning
+from dreamx.session import find
 from dreamx.world import World
 
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """Make a video from a start picture and an action file."""
+    """Make a video from a start picture and an action file, or from a replay file."""
 
-    actions: str
-    """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
     out: Path
-    """The video to write, an .mp4; its record is written beside it with the ending .json."""
+    """The video to write, an .mp4; its record is written beside it with the ending .json (a replay is its own record)."""
+    actions: str | None = None
+    """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
+    replay: Path | None = None
+    """A replay file, which the page shares, instead of actions; it brings its own start, prompt and seed."""
     start: Path | None = None
     """The picture to begin from; without it the world begins from the prompt alone."""
     prompt: str = ""
     """What there is to see."""
     seed: int = 0
     """The same seed, picture, prompt and actions make the same video."""
-    world: str = "tiny"
-    """Name of a shipped world, or path of a checkpoint."""
+    world: str | None = None
+    """Name of a shipped world, or path of a checkpoint; by default that of the replay, or "tiny"."""
     overwrite: bool = False
     """Replace the video if there is one."""
     threads: int | None = None
@@ -57,6 +62,10 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         if self.out.suffix != ".mp4":
             raise ValueError(f"out: {self.out} does not end in .mp4; name the video something.mp4")
+        if (self.actions is None) == (self.replay is None):
+            raise ValueError('give either actions, as "w*16,wj*32", or a replay file')
+        if self.replay is not None and (self.start, self.prompt, self.seed) != (None, "", 0):
+            raise ValueError("replay: it brings its own start, prompt and seed; leave yours out")
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed is {self.seed}; choose 0 to {2**31 - 1}")
         if self.threads is not None and self.threads < 1:
@@ -111,12 +120,7 @@ def walk_along(world: World, image: Tensor | None, prompt: str, seed: int, keys:
     The last step may make more frames than are asked for: it is filled up standing still, and cut.
     """
     yield world.reset(image, prompt, seed)
-    done = 0
-    while done < len(keys):
-        now = keys[done : done + world.due]
-        done += len(now)
-        frames = world.step(from_keys(now + [""] * (world.due - len(now)), world.config.speed))
-        yield frames[: len(now)]
+    yield from world.play(keys)
 
 
 def main(cfg: GenerateConfig) -> None:
@@ -125,41 +129,70 @@ def main(cfg: GenerateConfig) -> None:
         raise ValueError(f"out: {cfg.out} is there already; name another, or say --overwrite")
     if not cfg.out.parent.is_dir():
         raise ValueError(f"out: there is no folder {cfg.out.parent}; make it first")
-    keys = read_actions(cfg.actions)
-    data = _read(cfg.start)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    world = World.open(cfg.world)
     console = Console(stderr=True)
+    if cfg.replay is not None:
+        _walk_replay(cfg, read(cfg.replay), console)
+    elif cfg.actions is not None:
+        _walk_actions(cfg, read_actions(cfg.actions), console)
+
+
+def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> None:
+    data = _read(cfg.start)
+    name = cfg.world or "tiny"
+    world = World.open(name)
     image, note = (None, "") if data is None else read_picture(data, world.size)
     if note:
         console.print(note)
-    part = cfg.out.with_suffix(".part.mp4")
+    chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys)
+
+    def record(frames: int) -> None:
+        said = Record(
+            dreamx=_version(),
+            world=name,
+            seed=cfg.seed,
+            prompt=cfg.prompt,
+            start=None if cfg.start is None else cfg.start.name,
+            start_sha256=None if data is None else hashlib.sha256(data).hexdigest(),
+            fps=world.fps,
+            size=world.size,
+            frames=frames,
+            actions=format_actions(keys),
+        )
+        cfg.out.with_suffix(".json").write_text(json.dumps(asdict(said), indent=1) + "\n", encoding="utf-8")
+
+    _make(cfg.out, chunks, 1 + ceil(len(keys) / world.due), world, console, record)
+
+
+def _walk_replay(cfg: GenerateConfig, replay: Replay, console: Console) -> None:
+    name = cfg.world or replay.world
+    world = World.open(name)
+    note = warning(replay, world.identity)
+    if note:
+        console.print(note)
+    chunks = play(world, replay, find(name) / "starts")
+    _make(cfg.out, chunks, 1 + len(replay.steps), world, console, None)
+
+
+def _make(
+    out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: Callable[[int], None] | None
+) -> None:
+    """The video of all chunks, whole or not at all. ``record`` is called with its frames before it gets its name."""
+    part = out.with_suffix(".part.mp4")
     try:
         with _bar(console) as bar:
-            chunks = bar.track(walk_along(world, image, cfg.prompt, cfg.seed, keys), 1 + ceil(len(keys) / world.due))
-            frames = write_video(part, chunks, world.size, world.fps)
+            frames = write_video(part, bar.track(chunks, count), world.size, world.fps)
     except KeyboardInterrupt:
         console.print(f"Stopped; what was made so far is in {part}.")
         sys.exit(130)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    record = Record(
-        dreamx=_version(),
-        world=cfg.world,
-        seed=cfg.seed,
-        prompt=cfg.prompt,
-        start=None if cfg.start is None else cfg.start.name,
-        start_sha256=None if data is None else hashlib.sha256(data).hexdigest(),
-        fps=world.fps,
-        size=world.size,
-        frames=frames,
-        actions=format_actions(keys),
-    )
-    cfg.out.with_suffix(".json").write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-    part.replace(cfg.out)
-    console.print(f"{cfg.out}: {frames} frames, {frames / world.fps:.1f} s at {world.fps:g} fps")
+    if record is not None:
+        record(frames)
+    part.replace(out)
+    console.print(f"{out}: {frames} frames, {frames / world.fps:.1f} s at {world.fps:g} fps")
 
 
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
