@@ -18,11 +18,11 @@ FLOORS = (
     ("geometry", "config"),
     ("clip", "frames", "flow", "picture"),
     ("model",),
-    ("memory", "rollout", "session", "world", "replay", "env"),
+    ("memory", "rollout", "session", "world", "replay"),
     ("data",),
     ("eval",),
     ("train", "fast"),
-    ("play",),
+    ("play", "env"),
     ("recipes",),
     ("cli", "__main__", "doctor", "bench", "generate", "conformance"),
 )

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dreamx.clip import Clip
+    from dreamx.env import Env
     from dreamx.frames import Frames
     from dreamx.geometry import KEYS, Camera, Controls, Speed, from_keys, walk
     from dreamx.model.dit import DiT
     from dreamx.rollout import rollout
     from dreamx.world import World, load
 
-__all__ = ["KEYS", "Camera", "Clip", "Controls", "DiT", "Frames", "Speed", "World", "from_keys", "load", "rollout", "walk"]
+__all__ = ["KEYS", "Camera", "Clip", "Controls", "DiT", "Env", "Frames", "Speed", "World", "from_keys", "load", "rollout", "walk"]
 
 _HOMES = {
     "dreamx.geometry": ("KEYS", "Camera", "Controls", "Speed", "from_keys", "walk"),
     "dreamx.clip": ("Clip",),
+    "dreamx.env": ("Env",),
     "dreamx.frames": ("Frames",),
     "dreamx.model.dit": ("DiT",),
     "dreamx.rollout": ("rollout",),

@@ -1,0 +1,178 @@
+"""A world as an environment of Gymnasium, for agents: ``pip install dreamx[gym]``.
+
+    env = gymnasium.make("dreamx/World-v0", world="tiny", reward=lambda frames, info: float(info["pose"][2, 3]))   # go ahead
+    observation, info = env.reset(seed=7)
+    observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+
+``import dreamx.env`` (or the word ``dreamx.Env``) registers the name. One step is one chunk: its keys are held for all of its
+frames. The goal is the user's: a world has none, so the reward is a function that is passed in, and nothing ever terminates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.controls import KEYS
+from dreamx.model.vae import GROUP
+from dreamx.picture import read_picture
+from dreamx.play.starts import read_starts
+from dreamx.replay import ReplayStep, controls
+from dreamx.session import Switches, find
+from dreamx.world import World
+
+try:
+    import gymnasium
+    from gymnasium import spaces
+except ImportError as e:
+    raise ImportError("dreamx.Env needs Gymnasium: pip install dreamx[gym]") from e
+
+#: Frames of a chunk, uint8 ``[n, H, W, 3]``, and the step's info -> the reward.
+Reward = Callable[[NDArray[np.uint8], dict[str, Any]], float]
+_OPTIONS = ("start", "image", "prompt")
+
+
+class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
+    """A world to act in.
+
+    Action: ``MultiBinary(8)``, which keys are held, in the order of ``dreamx.KEYS`` (w a s d walk, i j k l look).
+    Observation: the newest frame, uint8 ``[H, W, 3]``; with ``every_frame`` all of the chunk, ``[n, H, W, 3]``, where a chunk
+    that is shorter (the opening, and the one after it) is filled up in front with the frame before.
+    Info: ``pose`` float32 ``[4, 4]``, camera-to-world of the newest frame, metres, axes right, down, forward, the opening being
+    the identity; ``chunk``, the number of steps since ``reset``; ``recalled``, a list of such poses: the remembered views that
+    memory showed the network.
+
+    world: a name, a folder, or a world (which is forked: several may be made of one). limit: of steps, after which an episode is
+    truncated; None: it never is. switches: by default all on. starts: folder of start pictures, by default that of the world,
+    where its name or folder was given. ValueError, one sentence, for what cannot be.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (so it is in the library)
+
+    def __init__(
+        self,
+        world: World | Path | str = "tiny",
+        reward: Reward | None = None,
+        limit: int | None = 256,
+        every_frame: bool = False,
+        switches: Switches | None = None,
+        starts: Path | None = None,
+        render_mode: Literal["rgb_array"] | None = None,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"limit is {limit}; give at least 1 step, or None for no limit")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}; give 'rgb_array' or None")
+        if isinstance(world, World):
+            self.world = world.fork()
+        else:
+            self.world = World.open(world)
+            starts = starts or find(world) / "starts"
+        self.world.switches = switches or Switches()
+        self.render_mode = render_mode
+        self._starts = read_starts(starts)
+        self._reward, self._limit, self._every = reward, limit, every_frame
+        self._steps = 0
+        self._frames: NDArray[np.uint8] | None = None  # [n, H, W, 3], the newest last
+        self._length = GROUP * self.world.config.sampler.chunk
+        self.metadata = {**self.metadata, "render_fps": self.world.fps / self._length}
+        shape = (*self.world.size, 3)
+        self.observation_space = spaces.Box(0, 255, (self._length, *shape) if every_frame else shape, np.uint8)
+        self.action_space = spaces.MultiBinary(len(KEYS))
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode: the opening picture, and info. The same seed and options give the same world, bit for bit.
+
+        options: ``start``, id of a start picture; or ``image``, uint8 ``[H, W, 3]`` of the world's size; ``prompt``, by
+        default that of the start picture. Without start and image a start picture is drawn; where there are none, the world
+        begins from the prompt alone.
+        """
+        super().reset(seed=seed)
+        image, prompt = self._opening(options or {})
+        number = int(self.np_random.integers(2**31)) if seed is None else seed % 2**31
+        self._steps = 0
+        first = _shown(self.world.reset(image, prompt, number))
+        self._frames = np.repeat(first, self._length, 0)
+        return self._observation(), self._info([])
+
+    def step(self, action: NDArray[np.int8]) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Hold the keys for a chunk: observation, reward, False, is the limit reached, info. ValueError before ``reset``."""
+        held = np.asarray(action)
+        if held.shape != (len(KEYS),) or not np.isin(held, (0, 1)).all():
+            raise ValueError(f"action: give {len(KEYS)} zeros and ones, one for each key of {KEYS}, not {action!r}")
+        if self._frames is None:
+            raise ValueError("step: the episode has not begun; call reset first")
+        keys = "".join(k for k, on in zip(KEYS, held, strict=True) if on)
+        dream = self.world.dream(controls(ReplayStep(keys, self.world.due), self.world.config.speed))
+        made = _shown(self.world.show(dream))
+        self._frames = np.concatenate([np.repeat(self._frames[-1:], self._length - len(made), 0), made])
+        self._steps += 1
+        info = self._info([_pose(dream.recalled[i]) for i in range(len(dream.recalled))])
+        reward = 0.0 if self._reward is None else float(self._reward(made.copy(), info))
+        return self._observation(), reward, False, self._limit is not None and self._steps >= self._limit, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The newest frame, uint8 ``[H, W, 3]``, where the render mode is ``rgb_array``. ValueError before ``reset``."""
+        if self.render_mode is None:
+            return None
+        if self._frames is None:
+            raise ValueError("render: there is no frame yet; call reset first")
+        return self._frames[-1].copy()
+
+    def _observation(self) -> NDArray[np.uint8]:
+        assert self._frames is not None
+        return (self._frames if self._every else self._frames[-1]).copy()
+
+    def _info(self, recalled: list[NDArray[np.float32]]) -> dict[str, Any]:
+        return {"pose": _pose(self.world.camera), "chunk": self._steps, "recalled": recalled}
+
+    def _opening(self, options: dict[str, Any]) -> tuple[Tensor | None, str]:
+        """Picture ``[3, H, W]`` and prompt."""
+        for key in options:
+            if key not in _OPTIONS:
+                raise ValueError(f"options: {key!r} is unknown; give {', '.join(_OPTIONS)}")
+        start, image, prompt = (options.get(key) for key in _OPTIONS)
+        if start is not None and image is not None:
+            raise ValueError("options: give start or image, not both")
+        if prompt is not None and not isinstance(prompt, str):
+            raise ValueError(f"options: prompt must be a string, not {prompt!r}")
+        if image is not None:
+            return _image(image, self.world.size), prompt or ""
+        if start is None and self._starts:
+            start = list(self._starts)[int(self.np_random.integers(len(self._starts)))]
+        if start is None:
+            return None, prompt or ""
+        if start not in self._starts:
+            known = ", ".join(self._starts) or "none"
+            raise ValueError(f"options: {start!r} is no start picture of this world; it has {known}")
+        found = self._starts[start]
+        return read_picture(found.png, self.world.size)[0], found.prompt if prompt is None else prompt
+
+
+def _image(image: object, size: tuple[int, int]) -> Tensor:
+    rows, cols = size
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (rows, cols, 3):
+        given = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise ValueError(f"options: image must be a uint8 array [{rows}, {cols}, 3], not {given}; resize or crop it")
+    return torch.from_numpy(image.copy()).permute(2, 0, 1).contiguous()
+
+
+def _shown(frames: Tensor) -> NDArray[np.uint8]:
+    """Frames ``[n, 3, H, W]`` -> ``[n, H, W, 3]``."""
+    return np.ascontiguousarray(frames.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _pose(camera: Camera) -> NDArray[np.float32]:
+    return camera.pose.cpu().float().numpy().copy()
+
+
+gymnasium.register("dreamx/World-v0", "dreamx.env:Env")
