@@ -55,7 +55,7 @@ class Page:
         """Wait until the expression is true; AssertionError names it otherwise."""
         end = time.monotonic() + seconds
         while not (value := self.js(expression)):
-            assert time.monotonic() < end, f"never true: {expression}"
+            assert time.monotonic() < end, f"never true: {expression[:300]}"
             time.sleep(0.03)
         return value
 

@@ -10,12 +10,21 @@ from browser import CHROMIUM, Page
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 
-PIXELS = "document.getElementById('canvas').toDataURL()"
 STAGE = "!document.getElementById('stage').hidden"
 VEILED = "!document.getElementById('veil').hidden"
+#: How far the picture is from the one that ``keep_picture`` kept, in steps of 256; videos are not exact.
+CHANGE = "change()"
 #: Keeps what is said and heard on the page's socket, for ``said`` and ``heard``.
 _SPY = """(() => {
     const { link } = dreamx, say = link.say.bind(link), hear = link.heard;
+    const small = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
+    const look = () => {
+        small.drawImage(document.getElementById("canvas"), 0, 0, 32, 32);
+        return small.getImageData(0, 0, 32, 32).data;
+    };
+    window.still = null;
+    window.keepPicture = () => { window.still = look(); };
+    window.change = () => look().reduce((sum, x, i) => sum + Math.abs(x - still[i]), 0) / still.length;
     Object.assign(window, { said: [], heard: [] });
     link.say = (message) => { said.push(message); return say(message); };
     link.heard = (message) => { heard.push(message); return hear(message); };
@@ -42,6 +51,11 @@ def enter(page: Page) -> None:
     """Into the second place of the gallery, until its picture moves."""
     page.click("[data-id=sea]")
     page.until(f"{STAGE} && !({VEILED}) && dreamx.screen.painted.length > 5")
+
+
+def keep_picture(page: Page) -> None:
+    """The picture that is seen now is the one that ``CHANGE`` compares with."""
+    page.js("keepPicture()")
 
 
 def said(page: Page, kind: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 
 const SPAN = 5; // metres the map shows at least, across
 const JUMP = 0.2; // metres a frame: nobody walks so fast, so a bookmark was gone back to
+const STILL = 0.01; // metres a chunk: less is standing
 const LONGEST = 5000; // chunks of the path, and a tenth as many remembered views, are kept
 const FADE = 1600; // ms that a remembered view glows
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
@@ -46,8 +47,10 @@ export class WalkMap {
       for (const key of [...this.views.keys()].slice(0, -LONGEST / 10)) this.views.delete(key);
       one.from = this.path.at(-1);
       const far = Math.hypot(one.pose[0] - one.from[0], one.pose[1] - one.from[1]);
-      one.walked = one.frames > 1 && far < JUMP * one.frames; // a chunk of one frame is where one landed
-      this.path.push([...one.pose.slice(0, 3), chunk, Number(one.walked)]);
+      const stood = far < STILL;
+      one.walked = stood || (one.frames > 1 && far < JUMP * one.frames); // a chunk of one frame is where one landed
+      const before = stood ? this.path.pop()[4] : Number(one.walked);
+      this.path.push([...one.pose.slice(0, 3), chunk, before]);
       if (this.path.length > LONGEST) this.path.shift();
     }
     one.painted = Math.min(one.painted + 1, one.frames);
