@@ -38,13 +38,15 @@ from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 class EncodeConfig:
     """clips: folder of clips; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``).
 
-    mirror, reverse: also write the variants. memory: also what it shows of each latent; None where there is none.
+    most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants.
+    memory: also what it shows of each latent; None where there is none.
     processes: 1 works in this one, 0 means one for each core.
     """
 
     clips: Path
     vae: Path
     out: Path
+    most: int | None = None
     mirror: bool = True
     reverse: bool = True
     memory: MemoryConfig | None = None
@@ -99,6 +101,8 @@ class Latents:
 def encode(cfg: EncodeConfig) -> Latents:
     """Encode every clip of ``cfg.clips`` and write ``cfg.out``; ValueError for held-out clips and clips of unequal length."""
     files = clip_files(cfg.clips)
+    if cfg.most is not None and cfg.most < len(files):
+        files = [files[i * len(files) // cfg.most] for i in range(cfg.most)]
     parts = [files[i : i + _TOGETHER] for i in range(0, len(files), _TOGETHER)]
     workers = min(cfg.processes or os.cpu_count() or 1, len(parts))
     made: list[Latents] = []

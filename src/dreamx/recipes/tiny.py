@@ -77,9 +77,11 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
             ),
         ),
         "decoder": partial(
-            decoder.main, decoder.DecoderStage(run("decoder", 2000, ema=0.995), clips, nets["autoencoder"], nets["decoder"])
+            decoder.main, decoder.DecoderStage(run("decoder", 1300, ema=0.99), clips, nets["autoencoder"], nets["decoder"])
         ),
-        "encode": partial(encode, EncodeConfig(clips, nets["decoder"], latents, mirror=False, reverse=False, memory=MEMORY)),
+        "encode": partial(
+            encode, EncodeConfig(clips, nets["decoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
+        ),
         "camera": partial(
             camera.main,
             camera.CameraStage(
@@ -98,7 +100,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "causal": partial(
             causal.main,
             causal.CausalStage(
-                run("causal", 4000, muon=MUON),
+                run("causal", 3600, muon=MUON),
                 latents,
                 nets["camera"],
                 nets["causal"],
@@ -111,7 +113,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "consistency": partial(
             consistency.main,
             consistency.ConsistencyStage(
-                run("consistency", 500, ema=0.98),
+                run("consistency", 400, ema=0.98),
                 latents,
                 nets["causal"],
                 nets["consistency"],
