@@ -71,21 +71,28 @@ def running(house: House, port: int = 0, token: str | None = None) -> Iterator[i
 
 
 @contextmanager
-def process(folder: Path, *flags: str) -> Iterator[tuple[Popen[str], str]]:
-    """``dreamx play`` with a micro world, as a process of its own, and the address it printed; its state is in the folder."""
-    world = folder / "world"
-    if not world.exists():
-        micro.world(chunk=1).export(world)
-        (world / "starts").mkdir()
-        (world / "starts" / "room.png").write_bytes(png((32, 32)))
+def play_process(*flags: str) -> Iterator[tuple[Popen[str], str]]:
+    """``dreamx play`` as a process of its own, and the address it printed; at the end it is killed, if it still runs."""
     code = "import sys; from dreamx.cli import main; main(sys.argv[1:])"
-    words = ["play", "--world", str(world), "--port", "0", "--threads", "1", "--state", str(folder / "state"), *flags]
-    with Popen([sys.executable, "-c", code, *words], stdout=PIPE, stderr=PIPE, text=True) as it:
+    words = [sys.executable, "-c", code, "play", "--port", "0", *flags]
+    with Popen(words, stdout=PIPE, stderr=PIPE, text=True) as it:
         try:
             assert it.stdout is not None
             yield it, it.stdout.readline().strip()
         finally:
             it.kill()
+
+
+@contextmanager
+def process(folder: Path, *flags: str) -> Iterator[tuple[Popen[str], str]]:
+    """The same with a micro world; world and state are in the folder."""
+    world = folder / "world"
+    if not world.exists():
+        micro.world(chunk=1).export(world)
+        (world / "starts").mkdir()
+        (world / "starts" / "room.png").write_bytes(png((32, 32)))
+    with play_process("--world", str(world), "--threads", "1", "--state", str(folder / "state"), *flags) as it:
+        yield it
 
 
 class Player:

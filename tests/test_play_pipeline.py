@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -11,17 +11,22 @@ from threading import Semaphore, active_count, enumerate
 from typing import cast
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dreamx.geometry import Controls, from_keys
+from dreamx.play.asked import WISHES
 from dreamx.play.codec import jpeg, jpegs
 from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.past import MOMENTS, RECENT, Past
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.protocol import Command, Restore
+from dreamx.play.protocol import Command, Restore, Rewind
 from dreamx.play.replies import Error, Made, Picture, Reply, Started, State
 from dreamx.play.video import Recorder
+from dreamx.replay import ReplayStep, controls
+from dreamx.session import Switches
 from dreamx.world import World
 from fake_world import FakeDream, FakeWorld
 from play_house import eventually
@@ -42,13 +47,14 @@ class Page:
         self.hold = self.pipeline.asked.hold
 
     def next(self, kind: type) -> Reply | Picture:
-        while True:
+        for _ in range(5000):
             self.all.append(self.heard.get(timeout=10))
             got = self.all[-1]
             if isinstance(got, Picture):
                 self.pipeline.asked.shown(got.frame, None)
             if isinstance(got, kind):
                 return got
+        raise AssertionError(f"5000 messages, and none was {kind.__name__}")
 
     def chunks(self, count: int) -> list[Made]:
         return [cast(Made, self.next(Made)) for _ in range(count)]
@@ -231,3 +237,219 @@ def test_a_late_world_listens_to_the_keys_only_when_the_chunk_before_is_being_sh
         assert [m.held for m in p.chunks(3)] == ["", "", "w"]
         p.pipeline.close(0)
         world.gate.release(9)
+
+
+# ---- going back, switching, walking along ------------------------------------------------------------------------------
+
+
+def state(p: Page, wanted: Callable[[State], bool]) -> State:
+    """The next state that is wanted."""
+    for _ in range(500):
+        if wanted(got := cast(State, p.next(State))):
+            return got
+    raise AssertionError("500 states, and none was wanted")
+
+
+def jump(p: Page) -> Made:
+    """The next chunk that is the place of a jump."""
+    for _ in range(500):
+        if (made := cast(Made, p.next(Made))).frames == 1:
+            return made
+    raise AssertionError("500 chunks, and none was a jump")
+
+
+def test_where_one_is_comes_with_every_chunk() -> None:
+    with page(FakeWorld(fps=400, due=4)) as p:
+        assert cast(Made, p.next(Made)).pose == (0, 0, 0, 0)
+        p.hold("wl", 1)
+        made = p.chunks(12)[-1]
+        p.hold("i", 2)
+        up = p.chunks(12)[-1]
+    x, z, heading, pitch = made.pose
+    assert x > 0
+    assert z > 0
+    assert heading > 0
+    assert pitch == 0
+    assert up.pose[3] > 0
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_world_is_dreamt_ahead_only_where_it_may_be(ahead: bool) -> None:
+    world = FakeWorld(fps=400, due=4, show_seconds=0.01, ahead=ahead)  # complains itself
+    with page(world) as p:
+        p.hold("w", 1)
+        p.chunks(10)
+        assert not p.pipeline.over
+        recalled = [m.recalled for m in p.all if isinstance(m, Made)]
+    assert recalled[0] == []
+    assert all(bool(x) is not ahead for x in recalled[2:])
+
+
+def test_keys_are_sampled_after_the_wait_for_what_was_shown() -> None:
+    world = GatedWorld()
+    world.ahead = False
+    with page(world) as p:
+        p.next(Picture)
+        assert eventually(lambda: len(world.actions) == 1)
+        assert not eventually(lambda: len(world.actions) > 1, 0.3)
+        p.hold("w", 1)  # while the first is being shown
+        world.gate.release()
+        assert eventually(lambda: len(world.actions) == 2)
+        assert float(world.actions[1].move[0, 2]) > 0
+        p.pipeline.close(0)
+        world.gate.release(9)
+
+
+def test_there_is_nothing_to_rewind_at_the_beginning() -> None:
+    p = Page(FakeWorld(), SESSION)
+    p.pipeline.asked.wish(Rewind("rewind", 5))
+    p.pipeline.begin()
+    assert "nothing to rewind" in cast(Error, p.next(Error)).text
+    p.pipeline.close()
+
+
+def test_rewind_goes_back_as_far_as_there_is() -> None:
+    with page(FakeWorld(fps=100, due=10)) as p:
+        p.hold("w", 1)
+        state(p, lambda s: s.rewindable >= 5)
+        assert len(p.pipeline.past.recent) >= 5
+        there = p.chunks(1)[0].pose
+        p.pipeline.asked.wish(Rewind("rewind", 2))
+        back = jump(p).pose
+        second = 100 * 0.075  # metres, at that pace
+        assert 1.9 * second < there[1] - back[1] < 4.1 * second
+        p.chunks(3)
+        p.pipeline.asked.wish(Rewind("rewind", 1000))
+        assert jump(p).pose == (0, 0, 0, 0)
+
+
+def test_the_recent_past_is_bounded() -> None:
+    past, world = Past(), FakeWorld((8, 8))
+    frame = world.reset(None)[-1]
+    for _ in range(1000):
+        past.step(ReplayStep("w", 16))
+        past.recent.append(past.here(cast(World, world), frame))
+        past.remember(cast(World, world), frame)
+    assert len(past.recent) == RECENT + 1
+    assert [m.id for m in past.moments] == [str(i) for i in range(1000 - MOMENTS + 1, 1001)]
+    assert past.spans == [(ReplayStep("w", 16), 1000)]
+    assert past.rewindable() == RECENT * 16
+
+
+def test_moments_are_branches_that_stay() -> None:
+    with page(FakeWorld(fps=400, due=4)) as p:
+        p.hold("w", 1)
+        p.chunks(4)
+        p.pipeline.asked.wish(Command("save"))
+        one = state(p, lambda s: len(s.moments) == 1).moments[0]
+        p.hold("d", 2)
+        p.chunks(6)
+        p.pipeline.asked.wish(Command("save"))
+        two = state(p, lambda s: len(s.moments) == 2).moments[1]
+        assert two.chunk > one.chunk
+        p.pipeline.asked.wish(Restore("restore", one.id))
+        first = jump(p).pose
+        p.pipeline.asked.wish(Restore("restore"))
+        second = jump(p).pose
+        p.pipeline.asked.wish(Restore("restore", one.id))
+        assert jump(p).pose == first != second
+        assert [x for x in p.all if isinstance(x, State)][-1].moments == [one, two]
+        p.pipeline.asked.wish(Restore("restore", "9"))
+        assert "no such moment" in cast(Error, p.next(Error)).text
+
+
+def test_too_many_wishes_at_once_are_refused() -> None:
+    world = GatedWorld()
+    with page(world) as p:
+        assert eventually(lambda: len(world.actions) == 2)
+        for _ in range(WISHES):
+            p.pipeline.asked.wish(Command("save"))
+        with pytest.raises(ValueError, match="wishes are waiting"):
+            for _ in range(WISHES):
+                p.pipeline.asked.wish(Command("save"))
+        p.pipeline.close(0)
+        world.gate.release(9)
+
+
+def test_switches_reach_the_world_with_the_next_chunk() -> None:
+    world = FakeWorld(fps=400, due=4)
+    with page(world) as p:
+        p.chunks(3)
+        p.pipeline.switch(Switches(memory=False, camera=True))
+        assert state(p, lambda s: not s.switches.memory).switches.camera
+        p.chunks(6)
+    assert world.switched[0] == Switches()
+    assert world.switched[-1] == Switches(memory=False)
+
+
+def test_the_mouse_turns_the_view_and_not_too_fast() -> None:
+    world = FakeWorld(fps=400, due=4)
+    with page(world) as p:
+        p.next(Picture)
+        p.hold("", 1, (8.0, -4.0), None)
+        p.chunks(8)
+        p.hold("", 2, (900.0, 0.0), None)
+        p.chunks(8)
+    turns = torch.stack([a.turn for a in world.actions])
+    turned = turns.flatten(1).abs().sum(1).nonzero()[:, 0].tolist()
+    assert len(turned) == 2
+    assert torch.allclose(turns[turned[0]], torch.tensor([[2.0, -1.0]]).expand(4, 2))
+    assert torch.equal(turns[turned[1], :, 0], torch.full((4,), 12.0))
+
+
+SCRIPT = (
+    ReplayStep("w", 4),
+    ReplayStep("w", 4, (10.0, 0.0)),
+    ReplayStep("", 4, event="it rains", switches=Switches(memory=False)),
+    ReplayStep("d", 4),
+)
+
+
+def test_a_replay_is_walked_to_its_end_and_then_the_player_goes_on() -> None:
+    world = FakeWorld(fps=400, due=4)
+    with page(world, Session("one", Opening(None, "a park", 7, script=SCRIPT))) as p:
+        p.hold("s", 1)
+        assert cast(State, p.next(State)).replaying
+        state(p, lambda s: not s.switches.memory)
+        state(p, lambda s: not s.replaying)
+        p.chunks(3)
+        assert world.events == ["it rains"]
+        spans = list(p.pipeline.past.spans)
+    held = [m.held for m in p.all if isinstance(m, Made)]
+    assert held[:6] == ["", "w", "w", "", "d", "s"]
+    assert [s for s, _ in spans[:4]] == list(SCRIPT)
+    twin = FakeWorld(fps=400, due=4)
+    frames = list(twin.reset(None, "a park", 7))
+    for step in SCRIPT:
+        frames += list(twin.step(controls(step, twin.config.speed)))
+    assert [x.data for x in p.pictures[: len(frames)]] == [jpeg(x, 85) for x in frames]
+
+
+def test_a_replay_of_another_pace_is_refused_and_the_player_goes_on() -> None:
+    with page(FakeWorld(fps=400, due=8), Session("one", Opening(None, "a park", 7, script=SCRIPT))) as p:
+        error = cast(Error, p.next(Error))
+        assert "4 frames at a time" in error.text
+        assert not error.over
+        p.chunks(3)
+
+
+def test_a_session_is_kept_at_the_beginning_every_few_seconds_and_at_the_end() -> None:
+    with page(FakeWorld(fps=16, due=16)) as p:
+        p.pipeline.asked.wish(Command("save"))
+        p.hold("w", 1)
+        p.chunks(2)
+        first = len(p.kept)
+    walked = [s.here.frames for s in p.kept if s.here is not None]
+    assert first >= 1
+    assert walked[0] == 1
+    assert walked[-1] == p.pipeline.past.frames
+    assert walked == sorted(walked)
+
+
+def test_a_world_that_broke_is_not_kept_as_it_broke() -> None:
+    with page(FakeWorld(fps=400, due=4, fail_at=3)) as p:
+        p.hold("w", 1)
+        assert cast(Error, p.next(Error)).over
+    assert p.kept[-1].here is not None
+    assert p.kept[-1].here.frames == 1
+    assert p.kept[-1].here.spans == ()

@@ -173,9 +173,11 @@ def listen(host: str, port: int) -> sockets.socket:
 
 
 def _truths(world: World, starts: Path) -> TruthOf:
-    """What makes the truth of each start picture of a folder. Imported here: it needs the simulator, and playing does not."""
-    from dreamx.play.truth import truth_for
+    """What makes the truth of each start picture of a folder. ValueError where this machine cannot draw any."""
+    from dreamx.play.truth import truth_for  # needs the simulator, and playing does not
 
+    for path in sorted(starts.glob("*.json"))[:1]:
+        truth_for(world, path.with_suffix(".png"))
     return lambda start: partial(truth_for, world, starts / f"{start}.png")
 
 
