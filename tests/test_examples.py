@@ -1,0 +1,49 @@
+"""The examples run from beginning to end, as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import micro
+from dreamx.memory import MemoryConfig
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *words: str) -> str:
+    env = os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(EXAMPLES / name), *words], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def colours(file: Path) -> int:
+    """How many different ones; a figure with nothing in it has a few greys."""
+    return len(np.unique(np.asarray(Image.open(file).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+@pytest.mark.parametrize(("chunk", "memory"), [(1, MemoryConfig()), (3, None)])
+def test_walk(tmp_path: Path, chunk: int, memory: MemoryConfig | None) -> None:
+    micro.world(chunk=chunk, memory=memory).export(tmp_path / "world")
+    figures = tmp_path / "new" / "figures"
+    said = run("walk.py", str(figures), str(tmp_path / "world"), "12")
+    assert {x.name for x in figures.iterdir()} == {"sheet.png", "revisit.png", "map.png"}
+    assert colours(figures / "sheet.png") > 500
+    on, off = (float(x) for x in re.findall(r"memory o(?:n|ff): ([\d.]+) dB in the mean", said))
+    recalled, steps = re.findall(r"(\d+) recalled views in (\d+) steps", said)[0]
+    if memory is None:
+        assert on == off
+        assert "made without memory" in said
+        assert (recalled, steps) == ("0", "4")  # 8, 12, 12, 12 of the 48 frames
+    else:
+        assert on != off
+        assert int(steps) == 12
+        assert int(recalled) >= 12
