@@ -99,7 +99,7 @@ axis.plot(*there.T, color="tab:blue", label="path")
 seen = torch.cat(recalled)
 if len(seen):
     at, looks = seen[:, [0, 2], 3], seen[:, [0, 2], 2]  # where a recalled view was seen from, and which way it looks
-    axis.quiver(*at.T, *looks.T, angles="xy", width=0.004, color="tab:orange", label="recalled views")
+    axis.quiver(*at.T, *looks.T, angles="xy", scale=18, width=0.004, color="tab:orange", label="recalled views")
 axis.plot(*there[0], "o", color="black", label="start")
 axis.set_xlabel("metres to the right")
 axis.set_ylabel("metres ahead")

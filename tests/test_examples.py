@@ -18,9 +18,10 @@ from dreamx.memory import MemoryConfig
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str, *words: str) -> str:
+def run(name: str, *words: str, folder: Path = EXAMPLES) -> str:
     env = os.environ | {"MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, str(EXAMPLES / name), *words], capture_output=True, text=True, env=env)
+    program = [sys.executable, str(folder / name), *words]
+    done = subprocess.run(program, capture_output=True, text=True, env=env, cwd=None if folder is EXAMPLES else folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -47,3 +48,14 @@ def test_walk(tmp_path: Path, chunk: int, memory: MemoryConfig | None) -> None:
         assert on != off
         assert int(steps) == 12
         assert int(recalled) >= 12
+
+
+def test_the_page_about_python(tmp_path: Path) -> None:
+    """Its blocks, as one program, in the shipped world."""
+    text = (EXAMPLES.parent / "docs/python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 8
+    (tmp_path / "page.py").write_text("\n".join(blocks), encoding="utf-8")
+    said = run("page.py", folder=tmp_path)
+    assert said.count("torch.Size([4, 3, ") == 8 + 3
+    assert {x.name for x in tmp_path.iterdir()} == {"page.py", "here.session", "walk.json"}
