@@ -22,18 +22,23 @@ from browser import CHROMIUM, Page, browse
 
 @dataclass(frozen=True)
 class Screenshots:
-    """``start``: the place to walk in, by its place in the gallery. ``steps``: held keys and for how many seconds."""
+    """``start``: id of the place to walk in. ``walk``: held keys and for how many frames; bookmarks are made between.
+
+    ``truth``: with the picture of the simulator beside the dream.
+    """
 
     world: str = "tiny"
     out: Path = Path(__file__).parents[1] / "docs"
     start: str = "park-game"
-    walk: str = "w:1.6 wl:1.6 w:0.8 j:1.2 wj:2.4 w:1.2"
+    truth: bool = False
+    walk: str = "w*14,wl*14,s*8,j*10,wa*8"
 
 
 @contextmanager
-def served(world: str) -> Iterator[str]:
-    """The address of a server of that world."""
-    command = [sys.executable, "-m", "dreamx", "play", "--world", world, "--port", "0"]
+def served(cfg: Screenshots, state: str) -> Iterator[str]:
+    """The address of a server of that world, which keeps its sessions in that folder."""
+    command = [sys.executable, "-m", "dreamx", "play", "--world", cfg.world, "--port", "0", "--state", state]
+    command += ["--truth"] if cfg.truth else []
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
@@ -43,35 +48,32 @@ def served(world: str) -> Iterator[str]:
         server.wait(20)
 
 
-def hold(page: Page, keys: str, seconds: float) -> None:
-    """Hold keys for some time."""
+def hold(page: Page, keys: str, frames: int) -> None:
+    """Hold keys until so many more frames are painted; they are still held then."""
     for key in keys:
         page.key(f"Key{key.upper()}", True)
-    time.sleep(seconds)
-    for key in keys:
-        page.key(f"Key{key.upper()}", False)
+    page.until(f"dreamx.screen.count >= {page.js('dreamx.screen.count') + frames}", 120)
 
 
 def walk(page: Page, cfg: Screenshots) -> None:
     """From the gallery into the place, along the walk, with bookmarks; the last keys are still held at the end."""
     page.js(f"document.querySelector('[data-id=\"{cfg.start}\"]').click()")
     page.until("document.getElementById('veil').hidden && dreamx.screen.painted.length > 5", 120)
-    *steps, last = [(keys, float(seconds)) for keys, _, seconds in (x.partition(":") for x in cfg.walk.split())]
-    for number, (keys, seconds) in enumerate(steps):
+    steps = [(keys, int(frames)) for keys, _, frames in (x.partition("*") for x in cfg.walk.split(","))]
+    for number, (keys, frames) in enumerate(steps):
         if number % 2 == 1:
-            page.key("KeyB", True)
-            page.key("KeyB", False)
-        hold(page, keys, seconds)
-    for key in last[0]:
-        page.key(f"Key{key.upper()}", True)
-    time.sleep(last[1])
+            page.tap("KeyB")
+        hold(page, keys, frames)
+        if number < len(steps) - 1:
+            for key in keys:
+                page.key(f"Key{key.upper()}", False)
 
 
 def main(cfg: Screenshots) -> None:
     """Take all four pictures."""
     assert CHROMIUM is not None, "the pictures are taken in chromium; install it"
     sizes = {"": (1280, 860, False), "phone": (390, 844, True)}
-    with tempfile.TemporaryDirectory() as profile, served(cfg.world) as url, browse(Path(profile)) as page:
+    with tempfile.TemporaryDirectory() as folder, served(cfg, folder) as url, browse(Path(folder)) as page:
         for name, (width, height, mobile) in sizes.items():
             page.js("sessionStorage.clear()") if name else None
             page.open("about:blank", width, height, mobile)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 
 from browser import Page
 from dreamx.play.server import House
@@ -53,6 +56,27 @@ def test_a_server_that_comes_back_goes_on_with_the_walk(tab: Page) -> None:
         assert tab.js("dreamx.walk.session") == session
         assert said(tab, "resume_session")[0]["session"] == session
         depart(tab)
+
+
+def test_a_server_that_is_restarted_goes_on_with_the_walk(tab: Page, tmp_path: Path) -> None:
+    with open_house(FakeWorld(due=4), state=tmp_path) as (_, port):
+        visit(tab, port)
+        enter(tab)
+        tab.key("KeyW", True)
+        tab.until("dreamx.map.here[1] > 1")
+        tab.key("KeyW", False)
+        tab.tap("KeyB")
+        tab.until("document.querySelectorAll('.moment').length === 1")
+        session = tab.js("dreamx.walk.session")
+    tab.until("document.getElementById('link').dataset.state === 'gone'")
+    with open_house(FakeWorld(due=4), state=tmp_path, port=port):
+        tab.until(f"dreamx.walk.phase === 'running' && !({VEILED}) && dreamx.map.here[1] > 0.8", 20)
+        assert tab.js("dreamx.walk.session") == session
+        tab.until("document.querySelectorAll('.moment').length === 1")
+        tab.key("KeyW", True)
+        tab.until("dreamx.map.here[1] > 1.8")
+        tab.key("KeyW", False)
+        tab.command("Page.navigate", url="about:blank")
 
 
 def test_a_server_that_is_gone_is_waited_for(tab: Page) -> None:
@@ -136,3 +160,39 @@ def test_a_browser_without_a_decoder_gets_pictures(house: tuple[FakeWorld, House
     assert tab.js("[...dreamx.screen.kinds]") == [0]
     tab.no_more(stub)
     depart(tab)
+
+
+def test_the_truth_stands_beside_the_dream(tab: Page) -> None:
+    grey = torch.full((3, 64, 64), 200, dtype=torch.uint8)
+    with open_house(FakeWorld(due=4), truth=lambda _: lambda: lambda path: grey.expand(len(path.pose), 3, 64, 64)) as (_, port):
+        visit(tab, port)
+        enter(tab)
+        seen = "document.getElementById('truth').getContext('2d').getImageData(9, 9, 1, 1).data[0]"
+        tab.until(f"Math.abs({seen} - 200) < 4")
+        box = "document.getElementById(id).getBoundingClientRect()"
+        boxes = f"['canvas', 'truth'].map(id => {box}).map(b => [b.x, b.y, b.width, b.height])"
+        dream, truth = tab.js(boxes)
+        assert dream[2:] == truth[2:]
+        assert truth[0] > dream[0] + dream[2]
+        assert (
+            tab.js("[...document.querySelectorAll('.name')].filter(x => x.checkVisibility()).map(x => x.textContent).join()")
+            == "dream,truth"
+        )
+        tab.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+        dream, truth = tab.js(boxes)
+        assert dream[2:] == truth[2:]
+        assert truth[1] > dream[1] + dream[3]
+        depart(tab)
+
+
+def test_a_server_with_a_token_lets_in_who_has_it(tab: Page) -> None:
+    with open_house(FakeWorld(due=4), token="open-sesame") as (_, port):
+        tab.open(f"http://127.0.0.1:{port}/?token=open-sesame")
+        visit(tab, port)  # without it: the browser remembers
+        enter(tab)
+        tab.command("Network.clearBrowserCookies")
+        tab.js("dreamx.link.socket.close()")
+        tab.until("document.getElementById('veil-text').textContent.includes('wants its token')")
+        assert "Trying again" not in tab.text("veil-text")
+        tab.complaints.clear()
+        depart(tab)
