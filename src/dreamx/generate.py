@@ -17,13 +17,11 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from os.path import isfile  # unlike Path's, it is calm about names no file can have
 from pathlib import Path
 
-import av
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,6 +29,7 @@ from torch import Tensor
 
 from dreamx.geometry.path import format_actions, parse_actions
 from dreamx.picture import read_picture
+from dreamx.play.video import VideoFile
 from dreamx.replay import Replay, play, read, warning
 from dreamx.session import find
 from dreamx.world import World
@@ -197,24 +196,13 @@ def _make(
 
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
     """Encode frames as H.264 and count them. Closed properly even when making a chunk fails, so that the file can be played."""
-    frames = 0
-    with av.open(str(path), "w") as container:
-        # Frames that wait in the encoder's look-ahead are damaged now and then (PyAV 18.1): without it, none wait.
-        options = {"crf": "16", "tune": "zerolatency"}
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
-        stream.height, stream.width = size
-        stream.pix_fmt = "yuv420p"
-        try:
-            for chunk in chunks:
-                for image in chunk:
-                    array = image.permute(1, 2, 0).contiguous().cpu().numpy()
-                    picture = av.VideoFrame.from_ndarray(array, "rgb24").reformat(format=stream.pix_fmt)
-                    container.mux(stream.encode(picture))
-                    frames += 1
-        finally:
-            if frames:
-                container.mux(stream.encode())
-    return frames
+    file = VideoFile(path, size, fps)
+    try:
+        for chunk in chunks:
+            file.write(chunk)
+    finally:
+        file.close()
+    return file.frames
 
 
 def _read(start: Path | None) -> bytes | None:
