@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,11 @@ from dreamx import replay as replays
 from dreamx.config import to_json
 from dreamx.geometry import Speed, from_keys
 from dreamx.memory import MemoryConfig
+from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.pipeline import Pipeline
+from dreamx.play.protocol import Command, Restore
+from dreamx.play.replies import Kind, Made, Picture
+from dreamx.play.script import replay_of
 from dreamx.replay import FORMAT, Replay, ReplayStep, controls, parse, picture, play, read, warning, write
 from dreamx.session import Switches
 from dreamx.world import World
@@ -63,6 +69,61 @@ def test_the_very_frames_again(tmp_path: Path, memory: MemoryConfig | None) -> N
     plain = micro.world(memory=memory)
     deaf = replace(sample(plain, micro.picture()), steps=tuple(replace(s, switches=Switches()) for s in STEPS))
     assert not torch.equal(torch.cat(list(play(plain, deaf))), torch.cat(frames)), "the switches are not heard"
+
+
+def test_what_a_player_walked_and_a_branch_of_it() -> None:
+    """The live server's pipeline with a real world, keys, mouse, stick, event, switch, a moment gone back to; then its replay."""
+    speed = Speed(metres_per_second=30.0, degrees_per_second=600.0, fps=400)  # the same a frame as at 16 fps, and no waiting
+    live, other = (micro.world(memory=MemoryConfig()) for _ in range(2))
+    for world in (live, other):
+        world.config = replace(world.config, speed=speed)
+    seen: list[list[Tensor]] = []  # frames since the beginning, and since each jump
+
+    def encode(image: Tensor, fresh: bool) -> tuple[Kind, bytes]:
+        if fresh:
+            seen.append([])
+        seen[-1].append(image.clone())
+        return Kind.JPEG, b""
+
+    heard: Queue[object] = Queue()
+    opening = Opening(micro.picture(), "a room", 7)
+    pipeline = Pipeline(live, Session("one", opening), Outlets(heard.put, encode))
+
+    def chunks(count: int) -> None:
+        while count:
+            said = heard.get(timeout=30)
+            count -= isinstance(said, Made)
+            if isinstance(said, Picture):
+                pipeline.asked.shown(said.frame, None)
+
+    pipeline.begin()
+    try:
+        chunks(1)
+        pipeline.asked.hold("wj", 1, (7.0, -2.0), (0.5, 0.1))
+        chunks(3)
+        pipeline.asked.event("it snows")
+        pipeline.asked.wish(Command("save"))
+        chunks(3)
+        pipeline.switch(Switches(memory=False))
+        pipeline.asked.hold("s", 2)
+        chunks(3)
+        pipeline.asked.wish(Restore("restore"))
+        pipeline.switch(Switches())
+        chunks(2)
+        pipeline.asked.hold("d", 3, (-300.0, 0.0))
+        chunks(8)
+    finally:
+        pipeline.close()
+    walk = parse(to_json(replay_of(opening, tuple(pipeline.past.spans), "micro", live.identity)))
+    assert len(seen) == 2
+    again = torch.cat(list(play(other, walk)))
+    branch = torch.stack(seen[1])
+    assert len(branch) >= 13
+    assert sum(torch.equal(again[i : i + len(branch)], branch) for i in range(len(again) - len(branch) + 1)) == 1
+    assert torch.equal(again[:9], torch.stack(seen[0][:9]))
+    assert {s.keys for s in walk.steps} >= {"wj", "d"}
+    assert any(s.look and s.look[0] < -200 for s in walk.steps)
+    assert [s.event for s in walk.steps if s.event] in ([], ["it snows"])  # whichever of event and moment came first
 
 
 def test_chunks_of_several_latents() -> None:
