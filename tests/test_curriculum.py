@@ -20,7 +20,7 @@ from dreamx.world import World
 
 CLIPS = Path(__file__).parent / "data" / "micro"
 GOLDEN = Path(__file__).parent / "golden" / "micro.json"
-STAGES = ("autoencoder", "camera", "causal", "consistency")
+STAGES = ("autoencoder", "camera", "causal", "consistency", "decoder")
 FIRST = 5
 TOLERANCE = 2e-3  # relative: other processors order their sums differently
 
@@ -31,7 +31,9 @@ def run(root: Path) -> None:
 
 
 def losses(root: Path, stage: str) -> list[float]:
-    return [json.loads(line)["loss"] for line in (root / stage / "log.jsonl").read_text().splitlines()]
+    return [
+        row.get("loss", row.get("vae.loss")) for row in map(json.loads, (root / stage / "log.jsonl").read_text().splitlines())
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ scale.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, consistency
+from dreamx.train import autoencoder, camera, causal, consistency, decoder
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -53,7 +54,7 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
         return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
 
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency", "decoder")}
     data = SimulateConfig(rendered, scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
     return {
         **({} if clips else {"data": partial(simulate, data)}),
@@ -81,5 +82,16 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
                 samples=SamplesConfig(nets["autoencoder"], SAMPLER),
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["consistency"]).export(root / "world"),
+        "decoder": partial(
+            decoder.main,
+            decoder.DecoderStage(
+                replace(run("decoder", 20), betas=(0.5, 0.95)),
+                rendered,
+                nets["autoencoder"],
+                nets["decoder"],
+                critic=(8, 16),
+                alone=3,
+            ),
+        ),
+        "world": lambda: World.of(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
     }

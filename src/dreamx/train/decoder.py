@@ -28,8 +28,9 @@ class DecoderStage:
     """``data``: a folder of clips; ``start``: the trained autoencoder; ``out``: where the sharpened one goes.
 
     batch, frames, noise, edges, depth, hints: as in ``AutoencoderStage``.
-    critic: widths of the critic's levels. ``fool`` and ``features``: weights of the adversarial loss and of that in the critic's
-    features; both begin after ``alone`` steps, in which the critic learns by itself.
+    critic: widths of the critic's levels. ``features``: weight of the loss in its features. ``fool``: how strongly the
+    adversarial loss pulls at the decoder's last layer, as a share of what the others do. Both begin after ``alone`` steps, in
+    which the critic learns by itself.
     """
 
     run: RunConfig
@@ -44,8 +45,8 @@ class DecoderStage:
     depth: float = 1.0
     hints: float = 0.6
     critic: tuple[int, ...] = (32, 64, 128)
-    critic_lr: float = 5e-4
-    fool: float = 0.05
+    critic_lr: float = 1e-3
+    fool: float = 0.4
     features: float = 0.5
     alone: int = 100
     sheet_every: int = 500
@@ -57,15 +58,16 @@ class Critic(nn.Module):
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
         each = zip((6, *widths[:-1]), widths, strict=True)
-        self.levels = nn.ModuleList(nn.utils.parametrizations.spectral_norm(nn.Conv2d(a, b, 4, 2, 1)) for a, b in each)
-        self.score = nn.utils.parametrizations.spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.levels = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in each)
+        self.norms = nn.ModuleList(nn.GroupNorm(8, w) for w in widths)
+        self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, pairs: Tensor) -> list[Tensor]:
         out: list[Tensor] = []
         x = pairs.contiguous(memory_format=torch.channels_last)
-        for level in self.levels:
-            x = F.leaky_relu(level(x), 0.2)
+        for level, norm in zip(self.levels, self.norms, strict=True):
+            x = F.leaky_relu(norm(level(x)), 0.2)
             out.append(x)
         return [*out, self.score(x)]
 
@@ -73,6 +75,12 @@ class Critic(nn.Module):
 def pairs(video: Tensor) -> Tensor:
     """``[B, F, 3, H, W]`` -> neighbouring frames side by side on the channels, ``[B (F - 1), 6, H, W]``."""
     return torch.cat([video[:, :-1], video[:, 1:]], 2).flatten(0, 1)
+
+
+def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
+    """By what to multiply ``other`` so that it pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
+    pulls = [torch.autograd.grad(x, layer, retain_graph=True)[0].norm() for x in (loss, other)]
+    return (pulls[0] / (pulls[1] + 1e-6)).clamp(max=1e3).detach()
 
 
 def main(cfg: DecoderStage) -> None:
@@ -98,8 +106,10 @@ def main(cfg: DecoderStage) -> None:
                 want = critic(true)
             seen = critic(made)
             alike = torch.stack([(a - b).abs().mean() for a, b in zip(seen[:-1], want[:-1], strict=True)]).mean()
-            loss = loss - cfg.fool * seen[-1].mean() + cfg.features * alike
-            parts["alike"] = alike.detach()
+            fooled = -seen[-1].mean()
+            share = cfg.fool * balance(loss, fooled, vae.out.weight)
+            loss = loss + share * fooled + cfg.features * alike
+            parts |= {"alike": alike.detach(), "fooled": fooled.detach(), "share": share}
         run.update(vae, loss, parts)
         judged, false = critic(true)[-1], critic(made.detach())[-1]
         run.update(critic, F.relu(1 - judged).mean() + F.relu(1 + false).mean(), {"right": ((judged > 0).float().mean())})
