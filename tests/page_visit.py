@@ -50,7 +50,7 @@ def depart(page: Page) -> None:
 def enter(page: Page) -> None:
     """Into the second place of the gallery, until its picture moves."""
     page.click("[data-id=sea]")
-    page.until(f"{STAGE} && !({VEILED}) && dreamx.screen.painted.length > 5")
+    page.until(f"{STAGE} && !({VEILED}) && dreamx.screen.count > 5")
 
 
 def keep_picture(page: Page) -> None:

@@ -58,7 +58,7 @@ def hold(page: Page, keys: str, frames: int) -> None:
 def walk(page: Page, cfg: Screenshots) -> None:
     """From the gallery into the place, along the walk, with bookmarks; the last keys are still held at the end."""
     page.js(f"document.querySelector('[data-id=\"{cfg.start}\"]').click()")
-    page.until("document.getElementById('veil').hidden && dreamx.screen.painted.length > 5", 120)
+    page.until("document.getElementById('veil').hidden && dreamx.screen.count > 5", 120)
     steps = [(keys, int(frames)) for keys, _, frames in (x.partition("*") for x in cfg.walk.split(","))]
     for number, (keys, frames) in enumerate(steps):
         if number % 2 == 1:

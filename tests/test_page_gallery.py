@@ -105,7 +105,7 @@ def test_a_walk_that_was_left_is_gone_on_with(page: Page, house: tuple[FakeWorld
     page.until("document.querySelector('#go-on img').complete")
     where, session = page.js("[dreamx.map.here[1], heard.find(m => m.type === 'started').session]")
     page.click("go-on")
-    page.until("dreamx.walk.phase === 'running' && dreamx.screen.painted.length > 1")
+    page.until("dreamx.walk.phase === 'running' && dreamx.screen.count > 1")
     assert page.js("dreamx.walk.session") == session
     assert abs(page.js("dreamx.map.here[1]") - where) < 1
     assert page.js("dreamx.map.path.length") > 3

@@ -24,7 +24,7 @@ def test_a_broken_world_offers_to_begin_again(page: Page, house: tuple[FakeWorld
     assert "the dream broke" in page.text("veil-text")
     house[0].fail_at = None
     page.click("veil-button")
-    page.until(f"!({VEILED}) && dreamx.screen.painted.length > 8")
+    page.until(f"!({VEILED}) && dreamx.screen.count > 8")
 
 
 def test_a_full_house_is_waited_for(tab: Page) -> None:
@@ -38,7 +38,7 @@ def test_a_full_house_is_waited_for(tab: Page) -> None:
             tab.until(f"{VEILED} && /Trying again in \\d+ s/.test(document.getElementById('veil-text').textContent)")
             assert "places are taken" in tab.text("veil-text")
         tab.click("veil-button")  # rather than to wait
-        tab.until(f"{STAGE} && !({VEILED}) && dreamx.screen.painted.length > 3")
+        tab.until(f"{STAGE} && !({VEILED}) && dreamx.screen.count > 3")
         depart(tab)
 
 
@@ -91,7 +91,7 @@ def test_a_server_that_is_gone_is_waited_for(tab: Page) -> None:
         # Another server knows nothing of the session; how the walk began, the page knows itself.
         tab.until("document.getElementById('veil-button').textContent === 'Begin again'")
         tab.click("veil-button")
-        tab.until(f"!({VEILED}) && dreamx.screen.painted.length > 3")
+        tab.until(f"!({VEILED}) && dreamx.screen.count > 3")
         tab.command("Page.navigate", url="about:blank")
 
 
@@ -104,7 +104,7 @@ def test_a_page_that_is_loaded_again_goes_on(page: Page) -> None:
     page.key("KeyW", False)
     session, steps = page.js("[dreamx.walk.session, dreamx.map.path.length]")
     page.command("Page.reload")
-    page.until("window.dreamx && dreamx.walk.phase === 'running' && dreamx.screen.painted.length > 1")
+    page.until("window.dreamx && dreamx.walk.phase === 'running' && dreamx.screen.count > 1")
     assert page.js(STAGE)
     assert page.js("dreamx.walk.session") == session
     assert page.js("dreamx.map.path.length") >= steps
@@ -146,7 +146,7 @@ def test_video_is_played_where_the_browser_can(video: Page) -> None:
 def test_a_video_that_breaks_becomes_pictures(video: Page) -> None:
     session = video.js("dreamx.walk.session")
     video.js("dreamx.screen.video.push(1e9, true, new Uint8Array([0, 0, 0, 1, 9, 9, 9]))")
-    video.until("heard.filter(m => m.type === 'started').length === 2 && dreamx.screen.painted.length > 3")
+    video.until("heard.filter(m => m.type === 'started').length === 2 && dreamx.screen.count > 3")
     assert said(video, "resume_session") == [{"type": "resume_session", "session": session, "codec": "jpeg"}]
     assert video.js("[...dreamx.screen.kinds]") == [0]
     assert heard(video, "started")[1]["session"] == session

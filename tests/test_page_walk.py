@@ -174,7 +174,7 @@ def test_pixels_and_again(page: Page) -> None:
     assert page.js("getComputedStyle(document.getElementById('canvas')).imageRendering") == "auto"
     walk(page, "KeyW", "dreamx.map.here[1] > 0.3")
     page.click("again")
-    page.until("dreamx.screen.painted.length > 3 && dreamx.map.here[1] === 0")
+    page.until("dreamx.screen.count > 3 && dreamx.map.here[1] === 0")
     first, second = said(page, "start")
     assert first["seed"] == second["seed"]
     page.click("home")

@@ -1,4 +1,4 @@
-// Small parts of the page: finding and making elements, and the short messages at its foot.
+// Small parts of the page: finding and making elements, and short messages.
 
 export const $ = (id) => document.getElementById(id);
 
@@ -24,6 +24,15 @@ export const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?
 
 // 67 -> "1:07"
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+// Words over the picture, and perhaps a button with what it does; null lifts them.
+export function veil(text, offer = null, act = null) {
+  $("veil").hidden = text === null;
+  $("veil-text").textContent = text ?? "";
+  $("veil-button").hidden = offer === null;
+  $("veil-button").textContent = offer ?? "";
+  $("veil-button").onclick = act;
+}
 
 let timer = 0;
 

@@ -1,6 +1,6 @@
 // The page: one walk, its parts, and what they tell each other. What is said to the server is defined in play/protocol.py.
 
-import { $, sentence, toast } from "./dom.js";
+import { $, sentence, toast, veil } from "./dom.js";
 import { Gallery, plain } from "./gallery.js";
 import { play as playGamepad } from "./gamepad.js";
 import { Hands } from "./hands.js";
@@ -14,6 +14,7 @@ import { Screen } from "./screen.js";
 import { Tools } from "./tools.js";
 import { canDecode } from "./video.js";
 
+const PAD = { 0: "save", 1: "rewind", 2: "record", 9: "pause" }; // buttons of a gamepad
 const TOUCH = matchMedia("(pointer: coarse)");
 
 const walk = {
@@ -244,14 +245,6 @@ async function refresh() {
   gallery.show(world);
 }
 
-function veil(text, offer = null, act = null) {
-  $("veil").hidden = text === null;
-  $("veil-text").textContent = text ?? "";
-  $("veil-button").hidden = offer === null;
-  $("veil-button").textContent = offer ?? "";
-  $("veil-button").onclick = act;
-}
-
 addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey || $("help").open) return;
   if (e.target instanceof HTMLInputElement) {
@@ -291,12 +284,7 @@ lookOn($("canvas"), hands, (taken) => {
   $("hint").textContent = taken ? "Esc gives the mouse back" : "Click the picture to look around with the mouse";
   $("screens").classList.toggle("taken", taken);
 });
-playGamepad(hands, {
-  0: () => $("save").click(),
-  1: () => $("rewind").click(),
-  2: () => $("record").click(),
-  9: () => $("pause").click(),
-});
+playGamepad(hands, Object.fromEntries(Object.entries(PAD).map(([number, id]) => [number, () => $(id).click()])));
 setInterval(() => {
   if ($("stage").hidden) return;
   hud.rate(screen.fps, walk.phase === "running" && !walk.paused && screen.isSlow);
