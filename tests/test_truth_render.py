@@ -38,7 +38,7 @@ draws = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can draw")
 WHENCE = {"seed": 500_003, "kind": "maze", "style": "game", "index": 2}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def painter() -> Iterator[None]:
     yield
     module._PAINTER.close()

@@ -123,7 +123,7 @@ _PAINTER = _Painter()
 
 def _start() -> subprocess.Popen[bytes]:
     program = f"from {__name__} import paint; paint()"
-    # A session of its own, so that Ctrl-C reaches the server alone; drivers grumble on stderr.
+    # A session of its own, so that Ctrl-C reaches the server alone; drivers grumble on stderr. It is as urgent as who asks first.
     return subprocess.Popen(
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
@@ -137,8 +137,6 @@ def paint() -> None:
     """What the process does: answer requests with (pictures, "") or (b"", what went wrong) until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between the answers
-    with suppress(AttributeError, OSError):  # where the system knows such a thing: the dream comes first
-        os.nice(10)
     torch.set_num_threads(1)
     easel = _Easel()
     while True:
