@@ -7,7 +7,7 @@ import torch
 
 import sphere
 from dreamx.geometry.camera import Camera, cat, lens_from_fov, rigid, rotation
-from dreamx.geometry.reproject import View, filled, over, reproject
+from dreamx.geometry.reproject import View, filled, over, reproject, tidy
 
 SIZE = 48
 LENS = lens_from_fov(70, SIZE, SIZE)
@@ -99,3 +99,17 @@ def test_filled_leaves_what_is_known_and_closes_the_rest_smoothly() -> None:
     out = filled(View(rgb, known, known))
     torch.testing.assert_close(out, torch.full((1, 3, 8, 8), 0.5))
     assert filled(View(rgb, known, torch.zeros_like(known))).abs().sum() == 0
+
+
+def test_tidy_closes_pinholes_and_drops_crumbs() -> None:
+    known = torch.zeros(1, 12, 12)
+    known[:, :, :7] = 1
+    known[:, 5, 3] = 0  # a pinhole
+    known[:, 2, 10] = 1  # a crumb
+    rgb = torch.full((1, 3, 12, 12), 0.25) * known[:, None]
+    view = tidy(View(rgb, 2 * known, known))
+    want = torch.zeros(12, 12)
+    want[:, :7] = 1
+    assert torch.equal(view.known[0][1:-1], want[1:-1])
+    torch.testing.assert_close(view.rgb[0, 0][1:-1], 0.25 * want[1:-1])
+    torch.testing.assert_close(view.depth[0][1:-1], 2 * want[1:-1])

@@ -16,7 +16,7 @@ from dreamx.frames import hint_shape
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
-from dreamx.geometry.reproject import View, filled, over, reproject
+from dreamx.geometry.reproject import View, filled, over, reproject, tidy
 from dreamx.model.vae import GROUP, VAE
 
 
@@ -120,7 +120,7 @@ def shown(memories: list[Memory], target: Camera) -> View:
     total = View(views.rgb[:f], views.depth[:f], views.known[:f])
     for i in range(f, n * f, f):
         total = over(total, View(views.rgb[i : i + f], views.depth[i : i + f], views.known[i : i + f]))
-    return total
+    return tidy(total)
 
 
 def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:

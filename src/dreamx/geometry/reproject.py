@@ -17,6 +17,7 @@ from dreamx.geometry.camera import Camera, rays, relative_to
 
 _NEAR = 0.05  # metres: what is closer to a camera is behind it
 _SAME = 0.08  # relative difference of depth within which two samples lie on one surface
+_ALONE, _ENCLOSED = 3.5, 4.5  # of nine pixels: fewer that know are a crumb, more around one that does not make it a hole
 _CLOSE = 2  # pixels: pinholes up to twice as wide are closed
 
 
@@ -78,6 +79,17 @@ def over(front: View, back: View) -> View:
         torch.where(here, front.depth, back.depth),
         torch.maximum(front.known, back.known),
     )
+
+
+def tidy(view: View) -> View:
+    """A view ``[N]`` without the crumbs that uneven depth leaves: single pixels that know go, single holes are closed."""
+    counted = 9 * F.avg_pool2d(view.known[:, None], 3, 1, 1)[:, 0]  # how many of a pixel and its eight neighbours know
+    crumb, hole = (view.known > 0) & (counted < _ALONE), (view.known == 0) & (counted > _ENCLOSED)
+    colour = 9 * F.avg_pool2d(view.rgb * view.known[:, None], 3, 1, 1) / counted.clamp(min=1)[:, None]
+    depth = 9 * F.avg_pool2d((view.depth * view.known)[:, None], 3, 1, 1)[:, 0] / counted.clamp(min=1)
+    known = torch.where(hole, 1.0, torch.where(crumb, 0.0, view.known))
+    closed = View(torch.where(hole[:, None], colour, view.rgb), torch.where(hole, depth, view.depth), known)
+    return View(closed.rgb * known[:, None], closed.depth * (known > 0), known)
 
 
 def filled(view: View) -> Tensor:
