@@ -9,7 +9,11 @@ import base64
 import io
 import json
 import random
+import socket
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
+from typing import cast
 
 import httpx
 import pytest
@@ -19,6 +23,7 @@ from websockets.sync.client import connect
 
 from dreamx.play import protocol
 from dreamx.play.replies import Picture
+from dreamx.play.visit import UNREAD, Visit
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
 from test_play_protocol import TYPES
@@ -158,18 +163,33 @@ def test_a_huge_picture_is_refused_and_a_huge_message_closes_its_own_socket_only
 def test_one_who_never_reads_slows_nobody_down_and_nothing_piles_up() -> None:
     world = FakeWorld(due=4, fps=200)
     with open_house(world) as (house, port), Player(port) as player:
-        url = f"ws://127.0.0.1:{port}/socket"
-        with connect(url, max_queue=1, close_timeout=0) as deaf:
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", port))
+        with connect(f"ws://127.0.0.1:{port}/socket", sock=narrow, max_queue=1, close_timeout=0) as deaf:
             deaf.send(json.dumps({"type": "start", "start": "hill"}))
             for i in range(3000):  # says that it painted, and does not even read
                 deaf.send(json.dumps({"type": "shown", "frame": i}))
             player.say(type="start", start="sea")
             player.frames(200)
+            assert house.running == 2
+            (slow,) = (g for g in cast(set[Visit], house.guests) if g.pipeline is not None and g.pipeline.opening.start == "hill")
             dreamt = len(world.forks[0].actions)
             player.frames(200)
-            assert house.running == 2
             assert dreamt <= len(world.forks[0].actions) <= dreamt + 60  # what fits into the pipes of the system, then no more
-            deaf.socket.close()
+
+            def flood() -> None:
+                with suppress(ConnectionClosed, OSError):  # at last it is not listened to, and waits here until it is closed
+                    for _ in range(20_000):
+                        deaf.send(json.dumps({"type": "pause"}))
+
+            thread = Thread(target=flood)
+            thread.start()
+            assert eventually(lambda: slow.unsent > UNREAD)
+            player.frames(40)
+            assert slow.unsent < UNREAD + 50
+            narrow.shutdown(socket.SHUT_RDWR)
+            thread.join(20)
         assert eventually(lambda: house.running == 1)
         player.frames(20)
 

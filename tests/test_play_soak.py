@@ -56,14 +56,15 @@ class Walker:
             self.resumed += 1
         else:
             player.say(type="start", seed=self._rng.randrange(1000), codec=self._codec, **self._start)
-        seq, next_word = 0, 0.0
+        seq, next_word, started = 0, 0.0, False
         while not self._stop.is_set() and time.monotonic() < self._comes_back:
             got = player.listen(PATIENCE)
             player.pictures.clear()
             player.replies.clear()
             if isinstance(got, Picture):
                 continue
-            if got["type"] in ("error", "rested", "busy"):
+            started = started or got["type"] == "started"
+            if got["type"] in ("rested", "busy") or (got["type"] == "error" and (got["over"] or not started)):
                 raise RuntimeError(got["text"])
             self.chunks += got["type"] == "made"
             self._session = got.get("session", self._session)

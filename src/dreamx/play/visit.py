@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
+from starlette.websockets import WebSocketState
 
 from dreamx.picture import read_picture
 from dreamx.play import protocol
@@ -31,12 +32,13 @@ from dreamx.play.protocol import (
     Start,
     Switch,
 )
-from dreamx.play.replies import Busy, Error, Hello, Picture, Reply, Rested, pack
+from dreamx.play.replies import Busy, Error, Hello, Kind, Picture, Reply, Rested, pack
 from dreamx.play.script import script_of
 from dreamx.play.video import Recorder
 from dreamx.session import Switches
 
 GOODBYE = 5.0  # seconds that a page has to hear a last word
+UNREAD = 500  # messages that may wait for a page; one who does not read them is not listened to either
 
 _Outbox = asyncio.Queue[Reply | Picture]
 
@@ -50,14 +52,30 @@ class Visit:
         self._house, self._ws = house, ws
         self._session = ""
         self._pump: asyncio.Task[None] | None = None
+        self._outbox: _Outbox | None = None
         self._sent = -1  # the newest frame on its way
         self._changing = asyncio.Lock()  # the world: by the page, by the house, by another page that takes it over
+
+    @property
+    def unsent(self) -> int:
+        """How many messages wait for the page."""
+        return 0 if self._outbox is None else self._outbox.qsize()
+
+    @property
+    def _cut_off(self) -> bool:
+        """Whether sending has ended by itself: nobody is there any more, whatever else they have said."""
+        return self._pump is not None and self._pump.done()
 
     async def run(self) -> None:
         """Answer messages until the page leaves."""
         house = self._house
         await self._say(Hello(world=house.name, size=house.world.size, fps=house.world.fps))
         while True:
+            await asyncio.sleep(0)  # a thousand messages may lie there already: others get their turn between two of them
+            while self.unsent > UNREAD and not self._cut_off:
+                await asyncio.sleep(0.05)
+            if self._cut_off:
+                return
             message = await self._ws.receive()
             if message["type"] == "websocket.disconnect":
                 return
@@ -119,6 +137,7 @@ class Visit:
                 pipeline.switch(Switches(request.memory, request.camera))
             case Record():
                 await asyncio.to_thread(pipeline.record, request.on)
+                await self._house.sweep()
             case Command(type="pause" | "resume"):
                 pipeline.pause(request.type == "pause")
             case Command() | Restore() | Rewind():
@@ -172,7 +191,8 @@ class Visit:
                 await self._say(Busy(text=text, retry_seconds=RETRY))
                 return
             await self._leave()
-            outbox: _Outbox = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
+            self._session = session.id
+            outbox = self._outbox = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
             emit = partial(_emit, asyncio.get_running_loop(), outbox)
             size, fps, start = house.world.size, house.world.fps, session.opening.start
             outlets = Outlets(
@@ -183,7 +203,6 @@ class Visit:
                 beside=None if house.truth is None or start is None else Beside(house.truth(start), emit, house.quality),
             )
             self._sent = -1
-            self._session = session.id
             world = house.world.fork() if session.here is None else session.here.world.fork()
             self.pipeline = Pipeline(world, session, outlets)
             self._pump = asyncio.create_task(self._send_all(outbox, session.id))
@@ -202,7 +221,7 @@ class Visit:
             await asyncio.to_thread(self.pipeline.close)
             await self._house.written()
         self._house.free(self._session, self)
-        self.pipeline = self._pump = None
+        self.pipeline = self._pump = self._outbox = None
 
     # ---- sending -------------------------------------------------------------------------------------------------------
 
@@ -210,13 +229,15 @@ class Visit:
         with suppress(WebSocketDisconnect, ConnectionError):
             while True:
                 reply = await outbox.get()
-                if isinstance(reply, Picture):
+                if isinstance(reply, Picture) and reply.kind is not Kind.TRUTH:
                     self._sent = max(self._sent, reply.frame)
                 if isinstance(reply, Error) and reply.over:
                     self._house.free(session, self)
                 await self._say(reply)
 
     async def _say(self, reply: Reply | Picture) -> None:
+        if self._ws.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnect(1006)  # closed by us, while the page still spoke
         data = pack(reply)
         await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
         self._house.metrics.said(reply)
