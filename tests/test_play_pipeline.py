@@ -142,8 +142,7 @@ def test_save_and_restore_bring_the_place_back() -> None:
         p.hold("", 2)
         p.chunks(2)
         p.pipeline.asked.wish(Restore("restore"))
-        p.next(State)
-        p.chunks(3)
+        jump(p)
         p.next(Picture)
         assert p.pictures[-1].data == still
         assert len({x.data for x in p.pictures}) > 4

@@ -87,11 +87,13 @@ def test_a_session_is_taken_over_by_another_window() -> None:
     with open_house(FakeWorld(fps=100, due=4)) as (house, port), Player(port) as first, Player(port) as second:
         session = begin(first)
         second.say(type="resume_session", session=session)
+        for seq in range(300):  # it does not know yet
+            first.say(type="keys", held="w", seq=seq)
         assert second.reply("started")["session"] == session
         rested = first.reply("rested")
         assert rested["session"] == session
         assert "another window" in rested["text"]
-        first.say(type="keys", held="w", seq=9)
+        first.say(type="keys", held="w", seq=999)
         assert "no world is running" in first.reply("error")["text"]
         second.frames(8)
         assert house.running == 1
@@ -109,7 +111,7 @@ def test_an_unknown_session_is_said(name: str) -> None:
 
 
 def test_a_world_that_nobody_looks_at_rests_and_frees_its_place() -> None:
-    with open_house(FakeWorld(fps=100, due=4), room=1, idle=0.3) as (house, port), Player(port) as first, Player(port) as second:
+    with open_house(FakeWorld(fps=100, due=4), room=1, idle=1.5) as (house, port), Player(port) as first, Player(port) as second:
         session = begin(first)
         first.say(type="pause")
         assert first.reply("rested")["session"] == session

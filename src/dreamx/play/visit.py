@@ -64,7 +64,7 @@ class Visit:
     @property
     def _cut_off(self) -> bool:
         """Whether sending has ended by itself: nobody is there any more, whatever else they have said."""
-        return self._pump is not None and self._pump.done()
+        return self._pump is not None and self._pump.done() and not self._pump.cancelled()
 
     async def run(self) -> None:
         """Answer messages until the page leaves."""
