@@ -7,7 +7,7 @@ import torch
 
 import sphere
 from dreamx.geometry.camera import Camera, cat, lens_from_fov, rigid, rotation
-from dreamx.geometry.reproject import View, filled, over, reproject, tidy
+from dreamx.geometry.reproject import View, filled, layered, over, reproject, settled, tidy
 
 SIZE = 48
 LENS = lens_from_fov(70, SIZE, SIZE)
@@ -113,3 +113,32 @@ def test_tidy_closes_pinholes_and_drops_crumbs() -> None:
     assert torch.equal(view.known[0][1:-1], want[1:-1])
     torch.testing.assert_close(view.rgb[0, 0][1:-1], 0.25 * want[1:-1])
     torch.testing.assert_close(view.depth[0][1:-1], 2 * want[1:-1])
+
+
+def test_settled_depth_is_smooth_on_surfaces_and_steps_at_edges() -> None:
+    """A near board before a far wall, its depth grainy and its edge a ramp: grain goes, the ramp becomes a step."""
+    torch.manual_seed(0)
+    true = torch.full((SIZE, SIZE), 8.0)
+    true[:, :24] = 2.0
+    rgb = torch.where(true < 4, 0.8, -0.8).expand(3, -1, -1)
+    ramp = torch.nn.functional.avg_pool2d(
+        torch.nn.functional.pad(1 / true[None, None], (2, 2, 0, 0), mode="replicate"), (1, 5), 1
+    )
+    guess = 1 / (ramp[0, 0] * (1 + 0.05 * torch.randn(SIZE, SIZE)))
+    depth = settled(rgb, guess, torch.tensor(LENS))
+    error = ((depth / true).log()).abs()
+    assert error.mean() < 0.5 * ((guess / true).log()).abs().mean()
+    between = (depth > 2.6) & (depth < 6.0)
+    assert between.sum() == 0 < ((guess > 2.6) & (guess < 6.0)).sum(), "nothing flies between the board and the wall"
+    assert settled(rgb, torch.zeros_like(guess), torch.tensor(LENS)).sum() == 0
+
+
+def test_layers_keep_the_front_surface_and_trust_the_first_view_of_it() -> None:
+    def flat(colour: float, depth: list[float]) -> View:
+        d = torch.tensor([[depth]])
+        known = (d > 0).float()
+        return View(torch.full((1, 3, 1, len(depth)), colour) * known[:, None], d, known)
+
+    view = layered([flat(1.0, [2.0, 6.0, 0.0, 0.0]), flat(2.0, [2.1, 2.0, 3.0, 0.0])])
+    assert view.rgb[0, 0, 0].tolist() == [1, 2, 2, 0], "the first, the nearer, the only one, none"
+    assert view.known[0, 0].tolist() == [1, 1, 1, 0]

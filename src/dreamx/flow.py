@@ -56,8 +56,9 @@ def renoise(x: Tensor, sigma: Tensor, following: Tensor, v: Tensor, noise: Tenso
     return (1 - s) * to_clean(x, sigma, v) + s * noise
 
 
-def velocity_loss(v: Tensor, target: Tensor, counted: Tensor) -> Tensor:
-    """Mean squared error over the frames for which ``counted [B, T]`` is true."""
-    error = (v - target).square().mean(dim=(2, 3, 4))
-    weight = counted.to(error)
-    return (error * weight).sum() / weight.sum().clamp(min=1)
+def velocity_loss(v: Tensor, target: Tensor, counted: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean squared error over the frames for which ``counted [B, T]`` is true, places weighted by ``weight [B, T, 1, H, W]``."""
+    error = (v - target).square()
+    error = (error if weight is None else error * weight).mean(dim=(2, 3, 4))
+    share = counted.to(error)
+    return (error * share).sum() / share.sum().clamp(min=1)

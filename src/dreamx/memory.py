@@ -16,7 +16,7 @@ from dreamx.frames import hint_shape
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
-from dreamx.geometry.reproject import View, filled, over, reproject, tidy
+from dreamx.geometry.reproject import View, filled, layered, reproject, settled, tidy
 from dreamx.model.vae import GROUP, VAE
 
 
@@ -27,12 +27,14 @@ class MemoryConfig:
     views:    at most so many are shown for a chunk, the latest one included.
     capacity: at most so many are kept, then the oldest goes.
     metres, degrees: a view is kept for good when no other lies so near in place and direction.
+    settle: smooth depth before it is remembered (``geometry.reproject.settled``).
     """
 
     views: int = 3
     capacity: int = 256
     metres: float = 0.5
     degrees: float = 12.0
+    settle: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Bank:
 
     def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It is the latest; few are kept for good."""
+        depth = settled(rgb, depth, camera.lens) if self.config.settle else depth
         self.latest = Memory(rgb.half(), depth.half(), camera)
         if self.kept and not self._new(camera):
             return
@@ -64,20 +67,18 @@ class Bank:
     def recall(self, camera: Camera) -> list[Memory]:
         """The views to show at one camera, the most trusted first.
 
-        Of the kept ones: that which sees the most of what the camera sees; the oldest of those on the same spot that see enough
-        of it, because what was copied least is truest; then whichever see most. The latest closes the list: it knows what
-        the others have not seen yet.
+        Of the kept ones: that which sees the most of what the camera sees; the oldest of those that see enough of it; then
+        whichever see most. Older ones are trusted more: what was copied least is truest. The latest closes the list: it knows
+        what the others have not seen yet.
         """
         if self.latest is None:
             return []
         there = self._cameras()
         seen = overlap(camera.map(lambda x: x[None]), there)
-        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1)
         useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
-        oldest = [i for i in sorted(useful) if away[i] < _HERE and seen[i] > _ENOUGH][:1]
+        oldest = [i for i in sorted(useful) if seen[i] > _ENOUGH][:1]
         picked = list(dict.fromkeys([*useful[:1], *oldest, *useful]))[: self.config.views - 1]
-        picked.sort(key=lambda i: (float(away[i]) if away[i] >= _HERE else 0.0, i))
-        found = [self.kept[i] for i in picked]
+        found = [self.kept[i] for i in sorted(picked)]
         return found if any(m is self.latest for m in found) else [*found, self.latest]
 
     def fork(self) -> Bank:
@@ -117,10 +118,8 @@ def shown(memories: list[Memory], target: Camera) -> View:
     rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
     source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
     views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
-    total = View(views.rgb[:f], views.depth[:f], views.known[:f])
-    for i in range(f, n * f, f):
-        total = over(total, View(views.rgb[i : i + f], views.depth[i : i + f], views.known[i : i + f]))
-    return tidy(total)
+    each = zip(views.rgb.split(f), views.depth.split(f), views.known.split(f), strict=True)
+    return tidy(layered([View(*v) for v in each]))
 
 
 def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
@@ -145,4 +144,3 @@ def stack(each: list[Camera]) -> Camera:
 
 
 _LEAST, _ENOUGH = 0.1, 0.4  # shares of what the camera sees: for a view to be used at all, and to be used for its age
-_HERE = 0.75  # metres that still count as the same spot

@@ -17,6 +17,10 @@ from dreamx.geometry.camera import Camera, rays, relative_to
 
 _NEAR = 0.05  # metres: what is closer to a camera is behind it
 _SAME = 0.08  # relative difference of depth within which two samples lie on one surface
+_LAYER = 1.15  # times the depth of the nearest surface that still count as it, where views disagree
+_REACH, _ROUNDS = 3, 2  # pixels, and how often: of the smoothing of depth
+_COLOUR, _DEPTH, _SPACE = 0.2, 0.15, 2.0  # its deviations: of colours, of the logarithm of depth, of pixels
+_BESIDE = 0.35  # metres: no surface passes a camera closer, so what seems to is an edge
 _ALONE, _ENCLOSED = 3.5, 4.5  # of nine pixels: fewer that know are a crumb, more around one that does not make it a hole
 _CLOSE = 2  # pixels: pinholes up to twice as wide are closed
 
@@ -69,6 +73,48 @@ def _pixels(x: Tensor, y: Tensor, z: Tensor, lens: Tensor, rows: int, cols: int)
     fx, fy, cx, cy = (k[:, None] for k in lens.unbind(-1))
     z = z.clamp(min=1e-6)
     return (fx * x / z + cx) * cols - 0.5, (fy * y / z + cy) * rows - 0.5
+
+
+def settled(rgb: Tensor, depth: Tensor, lens: Tensor) -> Tensor:
+    """A guessed depth ``[H, W]`` made fit to be re-projected, by its picture ``rgb [3, H, W]`` in [-1, 1].
+
+    Guesses are grainy and their edges are ramps; moved, the grain shimmers, the ramps fly apart. Inverse depth is averaged over
+    neighbours of like colour and like depth (a joint bilateral filter, Petschnigg et al. 2004), and what is steeper than a
+    surface that one could stand beside snaps to the nearer or the farther side (a toggle mapping, Kramer and Bruckner 1975).
+    """
+    near = torch.where(depth > 0, 1 / depth.clamp(min=_NEAR), 0.0)
+    spread = torch.arange(-_REACH, _REACH + 1, dtype=depth.dtype)
+    distance = (spread[:, None].square() + spread.square()).flatten()[:, None, None]  # [K, 1, 1]
+    colours = _around(rgb)  # [3, K, H, W]
+    alike = -((colours - rgb[:, None]).square().sum(0) / (2 * _COLOUR**2) + distance / (2 * _SPACE**2))
+    for _ in range(_ROUNDS):
+        those = _around(near[None])[0]  # [K, H, W]
+        apart = (those.clamp(min=1e-3).log() - near.clamp(min=1e-3).log()).square() / (2 * _DEPTH**2)
+        weight = (alike - apart).exp()
+        near = (weight * those).sum(0) / weight.sum(0)
+    focal = float(lens[1]) * depth.shape[0]  # pixels
+    for _ in range(2):
+        high, low = (s * F.max_pool2d(s * near[None], 3, 1, 1)[0] for s in (1.0, -1.0))
+        steep = (high - low) * focal / 2 > 1 / _BESIDE
+        near = torch.where(steep, torch.where(high - near < near - low, high, low), near)
+    return torch.where(depth > 0, 1 / near.clamp(min=1e-3), 0.0)
+
+
+def _around(x: Tensor) -> Tensor:
+    """Planes ``[C, H, W]`` -> those of every neighbour within reach, ``[C, K, H, W]``."""
+    padded = F.pad(x[None], (_REACH,) * 4, mode="replicate")
+    return F.unfold(padded, 2 * _REACH + 1).view(len(x), -1, *x.shape[1:])
+
+
+def layered(views: list[View]) -> View:
+    """Views of the same frames as one: of those that show about the nearest surface the first in the list has each pixel."""
+    nearest = torch.stack([torch.where(v.known > 0, v.depth, torch.inf) for v in views]).amin(0)
+    total = views[0]
+    for i, v in enumerate(views):
+        front = v.known * (v.depth <= _LAYER * nearest)
+        seen = View(v.rgb * front[..., None, :, :], v.depth * front, front)
+        total = seen if i == 0 else over(total, seen)
+    return total
 
 
 def over(front: View, back: View) -> View:

@@ -20,7 +20,7 @@ from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, consistency, decoder
+from dreamx.train import autoencoder, camera, causal, decoder
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -67,7 +67,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     clips, latents = root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "decoder", "camera", "causal", "consistency")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "decoder", "camera", "causal", "unseen")}
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
@@ -107,17 +107,17 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
-        "consistency": partial(
-            consistency.main,
-            consistency.ConsistencyStage(
-                run("consistency", 300, ema=0.98),
+        "unseen": partial(
+            causal.main,
+            causal.CausalStage(
+                replace(run("unseen", 1400, muon=MUON), decay=0.8),
                 latents,
                 nets["causal"],
-                nets["consistency"],
-                TEACHING,
+                nets["unseen"],
+                replace(TEACHING, unseen=4.0, drop_hint=0.2, history_noise=0.35, hint_noise=0.3),
                 frames=STRETCH,
-                lr=5e-4,
-                samples=SamplesConfig(nets["autoencoder"], SAMPLER),
+                lr=1.5e-3,
+                samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
         "decoder": partial(
@@ -126,6 +126,6 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 replace(run("decoder", 1500, ema=0.99), betas=(0.5, 0.95)), clips, nets["autoencoder"], nets["decoder"]
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
+        "world": lambda: World.of(WORLD, nets["decoder"], nets["unseen"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }

@@ -34,7 +34,7 @@ def main(cfg: CausalStage) -> None:
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
-        run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0))
+        run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0, now.weight))
         if samples:
             samples.draw(run, nets)
     run.export(cfg.out, nets.parts())

@@ -32,7 +32,7 @@ class TeachingConfig:
     history_noise: the highest sigma of the clean half.
     drop_text, drop_first: how often nothing is said, and not even the first frame is known.
     drop_hint, drop_view: how often memory shows nothing (a row), and the camera lane is silent (a batch).
-    hint_noise:    the most noise on what memory shows.
+    hint_noise:    the most noise on what memory shows. ``unseen``: by how much places that it knows nothing of weigh more.
     """
 
     batch: int = 8
@@ -45,13 +45,15 @@ class TeachingConfig:
     drop_hint: float = 0.1
     drop_view: float = 0.0
     hint_noise: float = 0.0
+    unseen: float = 0.0
 
 
 @dataclass(frozen=True)
 class Teaching:
     """One batch: ``past`` and ``noisy`` hold the same frames ``[B, T]``, as history and to be made.
 
-    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` tells which of the given levels it has.
+    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` tells which of the given levels it has;
+    ``weight [B, T, 1, H, W]`` how much each place counts (None: all alike).
     """
 
     past: Frames
@@ -61,6 +63,7 @@ class Teaching:
     level: Tensor
     prompts: list[str]
     table: Attend
+    weight: Tensor | None
 
     def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
         """What the networks answer for the noisy half ``[B, T, C, H, W]``."""
@@ -84,4 +87,5 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     table: Attend = Table(teacher_forced(t, cfg.chunk, window, sinks))
     if float(torch.rand(1, generator=rng)) < cfg.drop_view:
         table = Mute(table, "view")
-    return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table)
+    weight = None if known.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - known.hint[:, :, -1:])
+    return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table, weight)
