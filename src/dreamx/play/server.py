@@ -186,8 +186,8 @@ def _truths(world: World, starts: Path) -> TruthOf:
 
 def _few_arenas() -> None:
     """Let glibc have two heaps for all threads, not one for each: what is made on one thread and freed on another, as every chunk
-    is, would pile up in them. With tensors like those of ``tiny``, four players and 30 forks each, the process then wandered between
-    1,000 and 1,170 MB, and stands still at 790. Elsewhere nothing is done.
+    is, would pile up in them. With tensors like those of ``tiny``, four players and 30 forks each, the process then wandered
+    between 1,000 and 1,170 MB, and stands still at 790. Elsewhere nothing is done.
     """
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX of malloc.h
