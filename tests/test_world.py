@@ -155,3 +155,26 @@ def test_what_is_refused_leaves_the_session_alive(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no world"):
         World.open(tmp_path)
     assert torch.equal(go(world, KEYS), go(twin, KEYS))
+
+
+def test_play_walks_along_keys_and_cuts_the_last_chunk() -> None:
+    a, b = micro.world(), micro.world()
+    for w in (a, b):
+        w.reset(micro.picture(), seed=5)
+    chunks = list(a.play(["w"] * 6 + ["j"] * 3))
+    assert [len(c) for c in chunks] == [4, 4, 1]
+    want = [b.step(from_keys(keys)) for keys in (["w"] * 4, ["w", "w", "j", "j"], ["j", "", "", ""])]
+    assert torch.equal(torch.cat(chunks), torch.cat(want)[:9])
+
+
+def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
+    world = micro.world()
+    world.reset(micro.picture(), seed=5)
+    with pytest.raises(ValueError, match="seed"):
+        world.reset(micro.picture(), seed=2**70)
+    with pytest.raises(ValueError, match="tensor"):
+        world.reset(micro.picture().numpy())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="one string"):
+        next(world.play("wj"))
+    assert world.seed == 5
+    assert len(next(world.play(["w"]))) == 1

@@ -104,9 +104,13 @@ class World:
 
         Returns the opening picture as the world sees it, uint8 ``[1, 3, H, W]``. ValueError leaves the session as it was.
         """
+        if image is not None and not isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"image: must be a torch tensor, not {type(image).__name__}; torch.from_numpy makes one")
         if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
             h, w = self.size
             raise ValueError(f"image: must be uint8 [3, {h}, {w}], not {image.dtype} {list(image.shape)}; resize or crop it")
+        if not 0 <= seed < 2**31:
+            raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
         words = self.text([prompt])
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
@@ -138,6 +142,8 @@ class World:
 
         The last chunk may make more frames than there are keys: it is filled up standing still, and cut.
         """
+        if isinstance(actions, str):
+            raise ValueError(f'actions: {actions!r} is one string; give one a frame, as ["wj"] * 16 or geometry.parse_actions')
         keys = iter(actions)
         while now := list(islice(keys, self.due)):
             held = now + [""] * (self.due - len(now))

@@ -57,8 +57,9 @@ class Windows:
 
 def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
+    run = Run(cfg.run)  # first of all: it seeds
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig) if cfg.start else cfg.vae)
-    run, clips = Run(cfg.run), Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
+    clips = Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
     if cfg.start:
         weights.load_into(vae, cfg.start / "vae.safetensors")
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
