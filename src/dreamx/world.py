@@ -104,11 +104,9 @@ class World:
 
         Returns the opening picture as the world sees it, uint8 ``[1, 3, H, W]``. ValueError leaves the session as it was.
         """
-        if image is not None and not isinstance(image, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ValueError(f"image: must be a torch tensor, not {type(image).__name__}; torch.from_numpy makes one")
         if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
-            h, w = self.size
-            raise ValueError(f"image: must be uint8 [3, {h}, {w}], not {image.dtype} {list(image.shape)}; resize or crop it")
+            kind, want = type(image).__name__, [3, *self.size]
+            raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
         words = self.text([prompt])
@@ -178,9 +176,8 @@ class World:
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
         self._words, self._known, self.camera = words, None, path[-1]
-        self.chunk += 1
+        self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
         self.actions.append(Action(controls, event, self.switches))
-        self._unseen += 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
         return Dream(new, path, recalled, hint)
 
