@@ -19,12 +19,12 @@ from dreamx.world import World, WorldConfig
 
 #: Name -> (re-projected memory, camera lane).
 COMBINATIONS = {"both": (True, True), "memory": (True, False), "camera": (False, True), "neither": (False, False)}
-BOTH_WAYS, FORWARD = 100, 350  # steps
+BOTH_WAYS, FORWARD = 60, 200  # steps
 
 
 def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
     """Three stages for each combination; ``root`` is the folder of a finished ``tiny``."""
-    latents, codec = root / "latents.safetensors", root / "decoder" / "model"
+    latents, codec = root / "latents.safetensors", root / "autoencoder" / "model"
     stages: dict[str, Callable[[], object]] = {}
     for name, (memory, lane) in COMBINATIONS.items():
         home = root / "four" / name

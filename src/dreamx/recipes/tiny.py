@@ -20,7 +20,7 @@ from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, decoder
+from dreamx.train import autoencoder, camera, causal
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -53,8 +53,8 @@ TEACHING = TeachingConfig(
     hint_noise=0.2,
 )
 LR, MUON = 2.5e-3, False  # at equal time AdamW is no worse (docs/LOG.md)
-SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.1)
-MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # how models are sampled before they learn to take few
+SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.2)
+MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # for the contact sheets of training
 BOTH_WAYS = replace(MANY_STEPS, chunk=STRETCH, sinks=0)
 MEMORY = MemoryConfig(views=3)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
@@ -67,7 +67,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     clips, latents = root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "decoder", "camera", "causal", "unseen")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal")}
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
@@ -107,25 +107,6 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
-        "unseen": partial(
-            causal.main,
-            causal.CausalStage(
-                replace(run("unseen", 1400, muon=MUON), decay=0.8),
-                latents,
-                nets["causal"],
-                nets["unseen"],
-                replace(TEACHING, unseen=4.0, drop_hint=0.2, history_noise=0.35, hint_noise=0.3),
-                frames=STRETCH,
-                lr=1.5e-3,
-                samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
-            ),
-        ),
-        "decoder": partial(
-            decoder.main,
-            decoder.DecoderStage(
-                replace(run("decoder", 1500, ema=0.99), betas=(0.5, 0.95)), clips, nets["autoencoder"], nets["decoder"]
-            ),
-        ),
-        "world": lambda: World.of(WORLD, nets["decoder"], nets["unseen"]).export(root / "world"),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["causal"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }
