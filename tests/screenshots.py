@@ -78,7 +78,9 @@ def main(cfg: Screenshots) -> None:
             page.js("sessionStorage.clear()") if name else None
             page.open("about:blank", width, height, mobile)
             page.open(url, width, height, mobile)
-            page.until("document.querySelector('.start img') && [...document.images].every((x) => x.complete)")
+            page.until(
+                "document.querySelector('.start img') && [...document.images].every((x) => x.complete || x.getBoundingClientRect().top > innerHeight)"
+            )
             time.sleep(0.5)
             page.screenshot(cfg.out / ("phone-gallery.png" if name else "gallery.png"))
             walk(page, cfg)
