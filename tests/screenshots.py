@@ -78,9 +78,8 @@ def main(cfg: Screenshots) -> None:
             page.js("sessionStorage.clear()") if name else None
             page.open("about:blank", width, height, mobile)
             page.open(url, width, height, mobile)
-            page.until(
-                "document.querySelector('.start img') && [...document.images].every((x) => x.complete || x.getBoundingClientRect().top > innerHeight)"
-            )
+            ready = "(x) => x.complete || x.getBoundingClientRect().top > innerHeight"  # what is further down loads when it comes
+            page.until(f"document.querySelector('.start img') && [...document.images].every({ready})")
             time.sleep(0.5)
             page.screenshot(cfg.out / ("phone-gallery.png" if name else "gallery.png"))
             walk(page, cfg)
