@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kind import Kind, Past
 
 _TOP = {
     "patch_embedding": "patch",
@@ -36,11 +37,13 @@ _LANES = {
 _BETRAYALS = {
     "lora_": "it holds LoRA factors, not the weights that they change",
     "k_img": "it is a model that also reads CLIP features of an image, which none of the 5B models does",
+    "add_k_proj": "it is a model that also reads CLIP features of an image, which none of the 5B models does",
+    "SelfAttention": "these are text encoder weights, not a transformer",
     "attn1.": "it is in the diffusers layout",
     "condition_embedder": "it is in the diffusers layout",
     "generator": "it is a training checkpoint; take what is under `generator_ema` or `generator`",
     "model.": "it is wrapped in a module; strip `model.` from the names",
-    "encoder.conv1": "these are autoencoder weights, not a transformer",
+    "encoder.conv": "these are autoencoder weights, not a transformer",
     "decoder.": "these are autoencoder weights, not a transformer",
     "token_embedding": "these are text encoder weights, not a transformer",
     "shared.": "these are text encoder weights, not a transformer",
@@ -77,7 +80,8 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
     width, heads = number("dim"), number("num_heads")
     view = None
     if official.get("add_control_adapter") and official.get("cam_method") == "prope":
-        compress, layers = number("attn_compress"), official.get("cam_self_attn_layers")
+        compress = number("attn_compress") if "attn_compress" in official else 1  # as the released code has it
+        layers = official.get("cam_self_attn_layers")
         view_heads = heads if causal else heads // compress
         if width % compress or not view_heads or (width // compress) % (4 * view_heads):
             raise ValueError(f"attn_compress: {compress} leaves no heads of 4 k channels of width {width} and {heads} heads")
@@ -94,6 +98,55 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
         eps=float(official.get("eps", 1e-6)),
         view=view,
     )
+
+
+def read_kind(official: Mapping[str, Any], causal: bool) -> Kind:
+    """What the ``config.json`` of a released transformer says that is not a size. The yaml beside it has chunks of 3."""
+    given = {"text_len": 512, "num_frames_per_block": 3, "local_attn_size": 12, "sink_size": 3, **official}
+    for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
+        if not isinstance(given[key], int):
+            raise ValueError(f"{key}: must be a whole number, not {given[key]!r}")
+    if not causal:
+        return Kind(given["text_len"])
+    window = given["local_attn_size"] if given["local_attn_size"] > 0 else None
+    return Kind(given["text_len"], Past(given["num_frames_per_block"], window, given["sink_size"]))
+
+
+def write_config(config: DiTConfig, kind: Kind) -> dict[str, Any]:
+    """The ``config.json`` that ``read_config`` and ``read_kind`` understand. ValueError when theirs cannot say what ours does."""
+    c, view, past = config, config.view, kind.past
+    if c.hint or (view is not None and (view.pool != (1.0, 1.0) or view.rope)):
+        raise ValueError("config: hints, a pooled camera lane and rows and columns in it have no place in a released transformer")
+    said: dict[str, Any] = {
+        "_class_name": "WanModel" if past is None else "CausalWanModel",
+        "model_type": "ti2v",
+        "patch_size": [1, c.patch, c.patch],
+        "text_len": kind.words,
+        "text_dim": c.text,
+        "in_dim": c.channels,
+        "dim": c.width,
+        "ffn_dim": c.mlp,
+        "freq_dim": c.frequencies,
+        "out_dim": c.channels,
+        "num_heads": c.heads,
+        "num_layers": c.layers,
+        "qk_norm": True,
+        "cross_attn_norm": True,
+        "eps": c.eps,
+    }
+    if past is not None:
+        window = -1 if past.window is None else past.window
+        said |= {"local_attn_size": window, "sink_size": past.sinks, "num_frames_per_block": past.chunk}
+    if view is not None:
+        layers = None if view.layers is None else list(view.layers)
+        said |= {"add_control_adapter": True, "cam_method": "prope", "attn_compress": c.width // view.width}
+        said |= {"cam_self_attn_layers": layers}
+    if read_config(said, past is not None) != c or read_kind(said, past is not None) != kind:
+        raise ValueError(
+            "config: this is no network of the released kinds, whose camera lane has as many heads as the rest (causal, and it "
+            "sees its chunk alone, in relative time) or as many fewer as it is narrower (bidirectional)"
+        )
+    return said
 
 
 def names(config: DiTConfig) -> dict[str, str]:
@@ -124,16 +177,12 @@ def shapes(config: DiTConfig) -> dict[str, torch.Size]:
     return {name: x.shape for name, x in to_official(ours, config).items()}
 
 
-def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
-    """A released checkpoint as the state of our ``DiT(config)``; only the last layer is copied, all else are views.
-
-    ValueError, one sentence that names the key and the likely cause, when one is missing, unknown or of another shape.
-    """
-    want = shapes(config)
+def check(tensors: Mapping[str, Tensor], want: Mapping[str, torch.Size]) -> None:
+    """ValueError, one sentence that names the key and the likely cause, when one is missing, unknown or of another shape."""
     unknown = [k for k in tensors if k not in want]
     missing = [k for k in want if k not in tensors]
     if unknown:
-        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {_cause(unknown)}")
+        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {cause(unknown)}")
     if missing:
         raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0])}")
     for name, shape in want.items():
@@ -142,6 +191,14 @@ def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str,
                 f"{name!r} is {tuple(tensors[name].shape)} where the config makes it {tuple(shape)}: "
                 "the config.json is of another checkpoint"
             )
+
+
+def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
+    """A released checkpoint as the state of our ``DiT(config)``; only the last layer is copied, all else are views.
+
+    ValueError, one sentence that names the key and the likely cause, when one is missing, unknown or of another shape.
+    """
+    check(tensors, shapes(config))
     c, p = config.channels, config.patch
     ours = {b: tensors[a] for a, b in names(config).items()}
     ours["patch.weight"] = ours["patch.weight"].flatten(1)
@@ -173,7 +230,8 @@ def _linear(theirs: str, ours: str) -> dict[str, str]:
     return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
 
 
-def _cause(unknown: Sequence[str]) -> str:
+def cause(unknown: Sequence[str]) -> str:
+    """Why a file has names that a transformer has not."""
     causes = (why for part, why in _BETRAYALS.items() if any(part in name for name in unknown))
     return next(causes, "it is a checkpoint of something else")
 
