@@ -156,7 +156,8 @@ def listen(host: str, port: int) -> sockets.socket:
     """A listening socket on the port, or on a free one where it is taken; ValueError when the host is not ours."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
     for attempt in (port, 0):
-        listener = sockets.socket(family, sockets.SOCK_STREAM)
+        # Named, because asyncio turns off Nagle's algorithm only where it reads TCP: pictures then wait 40 ms for an acknowledgement.
+        listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
         listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         if hasattr(sockets, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
             listener.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, _STALLED * 1000)
