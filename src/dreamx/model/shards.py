@@ -1,0 +1,180 @@
+"""Files of tensors as other programs write them: one safetensors file, shards with an index, a torch checkpoint; or a folder.
+
+Nothing is read here but names and shapes: tensors are views of memory-mapped files, whose bytes come from disk when they are used
+and need no memory of their own. A torch checkpoint is opened with ``weights_only=True``, so that it cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+#: Endings of torch's own checkpoints.
+PICKLED = (".pth", ".pt", ".bin", ".ckpt")
+#: Shards say how many they are.
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+_AGAIN = "copy or download it again"
+
+
+def find(path: Path) -> Path:
+    """The file in which the tensors of ``path`` are listed: itself, or in a folder its index or its only checkpoint.
+
+    A folder in the diffusers layout has the transformer in a folder of its own. ValueError, one sentence, where that does not
+    name exactly one.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder")
+    if path.is_file():
+        return path
+    if (path / "transformer").is_dir():
+        path = path / "transformer"
+    for pattern in ("*.safetensors.index.json", "*.safetensors", "*"):
+        found = [p for p in sorted(path.glob(pattern)) if pattern != "*" or p.suffix in PICKLED]
+        if found and (len(found) == 1 or _SHARD.match(found[0].name)):
+            return found[0]
+        if found:
+            raise ValueError(f"{path}: holds {', '.join(p.name for p in found)}; name the one to read")
+    raise ValueError(f"{path}: holds no checkpoint; there is no safetensors file in it and no {', '.join(PICKLED)}")
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint, memory-mapped. ValueError, one sentence, when a file is missing, cut or not a checkpoint."""
+    file = find(path)
+    if file.suffix in PICKLED:
+        return _pickled(file)
+    if file.suffix == ".json":
+        return _indexed(file)
+    shard = _SHARD.match(file.name)
+    if shard is None:
+        return mapped(file)
+    numbers = range(1, int(shard[3]) + 1)
+    return _joined({file.parent / f"{shard[1]}-{n:05}-of-{shard[3]}.safetensors": None for n in numbers})
+
+
+def mapped(file: Path) -> dict[str, Tensor]:
+    """Every tensor of one safetensors file. ValueError when it is not there or not whole."""
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; {_AGAIN}")
+    try:
+        with safe_open(file, "pt") as f:
+            return {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (it is no dict)
+    except Exception as e:
+        raise ValueError(f"{file}: not a whole safetensors file ({_first_line(e)}); probably cut short: {_AGAIN}") from e
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object; ValueError when it is not there or is none."""
+    try:
+        found = json.loads(file.read_text())
+    except FileNotFoundError as e:
+        raise ValueError(f"{file}: no such file") from e
+    except ValueError as e:  # not JSON, not even text
+        raise ValueError(f"{file}: not JSON ({_first_line(e)}); {_AGAIN}") from e
+    if not isinstance(found, dict):
+        raise ValueError(f"{file}: must hold a JSON object, not {type(found).__name__}")
+    return found
+
+
+def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.dtype | None, limit: int) -> None:
+    """Write ``<stem>.safetensors``, or shards of at most ``limit`` bytes and their index; a cast needs the memory of a shard."""
+    sizes = {k: x.numel() * (dtype or x.dtype).itemsize for k, x in tensors.items()}
+    groups: list[list[str]] = [[]]
+    room = limit
+    for name, size in sizes.items():
+        if groups[-1] and size > room:
+            groups.append([])
+            room = limit
+        groups[-1].append(name)
+        room -= size
+    one = len(groups) == 1
+    parts = [""] if one else [f"-{i:05}-of-{len(groups):05}" for i in range(1, len(groups) + 1)]
+    files = [f"{stem}{part}.safetensors" for part in parts]
+    for file, names in zip(files, groups, strict=True):
+        shard = {k: tensors[k].detach().to("cpu", dtype).contiguous() for k in names}
+        save_file(shard, folder / f".{file}.tmp", {"format": "pt"})
+        os.replace(folder / f".{file}.tmp", folder / file)
+    if not one:
+        places = {name: file for file, names in zip(files, groups, strict=True) for name in names}
+        index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": places}
+        write_json(folder / f"{stem}.safetensors.index.json", index)
+
+
+def write_pickled(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:
+    """Write torch's own format. Its writer takes whole storages, so that views are copied first: it needs memory for them all."""
+    whole = {k: x.detach().to("cpu", dtype).contiguous() for k, x in tensors.items()}
+    whole = {k: x if x.untyped_storage().nbytes() == x.nbytes else x.clone() for k, x in whole.items()}
+    torch.save(whole, file.with_name(f".{file.name}.tmp"))
+    os.replace(file.with_name(f".{file.name}.tmp"), file)
+
+
+def write_json(file: Path, data: Mapping[str, Any]) -> None:
+    """Write a JSON object, whole or not at all."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(json.dumps(data, indent=2) + "\n")
+    os.replace(temporary, file)
+
+
+def _indexed(file: Path) -> dict[str, Tensor]:
+    places = read_json(file).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(s, str) and Path(s).name == s for s in places.values()):
+        raise ValueError(f"{file}: has no weight_map of tensor names to file names beside it; {_AGAIN}")
+    wanted: dict[Path, set[str] | None] = {}
+    for name, shard in places.items():
+        names = wanted.setdefault(file.parent / shard, set())
+        assert names is not None
+        names.add(name)
+    return _joined(wanted)
+
+
+def _joined(wanted: Mapping[Path, set[str] | None]) -> dict[str, Tensor]:
+    """The tensors of all shards together; each must hold exactly the names wanted of it, where these are known."""
+    gone = [p for p in wanted if not p.is_file()]
+    if gone:
+        more = f" (and {len(gone) - 1} more)" if len(gone) > 1 else ""
+        raise ValueError(f"{gone[0]}{more}: this shard of {len(wanted)} is missing; {_AGAIN}")
+    found: dict[str, Tensor] = {}
+    for shard, names in wanted.items():
+        tensors = mapped(shard)
+        odd = sorted(names ^ tensors.keys() if names is not None else found.keys() & tensors.keys())
+        if odd:
+            raise ValueError(f"{shard}: {odd[0]!r} is in the wrong shard, so this one is of another checkpoint; {_AGAIN}")
+        found |= tensors
+    return found
+
+
+def _pickled(file: Path) -> dict[str, Tensor]:
+    try:
+        found = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+    except Exception as e:
+        if "weights_only" in str(e).lower() or "unsupported" in str(e).lower():
+            raise ValueError(
+                f"{file}: holds more than tensors, which may run code when it is read, so it was not; save its state_dict alone"
+            ) from e
+        if "mmap can only" in str(e):
+            raise ValueError(f"{file}: no torch checkpoint, or one from before torch 1.6, or cut short: {_AGAIN}") from e
+        raise ValueError(f"{file}: not a whole torch checkpoint ({_first_line(e)}); probably cut short: {_AGAIN}") from e
+    return _flat(found, "")
+
+
+def _flat(found: object, prefix: str) -> dict[str, Tensor]:
+    """Tensors of nested dictionaries, by dotted names; steps, epochs and whatever else is no tensor are left behind."""
+    if isinstance(found, Tensor):
+        return {prefix[:-1]: found}
+    flat: dict[str, Tensor] = {}
+    if isinstance(found, Mapping):
+        for key, value in found.items():
+            flat |= _flat(value, f"{prefix}{key}.")
+    return flat
+
+
+def _first_line(e: Exception) -> str:
+    return (str(e).splitlines() or [type(e).__name__])[0].split(". ")[0].rstrip(".")
