@@ -34,6 +34,7 @@ COMMANDS: dict[str, Any] = {
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
     },
+    "convert": ("dreamx.convert:main", "released transformers into our folder, and back"),
     "conformance": ("dreamx.conformance:main", "do we give the numbers of the official implementation?"),
     "doctor": ("dreamx.doctor:main", "is everything here that dreamx needs?"),
 }

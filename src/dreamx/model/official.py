@@ -35,7 +35,7 @@ _LANES = {
 
 #: Parts of names that betray what a file is when it is not what was asked for.
 _BETRAYALS = {
-    "lora_": "it holds LoRA factors, not the weights that they change",
+    "lora_": "these are LoRA factors, not the weights that they change; give the weights, and these with --lora",
     "k_img": "it is a model that also reads CLIP features of an image, which none of the 5B models does",
     "add_k_proj": "it is a model that also reads CLIP features of an image, which none of the 5B models does",
     "SelfAttention": "these are text encoder weights, not a transformer",
@@ -168,6 +168,12 @@ def names(config: DiTConfig) -> dict[str, str]:
             for norm in ("norm_q.weight", "norm_k.weight"):
                 found[f"{a}.{module}.{norm}"] = f"{a}.{lane}.{norm}"
     return found
+
+
+def our_shapes(config: DiTConfig) -> dict[str, torch.Size]:
+    """Names and shapes of our ``DiT(config)``; nothing is allocated."""
+    with torch.device("meta"):
+        return {name: x.shape for name, x in DiT(config).state_dict().items()}
 
 
 def shapes(config: DiTConfig) -> dict[str, torch.Size]:

@@ -30,20 +30,21 @@ def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
 
 
 def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]) -> None:
-    """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``."""
+    """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
     folder.mkdir(parents=True, exist_ok=True)
     for name, (tensors, _) in parts.items():
         for key, tensor in tensors.items():
             if not bool(torch.isfinite(tensor).all()):
                 raise ValueError(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, folder / f".{name}.tmp")
+        if tensors:
+            save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, folder / f".{name}.tmp")
     (folder / ".config.tmp").write_text(json.dumps(configs, indent=2) + "\n")
     (folder / "config.json").unlink(missing_ok=True)
     for old in folder.glob("*.safetensors"):
-        if old.stem not in parts:
+        if old.stem not in parts or not parts[old.stem][0]:
             old.unlink()
-    for name in parts:
+    for name in (n for n, (tensors, _) in parts.items() if tensors):
         os.replace(folder / f".{name}.tmp", folder / f"{name}.safetensors")
     os.replace(folder / ".config.tmp", folder / "config.json")
 

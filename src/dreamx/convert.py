@@ -1,0 +1,161 @@
+"""``dreamx convert``: released transformers into our folder, and back into the released layout or that of diffusers.
+
+Wan2.2-TI2V-5B, DreamX-World-5B-Cam and DreamX-World-5B are one network; what they are is found in their config or said with
+``--kind``, and is kept in ours. Every key of the source is accounted for, and nothing is written unless all of them fit.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+
+from dreamx.model import checkpoint, lora, released
+from dreamx.model.checkpoint import Checkpoint
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+LICENCE = "apache-2.0"
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Convert the weights of a released transformer. The result is a new folder."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A .safetensors file, an index of shards, a .pth or .pt file, a folder with one of them, or our own folder."""
+    out: Path
+    """The folder to write; it must not exist yet."""
+    to: Literal["dreamx", "official", "official-pth", "diffusers"] = "dreamx"
+    """The layout to write: ours, the released one as safetensors or as a torch checkpoint, or that of diffusers."""
+    kind: Literal["wan", "cam", "causal"] | None = None
+    """What the source is, where no config.json says so: Wan2.2-TI2V-5B, DreamX-World-5B-Cam or DreamX-World-5B."""
+    config: Path | None = None
+    """The config.json of the source, where it does not lie beside it."""
+    lora: Path | None = None
+    """A LoRA for the source. Our folder keeps it apart, unless --merge is given."""
+    merge: float | None = None
+    """Add the LoRA to the weights, at this strength; 1 is what it was trained for."""
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """What to round the weights to; by default they stay as they are, bit for bit."""
+    shard: float = 5.0
+    """Most gigabytes in one file of the released or the diffusers layout."""
+
+
+def main(cfg: ConvertConfig) -> None:
+    """Convert; ValueError, one sentence, when the source or what is asked of it does not fit, and then nothing is written."""
+    found = convert(cfg)
+    print(f"{cfg.source}: {describe(found)}")
+    if found.left:
+        print(f"left behind: {found.left} tensors of other networks (a critic, an optimizer) that lie beside it")
+    print(f"wrote {cfg.out} ({cfg.to})")
+
+
+def convert(cfg: ConvertConfig) -> Checkpoint:
+    """Read, change and write; what was written."""
+    if cfg.out.exists():
+        raise ValueError(f"--out: {cfg.out} is there already; give the name of a new folder")
+    if not cfg.shard > 0:
+        raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
+    family = None if cfg.kind is None else released.FAMILIES[cfg.kind]
+    found = checkpoint.read(cfg.source, cfg.config, family)
+    found = _with_lora(found, cfg)
+    dtype = None if cfg.dtype is None else DTYPES[cfg.dtype]
+    size = sum(x.numel() * (dtype or x.dtype).itemsize for x in found.tensors.values())
+    cfg.out.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cfg.out.parent).free
+    if size > free:
+        raise ValueError(f"--out: {cfg.out} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free there")
+    temporary = cfg.out.with_name(f".{cfg.out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        _write(temporary, found, cfg, dtype)
+        os.replace(temporary, cfg.out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return found
+
+
+def describe(found: Checkpoint) -> str:
+    """What a checkpoint is, in one line."""
+    c, past = found.config, found.kind.past
+    count = sum(x.numel() for x in found.tensors.values())
+    dtypes = ", ".join(sorted({str(x.dtype).removeprefix("torch.") for x in found.tensors.values()}))
+    view = "no camera lane" if c.view is None else f"a camera lane {c.view.width} wide with {c.view.heads} heads"
+    seen = "bidirectional" if past is None else f"causal, chunks of {past.chunk}, window {past.window}, sinks {past.sinks}"
+    apart = "" if found.lora is None else f"; a LoRA of rank {found.lora.config.rank} apart"
+    return (
+        f"{seen}; {c.layers} layers {c.width} wide with {c.heads} heads, {view}; "
+        f"{count:,} parameters in {len(found.tensors)} tensors, {dtypes}{apart}"
+    )
+
+
+def _with_lora(found: Checkpoint, cfg: ConvertConfig) -> Checkpoint:
+    if cfg.lora is not None:
+        if found.lora is not None:
+            raise ValueError(f"--lora: {cfg.source} has a LoRA already; merge that one first")
+        found = replace(found, lora=lora.read(cfg.lora, found.config))
+    if cfg.merge is not None:
+        if found.lora is None:
+            raise ValueError("--merge: there is no LoRA to add; give one with --lora")
+        return replace(found, tensors=lora.merge(found.tensors, found.lora, cfg.merge), lora=None)
+    if found.lora is not None and cfg.to != "dreamx":
+        raise ValueError("--to: only our own folder keeps a LoRA apart; add it to the weights with --merge 1")
+    return found
+
+
+def _write(folder: Path, found: Checkpoint, cfg: ConvertConfig, dtype: torch.dtype | None) -> None:
+    given, limit = (folder, found.tensors, found.config, found.kind, dtype), int(cfg.shard * 1e9)
+    match cfg.to:
+        case "dreamx":
+            checkpoint.write(folder, found, _card(found, cfg), dtype)
+        case "official":
+            released.write(*given, limit)
+        case "official-pth":
+            released.write_pickled(*given)
+        case "diffusers":
+            released.write_diffusers(*given, limit)
+
+
+def _card(found: Checkpoint, cfg: ConvertConfig) -> str:
+    c = found.config
+    past = found.kind.past
+    rows = {
+        "made from": f"`{cfg.source.resolve().name}`" + ("" if cfg.lora is None else f" and the LoRA `{cfg.lora.name}`"),
+        "made by": "`dreamx convert`",
+        "kind": describe(found),
+        "reads": f"latents of {c.channels} channels, {found.kind.words} text tokens of {c.text} channels",
+        "the past": "all frames see all frames" if past is None else "`kind` in config.json says how a `Cache` keeps it",
+        "stored as": cfg.dtype or "the source",
+        "LoRA": "none" if found.lora is None else "apart, in `lora.safetensors`; added when the network is built",
+    }
+    if cfg.merge is not None:
+        rows["LoRA"] = f"added at strength {cfg.merge:g}"
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
+    return f"""---
+license: {LICENCE}
+library_name: dreamx
+---
+
+# {cfg.out.name}
+
+A video transformer for `dreamx`, converted from released weights, whose licence and limits it shares.
+
+| | |
+|---|---|
+{table}
+
+```python
+from pathlib import Path
+
+from dreamx.model import checkpoint
+
+found = checkpoint.read(Path("{cfg.out.name}"))
+dit = checkpoint.build(found)
+```
+"""

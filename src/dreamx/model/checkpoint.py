@@ -1,0 +1,98 @@
+"""A transformer on disk as ours, and any transformer on disk as a network.
+
+Our folder holds ``dit.safetensors``, ``config.json`` with what nobody should have to guess (sizes, heads of the camera lane, how
+the past is seen), a LoRA apart where there is one, and a card to read. ``weights`` says how it is written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.model import lora as loras
+from dreamx.model import official, released, shards, weights
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.kind import Kind
+from dreamx.model.lora import Lora, LoraConfig
+from dreamx.model.released import Family
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A transformer's weights, memory-mapped, and what they mean. ``left``: tensors of other networks that lay beside it."""
+
+    tensors: dict[str, Tensor]
+    config: DiTConfig
+    kind: Kind
+    lora: Lora | None = None
+    left: int = 0
+
+
+def is_ours(path: Path) -> bool:
+    """Whether ``path`` is a folder that ``write`` (or a training stage) made."""
+    file = path / "config.json"
+    try:
+        return file.is_file() and "dit" in json.loads(file.read_text())
+    except ValueError:
+        return (path / "dit.safetensors").is_file()  # ours, and broken: let its reader say so
+
+
+def read(path: Path, config: Path | None = None, family: Family | None = None) -> Checkpoint:
+    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``released.read``).
+
+    ValueError, one sentence that names the file and the key, when it is not whole or not a transformer.
+    """
+    if not is_ours(path):
+        found = released.read(path, config, family)
+        return Checkpoint(found.tensors, found.config, found.kind, None, found.left)
+    dit = weights.read_config(path, "dit", DiTConfig)
+    if "kind" not in shards.read_json(path / "config.json"):
+        raise ValueError(f"{path}: does not say what kind its transformer is; it is of a training stage, not of `dreamx convert`")
+    kind = weights.read_config(path, "kind", Kind)
+    tensors = shards.mapped(path / "dit.safetensors")
+    try:
+        official.check(tensors, official.our_shapes(dit))
+    except ValueError as e:
+        raise ValueError(f"{path / 'dit.safetensors'}: {e}") from e
+    if not (path / "lora.safetensors").exists():
+        return Checkpoint(tensors, dit, kind)
+    lora = Lora(shards.mapped(path / "lora.safetensors"), weights.read_config(path, "lora", LoraConfig))
+    try:
+        loras.check(lora, dit)
+    except ValueError as e:
+        raise ValueError(f"{path / 'lora.safetensors'}: {e}") from e
+    return Checkpoint(tensors, dit, kind, lora)
+
+
+def build(
+    found: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, strength: float | None = 1.0
+) -> DiT:
+    """The network of a checkpoint on ``device`` in ``dtype`` (None: as stored), its LoRA added at ``strength`` (None: without).
+
+    There is no second copy: weights that stay on the CPU as they are stored are the mapped file itself, others are moved one by
+    one.
+    """
+    tensors = found.tensors if found.lora is None or strength is None else loras.merge(found.tensors, found.lora, strength)
+    with torch.device("meta"):
+        dit = DiT(found.config)
+    dit.load_state_dict({k: x.to(device, dtype) for k, x in tensors.items()}, assign=True)
+    return dit
+
+
+def write(folder: Path, found: Checkpoint, card: str, dtype: torch.dtype | None = None) -> None:
+    """Write our folder. ``card``: text in Markdown about where the weights come from.
+
+    ValueError when a weight is NaN or infinite. A cast needs memory for the weights in their new dtype.
+    """
+    cast = {k: x.to(dtype) for k, x in found.tensors.items()} if dtype else found.tensors
+    parts: dict[str, tuple[dict[str, Tensor], object]] = {"dit": (cast, found.config), "kind": ({}, found.kind)}
+    if found.lora is not None:
+        parts["lora"] = (found.lora.factors, found.lora.config)
+    weights.write(folder, parts)
+    (folder / ".README.tmp").write_text(card)
+    os.replace(folder / ".README.tmp", folder / "README.md")
