@@ -33,10 +33,11 @@ class Past:
         self.window, self.sinks = window, sinks
         self.cache = Cache(window, sinks if window is None else min(sinks, window - chunk), alone=("view",))
         self._first: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._later = False
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
         begin = len(self.cache) if self.window is None else min(len(self.cache), self.window - k.shape[1])
-        frozen = self.sinks - begin if len(self.cache) else 0
+        frozen = self.sinks - begin if self._later else 0
         if frozen > 0 and slot[1] == "time":
             once = self._first.setdefault(slot, (k, v))
             k, v = (torch.cat([old[:, :frozen], new[:, frozen:]], 1) for old, new in zip(once, (k, v), strict=True))
@@ -45,7 +46,7 @@ class Past:
     def keep(self) -> None:
         """The chunk is finished."""
         self.cache.keep()
-        self._first = {}
+        self._first, self._later = {}, True
 
 
 def causal(vectors: Vectors) -> dict[str, float]:
