@@ -89,7 +89,7 @@ def resample(camera: Camera, times: Tensor) -> Camera:
     u = (times - before).to(camera.pose)  # [N]
     a = camera.map(lambda x: x.index_select(axis, before))
     b = camera.map(lambda x: x.index_select(axis, (before + 1).clamp(max=last)))
-    r = _matrix(_slerp(_quaternion(a.pose[..., :3, :3]), _quaternion(b.pose[..., :3, :3]), u[:, None]))
+    r = matrices(_slerp(quaternions(a.pose[..., :3, :3]), quaternions(b.pose[..., :3, :3]), u[:, None]))
     pose = rigid(r, torch.lerp(a.pose[..., :3, 3], b.pose[..., :3, 3], u[:, None]))
     whole = (u == 0)[:, None, None]
     return Camera(torch.where(whole, a.pose, pose), torch.lerp(a.lens, b.lens, u[:, None].to(a.lens)))
@@ -111,7 +111,7 @@ def orbit(camera: Camera, centre: Tensor, degrees: Tensor, up: Tensor | None = N
     return Camera(pose, camera.lens.expand(len(degrees), 4))
 
 
-def _quaternion(r: Tensor) -> Tensor:
+def quaternions(r: Tensor) -> Tensor:
     """Rotations ``[..., 3, 3]`` -> unit quaternions ``[..., 4]`` (w, x, y, z), accurate at every angle.
 
     All sixteen products ``4 q_i q_j`` are linear in the rotation; the row of the largest component is divided the best.
@@ -131,7 +131,7 @@ def _quaternion(r: Tensor) -> Tensor:
     return q / q.norm(dim=-1, keepdim=True)
 
 
-def _matrix(q: Tensor) -> Tensor:
+def matrices(q: Tensor) -> Tensor:
     """Unit quaternions ``[..., 4]`` -> rotations ``[..., 3, 3]``."""
     w, x, y, z = q.unbind(-1)
     rows = (

@@ -1,0 +1,117 @@
+"""Trajectories of every peer <-> ``Motion``. The dialect is always named, never guessed from what a file looks like.
+
+``read`` and ``write`` work on bytes; whoever has a disk opens the files. ``check.problems`` says what is wrong with a path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dreamx.geometry.formats import actions, poses, samples, scenes, words
+from dreamx.geometry.formats.check import refuse_broken
+from dreamx.geometry.formats.motion import Asked, Files, Motion
+
+__all__ = ["DIALECTS", "Asked", "Dialect", "Files", "Motion", "dialect", "read", "write"]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to write a trajectory down.
+
+    says: what it is, in a line. names: the files of its folder; empty where it is a single file. line: short enough to be given
+    in place of a file.
+    """
+
+    read: Callable[[Files, Asked], Motion]
+    write: Callable[[Motion, Asked], dict[str, bytes]]
+    says: str
+    names: tuple[str, ...] = ()
+    line: bool = False
+
+
+DIALECTS: dict[str, Dialect] = {
+    "dreamx": Dialect(poses.read_dreamx, poses.write_dreamx, "our own JSON: camera-to-world, lens, fps"),
+    "dreamx-ar": Dialect(
+        actions.read_dreamx_ar, actions.write_dreamx_ar, "eval.json as DreamX-World-5B reads it: the numbers share out the frames"
+    ),
+    "dreamx-cam": Dialect(
+        actions.read_dreamx_cam, actions.write_dreamx_cam, "eval.json as DreamX-World-5B-Cam reads it: the numbers are speeds"
+    ),
+    "dreamx-rows": Dialect(poses.read_dreamx_rows, poses.write_dreamx_rows, "DreamX's rows of 19 numbers, world-to-camera"),
+    "hy-inference": Dialect(
+        poses.read_hy_inference, poses.write_hy_inference, "HY-WorldPlay's JSON for inference: camera-to-world, one a latent"
+    ),
+    "hy-training": Dialect(
+        poses.read_hy_training, poses.write_hy_training, "HY-WorldPlay's JSON for training: world-to-camera, by video frame"
+    ),
+    "hy-string": Dialect(
+        words.read_hy_string, words.write_hy_string, 'HY-WorldPlay\'s line "w-3, right-1": latents of 4 frames', line=True
+    ),
+    "lingbot": Dialect(
+        poses.read_lingbot, poses.write_lingbot, "LingBot-World's folder of arrays", ("poses.npy", "intrinsics.npy")
+    ),
+    "lingbot-string": Dialect(
+        words.read_lingbot_string, words.write_lingbot_string, 'LingBot-World\'s line "w-10,iw-5,none-3": frames', line=True
+    ),
+    "matrix-game-2": Dialect(
+        samples.read_matrix_game_2, samples.write_matrix_game_2, "Matrix-Game 2's keyboard [T, 4] and mouse [T, 2], as JSON"
+    ),
+    "matrix-game-3": Dialect(
+        samples.read_matrix_game_3, samples.write_matrix_game_3, "Matrix-Game 3's keyboard [T, 6] and mouse [T, 2], as JSON"
+    ),
+    "matrix-game-3.5": Dialect(
+        poses.read_matrix_game_35, poses.write_matrix_game_35, "Matrix-Game 3.5's .npz: camera-to-world, lens in pixels"
+    ),
+    "matrix-game-3.5-w2c": Dialect(
+        poses.read_matrix_game_35_w2c, poses.write_matrix_game_35_w2c, "the same under --camera-convention w2c"
+    ),
+    "abot": Dialect(samples.read_abot, samples.write_abot, "ABot-World's JSON of held keys, a frame each"),
+    "gamecraft": Dialect(words.read_gamecraft, words.write_gamecraft, "GameCraft's actions and speeds, 33 frames each, as JSON"),
+    "yume": Dialect(words.read_yume, words.write_yume, "Yume's captions, a line for 2 s"),
+    "realestate10k": Dialect(
+        scenes.read_realestate10k, scenes.write_realestate10k, "RealEstate10K's text: an address, then rows of 19 and times"
+    ),
+    "colmap": Dialect(
+        scenes.read_colmap, scenes.write_colmap, "COLMAP's text model: a folder of images.txt and cameras.txt",
+        ("cameras.txt", "images.txt"),
+    ),
+    "dl3dv": Dialect(scenes.read_dl3dv, scenes.write_dl3dv, "transforms.json of DL3DV and nerfstudio: OpenGL's axes"),
+    "megasam": Dialect(scenes.read_megasam, scenes.write_megasam, "MegaSaM's .npz: cam_c2w, intrinsic"),
+    "kitti": Dialect(scenes.read_kitti, scenes.write_kitti, "KITTI's rows of 12 numbers, camera-to-world"),
+}  # fmt: skip
+
+
+def dialect(name: str) -> Dialect:
+    """By its name. ValueError lists the names."""
+    if name not in DIALECTS:
+        raise ValueError(f"dialect: there is no {name!r}; the dialects are {', '.join(DIALECTS)}")
+    return DIALECTS[name]
+
+
+def read(name: str, files: Files, asked: Asked | None = None, broken: bool = False) -> Motion:
+    """What a file (under the name ``""``) or a folder's files say in the dialect ``name``.
+
+    ValueError, one sentence, for what cannot be read, and unless ``broken`` for cameras that are no rigid ones.
+    """
+    found = dialect(name)
+    missing = [n for n in found.names or ("",) if n not in files]
+    if missing:
+        raise ValueError(f"{name}: there is no {missing[0] or 'file'}; it is {found.says}")
+    try:
+        motion = found.read(files, asked or Asked())
+        if not broken:
+            refuse_broken(motion)
+    except ValueError as e:
+        raise ValueError(f"{name}: {e}") from e
+    return motion
+
+
+def write(name: str, motion: Motion, asked: Asked | None = None) -> dict[str, bytes]:
+    """The files of a dialect, a single one under the name ``""``. ValueError, one sentence, for a path that it cannot say."""
+    found = dialect(name)
+    try:
+        refuse_broken(motion)
+        return found.write(motion, asked or Asked())
+    except ValueError as e:
+        raise ValueError(f"{name}: {e}") from e

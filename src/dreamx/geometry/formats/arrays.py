@@ -1,0 +1,102 @@
+"""NumPy's ``.npy`` and ``.npz`` without NumPy, which geometry does not know: plain numbers only, nothing is ever unpickled.
+
+Source: the format description of numpy.lib.format, versions 1 to 3.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from math import prod
+
+import torch
+from torch import Tensor
+
+_MAGIC = b"\x93NUMPY"
+_HEADER = re.compile(
+    r"\{\s*'descr'\s*:\s*'([<>|=][a-z]\d+)'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
+    r"\s*'shape'\s*:\s*\(((?:\s*\d+\s*,?)*)\)\s*,?\s*\}\s*",
+    re.ASCII,
+)
+_TYPES = {
+    "f2": torch.float16, "f4": torch.float32, "f8": torch.float64, "i1": torch.int8, "i2": torch.int16, "i4": torch.int32,
+    "i8": torch.int64, "u1": torch.uint8, "b1": torch.bool,
+}  # fmt: skip
+_LIMIT = 2**28  # bytes of one array: thousands of times what a trajectory needs
+
+
+def read_npy(data: bytes, name: str) -> Tensor:
+    """An array of plain numbers. ValueError, one sentence with its ``name``, for anything else."""
+    shape, kind, little, fortran, body = _header(data, name)
+    raw = data[body:]
+    dtype = _TYPES[kind]
+    if len(raw) != prod(shape) * dtype.itemsize:
+        raise ValueError(f"{name} is cut short or too long: {len(raw)} bytes where its shape {list(shape)} needs another number")
+    if dtype == torch.bool and any(b > 1 for b in raw):
+        raise ValueError(f"{name} is damaged: a truth value in it is neither true nor false")
+    if not raw:
+        return torch.zeros(shape, dtype=dtype)
+    bytes_ = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
+    if not little:
+        bytes_ = bytes_.reshape(-1, dtype.itemsize).flip(1).reshape(-1).contiguous()
+    flat = bytes_.view(dtype)
+    return flat.reshape(shape[::-1]).permute(*reversed(range(len(shape)))).contiguous() if fortran else flat.reshape(shape)
+
+
+def shape_of(data: bytes, name: str) -> tuple[int, ...]:
+    """The shape alone, from the beginning of the file."""
+    return _header(data, name)[0]
+
+
+def write_npy(x: Tensor) -> bytes:
+    """An array as a ``.npy`` file of version 1."""
+    kind = next(k for k, v in _TYPES.items() if v == x.dtype)
+    order = "|" if x.dtype.itemsize == 1 else "<"
+    shape = "(" + "".join(f"{n}, " for n in x.shape).rstrip() + ")"
+    header = f"{{'descr': '{order}{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    header += b" " * (-(len(header) + 11) % 64) + b"\n"
+    values = x.contiguous().reshape(-1).view(torch.uint8) if x.numel() else torch.empty(0, dtype=torch.uint8)
+    return _MAGIC + b"\x01\x00" + struct.pack("<H", len(header)) + header + bytes(values.tolist())
+
+
+def read_npz(data: bytes, name: str = "it") -> dict[str, bytes]:
+    """The members of an ``.npz`` as ``.npy`` files, by name; larger ones (pictures) are cut to what tells their shape."""
+    found: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            for info in file.infolist()[:1000]:
+                if info.filename.endswith(".npy"):
+                    with file.open(info) as member:
+                        found[info.filename.removesuffix(".npy")] = member.read(2**14 if info.file_size > _LIMIT else -1)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, struct.error) as e:
+        raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
+    return found
+
+
+def write_npz(arrays: Mapping[str, Tensor]) -> bytes:
+    """Arrays as an ``.npz`` file; the same arrays are the same bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, x in arrays.items():
+            file.writestr(zipfile.ZipInfo(name + ".npy"), write_npy(x))
+    return out.getvalue()
+
+
+def _header(data: bytes, name: str) -> tuple[tuple[int, ...], str, bool, bool, int]:
+    wide = data[6:7] in (b"\x02", b"\x03")
+    start = 12 if wide else 10
+    if not data.startswith(_MAGIC) or len(data) < start or data[6:7] not in (b"\x01", b"\x02", b"\x03"):
+        raise ValueError(f"{name} is not a .npy file")
+    length = struct.unpack_from("<I" if wide else "<H", data, 8)[0]
+    text = data[start : start + length].decode("latin-1")
+    match = _HEADER.fullmatch(text)
+    if len(text) != length or length > 10_000 or match is None or match[1][1:] not in _TYPES:
+        raise ValueError(f"{name} holds no array of plain numbers, or it is cut short; save it with numpy.save as floats")
+    sizes = [s for s in (part.strip() for part in match[3].split(",")) if s]
+    if any(len(s) > 12 for s in sizes) or len(sizes) > 8:
+        raise ValueError(f"{name} is too large to be a trajectory")
+    return tuple(map(int, sizes)), match[1][1:], match[1][0] != ">", match[2] == "True", start + length

@@ -1,0 +1,163 @@
+"""What is wrong with a path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry.camera import Camera, relative_to, se3_inverse
+from dreamx.geometry.controls import Speed
+from dreamx.geometry.formats.motion import Motion
+
+#: How far from a rotation a matrix may be: files are written with four digits, too.
+RIGID = 1e-3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """kind: a word for programs. says: a sentence with the frame and the fix. fatal: nothing can be made of the path."""
+
+    kind: str
+    says: str
+    fatal: bool = False
+
+
+def refuse_broken(motion: Motion) -> None:
+    """ValueError for the first matrix that is no rotation or left-handed: everything else here takes them for rigid."""
+    for problem in _broken(motion.camera):
+        raise ValueError(f"{problem.says}; dreamx trajectory check says more")
+
+
+def problems(motion: Motion, speed: Speed | None = None) -> list[Problem]:
+    """Everything that is doubtful about a path, the worst first; an empty list where it is as the models were taught.
+
+    speed: at which the model was taught to move and turn, by default the official one.
+    """
+    found = list(_broken(motion.camera))
+    found += _count(len(motion.camera))
+    if any(p.fatal for p in found) or len(motion.camera) < 2:
+        return found
+    camera = motion.camera
+    return [*found, *_direction(camera), *_jumps(camera), *_scale(camera, motion.fps, speed or Speed())]
+
+
+def _broken(camera: Camera) -> Iterator[Problem]:
+    r = camera.pose[:, :3, :3]
+    off = (r @ r.mT - torch.eye(3, dtype=r.dtype)).abs().amax((-1, -2))
+    bad = (off > RIGID).nonzero()
+    if len(bad):
+        at = int(bad[0])
+        cause = "it is a rotation times a number, so divide it" if _scaled(r[at]) else "the file may be cut, or of another layout"
+        yield Problem(
+            "rotation",
+            f"the matrix of frame {at} (and of {len(bad)} in all) is no rotation, off by {float(off[at]):.2g}: {cause}",
+            fatal=True,
+        )
+        return
+    left = (torch.linalg.det(r) < 0).nonzero()
+    if len(left):
+        yield Problem(
+            "handedness",
+            f"the axes of frame {int(left[0])} (and of {len(left)} in all) are left-handed (determinant -1), as Unreal's "
+            "and Unity's are: turn one axis of the camera and of the world around",
+            fatal=True,
+        )
+
+
+def _scaled(r: Tensor) -> bool:
+    """Is it a rotation times a number?"""
+    g = r @ r.mT
+    return float((g - g.diagonal().mean() * torch.eye(3, dtype=r.dtype)).abs().max()) < RIGID * max(1.0, float(g.abs().max()))
+
+
+def _count(frames: int) -> list[Problem]:
+    if (frames - 1) % 4 == 0:
+        return []
+    near = [n for n in ((frames - 1) // 4 * 4 + 1, -(-(frames - 1) // 4) * 4 + 1) if n > 0]
+    return [
+        Problem("frames", f"{frames} frames are not 4 k + 1, which the models make: cut or fill up to {near[0]} or {near[1]}")
+    ]
+
+
+def _steps(camera: Camera) -> tuple[Tensor, Tensor]:
+    """Metres along the camera's own axes ``[T - 1, 3]`` and degrees ``[T - 1]`` of each step."""
+    step = relative_to(camera[1:], camera[:-1]).pose
+    return step[:, :3, 3], angle(step[:, :3, :3])
+
+
+def angle(r: Tensor) -> Tensor:
+    """Degrees ``[...]`` that rotations ``[..., 3, 3]`` turn by, accurate also for small ones."""
+    axis = torch.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
+    return torch.rad2deg(torch.atan2(axis.norm(dim=-1), r.diagonal(dim1=-2, dim2=-1).sum(-1) - 1))
+
+
+def _direction(camera: Camera) -> list[Problem]:
+    """World-to-camera given as camera-to-world, or OpenGL's axes: the motion is along the wrong axis.
+
+    People walk where they look, so of a path and its inverse the one that goes forwards is meant. A walk sideways tells nothing.
+    """
+    ahead, other = _ahead(camera), _ahead(Camera(se3_inverse(camera.pose), camera.lens))
+    advice = "it may be world-to-camera where camera-to-world is meant (w2c as c2w)"
+    if other > 0.45 and ahead < 0.25:
+        says = f"forwards are {100 * ahead:.0f} % of its way, and {100 * other:.0f} % of its inverse's: {advice}"
+    elif ahead < -0.7:
+        says = f"it goes backwards for {-100 * ahead:.0f} % of its way: {advice}, or have OpenGL's axes (y up and z back)"
+    else:
+        return []
+    return [Problem("inverted", says + "; if it really walks so, all is well")]
+
+
+def _ahead(camera: Camera) -> float:
+    """How much of the way is forward: -1 to 1; 0 where nothing moves."""
+    move, _ = _steps(camera)
+    way = float(move.norm(dim=-1).sum())
+    return float(move[:, 2].sum()) / way if way > 1e-6 else 0.0
+
+
+def _jumps(camera: Camera) -> list[Problem]:
+    move, turn = _steps(camera)
+    found: list[Problem] = []
+    for values, unit, least in ((move.norm(dim=-1), "m", 0.05), (turn, "degrees", 3.0)):
+        moving = values[values > 1e-6]
+        if not len(moving):
+            continue
+        usual = float(moving.median())
+        far = (values > max(5 * usual, least)).nonzero()
+        if len(far):
+            at = int(far[0])
+            found.append(
+                Problem(
+                    "jump",
+                    f"between frames {at} and {at + 1} it jumps {float(values[at]):.3g} {unit} where {usual:.3g} {unit} are usual"
+                    + (f", and {len(far) - 1} times more" if len(far) > 1 else "")
+                    + ": cut there, or take the wrong pose out",
+                )
+            )
+    return found
+
+
+def _scale(camera: Camera, fps: float, speed: Speed) -> list[Problem]:
+    """Speeds that the model never met in training: a quarter of its speed to twice as much."""
+    move, turn = _steps(camera)
+    found: list[Problem] = []
+    each = (
+        ("moves", move.norm(dim=-1), speed.metres_per_second, "m/s", "multiply its places by"),
+        ("turns", turn, speed.degrees_per_second, "degrees a second", "play it at a frame rate times"),
+    )
+    for verb, values, taught, unit, fix in each:
+        moving = values[values > 1e-6]
+        if not len(moving):
+            continue
+        now = float(moving.median()) * fps
+        if verb == "turns" and now < taught:
+            continue  # a slow turn is a straight walk, which every model knows
+        if not taught / 4 <= now <= taught * 2:
+            found.append(
+                Problem(
+                    "scale", f"it {verb} at {now:.3g} {unit}, and the model was taught {taught:.3g}: {fix} {taught / now:.3g}"
+                )
+            )
+    return found

@@ -1,0 +1,252 @@
+"""Dialects of matrices: DreamX's rows, HY-WorldPlay's JSON, LingBot-World's and Matrix-Game 3.5's arrays; and our own file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_npz
+from dreamx.geometry.formats.keys import spread
+from dreamx.geometry.formats.motion import (
+    LONGEST,
+    Asked,
+    Files,
+    Motion,
+    camera_of,
+    dump,
+    entry,
+    grid,
+    inverted,
+    json_of,
+    need_fps,
+    need_size,
+    numbers,
+    pixel_lens,
+    poses_of,
+    real,
+    rigid_rows,
+    text_of,
+)
+
+FORMAT = "dreamx-trajectory-1"
+HY_SIZE = (1920, 1080)  # pixels that HY-WorldPlay's lenses belong to
+LINGBOT_SIZE = (832, 480)  # and LingBot-World's
+_GROUP = 4  # video frames of a latent
+
+
+def read_dreamx(files: Files, asked: Asked) -> Motion:
+    """Our own file: ``{"format", "fps", "lens": [4] or [T, 4], "poses": [T, 12]}``, camera-to-world, the upper 3x4 row by row."""
+    data = json_of(files)
+    if entry(data, "format", "it") != FORMAT:
+        raise ValueError(f"format is not {FORMAT!r}; name the dialect of the file, or use the dreamx that wrote it")
+    rows, lens = entry(data, "poses", "it"), entry(data, "lens", "it")
+    if not isinstance(rows, list):
+        raise ValueError("poses must be a list of rows of 12 numbers")
+    poses = rigid_rows(grid(rows, len(rows), 12, "poses"))
+    per_frame = isinstance(lens, list) and bool(lens) and isinstance(lens[0], list)
+    lenses = grid(lens, len(rows), 4, "lens") if per_frame else grid([lens], 1, 4, "lens")[0]
+    return Motion(
+        camera_of(poses, torch.tensor(lenses, dtype=torch.float64)),
+        asked.fps or real(entry(data, "fps", "it"), "fps"),
+        _notes(data),
+    )
+
+
+def write_dreamx(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """Every number as it is."""
+    lens = motion.camera.lens
+    same = bool((lens == lens[:1]).all())
+    return {
+        "": dump(
+            {
+                "format": FORMAT,
+                "fps": motion.fps,
+                "lens": lens[0].tolist() if same else lens.tolist(),
+                "poses": motion.camera.pose[:, :3].flatten(1).tolist(),
+                "notes": list(motion.notes),
+            }
+        )
+    }
+
+
+def read_dreamx_rows(files: Files, asked: Asked) -> Motion:
+    """``frame fx fy cx cy 0 0 w2c[12]``, a line a video frame. The lenses are read; DreamX's own scripts ignore them."""
+    says = "frame fx fy cx cy 0 0 and a world-to-camera matrix of 12"
+    lines = [x for x in text_of(files).splitlines() if x.strip()]
+    rows = torch.tensor([numbers(x, 19, f"line {i}", says) for i, x in enumerate(lines, 1)], dtype=torch.float64).reshape(-1, 19)
+    return Motion(rows_camera(rows), asked.fps or 16.0)
+
+
+def write_dreamx_rows(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """The same lines, frames counted from 0."""
+    return {"": ("\n".join(f"{i} {x}" for i, x in enumerate(camera_rows(motion.camera))) + "\n").encode()}
+
+
+def rows_camera(rows: Tensor) -> Camera:
+    """Cameras from rows ``[T, 19]`` of RealEstate10K's layout."""
+    return camera_of(inverted(rigid_rows(rows[:, 7:].tolist()), "its matrices"), rows[:, 1:5])
+
+
+def camera_rows(camera: Camera) -> list[str]:
+    """``fx fy cx cy 0 0 w2c[12]`` of each camera."""
+    w2c = inverted(camera.pose, "the path")[:, :3].flatten(1).tolist()
+    return [
+        " ".join(f"{x!r}" for x in [*lens, 0, 0, *(v + 0.0 for v in row)])
+        for lens, row in zip(camera.lens.tolist(), w2c, strict=True)
+    ]
+
+
+def read_hy_inference(files: Files, asked: Asked) -> Motion:
+    """``{"0": {"extrinsic": 4x4, "K": 3x3}, ...}`` in the order of the file: camera-to-world, one for each *latent*.
+
+    n entries are 4 n - 3 video frames: those between are filled in. K is in pixels of a picture whose middle is (cx, cy).
+    """
+    poses, lens = _hy(json_of(files), "extrinsic", "K", _hy_lens)
+    latents = camera_of(poses_of(poses, "extrinsic"), lens)
+    return Motion(spread_any(latents, _GROUP), asked.fps or 24.0)
+
+
+def write_hy_inference(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """The cameras of frames 0, 4, 8, ...; K in pixels of 1920 x 1080."""
+    latents = _every(motion.camera, "hy-inference")
+    return {"": dump({str(i): {"extrinsic": p, "K": k} for i, (p, k) in enumerate(_hy_rows(latents.pose, latents.lens))})}
+
+
+def read_hy_training(files: Files, asked: Asked) -> Motion:
+    """``{"0": {"w2c": 4x4, "intrinsic": 3x3}, ...}`` keyed by video frame: *world-to-camera*.
+
+    All frames, or those of the latents alone: 0, 4, 8, ...
+    """
+    data = json_of(files)
+    if not isinstance(data, dict) or any(not (k.isascii() and k.isdigit() and len(k) < 8) for k in data):
+        raise ValueError("it must be an object whose keys are the numbers of video frames")
+    frames = sorted(map(int, data))
+    if frames != list(range(0, len(frames) * _GROUP, _GROUP)) and frames != list(range(len(frames))):
+        raise ValueError("its keys must be all video frames 0, 1, 2, ... or those of the latents 0, 4, 8, ...")
+    ordered = {str(i): data[k] for i, k in ((int(k), k) for k in sorted(data, key=int))}
+    poses, lens = _hy(ordered, "w2c", "intrinsic", _hy_lens)
+    camera = camera_of(inverted(poses_of(poses, "w2c"), "w2c"), lens)
+    return Motion(spread_any(camera, _GROUP) if len(frames) > 1 and frames[1] == _GROUP else camera, asked.fps or 24.0)
+
+
+def write_hy_training(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """Every video frame."""
+    c = motion.camera
+    rows = _hy_rows(inverted(c.pose, "the path"), c.lens)
+    return {"": dump({str(i): {"w2c": p, "intrinsic": k} for i, (p, k) in enumerate(rows)})}
+
+
+def _hy(data: Any, pose: str, k: str, lens: Any) -> tuple[Tensor, Tensor]:
+    if not isinstance(data, dict) or not 1 <= len(data) <= LONGEST:
+        raise ValueError(f"it must be an object with an entry for each camera, which has {pose!r} and {k!r}")
+    poses = [grid(entry(v, pose, f"entry {n!r}"), 4, 4, f"entry {n!r}.{pose}") for n, v in data.items()]
+    lenses = [lens(grid(entry(v, k, f"entry {n!r}"), 3, 3, f"entry {n!r}.{k}"), f"entry {n!r}.{k}") for n, v in data.items()]
+    return torch.tensor(poses, dtype=torch.float64), torch.tensor(lenses, dtype=torch.float64)
+
+
+def _hy_lens(k: list[list[float]], where: str) -> list[float]:
+    """fx / (2 cx), fy / (2 cy) and the middle, as HY-WorldPlay reads it."""
+    if min(k[0][0], k[1][1], k[0][2], k[1][2]) <= 0:
+        raise ValueError(f"{where}: fx, fy, cx and cy must be positive pixels")
+    return [k[0][0] / (2 * k[0][2]), k[1][1] / (2 * k[1][2]), 0.5, 0.5]
+
+
+def _hy_rows(poses: Tensor, lens: Tensor) -> list[tuple[list[list[float]], list[list[float]]]]:
+    if float((lens[:, 2:] - 0.5).abs().max()) > 1e-6:
+        raise ValueError("HY-WorldPlay's lens is centred, and this one is not; use a dialect with cx and cy")
+    w, h = HY_SIZE
+    ks = [[[fx * w, 0.0, w / 2], [0.0, fy * h, h / 2], [0.0, 0.0, 1.0]] for fx, fy, _, _ in lens.tolist()]
+    return list(zip((poses + 0.0).tolist(), ks, strict=True))
+
+
+def read_lingbot(files: Files, asked: Asked) -> Motion:
+    """A folder with ``poses.npy`` [T, 4, 4], camera-to-world, and ``intrinsics.npy`` [T, 4] in pixels of 832 x 480."""
+    for name in ("poses.npy", "intrinsics.npy"):
+        if name not in files:
+            raise ValueError(f"there is no {name} in the folder")
+    poses = poses_of(read_npy(files["poses.npy"], "poses.npy"), "poses.npy")
+    lens = read_npy(files["intrinsics.npy"], "intrinsics.npy").double()
+    if lens.shape not in ((len(poses), 4), (1, 4)):
+        raise ValueError(f"intrinsics.npy must be [{len(poses)}, 4], fx fy cx cy for each pose, not {list(lens.shape)}")
+    note = "LingBot-World divides the steps by the longest of them, so how fast this is does not reach its model."
+    return Motion(camera_of(poses, pixel_lens(lens, LINGBOT_SIZE, "intrinsics.npy")), asked.fps or 16.0, (note,))
+
+
+def write_lingbot(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """Float32, as its own."""
+    w, h = LINGBOT_SIZE
+    lens = motion.camera.lens * torch.tensor([w, h, w, h], dtype=torch.float64)
+    return {"poses.npy": write_npy(motion.camera.pose.float()), "intrinsics.npy": write_npy(lens.float())}
+
+
+def read_matrix_game_35(files: Files, asked: Asked) -> Motion:
+    """``.npz`` with ``extrinsics_c2w`` (or ``extrinsics``) [N, 4, 4] and ``intrinsics`` in pixels.
+
+    These are [4], [N, 4], [3, 3] or [N, 3, 3].
+    """
+    return _matrix_game_35(files, asked, "matrix-game-3.5", False)
+
+
+def read_matrix_game_35_w2c(files: Files, asked: Asked) -> Motion:
+    """The same under ``--camera-convention w2c``: the matrices are world-to-camera."""
+    return _matrix_game_35(files, asked, "matrix-game-3.5-w2c", True)
+
+
+def write_matrix_game_35(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """Camera-to-world; ``size`` says of which picture the pixels are."""
+    return _write_matrix_game_35(motion, asked, "matrix-game-3.5", motion.camera.pose, "extrinsics_c2w")
+
+
+def write_matrix_game_35_w2c(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """World-to-camera, under the name that claims nothing else."""
+    poses = inverted(motion.camera.pose, "the path")
+    return _write_matrix_game_35(motion, asked, "matrix-game-3.5-w2c", poses, "extrinsics")
+
+
+def _write_matrix_game_35(motion: Motion, asked: Asked, dialect: str, poses: Tensor, name: str) -> dict[str, bytes]:
+    w, h = need_size(asked, dialect)
+    return {"": write_npz({name: poses, "intrinsics": motion.camera.lens * torch.tensor([w, h, w, h], dtype=torch.float64)})}
+
+
+def _matrix_game_35(files: Files, asked: Asked, dialect: str, w2c: bool) -> Motion:
+    size = need_size(asked, dialect)
+    arrays = read_npz(files[""])
+    name = next((n for n in ("extrinsics_c2w", "extrinsics") if n in arrays), None)
+    if name is None or "intrinsics" not in arrays:
+        raise ValueError(f"it has no {'intrinsics' if name else 'extrinsics_c2w'}; its arrays are {', '.join(arrays) or 'none'}")
+    poses, k = poses_of(read_npy(arrays[name], name), name), matrix_lens(read_npy(arrays["intrinsics"], "intrinsics"))
+    if k.shape not in ((4,), (len(poses), 4)):
+        raise ValueError(f"intrinsics must be [4], [N, 4], [3, 3] or [N, 3, 3] for {len(poses)} poses")
+    poses = inverted(poses, name) if w2c else poses
+    return Motion(camera_of(poses, pixel_lens(k, size, "intrinsics")), need_fps(asked, dialect))
+
+
+def matrix_lens(k: Tensor) -> Tensor:
+    """fx fy cx cy ``[..., 4]`` of matrices ``[..., 3, 3]``; what is no matrix stays."""
+    if k.shape[-2:] != (3, 3):
+        return k.double()
+    return torch.stack([k[..., 0, 0], k[..., 1, 1], k[..., 0, 2], k[..., 1, 2]], -1).double()
+
+
+def spread_any(camera: Camera, steps: int) -> Camera:
+    """``keys.spread``, which needs rotations: ValueError, one sentence, where there are none."""
+    r = camera.pose[:, :3, :3]
+    off = (r @ r.mT - torch.eye(3, dtype=r.dtype)).abs().amax((-1, -2)) > 1e-3
+    if bool((off | (torch.linalg.det(r) < 0)).any()):
+        at = int((off | (torch.linalg.det(r) < 0)).nonzero()[0])
+        raise ValueError(f"entry {at}: its matrix is no rotation (or a left-handed one), so nothing can be filled in between")
+    return spread(camera, steps)
+
+
+def _every(camera: Camera, dialect: str) -> Camera:
+    if (len(camera) - 1) % _GROUP:
+        raise ValueError(f"{dialect} has a camera for each latent: it needs 4 k + 1 frames, and this path has {len(camera)}")
+    return camera[::_GROUP]
+
+
+def _notes(data: Any) -> tuple[str, ...]:
+    notes = data.get("notes", [])
+    return tuple(str(n)[:500] for n in notes[:20]) if isinstance(notes, list) else ()
