@@ -24,7 +24,7 @@ FLOORS = (
     ("train", "fast"),
     ("play", "env"),
     ("recipes",),
-    ("cli", "__main__", "doctor", "bench", "generate", "conformance", "convert"),
+    ("cli", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
 )
 STRANGERS = {frozenset(("train", "fast"))}
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -35,6 +35,12 @@ COMMANDS: dict[str, Any] = {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
     },
     "convert": ("dreamx.convert:main", "released transformers into our folder, and back"),
+    "trajectory": {
+        "import": ("dreamx.trajectory:bring", "a camera path of any dialect into our own file"),
+        "export": ("dreamx.trajectory:export", "our own file into any dialect"),
+        "preview": ("dreamx.trajectory:preview", "a path from above, from the side, and in words"),
+        "check": ("dreamx.trajectory:check", "what is wrong with a path"),
+    },
     "conformance": ("dreamx.conformance:main", "do we give the numbers of the official implementation?"),
     "doctor": ("dreamx.doctor:main", "is everything here that dreamx needs?"),
 }

@@ -1,0 +1,186 @@
+"""``dreamx trajectory import | export | preview | check``: camera paths of every dialect, to look at and to use.
+
+A dialect is always named: ``w-31`` is a sentence of two of them and means different things. Without ``--dialect`` a file is our
+own JSON, which says so itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from dreamx.geometry.controls import Speed
+from dreamx.geometry.formats import DIALECTS, Asked, Motion, dialect, read, write
+from dreamx.geometry.formats.check import problems
+from dreamx.model import weights
+from dreamx.session import WorldConfig, find
+from dreamx.trajectory import draw, page
+from dreamx.trajectory.words import paragraph
+
+_LIMIT = 2**29  # bytes of one file
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Read a trajectory of any dialect and write it as our own JSON."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """The file or folder; for hy-string and lingbot-string also the line itself."""
+    dialect: str
+    """Whose it is: see docs/trajectories.md, or give a wrong name for the list."""
+    out: Path
+    """The JSON file to write."""
+    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    """What the file does not say."""
+    overwrite: bool = False
+    """Replace the file if there is one."""
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write one of our own JSON trajectories in any dialect."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """The JSON file."""
+    dialect: str
+    """The dialect to write."""
+    out: Path
+    """The file to write, or the folder where the dialect is one."""
+    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    """What our file does not say."""
+    overwrite: bool = False
+    """Replace what is there."""
+
+
+@dataclass(frozen=True)
+class PreviewConfig:
+    """Draw a trajectory from above and from the side, and say in words what the camera will do."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """The file, folder or line."""
+    out: Path
+    """Where the drawings go: OUT.png and OUT.html."""
+    dialect: str = "dreamx"
+    """Whose it is."""
+    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    """What the file does not say."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Look for what is wrong with a trajectory; exit code 1 where something is."""
+
+    source: Annotated[str, tyro.conf.Positional]
+    """The file, folder or line."""
+    dialect: str = "dreamx"
+    """Whose it is."""
+    world: str | None = None
+    """Hold the speeds against those that this world was taught, instead of the official ones."""
+    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    """What the file does not say."""
+
+
+def bring(cfg: ImportConfig) -> None:
+    """``dreamx trajectory import``."""
+    motion = open_motion(cfg.source, cfg.dialect, cfg.asked)
+    save("dreamx", motion, cfg.out, cfg.asked, cfg.overwrite)
+    print(paragraph(motion))
+    for note in motion.notes:
+        print(f"Note: {note}")
+
+
+def export(cfg: ExportConfig) -> None:
+    """``dreamx trajectory export``."""
+    motion = open_motion(str(cfg.source), "dreamx", cfg.asked)
+    for path in save(cfg.dialect, motion, cfg.out, cfg.asked, cfg.overwrite):
+        print(path)
+
+
+def preview(cfg: PreviewConfig) -> None:
+    """``dreamx trajectory preview``."""
+    motion = open_motion(cfg.source, cfg.dialect, cfg.asked)
+    if not cfg.out.parent.is_dir():
+        raise ValueError(f"out: there is no folder {cfg.out.parent}; make it first")
+    words = paragraph(motion)
+    doubts = [p.says for p in problems(motion)]
+    png, html = (cfg.out.with_name(cfg.out.name + end) for end in (".png", ".html"))
+    _put(png, draw.png(motion, words))
+    _put(html, page.html(motion, words, (*doubts, *motion.notes)).encode())
+    print(words)
+    for doubt in doubts:
+        print(f"Doubtful: {doubt}.")
+    print(f"{png}\n{html}")
+
+
+def check(cfg: CheckConfig) -> None:
+    """``dreamx trajectory check``."""
+    motion = open_motion(cfg.source, cfg.dialect, cfg.asked, broken=True)
+    found = problems(motion, None if cfg.world is None else taught(cfg.world))
+    for problem in found:
+        print(f"{problem.kind}: {problem.says}.")
+    if found:
+        sys.exit(1)
+    print(f"ok: {len(motion.camera)} frames, nothing to complain about.")
+
+
+def open_motion(source: str, name: str, asked: Asked, broken: bool = False) -> Motion:
+    """A trajectory from a file, a folder, or the line itself. ValueError, one sentence that names it."""
+    kind, path = dialect(name), Path(source)
+    try:
+        if kind.names:
+            if not path.is_dir():
+                raise ValueError(f"source: {source!r} is no folder, and {name} is one of {', '.join(kind.names)}")
+            files = {n: _bytes(path / n) for n in kind.names if (path / n).is_file()}
+        elif path.is_file():
+            files = {"": _bytes(path)}
+        elif kind.line:
+            files = {"": source.encode()}
+        else:
+            raise ValueError(f"source: there is no file {source!r}")
+    except OSError as e:
+        raise ValueError(f"source: {source[:80]!r} cannot be read ({e.strerror})") from None
+    try:
+        return read(name, files, asked, broken)
+    except ValueError as e:
+        raise ValueError(f"{source[:80]}: {e}") from e
+
+
+def save(name: str, motion: Motion, out: Path, asked: Asked, overwrite: bool) -> list[Path]:
+    """Write a dialect's file or folder, whole or not at all, and name what was written."""
+    kind = dialect(name)
+    files = write(name, motion, asked)
+    paths = {out / n if kind.names else out: data for n, data in files.items()}
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise ValueError(f"out: {path} is there already; name another, or say --overwrite")
+    if kind.names:
+        out.mkdir(parents=True, exist_ok=True)
+    elif not out.parent.is_dir():
+        raise ValueError(f"out: there is no folder {out.parent}; make it first")
+    for path, data in paths.items():
+        _put(path, data)
+    return list(paths)
+
+
+def taught(world: str) -> Speed:
+    """The speeds of a world."""
+    return weights.read_config(find(world), "world", WorldConfig).speed
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > _LIMIT:
+        raise ValueError(f"source: {path} is larger than {_LIMIT // 2**20} MB, which no trajectory is")
+    return path.read_bytes()
+
+
+def _put(path: Path, data: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+__all__ = ["DIALECTS", "CheckConfig", "ExportConfig", "ImportConfig", "PreviewConfig", "open_motion"]
