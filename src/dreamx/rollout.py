@@ -16,7 +16,7 @@ from torch import Tensor
 from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
-from dreamx.model.attend import Attend, Cache
+from dreamx.model.attend import Attend, Cache, Mute
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
 Network = Callable[[Frames, Tensor, Attend], Tensor]
@@ -102,3 +102,12 @@ def rollout(
 def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
     """Normal noise from a generator on the CPU, so that a seed means the same on every device."""
     return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
+
+
+def without_lane(dit: Network, lane: str) -> Network:
+    """The network with one of its lanes silent."""
+
+    def quiet(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        return dit(frames, text, Mute(attend, lane))
+
+    return quiet

@@ -27,19 +27,20 @@ from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, hint_latents, shown, stack
 from dreamx.model import weights
-from dreamx.model.attend import Attend, Mute
+from dreamx.model.depth import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, VAEConfig, fingerprint
-from dreamx.rollout import Network, next_chunk, noise_like, write
+from dreamx.rollout import next_chunk, noise_like, without_lane, write
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
 
 
 class World:
-    """One session in a learned world. Forks share the networks."""
+    """One session in a learned world. Forks share the networks. ``depth`` is of opening pictures; None asks the decoder."""
 
-    def __init__(self, config: WorldConfig, dit: DiT, vae: VAE, text: WordEncoder) -> None:
+    def __init__(self, config: WorldConfig, dit: DiT, vae: VAE, text: WordEncoder, depth: Depth | None = None) -> None:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
+        self.depth = None if depth is None else depth.eval()
         self.prompt, self.event, self.seed, self.chunk = "", "", 0, 0
         self.camera = level(config.lens)
         self.actions: list[Action] = []
@@ -55,23 +56,29 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder)
+        deep = folder if (folder / "depth.safetensors").is_file() else None
+        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, deep)
 
     @staticmethod
-    def of(config: WorldConfig, autoencoder: Path, networks: Path) -> World:
-        """A world put together from the folders of a trained autoencoder and of a trained transformer with its text encoder."""
+    def of(config: WorldConfig, autoencoder: Path, networks: Path, deep: Path | None = None) -> World:
+        """A world put together from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth."""
         vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
         dit = DiT(weights.read_config(networks, "dit", DiTConfig))
         text = WordEncoder(weights.read_config(networks, "text", WordConfig))
         weights.load_into(vae, autoencoder / "vae.safetensors")
         weights.load_into(dit, networks / "dit.safetensors")
         weights.load_into(text, networks / "text.safetensors")
-        return World(config, dit, vae, text)
+        if deep is None:
+            return World(config, dit, vae, text)
+        depth = Depth(weights.read_config(deep, "depth", DepthConfig))
+        weights.load_into(depth, deep / "depth.safetensors")
+        return World(config, dit, vae, text, depth)
 
     def export(self, folder: Path) -> None:
         """Write the world (not the session) to a folder that ``open`` reads."""
         nets = {"dit": (self.dit, self.dit.config), "vae": (self.vae, self.vae.config), "text": (self.text, self.text.config)}
-        weights.save(folder, {**nets, "world": (nn.Module(), self.config)})
+        deep = {} if self.depth is None else {"depth": (self.depth, self.depth.config)}
+        weights.save(folder, {**nets, **deep, "world": (nn.Module(), self.config)})
 
     @property
     def size(self) -> tuple[int, int]:
@@ -91,7 +98,7 @@ class World:
     @cached_property
     def identity(self) -> str:
         """A name for exactly these networks: a session goes on in no others."""
-        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text))
+        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text, self.depth) if module is not None)
 
     @property
     def due(self) -> int:
@@ -118,8 +125,8 @@ class World:
         hint = None
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1
-            blank = torch.zeros_like(picture[:, :, 0])
-            hint = None if self._bank is None else View(picture, blank, blank + 1)
+            deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
+            hint = None if self._bank is None else View(picture, deep, torch.ones_like(deep))
             first = clean(self.vae.encode(picture), here)
         else:
             rng, sampler = self._rng(), self.config.sampler
@@ -171,7 +178,7 @@ class World:
             chunk = replace(chunk, hint=hint_latents(self.vae, self._last(), hint))
         if self._known is not None:
             chunk = cat(self._known, chunk)
-        net = self.dit if self.switches.camera else _without_lane(self.dit, "view")
+        net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
@@ -274,23 +281,16 @@ class World:
             now = slice(at, at + (1 if self._decoder is None else GROUP))
             h = dream.hint
             hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
+            opening = self._decoder is None and h is not None and self.depth is not None
             pixels, self._decoder = self.vae.push(z, self._decoder, hint)
             made.append(pixels.rgb[0])
             if self._bank is not None:
-                self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], dream.path[now][-1])
+                deep = h.depth if opening and h is not None else pixels.depth
+                self._bank.remember(pixels.rgb[0, -1], deep[0, -1], dream.path[now][-1])
         return ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 _UP = (0.0, -1.0, 0.0)
-
-
-def _without_lane(dit: DiT, lane: str) -> Network:
-    """The network with one of its lanes silent."""
-
-    def quiet(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
-        return dit(frames, text, Mute(attend, lane))
-
-    return quiet
 
 
 def load(name_or_path: str | Path) -> World:

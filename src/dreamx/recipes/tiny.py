@@ -20,7 +20,7 @@ from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal
+from dreamx.train import autoencoder, camera, causal, depth
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -67,7 +67,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     clips, latents = root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "depth")}
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
@@ -107,6 +107,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["causal"]).export(root / "world"),
+        "depth": partial(
+            depth.main, depth.DepthStage(run("depth", 3600, decay=0.6), clips, nets["depth"], batch=32, lr=2e-3, edges=1.0)
+        ),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["causal"], nets["depth"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }

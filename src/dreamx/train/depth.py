@@ -1,0 +1,94 @@
+"""Stage: train the network that guesses the depth of an opening picture (``model.depth``) on single frames of clips.
+
+Loss: L1 of log-depth where depth is known, and L1 of its differences between neighbours at three scales, which asks for edges
+(the gradient term of MegaDepth, Li and Snavely 2018). Colours are varied: pictures that people bring are lit otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamx.model.depth import Depth, DepthConfig
+from dreamx.train.autoencoder import Clips, Windows
+from dreamx.train.run import Run, RunConfig
+
+
+@dataclass(frozen=True)
+class DepthStage:
+    """``data`` is a folder of clips, ``out`` the folder of the trained network. A step sees ``batch`` frames.
+    ``edges``: weight of the loss of differences. ``vary``: how much colours are varied."""
+
+    run: RunConfig
+    data: Path
+    out: Path
+    depth: DepthConfig = field(default_factory=DepthConfig)
+    batch: int = 32
+    lr: float = 2e-3
+    edges: float = 1.0
+    vary: float = 0.15
+    sheet_every: int = 500
+
+
+def main(cfg: DepthStage) -> None:
+    """Train, and write ``cfg.out`` and a sheet of pictures with their depth, true and guessed."""
+    run = Run(cfg.run)  # first of all: it seeds
+    net = run.own(Depth(cfg.depth), cfg.lr, name="depth", methods=("metres",))
+    clips = Clips(cfg.data, 1)
+
+    def batch(step: int) -> Windows:
+        rng = run.generator(step)
+        frames = clips.draw(cfg.batch, rng)
+        return Windows(varied(frames.video, cfg.vary, rng), frames.depth)
+
+    for frames in run.steps(batch):
+        loss, parts = depth_loss(net(frames.video[:, 0]), frames.depth[:, 0], net, cfg.edges)
+        run.update(net, loss, parts)
+        if (run.step + 1) % cfg.sheet_every == 0:
+            show(run, net, clips)
+    show(run, net, clips)
+    run.export(cfg.out, {"depth": (net, net.config)})
+
+
+def varied(video: Tensor, much: float, rng: torch.Generator) -> Tensor:
+    """Pictures ``[B, ..., 3, H, W]`` in [-1, 1], each row's colours with a gain and a shift of their own (deviation ``much``)."""
+    shape = (len(video), *(1,) * (video.ndim - 4), 3, 1, 1)
+    gain = (much * torch.randn(shape, generator=rng)).exp()
+    return (video * gain + much * torch.randn(shape, generator=rng)).clamp(-1, 1)
+
+
+def depth_loss(plane: Tensor, depth: Tensor, net: Depth, edges: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Planes ``[N, H, W]`` against metres (0: unknown) -> the loss, and its parts (``off``: mean error, a share)."""
+    known = ((depth > 0) & torch.isfinite(depth)).float()
+    error = (plane - net.plane(torch.where(known > 0, depth, 1.0))) * known
+    total = error.abs().sum() / known.sum().clamp_min(1)
+    steps = plane.new_zeros(())
+    e, k = error[:, None], known[:, None]
+    for scale in range(_SCALES):
+        if scale:
+            e, k = F.avg_pool2d(e, 2), -F.max_pool2d(-k, 2)
+        for dim in (-1, -2):
+            n = k.shape[dim] - 1
+            both = k.narrow(dim, 0, n) * k.narrow(dim, 1, n)
+            steps = steps + (e.diff(dim=dim).abs() * both).sum() / both.sum().clamp_min(1)
+    with torch.no_grad():
+        reach = torch.tensor(net.config.far / net.config.near).log() / 2
+        parts = {"off": (total * reach).exp() - 1, "edges": steps / (2 * _SCALES)}
+    return total + edges * steps / (2 * _SCALES), {name: x.detach() for name, x in parts.items()}
+
+
+def show(run: Run, net: Depth, clips: Clips) -> None:
+    """Write ``sheet.png``: pictures, their true depth, and the guess."""
+    frames = clips.draw(_SHOWN, run.generator(0), vary=False)
+    with run.ema(net), torch.no_grad():
+        guess = net(frames.video[:, 0])
+    planes = [p[:, None].expand(-1, 3, -1, -1) for p in (net.plane(frames.depth[:, 0]), guess)]
+    run.sheet("sheet", torch.cat([frames.video[:, 0], *planes]), columns=_SHOWN)
+
+
+_SCALES = 3
+_SHOWN = 12
