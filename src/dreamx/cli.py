@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 #: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
 COMMANDS: dict[str, Any] = {
     "play": ("dreamx.play.server:main", "walk in a world in the browser"),
-    "generate": ("dreamx.generate:main", "walk along a file of actions and write a video"),
+    "generate": ("dreamx.generate:main", "walk along actions, a replay or an eval.json, and write videos"),
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),

@@ -1,6 +1,7 @@
 """Walk offline: a start picture, words, and an action file -> an mp4, and beside it a JSON record to make it again from.
 
-Or a replay file, which holds all of that (``dreamx.replay``), -> an mp4.
+Or a replay file, which holds all of that (``dreamx.replay``), -> an mp4. Or an official ``eval.json`` -> a folder of videos
+(``listed``), each with its cameras and a record.
 
 An action file has one span a line, ``KEYS FRAMES``: the keys held and for how many frames; ``-`` holds none; after ``#``
 everything is a comment. The same in one line is ``"w*16,wj*32,-*8"``.
@@ -21,12 +22,18 @@ from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from os.path import isfile  # unlike Path's, it is calm about names no file can have
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from dreamx.generate import listed
+from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
+from dreamx.generate.health import Health
+from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions, parse_actions
 from dreamx.picture import read_picture
 from dreamx.play.video import VideoFile
@@ -37,10 +44,10 @@ from dreamx.world import World
 
 @dataclass(frozen=True)
 class GenerateConfig:
-    """Make a video from a start picture and an action file, or from a replay file."""
+    """Make a video from a start picture and an action file, from a replay file, or one for each entry of an eval.json."""
 
     out: Path
-    """The video to write, an .mp4; its record is written beside it with the ending .json (a replay is its own record)."""
+    """The video to write, an .mp4, with its record beside it as .json (a replay is its own record); of an eval.json, a folder."""
     actions: str | None = None
     """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
     replay: Path | None = None
@@ -57,12 +64,32 @@ class GenerateConfig:
     """Replace the video if there is one."""
     threads: int | None = None
     """CPU threads of the model; by default what torch chooses."""
+    input: Annotated[Path | None, tyro.conf.Positional] = None
+    """An eval.json of the official release, unchanged; or the record of a video made from one, to make it again."""
+    dialect: str | None = None
+    """How the eval.json is read: dreamx-ar or dreamx-cam; by default as the world's kind of checkpoint reads it."""
+    frames: int | None = None
+    """Frames of each video of an eval.json, 4 k + 1; by default 81."""
+    resume: bool = False
+    """Go on with the unfinished videos of an eval.json, bit for bit."""
+    part: int = 64
+    """Frames of an eval.json's video after which its session is saved: at most so many are made again after a kill."""
+    colour: float | None = None
+    """Pull the colours of an eval.json's video back to the opening picture's (Lab), 0 to 1; off by default, as in evaluation."""
 
     def __post_init__(self) -> None:
-        if self.out.suffix != ".mp4":
+        if self.input is None and self.out.suffix != ".mp4":
             raise ValueError(f"out: {self.out} does not end in .mp4; name the video something.mp4")
-        if (self.actions is None) == (self.replay is None):
-            raise ValueError('give either actions, as "w*16,wj*32", or a replay file')
+        if sum(x is not None for x in (self.actions, self.replay, self.input)) != 1:
+            raise ValueError('give either actions, as "w*16,wj*32", or a replay file, or an eval.json')
+        if self.input is None and (self.dialect, self.frames, self.resume, self.colour) != (None, None, False, None):
+            raise ValueError("dialect, frames, resume and colour go with an eval.json; leave them out")
+        if self.input is not None and (self.start, self.prompt) != (None, ""):
+            raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
+        if self.input is not None and self.out.suffix == ".mp4":
+            raise ValueError(f"out: {self.out} would be a folder of videos; name one without .mp4")
+        if self.resume and self.overwrite:
+            raise ValueError("resume and overwrite: say one of them")
         if self.replay is not None and (self.start, self.prompt, self.seed) != (None, "", 0):
             raise ValueError("replay: it brings its own start, prompt and seed; leave yours out")
         if not 0 <= self.seed < 2**31:
@@ -124,6 +151,9 @@ def walk_along(world: World, image: Tensor | None, prompt: str, seed: int, keys:
 
 def main(cfg: GenerateConfig) -> None:
     """Write the video and its record; while it is being made it is called ``NAME.part.mp4``, which Ctrl-C leaves playable."""
+    if cfg.input is not None:
+        _walk_list(cfg, cfg.input)
+        return
     if cfg.out.exists() and not cfg.overwrite:
         raise ValueError(f"out: {cfg.out} is there already; name another, or say --overwrite")
     if not cfg.out.parent.is_dir():
@@ -135,6 +165,36 @@ def main(cfg: GenerateConfig) -> None:
         _walk_replay(cfg, read(cfg.replay), console)
     elif cfg.actions is not None:
         _walk_actions(cfg, read_actions(cfg.actions), console)
+
+
+def _walk_list(cfg: GenerateConfig, path: Path) -> None:
+    """Every entry of an ``eval.json``, or what a record says."""
+    cases, record = read_input(path)
+    name = cfg.world or (record.world if record else "tiny")
+    own, why = dialect_of(name)
+    settings = Settings(
+        dialect=cfg.dialect or (record.settings.dialect if record else own),
+        frames=cfg.frames or (record.settings.frames if record else FRAMES),
+        seed=cfg.seed if record is None else record.settings.seed,
+        part=cfg.part if record is None else record.settings.part,
+        colour=cfg.colour if record is None else record.settings.colour,
+        threads=cfg.threads or (record.settings.threads if record else torch.get_num_threads()),
+    )
+    torch.set_num_threads(settings.threads)
+    console = Console(stderr=True, soft_wrap=True)
+    reason = "asked for" if cfg.dialect else "from the record" if record else f"of {name}: {why}"
+    console.print(f"Dialect {settings.dialect} ({reason}): the numbers {_MEANING[settings.dialect]}.")
+    world = World.open(name)
+    if record is not None and record.weights != world.identity:
+        console.print("The record was made in other weights, so the video will look different.")
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    for case in cases:
+        listed.make(case, settings, world, name, cfg.out, cfg.resume, cfg.overwrite, console)
+
+
+_MEANING = dict(
+    zip(DIALECTS, ("share out the frames, and speed is fixed", "are speeds, and segments are of equal length"), strict=True)
+)
 
 
 def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> None:
@@ -197,8 +257,11 @@ def _make(
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
     """Encode frames as H.264 and count them. Closed properly even when making a chunk fails, so that the file can be played."""
     file = VideoFile(path, size, fps)
+    health: Health | None = None
     try:
         for chunk in chunks:
+            health = health or Health(chunk[0])
+            health.look(chunk)
             file.write(chunk)
     finally:
         file.close()

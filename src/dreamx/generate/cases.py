@@ -1,0 +1,162 @@
+"""The official ``eval.json`` and our own records as cases: what to begin from, what to say, where to go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dreamx.config import from_json
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.formats.actions import actions_of, entries
+from dreamx.geometry.formats.motion import json_of
+from dreamx.geometry.official import autoregressive, bidirectional
+from dreamx.session import find
+
+#: How the numbers of ``action_speed_list`` are read, and by which kind of checkpoint.
+DIALECTS = {"dreamx-ar": autoregressive, "dreamx-cam": bidirectional}
+FORMAT = "dreamx-generated-1"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides about the frames of a video, besides its case and the weights.
+
+    frames: 4 k + 1. part: frames of a part of the video, after which the session is saved. colour: strength of the Lab colour
+    correction; None: off. threads: of torch on the CPU, on which the last bits depend.
+    """
+
+    dialect: str
+    frames: int
+    seed: int
+    part: int
+    colour: float | None
+    threads: int
+
+    def __post_init__(self) -> None:
+        if self.dialect not in DIALECTS:
+            raise ValueError(f"dialect: {self.dialect!r} is none of {', '.join(DIALECTS)}")
+        if self.frames < 5 or (self.frames - 1) % 4:
+            raise ValueError(
+                f"frames is {self.frames}; the models make 4 k + 1 of them, so give {max(5, (self.frames - 1) // 4 * 4 + 1)}"
+            )
+        if self.part < 4:
+            raise ValueError(f"part is {self.part}; a part has at least 4 frames")
+        if self.colour is not None and not 0 < self.colour <= 1:
+            raise ValueError(f"colour is {self.colour:g}; give a strength above 0, at most 1, or leave it out")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One entry. name: of its files. image: bytes of the picture's file, None: from the words alone."""
+
+    name: str
+    image_path: str
+    caption: str
+    action_seq: tuple[str, ...]
+    action_speed_list: tuple[float, ...]
+    image: bytes | None
+
+    def path(self, settings: Settings) -> Camera:
+        """Where the official script of that dialect goes: ``[frames]``, float64."""
+        return DIALECTS[settings.dialect](self.action_seq, self.action_speed_list, settings.frames)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Beside a video: what it was made from. ``dreamx generate RECORD`` makes the same frames again on the same kind of machine.
+
+    weights: ``World.identity``. image_base64: the opening picture's file. versions: of what takes part in making the numbers.
+    """
+
+    format: str
+    world: str
+    weights: str
+    settings: Settings
+    image_path: str
+    caption: str
+    action_seq: tuple[str, ...]
+    action_speed_list: tuple[float, ...]
+    image_sha256: str | None
+    image_base64: str | None
+    fps: float
+    size: tuple[int, int]
+    sampler: dict[str, Any]
+    versions: dict[str, str]
+
+
+def read_input(path: Path) -> tuple[list[Case], Record | None]:
+    """The cases of an ``eval.json``, or the one of a record. ValueError, one sentence that names the file."""
+    try:
+        data = json_of({"": path.read_bytes()})
+    except OSError as e:
+        raise ValueError(f"input: {path} cannot be read ({e.strerror}); name an eval.json") from None
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from None
+    try:
+        if isinstance(data, dict) and "format" in data:
+            return _recorded(data, path.stem)
+        return _cases(entries(data), path), None
+    except ValueError as e:
+        raise ValueError(f"{path}: {e}") from e
+
+
+def _cases(items: list[dict[str, Any]], path: Path) -> list[Case]:
+    cases: list[Case] = []
+    for i, item in enumerate(items):
+        where = f"entry {i}"
+        keys, numbers = actions_of(item, where)
+        caption = item.get("caption", item.get("prompt", ""))
+        image = item.get("image_path", "")
+        for key, value in (("caption", caption), ("image_path", image)):
+            if not isinstance(value, str):
+                raise ValueError(f"{where}.{key} must be text")
+        task = str(item.get("task_id", ""))
+        name = task if _NAME.fullmatch(task) and not task.endswith((".mp4", ".part", ".")) else f"{i:03d}"
+        if name in (c.name for c in cases):
+            name = f"{name}-{i:03d}"
+        cases.append(
+            Case(name, image, caption, tuple(keys), tuple(numbers), _picture(image, path.parent, where) if image else None)
+        )
+    return cases
+
+
+def _picture(name: str, beside: Path, where: str) -> bytes:
+    """The file of a picture: as the path says, from the list's folder or from where we are."""
+    tried = dict.fromkeys((beside / name, Path(name)))
+    for path in tried:
+        try:
+            return path.read_bytes()
+        except (OSError, ValueError):
+            continue
+    raise ValueError(f"{where}.image_path: there is no readable picture {name!r}, neither beside the list nor here")
+
+
+def _recorded(data: dict[str, Any], name: str) -> tuple[list[Case], Record]:
+    if data["format"] != FORMAT:
+        raise ValueError(f"its format is {str(data['format'])[:40]!r}, and this dreamx reads {FORMAT!r}")
+    record = from_json(Record, data)
+    image = None
+    if record.image_base64 is not None:
+        try:
+            image = base64.b64decode(record.image_base64, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("image_base64 is not base64; the record is damaged") from None
+        if hashlib.sha256(image).hexdigest() != record.image_sha256:
+            raise ValueError("the picture in it is not the one that it was made from; the record is damaged")
+    actions_of({"action_seq": list(record.action_seq), "action_speed_list": list(record.action_speed_list)}, "record")
+    case = Case(name, record.image_path, record.caption, record.action_seq, record.action_speed_list, image)
+    return [case], record
+
+
+def dialect_of(world: str) -> tuple[str, str]:
+    """The dialect of a world's kind, and why: the causal and the bidirectional release read the same list in two ways."""
+    config = json.loads((find(world) / "config.json").read_text(encoding="utf-8"))
+    both_ways = isinstance(config, dict) and "kind" in config and config["kind"].get("past") is None
+    return ("dreamx-cam", "it is bidirectional") if both_ways else ("dreamx-ar", "it is causal")

@@ -1,0 +1,120 @@
+"""A video in parts: each is a whole file and stays when the power goes; together they are the video, without encoding it again.
+
+In ``NAME.part/`` lie ``0000.mp4``, ``0001.mp4``, ..., the cameras of each, the session as it was after the last of them, and
+``progress.json``, which is written last and says what counts. Whatever else lies there was being written when it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import av
+import torch
+from torch import Tensor
+
+from dreamx.geometry.camera import Camera
+from dreamx.play.video import VideoFile
+
+
+class Film:
+    """Writes one video, ``out``, in parts. ``about`` is what decides about its frames: a film goes on under the same alone."""
+
+    def __init__(self, out: Path, size: tuple[int, int], fps: float, about: dict[str, Any]) -> None:
+        self.out, self.folder = out, out.with_suffix(".part")
+        self.parts = self.frames = 0
+        self._size, self._fps, self._about = size, fps, about
+        self._file: VideoFile | None = None
+        self._poses: list[Tensor] = []
+
+    @property
+    def here(self) -> int:
+        """Frames in the part that is being written."""
+        return self._file.frames if self._file else 0
+
+    @property
+    def session(self) -> Path:
+        """The session after the last whole part."""
+        return self.folder / f"{self.parts - 1:04d}.session"
+
+    def begin(self) -> None:
+        """From nothing; what lies there is thrown away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+
+    def resume(self) -> bool:
+        """Go on after the last whole part; False where there is none. ValueError where it is another video's."""
+        try:
+            progress = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        theirs = progress["about"]
+        other = [k for k in self._about if theirs.get(k) != self._about[k]]
+        if other:
+            raise ValueError(
+                f"{self.folder} was begun with another {', '.join(other)}; resume it as it was begun, or say --overwrite"
+            )
+        self.parts, self.frames = progress["parts"], progress["frames"]
+        return True
+
+    def write(self, frames: Tensor, cameras: Camera) -> None:
+        """Frames, uint8 ``[n, 3, H, W]``, and the cameras that they were seen from."""
+        if self._file is None:
+            self._file = VideoFile(self.folder / f"{self.parts:04d}.mp4", self._size, self._fps)
+        self._file.write(frames)
+        self._poses.append(cameras.pose[:, :3].flatten(1))
+
+    def end_part(self) -> None:
+        """This part is whole; ``commit`` makes it count, once the session is saved too."""
+        assert self._file is not None
+        self._file.close()
+        self.frames += self._file.frames
+        _write(self.folder / f"{self.parts:04d}.json", torch.cat(self._poses).tolist())
+        self.parts, self._file, self._poses = self.parts + 1, None, []
+
+    def commit(self) -> None:
+        """From now on all parts so far count."""
+        _write(self.folder / "progress.json", {"parts": self.parts, "frames": self.frames, "about": self._about})
+        for old in self.folder.glob("*.session"):
+            if old != self.session:
+                old.unlink()
+
+    def poses(self) -> list[list[float]]:
+        """The upper 3x4 of every camera, row by row."""
+        names = [self.folder / f"{i:04d}.json" for i in range(self.parts)]
+        return [row for name in names for row in json.loads(name.read_text(encoding="utf-8"))]
+
+    def join(self) -> Path:
+        """All parts as one file beside ``out``, still under another name: their packets one after the other."""
+        part = self.out.with_suffix(".joined.mp4")
+        with av.open(str(part), "w", format="mp4") as joined:
+            stream = None
+            start = 0
+            for i in range(self.parts):
+                with av.open(str(self.folder / f"{i:04d}.mp4")) as file:
+                    source = file.streams.video[0]
+                    stream = stream or joined.add_stream_from_template(source)
+                    end = start
+                    for packet in file.demux(source):
+                        if packet.pts is None or packet.dts is None:
+                            continue
+                        end = max(end, start + packet.pts + (packet.duration or 0))
+                        packet.pts, packet.dts = packet.pts + start, packet.dts + start
+                        packet.stream = stream
+                        joined.mux(packet)
+                    start = end
+        return part
+
+    def close(self) -> None:
+        """Let go of the part that is being written; it does not count."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _write(path: Path, data: object) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(data), encoding="utf-8")
+    temporary.replace(path)
