@@ -14,7 +14,7 @@ import torch
 
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.controls import check_keys
-from dreamx.geometry.formats.keys import OFFICIAL, angles, keys_of, refuse_other
+from dreamx.geometry.formats.keys import OFFICIAL, keys_of, refuse_other
 from dreamx.geometry.formats.motion import Asked, Files, Motion, dump, entry, json_of, real
 from dreamx.geometry.official import SEGMENT, autoregressive, bidirectional
 
@@ -105,11 +105,12 @@ def write_dreamx_cam(motion: Motion, asked: Asked) -> dict[str, bytes]:
 def _segment(camera: Camera, length: int) -> tuple[str, float]:
     """Keys and speed of a segment whose first frame is the last of the one before; it may have been cut at its end."""
     w2c = camera.pose[:, :3, :3].mT
-    yaw, pitch = angles(w2c)
+    # Of yaw after pitch without roll, also where pitch is beyond the vertical.
+    yaw = torch.rad2deg(torch.atan2(-w2c[:, 2, 0], w2c[:, 0, 0]))
+    pitch = torch.rad2deg(torch.atan2(-w2c[:, 1, 2], w2c[:, 1, 1]))
     y, p = torch.deg2rad(yaw[0]), torch.deg2rad(pitch[0])
     ahead = torch.stack([-y.sin() * p.cos(), p.sin(), y.cos() * p.cos()])
     aside = torch.stack([y.cos(), torch.zeros_like(y), y.sin()])
-    # Two frames tell; more only where a turn of more than half a circle hides in the whole.
     step = (camera.pose[-1, :3, 3] - camera.pose[0, :3, 3]) / (len(camera) - 1) * length / SEGMENT[0]
     turn = [float((a[1] - a[0] + 180).remainder(360) - 180) * length / SEGMENT[1] for a in (yaw, pitch)]
     table = torch.stack([ahead, aside], 1)
