@@ -255,7 +255,7 @@ def fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, x in sorted(module.state_dict().items()):
         digest.update(name.encode())
-        digest.update(x.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())  # numpy has no bf16
     return digest.hexdigest()[:16]
 
 
