@@ -24,10 +24,11 @@ from dreamx.model.attend import Cache
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 
 DATA = Path(__file__).parent / "data"
-CAUSAL, STILL, BOTH_WAYS, PATHS = (
-    DATA / f"{name}.safetensors" for name in ("causal_camera_sink1", "causal_nocam_sink3", "bidirectional_camera", "trajectories")
+CAUSAL, STILL, BOTH_WAYS, PATHS, VIDEO = (
+    DATA / f"{name}.safetensors"
+    for name in ("causal_camera_sink1", "causal_nocam_sink3", "bidirectional_camera", "trajectories", "wan22_vae")
 )
-KINDS = {CAUSAL: 28, STILL: 28, BOTH_WAYS: 2, PATHS: 15}
+KINDS = {CAUSAL: 28, STILL: 28, BOTH_WAYS: 2, PATHS: 15, VIDEO: 2}
 SMALL = DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 3, layers=(0, 2)))
 #: The released config.json of DreamX-World-5B, without what only names versions.
 FULL: dict[str, Any] = {
@@ -78,6 +79,12 @@ def test_agrees_with_the_official_implementation(file: Path) -> None:
         (PATHS, "case3.w2c", (92, 0, 3), 2e-4),
         (PATHS, "case1.viewmats", (20, 1, 1), 2e-4),
         (PATHS, "case0.intrinsics", (1, 1), 2e-4),
+        (VIDEO, "latents", (0, 5, 2, 1, 2), 2e-4),
+        (VIDEO, "reconstruction", (0, 2, 8, 31, 47), -2e-4),
+        (VIDEO, "video", (0, 1, 4, 9, 9), 0.5),
+        (VIDEO, "latent_std", (3,), 0.01),
+        (VIDEO, "weights.decoder.middle.1.proj.weight", (3, 4, 0, 0), 0.1),
+        (VIDEO, "weights.encoder.downsamples.2.downsamples.1.time_conv.weight", (3, 4, 0, 0, 0), 0.1),
     ],
 )
 def test_a_perturbed_file_fails(tmp_path: Path, file: Path, name: str, at: tuple[int, ...], by: float) -> None:
@@ -101,6 +108,14 @@ def test_a_perturbed_file_fails(tmp_path: Path, file: Path, name: str, at: tuple
 def test_another_config_fails(tmp_path: Path, file: Path, key: str, value: int) -> None:
     config = {**read(file).words["config"], key: value}
     assert not check(changed(tmp_path, file, {}, {"config": config})).passed
+
+
+def test_the_decoder_is_compared_before_it_is_clamped(tmp_path: Path) -> None:
+    made = read(VIDEO)["reconstruction"]
+    at = tuple(int(i) for i in (made > 1.1).nonzero()[0])
+    bent = made.clone()
+    bent[at] += 0.1
+    assert not check(changed(tmp_path, VIDEO, {"reconstruction": bent})).passed
 
 
 def test_the_camera_lane_of_the_causal_model_sees_its_chunk_alone() -> None:
@@ -274,6 +289,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (first["kind"], second["kind"]) == ("trajectories", "bidirectional transformer")
     assert second["passed"] is True
     assert 0 < second["errors"]["flow"] < 1e-4
+    cli.main(["conformance", *map(str, KINDS)])
+    assert capsys.readouterr().out.splitlines().count("pass") == len(KINDS)
+    nan = changed(tmp_path, VIDEO, {"latents": read(VIDEO)["latents"] * float("nan")})
+    with pytest.raises(SystemExit) as left:
+        cli.main(["conformance", "--json", str(nan)])
+    assert left.value.code == 1
+    (said,) = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)  # NaN is not JSON
+    assert (said["kind"], said["passed"], said["errors"]["latents"]) == ("video autoencoder", False, None)
     bad = changed(tmp_path, BOTH_WAYS, {"flow": read(BOTH_WAYS)["flow"] + 1})
     with pytest.raises(SystemExit) as left:
         cli.main(["conformance", str(PATHS), str(bad)])
@@ -288,6 +311,10 @@ def test_files_that_cannot_be_run_are_one_sentence(tmp_path: Path, capsys: pytes
     cut.write_bytes(BOTH_WAYS.read_bytes()[:100_000])
     save_file({"a": torch.zeros(1)}, odd)
     without = changed(tmp_path, BOTH_WAYS, {"weights.encoder.conv1.weight": torch.zeros(1)})
+    bare = tmp_path / "bare.safetensors"
+    save_file({k: x for k, x in read(VIDEO).tensors.items() if not k.startswith("weights.")}, bare)
+    lost = tmp_path / "lost.safetensors"
+    save_file({k: x for k, x in read(VIDEO).tensors.items() if k != "weights.decoder.conv1.bias"}, lost)
     nameless = tmp_path / "nameless.safetensors"
     save_file(dict(read(BOTH_WAYS).tensors), nameless)
     for file, said in (
@@ -295,6 +322,8 @@ def test_files_that_cannot_be_run_are_one_sentence(tmp_path: Path, capsys: pytes
         (cut, "cut short"),
         (odd, "no conformance vectors"),
         (without, "autoencoder weights"),
+        (bare, "has no weights.* tensors"),
+        (lost, "'decoder.conv1.bias' is missing"),
         (nameless, "has no config.text_len in its metadata"),
     ):
         with pytest.raises(SystemExit) as left:
