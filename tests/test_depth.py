@@ -31,11 +31,11 @@ def test_it_learns_which_of_two_pictures_is_near() -> None:
     depth[:, :2] = 0  # unknown: does not count
     optimiser = torch.optim.Adam(net.parameters(), 3e-3)
     for _ in range(120):
-        loss, _ = depth_loss(net(picture), depth, net, 1.0)
+        loss = depth_loss(net(picture), depth, net, 1.0)[0]
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    made = net.metres(picture)[:, 4:].mean((1, 2))
+    made = net.metres(picture)[:, 4:].mean((1, 2)).detach()
     assert abs(float(made[0]) - 1) < 0.3 and abs(float(made[1]) - 8) < 2.4
 
 

@@ -18,7 +18,7 @@ FLOORS = (
     ("geometry", "config"),
     ("clip", "frames", "flow", "picture"),
     ("model",),
-    ("memory", "rollout", "session", "world", "replay"),
+    ("memory", "rollout", "foresight", "session", "world", "replay"),
     ("data",),
     ("eval",),
     ("train", "fast"),

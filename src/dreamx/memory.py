@@ -7,12 +7,12 @@ where it knows. Depth is the autoencoder's own, so it works from any picture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from dreamx.frames import hint_shape
+from dreamx.frames import Frames, hint_shape
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
@@ -56,13 +56,13 @@ class Bank:
 
     def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It is the latest; few are kept for good."""
-        depth = settled(rgb, depth, camera.lens) if self.config.settle else depth
-        self.latest = Memory(rgb.half(), depth.half(), camera)
-        if self.kept and not self._new(camera):
-            return
-        self.kept.append(self.latest)
-        if len(self.kept) > self.config.capacity:
-            del self.kept[0]
+        self.latest = self._memory(rgb, depth, camera)
+        if not self.kept or self._new(camera):
+            self._keep(self.latest)
+
+    def imagine(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
+        """Keep a view that was dreamt from where nobody has been yet; the latest stays what it is."""
+        self._keep(self._memory(rgb, depth, camera))
 
     def recall(self, camera: Camera) -> list[Memory]:
         """The views to show at one camera, the most trusted first.
@@ -102,6 +102,15 @@ class Bank:
         views = [] if camera is None else [Memory(state["rgb"][i], state["depth"][i], camera[i]) for i in range(len(camera))]
         self.kept, self.latest = views[:-1], views[-1] if views else None
 
+    def _memory(self, rgb: Tensor, depth: Tensor, camera: Camera) -> Memory:
+        depth = settled(rgb, depth, camera.lens) if self.config.settle else depth
+        return Memory(rgb.half(), depth.half(), camera)
+
+    def _keep(self, memory: Memory) -> None:
+        self.kept.append(memory)
+        if len(self.kept) > self.config.capacity:
+            del self.kept[0]
+
     def _new(self, camera: Camera) -> bool:
         there = self._cameras()
         away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres
@@ -120,6 +129,19 @@ def shown(memories: list[Memory], target: Camera) -> View:
     views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
     each = zip(views.rgb.split(f), views.depth.split(f), views.known.split(f), strict=True)
     return tidy(layered([View(*v) for v in each]))
+
+
+def hinted(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[Frames, list[Memory], View | None]:
+    """A chunk ``[1, T]`` with what a bank shows of its frames ``path [4 T]``, the memories it used, and their view ``[1, 4 T]``.
+
+    The chunk as it is, nothing and None where nothing is remembered.
+    """
+    memories = bank.recall(path[-1])
+    if not memories or bank.latest is None:
+        return chunk, [], None
+    seen = shown(memories, path)
+    hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
+    return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
 
 
 def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:

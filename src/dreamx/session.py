@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.foresight import ForesightConfig
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
@@ -26,6 +27,7 @@ class WorldConfig:
 
     ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
     ``memory``: of the views that are re-projected; None where the networks were not taught to use them.
+    ``foresight``: of views that are dreamt before they are walked to (needs memory); None where they were not taught that.
     """
 
     height: int
@@ -35,6 +37,7 @@ class WorldConfig:
     sampler: Sampler = Sampler()
     upright: bool = True
     memory: MemoryConfig | None = None
+    foresight: ForesightConfig | None = None
 
 
 @dataclass(frozen=True)

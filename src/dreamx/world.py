@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from dreamx import session
 from dreamx.config import from_json, to_json
+from dreamx.foresight import foresee, onwards
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
-from dreamx.memory import Bank, hint_latents, shown, stack
+from dreamx.memory import Bank, hinted, stack
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
@@ -167,18 +168,19 @@ class World:
         if len(controls) != self.due:
             raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
         words = self._words if event is None else self.text([f"{self.prompt} {event}".strip()])
-        path = walk(self.camera, controls, torch.tensor(_UP) if self.config.upright else None)
-        rng = self._rng()
+        up = torch.tensor(_UP) if self.config.upright else None
+        path, rng = walk(self.camera, controls, up), self._rng()
+        net = self.dit if self.switches.camera else without_lane(self.dit, "view")
+        bank, ahead = self._bank if self.switches.memory else None, self.config.foresight
+        if bank and ahead and self._known is None and bool(controls.turn.any() or controls.move.any()):
+            there, past = onwards(self.camera, controls, ahead.latents, up), (self._cache, self._decoder, bank)
+            other = torch.Generator().manual_seed(rng.initial_seed() + _OTHER)
+            blank = self._noise(there[-1:].map(lambda x: x[None]), other)
+            foresee(ahead, (net, self.vae), past, there, blank, words, self.config.sampler, other)
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
-        memories = self._bank.recall(path[-1]) if self._bank and self.switches.memory else []
-        hint = None
-        if memories:
-            seen = shown(memories, path)
-            hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
-            chunk = replace(chunk, hint=hint_latents(self.vae, self._last(), hint))
+        chunk, memories, hint = hinted(self.vae, bank, chunk, path) if bank else (chunk, [], None)
         if self._known is not None:
             chunk = cat(self._known, chunk)
-        net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
@@ -269,11 +271,6 @@ class World:
         frames = clean(noise_like(blank, rng), camera, start)
         return replace(frames, sigma=torch.ones_like(frames.sigma))
 
-    def _last(self) -> Tensor:
-        """The newest frame ``[1, 3, H, W]``, in [-1, 1]."""
-        assert self._bank is not None and self._bank.latest is not None
-        return self._bank.latest.rgb[None].float()
-
     def _decode(self, dream: Dream) -> Tensor:
         made: list[Tensor] = []
         for z in dream.frames.z.unbind(1):
@@ -291,6 +288,7 @@ class World:
 
 
 _UP = (0.0, -1.0, 0.0)
+_OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
 
 def load(name_or_path: str | Path) -> World:

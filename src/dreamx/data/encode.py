@@ -31,6 +31,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
 from dreamx.model import weights
+from dreamx.model.depth import Depth, DepthConfig
 from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 
 
@@ -39,7 +40,8 @@ class EncodeConfig:
     """clips: folder of clips; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``).
 
     most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants.
-    memory: also what it shows of each latent; None where there is none.
+    memory: also what it shows of each latent; None where there is none. ahead: of latents so many (from, to) further on, too.
+    depth: folder of the network that guesses the depth of opening pictures; None takes the decoder's.
     processes: 1 works in this one, 0 means one for each core.
     """
 
@@ -50,6 +52,8 @@ class EncodeConfig:
     mirror: bool = True
     reverse: bool = True
     memory: MemoryConfig | None = None
+    depth: Path | None = None
+    ahead: tuple[int, int] | None = None
     processes: int = 0
 
 
@@ -67,21 +71,25 @@ class Row:
 @dataclass(frozen=True)
 class Latents:
     """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint; hint:
-    ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None."""
+    ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None.
+
+    ahead: what it shows, before each latent, of one some latents on; ``to [N, T]`` which; both or neither."""
 
     z: Tensor
     camera: Camera
     rows: tuple[Row, ...]
     vae: str
     hint: Tensor | None = None
+    ahead: Tensor | None = None
+    to: Tensor | None = None
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
         words = {"clips": json.dumps([vars(row) for row in self.rows]), "vae": self.vae}
         temporary = path.with_suffix(".tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
-        hint = {} if self.hint is None else {"hint": self.hint}
-        save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **hint}, temporary, words)
+        more = {k: x for k, x in (("hint", self.hint), ("ahead", self.ahead), ("to", self.to)) if x is not None}
+        save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **more}, temporary, words)
         os.replace(temporary, path)
 
     @staticmethod
@@ -92,8 +100,8 @@ class Latents:
                 words = f.metadata()
                 rows = tuple(Row(**row) for row in json.loads(words["clips"]))
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
-                hint = f.get_tensor("hint") if "hint" in f.keys() else None  # noqa: SIM118 (not a dict)
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"], hint)
+                more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
+                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more)
         except Exception as e:
             raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
 
@@ -116,10 +124,13 @@ def encode(cfg: EncodeConfig) -> Latents:
             if made and one.z.shape[1:] != made[0].z.shape[1:]:
                 raise ValueError(_unequal(part[0], one.z.shape[1], made[0].z.shape[1]))
             made.append(one)
-    hints = [m.hint for m in made if m.hint is not None]
     camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
     rows = tuple(row for m in made for row in m.rows)
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, torch.cat(hints) if hints else None)
+    more = [
+        torch.cat([x for x in each if x is not None]) if each[0] is not None else None
+        for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
+    ]
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more)
     result.save(cfg.out)
     return result
 
@@ -141,10 +152,12 @@ def _encode(cfg: EncodeConfig, paths: list[Path]) -> Latents:
             raise ValueError(_unequal(path, *((len(c.video) + 3) // 4 for c in (clip, shots[0][1]))))
         shots += variants(clip, cfg.mirror, cfg.reverse)
     z = torch.stack([latents(vae, shot.video) for _, shot in shots])
-    hint = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in shots], cfg.memory)
+    deep = None if cfg.depth is None else _depth(cfg.depth)
+    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in shots], cfg.memory, deep, cfg.ahead)
     seen = [latent_cameras(shot.camera) for _, shot in shots]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
-    return Latents(z, camera, tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in shots), name, hint)
+    rows = tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in shots)
+    return Latents(z, camera, rows, name, *(played or ()))
 
 
 @cache
@@ -154,32 +167,56 @@ def _vae(folder: Path) -> tuple[VAE, str]:
     return vae, fingerprint(vae)
 
 
+@cache
+def _depth(folder: Path) -> Depth:
+    net = Depth(weights.read_config(folder, "depth", DepthConfig)).eval()
+    weights.load_into(net, folder / "depth.safetensors")
+    return net
+
+
 @torch.no_grad()
-def played_back(vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig) -> Tensor:
+def played_back(
+    vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """What memory shows of each latent ``z [N, T, C, h, w]`` of N shots, if all before were dreamt perfectly.
 
-    ``[N, T, C + 1, h, w]`` float16; nothing of the first.
+    ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
+    tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
     """
     banks, state = [Bank(memory) for _ in shots], None
+    steps = torch.zeros(len(shots), z.shape[1], dtype=torch.long)
+    if ahead is not None:
+        rngs = [torch.Generator().manual_seed(s.seed) for s in shots]
+        steps = torch.stack([torch.randint(ahead[0], ahead[1] + 1, (z.shape[1],), generator=rng) for rng in rngs])
+    to = (torch.arange(z.shape[1]) - 1 + steps).clamp(0, z.shape[1] - 1)
     first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1
-    blank = torch.zeros_like(first[:, :, 0])
-    hint = View(first, blank, blank + 1)
+    blank = torch.zeros_like(first[:, :, 0]) if deep is None else deep.metres(first[:, 0])[:, None]
+    hint = View(first, blank, torch.ones_like(blank))
     out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]
+    later = list(out)
     before = first[:, 0]
     for t in range(z.shape[1]):
         last = GROUP * t  # the video frame that closes this latent
         if t:
-            seen = [
-                shown(bank.recall(s.camera[last]), s.camera[last - GROUP + 1 : last + 1])
-                for bank, s in zip(banks, shots, strict=True)
-            ]
-            hint = View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
+            hint = _recalled(banks, shots, [last] * len(shots))
             out.append(hint_latents(vae, before, hint)[:, 0])
+            if ahead is not None:
+                later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist()))[:, 0])
         pixels, state = vae.push(z[:, t].float(), state, hint)
         before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
         for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
-            bank.remember(pixels.rgb[i, -1], pixels.depth[i, -1], s.camera[last])
-    return torch.stack(out, 1).half()
+            depth = pixels.depth if t or deep is None else blank
+            bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])
+    hints = torch.stack(out, 1).half()
+    return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
+
+
+def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
+    """What each bank shows of the group of frames of its shot that closes with ``last``."""
+    seen = [
+        shown(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1]) for bank, s, f in zip(banks, shots, last, strict=True)
+    ]
+    return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
 
 
 @torch.no_grad()

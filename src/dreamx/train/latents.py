@@ -11,6 +11,9 @@ from dreamx.clip import refuse_held_out
 from dreamx.data.encode import Latents
 from dreamx.frames import Frames, clean
 
+#: Beside frames: those some latents further on, as memory shows them before each (``Frames`` of the same size), or None.
+Ahead = Frames | None
+
 
 class LatentClips:
     """A latents file in memory; batches are stretches of ``frames`` latents (None: whole clips).
@@ -22,7 +25,7 @@ class LatentClips:
         data = Latents.load(file)
         for row in data.rows:
             refuse_held_out(row.seed)
-        self.z, self.camera, self.hint = data.z, data.camera, data.hint
+        self.z, self.camera, self.hint, self.ahead, self.to = data.z, data.camera, data.hint, data.ahead, data.to
         self.frames = data.z.shape[1] if frames is None else frames
         if self.frames > data.z.shape[1]:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
@@ -30,12 +33,22 @@ class LatentClips:
 
     def batch(self, size: int, rng: torch.Generator) -> tuple[Frames, list[str]]:
         """``size`` stretches drawn at random: clean frames, and what is said of them."""
+        known, _, prompts = self.both(size, rng)
+        return known, prompts
+
+    def both(self, size: int, rng: torch.Generator) -> tuple[Frames, Ahead, list[str]]:
+        """``batch``, and for each frame one further on, with what memory shows of it before that frame; its index stays."""
         rows = torch.randint(len(self.z), (size,), generator=rng)
         start = torch.randint(self.z.shape[1] - self.frames + 1, (size, 1), generator=rng)
         time = start + torch.arange(self.frames)  # [size, frames]
         known = clean(self.z[rows[:, None], time].float(), self.camera[rows[:, None], time])
         hint = None if self.hint is None else self.hint[rows[:, None], time].float()
-        return replace(known, hint=hint), [self.captions[i] for i in rows.tolist()]
+        further: Ahead = None
+        if self.ahead is not None and self.to is not None:
+            to = self.to[rows[:, None], time]
+            further = clean(self.z[rows[:, None], to].float(), self.camera[rows[:, None], to])
+            further = replace(further, hint=self.ahead[rows[:, None], time].float())
+        return replace(known, hint=hint), further, [self.captions[i] for i in rows.tolist()]
 
 
 def forget(frames: Frames, probability: float, noise: float, rng: torch.Generator) -> Frames:

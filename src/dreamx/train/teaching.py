@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
+from dreamx.geometry.camera import Camera
 from dreamx.model.attend import Attend, Mute, Table
 from dreamx.model.visible import teacher_forced
 from dreamx.rollout import noise_like
@@ -33,6 +34,7 @@ class TeachingConfig:
     drop_text, drop_first: how often nothing is said, and not even the first frame is known.
     drop_hint, drop_view: how often memory shows nothing (a row), and the camera lane is silent (a batch).
     hint_noise:    the most noise on what memory shows. ``unseen``: by how much places that it knows nothing of weigh more.
+    ahead:         how often (rows) what is to be made lies some frames further on, as when a world looks ahead.
     """
 
     batch: int = 8
@@ -46,6 +48,7 @@ class TeachingConfig:
     drop_view: float = 0.0
     hint_noise: float = 0.0
     unseen: float = 0.0
+    ahead: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,35 @@ class Teaching:
 
 def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: Tensor | None = None) -> Teaching:
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
-    known, prompts = data.batch(cfg.batch, rng)
+    known, further, prompts = data.both(cfg.batch, rng)
     known = forget(known, cfg.drop_hint, cfg.hint_noise, rng)
     b, t = known.sigma.shape
+    made = known
+    if further is not None and cfg.ahead:
+        made = _some(known, forget(further, 0, cfg.hint_noise, rng), torch.rand(b, generator=rng) < cfg.ahead)
     chunks = -(-t // cfg.chunk)
     level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
     sigma = draw_sigma((b, chunks), cfg.shift, rng) if levels is None else levels[level]
     level, sigma = (x.repeat_interleave(cfg.chunk, 1)[:, :t] for x in (level, sigma))
     noise = noise_like(known.z, rng)
-    noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise)
+    noisy, target = mix(made, first_known(sigma, cfg.drop_first, rng), noise)
     stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
     past, _ = mix(known, stale, noise_like(known.z, rng))
     window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
     table: Attend = Table(teacher_forced(t, cfg.chunk, window, sinks))
     if float(torch.rand(1, generator=rng)) < cfg.drop_view:
         table = Mute(table, "view")
-    weight = None if known.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - known.hint[:, :, -1:])
+    weight = None if made.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - made.hint[:, :, -1:])
     return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table, weight)
+
+
+def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:
+    """``known``, but in these ``rows [B]`` the frames further on; the first frame stays, it opens the clip."""
+    assert known.hint is not None and further.hint is not None
+    there = rows[:, None] & (torch.arange(len(known)) > 0)
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(there.view(*there.shape, *(1,) * (a.ndim - 2)), b, a)
+
+    camera = Camera(pick(known.camera.pose, further.camera.pose), pick(known.camera.lens, further.camera.lens))
+    return Frames(pick(known.z, further.z), known.sigma, known.index, camera, pick(known.hint, further.hint))

@@ -1,0 +1,64 @@
+"""Foresight: where a walk leads to what nobody has seen, dream that view at once and remember it.
+
+A turn uncovers less than a place of the latent grid with every chunk, so that what comes into view would be invented from a rim
+of a few pixels, and memory would show that guess for ever. Instead, when memory knows little of the view some chunks further on,
+that view is dreamt first, as one chunk from the same past; from then on memory shows it like everything that was seen. Our
+addition to DreamX-World 1.0; the transformer learns it by `TeachingConfig.ahead`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from dreamx.frames import Frames
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.controls import Controls, walk
+from dreamx.memory import Bank, hinted
+from dreamx.model.attend import Cache
+from dreamx.model.vae import GROUP, VAE, State
+from dreamx.rollout import Network, Sampler, next_chunk
+
+
+@dataclass(frozen=True)
+class ForesightConfig:
+    """``latents``: so many latent frames further on it looks. ``unknown``: from this share of the view on it dreams it.
+
+    ``steps``: passes of the network for it, along the flow; it has to invent more than a chunk does.
+    """
+
+    latents: int = 6
+    unknown: float = 0.35
+    steps: int = 12
+
+
+def onwards(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:
+    """The cameras ``[GROUP]`` of the latent frame so many further on, if the controls (of at least one frame) go on like this."""
+    frames = latents * GROUP
+    held = [i % len(controls) for i in range(frames)]
+    return walk(camera, Controls(controls.move[held], controls.turn[held]), up)[frames - GROUP :]
+
+
+def foresee(
+    cfg: ForesightConfig,
+    networks: tuple[Network, VAE],
+    past: tuple[Cache, State | None, Bank],
+    path: Camera,
+    noise: Frames,
+    words: torch.Tensor,
+    sampler: Sampler,
+    rng: torch.Generator,
+) -> bool:
+    """Dream the view of ``path [GROUP]`` from ``noise [1, 1]`` and let the bank remember it, where it knows little of it.
+
+    Nothing else of the past changes. True if it did.
+    """
+    (dit, vae), (cache, decoder, bank) = networks, past
+    chunk, _, hint = hinted(vae, bank, noise, path)
+    if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:
+        return False
+    made = next_chunk(dit, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False), rng)
+    pixels, _ = vae.push(made.z[:, 0], decoder, hint)
+    bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])
+    return True

@@ -1,0 +1,82 @@
+"""Foresight: the view that a turn leads to is dreamt before it is seen, is remembered, and nothing else of the past changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from dreamx.foresight import ForesightConfig, onwards
+from dreamx.geometry.camera import level
+from dreamx.geometry.controls import Speed, from_keys, walk
+from dreamx.memory import MemoryConfig
+from dreamx.world import World
+from micro import world as micro_world
+
+UP = torch.tensor([0.0, -1.0, 0.0])
+
+
+@pytest.fixture
+def world() -> World:
+    world = micro_world(memory=MemoryConfig(views=2))
+    world.config = replace(world.config, foresight=ForesightConfig(latents=4, unknown=0.2, steps=2))
+    return world
+
+
+def picture(world: World) -> Tensor:
+    return torch.randint(0, 256, (3, *world.size), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+
+
+def test_onwards_is_where_the_keys_lead() -> None:
+    here = level((0.7, 0.7, 0.5, 0.5))
+    keys = ["wj", "w", "wj", ""]
+    there = onwards(here, from_keys(keys, Speed()), 3, UP)
+    walked = walk(here, from_keys(keys * 3, Speed()), UP)
+    assert torch.allclose(there.pose, walked.pose[-4:], atol=1e-5)
+
+
+def test_a_turn_dreams_ahead_and_remembers_it(world: World) -> None:
+    world.reset(picture(world))
+    before = len(world._bank.kept)  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+    latest = world._bank.latest  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+    world.dream(from_keys(["j"] * world.due, world.config.speed))
+    bank = world._bank  # pyright: ignore[reportPrivateUsage]
+    assert bank is not None and len(bank.kept) == before + 1 and bank.latest is latest
+    yaw = torch.rad2deg(torch.acos(bank.kept[-1].camera.pose[2, 2]))
+    assert float(yaw) > 4 * 0.9 * float(torch.rad2deg(torch.acos(world.camera.pose[2, 2])))
+
+
+def test_standing_still_dreams_nothing_ahead(world: World) -> None:
+    world.reset(picture(world))
+    world.dream(from_keys([""] * world.due, world.config.speed))
+    assert len(world._bank.kept) == 1  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+
+
+def test_without_memory_nothing_is_dreamt_ahead(world: World) -> None:
+    world.switches = replace(world.switches, memory=False)
+    world.reset(picture(world))
+    world.dream(from_keys(["j"] * world.due, world.config.speed))
+    assert len(world._bank.kept) == 1  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+
+
+def test_the_same_walk_is_the_same_also_after_a_save(world: World, tmp_path: Path) -> None:
+    world.reset(picture(world), seed=5)
+    turn = from_keys(["j"] * world.due, world.config.speed)
+    world.step(turn)
+    world.save(tmp_path / "walk")
+    on = [world.step(turn) for _ in range(3)]
+    world.load(tmp_path / "walk")
+    assert all(torch.equal(a, world.step(turn)) for a in on)
+
+
+def test_what_is_foreseen_does_not_touch_the_noise_of_the_chunk(world: World) -> None:
+    """Where memory knows enough, a world with foresight is the world without."""
+    plain = micro_world(memory=MemoryConfig(views=2))
+    world.config = replace(world.config, foresight=ForesightConfig(latents=1, unknown=1.0, steps=2))
+    keys = from_keys(["j"] * world.due, world.config.speed)
+    for w in (world, plain):
+        w.reset(picture(w), seed=2)
+    assert torch.equal(world.step(keys), plain.step(keys))
