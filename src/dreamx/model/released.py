@@ -90,9 +90,13 @@ def read(path: Path, config: Path | None = None, family: Family | None = None) -
 def write(
     folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: Kind, dtype: torch.dtype | None, limit: int
 ) -> None:
-    """Write the state of our ``DiT(config)`` as released: ``diffusion_pytorch_model`` shards, or one file, and config.json."""
-    said = official.write_config(config, kind)
-    shards.write(folder, "diffusion_pytorch_model", official.to_official(tensors, config), dtype, limit)
+    """Write the state of our ``DiT(config)`` as released, with its config.json: ``diffusion_pytorch_model`` in shards of at most
+    ``limit`` bytes if bidirectional; if causal one ``model.safetensors``, since the released script reads nothing else."""
+    said, theirs = official.write_config(config, kind), official.to_official(tensors, config)
+    if kind.past is None:
+        shards.write(folder, "diffusion_pytorch_model", theirs, dtype, limit)
+    else:
+        shards.write(folder, "model", theirs, dtype, sum(x.nbytes for x in theirs.values()))
     shards.write_json(folder / "config.json", said)
 
 
