@@ -180,7 +180,7 @@ def test_megasam_takes_its_size_from_its_pictures() -> None:
     import io
 
     out = io.BytesIO()
-    np.savez_compressed(out, images=np.zeros((3, 48, 64, 3), np.uint8), **arrays)
+    np.savez_compressed(out, images=np.zeros((3, 48, 64, 3), np.uint8), cam_c2w=arrays["cam_c2w"], intrinsic=arrays["intrinsic"])
     motion = read("megasam", {"": out.getvalue()}, Asked(fps=10.0))
     assert motion.camera.lens[0].tolist() == [100 / 64, 100 / 48, 0.5, 0.5]
     with pytest.raises(ValueError, match="megasam: megasam says nothing about time; give fps"):

@@ -101,10 +101,10 @@ def _direction(camera: Camera) -> list[Problem]:
     """
     ahead, other = _ahead(camera), _ahead(Camera(se3_inverse(camera.pose), camera.lens))
     advice = "it may be world-to-camera where camera-to-world is meant (w2c as c2w)"
-    if other > 0.45 and ahead < 0.25:
-        says = f"forwards are {100 * ahead:.0f} % of its way, and {100 * other:.0f} % of its inverse's: {advice}"
-    elif ahead < -0.7:
+    if ahead < -0.7:
         says = f"it goes backwards for {-100 * ahead:.0f} % of its way: {advice}, or have OpenGL's axes (y up and z back)"
+    elif other > 0.45 and ahead < 0.25:
+        says = f"forwards are {100 * ahead:.0f} % of its way, and {100 * other:.0f} % of its inverse's: {advice}"
     else:
         return []
     return [Problem("inverted", says + "; if it really walks so, all is well")]
@@ -120,12 +120,13 @@ def _ahead(camera: Camera) -> float:
 def _jumps(camera: Camera) -> list[Problem]:
     move, turn = _steps(camera)
     found: list[Problem] = []
-    for values, unit, least in ((move.norm(dim=-1), "m", 0.05), (turn, "degrees", 3.0)):
+    for values, unit, least, alone in ((move.norm(dim=-1), "m", 0.05, 0.5), (turn, "degrees", 3.0, 10.0)):
         moving = values[values > 1e-6]
         if not len(moving):
             continue
-        usual = float(moving.median())
-        far = (values > max(5 * usual, least)).nonzero()
+        few = len(moving) < 4  # one jump is its own median
+        usual = 0.0 if few else float(moving.median())
+        far = (values > (alone if few else max(5 * usual, least))).nonzero()
         if len(far):
             at = int(far[0])
             found.append(
