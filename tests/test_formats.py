@@ -21,8 +21,8 @@ from dreamx.geometry.formats import DIALECTS, Asked, Motion, read, write
 from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_npz
 from dreamx.geometry.official import rows
 
-#: 10 000 examples take a while: DREAMX_EXAMPLES=10000 pytest tests/test_formats.py
-EXAMPLES = int(os.environ.get("DREAMX_EXAMPLES", "60"))
+#: Each test shares out so many examples over the dialects: DREAMX_EXAMPLES=10000 pytest tests/test_formats.py takes a while.
+EXAMPLES = max(40, int(os.environ.get("DREAMX_EXAMPLES", "0")) // len(DIALECTS))
 MANY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

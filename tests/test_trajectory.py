@@ -60,7 +60,7 @@ def test_a_good_path_has_no_problems() -> None:
         (lambda p: p * torch.tensor([1.0, -1.0, 1.0, 1.0]), "handedness", "left-handed"),
     ],
 )
-def test_matrices_that_are_no_cameras(bend, kind: str, says: str) -> None:
+def test_matrices_that_are_no_cameras(bend: Callable[[torch.Tensor], torch.Tensor], kind: str, says: str) -> None:
     motion = path("w*20,wj*40,wi*20")
     pose = motion.camera.pose.clone()
     last = pose[:, 3:]
