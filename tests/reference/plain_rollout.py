@@ -48,6 +48,11 @@ class Past:
             if name not in self.alone:
                 lane.k, lane.v = lane.k[rows], lane.v[rows]
 
+    def fork(self) -> Past:
+        """An independent future of the same past."""
+        lanes = {slot: Lane(lane.k, lane.v, lane.new) for slot, lane in self.lanes.items()}
+        return Past(self.window, self.sinks, self.alone, self.cameras, lanes)
+
     def with_new(self, layer: int, name: str, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """A copy of all that is kept, and the new keys and values behind it."""
         lane = self.lanes.setdefault((layer, name), Lane(k[:0], v[:0], (k, v)))

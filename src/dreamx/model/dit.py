@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend
 from dreamx.model.place import Place, Prope, Rope, Where
+from dreamx.model.product import linear, linear_gelu
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class QKV(nn.Module):
     def forward(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """``x [..., outer]`` -> q, k, v ``[..., N, D]``; k and v are of ``source`` if given."""
         source = x if source is None else source
-        q, k, v = self.norm_q(self.q(x)), self.norm_k(self.k(source)), self.v(source)
+        q, k, v = self.norm_q(linear(self.q, x)), self.norm_k(linear(self.k, source)), linear(self.v, source)
         return tuple(y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # pyright: ignore[reportReturnType]
 
 
@@ -103,16 +104,16 @@ class Block(nn.Module):
         x = torch.addcmul(x, y, gate1)
         x = x + self._read(self.norm_text(x), text)
         h = torch.addcmul(shift2, self.norm2(x), 1 + scale2)
-        return torch.addcmul(x, self.mlp(h), gate2)
+        return torch.addcmul(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
     def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
         q, k, v = lane(h)
-        return lane.o(attend((self.layer, name), q, k, v, places[name]).flatten(-2))
+        return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
 
     def _read(self, x: Tensor, text: Tensor) -> Tensor:
         q, k, v = self.text(x, text)
         o = F.scaled_dot_product_attention(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
-        return self.text.o(o.transpose(1, 2).flatten(2)).view_as(x)
+        return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""The fast products are the plain ones, with their gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dreamx.model import product
+
+
+@pytest.mark.skipif(not product._HERE, reason="torch has no oneDNN here")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("rows", [(1, 2, 90), (2, 3, 200)])
+def test_products_and_gradients_are_the_plain_ones(rows: tuple[int, ...], bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(96, 160, bias), torch.randn(*rows, 96)
+    calls: list[str] = []
+    fast = product._onednn
+    monkeypatch.setattr(product, "_onednn", lambda *a: calls.append(str(a[3:])) or fast(*a))
+    with torch.no_grad():
+        torch.testing.assert_close(product.linear(layer, x), F.linear(x, layer.weight, layer.bias), rtol=1e-5, atol=1e-5)
+        want = F.gelu(F.linear(x, layer.weight, layer.bias), approximate="tanh")
+        torch.testing.assert_close(product.linear_gelu(layer, x), want, rtol=1e-5, atol=1e-5)
+    assert len(calls) == 2, "both went the fast way"
+    grads = []
+    for how in (lambda y: F.gelu(layer(y), approximate="tanh"), lambda y: product.linear_gelu(layer, y)):
+        mine = x.clone().requires_grad_()
+        how(mine).square().sum().backward()
+        grads.append([mine.grad, *(p.grad for p in layer.parameters())])
+        layer.zero_grad()
+    assert len(calls) == 5, "one forward and two backward"
+    for a, b in zip(*grads, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
+
+
+def test_small_and_wide_ones_go_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "_onednn", lambda *a: pytest.fail("went the fast way"))
+    layer = nn.Linear(96, 160)
+    with torch.no_grad():
+        assert torch.equal(product.linear(layer, torch.ones(1, 96)), layer(torch.ones(1, 96)))
+        product.linear(layer.double(), torch.ones(500, 96, dtype=torch.float64))
+        product.linear(layer.to("meta").float(), torch.ones(500, 96, device="meta"))
