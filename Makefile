@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: help play test check bench curriculum data clean
+.PHONY: help play test check bench latency curriculum data clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
@@ -22,6 +22,9 @@ check: .venv/installed-dev ## lint, format, types
 
 bench: .venv/installed ## how fast the world runs on this machine
 	@$(BIN)/dreamx bench play $(ARGS)
+
+latency: .venv/installed-test ## how long a key takes to be seen, in a real chromium (ARGS="--json")
+	@$(BIN)/python tests/latency.py $(ARGS)
 
 data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 	@$(BIN)/dreamx data render $(ARGS)

@@ -2,21 +2,23 @@
 
 The page is the clock. It says which frame it painted, and how long before its time each chunk arrived (its *spare* time).
 From the first we know when the next chunk will be missed, from the second how long before that it must be begun (the
-*lead*): making, network, and the browser's decoding are in that one measured number. The lead grows at once and shrinks
-slowly. A page that paints slowly, or not at all, is waited for; one that claims to paint faster than the world runs is not
-believed.
+*lead*): making and network are in that one measured number. The lead grows fast and shrinks slowly, but one chunk that took
+long by chance does not make all keys after it wait. A page that paints slowly, or not at all, is waited for; one that claims
+to paint faster than the world runs is not believed.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
-SPARE = 0.03  # seconds of spare time aimed at: half a frame of jitter is not seen
+SPARE = 0.01  # seconds of spare time aimed at: a frame that comes some ms late is not seen, and every key waits for what is spare
 FIRST_LEAD = 0.3
 LONGEST = 0.5  # seconds that the lead may be longer than a chunk
-FASTEST = 1.1  # times the pace of the world that a page may seem to paint at: its messages are not evenly spaced
-SHRINK = 0.15  # share of what is too much that is taken off the lead with every chunk
+HURRY = 0.1  # of its time that a frame may seem to be painted early: messages are not evenly spaced
+CLOCKS = 4  # frames whose paintings tell the page's clock: the least delayed message tells it best
+GROW, SHRINK = 0.5, 0.15  # share of what is missing or too much that the lead changes by with every chunk
 
 
 class Pace:
@@ -27,7 +29,7 @@ class Pace:
         self._clock = clock
         self._begun = 0  # frames whose making was begun
         self._shown = 0  # frames painted
-        self._shown_at = clock()
+        self._clocks = deque([clock()], CLOCKS)  # when frame -1 was painted, as each recent frame has it
         self._leads: dict[int, float] = {}  # first frame of a chunk -> how long before its time it was begun
         self.lead = FIRST_LEAD
 
@@ -42,20 +44,23 @@ class Pace:
         news = min(frame + 1, self._begun) - self._shown
         if news > 0:
             self._shown += news
-            self._shown_at = max(self._clock(), self._shown_at + news / (self._fps * FASTEST))
+            said, believed = self._clock() - self._shown / self._fps, min(self._clocks)
+            if said - believed > 1 / self._fps:  # the page was late by a frame: then it sets its clock anew, too
+                self._clocks.clear()
+            self._clocks.append(max(said, believed - HURRY * news / self._fps))
         used = self._leads.get(frame)
         self._leads = {first: lead for first, lead in self._leads.items() if first > frame}
         if used is not None and spare is not None:
             needed = min(max(used - spare + SPARE, 0.0), self._longest)
-            self.lead = max(needed, self.lead + SHRINK * (needed - self.lead))
+            self.lead += (GROW if needed > self.lead else SHRINK) * (needed - self.lead)
 
     def wait(self) -> float:
         """Seconds until the next chunk has to begin, 0 when it is time; infinity: wait until more is painted."""
         begin = self._due() - self.lead
-        if begin - self._shown_at > 2 / self._fps:
+        if begin - (self._clocks[-1] + self._shown / self._fps) > 2 / self._fps:
             return float("inf")
         return max(0.0, begin - self._clock())
 
     def _due(self) -> float:
         """When the page will want the first frame that is not yet in the making, if it goes on at full pace."""
-        return self._shown_at + (self._begun - self._shown + 1) / self._fps
+        return min(self._clocks) + (self._begun + 1) / self._fps

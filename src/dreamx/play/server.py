@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import socket as sockets
@@ -156,7 +157,7 @@ def listen(host: str, port: int) -> sockets.socket:
     """A listening socket on the port, or on a free one where it is taken; ValueError when the host is not ours."""
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
     for attempt in (port, 0):
-        # Named, because asyncio turns off Nagle's algorithm only where it reads TCP: pictures then wait 40 ms for an acknowledgement.
+        # TCP by name: otherwise asyncio leaves Nagle's algorithm on, and pictures wait 40 ms for an acknowledgement.
         listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
         listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
         if hasattr(sockets, "TCP_USER_TIMEOUT"):  # what is accepted inherits it
@@ -216,6 +217,8 @@ def main(cfg: PlayConfig) -> None:
         cfg.idle_seconds,
     )
     token = cfg.token or (None if is_loopback(cfg.host) else token_urlsafe(16))
+    gc.collect()
+    gc.freeze()  # what is loaded stays: looking through all of it for garbage holds up a chunk by 100 ms and more
     listener = listen(cfg.host, cfg.port)
     port = listener.getsockname()[1]
     if cfg.port not in (port, 0):
