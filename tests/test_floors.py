@@ -16,12 +16,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("geometry", "config"),
-    ("clip", "frames", "flow", "picture"),
+    ("clip", "events", "frames", "flow", "picture"),
     ("model",),
     ("memory", "rollout", "foresight", "session", "world", "replay"),
     ("data",),
     ("eval",),
-    ("train", "fast"),
+    ("train", "fast", "budget"),
     ("play", "env"),
     ("recipes",),
     ("cli", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),

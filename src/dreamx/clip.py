@@ -16,6 +16,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.config import from_json, to_json
+from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
 
 #: Scene seeds from here on belong to evaluation alone; training refuses them.
@@ -33,6 +35,11 @@ class Clip:
     fps:     frames per second.
     caption: what there is to see; ``style`` one of photoreal, game, stylised; ``scene`` the kind of place.
     seed:    the scene's seed (-1 for real video); ``source`` and ``licence`` say where it comes from.
+    extra:   other words about it, by name.
+    story:   what is said to happen, or None where nothing is.
+    segments: ``[F, H, W]`` int16 ids of the things seen, 0 for the scene itself; ``entities`` names them by id. None: unknown.
+    contacts: what touched what, in the order of frames.
+    subject: ``[F, 4]`` of third person: x, y, z in metres (world axes of the cameras) and heading in degrees right of +z, or None.
     """
 
     video: Tensor
@@ -47,6 +54,11 @@ class Clip:
     source: str = ""
     licence: str = ""
     extra: dict[str, str] = field(default_factory=dict[str, str])
+    story: Story | None = None
+    segments: Tensor | None = None
+    entities: dict[int, str] = field(default_factory=dict[int, str])
+    contacts: tuple[Contact, ...] = ()
+    subject: Tensor | None = None
 
     def __post_init__(self) -> None:
         f, _, h, w = self.video.shape
@@ -54,6 +66,8 @@ class Clip:
             ("camera", self.camera.shape, (f,)),
             ("actions", self.actions.shape, (f, 8)),
             ("depth", self.depth.shape if self.depth is not None else (f, h, w), (f, h, w)),
+            ("segments", self.segments.shape if self.segments is not None else (f, h, w), (f, h, w)),
+            ("subject", self.subject.shape if self.subject is not None else (f, 4), (f, 4)),
         ):
             if tuple(got) != want:
                 raise ValueError(f"clip.{name} must be {want} to go with {f} frames of {w}x{h}, not {tuple(got)}")
@@ -61,9 +75,14 @@ class Clip:
     def save(self, path: Path) -> None:
         """Write to ``path`` (``.safetensors``), through a temporary name, so that no half a clip is ever seen."""
         tensors = {"video": self.video, "pose": self.camera.pose, "lens": self.camera.lens, "actions": self.actions}
-        if self.depth is not None:
-            tensors["depth"] = self.depth
+        tensors |= {k: v for k in _OPTIONAL if (v := getattr(self, k)) is not None}
         words = {k: getattr(self, k) for k in _WORDS}
+        if self.story is not None:
+            words["story"] = to_json(self.story)
+        if self.entities:
+            words["entities"] = self.entities
+        if self.contacts:
+            words["contacts"] = [to_json(contact) for contact in self.contacts]
         temporary = path.with_suffix(".tmp")
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"clip": json.dumps(words)})
         os.replace(temporary, path)
@@ -75,11 +94,17 @@ class Clip:
             with safe_open(path, "pt") as f:
                 words = json.loads(f.metadata()["clip"])
                 t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+            if "story" in words:
+                words["story"] = from_json(Story, words["story"])
+            words["entities"] = {int(k): v for k, v in words.get("entities", {}).items()}
+            words["contacts"] = tuple(from_json(Contact, contact) for contact in words.get("contacts", ()))
+            words |= {k: t.get(k) for k in _OPTIONAL}
+            return Clip(t["video"], Camera(t["pose"], t["lens"]), t["actions"], **words)
         except Exception as e:
             raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
-        return Clip(t["video"], Camera(t["pose"], t["lens"]), t["actions"], t.get("depth"), **words)
 
 
+_OPTIONAL = ("depth", "segments", "subject")
 _WORDS = ("fps", "caption", "style", "scene", "seed", "source", "licence", "extra")
 
 
