@@ -39,7 +39,7 @@ class Clip:
     story:   what is said to happen, or None where nothing is.
     segments: ``[F, H, W]`` int16 ids of the things seen, 0 for the scene itself; ``entities`` names them by id. None: unknown.
     contacts: what touched what, in the order of frames.
-    subject: ``[F, 4]`` of third person: x, y, z in metres (world axes of the cameras) and heading in degrees right of +z, or None.
+    subject: ``[F, 4]`` of third person: x, y, z in metres (the axes of the cameras), heading in degrees right of +z; or None.
     """
 
     video: Tensor
