@@ -1,7 +1,8 @@
-"""``dreamx convert``: released transformers into our folder, and back into the released layout or that of diffusers.
+"""``dreamx convert``: released networks into our folder, and back into the released layout or that of diffusers.
 
 Wan2.2-TI2V-5B, DreamX-World-5B-Cam and DreamX-World-5B are one network; what they are is found in their config or said with
-``--kind``, and is kept in ours. Every key of the source is accounted for, and nothing is written unless all of them fit.
+``--kind``, and is kept in ours. The autoencoder and the text encoder that go with them are known by their tensors
+(``model.parts``). Every key of the source is accounted for, and nothing is written unless all of them fit.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
-from dreamx.model import checkpoint, lora, released
+from dreamx.model import checkpoint, lora, parts, released
 from dreamx.model.checkpoint import Checkpoint
+from dreamx.model.parts import Part
+from dreamx.model.wan import WanVAEConfig
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 LICENCE = "apache-2.0"
@@ -24,7 +27,7 @@ LICENCE = "apache-2.0"
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Convert the weights of a released transformer. The result is a new folder."""
+    """Convert the weights of a released transformer, autoencoder or text encoder. The result is a new folder."""
 
     source: Annotated[Path, tyro.conf.Positional]
     """A .safetensors file, an index of shards, a .pth or .pt file, a folder with one of them, or our own folder."""
@@ -49,21 +52,28 @@ class ConvertConfig:
 def main(cfg: ConvertConfig) -> None:
     """Convert; ValueError, one sentence, when the source or what is asked of it does not fit, and then nothing is written."""
     found = convert(cfg)
-    print(f"{cfg.source}: {describe(found)}")
-    if found.left:
+    print(f"{cfg.source}: {describe(found) if isinstance(found, Checkpoint) else describe_part(found)}")
+    if isinstance(found, Checkpoint) and found.left:
         print(f"left behind: {found.left} tensors of other networks (a critic, an optimizer) that lie beside it")
+    if isinstance(found, Part) and found.name == "text" and found.tokenizer is None:
+        print("its tokenizer was not found; copy the tokenizer.json of google/umt5-xxl beside it before it reads words")
     print(f"wrote {cfg.out} ({cfg.to})")
 
 
-def convert(cfg: ConvertConfig) -> Checkpoint:
+def convert(cfg: ConvertConfig) -> Checkpoint | Part:
     """Read, change and write; what was written."""
     if cfg.out.exists():
         raise ValueError(f"--out: {cfg.out} is there already; give the name of a new folder")
     if not cfg.shard > 0:
         raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
     family = None if cfg.kind is None else released.FAMILIES[cfg.kind]
-    found = checkpoint.read(cfg.source, cfg.config, family)
-    found = _with_lora(found, cfg)
+    found = None if family is not None or checkpoint.is_ours(cfg.source) else parts.read(cfg.source)
+    if found is None:
+        found = _with_lora(checkpoint.read(cfg.source, cfg.config, family), cfg)
+    elif cfg.lora is not None or cfg.merge is not None:
+        raise ValueError(f"--lora and --merge: {cfg.source} is no transformer; leave them out")
+    elif cfg.to == "official":
+        raise ValueError("--to: this network was released as a torch checkpoint alone; say official-pth")
     dtype = None if cfg.dtype is None else DTYPES[cfg.dtype]
     size = sum(x.numel() * (dtype or x.dtype).itemsize for x in found.tensors.values())
     cfg.out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +84,10 @@ def convert(cfg: ConvertConfig) -> Checkpoint:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        _write(temporary, found, cfg, dtype)
+        if isinstance(found, Part):
+            _write_part(temporary, found, cfg, dtype)
+        else:
+            _write(temporary, found, cfg, dtype)
         os.replace(temporary, cfg.out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -93,6 +106,38 @@ def describe(found: Checkpoint) -> str:
         f"{seen}; {c.layers} layers {c.width} wide with {c.heads} heads, {view}; "
         f"{count:,} parameters in {len(found.tensors)} tensors, {dtypes}{apart}"
     )
+
+
+def describe_part(found: Part) -> str:
+    """What an autoencoder or a text encoder is, in one line."""
+    c, count = found.config, sum(x.numel() for x in found.tensors.values())
+    if isinstance(c, WanVAEConfig):
+        return f"an autoencoder of Wan2.2; {c.latent} channels, {c.shrink}x{c.shrink} pixels a place; {count:,} parameters"
+    return f"a text encoder umT5; {c.layers} layers {c.width} wide with {c.heads} heads; {count:,} parameters"
+
+
+def _write_part(folder: Path, found: Part, cfg: ConvertConfig, dtype: torch.dtype | None) -> None:
+    if cfg.to == "dreamx":
+        parts.write(folder, found, dtype)
+        (folder / "README.md").write_text(_part_card(found, cfg))
+    elif cfg.to == "diffusers":
+        parts.write_diffusers(folder, found, dtype, int(cfg.shard * 1e9))
+    else:
+        parts.write_pickled(folder, found, dtype)
+
+
+def _part_card(found: Part, cfg: ConvertConfig) -> str:
+    return f"""---
+license: {LICENCE}
+library_name: dreamx
+---
+
+# {cfg.out.name}
+
+{describe_part(found)[0].upper()}{describe_part(found)[1:]}. Converted by `dreamx convert` from the released weights in
+`{cfg.source.resolve().name}`, whose licence and limits it shares; stored as {cfg.dtype or "the source"}.
+Read it with `dreamx.model.parts.open_{found.name}(Path("{cfg.out.name}"))`.
+"""
 
 
 def _with_lora(found: Checkpoint, cfg: ConvertConfig) -> Checkpoint:

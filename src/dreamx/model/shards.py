@@ -28,8 +28,8 @@ _AGAIN = "copy or download it again"
 def find(path: Path) -> Path:
     """The file in which the tensors of ``path`` are listed: itself, or in a folder its index or its only checkpoint.
 
-    A folder in the diffusers layout has the transformer in a folder of its own. ValueError, one sentence, where that does not
-    name exactly one.
+    A folder in the diffusers layout has each network in a folder of its own: the transformer is meant where there is one, and
+    else the only one that is there. ValueError, one sentence, where that does not name exactly one.
     """
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder")
@@ -43,6 +43,11 @@ def find(path: Path) -> Path:
             return found[0]
         if found:
             raise ValueError(f"{path}: holds {', '.join(p.name for p in found)}; name the one to read")
+    inside = [path / name for name in ("vae", "text_encoder") if (path / name).is_dir()]
+    if len(inside) == 1:
+        return find(inside[0])
+    if inside:
+        raise ValueError(f"{path}: holds {', '.join(p.name for p in inside)}; name the one to read")
     raise ValueError(f"{path}: holds no checkpoint; there is no safetensors file in it and no {', '.join(PICKLED)}")
 
 

@@ -1,0 +1,174 @@
+"""The autoencoder and the text encoder of the released models on disk: ours, as released, or in the layout of diffusers.
+
+As released they are ``Wan2.2_VAE.pth`` and ``models_t5_umt5-xxl-enc-bf16.pth``; diffusers has them in the folders ``vae`` and
+``text_encoder`` (with the word list in ``tokenizer``). Our folder holds ``vae.safetensors`` or ``text.safetensors``, with the
+names of diffusers and transformers, and their configs in ``config.json``; ``tokenizer.json`` lies beside the text encoder.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamx.model import shards, umt5, wan, wan_names, weights
+from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.umt5 import UMT5, UMT5Config
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.wan import WanVAE, WanVAEConfig
+
+#: Where a tokenizer lies, seen from the weights: in our folder, in the released one, in that of diffusers.
+_TOKENIZERS = ("tokenizer.json", "google/umt5-xxl/tokenizer.json", "../tokenizer/tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the two networks: its state by our names, memory-mapped; for the text encoder its tokenizer, if it was found."""
+
+    tensors: dict[str, Tensor]
+    config: WanVAEConfig | UMT5Config
+    tokenizer: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called in our folder."""
+        return "vae" if isinstance(self.config, WanVAEConfig) else "text"
+
+
+def read(path: Path) -> Part | None:
+    """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else.
+
+    ValueError, one sentence that names the file and the key, when it is not whole.
+    """
+    said = _said(path)
+    if said is not None and {"vae", "text"} & said.keys() and "dit" not in said:
+        return _ours(path, "vae" if "vae" in said else "text")
+    file = shards.find(path)
+    tensors = shards.read(path)
+    try:
+        if _is(tensors, "encoder.conv1.weight", "encoder.conv_in.weight"):
+            return _vae(tensors, _said(file.parent))
+        if _is(tensors, "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"):
+            beside = [file.parent / name for name in _TOKENIZERS]
+            return _text(tensors, _said(file.parent), next((f for f in beside if f.is_file()), None))
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}") from e
+    return None
+
+
+def write(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
+    """Write our folder. ValueError when a weight is NaN or infinite."""
+    cast = part.tensors if dtype is None else {k: x.to(dtype) for k, x in part.tensors.items()}
+    weights.write(folder, {part.name: (cast, part.config)})
+    _copy_tokenizer(part, folder / "tokenizer.json")
+
+
+def write_pickled(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
+    """Write the file that was released."""
+    if isinstance(part.config, WanVAEConfig):
+        shards.write_pickled(folder / "Wan2.2_VAE.pth", wan_names.to_official(part.tensors, part.config), dtype)
+    else:
+        shards.write_pickled(folder / "models_t5_umt5-xxl-enc-bf16.pth", umt5.to_official(part.tensors, part.config), dtype)
+        _copy_tokenizer(part, folder / "google" / "umt5-xxl" / "tokenizer.json")
+
+
+def write_diffusers(folder: Path, part: Part, dtype: torch.dtype | None, limit: int) -> None:
+    """Write a folder ``vae`` or ``text_encoder`` in shards of at most ``limit`` bytes."""
+    vae = isinstance(part.config, WanVAEConfig)
+    inside = folder / ("vae" if vae else "text_encoder")
+    inside.mkdir()
+    shards.write(inside, "diffusion_pytorch_model" if vae else "model", part.tensors, dtype, limit)
+    if isinstance(part.config, WanVAEConfig):
+        shards.write_json(inside / "config.json", wan_names.write_config(part.config))
+    else:
+        shards.write_json(inside / "config.json", umt5.write_config(part.config))
+        _copy_tokenizer(part, folder / "tokenizer" / "tokenizer.json")
+
+
+def build(part: Part, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> WanVAE | UMT5:
+    """The network on ``device`` in ``dtype`` (None: as stored); what stays as it is, is the mapped file itself."""
+    state = {k: x.to(device, dtype) for k, x in part.tensors.items()}
+    if isinstance(part.config, WanVAEConfig):
+        return wan.load(state, part.config)
+    return umt5.load(state, part.config, part.tokenizer)
+
+
+def open_vae(folder: Path) -> VAE | WanVAE:
+    """Whichever autoencoder one of our folders holds."""
+    if "multiples" in _config(folder, "vae"):
+        part = _ours(folder, "vae")
+        assert isinstance(part.config, WanVAEConfig)
+        return wan.load(part.tensors, part.config)
+    vae = VAE(weights.read_config(folder, "vae", VAEConfig))
+    weights.load_into(vae, folder / "vae.safetensors")
+    return vae
+
+
+def open_text(folder: Path) -> WordEncoder | UMT5:
+    """Whichever text encoder one of our folders holds."""
+    if "buckets" in _config(folder, "text"):
+        part = _ours(folder, "text")
+        assert isinstance(part.config, UMT5Config)
+        return umt5.load(part.tensors, part.config, part.tokenizer)
+    text = WordEncoder(weights.read_config(folder, "text", WordConfig))
+    weights.load_into(text, folder / "text.safetensors")
+    return text
+
+
+def _ours(folder: Path, name: str) -> Part:
+    file = folder / f"{name}.safetensors"
+    tensors, words = shards.mapped(file), folder / "tokenizer.json"
+    try:
+        if name == "vae":
+            vae = weights.read_config(folder, name, WanVAEConfig)
+            return Part(wan_names.from_diffusers(tensors, vae), vae)
+        text = weights.read_config(folder, name, UMT5Config)
+        return Part(umt5.from_transformers(tensors, text), text, words if words.is_file() else None)
+    except ValueError as e:
+        raise e if str(e).startswith(str(folder)) else ValueError(f"{file}: {e}") from e
+
+
+def _vae(tensors: Mapping[str, Tensor], said: Mapping[str, Any] | None) -> Part:
+    if "encoder.conv1.weight" in tensors:
+        config = wan_names.config_of(tensors)
+        return Part(wan_names.from_official(tensors, config), config)
+    if said is None:
+        raise ValueError("there is no config.json beside it, which diffusers writes; copy it there")
+    config = wan_names.read_config(said)
+    return Part(wan_names.from_diffusers(tensors, config), config)
+
+
+def _text(tensors: Mapping[str, Tensor], said: Mapping[str, Any] | None, tokenizer: Path | None) -> Part:
+    if "token_embedding.weight" in tensors:
+        config = umt5.config_of(tensors)
+        return Part(umt5.from_official(tensors, config), config, tokenizer)
+    if said is None:
+        raise ValueError("there is no config.json beside it, which transformers writes; copy it there")
+    config = umt5.read_config(said)
+    return Part(umt5.from_transformers(tensors, config), config, tokenizer)
+
+
+def _is(tensors: Mapping[str, Tensor], *marks: str) -> bool:
+    return any(mark in tensors for mark in marks)
+
+
+def _said(folder: Path) -> dict[str, Any] | None:
+    """The config.json of a folder; None where there is none. ValueError where it is not whole."""
+    file = folder / "config.json"
+    return shards.read_json(file) if file.is_file() else None
+
+
+def _config(folder: Path, name: str) -> Mapping[str, Any]:
+    found = (_said(folder) or {}).get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _copy_tokenizer(part: Part, to: Path) -> None:
+    if part.tokenizer is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(part.tokenizer, to)
