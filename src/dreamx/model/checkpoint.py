@@ -35,10 +35,9 @@ class Checkpoint:
 
 def is_ours(path: Path) -> bool:
     """Whether ``path`` is a folder that ``write`` (or a training stage) made."""
-    file = path / "config.json"
     try:
-        return file.is_file() and "dit" in json.loads(file.read_text())
-    except ValueError:
+        return "dit" in json.loads((path / "config.json").read_text())
+    except (OSError, ValueError):
         return (path / "dit.safetensors").is_file()  # ours, and broken: let its reader say so
 
 

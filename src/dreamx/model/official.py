@@ -8,7 +8,7 @@ the same shapes, so whoever reads a checkpoint must know which of the two it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -190,7 +190,7 @@ def check(tensors: Mapping[str, Tensor], want: Mapping[str, torch.Size]) -> None
     if unknown:
         raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {cause(unknown)}")
     if missing:
-        raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0])}")
+        raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0], tensors)}")
     for name, shape in want.items():
         if tensors[name].shape != shape:
             raise ValueError(
@@ -242,10 +242,12 @@ def cause(unknown: Sequence[str]) -> str:
     return next(causes, "it is a checkpoint of something else")
 
 
-def _absence(name: str) -> str:
-    if "cam_self_attn" in name:
-        return "a checkpoint without camera lane, such as Wan2.2-TI2V-5B, needs a config without add_control_adapter"
-    return "a shard was forgotten, the file was cut, or the config.json is of another checkpoint"
+def _absence(name: str, tensors: Iterable[str]) -> str:
+    if "cam_self_attn" not in name:
+        return "a shard was forgotten, the file was cut, or the config.json is of another checkpoint"
+    if any("cam_self_attn" in other for other in tensors):
+        return "the config.json has a camera lane in layers where the weights have none, so it is of another checkpoint"
+    return "a checkpoint without camera lane, such as Wan2.2-TI2V-5B, needs a config without add_control_adapter"
 
 
 def _more(keys: list[str]) -> str:

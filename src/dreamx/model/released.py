@@ -72,12 +72,12 @@ def read(path: Path, config: Path | None = None, family: Family | None = None) -
     beside = file.parent / "config.json" if config is None else config
     said = shards.read_json(beside) if config is not None or beside.is_file() else None
     with _naming(file if said is None else beside):
-        words = _words(said, sizes)
-        causal = _causal(words)
+        causal = _causal(said or {})
         if causal is None and family is None:
             missing = "there is no config.json beside it" if said is None else "it has no _class_name"
             raise ValueError(f"{missing} that says whether it is causal; give --config, or --kind {' or '.join(FAMILIES)}")
         causal = family.causal if causal is None and family is not None else bool(causal)
+        words = _words(said, sizes)
         found, kind = official.read_config(words, causal), official.read_kind(words, causal)
     with _naming(file):
         lane = found.view is not None
