@@ -67,17 +67,16 @@ class Bank:
     def recall(self, camera: Camera) -> list[Memory]:
         """The views to show at one camera, the most trusted first.
 
-        Of the kept ones: that which sees the most of what the camera sees; the oldest of those that see enough of it; then
-        whichever see most. Older ones are trusted more: what was copied least is truest. The latest closes the list: it knows
-        what the others have not seen yet.
+        Of the kept ones: that which sees the most of what the camera sees; the oldest of those that see any of it, so that a
+        way round ends where it began; then whichever see most. Older ones are trusted more: what was copied least is truest.
+        The latest closes the list: it knows what the others have not seen yet.
         """
         if self.latest is None:
             return []
         there = self._cameras()
         seen = overlap(camera.map(lambda x: x[None]), there)
         useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
-        oldest = [i for i in sorted(useful) if seen[i] > _ENOUGH][:1]
-        picked = list(dict.fromkeys([*useful[:1], *oldest, *useful]))[: self.config.views - 1]
+        picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - 1]
         found = [self.kept[i] for i in sorted(picked)]
         return found if any(m is self.latest for m in found) else [*found, self.latest]
 
@@ -165,4 +164,4 @@ def stack(each: list[Camera]) -> Camera:
     return cameras.cat([c.map(lambda x: x[None]) for c in each])
 
 
-_LEAST, _ENOUGH = 0.1, 0.4  # shares of what the camera sees: for a view to be used at all, and to be used for its age
+_LEAST = 0.02  # share of what the camera sees, for a view to be used at all
