@@ -1,7 +1,7 @@
 """Camera scores: how far the path that a video shows is from the path that was commanded.
 
-The protocol is WorldScore's (Duan et al. 2025, camera control), which DreamX-World 1.0 (section 5.1, Eq. 2) takes over: both
-paths start at the same camera, rotations are compared as they are, and translations after one factor for the whole path, because a
+The protocol is WorldScore's (Duan et al. 2025, camera control), which DreamX-World 1.0 (section 5.1, Eq. 2) takes over. Both
+paths start at the same camera. Rotations are compared as they are, translations after one factor for the whole path, because a
 video does not tell its scale. A path is a ``Camera`` with one time axis; what reads it from a video is in ``pose``.
 """
 
