@@ -1,0 +1,216 @@
+"""The laws that suites are drawn by: which paths, how long, in which places. Deterministic, and blind to every model.
+
+basic:   15 paths of 5 s: those of WorldScore (Duan et al. 2025, section 3), tilts, diagonals and a bending walk; 120 trials.
+long:    5 paths of 30 s; 100 trials.
+memory:  the three templates of DreamX-World 1.0, figure 11, of 10 s; 60 trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+import numpy as np
+import torch
+
+from dreamx.clip import FIRST_HELD_OUT_SEED
+from dreamx.data import walker
+from dreamx.data.caption import caption
+from dreamx.data.scene import KINDS, STYLES, Scene, scene, stand
+from dreamx.eval.suite import VERSION, Said, Suite, Trial
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.controls import Speed
+from dreamx.geometry.path import format_actions, loop, out_and_back, straight, turn
+
+FPS = 16.0
+_STARTS = 24  # places of a scene that are tried
+_HEADINGS = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 135.0, -135.0, 180.0)
+_SCENES = 40  # scenes that are tried for one trial
+
+#: Keys of a path, by a random generator: from the strictest that a narrow place may allow to the gentlest.
+Script = Callable[[np.random.Generator], list[list[str]]]
+
+
+@dataclass(frozen=True)
+class Law:
+    """``paths`` by name take turns through ``trials``; ``tour`` is how many frames a free walk has that is fitted to its scene."""
+
+    trials: int
+    paths: dict[str, Script | None]
+    tour: int = 0
+
+
+def _seconds(seconds: float) -> int:
+    return round(seconds * FPS)
+
+
+def _fixed(*scripts: list[str]) -> Script:
+    return lambda rng: list(scripts)
+
+
+def _one_of(a: list[str], b: list[str]) -> Script:
+    """Either first, by chance: left and right are to be as frequent."""
+    return lambda rng: [a, b] if rng.random() < 0.5 else [b, a]
+
+
+_TILT = 13  # frames at 1.5 degrees: as far up or down as a walker looks
+_BASIC = _seconds(5)
+
+
+def _tilt(keys: str, back: str) -> list[str]:
+    """Look up (or down), walk on so, look back, walk on."""
+    rest = _BASIC - 2 * _TILT
+    return straight(_TILT, keys) + straight(rest // 2) + straight(_TILT, back) + straight(rest - rest // 2)
+
+
+def _bend(rng: np.random.Generator) -> list[list[str]]:
+    sides = "jl" if rng.random() < 0.5 else "lj"
+    return [["w" + side * (i % every == 0) for i in range(_BASIC)] for every in (4, 3, 2, 1) for side in sides]
+
+
+def _half(first: str, second: str) -> Script:
+    return _fixed(straight(_BASIC // 2, first) + straight(_BASIC - _BASIC // 2, second))
+
+
+_PATHS: dict[str, Script | None] = {
+    "push-in": _fixed(straight(_BASIC)),
+    "pan-left": _fixed(turn(_BASIC, "j")),
+    "walk": _bend,
+    "tilt-up": _fixed(_tilt("i", "k")),
+    "move-left": _fixed(straight(_BASIC, "a")),
+    "diagonal-right": _fixed(straight(_BASIC, "wd")),
+    "pull-out": _fixed(straight(_BASIC, "s")),
+    "orbit-left": _fixed(straight(_BASIC, "dj")),
+    "pan-right": _fixed(turn(_BASIC, "l")),
+    "tilt-down": _fixed(_tilt("k", "i")),
+    "move-right": _fixed(straight(_BASIC, "d")),
+    "diagonal-left": _fixed(straight(_BASIC, "wa")),
+    "pull-left": _half("s", "a"),
+    "orbit-right": _fixed(straight(_BASIC, "al")),
+    "pull-right": _half("s", "d"),
+}
+_LONG = _seconds(30)
+
+
+def _look_around() -> Script:
+    """Two whole turns, a pace ahead after each: what was seen at first is to be there at the end."""
+    pace = (_LONG - 2 * 200) // 2
+    around = [turn(200, k) + straight(pace) + turn(200, k) + straight(_LONG - 400 - pace, "s") for k in "jl"]
+    return _one_of(*around)
+
+
+_LONG_PATHS: dict[str, Script | None] = {
+    "tour": None,
+    "look-around": _look_around(),
+    "there-and-back": lambda rng: [_pauses(n) for n in (200, 160, 120, 90, 60, 40)],
+    "rounds": lambda rng: [
+        [*loop(240 + 4 * side, k), *loop(240 + 4 * side, k)][:_LONG]
+        for side in (50, 30, 15)
+        for k in ("lj" if rng.random() < 0.5 else "jl")
+    ],
+    "sideways": lambda rng: [_swings(n) for n in (60, 40, 30)],
+}
+
+
+def _pauses(out: int) -> list[str]:
+    """Out, stand, back, stand, and so again until the time is over."""
+    once = straight(out) + straight(20, "-".strip("-")) + straight(out, "s") + straight(20, "")
+    return (once * (_LONG // len(once) + 1))[:_LONG]
+
+
+def _swings(out: int) -> list[str]:
+    once = straight(out, "a") + straight(out, "d") + straight(out // 2, "j") + straight(out // 2, "l")
+    return (once * (_LONG // len(once) + 1))[:_LONG]
+
+
+_MEMORY = _seconds(10)
+
+
+def _rectangle(side: int) -> list[str]:
+    """Around a square without turning: the last camera is the first."""
+    lap = [k for held in "wdsa" for k in straight(side, held)]
+    return lap + straight(_MEMORY - len(lap), "")
+
+
+_MEMORY_PATHS: dict[str, Script | None] = {
+    "out-and-back": lambda rng: [
+        _centred(out_and_back(2 * n, k)) for n in (80, 60, 45, 30) for k in ("da" if rng.random() < 0.5 else "ad")
+    ],
+    "translate-rotate": lambda rng: [_centred([k for held in "wsjlljj" for k in straight(n, held)]) for n in (22, 18, 14)],
+    "rectangle": lambda rng: [_rectangle(n) for n in (40, 30, 22, 15)],
+}
+
+
+def _centred(keys: list[str]) -> list[str]:
+    """Filled up with standing still at the end."""
+    return keys + straight(_MEMORY - len(keys), "")
+
+
+LAWS = {
+    "basic": Law(120, _PATHS),
+    "long": Law(100, _LONG_PATHS, _LONG),
+    "memory": Law(60, _MEMORY_PATHS),
+}
+
+
+def draw(name: str, seed: int, cases: int | None = None) -> Suite:
+    """The suite of this law and seed, or its first ``cases`` trials. ValueError: no such law, a negative seed."""
+    if name not in LAWS:
+        raise ValueError(f"suite {name!r} is not one of {', '.join(LAWS)}")
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
+    law = LAWS[name]
+    count = law.trials if cases is None else min(cases, law.trials)
+    return Suite(name, VERSION, seed, FPS, tuple(trial(name, seed, index) for index in range(count)))
+
+
+def trial(name: str, seed: int, index: int) -> Trial:
+    """The trial of this number: a pure function of its arguments. Paths take turns; so do kinds of place and looks."""
+    law = LAWS[name]
+    path = list(law.paths)[index % len(law.paths)]
+    place = (index + index // 60) % (len(KINDS) * len(STYLES))  # 60: where fifteen paths and twelve places meet again
+    kind, style = KINDS[place % len(KINDS)], STYLES[place // len(KINDS)]
+    rng = np.random.default_rng([seed, crc32(name.encode()), index])
+    for _ in range(_SCENES):
+        here = scene(FIRST_HELD_OUT_SEED + int(rng.integers(2**30)), style, kind)
+        found = _fit(here, law, path, rng)
+        if found is not None:
+            start, keys = found
+            words = caption(here, stand(*start), np.random.default_rng([here.seed, 13]))
+            return Trial(f"{index:03d}-{path}", path, here.seed, kind, style, start, format_actions(keys), words, _said())
+    raise ValueError(f"suite {name}, trial {index}: none of {_SCENES} scenes has room for the path {path}")
+
+
+def _said() -> tuple[Said, ...]:
+    return ()
+
+
+def _fit(here: Scene, law: Law, path: str, rng: np.random.Generator) -> tuple[tuple[float, float, float], list[str]] | None:
+    """The first script, and start, that touches nothing; None where the scene has no room for any."""
+    script = law.paths[path]
+    if script is None:
+        start = next(_starts(here))
+        return start, walker.keys_for(here, stand(*start), law.tour + 1, rng, Speed(fps=FPS))
+    starts = list(_starts(here))
+    for keys in script(rng):
+        there, _ = walker.path(stand(0.0, 0.0, 0.0), keys, Speed(fps=FPS))
+        for start in starts:
+            pose = stand(*start).pose
+            if walker.clear(here, Camera(_from_origin(pose, there), there.lens)):
+                return start, keys
+    return None
+
+
+def _from_origin(pose: torch.Tensor, there: Camera) -> torch.Tensor:
+    """The path of a walker at the plan's origin that looks east, as one from ``pose``."""
+    return pose @ torch.linalg.inv(there.pose[0]) @ there.pose
+
+
+def _starts(here: Scene) -> Iterator[tuple[float, float, float]]:
+    for index in range(_STARTS):
+        pose = here.start(index).pose
+        x, y = float(pose[0, 3]), float(pose[2, 3])
+        heading = float(np.degrees(np.arctan2(float(pose[2, 2]), float(pose[0, 2]))))
+        for more in _HEADINGS:
+            yield round(x, 3), round(y, 3), round(heading + more, 2)

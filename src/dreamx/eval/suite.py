@@ -1,0 +1,112 @@
+"""A suite is data: which scene, from where, under which keys, with which words. Drawn once by a law, then a file with a hash.
+
+The law of a suite (``laws``) and a seed give its trials one by one, so that the first N of them are the first N of the whole and cover
+paths, kinds of place and looks as evenly as N allows. Seed 0 is what is shipped; any other seed is a fresh suite of the same law.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from dreamx.clip import FIRST_HELD_OUT_SEED
+from dreamx.config import from_json, to_json
+from dreamx.geometry.path import parse_actions
+
+VERSION = 1  # of the laws: a change of them makes other suites
+
+
+@dataclass(frozen=True)
+class Said:
+    """Words that are said to the world ``at`` so many seconds, and hold until other words are said; ``""`` ends them."""
+
+    at: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One video to be made.
+
+    id: of the trial in its suite; ``path``: the name of the kind of path, the first stratum.
+    seed, kind, style: the scene. ``start``: metres east and north, and degrees from east to north, of a level walker.
+    keys: held keys by frame, as ``geometry.path.parse_actions`` reads them; frame 0 is the start picture.
+    prompt: what the world is told at the start; ``said``: what it is told on the way.
+    """
+
+    id: str
+    path: str
+    seed: int
+    kind: str
+    style: str
+    start: tuple[float, float, float]
+    keys: str
+    prompt: str
+    said: tuple[Said, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.seed < FIRST_HELD_OUT_SEED:
+            raise ValueError(f"trial {self.id}: seed {self.seed} may have been trained on; use {FIRST_HELD_OUT_SEED} or more")
+
+    @property
+    def held(self) -> list[str]:
+        """The keys that lead to frames 1 on."""
+        return parse_actions(self.keys)
+
+    @property
+    def frames(self) -> int:
+        """Of the whole video, the start picture included."""
+        return len(self.held) + 1
+
+
+@dataclass(frozen=True)
+class Suite:
+    """All trials of a name, in an order whose beginning is a fair part. ``seed`` is that of the law; ``fps`` of the keys."""
+
+    name: str
+    version: int
+    seed: int
+    fps: float
+    trials: tuple[Trial, ...]
+
+    @property
+    def hash(self) -> str:
+        """Of everything in it: two results are comparable where the hashes of their suites agree."""
+        return hashlib.sha256(_text(self).encode()).hexdigest()[:16]
+
+    def part(self, cases: int | None) -> Suite:
+        """The first ``cases`` trials; all for None. ValueError when there are not so many."""
+        if cases is None:
+            return self
+        if not 1 <= cases <= len(self.trials):
+            raise ValueError(f"cases must be 1 to {len(self.trials)}, the size of the suite {self.name}, not {cases}")
+        return replace(self, trials=self.trials[:cases])
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(_text(self), encoding="utf-8")
+        temporary.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Suite:
+        """Read what ``save`` wrote; ValueError names the file and the field."""
+        try:
+            return from_json(Suite, json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as e:
+            raise ValueError(f"{path}: not a readable suite ({e}); draw it again") from e
+
+
+def shipped(name: str) -> Suite:
+    """The suite that everybody is measured on."""
+    return Suite.load(Path(str(resources.files("dreamx"))) / "eval" / "suites" / f"{name}.json")
+
+
+def _text(suite: Suite) -> str:
+    """A line a trial, so that a change shows in a diff."""
+    words = to_json(suite)
+    trials = ",\n".join(json.dumps(t) for t in words.pop("trials"))
+    return json.dumps(words)[:-1] + ', "trials": [\n' + trials + "\n]}\n"
