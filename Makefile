@@ -20,8 +20,9 @@ check: .venv/installed-dev ## lint, format, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 
-bench: .venv/installed ## how fast the world runs on this machine
+bench: .venv/installed ## how fast the world runs here, and how near the engine comes to its bare matrix products
 	@$(BIN)/dreamx bench play $(ARGS)
+	@$(BIN)/python tests/ratio.py
 
 latency: .venv/installed-test ## how long a key takes to be seen, in a real chromium (ARGS="--json")
 	@$(BIN)/python tests/latency.py $(ARGS)

@@ -1,0 +1,116 @@
+"""The machine: what computes here, how much memory is free, how fast it is. Looking is free; ``probe`` takes half a second."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend
+
+from dreamx.model.product import linear
+
+
+@dataclass(frozen=True)
+class Speed:
+    """flop: per second, of large products. moved: bytes per second that a plain copy writes. call: seconds of the smallest
+    operation, which is what calling it costs."""
+
+    flop: float
+    moved: float
+    call: float
+
+
+def best() -> torch.device:
+    """The GPU if torch sees one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def free_memory(device: torch.device) -> float | None:
+    """Bytes that can still be had on the device, for a CPU of the machine and its container; None where nobody says."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if sys.platform != "linux":
+        return None
+    return available(Path("/proc/meminfo"), Path("/sys/fs/cgroup"))
+
+
+def available(meminfo: Path, group: Path) -> float | None:
+    """What Linux says is available, within the limit of its control group, if that has one."""
+    try:
+        words = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+        free = 1024.0 * int(words["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return None
+    try:
+        limit = int((group / "memory.max").read_text())  # "max": none
+        used = int((group / "memory.current").read_text())
+    except (OSError, ValueError):
+        return free
+    return min(free, float(max(0, limit - used)))
+
+
+def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
+    """Which of torch's attentions such tensors get: ``flash_attention``, ``cudnn_attention``, ``math`` and so on."""
+    with torch.inference_mode():
+        q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
+        choice: Any = torch._fused_sdp_choice(q, q, q)  # pyright: ignore[reportPrivateImportUsage]
+        return SDPBackend(choice).name.lower()
+
+
+def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> Speed:
+    """Measure; the fastest of several tries counts, because whatever else runs here only ever slows one down."""
+    size = 1024 if device.type == "cpu" else 8192
+    with torch.inference_mode():
+        layer = nn.Linear(size, size, bias=False, device=device, dtype=dtype)
+        x, small = torch.ones(size, size, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
+        big = torch.ones(2**24, device=device, dtype=dtype)
+        into = torch.empty_like(big)
+        product = _fastest(lambda: linear(layer, x), device, 0.6 * seconds)
+        copy = _fastest(lambda: into.copy_(big), device, 0.2 * seconds)
+        call = _fastest(lambda: _often(small), device, 0.2 * seconds) / _OFTEN
+    return Speed(2.0 * size**3 / product, into.nbytes / copy, call)
+
+
+_OFTEN = 50
+
+
+def _often(x: Tensor) -> None:
+    for _ in range(_OFTEN):
+        torch.add(x, x)
+
+
+def _fastest(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+    run()
+    fastest, end = float("inf"), time.perf_counter() + seconds
+    while True:
+        synchronize(device)
+        began = time.perf_counter()
+        run()
+        synchronize(device)
+        fastest = min(fastest, time.perf_counter() - began)
+        if time.perf_counter() > end:
+            return fastest
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for what was asked of the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Most bytes ever held at once: of tensors on a GPU; of this whole process on a CPU, None where nobody says."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    if os.name != "posix":
+        return None
+    import resource
+
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,176 @@
+"""What is to run: networks by their configs, a picture size, a dtype, how chunks are made. No weights are read for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.budget.count import Work, count
+from dreamx.frames import clean
+from dreamx.geometry.camera import level
+from dreamx.model import checkpoint, official, weights
+from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kind import Kind, Past
+from dreamx.model.place import Place
+from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.wan import WanVAE, WanVAEConfig
+from dreamx.session import WorldConfig, find
+
+#: The released causal model, DreamX-World-5B, and the size of its pictures.
+W5B = DiTConfig(channels=48, width=3072, heads=24, layers=30, mlp=14336, text=4096, view=ViewConfig(768, 24))
+W5B_SIZE = (704, 1280)
+#: Parameters of its text encoder, umT5-XXL.
+UMT5_XXL = 5_680_910_336
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to run.
+
+    size: height and width in pixels. decoder: None where there is none to count. words: text tokens. reader: parameters of the
+    text encoder, and ``freed`` whether it goes again after it has read. passes: of the network, for each chunk of ``past``.
+    """
+
+    name: str
+    dit: DiTConfig
+    past: Past
+    decoder: VAEConfig | WanVAEConfig | None
+    size: tuple[int, int]
+    dtype: torch.dtype
+    words: int
+    reader: int
+    freed: bool
+    passes: int
+    fps: float = 16.0
+
+    @property
+    def latent(self) -> tuple[int, int]:
+        """Height and width of a latent frame."""
+        shrink = 16 if self.decoder is None else self.decoder.shrink
+        for side, name in zip(self.size, ("height", "width"), strict=True):
+            if side < 1 or side % (shrink * self.dit.patch):
+                raise ValueError(f"size: the {name} of {side} must be a multiple of {shrink * self.dit.patch} for {self.name}")
+        return self.size[0] // shrink, self.size[1] // shrink
+
+    @property
+    def tokens(self) -> int:
+        """Of one latent frame."""
+        h, w = self.latent
+        return h * w // self.dit.patch**2
+
+    @property
+    def window(self) -> int:
+        """Most latent frames seen at once. Without a limit: those of 5 seconds."""
+        return self.past.window or 21
+
+    def weights(self) -> int:
+        """Parameters of the transformer."""
+        return sum(s.numel() for s in official.our_shapes(self.dit).values())
+
+    def decoder_weights(self) -> int:
+        """Parameters of the autoencoder."""
+        return 0 if self.decoder is None else sum(x.numel() for x in _decoder(self.decoder).state_dict().values())
+
+    def kept(self) -> int:
+        """Numbers that the past holds when the window is full: raw keys and values, and those that are encoded for the chunk."""
+        c, view = self.dit, self.dit.view
+        wide = c.layers * c.width
+        if view is not None and "view" not in self.past.alone:
+            wide += (c.layers if view.layers is None else len(view.layers)) * view.width
+        raw, read = self.window - self.past.chunk, self.window
+        return 2 * self.tokens * wide * (raw + read + self.past.chunk)
+
+    def one_pass(self) -> Work:
+        """One pass over a chunk while the window is full."""
+        h, w = self.latent
+        with torch.device("meta"):
+            dit = DiT(self.dit).to(self.dtype)
+            z = torch.empty(1, self.past.chunk, self.dit.channels, h, w, dtype=self.dtype)
+            camera = level().to("meta").map(lambda x: x.expand(1, self.past.chunk, *x.shape))
+            frames, text = clean(z, camera), torch.empty(1, self.words, self.dit.text, dtype=self.dtype)
+        attend = _Counting(self)
+        work = count(lambda: dit(frames, text, attend))
+        return replace(work, flop=work.flop + attend.flop)
+
+    def one_decoding(self) -> Work | None:
+        """Decoding one latent frame of a running stream; None where there is no decoder."""
+        if self.decoder is None:
+            return None
+        net, z = _decoder(self.decoder).to(self.dtype), torch.empty(1, self.decoder.latent, *self.latent, device="meta")
+        z = z.to(self.dtype)
+        with torch.no_grad(), torch.device("meta"):
+            _, state = net.push(z, None)
+            return count(lambda: net.push(z, state))
+
+
+class _Counting:
+    """Attends to as many tokens as there would be, by counting."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.flop = plan, 0.0
+
+    def __call__(self, slot: tuple[int, str], q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        q = place.query(q)
+        k, v = place.key(k), place.value(v)
+        frames = self.plan.past.chunk if slot[1] in self.plan.past.alone else self.plan.window
+        b, t, p, n, d = q.shape
+        self.flop += 4.0 * b * n * d * t * p * frames * p
+        return place.out(torch.empty_like(q))
+
+
+def _decoder(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
+    with torch.device("meta"):
+        return VAE(config) if isinstance(config, VAEConfig) else WanVAE(config)
+
+
+def w5b(size: tuple[int, int] = W5B_SIZE, dtype: torch.dtype = torch.bfloat16) -> Plan:
+    """DreamX-World-5B: 4 passes and one that writes, chunks of 3 latent frames, 16 frames a second."""
+    return Plan("w5b", W5B, Past(), WanVAEConfig(), size, dtype, Kind().words, UMT5_XXL, True, 5)
+
+
+def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
+    """The plan of ``w5b``, of a world by its name or folder, or of a transformer on disk. ValueError where it is none of them."""
+    if name == "w5b":
+        return w5b(size or W5B_SIZE, dtype or torch.bfloat16)
+    path = Path(name)
+    if path.exists() and not (path / "world.safetensors").exists() and not _is_world(path):
+        found = checkpoint.read(path)
+        past = found.kind.past or Past(chunk=21, window=21, sinks=0)
+        kept = dtype or next(iter(found.tensors.values())).dtype
+        return Plan(str(path), found.config, past, WanVAEConfig(), size or W5B_SIZE, kept, found.kind.words, UMT5_XXL, True, 5)
+    return of_world(find(name), size, dtype)
+
+
+def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
+    """The plan of the world in a folder."""
+    world = weights.read_config(folder, "world", WorldConfig)
+    dit, vae = weights.read_config(folder, "dit", DiTConfig), weights.read_config(folder, "vae", VAEConfig)
+    text, s = weights.read_config(folder, "text", WordConfig), world.sampler
+    past = Past(s.chunk, s.window, s.sinks, alone=())
+    with torch.device("meta"):
+        reader = sum(x.numel() for x in WordEncoder(text).state_dict().values())
+    return Plan(
+        folder.name,
+        dit,
+        past,
+        vae,
+        size or (world.height, world.width),
+        dtype or torch.float32,
+        text.words,
+        reader,
+        False,
+        s.steps + 1,
+        world.speed.fps,
+    )
+
+
+def _is_world(path: Path) -> bool:
+    try:
+        weights.read_config(path, "world", WorldConfig)
+    except ValueError:
+        return False
+    return True
