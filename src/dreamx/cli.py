@@ -30,6 +30,8 @@ COMMANDS: dict[str, Any] = {
     },
     "eval": {
         "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
+        "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),
+        "long": ("dreamx.eval.commands:long", "100 paths of 30 s: does it hold?"),
     },
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),

@@ -34,7 +34,7 @@ Script = Callable[[np.random.Generator], list[list[str]]]
 
 @dataclass(frozen=True)
 class Law:
-    """``paths`` by name take turns through ``trials``; ``tour`` is how many frames a free walk has that is fitted to its scene."""
+    """``paths`` by name take turns through ``trials``; one that is None is a free walk of ``tour`` frames."""
 
     trials: int
     paths: dict[str, Script | None]
@@ -115,7 +115,7 @@ _LONG_PATHS: dict[str, Script | None] = {
 
 def _pauses(out: int) -> list[str]:
     """Out, stand, back, stand, and so again until the time is over."""
-    once = straight(out) + straight(20, "-".strip("-")) + straight(out, "s") + straight(20, "")
+    once = straight(out) + straight(20, "") + straight(out, "s") + straight(20, "")
     return (once * (_LONG // len(once) + 1))[:_LONG]
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.baselines import copy_first
+from dreamx.eval.drive import drive as play
 from dreamx.eval.heading import heading
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.sheet import Strip, contact_sheet
@@ -142,16 +143,8 @@ def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], s
 
 
 def drive(world: World, case: Case) -> Tensor:
-    """Play the keys of a case as a player would, chunk by chunk: uint8 ``[F, 3, H, W]``, the opening frame first."""
-    truth, keys = case.truth, held(case.truth)
-    shown = [world.reset(truth.video[0], truth.caption, truth.seed)[-1:]]
-    done = 0
-    while done < len(keys):
-        due = world.due
-        now = keys[done : done + due] + [""] * max(0, done + due - len(keys))  # the last chunk may be longer than the path
-        shown.append(world.step(from_keys(now, Speed(fps=truth.fps))))
-        done += due
-    return torch.cat(shown)[: len(truth.video)]
+    """Play the keys of a case as a player would: uint8 ``[F, 3, H, W]``, the opening frame first."""
+    return play(world, case.truth)
 
 
 def summary(everything: Results, fps: float) -> dict[str, Any]:

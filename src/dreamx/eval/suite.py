@@ -1,7 +1,7 @@
-"""A suite is data: which scene, from where, under which keys, with which words. Drawn once by a law, then a file with a hash.
+"""A suite is data: which scene, from where, under which keys, with which words. Drawn once by a law; then a file with a hash.
 
-The law of a suite (``laws``) and a seed give its trials one by one, so that the first N of them are the first N of the whole and cover
-paths, kinds of place and looks as evenly as N allows. Seed 0 is what is shipped; any other seed is a fresh suite of the same law.
+The law of a suite (``laws``) and a seed give its trials one by one. The first N of them cover paths, kinds of
+place and looks as evenly as N allows. Seed 0 is what is shipped; any other seed is a fresh suite of the same law.
 """
 
 from __future__ import annotations

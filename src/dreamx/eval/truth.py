@@ -100,7 +100,7 @@ def render_truth(seed: int, path: str, view: View) -> Clip:
 
 def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
     """The case, from ``folder`` or made and kept there. A change of the simulator's or the warp's code makes it anew."""
-    name = f"{seed}-{path}-{view.width}x{view.height}-{_sources()}-{_hash(repr(view).encode())}"
+    name = f"{seed}-{path}-{view.width}x{view.height}-{sources()}-{_hash(repr(view).encode())}"
     clip_file, warp_file = folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
     if warp_file.exists():  # written last: then both are there
         return Case(Clip.load(clip_file), load_file(warp_file)["video"])
@@ -121,7 +121,7 @@ def warp_of(clip: Clip) -> Tensor:
     return baselines.warp(clip.video[0], clip.depth[0], clip.camera[0], clip.camera)
 
 
-def _sources() -> str:
+def sources() -> str:
     """A hash of all code that a case depends on, so that a kept file is never that of another simulator."""
     root = Path(str(resources.files("dreamx")))
     files = [*sorted(root.glob("data/*.py")), *sorted(root.glob("geometry/*.py")), *sorted(root.glob("eval/[bt]*.py"))]

@@ -1,0 +1,69 @@
+"""Videos on disk: our own without loss, those of others as they come, and small ones for a page."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+_NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast"})
+_SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation"})
+
+
+@dataclass(frozen=True)
+class Film:
+    """video: uint8 ``[F, 3, H, W]``; ``fps``: what the file says, 0 where it says nothing."""
+
+    video: Tensor
+    fps: float
+
+
+def save(path: Path, video: Tensor, fps: float) -> None:
+    """Write uint8 ``[F, 3, H, W]`` without loss, whole or not at all (Matroska)."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(_encode(video, fps, "matroska", *_NO_LOSS))
+    temporary.replace(path)
+
+
+def small(video: Tensor, fps: float) -> bytes:
+    """An mp4 that every browser plays."""
+    return _encode(video, fps, "mp4", *_SMALL)
+
+
+def load(path: Path) -> Film:
+    """Read any video file. ValueError, one sentence, when it is not there or not readable."""
+    if not path.is_file():
+        raise ValueError(f"no video {path.name}")
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            fps = float(stream.average_rate or 0)
+            frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+    except Exception as e:  # a broken file breaks in many ways
+        raise ValueError(f"{path.name} is not a readable video ({type(e).__name__})") from e
+    if not frames:
+        raise ValueError(f"{path.name} has no frames")
+    return Film(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fps)
+
+
+def _encode(video: Tensor, fps: float, container: str, codec: str, pixels: str, options: dict[str, str]) -> bytes:
+    if video.dtype != torch.uint8 or video.ndim != 4 or video.shape[1] != 3 or not len(video):
+        raise ValueError(f"video must be uint8 [frames, 3, height, width], not {video.dtype} {tuple(video.shape)}")
+    target = io.BytesIO()
+    with av.open(target, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream.width, stream.height = video.shape[3], video.shape[2]
+        stream.pix_fmt = pixels
+        if codec == "libx264":  # halved colours: sides must be even
+            stream.width, stream.height = (n + n % 2 for n in (video.shape[3], video.shape[2]))
+        for image in video:
+            frame = av.VideoFrame.from_ndarray(image.permute(1, 2, 0).contiguous().numpy(), "rgb24")
+            file.mux(stream.encode(frame.reformat(stream.width, stream.height, pixels)))
+        file.mux(stream.encode())
+    return target.getvalue()

@@ -1,0 +1,176 @@
+"""Whatever can be measured, behind one small protocol: a name, what exactly it is, and the video that it makes of a trial.
+
+Ours; a folder of videos that somebody else made; and what a model must beat or cannot beat: the first picture for ever, the first
+picture moved by its true depth, the truth.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dreamx.clip import Clip
+from dreamx.eval import baselines, films
+from dreamx.eval.camera import angle_between
+from dreamx.eval.drive import drive
+from dreamx.eval.suite import Trial
+from dreamx.eval.truth import warp_of
+from dreamx.geometry.camera import Camera, relative_to
+from dreamx.geometry.formats import read
+from dreamx.world import Switches, World, find
+
+_SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of another path
+
+
+class Model(Protocol):
+    """What the runner needs. A frozen dataclass, so that it travels to other processes."""
+
+    @property
+    def name(self) -> str:
+        """Of the row in the table, and of a folder."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What exactly it is: another identity is another model."""
+        ...
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """Its video of the trial, uint8 ``[F, 3, H, W]``, as long and as large as the truth. ValueError: why there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A world, walked as a player walks. ``steps`` of denoising a chunk; None: as the world says."""
+
+    world: str
+    memory: bool = True
+    camera: bool = True
+    steps: int | None = None
+    name: str = "ours"
+
+    @property
+    def identity(self) -> str:
+        """Of the weights and of what is switched on."""
+        return f"{weights_hash(find(self.world))} memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """Drive the world."""
+        return drive(_opened(self), truth, trial.said)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true: the upper bound, and the check of every score that knows the truth."""
+
+    name: str = "truth"
+    identity: str = "truth"
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """The render."""
+        return truth.video
+
+
+@dataclass(frozen=True)
+class CopyFirst:
+    """The first picture for ever."""
+
+    name: str = "copy-first"
+    identity: str = "copy-first"
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """The same frame again and again."""
+        return baselines.copy_first(truth.video[0], len(truth.video)).contiguous()
+
+
+@dataclass(frozen=True)
+class Warp:
+    """The first picture moved by its true depth: the strongest thing that knows no world."""
+
+    name: str = "warp"
+    identity: str = "warp"
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """Frame 0 is the true one."""
+        return torch.cat([truth.video[:1], warp_of(truth)[1:]])
+
+
+@dataclass(frozen=True)
+class Videos:
+    """A folder that somebody else filled: for each trial ``ID.mp4`` (or .mkv, .webm) and ``ID.cameras.json``, our own format.
+
+    The cameras are those that the model was driven with; they must be those of the trial, seen from the first of them.
+    """
+
+    name: str
+    folder: Path
+
+    @property
+    def identity(self) -> str:
+        """Of all files: a changed file is another model."""
+        digest = hashlib.sha256()
+        for file in sorted(f for f in self.folder.iterdir() if f.is_file()):
+            digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
+        return f"videos {digest.hexdigest()[:16]}"
+
+    def film(self, trial: Trial, truth: Clip) -> Tensor:
+        """Read, and refuse what is not this trial."""
+        self._check_cameras(trial, truth)
+        kinds = (".mp4", ".mkv", ".webm")
+        paths = [p for kind in kinds if (p := self.folder / f"{trial.id}{kind}").is_file()]
+        film = films.load(paths[0] if paths else self.folder / f"{trial.id}.mp4")
+        want = tuple(truth.video.shape[2:])
+        if abs(film.fps - truth.fps) > 0.01:
+            raise ValueError(f"fps: the video has {film.fps:g} where the trial has {truth.fps:g}; write it with that rate")
+        if tuple(film.video.shape[2:]) != want:
+            got = film.video.shape
+            raise ValueError(f"size: the video is {got[3]} x {got[2]} where the trial is {want[1]} x {want[0]}; resize it")
+        if len(film.video) < len(truth.video):
+            raise ValueError(f"length: the video has {len(film.video)} frames where the trial has {len(truth.video)}")
+        return film.video[: len(truth.video)]
+
+    def _check_cameras(self, trial: Trial, truth: Clip) -> None:
+        file = self.folder / f"{trial.id}.cameras.json"
+        if not file.is_file():
+            raise ValueError(f"cameras: {file.name} is missing; write the cameras that the video was made with")
+        try:
+            theirs = read("dreamx", {"": file.read_bytes()}).camera
+        except ValueError as e:
+            raise ValueError(f"cameras: {file.name}: {e}") from e
+        if len(theirs) < len(truth.camera):
+            raise ValueError(f"cameras: {file.name} has {len(theirs)} where the trial has {len(truth.camera)} frames")
+        a, b = (_from_first(c[: len(truth.camera)]) for c in (theirs, truth.camera))
+        degrees = float(angle_between(a.pose[:, :3, :3], b.pose[:, :3, :3]).max())
+        metres = float((a.pose[:, :3, 3] - b.pose[:, :3, 3]).norm(dim=-1).max())
+        if degrees > _SAME_PATH[0] or metres > _SAME_PATH[1]:
+            raise ValueError(f"cameras: another path than the trial's: up to {degrees:.1f} degrees and {metres:.2f} m away")
+
+
+def _from_first(path: Camera) -> Camera:
+    path = path.to(dtype=torch.float64)
+    return relative_to(path, path[0])
+
+
+@lru_cache(maxsize=1)
+def _opened(model: Ours) -> World:
+    """One world a process, open as long as it is walked."""
+    world = World.open(model.world)
+    if model.steps is not None:
+        world.config = replace(world.config, sampler=replace(world.config.sampler, steps=model.steps))
+    world.switches = Switches(model.memory, model.camera)
+    return world
+
+
+def weights_hash(folder: Path) -> str:
+    """Of the files of a world, so that a report says what exactly it is of."""
+    digest = hashlib.sha256()
+    for file in sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

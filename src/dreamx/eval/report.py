@@ -1,0 +1,77 @@
+"""From rows to a report: means with intervals, curves by second, what failed. The same rows give the same report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamx.config import from_json, to_json
+from dreamx.eval.chance import Mean, bootstrap
+from dreamx.eval.runner import Row
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report is of. ``models``: what exactly each is; ``measures``: what each score was taken with, by name of the score.
+
+    suite_hash: of all trials; only reports with equal ones may be compared. size: height and width.
+    """
+
+    suite: str
+    suite_version: int
+    suite_seed: int
+    suite_hash: str
+    trials: int
+    size: tuple[int, int]
+    fps: float
+    models: dict[str, str]
+    measures: dict[str, str]
+    command: str
+    hardware: str
+    dreamx: str
+    simulator: str
+    scores: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """table: by model, then score. curves: by model, then score, one mean a second. failed: by model, how many trials."""
+
+    about: About
+    table: dict[str, dict[str, Mean]]
+    curves: dict[str, dict[str, list[float]]]
+    failed: dict[str, int]
+    rows: list[Row]
+
+    def save(self, path: Path) -> None:
+        """Write JSON, whole or not at all."""
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text(json.dumps(to_json(self), indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Report:
+        """Read what ``save`` wrote, or ``report.json`` in a folder; ValueError names the file."""
+        file = path / "report.json" if path.is_dir() else path
+        try:
+            return from_json(Report, json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as e:
+            raise ValueError(f"{file}: not a readable report ({e}); run the suite again") from e
+
+
+def report(about: About, rows: list[Row]) -> Report:
+    """Sum up. A score is averaged over the trials that have it; a curve over those that are as long as the longest."""
+    table: dict[str, dict[str, Mean]] = {}
+    curves: dict[str, dict[str, list[float]]] = {}
+    for model in about.models:
+        good = [r.measured for r in rows if r.model == model and not r.failed]
+        names = list(dict.fromkeys(name for m in good for name in m.scores))
+        table[model] = {name: bootstrap([m.scores[name] for m in good if name in m.scores]) for name in names}
+        curves[model] = {}
+        for name in dict.fromkeys(name for m in good for name in m.curves):
+            each = [m.curves[name] for m in good if name in m.curves]
+            longest = [c for c in each if len(c) == max(map(len, each))]
+            curves[model][name] = [sum(second) / len(longest) for second in zip(*longest, strict=True)]
+    failed = {model: sum(bool(r.failed) for r in rows if r.model == model) for model in about.models}
+    return Report(about, table, curves, failed, rows)

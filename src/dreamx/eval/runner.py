@@ -1,0 +1,163 @@
+"""Runs models through a suite: film, score, keep. Killed anywhere and run again, it goes on, and the report is the same.
+
+Everything that is kept is named by a hash of what it was made from (trial, view, simulator, model, code of the scores), so that
+nothing old is ever taken for something new. A trial that cannot be filmed or scored has failed, with a reason; the run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from dreamx.clip import Clip
+from dreamx.config import from_json, to_json
+from dreamx.eval import films
+from dreamx.eval.measure import Measured, code, measure
+from dreamx.eval.models import Model
+from dreamx.eval.stage import true_clip
+from dreamx.eval.suite import Suite, Trial
+from dreamx.eval.truth import View, sources
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured. ``out`` gets films and rows, ``truth`` keeps the true renders."""
+
+    suite: Suite
+    models: tuple[Model, ...]
+    view: View
+    out: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one trial. ``failed``: the reason; empty where it did not fail."""
+
+    model: str
+    trial: str
+    path: str
+    failed: str
+    measured: Measured
+
+
+def run(plan: Plan, processes: int) -> list[Row]:
+    """All rows, in the order of the models and of the suite. ``processes`` 1 works in this process."""
+    trials = plan.suite.trials
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("measuring", total=len(trials))
+        if processes == 1:
+            for trial in trials:
+                work(plan, trial)
+                progress.advance(bar)
+        else:
+            for _ in _pool(plan, processes):
+                progress.advance(bar)
+    return [_kept(plan, model, trial) for model in plan.models for trial in trials]
+
+
+def _pool(plan: Plan, processes: int) -> Iterator[Trial]:
+    """Each trial when it is done. A process that dies takes only the trials with it that were being worked on: they fail."""
+    waiting = list(plan.suite.trials)
+    deaths: dict[str, int] = {}
+    while waiting:
+        count = min(processes, len(waiting))
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            jobs = {pool.submit(work, plan, trial): trial for trial in waiting}
+            for job in as_completed(jobs):
+                trial = jobs[job]
+                try:
+                    job.result()
+                except BrokenProcessPool:
+                    continue
+                waiting.remove(trial)
+                yield trial
+        suspects = waiting[:count]
+        for trial in suspects:
+            deaths[trial.id] = deaths.get(trial.id, 0) + 1
+            if deaths[trial.id] > 2:
+                for model in plan.models:
+                    if not row_file(plan, model, trial).exists():
+                        _keep(plan, model, trial, Row(model.name, trial.id, trial.path, "the process died", Measured()))
+                waiting.remove(trial)
+                yield trial
+
+
+def work(plan: Plan, trial: Trial) -> None:
+    """Film and score one trial for all models, but for what is there already. Failures are rows, too."""
+    if all(_done(plan, model, trial) for model in plan.models):
+        return
+    truth: Clip | str
+    try:
+        truth = true_clip(trial, plan.view, plan.truth)
+    except Exception as e:  # whatever it is, the other trials go on
+        truth = f"the truth: {_words(e)}"
+    for model in plan.models:
+        if _done(plan, model, trial):
+            continue
+        if isinstance(truth, str):
+            row = Row(model.name, trial.id, trial.path, truth, Measured())
+        else:
+            try:
+                row = Row(model.name, trial.id, trial.path, "", measure(_film(plan, model, trial, truth), truth))
+            except Exception as e:
+                row = Row(model.name, trial.id, trial.path, _words(e), Measured())
+        _keep(plan, model, trial, row)
+
+
+def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
+    """Where the video lies."""
+    what = f"{to_json(trial)} {plan.view} {sources()} {model.identity}"
+    return plan.out / "films" / model.name / f"{trial.id}-{_hash(what)}.mkv"
+
+
+def row_file(plan: Plan, model: Model, trial: Trial) -> Path:
+    """Where the row lies."""
+    return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{code()}.json"
+
+
+def _film(plan: Plan, model: Model, trial: Trial, truth: Clip) -> torch.Tensor:
+    file = film_file(plan, model, trial)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        video = model.film(trial, truth)
+        if video.shape != truth.video.shape:
+            raise ValueError(f"the video is {tuple(video.shape)} where the trial is {tuple(truth.video.shape)}")
+        films.save(file, video, truth.fps)
+    return films.load(file).video
+
+
+def _keep(plan: Plan, model: Model, trial: Trial, row: Row) -> None:
+    file = row_file(plan, model, trial)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(to_json(row)), encoding="utf-8")
+    temporary.replace(file)
+
+
+def _kept(plan: Plan, model: Model, trial: Trial) -> Row:
+    return from_json(Row, json.loads(row_file(plan, model, trial).read_text(encoding="utf-8")))
+
+
+def _done(plan: Plan, model: Model, trial: Trial) -> bool:
+    """What failed is tried again: the disk may have been full."""
+    return row_file(plan, model, trial).exists() and not _kept(plan, model, trial).failed
+
+
+def _words(e: Exception) -> str:
+    return str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
