@@ -104,8 +104,9 @@ def motion_of(camera: Camera, rule: Rule) -> Controls:
         s, c = heading.sin(), heading.cos()
         return Controls(torch.stack([c * dx - s * dz, torch.zeros_like(s), s * dx + c * dz], -1), turn)
     step = relative_to(camera[1:], camera[:-1]).pose
-    turn = torch.stack(angles(step[:, :3, :3]), -1)
-    return Controls((step[:, :3, :3].mT @ step[:, :3, 3:])[..., 0], turn)
+    yaw, pitch = angles(step[:, :3, :3])
+    made = rotation("y", yaw) @ rotation("x", pitch)  # as far as keys turn it: the place is reached also where a roll is left out
+    return Controls((made.mT @ step[:, :3, 3:])[..., 0], torch.stack([yaw, pitch], -1))
 
 
 def angles(r: Tensor) -> tuple[Tensor, Tensor]:
