@@ -28,8 +28,10 @@ class Renderer:
     def __init__(self, scene: Scene, width: int, height: int) -> None:
         self.scene, self.width, self.height = scene, width, height
         self._size = (width * OVERSAMPLE, height * OVERSAMPLE)
-        self._mujoco = _gl(*self._size)
-        model = _model(self._mujoco, scene, self._size)
+        self._mujoco = gl(*self._size)
+        spec = sketch(self._mujoco, scene, self._size)
+        model = spec.compile()
+        paint(model, scene)
         mj = self._mujoco
         data = mj.MjData(model)
         mj.mj_kinematics(model, data)
@@ -59,27 +61,34 @@ class Renderer:
 
     def render(self, camera: Camera) -> tuple[Tensor, Tensor]:
         """One picture: rgb uint8 ``[3, H, W]`` and depth float ``[H, W]``, metres along z."""
-        self._look(camera)
+        look(self._view, camera)
         self._mujoco.mjr_render(self._rect, self._view, self._context)
         self._mujoco.mjr_readPixels(self._rgb, self._z, self._rect, self._context)
         h, w, k = self.height, self.width, OVERSAMPLE
         rgb = self._rgb[::-1].reshape(h, k, w, k, 3).mean((1, 3), dtype=np.float32)
         ndc = self._z[::-1][k // 2 :: k, k // 2 :: k].astype(np.float64)
-        depth = NEAR * FAR / (NEAR + ndc * (FAR - NEAR))  # reversed z: 1 is near, 0 is far
-        rgb = _air(rgb, depth.astype(np.float32), camera.lens, self.scene)
+        depth = metres(ndc)
+        rgb = air(rgb, depth.astype(np.float32), camera.lens, self.scene)
         return torch.from_numpy((rgb + 0.5).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(
             depth.astype(np.float32)
         )
 
-    def _look(self, camera: Camera) -> None:
-        pose = camera.pose.double().numpy()
-        fx, fy, cx, cy = camera.lens.double().tolist()
-        position, down, forward = (_to_plan(pose[:3, i]) for i in (3, 1, 2))
-        for eye in self._view.camera:
-            eye.pos[:], eye.forward[:], eye.up[:] = position, forward, -down
-            eye.frustum_bottom, eye.frustum_top = -NEAR * (1 - cy) / fy, NEAR * cy / fy
-            eye.frustum_center, eye.frustum_width = NEAR * (0.5 - cx) / fx, NEAR * 0.5 / fx
-            eye.frustum_near, eye.frustum_far = NEAR, FAR
+
+def look(view: Any, camera: Camera) -> None:
+    """Point both eyes of a MuJoCo view (``mjvScene``) along a camera."""
+    pose = camera.pose.double().numpy()
+    fx, fy, cx, cy = camera.lens.double().tolist()
+    position, down, forward = (to_plan(pose[:3, i]) for i in (3, 1, 2))
+    for eye in view.camera:
+        eye.pos[:], eye.forward[:], eye.up[:] = position, forward, -down
+        eye.frustum_bottom, eye.frustum_top = -NEAR * (1 - cy) / fy, NEAR * cy / fy
+        eye.frustum_center, eye.frustum_width = NEAR * (0.5 - cx) / fx, NEAR * 0.5 / fx
+        eye.frustum_near, eye.frustum_far = NEAR, FAR
+
+
+def metres(ndc: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the depth buffer holds -> metres along z; reversed z: 1 is near, 0 is far."""
+    return NEAR * FAR / (NEAR + ndc * (FAR - NEAR))
 
 
 def render_path(scene: Scene, cameras: Camera, width: int, height: int) -> tuple[Tensor, Tensor]:
@@ -89,7 +98,7 @@ def render_path(scene: Scene, cameras: Camera, width: int, height: int) -> tuple
     return torch.stack([p for p, _ in pictures]), torch.stack([d for _, d in pictures])
 
 
-def _air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, scene: Scene) -> NDArray[np.float32]:
+def air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, scene: Scene) -> NDArray[np.float32]:
     """A little haze with distance in photographs; the sky has it already."""
     if scene.style != "photoreal" or scene.kind == "room":
         return rgb
@@ -99,12 +108,12 @@ def _air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, sce
     return (rgb + share * (haze - rgb)).astype(np.float32)
 
 
-def _to_plan(v: NDArray[np.float64]) -> NDArray[np.float64]:
+def to_plan(v: NDArray[np.float64]) -> NDArray[np.float64]:
     """Camera world (x, y down, z) -> plan (x east, y north, z up)."""
     return np.array((v[0], v[2], -v[1]))
 
 
-def _gl(width: int, height: int) -> Any:
+def gl(width: int, height: int) -> Any:
     """MuJoCo with a current GL context in this process; ValueError when the machine has no way to draw."""
     os.environ.setdefault("LP_NUM_THREADS", "0")  # one core a process: the pool is the parallelism
     reasons: list[str] = []
@@ -130,8 +139,8 @@ def _gl(width: int, height: int) -> Any:
     return mujoco
 
 
-def _model(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
-    """The scene as a compiled MuJoCo model: one mesh, material and texture for each part."""
+def sketch(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
+    """The scene as a MuJoCo specification: one mesh, material and texture for each part. Compile it, then ``paint`` it."""
     spec = mj.MjSpec()
     spec.visual.global_.offwidth, spec.visual.global_.offheight = size
     spec.visual.quality.offsamples = 0
@@ -164,9 +173,12 @@ def _model(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
                       usertexcoord=part.places.ravel().tolist(), userface=triangles, userfacenormal=triangles,
                       userfacetexcoord=triangles, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)  # fmt: skip
         spec.worldbody.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=f"g{i}", material=f"m{i}", contype=0, conaffinity=0)
-    model = spec.compile()
+    return spec
+
+
+def paint(model: Any, scene: Scene) -> None:
+    """Fill in the textures of the scene's parts, the first of the model's."""
     for part, start in zip(
-        scene.parts, model.tex_adr, strict=True
-    ):  # as lists through the spec they would take longer than the rest
+        scene.parts, model.tex_adr, strict=False
+    ):  # through the spec, as lists, it would take longer than the rest
         model.tex_data[start : start + part.texture.size] = part.texture[::-1].ravel()  # v runs upwards
-    return model
