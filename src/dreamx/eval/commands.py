@@ -17,6 +17,7 @@ from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.report import About, Report, report
 from dreamx.eval.runner import Plan, run
 from dreamx.eval.suite import shipped
+from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
 from dreamx.world import World
 
@@ -49,6 +50,8 @@ class SuiteConfig:
     """Whether it may use its camera lane."""
     steps: int | None = None
     """Denoising steps a chunk; as the world says without."""
+    tools: Tools = Tools()
+    """What the scores are taken with; a stand-in without."""
     shown: int = 24
     """How many trials the page shows with their videos."""
 
@@ -83,7 +86,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     rows_of = _models(cfg)
     out = cfg.out or Path("runs/eval") / suite.name
     out.mkdir(parents=True, exist_ok=True)
-    plan = Plan(suite, rows_of, view, out, cfg.truth)
+    tools = cfg.tools
+    plan = Plan(suite, rows_of, view, out, cfg.truth, tools)
     rows = run(plan, cfg.processes or os.cpu_count() or 1)
     about = About(
         suite=suite.name,
@@ -94,7 +98,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
-        measures={},
+        measures=tools.names,
         command=_command(name, cfg),
         hardware=f"{os.cpu_count()} cores, torch {torch.__version__}",
         dreamx="",

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.scores import psnr, sharpness
+from dreamx.eval import likeness, look, memory
+from dreamx.eval.columns import overall
+from dreamx.eval.scores import gradient_energy, psnr
+from dreamx.eval.tools import Tools
 
-_CODE = "measure scores likeness look motion transition tools camera pose memory events".split()
+_CODE = "measure scores likeness look motion tools judge columns camera pose memory events".split()
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,50 @@ class Measured:
     curves: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
 
-def measure(video: Tensor, truth: Clip) -> Measured:
-    """Of uint8 ``[F, 3, H, W]``, as long as the truth, whose frame 0 was given and is not counted."""
-    decibels = psnr(video[1:], truth.video[1:])
-    sharp = sharpness(video[1:], truth.video[1:])
-    scores = {"psnr": float(decibels.mean()), "sharpness": float(sharp.mean())}
-    return Measured(scores, {"psnr": by_second(decibels, truth.fps)})
+def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
+    """Of uint8 ``[F, 3, H, W]``, as long as the truth. Frame 0 was given, so what knows the truth does not count it."""
+    scores: dict[str, float] = {}
+    scores |= looks(video, truth, tools)
+    if (whole := overall(scores)) is not None:
+        scores["overall"] = whole
+    known, curves = against_truth(video, truth, tools)
+    scores |= known
+    if suite == "memory":
+        gained = memory.gains(video, truth.camera, likeness.WEIGHT_FREE)
+        scores |= {f"gain {name}": value for name, value in gained.gain.items()}
+        scores["steadiness (for CLIP-V)"] = memory.steadiness(video, likeness.layout)
+    return Measured(scores, curves)
+
+
+def looks(video: Tensor, truth: Clip, tools: Tools) -> dict[str, float]:
+    """The columns of the paper's table, but for the camera."""
+    rate, true = tools.rate_of(), truth.video
+    judge = tools.judge
+    return {
+        "quality": look.detail(video, true) if rate is None else look.quality(video, rate),
+        "transition": look.transition(video),
+        "flicker": look.flicker(video),
+        "smoothness": look.smoothness(video, tools.middle_of()),
+        "dynamic": look.dynamic(video, truth.fps, tools.flow_of()),
+        "artifact": look.collapse(video, true, truth.fps) if judge is None else judge.rate(look.sampled(video, truth.fps)),
+    }
+
+
+def against_truth(video: Tensor, truth: Clip, tools: Tools) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """How far from the true render: the means, and by second."""
+    seen, true = video[1:], truth.video[1:]
+    distance = tools.distance_of()
+    by_frame = {
+        "psnr": psnr(seen, true),
+        "ssim": torch.cat([likeness.ssim(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
+        "distance": torch.cat([distance(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
+        "colour": look.colour_off(seen, true),
+    }
+    curves = {name: by_second(values, truth.fps) for name, values in by_frame.items()}
+    scores = {name: float(values.mean()) for name, values in by_frame.items()}
+    scores["sharpness"] = float(gradient_energy(seen).mean() / gradient_energy(true).mean())
+    scores["colour drift"] = curves["colour"][-1] - curves["colour"][0]
+    return scores, curves
 
 
 def by_second(values: Tensor, fps: float) -> list[float]:

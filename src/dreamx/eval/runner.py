@@ -27,6 +27,7 @@ from dreamx.eval.measure import Measured, code, measure
 from dreamx.eval.models import Model
 from dreamx.eval.stage import true_clip
 from dreamx.eval.suite import Suite, Trial
+from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
 
 
@@ -39,6 +40,7 @@ class Plan:
     view: View
     out: Path
     truth: Path
+    tools: Tools = Tools()
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,14 @@ def work(plan: Plan, trial: Trial) -> None:
             row = Row(model.name, trial.id, trial.path, truth, Measured())
         else:
             try:
-                row = Row(model.name, trial.id, trial.path, "", measure(_film(plan, model, trial, truth), truth))
+                row = Row(model.name, trial.id, trial.path, "", _measured(plan, model, trial, truth))
             except Exception as e:
                 row = Row(model.name, trial.id, trial.path, _words(e), Measured())
         _keep(plan, model, trial, row)
+
+
+def _measured(plan: Plan, model: Model, trial: Trial, truth: Clip) -> Measured:
+    return measure(_film(plan, model, trial, truth), truth, plan.tools, plan.suite.name)
 
 
 def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
@@ -124,7 +130,8 @@ def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
 
 def row_file(plan: Plan, model: Model, trial: Trial) -> Path:
     """Where the row lies."""
-    return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{code()}.json"
+    how = _hash(f"{plan.suite.name} {plan.tools.names} {code()}")
+    return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{how}.json"
 
 
 def _film(plan: Plan, model: Model, trial: Trial, truth: Clip) -> torch.Tensor:

@@ -1,0 +1,59 @@
+"""The columns of the tables: what each is called, which way is better, what it is taken with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dreamx.eval.chance import Mean
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``tools.Tools`` that it is taken with, or ""."""
+
+    score: str
+    head: str
+    better: int
+    digits: int
+    says: str
+    tool: str = ""
+
+
+#: The seven columns of DreamX-World 1.0, tables 3 and 4, in their order; Overall is their plain mean.
+PAPER = (
+    Column("camera", "Camera", 1, 2, "does the video go the commanded way (WorldScore's protocol)", "pose"),
+    Column("quality", "Quality", 1, 2, "imaging quality", "quality"),
+    Column("transition", "Trans.", 1, 2, "videos without a cut, %"),
+    Column("flicker", "Flicker", 1, 2, "temporal flickering"),
+    Column("smoothness", "Smooth.", 1, 2, "motion smoothness", "middle"),
+    Column("dynamic", "Dynamic", 1, 2, "videos that move, %", "flow"),
+    Column("artifact", "Artifact", 1, 2, "frames without a critical failure, %", "judge"),
+)
+OVERALL = Column("overall", "Overall", 1, 2, "the plain mean of the seven")
+TRUTH = (
+    Column("psnr", "PSNR", 1, 2, "dB to the true render; 99 is equal"),
+    Column("ssim", "SSIM", 1, 3, "structure as in the true render; 1 is equal"),
+    Column("distance", "Distance", -1, 3, "perceptual distance to the true render; 0 is equal", "distance"),
+    Column("sharpness", "Sharpness", 0, 2, "gradient energy by the truth's: below 1 blur, above 1 noise"),
+    Column("colour", "Colour", -1, 2, "mean colour off the truth's, grey levels of 255"),
+    Column("colour drift", "Colour drift", -1, 2, "the same in the last second, less in the first"),
+)
+CURVES = {"psnr": "PSNR, dB", "ssim": "SSIM", "distance": "perceptual distance", "colour": "mean colour off, grey levels"}
+COLUMNS = {c.score: c for c in (*PAPER, OVERALL, *TRUTH)}
+
+
+def overall(scores: dict[str, float]) -> float | None:
+    """The plain mean of the seven columns of the paper; None where one is missing."""
+    if any(c.score not in scores for c in PAPER):
+        return None
+    return sum(scores[c.score] for c in PAPER) / len(PAPER)
+
+
+def column(score: str) -> Column:
+    """By its name; scores of other suites have columns without more words."""
+    return COLUMNS.get(score) or Column(score, score, 1, 3, score)
+
+
+def cell(mean: Mean, digits: int) -> str:
+    """``12.34 ± 0.56``: half the width of the interval."""
+    return f"{mean.mean:.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}"

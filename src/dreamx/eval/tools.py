@@ -1,0 +1,97 @@
+"""What scores are taken with: networks from files that the user gives, or stand-ins that need none, each under its own name.
+
+The protocol is small: a file of ``torch.export`` (``.pt2``) or TorchScript, whose input is pictures, float ``[N, 3, H, W]`` in 0 to 1:
+
+- quality (MUSIQ trained on SPAQ): pictures -> ``[N]``, 0 to 100
+- flow (RAFT): pictures, pictures -> ``[N, 2, H, W]`` pixels
+- middle (AMT): pictures, pictures -> ``[N, 3, H, W]`` in 0 to 1
+- distance (LPIPS): pictures, pictures -> ``[N]``, less is more alike
+
+The judge of artifacts is an address that speaks the chat protocol (``judge``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.eval import motion
+from dreamx.eval.judge import Judge
+from dreamx.eval.likeness import edges
+from dreamx.eval.look import Flow, Middle
+
+#: What each stand-in is, by the field of ``Tools``.
+STAND_INS = {
+    "quality": "detail as in the truth (stand-in for MUSIQ)",
+    "flow": "Lucas-Kanade (stand-in for RAFT)",
+    "middle": "Lucas-Kanade, half way (stand-in for AMT)",
+    "distance": "edges (stand-in for LPIPS)",
+    "judge": "no breakdown (stand-in for a judge)",
+}
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Files of networks, and the judge's address; what is None has a stand-in."""
+
+    quality: Path | None = None
+    flow: Path | None = None
+    middle: Path | None = None
+    distance: Path | None = None
+    judge: Judge | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("quality", "flow", "middle", "distance"):
+            file: Path | None = getattr(self, name)
+            if file is not None and not file.is_file():
+                raise ValueError(f"{name}: there is no file {file}; give an exported network, or leave it out for a stand-in")
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What each is, for the table: two tables with other names are not compared."""
+        return {name: _named(name, getattr(self, name)) for name in STAND_INS}
+
+    def rate_of(self) -> Callable[[Tensor], Tensor] | None:
+        """The quality of pictures, 0 to 100; None: the stand-in wants the truth."""
+        return None if self.quality is None else _network(self.quality)
+
+    def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """How unlike pictures look, ``[N]``."""
+        return (lambda a, b: -edges(a, b)) if self.distance is None else _network(self.distance)
+
+    def flow_of(self) -> Flow:
+        """Motion between pictures."""
+        return motion.flow if self.flow is None else _network(self.flow)
+
+    def middle_of(self) -> Middle:
+        """Pictures half way."""
+        return motion.middle if self.middle is None else _network(self.middle)
+
+
+def _named(name: str, what: Path | Judge | None) -> str:
+    if what is None:
+        return STAND_INS[name]
+    return what.named if isinstance(what, Judge) else f"{what.name} {hashlib.sha256(what.read_bytes()).hexdigest()[:10]}"
+
+
+@lru_cache(maxsize=8)
+def _network(file: Path) -> Callable[..., Tensor]:
+    try:
+        if file.suffix == ".pt2":
+            net: Callable[..., Tensor] = torch.export.load(file).module()
+        else:
+            net = torch.jit.load(file, map_location="cpu").eval()
+    except Exception as e:  # broken files break in many ways
+        raise ValueError(f"{file} is neither an exported program (.pt2) nor TorchScript ({type(e).__name__})") from e
+
+    def run(*pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return net(*(p.float() / 255 if p.dtype == torch.uint8 else p for p in pictures))
+
+    return run
