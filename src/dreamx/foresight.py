@@ -18,19 +18,21 @@ from dreamx.geometry.controls import Controls, walk
 from dreamx.memory import Bank, hinted
 from dreamx.model.attend import Cache
 from dreamx.model.vae import GROUP, VAE, State
-from dreamx.rollout import Network, Sampler, next_chunk
+from dreamx.rollout import Network, Sampler, guided, make
 
 
 @dataclass(frozen=True)
 class ForesightConfig:
     """``latents``: so many latent frames further on it looks. ``unknown``: from this share of the view on it dreams it.
 
-    ``steps``: passes of the network for it, along the flow; it has to invent more than a chunk does.
+    ``steps``: along the flow; it has to invent more than a chunk does. ``guidance``: how strongly what has been seen bears on it
+    (``rollout.guided``), None: no more than on a chunk.
     """
 
     latents: int = 6
-    unknown: float = 0.35
-    steps: int = 12
+    unknown: float = 0.2
+    steps: int = 6
+    guidance: float | None = 2.0
 
 
 def onwards(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:
@@ -58,7 +60,8 @@ def foresee(
     chunk, _, hint = hinted(vae, bank, noise, path)
     if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:
         return False
-    made = next_chunk(dit, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False), rng)
+    net = dit if cfg.guidance is None else guided(dit, sampler, cfg.guidance)
+    made = make(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False), rng)
     pixels, _ = vae.push(made.z[:, 0], decoder, hint)
     bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])
     return True

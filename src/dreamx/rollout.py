@@ -46,7 +46,15 @@ class Sampler:
 
 
 def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
-    """Make one chunk and write it into the cache.
+    """``make`` one chunk and write it into the cache."""
+    made = make(dit, chunk, text, cache, sampler, rng)
+    stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
+    write(dit, stale, text, cache)
+    return made
+
+
+def make(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
+    """Make one chunk; the cache's past stays what it is.
 
     ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
     chunk with every sigma 0.
@@ -62,10 +70,7 @@ def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler:
             else:
                 moved = flow.euler(x, sigma, following * new, v)
             x = torch.where(keep, x, moved)
-    made = chunk.with_z(x, torch.zeros_like(new))
-    stale, _ = flow.mix(made, torch.full_like(new, sampler.context_noise), noise_like(x, rng))
-    write(dit, stale, text, cache)
-    return made
+    return chunk.with_z(x, torch.zeros_like(new))
 
 
 def write(dit: Network, frames: Frames, text: Tensor, cache: Cache) -> None:
@@ -102,6 +107,20 @@ def rollout(
 def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
     """Normal noise from a generator on the CPU, so that a seed means the same on every device."""
     return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
+
+
+def guided(dit: Network, sampler: Sampler, strength: float) -> Network:
+    """The network pushed away from what it would make if nothing had gone before: of ``strength`` 0 it is itself.
+
+    Classifier-free guidance by the past instead of by words (history guidance: Song et al. 2025, arXiv 2502.06764). The
+    network must have been trained without its first frame now and then.
+    """
+
+    def pushed(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        v = dit(frames, text, attend)
+        return v + strength * (v - dit(frames, text, sampler.cache()))
+
+    return pushed
 
 
 def without_lane(dit: Network, lane: str) -> Network:
