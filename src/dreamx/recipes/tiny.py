@@ -14,6 +14,7 @@ from pathlib import Path
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.simulate import SimulateConfig, simulate
 from dreamx.data.starts import StartsConfig, starts
+from dreamx.foresight import ForesightConfig
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
@@ -56,8 +57,16 @@ LR, MUON = 2.5e-3, False  # at equal time AdamW is no worse (docs/LOG.md)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.2)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # for the contact sheets of training
 BOTH_WAYS = replace(MANY_STEPS, chunk=STRETCH, sinks=0)
-MEMORY = MemoryConfig(views=3)
-WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
+MEMORY = MemoryConfig(views=3)  # as the transformer is taught; at play there is time for one more
+WORLD = WorldConfig(
+    SIZE,
+    SIZE,
+    lens_from_fov(70, SIZE, SIZE),
+    sampler=SAMPLER,
+    memory=replace(MEMORY, views=4),
+    foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
+)
+AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
 
 def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
@@ -66,8 +75,15 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
     def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998, muon: bool = False) -> RunConfig:
         return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
-    clips, latents = root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "depth")}
+    clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "depth", "ahead", "again")}
+    encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
+
+    def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
+        """Memory as it is at play, and views that are dreamt before they are walked to."""
+        training = run(stage, steps, decay)
+        return partial(causal.main, causal.CausalStage(training, further, nets[start], nets[stage], AHEAD, frames=STRETCH, lr=lr))
+
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
@@ -76,9 +92,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0
             ),
         ),
-        "encode": partial(
-            encode, EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
-        ),
+        "encode": partial(encode, encoding),
         "camera": partial(
             camera.main,
             camera.CameraStage(
@@ -110,6 +124,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "depth": partial(
             depth.main, depth.DepthStage(run("depth", 3600, decay=0.6), clips, nets["depth"], batch=32, lr=2e-3, edges=1.0)
         ),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["causal"], nets["depth"]).export(root / "world"),
+        "encode_ahead": partial(encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
+        "ahead": ahead("ahead", "causal", decay=0.6, steps=4600, lr=1.5e-3),
+        "again": ahead("again", "ahead", decay=0.7, steps=4400, lr=1.3e-3),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"]).export(root / "world"),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }
