@@ -18,6 +18,7 @@ COMMANDS: dict[str, Any] = {
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
+        "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
     },
     "train": {
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Any] = {
     },
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
+        "engine": ("dreamx.bench.engine:main", "how fast are transformer and decoder, and how near the machine's limit?"),
     },
     "convert": ("dreamx.convert:main", "released transformers into our folder, and back"),
     "trajectory": {
