@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamx.eval import laws, page
+from dreamx.eval.judge import Judge
 from dreamx.eval.measure import code
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
-from dreamx.eval.report import About, Report, report
+from dreamx.eval.report import About, Report, layout, report
 from dreamx.eval.runner import Plan, run
 from dreamx.eval.suite import shipped
 from dreamx.eval.tools import Tools
@@ -50,12 +52,30 @@ class SuiteConfig:
     """Whether it may use its camera lane."""
     steps: int | None = None
     """Denoising steps a chunk; as the world says without."""
-    tools: Tools = Tools()
-    """What the scores are taken with; a stand-in without."""
     shown: int = 24
     """How many trials the page shows with their videos."""
+    quality: Path | None = None
+    """A network for the quality of pictures (MUSIQ), exported: see docs/eval.md. A named stand-in without, here and below."""
+    flow: Path | None = None
+    """A network for motion (RAFT)."""
+    middle: Path | None = None
+    """A network for the picture between two (AMT)."""
+    distance: Path | None = None
+    """A network for perceptual distance (LPIPS)."""
+    judge: str | None = None
+    """The address of a vision-language model that judges artifacts, before /chat/completions; the key in DREAMX_JUDGE_KEY."""
+    judge_model: str = ""
+    """Its name there."""
+
+    @property
+    def tools(self) -> Tools:
+        """What the scores are taken with."""
+        judge = None if self.judge is None else Judge(self.judge, self.judge_model)
+        return Tools(self.quality, self.flow, self.middle, self.distance, judge)
 
     def __post_init__(self) -> None:
+        if (self.judge is None) != (not self.judge_model):
+            raise ValueError("judge: give both its address, judge, and its name there, judge_model")
         if unknown := [m for m in self.models if m not in ("ours", *_BASELINES)]:
             raise ValueError(f"models: {unknown[0]!r} is not one of ours, {', '.join(_BASELINES)}")
         if missing := [v for v in self.videos if not v.is_dir()]:
@@ -95,13 +115,14 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         suite_seed=suite.seed,
         suite_hash=suite.hash,
         trials=len(suite.trials),
+        whole=laws.LAWS[name].trials,
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
         measures=tools.names,
         command=_command(name, cfg),
         hardware=f"{os.cpu_count()} cores, torch {torch.__version__}",
-        dreamx="",
+        dreamx=_version(),
         simulator=sources(),
         scores=code(),
     )
@@ -125,14 +146,24 @@ def _command(name: str, cfg: SuiteConfig) -> str:
     return shlex.join(words)
 
 
+def _version() -> str:
+    try:
+        return version("dreamx")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "source"
+
+
 def _print(whole: Report, out: Path) -> None:
-    table = Table(title=f"{whole.about.suite}: {whole.about.trials} trials")
-    names = list(dict.fromkeys(n for scores in whole.table.values() for n in scores))
-    for head in ("", *names, "failed"):
-        table.add_column(head, justify="right" if head else "left")
-    for model, scores in whole.table.items():
-        cells = (f"{scores[n].mean:.2f}" if n in scores else "-" for n in names)
-        table.add_row(model, *cells, str(whole.failed[model]))
     console = Console()
-    console.print(table)
-    console.print(f"{out / 'report.html'} shows it all", markup=False, highlight=False, soft_wrap=True)
+    console.width = max(console.width, 100)  # a table that is cut says nothing
+    for title, columns in layout(whole):
+        table = Table(title=f"{whole.about.suite}, {whole.about.trials} trials: {title}")
+        for head in ("", *(c.head for c in columns)):
+            table.add_column(head, justify="right" if head else "left")
+        for model, scores in whole.table.items():
+            cells = (f"{scores[c.score].mean:.{c.digits}f}" if c.score in scores else "-" for c in columns)
+            table.add_row(model, *cells)
+        console.print(table)
+    lines = [f"{whole.failed[m]} of {whole.about.trials} trials of {m} failed" for m in whole.about.models if whole.failed[m]]
+    lines += [f"{out / 'report.html'} shows it all"]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

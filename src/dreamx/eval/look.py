@@ -1,7 +1,7 @@
 """How a video looks, whatever it shows: the columns of DreamX-World 1.0, tables 3 and 4, but for the camera.
 
-Definitions are those of VBench (Huang et al. 2024: imaging quality, temporal flickering, motion smoothness, dynamic degree) and of
-Omni-WorldBench (transition). Every score is 0 to 100, more is better. Where a definition asks for a network, it comes in as a
+Definitions are those of VBench (Huang et al. 2024: imaging quality, temporal flickering, motion smoothness, dynamic degree) and
+of Omni-WorldBench (transition). Every score is 0 to 100, more is better. Where a definition asks for a network, it comes in as a
 function; ``tools`` says which, and what stands in for it. A video that stands still is perfect in flicker, smoothness and
 transition: read them beside ``dynamic``.
 """
@@ -49,9 +49,8 @@ def dynamic(video: Tensor, fps: float, flow: Flow) -> float:
     """
     frames = video[:: max(1, round(fps / _DYNAMIC_FPS))]
     _check(frames, 2)
-    speed = torch.cat(
-        [flow(a, b).norm(dim=1).flatten(1) for a, b in zip(frames[:-1].split(32), frames[1:].split(32), strict=True)]
-    )
+    pairs = zip(frames[:-1].split(32), frames[1:].split(32), strict=True)
+    speed = torch.cat([flow(a, b).norm(dim=1).flatten(1) for a, b in pairs])  # [pairs, pixels]
     fastest = speed.topk(max(1, int(0.05 * speed.shape[1])), 1).values.mean(1)
     moving = int((fastest > 6 * min(video.shape[-2:]) / 256).sum())
     return 100.0 * (moving >= round(4 * len(frames) / 16))
@@ -64,7 +63,7 @@ def transition(video: Tensor) -> float:
 
 
 def content(video: Tensor) -> Tensor:
-    """What ContentDetector compares with its threshold: mean change ``[F - 1]`` of hue (0 to 180), saturation and value (0 to 255)."""
+    """What ContentDetector compares with its threshold ``[F - 1]``: mean change of hue (to 180), saturation, value (to 255)."""
     x = _hsv(video)
     return (x[1:] - x[:-1]).abs().mean((1, 2, 3))
 

@@ -6,44 +6,151 @@ import base64
 from html import escape
 from importlib import resources
 
-from dreamx.eval import films
-from dreamx.eval.report import Report
-from dreamx.eval.runner import Plan, film_file
+from dreamx.eval import drawn, films
+from dreamx.eval.columns import CURVES, PAPER, Column, cell
+from dreamx.eval.paper import PUBLISHED
+from dreamx.eval.report import Report, by_path, layout
+from dreamx.eval.runner import Plan, Row, film_file
+from dreamx.eval.stage import true_clip
+from dreamx.eval.suite import Trial
 
 
 def html(report: Report, plan: Plan, shown: int) -> str:
     """The page; the first ``shown`` trials with their videos."""
     about = report.about
+    part = f"the first {about.trials} trials" if about.trials < about.whole else f"{about.trials} trials"
     parts = [
-        f"<h1>{escape(about.suite)}</h1>",
-        _table(report),
-        *(_trial(report, plan, n) for n in range(min(shown, about.trials))),
+        f"<h1>{escape(about.suite)} suite</h1>",
+        f"<p>{part}, {about.size[1]} x {about.size[0]} pixels, {about.fps:g} frames a second. Every figure is a mean over"
+        " trials; after ± half of its interval of 95 % (bootstrap over trials).</p>",
+        *(_table(report, title, columns) for title, columns in layout(report)),
+        _tools(report),
+        _drift(report),
+        _paths(report),
+        _failures(report),
+        "<h2>Trials</h2><p>Videos of a trial play together; touch one to stop or go on. The path is seen from above, the start"
+        " looks up; ticks are where the camera looks.</p>"
+        if shown
+        else "",
+        *(_trial(report, plan, trial) for trial in plan.suite.trials[:shown]),
+        _about(report),
     ]
     shell = (resources.files("dreamx") / "eval" / "page.html").read_text(encoding="utf-8")
-    return shell.replace("%TITLE%", escape(f"dreamx eval {about.suite}")).replace("%BODY%", "\n".join(parts))
+    return shell.replace("%TITLE%", escape(f"dreamx eval {about.suite}")).replace("%BODY%", "\n".join(p for p in parts if p))
 
 
-def _table(report: Report) -> str:
-    names = list(dict.fromkeys(n for scores in report.table.values() for n in scores))
-    head = "".join(f"<th>{escape(n)}</th>" for n in names)
-    rows = [
-        f"<tr><th>{escape(m)}</th>" + "".join(f"<td>{s[n].mean:.2f}</td>" if n in s else "<td>-</td>" for n in names) + "</tr>"
-        for m, s in report.table.items()
-    ]
-    return f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(rows)}</table></div>"
+def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
+    stand_ins = {c.score for c in columns if "stand-in" in report.about.measures.get(c.tool, "")}
+    heads = "".join(
+        f'<th title="{escape(c.says)}">{escape(c.head)}{"†" if c.score in stand_ins else ""}'
+        f"{'<i> ↓</i>' if c.better < 0 else ''}</th>"
+        for c in columns
+    )
+    rows: list[str] = []
+    for number, (model, scores) in enumerate(report.table.items()):
+        cells = "".join(_cell(cell(scores[c.score], c.digits)) if c.score in scores else "<td>-</td>" for c in columns)
+        rows.append(f'<tr><th><b class="key c{number}"></b>{escape(model)}</th>{cells}</tr>')
+    note = ""
+    if columns[: len(PAPER)] == PAPER and report.about.suite in PUBLISHED:
+        for row in PUBLISHED[report.about.suite]:
+            figures = "".join(f"<td>{x:.2f}</td>" for x in (*row.scores, row.overall))
+            rows.append(f'<tr class="published"><th>{escape(row.model)} ({row.size})*</th>{figures}</tr>')
+        note = "* as published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable. "
+    note += "† a stand-in, named below. " if stand_ins else ""
+    note += "↓ less is better." if any(c.better < 0 for c in columns) else ""
+    return (
+        f'<h2>{escape(title.capitalize())}</h2><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>'
+    )
 
 
-def _trial(report: Report, plan: Plan, number: int) -> str:
-    trial = plan.suite.trials[number]
-    cells: list[str] = []
-    for model in plan.models:
-        file = film_file(plan, model, trial)
-        row = next(r for r in report.rows if r.model == model.name and r.trial == trial.id)
-        if row.failed or not file.exists():
-            cells.append(f"<figure><figcaption>{escape(model.name)}: {escape(row.failed)}</figcaption></figure>")
-            continue
-        data = base64.b64encode(films.small(films.load(file).video, plan.view.fps)).decode()
-        source = f"data:video/mp4;base64,{data}"
-        words = f"{escape(model.name)} {row.measured.scores['psnr']:.1f} dB"
-        cells.append(f'<figure><video src="{source}" muted loop playsinline></video><figcaption>{words}</figcaption></figure>')
-    return f"<section><h3>{escape(trial.id)}</h3><p>{escape(trial.prompt)}</p><div class=films>{''.join(cells)}</div></section>"
+def _cell(text: str) -> str:
+    mean, _, spread = text.partition(" ")
+    return f"<td>{mean} <small>{spread}</small></td>"
+
+
+def _tools(report: Report) -> str:
+    items = "".join(f"<li>{escape(name)}: {escape(what)}</li>" for name, what in report.about.measures.items())
+    return f"<details><summary>What the scores are taken with</summary><ul>{items}</ul></details>"
+
+
+def _drift(report: Report) -> str:
+    charts: list[str] = []
+    for score, what in CURVES.items():
+        # The truth is a straight line, and PSNR's of 99 dB would flatten all others.
+        lines = {m: c[score] if m != "truth" else [] for m, c in report.curves.items() if score in c}
+        if any(lines.values()):
+            charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{drawn.curves(lines, what)}</figure>")
+    keys = "".join(f'<span><b class="key c{i}"></b>{escape(m)}</span>' for i, m in enumerate(report.curves) if m != "truth")
+    return f'<h2>Drift by second</h2><p class="keys">{keys}</p><div class="charts">{"".join(charts)}</div>' if charts else ""
+
+
+def _paths(report: Report) -> str:
+    table = by_path(report, "psnr")
+    if not table:
+        return ""
+    models = [m for m in report.about.models if m != "truth"]
+    heads = "".join(f"<th>{escape(m)}</th>" for m in models)
+    rows = "".join(
+        f"<tr><th>{escape(path)}</th>" + "".join(f"<td>{m[k]:.2f}</td>" if k in m else "<td>-</td>" for k in models) + "</tr>"
+        for path, m in table.items()
+    )
+    return (
+        f'<h2>PSNR by path</h2><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody>'
+        "</table></div>"
+    )
+
+
+def _failures(report: Report) -> str:
+    failed = [r for r in report.rows if r.failed]
+    if not failed:
+        return ""
+    items = "".join(f"<li>{escape(r.model)}, {escape(r.trial)}: {escape(r.failed)}</li>" for r in failed)
+    return f"<h2>Failed: {len(failed)} of {len(report.rows)}</h2><ul>{items}</ul>"
+
+
+def _trial(report: Report, plan: Plan, trial: Trial) -> str:
+    rows = {r.model: r for r in report.rows if r.trial == trial.id}
+    cells = [_film(plan, trial, rows[model.name], model.name) for model in plan.models]
+    try:
+        path = drawn.plan(true_clip(trial, plan.view, plan.truth).camera)
+    except ValueError:  # the trial has failed, and says so
+        path = ""
+    said = "".join(f"<br>at {s.at:g} s: {escape(s.words or 'no more of it')}" for s in trial.said)
+    words = f"<p>{escape(trial.prompt)}{said}<br><code>{escape(_shortened(trial.keys))}</code></p>"
+    return (
+        f'<section class="trial"><h3>{escape(trial.id)} <small>{escape(trial.style)} {escape(trial.kind)}</small></h3>'
+        f'<div class="films">{"".join(cells)}<figure>{path}<figcaption>path</figcaption></figure></div>{words}</section>'
+    )
+
+
+def _film(plan: Plan, trial: Trial, row: Row, name: str) -> str:
+    model = next(m for m in plan.models if m.name == name)
+    file = film_file(plan, model, trial)
+    if row.failed or not file.is_file():
+        return f"<figure><figcaption>{escape(name)}: {escape(row.failed or 'no video')}</figcaption></figure>"
+    data = base64.b64encode(films.small(films.load(file).video, plan.view.fps)).decode()
+    figures = [f"{row.measured.scores[s]:.{d}f} {u}" for s, d, u in (("psnr", 1, "dB"),) if s in row.measured.scores]
+    words = ", ".join([escape(name), *figures]) if name != "truth" else "truth"
+    return (
+        f'<figure><video src="data:video/mp4;base64,{data}" muted loop playsinline preload="metadata"></video>'
+        f"<figcaption>{words}</figcaption></figure>"
+    )
+
+
+def _shortened(keys: str, most: int = 90) -> str:
+    return keys if len(keys) <= most else keys[:most].rpartition(",")[0] + ", ..."
+
+
+def _about(report: Report) -> str:
+    about = report.about
+    lines = {
+        "command": about.command,
+        "suite": f"{about.suite}, version {about.suite_version}, seed {about.suite_seed}, hash {about.suite_hash}",
+        "machine": about.hardware,
+        "dreamx": about.dreamx,
+        "code": f"simulator {about.simulator}, scores {about.scores}",
+        **{f"model {name}": what for name, what in about.models.items()},
+    }
+    rows = "".join(f"<tr><th>{escape(k)}</th><td><code>{escape(v)}</code></td></tr>" for k, v in lines.items())
+    return f'<h2>How it was made</h2><div class="wide"><table class="about"><tbody>{rows}</tbody></table></div>'

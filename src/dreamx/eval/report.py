@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
+from dreamx.eval.columns import OVERALL, PAPER, TRUTH, Column, column
 from dreamx.eval.runner import Row
 
 
@@ -15,7 +16,7 @@ from dreamx.eval.runner import Row
 class About:
     """What a report is of. ``models``: what exactly each is; ``measures``: what each score was taken with, by name of the score.
 
-    suite_hash: of all trials; only reports with equal ones may be compared. size: height and width.
+    suite_hash: of all trials; only reports with equal ones may be compared. trials: how many, of ``whole``. size: height, width.
     """
 
     suite: str
@@ -23,6 +24,7 @@ class About:
     suite_seed: int
     suite_hash: str
     trials: int
+    whole: int
     size: tuple[int, int]
     fps: float
     models: dict[str, str]
@@ -75,3 +77,21 @@ def report(about: About, rows: list[Row]) -> Report:
             curves[model][name] = [sum(second) / len(longest) for second in zip(*longest, strict=True)]
     failed = {model: sum(bool(r.failed) for r in rows if r.model == model) for model in about.models}
     return Report(about, table, curves, failed, rows)
+
+
+def layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
+    """The tables of a report: a title, and the columns that any of its models has."""
+    there = {name for scores in whole.table.values() for name in scores}
+    known = {c.score for c in (*PAPER, OVERALL, *TRUTH)}
+    more = tuple(column(n) for n in dict.fromkeys(n for scores in whole.table.values() for n in scores) if n not in known)
+    tables = [("as in the paper", (*PAPER, OVERALL)), ("against the true render", TRUTH), (f"{whole.about.suite}", more)]
+    return [(title, columns) for title, columns in tables if any(c.score in there for c in columns)]
+
+
+def by_path(whole: Report, score: str) -> dict[str, dict[str, float]]:
+    """By kind of path, then model: the mean of a score."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in whole.rows:
+        if not row.failed and score in row.measured.scores:
+            found.setdefault(row.path, {}).setdefault(row.model, []).append(row.measured.scores[score])
+    return {path: {m: sum(v) / len(v) for m, v in models.items()} for path, models in found.items()}

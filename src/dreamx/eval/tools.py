@@ -1,6 +1,6 @@
 """What scores are taken with: networks from files that the user gives, or stand-ins that need none, each under its own name.
 
-The protocol is small: a file of ``torch.export`` (``.pt2``) or TorchScript, whose input is pictures, float ``[N, 3, H, W]`` in 0 to 1:
+The protocol is small: a file of ``torch.export`` (``.pt2``) or TorchScript, fed with pictures, float ``[N, 3, H, W]`` in 0 to 1:
 
 - quality (MUSIQ trained on SPAQ): pictures -> ``[N]``, 0 to 100
 - flow (RAFT): pictures, pictures -> ``[N, 2, H, W]`` pixels
