@@ -1,0 +1,99 @@
+"""A folder of ``.safetensors`` clips (``dreamx data render``) read like a dataset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from safetensors import safe_open
+
+from dreamx.clip import Clip
+from dreamx.config import from_json
+from dreamx.data.store.dataset import within
+from dreamx.data.store.part import EXACT_KEYS, Row
+from dreamx.events import Story
+from dreamx.geometry.camera import Camera
+
+
+class Folder:
+    """The clips of a folder in order of name; ValueError, with the file, for what cannot be read."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.names = sorted(p.stem for p in self.folder.glob("*.safetensors"))
+        if not self.names:
+            raise ValueError(f"no clips (*.safetensors) in {folder}; render some first with `dreamx data render`")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def file(self, i: int) -> Path:
+        """Where clip ``i`` lies."""
+        return self.folder / f"{self.names[i]}.safetensors"
+
+    @cached_property
+    def fps(self) -> float:
+        """Of the first clip."""
+        return self.row(0).fps
+
+    @property
+    def rows(self) -> list[Row]:
+        """The row of every clip."""
+        return [self.row(i) for i in range(len(self))]
+
+    def row(self, i: int) -> Row:
+        """What is said of clip ``i``; reads the file's head only."""
+        path = self.file(i)
+        try:
+            with safe_open(path, "pt") as f:
+                words = json.loads(f.metadata()["clip"])
+                keys = set(f.keys())
+                frames, _, h, w = f.get_slice("video").get_shape()
+            story = from_json(Story, words["story"]) if "story" in words else None
+            entities = {int(k): v for k, v in words.get("entities", {}).items()}
+            said = {k: words[k] for k in ("caption", "style", "scene", "seed", "source", "licence", "extra")}
+            has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
+            return Row(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
+        except Exception as e:
+            raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+
+    def clip(self, i: int) -> Clip:
+        """The whole of clip ``i``."""
+        return Clip.load(self.file(i))
+
+    def window(self, i: int, start: int, count: int) -> Clip:
+        """Frames ``start`` to ``start + count`` of clip ``i``."""
+        whole = self.clip(i)
+        f = len(whole.video)
+        if not (0 <= start < start + count <= f):
+            raise ValueError(f"window {start} to {start + count} is outside clip {self.names[i]!r} of {f} frames")
+        return window(whole, start, count)
+
+    def cameras(self, i: int) -> Camera:
+        """The cameras of clip ``i``, without its pictures."""
+        try:
+            with safe_open(self.file(i), "pt") as f:
+                return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
+        except Exception as e:
+            raise ValueError(f"{self.file(i)}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+
+    def encoded(self, i: int) -> dict[str, bytes]:
+        """Nothing is encoded here."""
+        return {}
+
+
+def window(clip: Clip, start: int, count: int) -> Clip:
+    """Frames ``start`` to ``start + count`` of a clip that is in memory, times and contacts counted from there."""
+    s = slice(start, start + count)
+    cut = replace(
+        clip,
+        video=clip.video[s],
+        camera=clip.camera[s],
+        actions=clip.actions[s],
+        depth=None if clip.depth is None else clip.depth[s],
+        segments=None if clip.segments is None else clip.segments[s],
+        subject=None if clip.subject is None else clip.subject[s],
+    )
+    return within(cut, start, len(clip.video))
