@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,32 @@ class Speed:
 def best() -> torch.device:
     """The GPU if torch sees one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_of(words: str | None) -> torch.device:
+    """The device of that name, or the best one. ValueError where there is none."""
+    if words is None:
+        return best()
+    try:
+        device = torch.device(words)
+    except RuntimeError as e:
+        raise ValueError(f"device: {words!r} is no device; say cuda, cuda:1 or cpu") from e
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: {words} is not supported; say cuda, cuda:1 or cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device: {words} is not here; torch sees {torch.cuda.device_count() or 'no'} GPU")
+    return device
+
+
+def name(device: torch.device) -> str:
+    """What the maker calls it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def free_memory(device: torch.device) -> float | None:
@@ -103,6 +131,15 @@ def synchronize(device: torch.device) -> None:
     """Wait for what was asked of the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def forget_peak(device: torch.device) -> None:
+    """Let ``peak_memory`` count from here; where a system cannot do that, it counts from the start of the process."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform == "linux":
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory(device: torch.device) -> float | None:

@@ -16,7 +16,7 @@ from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.kind import Kind, Past
 from dreamx.model.place import Place
 from dreamx.model.text import WordConfig, WordEncoder
-from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.vae import GROUP, VAE, VAEConfig
 from dreamx.model.wan import WanVAE, WanVAEConfig
 from dreamx.session import WorldConfig, find
 
@@ -33,6 +33,7 @@ class Plan:
 
     size: height and width in pixels. decoder: None where there is none to count. words: text tokens. reader: parameters of the
     text encoder, and ``freed`` whether it goes again after it has read. passes: of the network, for each chunk of ``past``.
+    folder: where weights are, None where there are none; ``world``, whether as a world's.
     """
 
     name: str
@@ -46,11 +47,23 @@ class Plan:
     freed: bool
     passes: int
     fps: float = 16.0
+    folder: Path | None = None
+    world: bool = False
+
+    @property
+    def shrink(self) -> int:
+        """Pixels along the side of one latent place."""
+        return 16 if self.decoder is None else self.decoder.shrink
+
+    @property
+    def group(self) -> int:
+        """Video frames of one latent frame of a running stream."""
+        return self.decoder.group if isinstance(self.decoder, WanVAEConfig) else GROUP
 
     @property
     def latent(self) -> tuple[int, int]:
         """Height and width of a latent frame."""
-        shrink = 16 if self.decoder is None else self.decoder.shrink
+        shrink = self.shrink
         for side, name in zip(self.size, ("height", "width"), strict=True):
             if side < 1 or side % (shrink * self.dit.patch):
                 raise ValueError(f"size: the {name} of {side} must be a multiple of {shrink * self.dit.patch} for {self.name}")
@@ -73,7 +86,7 @@ class Plan:
 
     def decoder_weights(self) -> int:
         """Parameters of the autoencoder."""
-        return 0 if self.decoder is None else sum(x.numel() for x in _decoder(self.decoder).state_dict().values())
+        return 0 if self.decoder is None else sum(x.numel() for x in decoder_of(self.decoder).state_dict().values())
 
     def kept(self) -> int:
         """Numbers that the past holds when the window is full: raw keys and values, and those that are encoded for the chunk."""
@@ -81,8 +94,8 @@ class Plan:
         wide = c.layers * c.width
         if view is not None and "view" not in self.past.alone:
             wide += (c.layers if view.layers is None else len(view.layers)) * view.width
-        raw, read = self.window - self.past.chunk, self.window
-        return 2 * self.tokens * wide * (raw + read + self.past.chunk)
+        raw = self.window - self.past.chunk
+        return 2 * self.tokens * wide * (raw + (self.window if raw else 0) + self.past.chunk)
 
     def one_pass(self) -> Work:
         """One pass over a chunk while the window is full."""
@@ -97,14 +110,15 @@ class Plan:
         return replace(work, flop=work.flop + attend.flop)
 
     def one_decoding(self) -> Work | None:
-        """Decoding one latent frame of a running stream; None where there is no decoder."""
+        """Decoding one latent frame of a running stream, whose state counts as needed; None where there is no decoder."""
         if self.decoder is None:
             return None
-        net, z = _decoder(self.decoder).to(self.dtype), torch.empty(1, self.decoder.latent, *self.latent, device="meta")
+        net, z = decoder_of(self.decoder).to(self.dtype), torch.empty(1, self.decoder.latent, *self.latent, device="meta")
         z = z.to(self.dtype)
         with torch.no_grad(), torch.device("meta"):
             _, state = net.push(z, None)
-            return count(lambda: net.push(z, state))
+            work = count(lambda: net.push(z, state))
+        return replace(work, peak=work.peak + sum(x.nbytes for x in state))
 
 
 class _Counting:
@@ -122,9 +136,20 @@ class _Counting:
         return place.out(torch.empty_like(q))
 
 
-def _decoder(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
+def decoder_of(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
+    """The autoencoder of a config, on the meta device."""
     with torch.device("meta"):
         return VAE(config) if isinstance(config, VAEConfig) else WanVAE(config)
+
+
+def read_size(words: str | None) -> tuple[int, int] | None:
+    """``704x1280`` is 704 pixels high and 1280 wide; None stays None."""
+    if words is None:
+        return None
+    sides = words.lower().split("x")
+    if len(sides) != 2 or not all(s.isascii() and s.isdigit() for s in sides):
+        raise ValueError(f"size: {words!r} is no size; write HEIGHTxWIDTH in pixels, as 704x1280")
+    return int(sides[0]), int(sides[1])
 
 
 def w5b(size: tuple[int, int] = W5B_SIZE, dtype: torch.dtype = torch.bfloat16) -> Plan:
@@ -139,9 +164,22 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
     path = Path(name)
     if path.exists() and not (path / "world.safetensors").exists() and not _is_world(path):
         found = checkpoint.read(path)
-        past = found.kind.past or Past(chunk=21, window=21, sinks=0)
+        past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
+        passes = 5 if found.kind.past else 100  # 50 steps, with and without words
         kept = dtype or next(iter(found.tensors.values())).dtype
-        return Plan(str(path), found.config, past, WanVAEConfig(), size or W5B_SIZE, kept, found.kind.words, UMT5_XXL, True, 5)
+        return Plan(
+            path.name,
+            found.config,
+            past,
+            WanVAEConfig(),
+            size or W5B_SIZE,
+            kept,
+            found.kind.words,
+            UMT5_XXL,
+            True,
+            passes,
+            folder=path,
+        )
     return of_world(find(name), size, dtype)
 
 
@@ -165,6 +203,8 @@ def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dty
         False,
         s.steps + 1,
         world.speed.fps,
+        folder,
+        True,
     )
 
 

@@ -1,0 +1,202 @@
+"""``dreamx bench engine``: the stopwatch of the engine: one transformer and one decoder, without page, memory or player.
+
+It fills the window, then makes chunks and times them: whole chunks, single passes, single decodings. Random weights are as fast
+as learned ones, so the 5B is measured at full size without having it. Words are random, too; the text encoder is not timed.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Literal
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import scaled_dot_product_attention
+
+from dreamx.bench.stopwatch import networks, run
+from dreamx.budget import fit, machine, plan
+from dreamx.budget.fit import Need, Pace
+from dreamx.budget.machine import Speed
+from dreamx.budget.plan import Plan
+
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+ATTENTIONS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+_PATIENCE = 900.0  # seconds that a CPU may take, as counted, where nobody asked for the CPU
+
+
+@dataclass(frozen=True)
+class EngineBenchConfig:
+    """How fast are the transformer and the decoder here, and how near is that to the machine's matrix products?"""
+
+    config: str = "tiny"
+    """What to run: w5b (DreamX-World-5B), a world by its name or folder, or a transformer's checkpoint."""
+    random_weights: bool = False
+    """Do not read weights; of w5b there are none to read."""
+    size: str | None = None
+    """Picture size, HEIGHTxWIDTH in pixels; by default that of the config, 704x1280 for w5b."""
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """What to compute in; by default what the weights are in."""
+    attention: Literal["flash", "cudnn", "efficient", "math"] | None = None
+    """Which of torch's attentions; by default the one that torch chooses."""
+    device: str | None = None
+    """cuda, cuda:1 or cpu; by default the GPU where there is one."""
+    chunks: int = 5
+    """Chunks that are timed, after the window is full."""
+    threads: int | None = None
+    """CPU threads; by default what torch chooses."""
+    json: bool = False
+    """Print JSON alone."""
+
+
+@dataclass(frozen=True)
+class EngineBench:
+    """What was measured. Milliseconds are medians; frames are video frames; memory is in bytes.
+
+    fps_latents: frames a second without decoding them; fps: with. pass_ms: one pass of the transformer. decode_ms: one latent
+    frame. pass_tflop: counted products and attentions of a pass. peak_tflops: what one large product makes here, in TFLOP/s;
+    share_of_peak: what a pass makes of that. first_frame_s: from an empty window to the first decoded picture, the first call of
+    everything. memory: the most that was held at once, on a GPU by tensors, on a CPU by the process on top of what it had before.
+    predicted: what counting and half a second of measuring say (``dreamx doctor``).
+    """
+
+    config: str
+    size: tuple[int, int]
+    device: str
+    torch: str
+    threads: int
+    dtype: str
+    attention: str
+    parameters: int
+    tokens: int
+    passes: int
+    chunk_frames: int
+    fps_latents: float
+    fps: float | None
+    real_time_factor: float
+    chunk_ms: float
+    pass_ms: float
+    decode_ms: float | None
+    first_frame_s: float
+    pass_tflop: float
+    peak_tflops: float
+    share_of_peak: float
+    memory: float | None
+    predicted_pass_ms: float
+    predicted_memory: float
+
+
+def measure(cfg: EngineBenchConfig) -> EngineBench:
+    """Build, fill the window, time. ValueError where that cannot be done here, with what it would need."""
+    if cfg.chunks < 1:
+        raise ValueError(f"chunks: {cfg.chunks} is none to time; give 1 or more")
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    p = plan.of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else DTYPES[cfg.dtype])
+    if p.folder is None and not cfg.random_weights:
+        raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
+    device = machine.device_of(cfg.device)
+    need, work = fit.need(p), p.one_pass()
+    if device.type == "cpu" and cfg.device is None:
+        _refuse_ages(p, need)
+    fit.must_fit(p, device, need.making)
+    speed = machine.probe(device, p.dtype)
+    with torch.inference_mode(), _attention(cfg.attention, device, p.dtype):
+        chosen = cfg.attention or machine.attention(device, p.dtype, p.dit.width // p.dit.heads).removesuffix("_attention")
+        machine.forget_peak(device)
+        before = machine.peak_memory(device)
+        dit, decoder = networks(p, device, cfg.random_weights)
+        times = run(p, dit, decoder, device, cfg.chunks)
+    peak, frames, chunk, one = machine.peak_memory(device), p.past.chunk * p.group, median(times.chunks), median(times.passes)
+    decoding = median(times.decodings) if times.decodings else None
+    whole = chunk + p.past.chunk * (decoding or 0.0)
+    return EngineBench(
+        config=p.name,
+        size=p.size,
+        device=machine.name(device),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        dtype=str(p.dtype).removeprefix("torch."),
+        attention=chosen,
+        parameters=p.weights(),
+        tokens=p.tokens,
+        passes=p.passes,
+        chunk_frames=frames,
+        fps_latents=frames / chunk,
+        fps=None if decoding is None else frames / whole,
+        real_time_factor=frames / p.fps / whole,
+        chunk_ms=1000 * chunk,
+        pass_ms=1000 * one,
+        decode_ms=None if decoding is None else 1000 * decoding,
+        first_frame_s=times.first,
+        pass_tflop=work.flop / 1e12,
+        peak_tflops=speed.flop / 1e12,
+        share_of_peak=work.flop / one / speed.flop,
+        memory=None if peak is None or before is None else peak - before,
+        predicted_pass_ms=1000 * fit.pace(p, speed, device).one_pass,
+        predicted_memory=need.making,
+    )
+
+
+def main(cfg: EngineBenchConfig) -> None:
+    """Print the figures, as a table or as JSON."""
+    r = measure(cfg)
+    if cfg.json:
+        print(json.dumps(asdict(r)))
+        return
+    print(
+        f"{r.config} at {r.size[0]}x{r.size[1]}, {r.parameters / 1e6:,.1f} million parameters, {r.dtype}, {r.attention} attention"
+    )
+    print(f"{r.device}, {r.threads} threads, torch {r.torch}")
+    for name, words in rows(r):
+        print(f"  {name:24} {words}")
+
+
+def rows(r: EngineBench) -> list[tuple[str, str]]:
+    """The figures in words."""
+    memory = "unknown" if r.memory is None else fit.gigabytes(r.memory)
+    found = [
+        ("frames per second", f"{r.fps_latents:.2f} without decoding" + ("" if r.fps is None else f", {r.fps:.2f} with")),
+        ("real-time factor", f"{r.real_time_factor:.3f}"),
+        ("chunk", f"{r.chunk_ms:.1f} ms for {r.chunk_frames} frames, {r.passes} passes"),
+        ("pass", f"{r.pass_ms:.2f} ms, counted {r.pass_tflop:.4g} TFLOP (predicted {r.predicted_pass_ms:.2f} ms)"),
+        ("share of matmul peak", f"{r.share_of_peak:.2f} of {r.peak_tflops:.4g} TFLOP/s measured here"),
+    ]
+    if r.decode_ms is not None:
+        found.append(("decoding", f"{r.decode_ms:.1f} ms a latent frame"))
+    found.append(("first frame", f"{r.first_frame_s:.2f} s"))
+    found.append(("memory", f"{memory} (predicted {fit.gigabytes(r.predicted_memory)})"))
+    return found
+
+
+def _refuse_ages(p: Plan, need: Need) -> None:
+    """ValueError where a CPU would take too long, in one sentence that says what would do."""
+    slow: Speed = machine.probe(torch.device("cpu"), p.dtype, 0.1)
+    pace: Pace = fit.pace(p, slow, torch.device("cpu"))
+    rounds = 1 + -(-p.window // p.past.chunk)
+    if rounds * pace.chunk > _PATIENCE:
+        raise ValueError(
+            f"{p.name} at {p.size[0]}x{p.size[1]} needs a GPU with {fit.gigabytes(need.making)} free, and none is here; on this "
+            f"CPU a pass would take about {pace.one_pass:.0f} s, the whole bench {rounds * pace.chunk / 60:.0f} minutes "
+            "(--device cpu tries all the same)"
+        )
+
+
+def _attention(name: str | None, device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Only that attention of torch's. ValueError where it cannot do this device and dtype."""
+    if name is None:
+        return nullcontext()
+    try:
+        with sdpa_kernel(ATTENTIONS[name]):
+            q = torch.zeros(1, 1, 64, 64, device=device, dtype=dtype)
+            scaled_dot_product_attention(q, q, q)
+    except RuntimeError as e:
+        raise ValueError(f"attention: torch has no {name} attention for {dtype} on {device.type}; leave it out") from e
+    return sdpa_kernel(ATTENTIONS[name])

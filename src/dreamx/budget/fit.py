@@ -1,0 +1,144 @@
+"""Will a plan fit into a device's memory, how long will a chunk take, and what to change where it does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from dreamx.budget.machine import Speed, free_memory
+from dreamx.budget.plan import Plan
+
+#: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
+_BESIDE = 1.2e9
+#: Blocks that are on the device at once where the others rest in main memory (``fast.offload``, the next one ahead).
+_AT_ONCE = 2
+#: What one operation costs through Python and modules, in smallest operations of torch.
+_THROUGH = 5.0
+#: How often what operations write goes through memory again: it is read by the next.
+_AGAIN = 2.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes. weights: of the transformer on the device; decoder: its weights; past: keys and values; passing and decoding: what
+    they need for themselves at most; reading: the text encoder; making: all that is there while video is made, but for the text
+    encoder; most: what is there at once, at the worst moment."""
+
+    weights: float
+    decoder: float
+    past: float
+    passing: float
+    decoding: float
+    reading: float
+    making: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds, as far as counting goes: of one pass, of decoding one latent frame (None: not counted), and of a whole chunk.
+
+    frames: video frames of a chunk. share: seconds of video per second of work.
+    """
+
+    one_pass: float
+    one_decoding: float | None
+    chunk: float
+    frames: int
+    share: float
+
+
+def need(plan: Plan, lent: bool = False) -> Need:
+    """How much memory the plan needs. ``lent``: the blocks of the transformer rest in main memory (``fast.offload``)."""
+    size = plan.dtype.itemsize
+    weights = float(plan.weights() * size)
+    if lent:
+        weights *= min(1.0, (_AT_ONCE + 0.01 * plan.dit.layers) / plan.dit.layers)
+    decoder, past = float(plan.decoder_weights() * size), float(plan.kept() * size)
+    passing, decoded = plan.one_pass().peak, plan.one_decoding()
+    decoding = 0.0 if decoded is None else decoded.peak
+    reading = float(plan.reader * (min(2, size) if plan.freed else size))
+    making = weights + decoder + past + max(passing, decoding)
+    most = max(reading, making) if plan.freed else reading + making
+    return Need(weights, decoder, past, passing, decoding, reading, making, most)
+
+
+def pace(plan: Plan, speed: Speed, device: torch.device) -> Pace:
+    """How long a chunk takes on a machine of such a speed, when the window is full: products at full speed, and nothing hidden.
+
+    A GPU is asked ahead of time, so calls only count where they are slower than what they ask for.
+    """
+
+    def seconds(flop: float, moved: float, calls: int) -> float:
+        work, asking = flop / speed.flop + _AGAIN * moved / speed.moved, calls * speed.call * _THROUGH
+        return max(work, asking) if device.type == "cuda" else work + asking
+
+    one, decoded = plan.one_pass(), plan.one_decoding()
+    one_pass = seconds(one.flop, one.moved, one.calls)
+    one_decoding = None if decoded is None else seconds(decoded.flop, decoded.moved, decoded.calls)
+    chunk = plan.passes * one_pass + plan.past.chunk * (one_decoding or 0.0)
+    frames = plan.past.chunk * plan.group
+    return Pace(one_pass, one_decoding, chunk, frames, frames / plan.fps / chunk)
+
+
+def room(device: torch.device) -> float | None:
+    """Bytes that tensors can have on the device; None where nobody says."""
+    free = free_memory(device)
+    return None if free is None else max(0.0, free - (_BESIDE if device.type == "cuda" else 0.0))
+
+
+def refusal(plan: Plan, device: torch.device, free: float | None, main: float | None, bytes: float | None = None) -> str | None:
+    """One sentence where the plan does not fit into ``free`` bytes, with what would; None where it fits or nobody knows.
+
+    ``main``: bytes free in main memory, where blocks could rest.
+    """
+    most = need(plan).most if bytes is None else bytes
+    if free is None or most <= free:
+        return None
+    height, width = plan.size
+    words = (
+        f"{plan.name} at {height}x{width} in {_name(plan.dtype)} needs {gigabytes(most)} of memory, and {gigabytes(free)} are "
+        f"free on {device.type}"
+    )
+    cures = [f"{what} ({gigabytes(other)})" for what, other in _cures(plan, device, main) if other <= free]
+    if cures:
+        return f"{words}; it would fit {', or '.join(cures)}"
+    return f"{words}; it needs a GPU with {gigabytes(most + _BESIDE)} free, or a smaller world"
+
+
+def _cures(plan: Plan, device: torch.device, main: float | None) -> list[tuple[str, float]]:
+    """What could be changed, and what it would need then; the least painful first."""
+    found: list[tuple[str, float]] = []
+    small = replace(plan, dtype=torch.bfloat16)
+    if plan.dtype.itemsize > 2:
+        found.append(("in bfloat16", need(small).most))
+    if device.type == "cuda" and (main is None or need(small).weights < main):
+        found.append(("in bfloat16 with its blocks in main memory (dreamx.fast.offload)", need(small, lent=True).most))
+    for share in (0.75, 0.5, 0.25):
+        step = plan.shrink * plan.dit.patch
+        size = (max(1, round(plan.size[0] * share / step)) * step, max(1, round(plan.size[1] * share / step)) * step)
+        other = replace(small if plan.dtype.itemsize > 2 else plan, size=size)
+        kind = "" if plan.dtype.itemsize <= 2 else " in bfloat16"
+        if size != plan.size:
+            found.append((f"at {size[0]}x{size[1]}{kind}", need(other).most))
+    return found
+
+
+def must_fit(plan: Plan, device: torch.device, bytes: float | None = None) -> None:
+    """ValueError, in one sentence that says what to change, where the plan does not fit into what is free on the device.
+
+    ``bytes``: what it needs, where that is not all of ``need``.
+    """
+    words = refusal(plan, device, room(device), room(torch.device("cpu")), bytes)
+    if words is not None:
+        raise ValueError(words)
+
+
+def gigabytes(n: float) -> str:
+    """``1.2 GB``; below a tenth, in megabytes."""
+    return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.0f} MB"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
