@@ -106,6 +106,9 @@ class FakeWorld:
         self.before = dream.path
         return torch.stack([self._draw(x) for x in dream.places])
 
+    def look_ahead(self) -> None:
+        assert self.ahead or self.unshown == 0, "looked ahead before all was shown"
+
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         return self.show(self.dream(controls, event))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from dreamx.foresight import ForesightConfig, onwards
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import Speed, from_keys, walk
-from dreamx.memory import MemoryConfig
+from dreamx.memory import Memory, MemoryConfig
 from dreamx.world import World
 from micro import world as micro_world
 
@@ -38,28 +38,46 @@ def test_onwards_is_where_the_keys_lead() -> None:
     assert torch.allclose(there.pose, walked.pose[-4:], atol=1e-5)
 
 
+def kept(world: World) -> list[Memory]:
+    bank = world._bank  # pyright: ignore[reportPrivateUsage]
+    assert bank is not None
+    return bank.kept
+
+
 def test_a_turn_dreams_ahead_and_remembers_it(world: World) -> None:
     world.reset(picture(world))
-    before = len(world._bank.kept)  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+    world.step(from_keys(["j"] * world.due, world.config.speed))
+    before, here = len(kept(world)), world.camera
     latest = world._bank.latest  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
-    world.dream(from_keys(["j"] * world.due, world.config.speed))
+    world.look_ahead()
     bank = world._bank  # pyright: ignore[reportPrivateUsage]
     assert bank is not None and len(bank.kept) == before + 1 and bank.latest is latest
-    yaw = torch.rad2deg(torch.acos(bank.kept[-1].camera.pose[2, 2]))
-    assert float(yaw) > 4 * 0.9 * float(torch.rad2deg(torch.acos(world.camera.pose[2, 2])))
+    yaw = [torch.rad2deg(torch.acos(camera.pose[2, 2])) for camera in (here, bank.kept[-1].camera)]
+    assert float(yaw[1]) > 4 * 0.9 * float(yaw[0])
+    world.look_ahead()
+    assert len(kept(world)) == before + 1, "once for each chunk"
 
 
-def test_standing_still_dreams_nothing_ahead(world: World) -> None:
+def test_early_or_at_the_last_moment_is_the_same(world: World) -> None:
+    turn = from_keys(["j"] * world.due, world.config.speed)
+    walks: list[Tensor] = []
+    for early in (False, True):
+        world.reset(picture(world), seed=4)
+        for _ in range(4):
+            walks.append(world.step(turn))
+            if early:
+                world.look_ahead()
+    assert torch.equal(torch.stack(walks[:4]), torch.stack(walks[4:]))
+
+
+@pytest.mark.parametrize(("keys", "memory"), [("", True), ("j", False)])
+def test_standing_still_or_without_memory_nothing_is_dreamt_ahead(world: World, keys: str, memory: bool) -> None:
+    world.switches = replace(world.switches, memory=memory)
     world.reset(picture(world))
-    world.dream(from_keys([""] * world.due, world.config.speed))
-    assert len(world._bank.kept) == 1  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
-
-
-def test_without_memory_nothing_is_dreamt_ahead(world: World) -> None:
-    world.switches = replace(world.switches, memory=False)
-    world.reset(picture(world))
-    world.dream(from_keys(["j"] * world.due, world.config.speed))
-    assert len(world._bank.kept) == 1  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
+    world.step(from_keys([keys] * world.due, world.config.speed))
+    before = len(kept(world))
+    world.look_ahead()
+    assert len(kept(world)) == before
 
 
 def test_the_same_walk_is_the_same_also_after_a_save(world: World, tmp_path: Path) -> None:
@@ -79,4 +97,4 @@ def test_what_is_foreseen_does_not_touch_the_noise_of_the_chunk(world: World) ->
     keys = from_keys(["j"] * world.due, world.config.speed)
     for w in (world, plain):
         w.reset(picture(w), seed=2)
-    assert torch.equal(world.step(keys), plain.step(keys))
+    assert all(torch.equal(world.step(keys), plain.step(keys)) for _ in range(3))

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +19,11 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
 from dreamx.memory import MemoryConfig
+from dreamx.model import weights
+from dreamx.model.depth import Depth, DepthConfig
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.vae import VAE, VAEConfig
 from dreamx.rollout import Sampler
 
 
@@ -38,6 +44,11 @@ class WorldConfig:
     upright: bool = True
     memory: MemoryConfig | None = None
     foresight: ForesightConfig | None = None
+
+    @property
+    def up(self) -> Tensor | None:
+        """The world's up ``[3]`` for a walker, None for what flies."""
+        return torch.tensor((0.0, -1.0, 0.0)) if self.upright else None
 
 
 @dataclass(frozen=True)
@@ -73,6 +84,21 @@ class Action:
     controls: Controls
     event: str | None
     switches: Switches = Switches()
+
+
+def networks(autoencoder: Path, transformer: Path, deep: Path | None) -> tuple[DiT, VAE, WordEncoder, Depth | None]:
+    """A transformer, an autoencoder, a text encoder and the depth of opening pictures, from the folders of trained ones."""
+    vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
+    dit = DiT(weights.read_config(transformer, "dit", DiTConfig))
+    text = WordEncoder(weights.read_config(transformer, "text", WordConfig))
+    weights.load_into(vae, autoencoder / "vae.safetensors")
+    weights.load_into(dit, transformer / "dit.safetensors")
+    weights.load_into(text, transformer / "text.safetensors")
+    if deep is None:
+        return dit, vae, text, None
+    depth = Depth(weights.read_config(deep, "depth", DepthConfig))
+    weights.load_into(depth, deep / "depth.safetensors")
+    return dit, vae, text, depth
 
 
 def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None:

@@ -28,10 +28,10 @@ from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, hinted, stack
 from dreamx.model import weights
-from dreamx.model.depth import Depth, DepthConfig
-from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.text import WordConfig, WordEncoder
-from dreamx.model.vae import GROUP, VAE, State, VAEConfig, fingerprint
+from dreamx.model.depth import Depth
+from dreamx.model.dit import DiT
+from dreamx.model.text import WordEncoder
+from dreamx.model.vae import GROUP, VAE, State, fingerprint
 from dreamx.rollout import next_chunk, noise_like, without_lane, write
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
 
@@ -52,6 +52,7 @@ class World:
         self._decoder: State | None = None
         self._bank = None if config.memory is None else Bank(config.memory)
         self._unseen = 0  # dreams that were not shown yet
+        self._looked = 0  # the number that the chunk had when it was last looked ahead
 
     @staticmethod
     def open(name_or_path: str | Path) -> World:
@@ -63,17 +64,7 @@ class World:
     @staticmethod
     def of(config: WorldConfig, autoencoder: Path, networks: Path, deep: Path | None = None) -> World:
         """A world put together from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth."""
-        vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
-        dit = DiT(weights.read_config(networks, "dit", DiTConfig))
-        text = WordEncoder(weights.read_config(networks, "text", WordConfig))
-        weights.load_into(vae, autoencoder / "vae.safetensors")
-        weights.load_into(dit, networks / "dit.safetensors")
-        weights.load_into(text, networks / "text.safetensors")
-        if deep is None:
-            return World(config, dit, vae, text)
-        depth = Depth(weights.read_config(deep, "depth", DepthConfig))
-        weights.load_into(depth, deep / "depth.safetensors")
-        return World(config, dit, vae, text, depth)
+        return World(config, *session.networks(autoencoder, networks, deep))
 
     def export(self, folder: Path) -> None:
         """Write the world (not the session) to a folder that ``open`` reads."""
@@ -120,7 +111,7 @@ class World:
         words = self.text([prompt])
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
-        self._cache, self._decoder, self._unseen = self.config.sampler.cache(), None, 0
+        self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
         here = self.camera.map(lambda x: x[None, None])
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         hint = None
@@ -168,15 +159,10 @@ class World:
         if len(controls) != self.due:
             raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
         words = self._words if event is None else self.text([f"{self.prompt} {event}".strip()])
-        up = torch.tensor(_UP) if self.config.upright else None
-        path, rng = walk(self.camera, controls, up), self._rng()
+        self.look_ahead()
+        path, rng = walk(self.camera, controls, self.config.up), self._rng()
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
-        bank, ahead = self._bank if self.switches.memory else None, self.config.foresight
-        if bank and ahead and self._known is None and bool(controls.turn.any() or controls.move.any()):
-            there, past = onwards(self.camera, controls, ahead.latents, up), (self._cache, self._decoder, bank)
-            other = torch.Generator().manual_seed(rng.initial_seed() + _OTHER)
-            blank = self._noise(there[-1:].map(lambda x: x[None]), other)
-            foresee(ahead, (net, self.vae), past, there, blank, words, self.config.sampler, other)
+        bank = self._bank if self.switches.memory else None
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
         chunk, memories, hint = hinted(self.vae, bank, chunk, path) if bank else (chunk, [], None)
         if self._known is not None:
@@ -195,6 +181,24 @@ class World:
         """Decode a dream; dreams are shown once each, in the order they were dreamt."""
         self._unseen -= 1
         return self._decode(dream)
+
+    @torch.inference_mode()
+    def look_ahead(self) -> None:
+        """Dream and remember the view that the last controls lead to, where memory knows little of it (``config.foresight``).
+
+        The next ``dream`` begins with it. Called before, once all is shown, it takes that time from it and changes nothing else.
+        """
+        cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
+        if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
+            return
+        self._looked = self.chunk
+        if last.switches.memory and bool(last.controls.turn.any() or last.controls.move.any()):
+            there = onwards(self.camera, last.controls, cfg.latents, self.config.up)
+            rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
+            blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
+            net = self.dit if last.switches.camera else without_lane(self.dit, "view")
+            past = (self._cache, self._decoder, bank)
+            foresee(cfg, (net, self.vae), past, there, blank, self._words, self.config.sampler, rng)
 
     def fork(self) -> World:
         """An independent future of the same past."""
@@ -247,7 +251,7 @@ class World:
         self._words = self.text([f"{self.prompt} {self.event}".strip()])
         self._cache = self.config.sampler.cache()
         self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
-        self._bank = None if self.config.memory is None else Bank(self.config.memory)
+        self._looked, self._bank = 0, None if self.config.memory is None else Bank(self.config.memory)
         if self._bank is not None:
             self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
@@ -287,7 +291,6 @@ class World:
         return ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-_UP = (0.0, -1.0, 0.0)
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
 

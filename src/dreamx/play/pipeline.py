@@ -241,12 +241,20 @@ class Pipeline:
             except Exception as e:
                 chunk.made = None
                 self._fail(f"the world could not decode its frames ({type(e).__name__}: {e}); start again")
-            self._dreamt.task_done()
-            self.asked.look()
             chunk.show_ms = since(started)
             self._shown.put(chunk)
+            self._look_ahead()
+            self._dreamt.task_done()
+            self.asked.look()
         self._dreamt.task_done()
         self._shown.put(None)
+
+    def _look_ahead(self) -> None:
+        """What can be dreamt before the next keys are known, while there is time."""
+        try:
+            self._world.look_ahead()
+        except Exception as e:
+            self._fail(f"the world could not look ahead ({type(e).__name__}: {e}); start again")
 
     def _encode(self) -> None:
         while (chunk := self._shown.get()) is not None:
