@@ -19,6 +19,7 @@ COMMANDS: dict[str, Any] = {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
+        "report": ("dreamx.data.quality.report:report", "a page: what was kept, what was dropped, and why"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
     },
     "train": {
@@ -33,6 +34,8 @@ COMMANDS: dict[str, Any] = {
         "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
         "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),
         "long": ("dreamx.eval.commands:long", "100 paths of 30 s: does it hold?"),
+        "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),
+        "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
     },
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),

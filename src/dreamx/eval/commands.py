@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dreamx.eval import laws, page
 from dreamx.eval.judge import Judge
+from dreamx.eval.markdown import markdown
 from dreamx.eval.measure import code
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.report import About, Report, layout, report
@@ -96,8 +97,13 @@ def long(cfg: SuiteConfig) -> None:
     evaluate("long", cfg)
 
 
+def memory(cfg: SuiteConfig) -> None:
+    """60 paths of 10 seconds that come back."""
+    evaluate("memory", cfg)
+
+
 def evaluate(name: str, cfg: SuiteConfig) -> Report:
-    """Run a suite and write ``report.json`` and ``report.html``."""
+    """Run a suite and write ``report.json``, ``report.md`` and ``report.html``."""
     suite = shipped(name).part(cfg.cases) if cfg.seed is None else laws.draw(name, cfg.seed, cfg.cases)
     world = World.open(cfg.world)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
@@ -129,7 +135,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     whole = report(about, rows)
     suite.save(out / "suite.json")
     whole.save(out / "report.json")
-    (out / "report.html").write_text(page.html(whole, plan, cfg.shown), encoding="utf-8")
+    _write(out / "report.md", markdown(whole))
+    _write(out / "report.html", page.html(whole, plan, cfg.shown))
     _print(whole, out)
     return whole
 
@@ -144,6 +151,12 @@ def _command(name: str, cfg: SuiteConfig) -> str:
     words += ["--cases", str(cfg.cases)] if cfg.cases is not None else []
     words += ["--seed", str(cfg.seed)] if cfg.seed is not None else []
     return shlex.join(words)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _version() -> str:

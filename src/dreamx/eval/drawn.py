@@ -68,4 +68,5 @@ def plan(path: Camera) -> str:
 
 
 def _short(value: float, span: float) -> str:
-    return f"{value:.{0 if span > 8 else 1 if span > 0.8 else 2}f}"
+    digits = 0 if span > 8 else 1 if span > 0.8 else 2
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a nought

@@ -45,12 +45,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one trial. ``failed``: the reason; empty where it did not fail."""
+    """What came of one trial. ``failed``: the reason; empty where it did not fail. ``truth``: a hash of the true video."""
 
     model: str
     trial: str
     path: str
     failed: str
+    truth: str
     measured: Measured
 
 
@@ -91,7 +92,7 @@ def _pool(plan: Plan, processes: int) -> Iterator[Trial]:
             if deaths[trial.id] > 2:
                 for model in plan.models:
                     if not row_file(plan, model, trial).exists():
-                        _keep(plan, model, trial, Row(model.name, trial.id, trial.path, "the process died", Measured()))
+                        _keep(plan, model, trial, Row(model.name, trial.id, trial.path, "the process died", "", Measured()))
                 waiting.remove(trial)
                 yield trial
 
@@ -109,12 +110,12 @@ def work(plan: Plan, trial: Trial) -> None:
         if _done(plan, model, trial):
             continue
         if isinstance(truth, str):
-            row = Row(model.name, trial.id, trial.path, truth, Measured())
+            row = Row(model.name, trial.id, trial.path, truth, "", Measured())
         else:
             try:
-                row = Row(model.name, trial.id, trial.path, "", _measured(plan, model, trial, truth))
+                row = Row(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
             except Exception as e:
-                row = Row(model.name, trial.id, trial.path, _words(e), Measured())
+                row = Row(model.name, trial.id, trial.path, _words(e), _of(truth), Measured())
         _keep(plan, model, trial, row)
 
 
@@ -164,6 +165,10 @@ def _done(plan: Plan, model: Model, trial: Trial) -> bool:
 
 def _words(e: Exception) -> str:
     return str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+
+
+def _of(truth: Clip) -> str:
+    return hashlib.sha256(truth.video.numpy().tobytes()).hexdigest()[:12]
 
 
 def _hash(text: str) -> str:

@@ -1,0 +1,141 @@
+"""``dreamx eval compare``: which differences between two reports are larger than the noise.
+
+Trials are compared in pairs, the same trial by the same scores, so that what makes one trial harder than another cancels out. A
+difference counts when the interval of 95 % of its mean (bootstrap over trials) does not hold 0. Of twenty differences that are
+none, one will look like one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from dreamx.eval.chance import draws
+from dreamx.eval.columns import column
+from dreamx.eval.report import Report
+from dreamx.eval.runner import Row
+from dreamx.eval.suite import Suite
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Two reports, or two models of one report."""
+
+    a: tyro.conf.Positional[Path]
+    """A folder that dreamx eval has written a report to."""
+    b: tyro.conf.Positional[Path]
+    """Another, of the same suite; or the same once more, for another model of it."""
+    model: str = "ours"
+    """Whose rows of the first."""
+    with_model: str | None = None
+    """Whose rows of the second; the same without."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one score: the means over the trials that both have, ``b - a``, its interval, and whether that leaves out 0."""
+
+    score: str
+    a: float
+    b: float
+    low: float
+    high: float
+    trials: int
+
+    @property
+    def real(self) -> bool:
+        """Larger than the noise."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        better = column(self.score).better
+        if not self.real:
+            return "within the noise"
+        return "differs" if not better else "B is better" if better * (self.low + self.high) > 0 else "B is worse"
+
+
+def main(cfg: CompareConfig) -> None:
+    """Print every score of both, and what to make of the difference. ValueError when they cannot be compared."""
+    a, b = read(cfg.a), read(cfg.b)
+    other = cfg.with_model or cfg.model
+    found, notes = compare(a, b, cfg.model, other)
+    table = Table(title=f"{a.about.suite}: A is {cfg.model} of {cfg.a}, B is {other} of {cfg.b}")
+    for head in ("", "A", "B", "B - A", "95 %", "trials", ""):
+        table.add_column(head, justify="right" if head else "left")
+    for d in found:
+        digits = column(d.score).digits
+        interval = f"{d.low:+.{digits}f} to {d.high:+.{digits}f}"
+        means = (f"{d.a:.{digits}f}", f"{d.b:.{digits}f}", f"{d.b - d.a:+.{digits}f}")
+        table.add_row(column(d.score).head, *means, interval, str(d.trials), d.verdict)
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def read(folder: Path) -> Report:
+    """The report of a folder. ValueError when its suite is not the one it says: somebody changed the file."""
+    whole = Report.load(folder)
+    suite = folder / "suite.json"
+    if folder.is_dir() and suite.is_file() and (got := Suite.load(suite).hash) != whole.about.suite_hash:
+        raise ValueError(f"{suite}: its hash is {got} where the report says {whole.about.suite_hash}; run the suite again")
+    return whole
+
+
+def compare(a: Report, b: Report, model: str, other: str) -> tuple[list[Difference], list[str]]:
+    """Every score that both have, taken with the same tools, and notes on what was left out.
+
+    ValueError: other suites, another truth, a model that is not there, no trial in common.
+    """
+    if a.about.suite_hash != b.about.suite_hash:
+        raise ValueError(
+            f"the suites differ ({_suite(a)} and {_suite(b)}), so nothing can be compared; run both on the same trials"
+        )
+    for whole, name in ((a, model), (b, other)):
+        if name not in whole.about.models:
+            raise ValueError(f"model: {name!r} is not in the report; it has {', '.join(whole.about.models)}")
+    left, right = _good(a, model), _good(b, other)
+    both = [t for t in left if t in right]
+    if not both:
+        raise ValueError("no trial went well in both reports; see what failed in report.json")
+    if odd := [t for t in both if left[t].truth != right[t].truth]:
+        raise ValueError(
+            f"the true renders differ, first of trial {odd[0]}: another simulator or driver drew them; run both here"
+        )
+    notes: list[str] = []
+    if dropped := max(len(left), len(right)) - len(both):
+        notes.append(f"{dropped} trials that failed in one of them are left out")
+    if a.about.scores != b.about.scores:
+        notes.append("the code of the scores differs between the reports; run both again to be sure")
+    found: list[Difference] = []
+    for score in left[both[0]].measured.scores:
+        tool = column(score).tool
+        if a.about.measures.get(tool) != b.about.measures.get(tool) or (
+            score == "overall" and a.about.measures != b.about.measures
+        ):
+            notes.append(f"{column(score).head} is left out: it was not taken with the same tool in both")
+            continue
+        pairs = [(left[t].measured.scores.get(score), right[t].measured.scores.get(score)) for t in both]
+        known = torch.tensor([(x, y) for x, y in pairs if x is not None and y is not None], dtype=torch.float64)
+        if len(known):
+            means = draws(known[:, 1] - known[:, 0])
+            low, high = (float(means.quantile(q)) for q in (0.025, 0.975))
+            found.append(Difference(score, float(known[:, 0].mean()), float(known[:, 1].mean()), low, high, len(known)))
+    return found, notes
+
+
+def _good(whole: Report, model: str) -> dict[str, Row]:
+    return {r.trial: r for r in whole.rows if r.model == model and not r.failed}
+
+
+def _suite(whole: Report) -> str:
+    about = whole.about
+    return f"{about.suite} of {about.trials} trials, seed {about.suite_seed}, {about.suite_hash}"
