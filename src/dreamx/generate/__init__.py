@@ -17,22 +17,25 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from os.path import isfile  # unlike Path's, it is calm about names no file can have
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from dreamx.generate import listed
+from dreamx.generate import listed, released
+from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
+from dreamx.generate.causal import Causal
+from dreamx.generate.config import GenerateConfig
 from dreamx.generate.health import Health
+from dreamx.generate.released import chosen, is_released
+from dreamx.generate.walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions, parse_actions
 from dreamx.picture import read_picture
@@ -40,62 +43,6 @@ from dreamx.play.video import VideoFile
 from dreamx.replay import Replay, play, read, warning
 from dreamx.session import find
 from dreamx.world import World
-
-
-@dataclass(frozen=True)
-class GenerateConfig:
-    """Make a video from a start picture and an action file, from a replay file, or one for each entry of an eval.json."""
-
-    out: Path
-    """The video to write, an .mp4, with its record beside it as .json (a replay is its own record); of an eval.json, a folder."""
-    actions: str | None = None
-    """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
-    replay: Path | None = None
-    """A replay file, which the page shares, instead of actions; it brings its own start, prompt and seed."""
-    start: Path | None = None
-    """The picture to begin from; without it the world begins from the prompt alone."""
-    prompt: str = ""
-    """What there is to see."""
-    seed: int = 0
-    """The same seed, picture, prompt and actions make the same video."""
-    world: str | None = None
-    """Name of a shipped world, or path of a checkpoint; by default that of the replay, or "tiny"."""
-    overwrite: bool = False
-    """Replace the video if there is one."""
-    threads: int | None = None
-    """CPU threads of the model; by default what torch chooses."""
-    input: Annotated[Path | None, tyro.conf.Positional] = None
-    """An eval.json of the official release, unchanged; or the record of a video made from one, to make it again."""
-    dialect: str | None = None
-    """How the eval.json is read: dreamx-ar or dreamx-cam; by default as the world's kind of checkpoint reads it."""
-    frames: int | None = None
-    """Frames of each video of an eval.json, 4 k + 1; by default 81."""
-    resume: bool = False
-    """Go on with the unfinished videos of an eval.json, bit for bit."""
-    part: int = 64
-    """Frames of an eval.json's video after which its session is saved: at most so many are made again after a kill."""
-    colour: float | None = None
-    """Pull the colours of an eval.json's video back to the opening picture's (Lab), 0 to 1; off by default, as in evaluation."""
-
-    def __post_init__(self) -> None:
-        if self.input is None and self.out.suffix != ".mp4":
-            raise ValueError(f"out: {self.out} does not end in .mp4; name the video something.mp4")
-        if sum(x is not None for x in (self.actions, self.replay, self.input)) != 1:
-            raise ValueError('give either actions, as "w*16,wj*32", or a replay file, or an eval.json')
-        if self.input is None and (self.dialect, self.frames, self.resume, self.colour) != (None, None, False, None):
-            raise ValueError("dialect, frames, resume and colour go with an eval.json; leave them out")
-        if self.input is not None and (self.start, self.prompt) != (None, ""):
-            raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
-        if self.input is not None and self.out.suffix == ".mp4":
-            raise ValueError(f"out: {self.out} would be a folder of videos; name one without .mp4")
-        if self.resume and self.overwrite:
-            raise ValueError("resume and overwrite: say one of them")
-        if self.replay is not None and (self.start, self.prompt, self.seed) != (None, "", 0):
-            raise ValueError("replay: it brings its own start, prompt and seed; leave yours out")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed}; choose 0 to {2**31 - 1}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; give at least 1")
 
 
 @dataclass(frozen=True)
@@ -172,24 +119,48 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
     cases, record = read_input(path)
     name = cfg.world or (record.world if record else "tiny")
     own, why = dialect_of(name)
-    settings = Settings(
-        dialect=cfg.dialect or (record.settings.dialect if record else own),
-        frames=cfg.frames or (record.settings.frames if record else FRAMES),
-        seed=cfg.seed if record is None else record.settings.seed,
-        part=cfg.part if record is None else record.settings.part,
-        colour=cfg.colour if record is None else record.settings.colour,
-        threads=cfg.threads or (record.settings.threads if record else torch.get_num_threads()),
-    )
+    settings = _again(cfg, record.settings) if record else _settings(cfg, name, own)
     torch.set_num_threads(settings.threads)
     console = Console(stderr=True, soft_wrap=True)
     reason = "asked for" if cfg.dialect else "from the record" if record else f"of {name}: {why}"
     console.print(f"Dialect {settings.dialect} ({reason}): the numbers {_MEANING[settings.dialect]}.")
-    world = World.open(name)
-    if record is not None and record.weights != world.identity:
+    source = _source(name, settings, cfg.offload, console)
+    if record is not None and record.weights != source.identity:
         console.print("The record was made in other weights, so the video will look different.")
     cfg.out.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        listed.make(case, settings, world, name, cfg.out, cfg.resume, cfg.overwrite, console)
+        listed.make(case, settings, source, name, cfg.out, cfg.resume, cfg.overwrite, console)
+
+
+def _settings(cfg: GenerateConfig, name: str, own: str) -> Settings:
+    sampling = None
+    if is_released(name):
+        sampling = chosen(released.read(name).kind, cfg.size, cfg.steps, cfg.guidance, cfg.device)
+    elif (cfg.steps, cfg.guidance, cfg.size, cfg.device) != (None,) * 4:
+        raise ValueError(f"steps, guidance, size and device: {name} is a world of ours and has its own; leave them out")
+    threads = cfg.threads or torch.get_num_threads()
+    return Settings(cfg.dialect or own, cfg.frames or FRAMES, cfg.seed, cfg.part, cfg.colour, threads, sampling)
+
+
+def _again(cfg: GenerateConfig, settings: Settings) -> Settings:
+    """As it was recorded, but for the dialect, the length and what the machine has."""
+    threads, sampling = cfg.threads or settings.threads, settings.sampling
+    if sampling is not None and cfg.device is not None:
+        sampling = replace(sampling, device=cfg.device)
+    frames, dialect = cfg.frames or settings.frames, cfg.dialect or settings.dialect
+    return replace(settings, dialect=dialect, frames=frames, threads=threads, sampling=sampling)
+
+
+def _source(name: str, settings: Settings, spare: bool, console: Console) -> listed.Source:
+    if settings.sampling is None:
+        return Walker(World.open(name))
+    found = released.read(name)
+    nets = released.build(name, found, settings.sampling, spare)
+    if found.config.view is None:
+        console.print(f"{name} has no camera lane: what moves in its videos is up to the caption, not to the list.")
+    if found.kind.past is None:
+        return Bidirectional(nets, settings.sampling, console.print)
+    return Causal(nets, settings.sampling, found.kind.past)
 
 
 _MEANING = dict(

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamx.config import from_json
+from dreamx.generate import released
+from dreamx.generate.released import Sampling
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats.actions import actions_of, entries
 from dreamx.geometry.formats.motion import json_of
@@ -29,7 +31,8 @@ class Settings:
     """All that decides about the frames of a video, besides its case and the weights.
 
     frames: 4 k + 1. part: frames of a part of the video, after which the session is saved. colour: strength of the Lab colour
-    correction; None: off. threads: of torch on the CPU, on which the last bits depend.
+    correction; None: off. threads: of torch on the CPU, on which the last bits depend. sampling: of a released model; None: the
+    world's own, which is in its config.
     """
 
     dialect: str
@@ -38,6 +41,7 @@ class Settings:
     part: int
     colour: float | None
     threads: int
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         if self.dialect not in DIALECTS:
@@ -157,6 +161,11 @@ def _recorded(data: dict[str, Any], name: str) -> tuple[list[Case], Record]:
 
 def dialect_of(world: str) -> tuple[str, str]:
     """The dialect of a world's kind, and why: the causal and the bidirectional release read the same list in two ways."""
-    config = json.loads((find(world) / "config.json").read_text(encoding="utf-8"))
-    both_ways = isinstance(config, dict) and "kind" in config and config["kind"].get("past") is None
+    if released.is_released(world):
+        both_ways = released.read(world).kind.past is None
+    else:
+        config = json.loads((find(world) / "config.json").read_text(encoding="utf-8"))
+        if isinstance(config, dict) and "kind" in config and "world" not in config:
+            raise ValueError(f"world: {world} is a transformer alone; put it into a folder as transformer, see docs/generate.md")
+        both_ways = isinstance(config, dict) and "kind" in config and config["kind"].get("past") is None
     return ("dreamx-cam", "it is bidirectional") if both_ways else ("dreamx-ar", "it is causal")

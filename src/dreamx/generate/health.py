@@ -11,19 +11,19 @@ _PATIENCE = 12  # frames in a row: a walk may pass through the dark
 
 
 class Health:
-    """Watches one video. ``opening``, uint8 ``[3, H, W]``, is what it begins with: a video of noise may be wanted."""
+    """Watches one video. ``opening``, uint8 ``[3, H, W]``, is what it begins with: a video of noise may be wanted.
 
-    def __init__(self, opening: Tensor) -> None:
+    ``frames``: how many were seen before.
+    """
+
+    def __init__(self, opening: Tensor, frames: int = 0) -> None:
         self._dark, self._noisy = is_black(opening), is_noise(opening)
         self._black = self._noise = 0
-        self._frames = 0
+        self._frames = frames
 
     def latents(self, z: Tensor) -> None:
         """What the network made. ValueError where it is no number."""
-        if not bool(torch.isfinite(z).all()):
-            raise ValueError(
-                f"after frame {self._frames} the network makes NaN or infinity; try float32, and see what dreamx doctor says"
-            )
+        refuse_broken(z, f"after frame {max(0, self._frames - 1)}")
 
     def look(self, frames: Tensor) -> None:
         """New frames, uint8 ``[n, 3, H, W]``. ValueError when a dozen in a row are black, or noise."""
@@ -37,6 +37,12 @@ class Health:
                         f"the last {count} frames, to frame {self._frames - 1}, are {what}: the weights do not fit their config, "
                         "or the dtype is too small for them; check the checkpoint with dreamx doctor"
                     )
+
+
+def refuse_broken(z: Tensor, where: str) -> None:
+    """ValueError where what the network made is no number."""
+    if not bool(torch.isfinite(z).all()):
+        raise ValueError(f"{where} the network makes NaN or infinity; try float32, and see what dreamx doctor says")
 
 
 def is_black(frame: Tensor) -> bool:

@@ -1,0 +1,101 @@
+"""DreamX-World-5B-Cam: all frames at once, in Euler steps under guidance; shown one latent after another.
+
+Source: the official script of the bidirectional model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamx import flow, session
+from dreamx.config import to_json
+from dreamx.frames import Frames, clean
+from dreamx.generate import released
+from dreamx.generate.causal import state_of
+from dreamx.generate.health import refuse_broken
+from dreamx.generate.released import FPS, Networks, Sampling
+from dreamx.generate.walker import Shown
+from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.official import bidirectional_latents
+from dreamx.model.attend import Table
+from dreamx.model.vae import State
+from dreamx.rollout import noise_like
+
+_AT_ONCE = 3  # latents that are shown in one go
+
+
+class Bidirectional:
+    """One video of a bidirectional model, of a length that fits the device; ``say`` hears how far it is."""
+
+    legs, lens = "goes where it was led", level(dtype=torch.float64).lens
+
+    def __init__(self, nets: Networks, sampling: Sampling, say: Callable[[str], None]) -> None:
+        self.nets, self.size, self.fps, self.identity = nets, sampling.size, FPS, nets.identity
+        self.sampler: dict[str, Any] = to_json(sampling)
+        self._sampling, self._say = sampling, say
+        self._z, self._at = torch.empty(0), 0
+        self._state: State | None = None
+        self._path = Camera(torch.empty(0, 4, 4), torch.empty(0, 4))
+
+    @torch.inference_mode()
+    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
+        """Makes all latents, and shows the first."""
+        s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
+        prompts = [caption] if s.guidance is None else [caption, s.negative]
+        words = released.say(self.nets, prompts, s.device)
+        here = bidirectional_latents(path).map(lambda x: x[None].float())
+        rows, cols = (side // self.nets.vae.config.shrink for side in s.size)
+        z = noise_like(torch.empty(1, here.shape[1], self.nets.dit.config.channels, rows, cols), rng)
+        new = torch.ones(z.shape[:2])
+        if image is not None:
+            z[:, :1], new[:, 0] = released.encoded(self.nets.vae, image), 0.0
+        self._path, self._at, self._state = path, 0, None
+        self._z = self._sampled(clean(z, here).with_z(z, new), words)
+        return self._show(1)
+
+    def _sampled(self, frames: Frames, words: Tensor) -> Tensor:
+        """Latents from noise; where sigma is 0, they are known and stay. ``words``: of the caption, and of what is not wanted."""
+        s, new, x = self._sampling, frames.sigma, frames.z
+        for i, (sigma, following) in enumerate(pairwise(flow.schedule(s.steps, s.shift))):
+            now = frames.with_z(x, sigma * new)
+            v = self.nets.dit(now, words[:1], Table())
+            if s.guidance is not None:
+                away = self.nets.dit(now, words[1:], Table())
+                v = away + s.guidance * (v - away)
+            moved = flow.euler(x, sigma * new, following * new, v)
+            x = torch.where(new[..., None, None, None] == 0, x, moved)
+            refuse_broken(x, f"in step {i + 1} of {s.steps}")
+            if (i + 1) % 10 == 0 or i + 1 == s.steps:
+                self._say(f"step {i + 1} of {s.steps}")
+        return x
+
+    @torch.inference_mode()
+    def more(self, start: int) -> Shown:
+        """The next few latents' frames."""
+        return self._show(_AT_ONCE)
+
+    def _show(self, count: int) -> Shown:
+        z, made = self._z[:, self._at : self._at + count], list[Tensor]()
+        start = 4 * self._at - 3 if self._at else 0
+        for latent in z.unbind(1):
+            pixels, self._state = self.nets.vae.push(latent, self._state)
+            made.append(released.shown(pixels.rgb))
+        self._at += z.shape[1]
+        frames = torch.cat(made)
+        return Shown(frames, self._path[start : start + len(frames)], z)
+
+    def save(self, file: Path) -> None:
+        """The latents, and how far they were shown."""
+        decoder = {f"decoder.{i}": x for i, x in enumerate(self._state or ())}
+        session.write(file, {"at": self._at}, {"z": self._z, **decoder})
+
+    def load(self, file: Path, path: Camera) -> None:
+        """Go on from there along the same path."""
+        words, t = session.read(file)
+        self._z, self._at, self._state, self._path = t["z"], words["at"], state_of(t, self._sampling.device), path

@@ -1,0 +1,288 @@
+"""The released models make videos of an ``eval.json``: small ones of random weights, in the layouts of others."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from dreamx import flow
+from dreamx.convert import ConvertConfig, convert
+from dreamx.frames import Frames, clean
+from dreamx.generate import GenerateConfig, main, released
+from dreamx.generate.bidirectional import Bidirectional
+from dreamx.generate.cases import dialect_of
+from dreamx.generate.causal import Causal
+from dreamx.generate.released import Sampling
+from dreamx.generate.walker import Shown
+from dreamx.geometry.official import (
+    autoregressive,
+    autoregressive_latents,
+    bidirectional,
+    bidirectional_latents,
+)
+from dreamx.model import checkpoint, parts, umt5, wan
+from dreamx.model.attend import Attend, Cache, Table
+from dreamx.model.checkpoint import Checkpoint
+from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kind import Kind, Past
+from dreamx.model.parts import Part
+from dreamx.model.umt5 import UMT5Config
+from dreamx.model.wan import WanVAEConfig
+from test_umt5 import word_list
+
+TEXT = UMT5Config(rows=40, width=16, heads=2, head=4, mlp=24, layers=1, words=9)
+AUTO = WanVAEConfig(4, 8, 8, (1, 1, 1, 1), 1, mean=(0.0,) * 4, std=(1.0,) * 4)
+SIZES = {
+    "cam": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 1)), Kind(12)),
+    "causal": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 2)), Kind(12, Past(3, 6, 1))),
+    "wan": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32), Kind(12)),
+}
+ENTRY = {"image_path": "a.png", "caption": "a red car", "action_seq": ["w", "wj"], "action_speed_list": [4, 6]}
+ROWS, COLS = 32, 64
+
+
+def loud(tensors: dict[str, Tensor], std: float) -> dict[str, Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    return {k: torch.randn(x.shape, generator=rng) * std for k, x in sorted(tensors.items())}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder of each kind: the bidirectional one as diffusers has it, the others as ``dreamx convert`` writes them."""
+    top = tmp_path_factory.mktemp("released")
+    ours = top / "ours"
+    ours.mkdir()
+    vae = Part(loud({k: torch.empty(s) for k, s in wan.shapes(AUTO).items()}, 0.1), AUTO)
+    text = Part(loud({k: torch.empty(s) for k, s in umt5.shapes(TEXT).items()}, 0.5), TEXT, word_list(ours))
+    for part, name in ((vae, "vae"), (text, "text_encoder")):
+        parts.write(ours / name, part, None)
+    found: dict[str, Path] = {}
+    for kind, (config, meaning) in SIZES.items():
+        found[kind] = top / kind
+        found[kind].mkdir()
+        tensors = loud(DiT(config).state_dict(), 0.1)
+        checkpoint.write(top / f"{kind}-ours", Checkpoint(tensors, config, meaning), "")
+        if kind == "cam":
+            for source in (top / "cam-ours", ours / "vae", ours / "text_encoder"):
+                convert(ConvertConfig(source, top / "one", "diffusers"))
+                for inside in (top / "one").iterdir():
+                    if inside.is_dir():
+                        inside.rename(found[kind] / inside.name)
+                        continue
+                    inside.unlink()
+                (top / "one").rmdir()
+        else:
+            (top / f"{kind}-ours").rename(found[kind] / "transformer")
+            for name in ("vae", "text_encoder"):
+                (found[kind] / name).symlink_to(ours / name)
+        Image.effect_mandelbrot((COLS, ROWS), (-2, -1, 1, 1), 60).convert("RGB").save(found[kind] / "a.png")
+        (found[kind] / "eval.json").write_text(json.dumps([ENTRY]))
+    return found
+
+
+def config(folder: Path, out: Path) -> GenerateConfig:
+    steps = None if folder.name == "causal" else 4
+    given = GenerateConfig(out, input=folder / "eval.json", world=str(folder), frames=41, part=8, seed=3, size=(ROWS, COLS))
+    return replace(given, steps=steps, device="cpu")
+
+
+def source(folder: Path, **changes: Any) -> Causal | Bidirectional:
+    found = released.read(str(folder))
+    sampling = replace(released.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
+    nets = released.build(str(folder), found, sampling, spare=False)
+    if found.kind.past is None:
+        return Bidirectional(nets, sampling, lambda words: None)
+    return Causal(nets, sampling, found.kind.past)
+
+
+def image() -> Tensor:
+    return torch.randint(0, 256, (3, ROWS, COLS), generator=torch.Generator().manual_seed(7)).to(torch.uint8)
+
+
+def test_defaults_are_the_official_ones() -> None:
+    cam, causal = (released.defaults(SIZES[k][1]) for k in ("cam", "causal"))
+    assert (cam.size, cam.steps, cam.shift, cam.guidance) == ((704, 1280), 50, 5.0, 3.0)
+    assert (causal.size, causal.steps, causal.shift, causal.guidance) == ((704, 1280), 4, 5.0, None)
+    assert causal.context_noise == pytest.approx(0.1 / 1000)
+    assert (Past().window, Past().sinks, Past().chunk, Past().alone) == (12, 3, 3, ("view",))
+
+
+def test_the_kind_chooses_the_dialect(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [dialect_of(str(folders[k]))[0] for k in SIZES] == ["dreamx-cam", "dreamx-ar", "dreamx-cam"]
+    main(config(folders["cam"], tmp_path / "a"))
+    assert "Dialect dreamx-cam (of" in (said := capsys.readouterr().err) and "step 4 of 4" in said
+    main(replace(config(folders["cam"], tmp_path / "b"), dialect="dreamx-ar"))
+    assert "Dialect dreamx-ar (asked for)" in capsys.readouterr().err
+    used = [json.loads((tmp_path / x / "000.cameras.json").read_text())["poses"] for x in "ab"]
+    paths = [how(["w", "wj"], [4, 6], 41).pose[:, :3].flatten(1) for how in (bidirectional, autoregressive)]
+    for got, want in zip(used, paths, strict=True):
+        assert torch.allclose(torch.tensor(got).double(), want, atol=1e-6)
+    main(config(folders["wan"], tmp_path / "c"))
+    assert "has no camera lane" in capsys.readouterr().err
+
+
+class Heard:
+    """The network, and what it was called with."""
+
+    def __init__(self, dit: DiT) -> None:
+        self.dit, self.calls, self.config = dit, list[tuple[Frames, Tensor, Attend]](), dit.config
+
+    def __call__(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        self.calls.append((frames, text, attend))
+        return self.dit(frames, text, attend)
+
+
+@torch.inference_mode()
+def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folders: dict[str, Path]) -> None:
+    it = source(folders["cam"], steps=3)
+    assert isinstance(it, Bidirectional)
+    heard = Heard(it.nets.dit)
+    it.nets = replace(it.nets, dit=heard)  # pyright: ignore[reportArgumentType]
+    path = bidirectional(["w", "wj"], [4, 6], 9)
+    first = it.begin(image(), "a red car", 5, path)
+    assert len(heard.calls) == 6
+    words, unwanted = released.say(it.nets, ["a red car", released.NEGATIVE], "cpu").split(1)
+    here = bidirectional_latents(path).map(lambda x: x[None].float())
+    x = heard.calls[0][0].z
+    assert torch.equal(x[:, :1], released.encoded(it.nets.vae, image()))
+    for i, (a, b) in enumerate(zip(flow.schedule(3, 5.0), flow.schedule(3, 5.0)[1:], strict=False)):
+        sigma = torch.tensor([[0.0, a, a]])
+        frames = clean(x, here).with_z(x, sigma)
+        for (seen, text, attend), want in zip(heard.calls[2 * i : 2 * i + 2], (words, unwanted), strict=True):
+            assert isinstance(attend, Table) and torch.equal(text, want)
+            assert torch.equal(seen.camera.pose, here.pose) and torch.allclose(seen.sigma, sigma)
+            assert torch.allclose(seen.z, x, atol=1e-5)
+        v, u = (heard.dit(frames, w, Table()) for w in (words, unwanted))
+        moved = x + (b - a) * (u + 3.0 * (v - u))
+        x = torch.cat([x[:, :1], moved[:, 1:]], 1)
+    shown = [first, it.more(1)]
+    assert torch.equal(torch.cat([s.frames for s in shown]), released.shown(it.nets.vae.decode(x).rgb))
+    assert torch.equal(torch.cat([s.camera.pose for s in shown]), path.pose)
+
+
+@torch.inference_mode()
+def test_causal_is_four_passes_a_chunk_seen_from_the_chunk_before(folders: dict[str, Path]) -> None:
+    it = source(folders["causal"])
+    assert isinstance(it, Causal)
+    heard = Heard(it.nets.dit)
+    it.nets = replace(it.nets, dit=heard)  # pyright: ignore[reportArgumentType]
+    path = autoregressive(["w", "wj"], [4, 6], 41)
+    shown = [it.begin(image(), "a red car", 5, path)]
+    while sum(len(s.frames) for s in shown) < 41:
+        shown.append(it.more(sum(len(s.frames) for s in shown)))
+    assert [len(s.frames) for s in shown] == [1, 8, 12, 12, 12]
+    assert len(heard.calls) == 4 * 5
+    latents = autoregressive_latents(path, 3)
+    levels = [1.0, 0.9375, 0.8333333, 0.625, 1e-4]
+    for n in range(4):
+        for (frames, _, attend), sigma in zip(heard.calls[5 * n : 5 * n + 5], levels, strict=True):
+            assert isinstance(attend, Cache) and (attend.window, attend.sinks, attend.alone) == (6, 1, ("view",))
+            known = [0.0 if n == 0 and sigma > 1e-3 else sigma, sigma, sigma]
+            assert frames.sigma[0].tolist() == pytest.approx(known), (n, sigma)
+            seen = latents[3 * n : 3 * n + 3].pose.float()
+            assert torch.equal(frames.camera.pose[0, : len(seen)], seen)
+            assert frames.index[0].tolist() == [3 * n, 3 * n + 1, 3 * n + 2]
+    poses = torch.cat([s.camera.pose for s in shown])
+    assert torch.equal(poses[:41], path.pose) and torch.equal(poses[41:], path.pose[-1:].expand(4, 4, 4))
+
+
+@pytest.mark.parametrize("kind", ["causal", "cam"])
+def test_sessions_go_on_bit_for_bit(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    """From every place, and what is saved does not grow."""
+    path = (autoregressive if kind == "causal" else bidirectional)(["w", "wj"], [4, 6], 61)
+    whole: list[Shown] = []
+    one, sizes = source(folders[kind], steps=2), []
+    for _ in range(5):
+        at = sum(len(s.frames) for s in whole)
+        whole.append(one.more(at) if at else one.begin(image(), "a", 1, path))
+        one.save(tmp_path / f"{len(whole)}.session")
+        sizes.append((tmp_path / f"{len(whole)}.session").stat().st_size)
+    for i in (1, 3):
+        two = source(folders[kind], steps=2)
+        two.load(tmp_path / f"{i}.session", path)
+        made = two.more(sum(len(s.frames) for s in whole[:i]))
+        assert torch.equal(made.frames, whole[i].frames) and torch.equal(made.camera.pose, whole[i].camera.pose)
+    assert abs(sizes[4] - sizes[3]) < 200, sizes  # one digit more here and there
+
+
+@pytest.mark.parametrize("kind", ["causal", "cam"])
+def test_a_killed_video_is_resumed_and_its_record_makes_it_again(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
+    words = [sys.executable, "-m", "dreamx", "generate", str(folders[kind] / "eval.json"), "--world", str(folders[kind])]
+    words += ["--frames", "41", "--part", "8", "--threads", "1", "--size", str(ROWS), str(COLS), "--device", "cpu"]
+    words += [] if kind == "causal" else ["--steps", "3"]
+    kill = (
+        "import os, signal, sys; from dreamx.generate.film import Film; from dreamx.cli import main; commit = Film.commit\n"
+        "def die(self):\n    commit(self)\n    self.parts == 2 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Film.commit = die; main(sys.argv[1:])"
+    )
+    assert subprocess.run([words[0], "-c", kill, *words[3:], "--out", str(tmp_path / "a")]).returncode == -9
+    assert (tmp_path / "a/000.part/progress.json").exists() and not (tmp_path / "a/000.mp4").exists()
+    for more in (["--out", str(tmp_path / "a"), "--resume"], ["--out", str(tmp_path / "b")]):
+        done = subprocess.run([*words, *more], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    record = tmp_path / "000.json"
+    record.write_bytes((tmp_path / "b/000.json").read_bytes())
+    main(GenerateConfig(tmp_path / "c", input=record))
+    for end in ("mp4", "cameras.json", "json"):
+        made = [(tmp_path / x / f"000.{end}").read_bytes() for x in "abc"]
+        assert made[0] == made[1] == made[2], end
+
+
+def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path], tmp_path: Path) -> None:
+    """On a processor weights of 16 bits compute in float32: rounded first, or when they are read, is the same."""
+    half, whole = tmp_path / "half", tmp_path / "whole"
+    for folder, dtype in ((half, torch.bfloat16), (whole, torch.float32)):
+        found = released.read(str(folders["causal"]))
+        rounded = {k: x.bfloat16().to(dtype) for k, x in found.tensors.items()}
+        checkpoint.write(folder / "transformer", replace(found, tensors=rounded), "")
+        for name in ("vae", "text_encoder"):
+            (folder / name).symlink_to(folders["causal"] / name)
+    path = autoregressive(["w"], [1], 9)
+    one, two = (source(f).begin(None, "a", 1, path).frames for f in (half, whole))
+    assert one.shape == (9, 3, ROWS, COLS) and torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"size": (30, 64)}, "size: \\(30, 64\\) must be rows and columns that are multiples of 32"),
+        ({"guidance": 2.0}, "guidance: the causal model is distilled"),
+        ({"steps": -1}, "steps is -1"),
+        ({"world": "tiny"}, "tiny is a world of ours"),
+    ],
+)
+def test_bad_settings_are_one_sentence(folders: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        main(replace(config(folders["causal"], tmp_path / "out"), **change))
+
+
+def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "transformer").symlink_to(folders["causal"] / "transformer")
+    with pytest.raises(ValueError, match="has no folder vae"):
+        main(replace(config(folders["causal"], tmp_path / "out"), world=str(tmp_path)))
+    with pytest.raises(ValueError, match="is a transformer alone"):
+        main(replace(config(folders["causal"], tmp_path / "out"), world=str(folders["causal"] / "transformer")))
+    with pytest.raises(ValueError, match="for released models and an eval.json"):
+        GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4)
+
+
+def test_nan_stops_at_its_step(folders: dict[str, Path]) -> None:
+    it = source(folders["cam"], steps=50)
+    with torch.no_grad():
+        it.nets.dit.head.bias.fill_(float("nan"))
+    with pytest.raises(ValueError, match="in step 1 of 50 the network makes NaN or infinity"):
+        it.begin(image(), "a", 1, bidirectional(["w"], [1], 9))
+
+
+def test_sampling_is_checked() -> None:
+    with pytest.raises(ValueError, match="guidance is 0"):
+        Sampling((704, 1280), 4, 5.0, 0.0, "", 0.0, "cpu")
