@@ -17,7 +17,7 @@ from play_house import Player, open_house, process
 TOKEN = "a-long-token"
 
 
-@pytest.mark.parametrize("path", ["/", "/play.js", "/api/world", "/metrics", "/openapi.json", "/docs", "/starts/hill.png"])
+@pytest.mark.parametrize("path", ["/", "/play.js", "/api/world", "/metrics", "/openapi.json", "/starts/hill.png"])
 def test_without_the_token_nothing_is_shown(path: str) -> None:
     with open_house(FakeWorld(due=4), token=TOKEN) as (_, port):
         url = f"http://127.0.0.1:{port}{path}"

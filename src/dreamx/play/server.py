@@ -93,7 +93,7 @@ def create_app(house: House, token: str | None = None) -> ASGIApp:
         watch.cancel()
         await asyncio.to_thread(house.close)
 
-    app = FastAPI(title="dreamx play", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="dreamx play", lifespan=lifespan, docs_url=None, redoc_url=None)  # their pages come from elsewhere
 
     @app.websocket("/socket")
     async def socket(ws: WebSocket) -> None:
