@@ -74,7 +74,7 @@ def soft(c: Clip) -> Clip:
     return with_video(c, F.conv2d(F.conv2d(x, k.view(1, 1, 1, -1)), k.view(1, 1, -1, 1)).view(c.video.shape))
 
 
-def posed(c: Clip, change: Callable[[Tensor], None]) -> Clip:
+def posed(c: Clip, change: Callable[[Tensor], object]) -> Clip:
     pose = c.camera.pose.clone()
     change(pose)
     return replace(c, camera=Camera(pose, c.camera.lens))
