@@ -1,0 +1,157 @@
+"""A run: clips from a source through stages into a dataset, one part a clip; killed anywhere, it goes on where it stopped.
+
+Finished clips and reasons lie in ``.parts`` of the place until all are there; then they are packed, in the order of the source,
+and ``meta/info.json`` is written last. The files are a function of source and stages alone: not of the engine, the number of
+processes, or how often the run was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dreamx.data.engine.on_ray import Ray, on_ray
+from dreamx.data.engine.pool import local
+from dreamx.data.engine.progress import progress
+from dreamx.data.engine.stage import PARTS, Halt, Job, Source, Stage, dropped_name, part_name, words_of
+from dreamx.data.store.files import Place
+from dreamx.data.store.pack import INFO, Packer
+from dreamx.data.store.part import Part
+from dreamx.data.store.pictures import Coding
+
+
+@dataclass(frozen=True)
+class Local:
+    """A pool of processes on this machine: 0 means one for each core, 1 works in this one. ``patience``: seconds for a clip."""
+
+    processes: int = 0
+    patience: float = 600.0
+
+
+@dataclass(frozen=True)
+class Count:
+    """What came of a run."""
+
+    kept: int
+    dropped: int
+    frames: int
+
+
+def run(
+    source: Source,
+    stages: tuple[Stage, ...],
+    out: str,
+    engine: Local | Ray | None = None,
+    coding: Coding | None = None,
+    megabytes: float = 100.0,
+    words: str = "clips",
+) -> Count:
+    """Every clip of ``source`` through ``stages`` into a dataset at ``out``. Run again, it does what is not done yet.
+
+    ``coding``: how pictures are kept; None as the source keeps them, or else as ``Coding()`` says. ``megabytes``: about the size
+    of a file. ValueError where something else is at ``out``, or where the source or a stage says ``Halt``.
+    """
+    out, place = str(out), Place(str(out))
+    kept_so: Any = getattr(source, "coding", None)
+    job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()))
+    with _alone(place):
+        if place.exists(INFO):
+            return _finished(place, job)
+        _claim(place, job)
+        done = {name.partition(".")[0] for name in place.names(PARTS)}
+        todo = [i for i in range(len(source.names)) if f"{i:08d}" not in done]
+        if todo:
+            _make(job, todo, engine or Local(), words)
+        return _pack(place, job, megabytes)
+
+
+def _make(job: Job, todo: list[int], engine: Local | Ray, words: str) -> None:
+    if isinstance(engine, Ray):
+        outcomes = on_ray(job, todo, engine)
+    else:
+        outcomes = local(job, todo, engine.processes or os.cpu_count() or 1, engine.patience)
+    with progress(words, len(todo)) as tick:
+        for outcome in outcomes:
+            if outcome.halt:
+                raise Halt(outcome.halt)
+            tick(outcome.frames)
+
+
+def _pack(place: Place, job: Job, megabytes: float) -> Count:
+    for name in ("meta", "data", "videos", "depth", "segments"):  # of a run that was killed while packing
+        place.remove(name)
+    packer, dropped, kept, frames = Packer(place, job.coding, megabytes), list[dict[str, str]](), 0, 0
+    there = set(place.names(PARTS))
+    with progress("pack", len(job.source.names)) as tick:
+        for i, name in enumerate(job.source.names):
+            if part_name(i).rpartition("/")[2] in there:
+                part = Part.from_bytes(place.read(part_name(i)))
+                try:
+                    packer.add(part)
+                    kept, frames = kept + 1, frames + part.row.frames
+                except ValueError as e:
+                    dropped.append({"name": str(name), "stage": "pack", "rule": "", "reason": str(e)})
+                tick(part.row.frames)
+            else:
+                dropped.append(words_of(place.read(dropped_name(i))))
+                tick(0)
+    packer.close(dropped, job.about())
+    place.remove(PARTS)
+    return Count(kept, len(dropped), frames)
+
+
+def _claim(place: Place, job: Job) -> None:
+    """Begin, or go on with the very same; ValueError for something else."""
+    what, record = job.written(), f"{PARTS}/run.json"
+    if place.exists(record):
+        before = json.loads(place.read(record))
+        if before != what:
+            differ = ", ".join(k for k in what if before.get(k) != what[k])
+            raise ValueError(
+                f"{place.url}: another run was begun here (it differs in {differ}); remove it or choose another place"
+            )
+    elif place.exists("meta"):
+        raise ValueError(f"{place.url}: there is something already that is no dataset; remove it or choose another place")
+    else:
+        place.write(record, json.dumps(what).encode())
+    if place.local is not None:
+        for scrap in [*place.local.glob(f"{PARTS}/*.half"), *place.local.glob("*.half")]:
+            scrap.unlink()
+        for scrap in place.local.glob(".packing-*"):
+            place.remove(scrap.name)
+
+
+def _finished(place: Place, job: Job) -> Count:
+    """What is there already, if it is of this run."""
+    info = json.loads(place.read(INFO))
+    made = info.get("dreamx", {}).get("run")
+    if made != json.loads(json.dumps(job.about())):
+        raise ValueError(f"{place.url}: another dataset is here; remove it or choose another place")
+    place.remove(PARTS)
+    kept = int(info["total_episodes"])
+    return Count(kept, len(job.source.names) - kept, int(info["total_frames"]))
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Nobody else writes here meanwhile; in an object store nobody looks."""
+    if place.local is None:
+        yield
+        return
+    import fcntl
+
+    place.local.parent.mkdir(parents=True, exist_ok=True)
+    lock = place.local.with_name(f".{place.local.name}.lock")
+    with lock.open("w") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process is killed
+        except OSError:
+            raise ValueError(f"{place.url}: another run writes here; wait for it") from None
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
