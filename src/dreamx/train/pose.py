@@ -25,10 +25,11 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class PoseStage:
-    """``data`` is a folder of clips with depth, of which scenes ``first_seed`` up to ``end_seed`` are learned from, at most
-    ``most`` clips, spread evenly; ``out`` gets the network. A step sees ``batch`` windows of four frames within ``span`` frames. ``turned``: degrees that a varied frame is
-    turned and rolled at most. ``distance``, ``rotation``, ``translation``: weights of these losses beside that of the cells (of a
-    log-metre, a degree, a metre)."""
+    """``data`` is a folder of clips with depth. Scenes ``first_seed`` up to ``end_seed`` of it are learned from, at most ``most``
+    clips, spread evenly; ``out`` gets the network. A step sees ``batch`` windows of four frames within ``span`` frames.
+
+    turned: degrees that a varied frame is turned and rolled at most.
+    distance, rotation, translation: weights of these losses beside that of the cells (of a log-metre, a degree, a metre)."""
 
     run: RunConfig
     data: Path
@@ -68,10 +69,13 @@ def main(cfg: PoseStage) -> None:
 
 
 def load_clips(folder: Path, seeds: range, most: int, motion: MotionConfig) -> list[Clip]:
-    """Clips of these scenes (a clip's file is named after its scene), ``most`` of them, spread evenly; ValueError when there are none, one has no depth, or another lens or size."""
+    """Clips of these scenes (a clip's file is named after its scene), ``most`` of them, spread evenly.
+
+    ValueError when there are none, one has no depth, or another lens or size.
+    """
     found: list[Clip] = []
     files = [path for path in clip_files(folder) if int(path.stem.split("_")[0]) in seeds]
-    for path in files[:: max(1, len(files) // most)]:
+    for path in files[:: max(1, -(-len(files) // most))]:
         clip = Clip.load(path)
         refuse_held_out(clip.seed)
         if clip.depth is None or clip.video.shape[-1] != motion.size or clip.video.shape[-2] != motion.size:

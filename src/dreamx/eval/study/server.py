@@ -1,0 +1,220 @@
+"""``dreamx eval study A B``: the page that shows them, blind, and keeps what is said. For this machine alone: forward its port.
+
+Addresses of videos are random numbers, so that neither they nor anything else on the page tells which is which.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket as sockets
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from secrets import token_hex
+from threading import Lock
+from typing import Annotated
+
+import tyro
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from dreamx.eval import films
+from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
+from dreamx.eval.study.rates import rates, table
+from dreamx.eval.study.trials import Pair, fingerprint, left_over, order, pairs
+
+_STATIC = Path(__file__).parent / "static"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:",
+}
+_KEPT = 64  # videos in memory, as the browser gets them
+_FPS = 16.0  # of a video whose file says nothing
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Ask people which of two sets of videos is better."""
+
+    a: Annotated[Path, tyro.conf.Positional]
+    """Folder of videos, as an evaluation run makes them (films/NAME) or anybody else."""
+    b: Annotated[Path, tyro.conf.Positional]
+    """Folder with the other's videos of the same names."""
+    answers: Path = Path("runs/eval/study.jsonl")
+    """What people say is added to this file; a study goes on where its file ends."""
+    port: int = 8810
+    """Port to listen on; a free one is taken where this one is not free."""
+    seed: int = 0
+    """Of orders and sides."""
+    rates: bool = False
+    """Print what the answers say, and end."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"port is {self.port}; choose 0 to 65535")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the page gets of one. ``left``, ``right``: addresses of videos. ``said``: an earlier answer, by question."""
+
+    name: str
+    words: str
+    left: str
+    right: str
+    said: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the page sends."""
+
+    person: str
+    trial: str
+    said: dict[str, str]
+    seconds: float
+
+
+def create_app(cfg: StudyConfig) -> FastAPI:
+    """The page and its questions. ValueError when the folders do not pair, or the answers are to other videos."""
+    found = pairs(cfg.a, cfg.b)
+    study = fingerprint(found)
+    read(cfg.answers, study)
+    cfg.answers.parent.mkdir(parents=True, exist_ok=True)
+    where = {(pair.name, side): token_hex(8) for pair in found for side in "ab"}
+    what: dict[str, tuple[Pair, str]] = {where[p.name, side]: (p, side) for p in found for side in "ab"}
+    lock = Lock()
+    app = FastAPI(title="dreamx study", redoc_url=None, docs_url=None, openapi_url=None)
+    # A page of another name could else read and answer through the browser of whoever visits it.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+
+    @app.middleware("http")
+    async def careful(request: Request, call_next):  # pyright: ignore
+        response: Response = await call_next(request)
+        response.headers.update(_HEADERS | {"Cache-Control": "no-cache"})
+        return response
+
+    @app.get("/trials")
+    def trials(person: str) -> list[Trial]:
+        """All trials in this person's order, with what they said before."""
+        if not 1 <= len(person) <= 64:
+            raise HTTPException(400, "person must be a name of 1 to 64 letters")
+        before = {a.trial: a for a in read(cfg.answers, study).answers if a.person == person}
+        shown = order(found, person, cfg.seed)
+        return [
+            Trial(
+                name=s.pair.name,
+                words=s.pair.words,
+                left=f"video/{where[s.pair.name, 'a' if s.a_left else 'b']}",
+                right=f"video/{where[s.pair.name, 'b' if s.a_left else 'a']}",
+                said=before[s.pair.name].said if s.pair.name in before else None,
+            )
+            for s in shown
+        ]
+
+    @app.get("/questions")
+    def questions() -> dict[str, tuple[str, ...]]:
+        """What is asked, and what can be said."""
+        return {"questions": QUESTIONS, "choices": CHOICES}
+
+    @app.post("/answers")
+    def answer(said: Said) -> dict[str, bool]:
+        """Keep an answer: it is on the disk when this returns."""
+        shown = {s.pair.name: s for s in order(found, said.person, cfg.seed)}
+        if said.trial not in shown:
+            raise HTTPException(400, f"there is no trial {said.trial!r}")
+        try:
+            kept = Answer(study, said.person, said.trial, shown[said.trial].a_left, said.said, said.seconds)
+        except ValueError as e:
+            raise HTTPException(400, str(e)) from None
+        with lock:
+            append(cfg.answers, kept)
+        return {"kept": True}
+
+    @lru_cache(_KEPT)
+    def movie(name: str, side: str) -> bytes:
+        pair = next(p for p in found if p.name == name)
+        both = [films.load(f) for f in (pair.a, pair.b)]
+        frames = min(len(f.video) for f in both)  # the same playback: neither is longer, neither is faster
+        fps = next((f.fps for f in both if f.fps > 0), _FPS)
+        return films.small(both["ab".index(side)].video[:frames], fps)
+
+    @app.get("/video/{key}")
+    def video(key: str, request: Request) -> Response:
+        """An mp4 by its random address; parts of it where a browser asks for a range, which Safari insists on."""
+        if key not in what:
+            raise HTTPException(404, "there is no such video; load the page again")
+        pair, side = what[key]
+        try:
+            data = movie(pair.name, side)
+        except ValueError as e:
+            raise HTTPException(422, f"{pair.name}: {e}") from None
+        return _part(data, request.headers.get("range"))
+
+    app.mount("/", StaticFiles(directory=_STATIC, html=True))
+    return app
+
+
+def _part(data: bytes, wanted: str | None) -> Response:
+    """The whole, or the bytes that ``Range: bytes=first-last`` asks for."""
+    headers = {"Accept-Ranges": "bytes"}
+    first, last = 0, len(data) - 1
+    if wanted is None or not wanted.startswith("bytes=") or "," in wanted:
+        return Response(data, media_type="video/mp4", headers=headers)
+    start, _, end = wanted.removeprefix("bytes=").partition("-")
+    try:
+        if start:
+            first, last = int(start), min(int(end), last) if end else last
+        else:
+            first = max(0, len(data) - int(end))
+    except ValueError:
+        first = len(data)
+    if not 0 <= first <= last:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    return Response(data[first : last + 1], 206, headers, "video/mp4")
+
+
+def listen(port: int) -> sockets.socket:
+    """A socket of this machine alone, on the port or on a free one where it is taken."""
+    for attempt in (port, 0):
+        listener = sockets.socket(sockets.AF_INET, sockets.SOCK_STREAM)
+        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", attempt))
+            listener.listen(64)
+            return listener
+        except OSError as e:
+            listener.close()
+            if attempt == 0:
+                raise ValueError(f"cannot listen on 127.0.0.1: {e.strerror}") from e
+    raise AssertionError("unreachable")
+
+
+def report(cfg: StudyConfig) -> str:
+    """The table of what was said so far. ValueError without answers."""
+    kept = read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b)))
+    words = table(rates(kept.answers), cfg.a.name, cfg.b.name)
+    return words + (f"\n{kept.spoilt} lines of {cfg.answers} could not be read and do not count" if kept.spoilt else "")
+
+
+def main(cfg: StudyConfig) -> None:
+    """Serve the page until interrupted, or print the rates."""
+    if cfg.rates:
+        print(report(cfg))
+        return
+    app = create_app(cfg)
+    alone = left_over(cfg.a, cfg.b)
+    if alone:
+        sys.stderr.write(f"{alone} videos have no partner of their name and are not shown.\n")
+    listener = listen(cfg.port)
+    sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])

@@ -1,0 +1,95 @@
+"""Which videos lie side by side: those of equal names in two folders, with what both were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+VIDEOS = (".mp4", ".mkv", ".webm")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """name: of both files, without the ending. ``words``: what both were told, from NAME.json (prompt) or NAME.txt, or ""."""
+
+    name: str
+    a: Path
+    b: Path
+    words: str
+
+
+def pairs(a: Path, b: Path) -> list[Pair]:
+    """By name. A name may end in the hash that an evaluation run gives its films (-0123456789). ValueError when nothing pairs."""
+    first, second = _videos("A", a), _videos("B", b)
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        raise ValueError(f"no video of {a} has the name of one of {b}; give folders of the same trials, equally named")
+    return [Pair(name, first[name], second[name], _words(first[name], name) or _words(second[name], name)) for name in both]
+
+
+def left_over(a: Path, b: Path) -> int:
+    """How many videos of both folders have no partner."""
+    return len(_videos("A", a).keys() ^ _videos("B", b).keys())
+
+
+def fingerprint(found: Iterable[Pair]) -> str:
+    """A hash of the names and of the sizes of all files: answers belong to these videos and to no others."""
+    text = json.dumps([(p.name, p.a.stat().st_size, p.b.stat().st_size) for p in found])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One trial as a person meets it."""
+
+    pair: Pair
+    a_left: bool
+
+
+def order(found: list[Pair], person: str, seed: int) -> list[Shown]:
+    """All trials in an order and on sides of the person's own, the same whenever they come back. A is left in half of them."""
+    rng = random.Random(f"{seed}/{person}")
+    shuffled = rng.sample(found, len(found))
+    sides = [i % 2 == 0 for i in range(len(found))]
+    rng.shuffle(sides)
+    return [Shown(p, left) for p, left in zip(shuffled, sides, strict=True)]
+
+
+def _videos(name: str, folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise ValueError(f"{name}: {folder} is not a folder of videos")
+    found: dict[str, Path] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix in VIDEOS:
+            found[_plain(file.stem)] = file
+    if not found:
+        raise ValueError(f"{name}: {folder} holds no videos ({', '.join(VIDEOS)})")
+    return found
+
+
+def _plain(stem: str) -> str:
+    """Without the hash that a run adds."""
+    head, dash, tail = stem.rpartition("-")
+    return head if dash and len(tail) == 10 and not set(tail) - set("0123456789abcdef") else stem
+
+
+def _words(video: Path, name: str) -> str:
+    for file in (video.parent / f"{stem}{end}" for end in (".json", ".txt") for stem in (video.stem, name)):
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError:
+            continue
+        if file.suffix == ".txt":
+            return text.strip()
+        try:
+            told: Any = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and isinstance(told.get("prompt"), str):
+            return told["prompt"]
+    return ""
