@@ -14,7 +14,7 @@ from typing import Any
 from dreamx.config import from_json
 from dreamx.generate import released
 from dreamx.generate.released import Sampling
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.actions import actions_of, entries
 from dreamx.geometry.formats.motion import json_of
 from dreamx.geometry.official import autoregressive, bidirectional
@@ -68,8 +68,9 @@ class Case:
     image: bytes | None
 
     def path(self, settings: Settings) -> Camera:
-        """Where the official script of that dialect goes: ``[frames]``, float64."""
-        return DIALECTS[settings.dialect](self.action_seq, self.action_speed_list, settings.frames)
+        """Where the official script of that dialect goes, seen from its first camera: ``[frames]``, float64."""
+        camera = DIALECTS[settings.dialect](self.action_seq, self.action_speed_list, settings.frames)
+        return relative_to(camera, camera[0])
 
 
 @dataclass(frozen=True)
