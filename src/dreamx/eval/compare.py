@@ -21,6 +21,8 @@ from dreamx.eval.report import Report
 from dreamx.eval.runner import Row
 from dreamx.eval.suite import Suite
 
+_FEW = 12  # trials: with fewer a bootstrap is too sure
+
 
 @dataclass(frozen=True)
 class CompareConfig:
@@ -107,20 +109,19 @@ def compare(a: Report, b: Report, model: str, other: str) -> tuple[list[Differen
     if not both:
         raise ValueError("no trial went well in both reports; see what failed in report.json")
     if odd := [t for t in both if left[t].truth != right[t].truth]:
-        raise ValueError(
-            f"the true renders differ, first of trial {odd[0]}: another simulator or driver drew them; run both here"
-        )
+        raise ValueError(f"the true renders differ, as of trial {odd[0]}: another simulator drew them; run both here")
     notes: list[str] = []
     if dropped := max(len(left), len(right)) - len(both):
         notes.append(f"{dropped} trials that failed in one of them are left out")
+    if len(both) < _FEW:
+        notes.append(f"{len(both)} trials are few: the intervals are narrower than they should be")
     if a.about.scores != b.about.scores:
         notes.append("the code of the scores differs between the reports; run both again to be sure")
     found: list[Difference] = []
     for score in left[both[0]].measured.scores:
         tool = column(score).tool
-        if a.about.measures.get(tool) != b.about.measures.get(tool) or (
-            score == "overall" and a.about.measures != b.about.measures
-        ):
+        used = [m if score == "overall" else m.get(tool) for m in (a.about.measures, b.about.measures)]
+        if used[0] != used[1]:
             notes.append(f"{column(score).head} is left out: it was not taken with the same tool in both")
             continue
         pairs = [(left[t].measured.scores.get(score), right[t].measured.scores.get(score)) for t in both]

@@ -6,6 +6,7 @@ import io
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -57,7 +58,7 @@ def _encode(video: Tensor, fps: float, container: str, codec: str, pixels: str, 
         raise ValueError(f"video must be uint8 [frames, 3, height, width], not {video.dtype} {tuple(video.shape)}")
     target = io.BytesIO()
     with av.open(target, "w", format=container) as file:
-        stream = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
+        stream: Any = file.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options)
         stream.width, stream.height = video.shape[3], video.shape[2]
         stream.pix_fmt = pixels
         if codec == "libx264":  # halved colours: sides must be even

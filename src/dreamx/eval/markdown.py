@@ -39,7 +39,7 @@ def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
             )
         lines += [
             "",
-            "\\* as published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable.",
+            "\\* published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable.",
         ]
     if stand_in:
         lines += ["", "† taken with a stand-in, named below."]

@@ -17,6 +17,8 @@ from dreamx.config import from_json, to_json
 from dreamx.geometry.path import parse_actions
 
 VERSION = 1  # of the laws: a change of them makes other suites
+#: The hashes of the shipped files: what carries their names is them.
+SHIPPED = {"basic": "1ed6c262a42e6f4f", "memory": "83dfcc1f2d967064"}
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,12 @@ class Suite:
 
 
 def shipped(name: str) -> Suite:
-    """The suite that everybody is measured on."""
-    return Suite.load(Path(str(resources.files("dreamx"))) / "eval" / "suites" / f"{name}.json")
+    """The suite that everybody is measured on. ValueError when its file is not the one that was shipped."""
+    file = Path(str(resources.files("dreamx"))) / "eval" / "suites" / f"{name}.json"
+    suite = Suite.load(file)
+    if suite.hash != SHIPPED[name]:
+        raise ValueError(f"{file}: the suite was changed (hash {suite.hash}, not {SHIPPED[name]}); install dreamx again")
+    return suite
 
 
 def _text(suite: Suite) -> str:
