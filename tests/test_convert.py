@@ -103,6 +103,8 @@ def test_what_a_checkpoint_is_shows_in_its_config_or_is_said(tmp_path: Path) -> 
         (said, None),
         (said, "causal"),
         ({**both, "_class_name": "WanModel"}, None),
+        ({**both, "_class_name": "WanModel", "local_attn_size": -1}, None),
+        ({**said, "_class_name": "WanModel"}, "cam"),
         ({**both, "_class_name": "Wan2_2Transformer3DModel"}, "cam"),
         ({k: v for k, v in both.items() if k != "_class_name"}, "cam"),
         ({k: v for k, v in both.items() if k != "_class_name"}, "causal"),
@@ -111,7 +113,7 @@ def test_what_a_checkpoint_is_shows_in_its_config_or_is_said(tmp_path: Path) -> 
         end = checkpoint.read(weights, family=None if kind is None else released.FAMILIES[kind])
         assert end.config.view is not None
         heads.append((end.config.view.heads, end.kind.past is not None))
-    assert heads == [(2, True), (2, True), (1, False), (1, False), (1, False), (2, True)]
+    assert heads == [(2, True), (2, True), (1, False), (1, False), (1, False), (1, False), (1, False), (2, True)]
     assert end.kind.past == Past()  # as released, where the config does not say
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -136,13 +139,82 @@ def test_what_is_not_whole_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
         (theirs, "no config.json beside it"),
         (tmp_path / "released", "name the one to read"),
     ):
-        with pytest.raises(SystemExit) as left:
-            cli.main(["convert", str(path), "--out", str(tmp_path / "out")])
-        err = capsys.readouterr().err
-        assert left.value.code == 2
-        assert said in err
-        assert len(err.splitlines()) == 1
-        assert not (tmp_path / "out").exists()
+        assert said in refused(capsys, path, tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Both networks in every layout."""
+    folder = tmp_path_factory.mktemp("layouts")
+    steps: tuple[list[To], ...] = (["dreamx"], ["official-pth"], ["diffusers"])
+    sources = released(folder / "released")
+    return [through(folder / f"{i}{name}", s, x) for i, s in enumerate(sources) for x in steps for name in x]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_a_file_cut_anywhere(layouts: list[Path], data: st.DataObject) -> None:
+    folder = data.draw(st.sampled_from(layouts), "folder")
+    file = data.draw(st.sampled_from(sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "README.md")), "file")
+    whole = file.read_bytes()
+    few = st.integers(0, min(40, len(whole) - 1))
+    keep = data.draw(st.one_of(st.integers(0, len(whole) - 1), few, few.map(lambda n: len(whole) - 1 - n)), "bytes kept")
+    out = folder.parent / "out"
+    try:
+        file.write_bytes(whole[:keep])
+        if whole[keep:] == b"\n":
+            assert parts.read(folder) is not None  # the last line break of JSON is no loss
+            return
+        with pytest.raises(ValueError, match=re.escape(file.name)) as e:
+            convert(ConvertConfig(folder, out))
+        assert len(str(e.value).splitlines()) == 1
+        assert not out.exists()
+    finally:
+        file.write_bytes(whole)
+
+
+def test_a_deleted_file(layouts: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in layouts:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".md"):
+            if file.name == "tokenizer.json" or file.name.endswith(".index.json"):
+                continue  # weights are whole without; shards say themselves how many they are
+            whole = file.read_bytes()
+            file.unlink()
+            try:
+                err = refused(capsys, folder, folder.parent / "out")
+                assert file.name in err or "holds no checkpoint" in err or "no file" in err, err
+            finally:
+                file.write_bytes(whole)
+
+
+def test_swapped_files(layouts: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """The weights of one network under the name of the other, and beside its config."""
+    vae, text = layouts[:3], layouts[3:]
+    for one, other, said in (
+        (vae[0] / "vae.safetensors", text[0] / "text.safetensors", "these are text encoder weights, not an autoencoder"),
+        (text[0] / "text.safetensors", vae[0] / "vae.safetensors", "has no place in the text encoder umT5"),
+        (vae[2] / "vae/config.json", text[2] / "text_encoder/config.json", "z_dim: is missing"),
+        (text[2] / "text_encoder/config.json", vae[2] / "vae/config.json", "model_type: the text encoder"),
+    ):
+        whole = one.read_bytes()
+        try:
+            one.write_bytes(other.read_bytes())
+            err = refused(capsys, one.parent, one.parent / "out")
+            assert said in err
+            assert str(one) in err
+        finally:
+            one.write_bytes(whole)
+
+
+def refused(capsys: pytest.CaptureFixture[str], source: Path, out: Path) -> str:
+    """What the command says: one sentence, exit code 2, and nothing is written."""
+    with pytest.raises(SystemExit) as left:
+        cli.main(["convert", str(source), "--out", str(out)])
+    err = capsys.readouterr().err
+    assert left.value.code == 2
+    assert len(err.splitlines()) == 1
+    assert not out.exists()
+    return err
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,10 @@ names of diffusers and transformers, and their configs in ``config.json``; ``tok
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan import WanVAE, WanVAEConfig
+
+C = TypeVar("C")
 
 #: Where a tokenizer lies, seen from the weights: in our folder, in the released one, in that of diffusers.
 _TOKENIZERS = ("tokenizer.json", "google/umt5-xxl/tokenizer.json", "../tokenizer/tokenizer.json")
@@ -52,12 +54,11 @@ def read(path: Path) -> Part | None:
     tensors = shards.read(path)
     try:
         if _is(tensors, "encoder.conv1.weight", "encoder.conv_in.weight"):
-            return _vae(tensors, _said(file.parent))
+            return _vae(tensors, file.parent)
         if _is(tensors, "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"):
-            beside = [file.parent / name for name in _TOKENIZERS]
-            return _text(tensors, _said(file.parent), next((f for f in beside if f.is_file()), None))
+            return _text(tensors, file.parent)
     except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
+        raise e if str(e).startswith(str(file.parent)) else ValueError(f"{file}: {e}") from e
     return None
 
 
@@ -122,35 +123,51 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
 
 def _ours(folder: Path, name: str) -> Part:
     file = folder / f"{name}.safetensors"
-    tensors, words = shards.mapped(file), folder / "tokenizer.json"
+    tensors = shards.mapped(file)
     try:
         if name == "vae":
             vae = weights.read_config(folder, name, WanVAEConfig)
             return Part(wan_names.from_diffusers(tensors, vae), vae)
         text = weights.read_config(folder, name, UMT5Config)
-        return Part(umt5.from_transformers(tensors, text), text, words if words.is_file() else None)
+        return Part(umt5.from_transformers(tensors, text), text, _tokenizer(folder))
     except ValueError as e:
         raise e if str(e).startswith(str(folder)) else ValueError(f"{file}: {e}") from e
 
 
-def _vae(tensors: Mapping[str, Tensor], said: Mapping[str, Any] | None) -> Part:
+def _vae(tensors: Mapping[str, Tensor], folder: Path) -> Part:
     if "encoder.conv1.weight" in tensors:
         config = wan_names.config_of(tensors)
         return Part(wan_names.from_official(tensors, config), config)
-    if said is None:
-        raise ValueError("there is no config.json beside it, which diffusers writes; copy it there")
-    config = wan_names.read_config(said)
+    config = _beside(folder, wan_names.read_config)
     return Part(wan_names.from_diffusers(tensors, config), config)
 
 
-def _text(tensors: Mapping[str, Tensor], said: Mapping[str, Any] | None, tokenizer: Path | None) -> Part:
+def _text(tensors: Mapping[str, Tensor], folder: Path) -> Part:
+    tokenizer = _tokenizer(folder)
     if "token_embedding.weight" in tensors:
         config = umt5.config_of(tensors)
         return Part(umt5.from_official(tensors, config), config, tokenizer)
-    if said is None:
-        raise ValueError("there is no config.json beside it, which transformers writes; copy it there")
-    config = umt5.read_config(said)
+    config = _beside(folder, umt5.read_config)
     return Part(umt5.from_transformers(tensors, config), config, tokenizer)
+
+
+def _tokenizer(folder: Path) -> Path | None:
+    """Where the tokenizer of the weights in a folder lies, if anywhere. ValueError where it is not whole."""
+    found = next((f for name in _TOKENIZERS if (f := folder / name).is_file()), None)
+    if found is not None:
+        shards.read_json(found)
+    return found
+
+
+def _beside(folder: Path, read_config: Callable[[Mapping[str, Any]], C]) -> C:
+    """What the config.json beside the weights says; the libraries always write one."""
+    said = _said(folder)
+    if said is None:
+        raise ValueError("there is no config.json beside it, which diffusers and transformers write; copy it there")
+    try:
+        return read_config(said)
+    except ValueError as e:
+        raise ValueError(f"{folder / 'config.json'}: {e}") from e
 
 
 def _is(tensors: Mapping[str, Tensor], *marks: str) -> bool:

@@ -74,8 +74,7 @@ def read(path: Path, config: Path | None = None, family: Family | None = None) -
     with _naming(file if said is None else beside):
         causal = _causal(said or {})
         if causal is None and family is None:
-            missing = "there is no config.json beside it" if said is None else "it has no _class_name"
-            raise ValueError(f"{missing} that says whether it is causal; give --config, or --kind {' or '.join(FAMILIES)}")
+            raise ValueError(f"{_silent(said)}; give --config, or --kind {' or '.join(FAMILIES)}")
         causal = family.causal if causal is None and family is not None else bool(causal)
         words = _words(said, sizes)
         found, kind = official.read_config(words, causal), official.read_kind(words, causal)
@@ -159,11 +158,20 @@ def _inferred(sizes: Mapping[str, torch.Size]) -> dict[str, Any]:
 
 
 def _causal(words: Mapping[str, Any]) -> bool | None:
-    """Whether a config is of a causal network; None where it does not say."""
-    name = str(words.get("_class_name", ""))
-    if "Causal" in name or "WorldAR" in name or "local_attn_size" in words:
+    """Whether a config is of a causal network; None where it does not say, or says both."""
+    name, windowed = str(words.get("_class_name", "")), "local_attn_size" in words
+    if "Causal" in name or "WorldAR" in name or (windowed and not name):
         return True
-    return False if name else None
+    return False if name and (not windowed or words["local_attn_size"] == -1) else None
+
+
+def _silent(said: Mapping[str, Any] | None) -> str:
+    """Why ``_causal`` does not know."""
+    if said is None:
+        return "there is no config.json beside it that says whether it is causal"
+    if "_class_name" not in said:
+        return "it has no _class_name that says whether it is causal"
+    return f"_class_name: {said['_class_name']!r} is bidirectional, but local_attn_size is of a causal one"
 
 
 def _described(family: Family) -> str:

@@ -71,6 +71,8 @@ def to_official(tensors: Mapping[str, Tensor], config: WanVAEConfig) -> dict[str
 
 def read_config(diffusers: Mapping[str, Any]) -> WanVAEConfig:
     """Our config for the ``config.json`` of an ``AutoencoderKLWan``. ValueError where it is no autoencoder of Wan2.2."""
+    if "z_dim" not in diffusers:
+        raise ValueError("z_dim: is missing, so this is no config of an AutoencoderKLWan")
     if diffusers.get("is_residual") is not True:
         raise ValueError("is_residual: not true, so this is the autoencoder of Wan2.1, whose latents no 5B model reads")
     if diffusers.get("attn_scales"):
