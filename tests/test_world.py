@@ -1,5 +1,6 @@
 """A session: what it accepts, what it answers, and that it can be replayed, saved, forked and continued bit for bit."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def test_a_world_of_words_alone() -> None:
     world = micro.world()
     assert world.reset(prompt="a park", seed=1).shape == (1, 3, 32, 32)
     assert len(world.step(from_keys(["w"] * 4))) == 4
+
+
+def test_a_picture_from_words_takes_as_many_steps_as_the_world_says() -> None:
+    world, asked = micro.world(), []
+    world.config = replace(world.config, opening=9)
+    world.dit.register_forward_pre_hook(lambda *_: asked.append(1))
+    world.reset(prompt="a park", seed=1)
+    assert len(asked) == 9 + 2, "and twice it is written"
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

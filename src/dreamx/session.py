@@ -34,6 +34,7 @@ class WorldConfig:
     ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
     ``memory``: of the views that are re-projected; None where the networks were not taught to use them.
     ``foresight``: of views that are dreamt before they are walked to (needs memory); None where they were not taught that.
+    ``opening``: steps along the flow for a picture from words alone, which nothing helps; None: as for a chunk.
     """
 
     height: int
@@ -44,6 +45,7 @@ class WorldConfig:
     upright: bool = True
     memory: MemoryConfig | None = None
     foresight: ForesightConfig | None = None
+    opening: int | None = None
 
     @property
     def up(self) -> Tensor | None:

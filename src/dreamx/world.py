@@ -121,7 +121,8 @@ class World:
             hint = None if self._bank is None else View(picture, deep, torch.ones_like(deep))
             first = clean(self.vae.encode(picture), here)
         else:
-            rng, sampler = self._rng(), self.config.sampler
+            rng, sampler, steps = self._rng(), self.config.sampler, self.config.opening
+            sampler = sampler if steps is None else replace(sampler, steps=steps, stochastic=False)
             first = next_chunk(self.dit, self._noise(here, rng), words, sampler.cache(), sampler, rng)
         self.chunk = 1
         if self.config.sampler.chunk == 1:

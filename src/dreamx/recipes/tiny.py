@@ -65,6 +65,7 @@ WORLD = WorldConfig(
     sampler=SAMPLER,
     memory=replace(MEMORY, views=4),
     foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
+    opening=16,
 )
 AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
