@@ -14,7 +14,8 @@ from torch import Tensor
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.motion import Motion
 
-_WIDE, _HIGH, _EDGE = 900, 640, 56  # of each of the two drawings, pixels
+_FINE = 2  # drawn so many times larger and then made smaller, which smooths all lines
+_WIDE, _HIGH, _EDGE, _LINE = 900 * _FINE, 640 * _FINE, 56 * _FINE, 26 * _FINE  # of each of the two drawings; a line of text
 _INK, _PALE, _GRID, _PAPER = (24, 34, 48), (110, 122, 138), (226, 230, 236), (255, 255, 255)
 _FIRST, _LAST = (20, 110, 190), (214, 84, 38)  # colours of the beginning and of the end
 _FRUSTA = 9
@@ -23,8 +24,9 @@ _FRUSTA = 9
 def png(motion: Motion, words: str) -> bytes:
     """Both drawings side by side on one scale, and the paragraph below them, as a PNG file."""
     camera = relative_to(motion.camera, motion.camera[0])
-    lines = wrap(words, 150)
-    sheet = Image.new("RGB", (2 * _WIDE, _HIGH + 40 + 26 * len(lines)), _PAPER)
+    text = ImageFont.load_default(18 * _FINE)
+    lines = wrap(words, int(2 * (_WIDE - _EDGE) * len(words) / text.getlength(words)))
+    sheet = Image.new("RGB", (2 * _WIDE, _HIGH + 40 * _FINE + _LINE * len(lines)), _PAPER)
     size = reach(camera)
     points = torch.cat([camera.pose[:, :3, 3], frusta(camera, size).flatten(0, 1)])
     above = _View(points[:, [0, 2]] * torch.tensor([1.0, -1.0]), 0)
@@ -42,19 +44,20 @@ def png(motion: Motion, words: str) -> bytes:
             colour = _blend(i / max(1, len(shown) - 1))
             tip, *corners = view.at(pyramid)
             for a, b in zip(corners, [*corners[1:], corners[0]], strict=True):
-                pen.line([a, b], fill=colour, width=1)
-                pen.line([tip, a], fill=colour, width=1)
+                pen.line([a, b], fill=colour, width=_FINE)
+                pen.line([tip, a], fill=colour, width=_FINE)
         path = view.at(camera.pose[:, :3, 3][:, list(axes)] * torch.tensor(flip, dtype=torch.float64))
         for i, (a, b) in enumerate(pairwise(path)):
-            pen.line([a, b], fill=_blend(i / max(1, len(path) - 2)), width=4)
+            pen.line([a, b], fill=_blend(i / max(1, len(path) - 2)), width=4 * _FINE)
         for (x, y), colour in ((path[0], _FIRST), (path[-1], _LAST)):
-            pen.ellipse([x - 7, y - 7, x + 7, y + 7], fill=colour, outline=_PAPER, width=2)
-        pen.text((view.left + _EDGE, 14), title, fill=_INK, font=ImageFont.load_default(19))
-    pen.line([(_WIDE, 0), (_WIDE, _HIGH)], fill=_GRID, width=2)
+            r = 7 * _FINE
+            pen.ellipse([x - r, y - r, x + r, y + r], fill=colour, outline=_PAPER, width=2 * _FINE)
+        pen.text((view.left + _EDGE, 14 * _FINE), title, fill=_INK, font=ImageFont.load_default(19 * _FINE))
+    pen.line([(_WIDE, 0), (_WIDE, _HIGH)], fill=_GRID, width=2 * _FINE)
     for i, line in enumerate(lines):
-        pen.text((_EDGE, _HIGH + 14 + 26 * i), line, fill=_INK, font=ImageFont.load_default(18))
+        pen.text((_EDGE, _HIGH + _LINE // 2 + _LINE * i), line, fill=_INK, font=text)
     out = io.BytesIO()
-    sheet.save(out, "PNG")
+    sheet.resize((sheet.width // _FINE, sheet.height // _FINE), Image.Resampling.BOX).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -93,7 +96,7 @@ class _View:
 
 def _grid(pen: ImageDraw.ImageDraw, view: _View) -> None:
     """Lines a round number of metres apart, and how many."""
-    raw = 90 / view.scale
+    raw = 90 * _FINE / view.scale
     step = 10.0 ** floor(log10(raw))
     step = next(step * m for m in (1, 2, 5, 10) if step * m >= raw)
     for axis, (low, high) in enumerate(((view.left, view.left + _WIDE), (0, _HIGH))):
@@ -101,8 +104,11 @@ def _grid(pen: ImageDraw.ImageDraw, view: _View) -> None:
         middle = float(view.middle[axis])
         for k in range(floor((middle - half) / step) + 1, floor((middle + half) / step) + 1):
             at = (low + high) / 2 + (k * step - middle) * view.scale
-            pen.line([(at, 40), (at, _HIGH)] if axis == 0 else [(view.left, at), (view.left + _WIDE, at)], fill=_GRID, width=1)
-    pen.text((view.left + _WIDE - 150, _HIGH - 30), f"a square: {step:g} m", fill=_PALE, font=ImageFont.load_default(16))
+            ends = [(at, 44 * _FINE), (at, _HIGH)] if axis == 0 else [(view.left, at), (view.left + _WIDE, at)]
+            if axis == 0 or at > 44 * _FINE:  # above it is the title
+                pen.line(ends, fill=_GRID, width=_FINE)
+    place = (view.left + _WIDE - _EDGE // 2, _HIGH - _EDGE // 2)
+    pen.text(place, f"a square: {step:g} m", fill=_PALE, font=ImageFont.load_default(16 * _FINE), anchor="rs")
 
 
 def _blend(u: float) -> tuple[int, int, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from math import hypot
-
 import torch
+from torch import Tensor
 
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.check import angle
@@ -34,12 +33,12 @@ def paragraph(motion: Motion) -> str:
         if abs(x) >= 0.005
     ]
     looks = [
-        f"{abs(x):.0f} degrees {more if x > 0 else less}"
+        f"{_degrees(x)} {more if x > 0 else less}"
         for x, more, less in ((yaw, "to the right", "to the left"), (pitch, "up", "down"))
         if abs(x) >= 0.5
     ]
     end = f"It ends {_list(places) or 'where it began'}, looking {_list(looks) or 'as at the beginning'}"
-    speed = f"its way is {way:.2f} m long ({way / seconds:.2f} m/s) and it turns by {turned:.0f} degrees in all"
+    speed = f"its way is {way:.2f} m long ({way / seconds:.2f} m/s) and it turns by {_degrees(turned)} in all"
     return f"{head} The camera {told}. {end}; {speed}."
 
 
@@ -55,25 +54,27 @@ def _parts(camera: Camera, fps: float) -> list[str]:
     if len(ends) > _MOST:  # a path that nobody's keys made: as many equal parts
         ends = [round(i * len(rates) / _MOST) for i in range(_MOST)]
     spans = zip(ends, [*ends[1:], len(rates)], strict=True)
-    return [
-        _part(step[a:b, :3, 3].sum(0).tolist(), float(yaw[a:b].sum()), float(pitch[a:b].sum()), (b - a) / fps)
-        for a, b in spans
-        if b > a
-    ]
+    return [_part(step[a:b, :3, 3], float(yaw[a:b].sum()), float(pitch[a:b].sum()), (b - a) / fps) for a, b in spans if b > a]
 
 
-def _part(move: list[float], yaw: float, pitch: float, seconds: float) -> str:
-    right, down, ahead = move
+def _part(moves: Tensor, yaw: float, pitch: float, seconds: float) -> str:
+    """``moves [n, 3]``: the steps along the camera's own axes, which say where it goes; their lengths say how far."""
+    right, down, ahead = moves.sum(0).tolist()
+    way = float(moves.norm(dim=-1).sum())
     said: list[str] = []
     axes = [(ahead, "forward", "backward"), (right, "right", "left"), (-down, "up", "down")]
     biggest = max(abs(x) for x, _, _ in axes)
     if biggest > 0.005:
         names = [more if x > 0 else less for x, more, less in axes if abs(x) > 0.2 * biggest]
-        said.append(f"moves {hypot(*move):.2f} m {' and '.join(names)}")
+        said.append(f"moves {way:.2f} m {' and '.join(names)}")
     for x, more, less in ((yaw, "turns {} to the right", "turns {} to the left"), (pitch, "tilts up by {}", "tilts down by {}")):
         if abs(x) >= 0.5:
-            said.append((more if x > 0 else less).format(f"{abs(x):.0f} degrees"))
+            said.append((more if x > 0 else less).format(_degrees(x)))
     return f"{_list(said) or 'stands still'} in {seconds:.1f} s"
+
+
+def _degrees(x: float) -> str:
+    return f"{round(abs(x), 2):.0f} degrees"  # a sum of many steps is not 73.5 to the last bit, and must round as that does
 
 
 def _list(words: list[str]) -> str:
