@@ -418,6 +418,15 @@ def test_numpys_files_are_read_as_numpy_reads_them(dtype: str, order: str) -> No
     assert list(read_npz(z)) == ["a", "b"]
 
 
+@pytest.mark.parametrize("shape", ["9" * 400, "9, " * 300, "9 " * 300, " " * 900])
+def test_a_long_header_is_refused_at_once(shape: str) -> None:
+    """With a pattern that can be tried in many ways this would take longer than the world stands."""
+    text_ = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, " + shape
+    data = b"\x93NUMPY\x01\x00" + len(text_).to_bytes(2, "little") + text_.encode()
+    with pytest.raises(ValueError, match="x holds no array of plain numbers"):
+        read_npy(data, "x")
+
+
 def test_nothing_is_unpickled() -> None:
     import io
 

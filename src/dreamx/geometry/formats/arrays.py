@@ -19,7 +19,7 @@ from torch import Tensor
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
     r"\{\s*'descr'\s*:\s*'([<>|=][a-z]\d+)'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
-    r"\s*'shape'\s*:\s*\(((?:\s*\d+\s*,?)*)\)\s*,?\s*\}\s*",
+    r"\s*'shape'\s*:\s*\(((?:\s*\d+\s*,)*(?:\s*\d+)?\s*)\)\s*,?\s*\}\s*",
     re.ASCII,
 )
 _TYPES = {
