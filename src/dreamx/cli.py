@@ -35,7 +35,9 @@ COMMANDS: dict[str, Any] = {
         "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),
         "long": ("dreamx.eval.commands:long", "100 paths of 30 s: does it hold?"),
         "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),
+        "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
         "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
+        "study": ("dreamx.eval.study.server:main", "ask people which of two sets of videos is better, blind"),
     },
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),

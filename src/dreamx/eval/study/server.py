@@ -31,7 +31,7 @@ _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:",
 }
 _KEPT = 64  # videos in memory, as the browser gets them
 _FPS = 16.0  # of a video whose file says nothing
