@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dreamx.eval.pose.align import moved
+from dreamx.eval import motion
+from dreamx.eval.pose.align import explained
 from dreamx.eval.pose.graph import Motions, path, strides
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
@@ -33,17 +34,19 @@ class ByFlow:
         with torch.inference_mode():
             far = torch.cat([self.depth.metres(x.float() / 127.5 - 1) for x in video.split(_BATCH)])
             before, after = strides(len(video), tuple(sorted({max(1, round(s * fps)) for s in self.seconds})))
-            there, sure = self._moved(video, far, lens, before, after)
-            back, sure_back = self._moved(video, far, lens, after, before)
+            there, sure, back, sure_back = self._moved(video, far, lens, before, after)
             weight = (torch.cat([sure, sure_back]) + 1e-3) / (after - before).repeat(2)
             motions = Motions(before.repeat(2), after.repeat(2), torch.cat([se3_inverse(there), back]), weight)
             poses = path(len(video), motions).float()
         return Camera(poses.clone(), lens.float().expand(len(video), 4))
 
-    def _moved(self, video: Tensor, far: Tensor, lens: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        parts = [moved(video[i], video[j], far[i], lens) for i, j in zip(first.split(_BATCH), second.split(_BATCH), strict=True)]
-        moves, sure = zip(*parts, strict=True)
-        return torch.cat(moves), torch.cat(sure)
+    def _moved(self, video: Tensor, far: Tensor, lens: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
+        """Motions from the first frames to the second and how sure they are, and the same back."""
+        parts: list[tuple[Tensor, ...]] = []
+        for i, j in zip(first.split(_BATCH), second.split(_BATCH), strict=True):
+            there, back = motion.flow(video[i], video[j]), motion.flow(video[j], video[i])
+            parts.append((*explained(there, back, far[i], lens), *explained(back, there, far[j], lens)))
+        return [torch.cat(x) for x in zip(*parts, strict=True)]
 
 
 def load(folder: Path) -> ByFlow:

@@ -79,6 +79,9 @@ function ready(video) {
   });
 }
 
+$("left").addEventListener("loadedmetadata", () => {
+  $("pair").style.setProperty("--aspect", $("left").videoWidth / $("left").videoHeight);
+});
 for (const side of ["left", "right"]) {
   $(side).addEventListener("ended", () => {
     if ($("left").ended && $("right").ended) play();
