@@ -117,7 +117,7 @@ def test_python_m_dreamx() -> None:
 
 def test_doctor_says_what_is_amiss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.python().good
-    assert doctor.torch().good
+    assert doctor.library().good
     assert doctor.video().good
     assert doctor.worlds(tmp_path).good is False
     (tmp_path / "small").mkdir()

@@ -1,21 +1,42 @@
-"""``dreamx doctor``: is everything here that dreamx needs? One line a thing, and what to do where something is amiss."""
+"""``dreamx doctor``: is everything here that dreamx needs? One line a thing, and what to do where something is amiss.
+
+And of one world or checkpoint: is it whole, does it fit into memory, how fast will it be. That is counted, and takes the speed of
+the machine from half a second of measuring. torch is imported where it is used, so that one that does not load is a finding.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
 
 WORLDS = Path(__file__).parent / "worlds"
 
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Is everything here that dreamx needs?"""
+    """Is everything here that dreamx needs, and how will a world do on this machine?"""
+
+    world: str = "tiny"
+    """A world by its name or folder, a transformer's checkpoint, or w5b (DreamX-World-5B, as if its weights were here)."""
+    size: str | None = None
+    """Picture size, HEIGHTxWIDTH in pixels; by default the world's, 704x1280 for released models."""
+    dtype: Literal["bfloat16", "float16", "float32"] | None = None
+    """What to compute in; by default what the weights are in."""
+    device: str | None = None
+    """cuda, cuda:1 or cpu; by default the GPU where there is one."""
+    json: bool = False
+    """Print JSON alone."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +49,17 @@ class Finding:
 
 
 def main(cfg: DoctorConfig) -> None:
-    """Print the findings; exit code 1 where something that ``dreamx play`` needs is amiss."""
-    findings = [python(), torch(), video(), worlds(), drawing()]
-    for f in findings:
+    """Print the findings; exit code 1 where something that ``dreamx play`` needs is amiss, or the world is or does not fit."""
+    findings = [python(), library(), video(), worlds(), drawing(), disk()]
+    if findings[1].good:
+        from dreamx.budget import machine
+
+        device = machine.device_of(cfg.device)
+        findings += [memory(device), attention(device), complete(cfg.world)]
+        findings += predictions(cfg, device) if findings[-1].good is not False else []
+    if cfg.json:
+        print(json.dumps([asdict(f) for f in findings]))
+    for f in [] if cfg.json else findings:
         sign = {True: "ok", False: "NO", None: "--"}[f.good]
         print(f"{sign}  {f.name:10} {f.words}")
     if any(f.good is False for f in findings):
@@ -44,7 +73,7 @@ def python() -> Finding:
     return Finding("python", good, words if good else f"{words}; 3.11 or newer is needed")
 
 
-def torch() -> Finding:
+def library() -> Finding:
     """The library, its threads and the devices that it sees."""
     try:
         import torch
@@ -63,7 +92,8 @@ def video() -> Finding:
     except (ImportError, OSError) as e:
         return Finding("av", False, f"does not load ({e}); install dreamx again")
     good = "libx264" in av.codecs_available
-    return Finding("av", good, f"{av.__version__}, H.264 {'is there' if good else 'is missing; install the wheel of av'}")
+    words = f"{av.__version__} with FFmpeg's libraries, H.264 {'is there' if good else 'is missing; install the wheel of av'}"
+    return Finding("av", good, words)
 
 
 def worlds(folder: Path = WORLDS) -> Finding:
@@ -83,3 +113,73 @@ def drawing() -> Finding:
         if subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60).returncode == 0:
             return Finding("simulator", True, f"draws off-screen{f' with {backend}' if backend else ''}")
     return Finding("simulator", None, "cannot draw; only `dreamx data` needs it: install libegl1 libegl-mesa0 libgl1-mesa-dri")
+
+
+def disk(folder: Path = Path()) -> Finding:
+    """Room for videos and checkpoints, where we are."""
+    free = shutil.disk_usage(folder).free
+    words = f"{free / 1e9:.1f} GB free here"
+    return Finding("disk", True if free > 1e9 else None, words if free > 1e9 else f"{words}; only short videos fit, so make room")
+
+
+def memory(device: torch.device) -> Finding:
+    """What is free on the device that computes."""
+    from dreamx.budget import fit, machine
+
+    free, main = machine.free_memory(device), machine.free_memory(machine.CPU)
+    if free is None:
+        return Finding("memory", None, "how much is free cannot be seen on this system")
+    beside = f", {fit.gigabytes(main)} in main memory" if device.type == "cuda" and main is not None else ""
+    return Finding("memory", True, f"{fit.gigabytes(free)} free on {device.type}{beside}")
+
+
+def attention(device: torch.device) -> Finding:
+    """Which of torch's attentions computes; others that may lie here are not asked."""
+    from torch import bfloat16, float32
+
+    from dreamx.budget import machine
+
+    used = [f"{machine.attention(device, d, 128)} in {str(d).removeprefix('torch.')}" for d in (float32, bfloat16)]
+    others = [name for name, module in _OTHERS.items() if find_spec(module) is not None]
+    beside = f"; {', '.join(others)} lies here, too, and is not used" if others else ""
+    return Finding("attention", True, f"torch's own on {device.type}: {', '.join(used)}{beside}")
+
+
+_OTHERS = {"flash-attn": "flash_attn", "sageattention": "sageattention", "xformers": "xformers"}
+
+
+def complete(world: str) -> Finding:
+    """Is every tensor of the world or checkpoint there, in its shape?"""
+    from dreamx.budget import plan
+    from dreamx.model import checkpoint
+    from dreamx.world import World
+
+    if world == "w5b":
+        return Finding(
+            "weights", None, "none: w5b is the released DreamX-World-5B by its sizes; name a folder to have it checked"
+        )
+    try:
+        folder = plan.folder_of(world)
+        if plan.is_world(folder):
+            World.open(folder)
+        else:
+            checkpoint.read(folder)
+    except ValueError as e:
+        return Finding("weights", False, str(e))
+    return Finding("weights", True, f"all of {folder.name} are there")
+
+
+def predictions(cfg: DoctorConfig, device: torch.device) -> list[Finding]:
+    """Does it fit, and how fast will it be? Counted, and by a speed that half a second of measuring gives."""
+    from dreamx.budget import fit, machine, plan
+
+    p = plan.of(cfg.world, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
+    p = plan.on(p, device)
+    need, pace = fit.need(p), fit.pace(p, machine.probe(device, p.dtype), device)
+    what = f"{p.name} at {p.size[0]}x{p.size[1]} in {str(p.dtype).removeprefix('torch.')}"
+    parts = {"transformer": need.weights, "decoder": need.decoder, "its past": need.past, "decoding": need.decoding}
+    fits = f"{what} needs {fit.gigabytes(need.most)}: {', '.join(f'{k} {fit.gigabytes(v)}' for k, v in parts.items())}"
+    refusal = fit.refusal(p, device, fit.room(device), fit.room(machine.CPU))
+    live = f"{pace.share:.1f} times real time" if pace.share >= 1 else f"not live: a second takes {fit.duration(1 / pace.share)}"
+    speed = f"about {fit.duration(pace.one_pass)} a pass, {fit.duration(pace.chunk)} a chunk of {pace.frames} frames; {live}"
+    return [Finding("fits", refusal is None, refusal or fits), Finding("speed", True if pace.share >= 1 else None, speed)]

@@ -22,7 +22,6 @@ from dreamx.budget.fit import Need, Pace
 from dreamx.budget.machine import Speed
 from dreamx.budget.plan import Plan
 
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 ATTENTIONS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "cudnn": SDPBackend.CUDNN_ATTENTION,
@@ -99,7 +98,7 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
         raise ValueError(f"chunks: {cfg.chunks} is none to time; give 1 or more")
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    p = plan.of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else DTYPES[cfg.dtype])
+    p = plan.of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
     if p.folder is None and not cfg.random_weights:
         raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
     device = machine.device_of(cfg.device)
@@ -109,7 +108,7 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
     fit.must_fit(p, device, need.making)
     speed = machine.probe(device, p.dtype)
     with torch.inference_mode(), _attention(cfg.attention, device, p.dtype):
-        chosen = cfg.attention or machine.attention(device, p.dtype, p.dit.width // p.dit.heads).removesuffix("_attention")
+        chosen = cfg.attention or machine.attention(device, p.dtype, p.dit.width // p.dit.heads)
         machine.forget_peak(device)
         before = machine.peak_memory(device)
         dit, decoder = networks(p, device, cfg.random_weights)

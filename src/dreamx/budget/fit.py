@@ -11,7 +11,7 @@ from dreamx.budget.plan import Plan
 
 #: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
 _BESIDE = 1.2e9
-#: Blocks that are on the device at once where the others rest in main memory (``fast.offload``, the next one ahead).
+#: Blocks that are on the device at once where the others rest in main memory: one computes, the next one is on its way.
 _AT_ONCE = 2
 #: What one operation costs through Python and modules, in smallest operations of torch.
 _THROUGH = 5.0
@@ -49,16 +49,16 @@ class Pace:
     share: float
 
 
-def need(plan: Plan, lent: bool = False) -> Need:
-    """How much memory the plan needs. ``lent``: the blocks of the transformer rest in main memory (``fast.offload``)."""
+def need(plan: Plan) -> Need:
+    """How much memory the plan needs on the device."""
     size = plan.dtype.itemsize
     weights = float(plan.weights() * size)
-    if lent:
+    if plan.lent:
         weights *= min(1.0, (_AT_ONCE + 0.01 * plan.dit.layers) / plan.dit.layers)
     decoder, past = float(plan.decoder_weights() * size), float(plan.kept() * size)
     passing, decoded = plan.one_pass().peak, plan.one_decoding()
     decoding = 0.0 if decoded is None else decoded.peak
-    reading = float(plan.reader * (min(2, size) if plan.freed else size))
+    reading = float(plan.reader * size)
     making = weights + decoder + past + max(passing, decoding)
     most = max(reading, making) if plan.freed else reading + making
     return Need(weights, decoder, past, passing, decoding, reading, making, most)
@@ -104,24 +104,25 @@ def refusal(plan: Plan, device: torch.device, free: float | None, main: float | 
     cures = [f"{what} ({gigabytes(other)})" for what, other in _cures(plan, device, main) if other <= free]
     if cures:
         return f"{words}; it would fit {', or '.join(cures)}"
-    return f"{words}; it needs a GPU with {gigabytes(most + _BESIDE)} free, or a smaller world"
+    gpu = need(replace(plan, dtype=torch.bfloat16, lent=False)).most + _BESIDE
+    return f"{words}; it needs a GPU with {gigabytes(gpu)} free"
 
 
 def _cures(plan: Plan, device: torch.device, main: float | None) -> list[tuple[str, float]]:
     """What could be changed, and what it would need then; the least painful first."""
     found: list[tuple[str, float]] = []
-    small = replace(plan, dtype=torch.bfloat16)
-    if plan.dtype.itemsize > 2:
-        found.append(("in bfloat16", need(small).most))
-    if device.type == "cuda" and (main is None or need(small).weights < main):
-        found.append(("in bfloat16 with its blocks in main memory (dreamx.fast.offload)", need(small, lent=True).most))
+    best, how = plan, ""
+    if device.type == "cuda" and plan.dtype.itemsize > 2:  # a CPU computes in float32
+        best, how = replace(plan, dtype=torch.bfloat16), "in bfloat16"
+        found.append((how, need(best).most))
+    if device.type == "cuda" and not plan.world and not plan.lent and (main is None or need(best).weights < main):
+        best, how = replace(best, lent=True), f"{how} with --offload".strip()
+        found.append((how, need(best).most))
     for share in (0.75, 0.5, 0.25):
         step = plan.shrink * plan.dit.patch
         size = (max(1, round(plan.size[0] * share / step)) * step, max(1, round(plan.size[1] * share / step)) * step)
-        other = replace(small if plan.dtype.itemsize > 2 else plan, size=size)
-        kind = "" if plan.dtype.itemsize <= 2 else " in bfloat16"
-        if size != plan.size:
-            found.append((f"at {size[0]}x{size[1]}{kind}", need(other).most))
+        if size != plan.size and not plan.world:  # a world has one size
+            found.append((f"{how} at {size[0]}x{size[1]}".strip(), need(replace(best, size=size)).most))
     return found
 
 
@@ -138,6 +139,15 @@ def must_fit(plan: Plan, device: torch.device, bytes: float | None = None) -> No
 def gigabytes(n: float) -> str:
     """``1.2 GB``; below a tenth, in megabytes."""
     return f"{n / 1e9:.1f} GB" if n >= 1e8 else f"{n / 1e6:.0f} MB"
+
+
+def duration(seconds: float) -> str:
+    """In a unit that suits it: ``18 ms``, ``1.4 s``, ``79 s``, ``25 minutes``, ``4.1 hours``."""
+    if seconds < 1:
+        return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -29,6 +29,9 @@ class Speed:
     call: float
 
 
+CPU = torch.device("cpu")
+
+
 def best() -> torch.device:
     """The GPU if torch sees one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -85,11 +88,11 @@ def available(meminfo: Path, group: Path) -> float | None:
 
 
 def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
-    """Which of torch's attentions such tensors get: ``flash_attention``, ``cudnn_attention``, ``math`` and so on."""
+    """Which of torch's attentions such tensors get: ``flash``, ``cudnn``, ``efficient``, ``math``."""
     with torch.inference_mode():
         q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
         choice: Any = torch._fused_sdp_choice(q, q, q)  # pyright: ignore[reportPrivateImportUsage]
-        return SDPBackend(choice).name.lower()
+        return SDPBackend(choice).name.lower().removesuffix("_attention")
 
 
 def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> Speed:

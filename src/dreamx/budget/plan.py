@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from dreamx.budget.count import Work, count
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model import checkpoint, official, weights
+from dreamx.model import checkpoint, official, shards, weights
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.kind import Kind, Past
 from dreamx.model.place import Place
@@ -23,6 +24,7 @@ from dreamx.session import WorldConfig, find
 #: The released causal model, DreamX-World-5B, and the size of its pictures.
 W5B = DiTConfig(channels=48, width=3072, heads=24, layers=30, mlp=14336, text=4096, view=ViewConfig(768, 24))
 W5B_SIZE = (704, 1280)
+DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 #: Parameters of its text encoder, umT5-XXL.
 UMT5_XXL = 5_680_910_336
 
@@ -33,7 +35,9 @@ class Plan:
 
     size: height and width in pixels. decoder: None where there is none to count. words: text tokens. reader: parameters of the
     text encoder, and ``freed`` whether it goes again after it has read. passes: of the network, for each chunk of ``past``.
+    fps: video frames a second.
     folder: where weights are, None where there are none; ``world``, whether as a world's.
+    lent: the blocks of the transformer rest in main memory, or in its file, and come one by one (``fast.offload``).
     """
 
     name: str
@@ -49,6 +53,7 @@ class Plan:
     fps: float = 16.0
     folder: Path | None = None
     world: bool = False
+    lent: bool = False
 
     @property
     def shrink(self) -> int:
@@ -82,11 +87,11 @@ class Plan:
 
     def weights(self) -> int:
         """Parameters of the transformer."""
-        return sum(s.numel() for s in official.our_shapes(self.dit).values())
+        return _parameters(self.dit)
 
     def decoder_weights(self) -> int:
         """Parameters of the autoencoder."""
-        return 0 if self.decoder is None else sum(x.numel() for x in decoder_of(self.decoder).state_dict().values())
+        return 0 if self.decoder is None else _decoder_parameters(self.decoder)
 
     def kept(self) -> int:
         """Numbers that the past holds when the window is full: raw keys and values, and those that are encoded for the chunk."""
@@ -98,7 +103,19 @@ class Plan:
         return 2 * self.tokens * wide * (raw + (self.window if raw else 0) + self.past.chunk)
 
     def one_pass(self) -> Work:
-        """One pass over a chunk while the window is full."""
+        """One pass over a chunk while the window is full. Layers that are alike are counted once."""
+        view, layers = self.dit.view, self.dit.layers
+        if layers <= 2 or (view is not None and view.layers is not None):
+            return self._counted()
+        one, two = (replace(self, dit=replace(self.dit, layers=n))._counted() for n in (1, 2))
+        return Work(
+            one.flop + (layers - 1) * (two.flop - one.flop),
+            one.calls + (layers - 1) * (two.calls - one.calls),
+            one.moved + (layers - 1) * (two.moved - one.moved),
+            two.peak,
+        )
+
+    def _counted(self) -> Work:
         h, w = self.latent
         with torch.device("meta"):
             dit = DiT(self.dit).to(self.dtype)
@@ -136,6 +153,16 @@ class _Counting:
         return place.out(torch.empty_like(q))
 
 
+@cache
+def _parameters(config: DiTConfig) -> int:
+    return sum(s.numel() for s in official.our_shapes(config).values())
+
+
+@cache
+def _decoder_parameters(config: VAEConfig | WanVAEConfig) -> int:
+    return sum(x.numel() for x in decoder_of(config).state_dict().values())
+
+
 def decoder_of(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
     """The autoencoder of a config, on the meta device."""
     with torch.device("meta"):
@@ -161,26 +188,34 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
     """The plan of ``w5b``, of a world by its name or folder, or of a transformer on disk. ValueError where it is none of them."""
     if name == "w5b":
         return w5b(size or W5B_SIZE, dtype or torch.bfloat16)
+    folder = folder_of(name)
+    if is_world(folder):
+        return of_world(folder, size, dtype)
+    found = checkpoint.read(folder)
+    past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
+    passes = 5 if found.kind.past else 100  # 50 steps, with and without words
+    kept, size, words = dtype or next(iter(found.tensors.values())).dtype, size or W5B_SIZE, found.kind.words
+    return Plan(folder.name, found.config, past, WanVAEConfig(), size, kept, words, UMT5_XXL, True, passes, folder=folder)
+
+
+def folder_of(name: str) -> Path:
+    """Where the weights of a world, or of a transformer, are. ValueError where there is neither."""
     path = Path(name)
-    if path.exists() and not (path / "world.safetensors").exists() and not _is_world(path):
-        found = checkpoint.read(path)
-        past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
-        passes = 5 if found.kind.past else 100  # 50 steps, with and without words
-        kept = dtype or next(iter(found.tensors.values())).dtype
-        return Plan(
-            path.name,
-            found.config,
-            past,
-            WanVAEConfig(),
-            size or W5B_SIZE,
-            kept,
-            found.kind.words,
-            UMT5_XXL,
-            True,
-            passes,
-            folder=path,
-        )
-    return of_world(find(name), size, dtype)
+    if (path / "transformer").is_dir():  # a released model: its other networks lie beside
+        return path / "transformer"
+    return path if path.exists() and (path.is_file() or not (path / "config.json").is_file()) else find(name)
+
+
+def is_world(path: Path) -> bool:
+    """Or only a transformer?"""
+    return (path / "config.json").is_file() and "world" in shards.read_json(path / "config.json")
+
+
+def on(plan: Plan, device: torch.device) -> Plan:
+    """As ``dreamx generate`` runs it there: on a CPU, released models compute in float32 and take their blocks one by one."""
+    if plan.world or device.type != "cpu":
+        return plan
+    return replace(plan, dtype=torch.float32, lent=True)
 
 
 def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
@@ -206,11 +241,3 @@ def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dty
         folder,
         True,
     )
-
-
-def _is_world(path: Path) -> bool:
-    try:
-        weights.read_config(path, "world", WorldConfig)
-    except ValueError:
-        return False
-    return True
