@@ -18,7 +18,7 @@ FLOORS = (
     ("geometry", "config"),
     ("clip", "events", "frames", "flow", "picture"),
     ("model",),
-    ("memory", "rollout", "foresight", "session", "world", "replay"),
+    ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),
     ("data",),
     ("eval",),
     ("train", "fast", "budget"),

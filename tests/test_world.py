@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 import micro
 from dreamx.geometry import Controls, from_keys
+from dreamx.opening import OpeningConfig
 from dreamx.world import World
 
 KEYS = ["w", "wj", "l", "", "sd", "i"]
@@ -49,12 +50,31 @@ def test_a_world_of_words_alone() -> None:
     assert len(world.step(from_keys(["w"] * 4))) == 4
 
 
-def test_a_picture_from_words_takes_as_many_steps_as_the_world_says() -> None:
-    world, asked = micro.world(), []
-    world.config = replace(world.config, opening=9)
-    world.dit.register_forward_pre_hook(lambda *_: asked.append(1))
-    world.reset(prompt="a park", seed=1)
-    assert len(asked) == 9 + 2, "and twice it is written"
+def test_a_picture_from_words_is_drawn_as_the_world_says() -> None:
+    world, passes = micro.world(), [0]
+    world.config = replace(world.config, opening=OpeningConfig(steps=9, guidance=None))
+    world.dit.register_forward_hook(lambda *_: passes.append(1))
+    plain = world.reset(prompt="a park", seed=1)
+    assert sum(passes) == 9 + 1, "and once it is written"
+    world.config = replace(world.config, opening=OpeningConfig(steps=9, guidance=3.0))
+    assert not torch.equal(world.reset(prompt="a park", seed=1), plain)
+    assert sum(passes) == 10 + 2 * 9 + 1
+
+
+def test_a_painter_draws_pictures_and_nothing_else(tmp_path: Path) -> None:
+    world, other = micro.world(), micro.world()
+    other.dit.load_state_dict({k: 1.5 * v for k, v in other.dit.state_dict().items()})
+    both = World(world.config, world.dit, world.vae, world.text, None, (other.dit, other.text))
+    assert torch.equal(both.reset(prompt="a park", seed=1), other.reset(prompt="a park", seed=1))
+    assert not torch.equal(world.reset(prompt="a park", seed=1), other.reset(prompt="a park", seed=1))
+    for w in (both, world):
+        w.reset(micro.picture(), "a red room", 5)
+    frames = go(world, KEYS)
+    assert torch.equal(go(both, KEYS), frames)
+    both.export(tmp_path)
+    again = World.open(tmp_path)
+    assert again.identity == both.identity != world.identity
+    assert torch.equal(again.reset(prompt="a park", seed=1), both.reset(prompt="a park", seed=1))
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

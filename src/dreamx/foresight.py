@@ -18,7 +18,7 @@ from dreamx.geometry.controls import Controls, walk
 from dreamx.memory import Bank, hinted
 from dreamx.model.attend import Cache
 from dreamx.model.vae import GROUP, VAE, State
-from dreamx.rollout import Network, Sampler, guided, make
+from dreamx.rollout import Network, Sampler, guided, make, without_past
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ForesightConfig:
     """``latents``: so many latent frames further on it looks. ``unknown``: from this share of the view on it dreams it.
 
     ``steps``: along the flow; it has to invent more than a chunk does. ``guidance``: how strongly what has been seen bears on it
-    (``rollout.guided``), None: no more than on a chunk.
+    (``rollout.guided``); None: no more than on a chunk.
     """
 
     latents: int = 6
@@ -50,7 +50,6 @@ def foresee(
     noise: Frames,
     words: torch.Tensor,
     sampler: Sampler,
-    rng: torch.Generator,
 ) -> bool:
     """Dream the view of ``path [GROUP]`` from ``noise [1, 1]`` and let the bank remember it, where it knows little of it.
 
@@ -60,8 +59,8 @@ def foresee(
     chunk, _, hint = hinted(vae, bank, noise, path)
     if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:
         return False
-    net = dit if cfg.guidance is None else guided(dit, sampler, cfg.guidance)
-    made = make(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False), rng)
+    net = dit if cfg.guidance is None else guided(dit, without_past(dit, sampler), cfg.guidance)
+    made = make(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False))
     pixels, _ = vae.push(made.z[:, 0], decoder, hint)
     bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])
     return True

@@ -53,8 +53,10 @@ def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler:
     return made
 
 
-def make(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
-    """Make one chunk; the cache's past stays what it is.
+def make(
+    dit: Network, chunk: Frames, text: Tensor, attend: Attend, sampler: Sampler, rng: torch.Generator | None = None
+) -> Frames:
+    """Make one chunk; the past, if ``attend`` is a cache, stays what it is. ``rng`` is for stochastic samplers alone.
 
     ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
     chunk with every sigma 0.
@@ -64,8 +66,9 @@ def make(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampl
     if bool(new.any()):
         for level, following in pairwise(flow.schedule(sampler.steps, sampler.shift)):
             sigma = level * new
-            v = dit(chunk.with_z(x, sigma), text, cache)
+            v = dit(chunk.with_z(x, sigma), text, attend)
             if sampler.stochastic and following > 0:
+                assert rng is not None, "a stochastic sampler draws noise"
                 moved = flow.renoise(x, sigma, following * new, v, noise_like(x, rng))
             else:
                 moved = flow.euler(x, sigma, following * new, v)
@@ -109,18 +112,27 @@ def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
     return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
 
 
-def guided(dit: Network, sampler: Sampler, strength: float) -> Network:
-    """The network pushed away from what it would make if nothing had gone before: of ``strength`` 0 it is itself.
+def guided(dit: Network, without: Network, strength: float) -> Network:
+    """``dit`` pushed away from what it answers ``without`` something: words, a past. Of ``strength`` 0 it is itself.
 
-    Classifier-free guidance by the past instead of by words (history guidance: Song et al. 2025, arXiv 2502.06764). The
-    network must have been trained without its first frame now and then.
+    Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, equation 6). The network must have been trained without it
+    now and then.
     """
 
     def pushed(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         v = dit(frames, text, attend)
-        return v + strength * (v - dit(frames, text, sampler.cache()))
+        return v + strength * (v - without(frames, text, attend))
 
     return pushed
+
+
+def without_past(dit: Network, sampler: Sampler) -> Network:
+    """The network as if nothing had gone before; to be ``guided`` by: history guidance, Song et al. 2025, arXiv 2502.06764."""
+
+    def fresh(frames: Frames, text: Tensor, _: Attend) -> Tensor:
+        return dit(frames, text, sampler.cache())
+
+    return fresh
 
 
 def without_lane(dit: Network, lane: str) -> Network:

@@ -13,17 +13,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.config import from_json, to_json
 from dreamx.foresight import ForesightConfig
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
 from dreamx.memory import MemoryConfig
-from dreamx.model import weights
-from dreamx.model.depth import Depth, DepthConfig
-from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.text import WordConfig, WordEncoder
-from dreamx.model.vae import VAE, VAEConfig
+from dreamx.opening import OpeningConfig
 from dreamx.rollout import Sampler
 
 
@@ -34,7 +31,7 @@ class WorldConfig:
     ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
     ``memory``: of the views that are re-projected; None where the networks were not taught to use them.
     ``foresight``: of views that are dreamt before they are walked to (needs memory); None where they were not taught that.
-    ``opening``: steps along the flow for a picture from words alone, which nothing helps; None: as for a chunk.
+    ``opening``: how a picture is made from words alone.
     """
 
     height: int
@@ -45,7 +42,7 @@ class WorldConfig:
     upright: bool = True
     memory: MemoryConfig | None = None
     foresight: ForesightConfig | None = None
-    opening: int | None = None
+    opening: OpeningConfig = OpeningConfig()
 
     @property
     def up(self) -> Tensor | None:
@@ -88,19 +85,21 @@ class Action:
     switches: Switches = Switches()
 
 
-def networks(autoencoder: Path, transformer: Path, deep: Path | None) -> tuple[DiT, VAE, WordEncoder, Depth | None]:
-    """A transformer, an autoencoder, a text encoder and the depth of opening pictures, from the folders of trained ones."""
-    vae = VAE(weights.read_config(autoencoder, "vae", VAEConfig))
-    dit = DiT(weights.read_config(transformer, "dit", DiTConfig))
-    text = WordEncoder(weights.read_config(transformer, "text", WordConfig))
-    weights.load_into(vae, autoencoder / "vae.safetensors")
-    weights.load_into(dit, transformer / "dit.safetensors")
-    weights.load_into(text, transformer / "text.safetensors")
-    if deep is None:
-        return dit, vae, text, None
-    depth = Depth(weights.read_config(deep, "depth", DepthConfig))
-    weights.load_into(depth, deep / "depth.safetensors")
-    return dit, vae, text, depth
+def pack(actions: list[Action]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Actions as words and tensors of a session's file."""
+    tensors: dict[str, Tensor] = {}
+    for i, a in enumerate(actions):
+        tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
+    return {"events": [a.event for a in actions], "switched": [to_json(a.switches) for a in actions]}, tensors
+
+
+def unpack(words: dict[str, Any], tensors: dict[str, Tensor]) -> list[Action]:
+    """What ``pack`` packed; KeyError or ValueError where it is not whole."""
+    switched = [from_json(Switches, w) for w in words["switched"]]
+    return [
+        Action(Controls(tensors[f"action.{i}.move"], tensors[f"action.{i}.turn"]), event, switches)
+        for i, (event, switches) in enumerate(zip(words["events"], switched, strict=True))
+    ]
 
 
 def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None:

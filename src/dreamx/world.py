@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dreamx import session
+from dreamx import networks, session
 from dreamx.config import from_json, to_json
 from dreamx.foresight import foresee, onwards
 from dreamx.frames import Frames, cat, clean
@@ -32,16 +32,30 @@ from dreamx.model.depth import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.text import WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, fingerprint
+from dreamx.networks import Painter
+from dreamx.opening import draw
 from dreamx.rollout import next_chunk, noise_like, without_lane, write
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
 
 
 class World:
-    """One session in a learned world. Forks share the networks. ``depth`` is of opening pictures; None asks the decoder."""
+    """One session in a learned world. Forks share the networks.
 
-    def __init__(self, config: WorldConfig, dit: DiT, vae: VAE, text: WordEncoder, depth: Depth | None = None) -> None:
+    ``depth`` is of opening pictures; None asks the decoder. ``painter``: what draws a picture from words; None: ``dit`` itself.
+    """
+
+    def __init__(
+        self,
+        config: WorldConfig,
+        dit: DiT,
+        vae: VAE,
+        text: WordEncoder,
+        depth: Depth | None = None,
+        painter: Painter | None = None,
+    ) -> None:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
         self.depth = None if depth is None else depth.eval()
+        self.painter = None if painter is None else (painter[0].eval(), painter[1].eval())
         self.prompt, self.event, self.seed, self.chunk = "", "", 0, 0
         self.camera = level(config.lens)
         self.actions: list[Action] = []
@@ -51,26 +65,26 @@ class World:
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
         self._decoder: State | None = None
         self._bank = None if config.memory is None else Bank(config.memory)
-        self._unseen = 0  # dreams that were not shown yet
-        self._looked = 0  # the number that the chunk had when it was last looked ahead
+        self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
 
     @staticmethod
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
         deep = folder if (folder / "depth.safetensors").is_file() else None
-        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, deep)
+        painter = folder / "painter" if (folder / "painter").is_dir() else None
+        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, deep, painter)
 
     @staticmethod
-    def of(config: WorldConfig, autoencoder: Path, networks: Path, deep: Path | None = None) -> World:
-        """A world put together from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth."""
-        return World(config, *session.networks(autoencoder, networks, deep))
+    def of(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
+        """A world from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth, of a painter."""
+        net, text = networks.speaking(dit)
+        depth, draws = deep and networks.deep(deep), painter and networks.speaking(painter)
+        return World(config, net, networks.autoencoder(vae), text, depth, draws)
 
     def export(self, folder: Path) -> None:
         """Write the world (not the session) to a folder that ``open`` reads."""
-        nets = {"dit": (self.dit, self.dit.config), "vae": (self.vae, self.vae.config), "text": (self.text, self.text.config)}
-        deep = {} if self.depth is None else {"depth": (self.depth, self.depth.config)}
-        weights.save(folder, {**nets, **deep, "world": (nn.Module(), self.config)})
+        networks.export(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,7 +104,8 @@ class World:
     @cached_property
     def identity(self) -> str:
         """A name for exactly these networks: a session goes on in no others."""
-        return "-".join(fingerprint(module) for module in (self.vae, self.dit, self.text, self.depth) if module is not None)
+        modules = (self.vae, self.dit, self.text, self.depth, *(self.painter or ()))
+        return "-".join(fingerprint(module) for module in modules if module is not None)
 
     @property
     def due(self) -> int:
@@ -114,16 +129,15 @@ class World:
         self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
         here = self.camera.map(lambda x: x[None, None])
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
-        hint = None
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1
-            deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
-            hint = None if self._bank is None else View(picture, deep, torch.ones_like(deep))
             first = clean(self.vae.encode(picture), here)
         else:
-            rng, sampler, steps = self._rng(), self.config.sampler, self.config.opening
-            sampler = sampler if steps is None else replace(sampler, steps=steps, stochastic=False)
-            first = next_chunk(self.dit, self._noise(here, rng), words, sampler.cache(), sampler, rng)
+            nets = (*(self.painter or (self.dit, self.text)), self.vae)
+            first, picture = draw(self.config.opening, nets, self._noise(here, self._rng()), prompt, self.config.sampler)
+        deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
+        blind = self._bank is None or (image is None and self.depth is None)
+        hint = None if blind else View(picture, deep, torch.ones_like(deep))
         self.chunk = 1
         if self.config.sampler.chunk == 1:
             write(self.dit, first, words, self._cache)
@@ -198,8 +212,7 @@ class World:
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
             blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
             net = self.dit if last.switches.camera else without_lane(self.dit, "view")
-            past = (self._cache, self._decoder, bank)
-            foresee(cfg, (net, self.vae), past, there, blank, self._words, self.config.sampler, rng)
+            foresee(cfg, (net, self.vae), (self._cache, self._decoder, bank), there, blank, self._words, self.config.sampler)
 
     def fork(self) -> World:
         """An independent future of the same past."""
@@ -216,20 +229,10 @@ class World:
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
         if self._known is not None:
             tensors["known"] = self._known.z
-        for i, a in enumerate(self.actions):
-            tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
-        words = {
-            "world": self.identity,
-            "config": to_json(self.config),
-            "prompt": self.prompt,
-            "event": self.event,
-            "seed": self.seed,
-            "chunk": self.chunk,
-            "events": [a.event for a in self.actions],
-            "switches": to_json(self.switches),
-            "switched": [to_json(a.switches) for a in self.actions],
-        }
-        session.write(path, words, tensors)
+        done, controls = session.pack(self.actions)
+        configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
+        words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}}
+        session.write(path, words | done, tensors | controls)
 
     @torch.inference_mode()
     def load(self, path: Path) -> None:
@@ -247,7 +250,7 @@ class World:
     def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
         """Become the session that ``save`` described in words and tensors."""
         self.config = from_json(WorldConfig, words["config"])
-        self.prompt, self.event, self.seed, self.chunk = (words[k] for k in ("prompt", "event", "seed", "chunk"))
+        self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         self.camera = Camera(t["pose"], t["lens"])
         self._words = self.text([f"{self.prompt} {self.event}".strip()])
         self._cache = self.config.sampler.cache()
@@ -258,11 +261,7 @@ class World:
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
         self.switches = from_json(Switches, words["switches"])
-        switched = [from_json(Switches, w) for w in words["switched"]]
-        self.actions = [
-            Action(Controls(t[f"action.{i}.move"], t[f"action.{i}.turn"]), event, switches)
-            for i, (event, switches) in enumerate(zip(words["events"], switched, strict=True))
-        ]
+        self.actions = session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
@@ -292,6 +291,7 @@ class World:
         return ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
+_WORDS = ("prompt", "event", "seed", "chunk")
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
 

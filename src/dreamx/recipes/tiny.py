@@ -20,6 +20,7 @@ from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
+from dreamx.opening import OpeningConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, depth
 from dreamx.train.run import RunConfig
@@ -65,7 +66,7 @@ WORLD = WorldConfig(
     sampler=SAMPLER,
     memory=replace(MEMORY, views=4),
     foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
-    opening=16,
+    opening=OpeningConfig(steps=16, guidance=2.0),
 )
 AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
