@@ -1,0 +1,107 @@
+"""Estimators that read what others wrote, align with the truth, or ask COLMAP, on clips that the simulator made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dreamx.clip import Clip
+from dreamx.eval.camera import camera_error
+from dreamx.eval.pose.align import moved
+from dreamx.eval.pose.colmap import Colmap
+from dreamx.eval.pose.files import MegaSam, Vggt
+from dreamx.eval.pose.truth import Aligned
+from dreamx.geometry.camera import Camera, relative_to, se3_inverse
+from dreamx.geometry.path import resample
+
+MICRO = Path(__file__).parent / "data" / "micro"
+
+
+@pytest.fixture(scope="module")
+def clip() -> Clip:
+    """A walk of the simulator, with depth."""
+    return Clip.load(MICRO / "0000000_00.safetensors")
+
+
+def test_the_truth_is_read_exactly(clip: Clip) -> None:
+    read = Aligned(clip)(clip.video, clip.camera.lens[0], clip.fps)
+    assert camera_error(read, clip.camera).score > 99
+
+
+def test_a_video_that_runs_ahead_is_found_ahead(clip: Clip) -> None:
+    """What is shown at frame t is true at t + 1: that is where its camera is found."""
+    late = replace(clip, video=clip.video[:-1], camera=clip.camera[:-1], actions=clip.actions[:-1], depth=clip.depth[:-1])  # type: ignore[index]
+    ahead = clip.camera[1:]
+    read = Aligned(late)(clip.video[1:], clip.camera.lens[0], clip.fps)
+    ours, commanded = camera_error(read, ahead), camera_error(late.camera, ahead)
+    assert ours.rotation < 0.5
+    assert ours.rotation < 0.5 * commanded.rotation or commanded.rotation < 0.2
+
+
+def test_noise_is_not_read_as_motion(clip: Clip) -> None:
+    noise = torch.randint(0, 256, clip.video.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    read = Aligned(clip)(noise, clip.camera.lens[0], clip.fps)
+    assert bool(read.pose.isfinite().all())
+    with pytest.raises(ValueError, match="must agree"):
+        Aligned(clip)(clip.video[1:], clip.camera.lens[0], clip.fps)
+    with pytest.raises(ValueError, match="no depth"):
+        Aligned(replace(clip, depth=None))(clip.video, clip.camera.lens[0], clip.fps)
+
+
+def test_the_motion_between_two_frames_is_found_by_flow_and_depth(clip: Clip) -> None:
+    assert clip.depth is not None
+    pose = clip.camera.pose
+    want = se3_inverse(pose[1:]) @ pose[:-1]
+    depth = torch.where(clip.depth.float().isfinite(), clip.depth.float(), 0.0)
+    got, sure = moved(clip.video[:-1], clip.video[1:], depth[:-1], clip.camera.lens[0])
+    degrees = (se3_inverse(got) @ want)[:, :3, :3].diagonal(dim1=-2, dim2=-1).sum(-1).sub(1).div(2).clamp(max=1).acos().rad2deg()
+    assert float(degrees.median()) < 0.3
+    assert float((got - want)[:, :3, 3].norm(dim=-1).median()) < 0.03
+    assert float(sure.min()) > 0.1
+
+
+def test_files_of_megasam_and_vggt(clip: Clip, tmp_path: Path) -> None:
+    pose = clip.camera.pose.double()
+    k = np.array([[45.7, 0, 32], [0, 45.7, 32], [0, 0, 1]])
+    np.savez(tmp_path / "m.npz", cam_c2w=pose.numpy(), intrinsic=k)
+    np.savez(tmp_path / "v.npz", extrinsic=se3_inverse(pose)[None, :, :3].numpy(), intrinsic=k)
+    lens = clip.camera.lens[0]
+    for estimator in (MegaSam(tmp_path / "m.npz"), Vggt(tmp_path / "v.npz")):
+        read = estimator(clip.video, lens, clip.fps)
+        assert torch.allclose(
+            read.pose, relative_to(Camera(pose, clip.camera.lens.double()), Camera(pose[0], lens)).pose, atol=1e-5
+        )
+        assert camera_error(read, clip.camera).score > 99.9
+        with pytest.raises(ValueError, match="run the estimator on every frame"):
+            estimator(clip.video[1:], lens, clip.fps)
+    with pytest.raises(ValueError, match="no extrinsic"):
+        Vggt(tmp_path / "m.npz")(clip.video, lens, clip.fps)
+    with pytest.raises(ValueError, match="No such file"):
+        MegaSam(tmp_path / "none.npz")(clip.video, lens, clip.fps)
+
+
+def test_colmap_says_what_it_cannot_read() -> None:
+    pytest.importorskip("pycolmap")
+    plain = torch.full((9, 3, 64, 64), 128, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="COLMAP placed 0 of 3 frames"):
+        Colmap()(plain, torch.tensor([0.714, 0.714, 0.5, 0.5]), 16.0)
+
+
+def test_frames_between_those_that_were_placed_lie_between(monkeypatch: pytest.MonkeyPatch, clip: Clip) -> None:
+    pose = clip.camera.pose.double()
+
+    def placed(folder: Path, video: torch.Tensor, frames: list[int], lens: torch.Tensor, overlap: int) -> dict[int, torch.Tensor]:
+        return {i: pose[i] for i in frames if i != frames[1]}
+
+    monkeypatch.setattr("dreamx.eval.pose.colmap.reconstruct", placed)
+    read = Colmap(stride=2, least=0.5)(clip.video, clip.camera.lens[0], clip.fps)
+    assert len(read) == len(clip.video)
+    last = len(clip.video) - 1
+    want = relative_to(clip.camera[last], clip.camera[0]).pose.double()
+    assert torch.allclose(read.pose[last], want, atol=1e-5)
+    middle = resample(Camera(torch.stack([pose[0], pose[4]]), clip.camera.lens[:2].double()), torch.tensor([0.25]))
+    assert torch.allclose(read.pose[1], relative_to(middle[0], Camera(pose[0], middle.lens[0])).pose, atol=1e-5)
