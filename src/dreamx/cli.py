@@ -18,9 +18,13 @@ COMMANDS: dict[str, Any] = {
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
+        "import": ("dreamx.data.sources.bring:bring", "clips out of other people's data sets, estimated cameras and plain videos"),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
         "report": ("dreamx.data.quality.report:report", "a page: what was kept, what was dropped, and why"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
+        "pack": ("dreamx.data.engine.commands:pack", "a folder of clips, or a dataset, into a dataset"),
+        "export": ("dreamx.data.engine.commands:export", "a dataset into WebDataset tars"),
+        "import-wds": ("dreamx.data.engine.commands:import_tars", "WebDataset tars into a dataset"),
     },
     "train": {
         "autoencoder": ("dreamx.train.autoencoder:main", "learn the codec between video and latents from clips"),
@@ -43,7 +47,7 @@ COMMANDS: dict[str, Any] = {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
         "engine": ("dreamx.bench.engine:main", "how fast are transformer and decoder, and how near the machine's limit?"),
     },
-    "convert": ("dreamx.convert:main", "released transformers into our folder, and back"),
+    "convert": ("dreamx.convert:main", "released networks into our folder, and back"),
     "trajectory": {
         "import": ("dreamx.trajectory:bring", "a camera path of any dialect into our own file"),
         "export": ("dreamx.trajectory:export", "our own file into any dialect"),
