@@ -68,6 +68,7 @@ WORLD = WorldConfig(
     foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
+PICTURES = 1600  # scenes that the painter learns single pictures of
 AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
 
@@ -78,7 +79,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "depth", "ahead", "again")}
+    pictures, drawn = root / "pictures", root / "pictures.safetensors"
+    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter")
+    nets = {stage: root / stage / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
@@ -129,6 +132,26 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "encode_ahead": partial(encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
         "ahead": ahead("ahead", "causal", decay=0.6, steps=4600, lr=1.5e-3),
         "again": ahead("again", "ahead", decay=0.7, steps=4400, lr=1.3e-3),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"]).export(root / "world"),
+        "pictures": partial(
+            simulate, SimulateConfig(pictures, scenes=PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
+        ),
+        "encode_pictures": partial(encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
+        "painter": partial(
+            camera.main,
+            camera.CameraStage(
+                run("painter", 3000, decay=0.6),
+                drawn,
+                nets["painter"],
+                replace(DIT, view=None, hint=False),
+                TEXT,
+                batch=64,
+                lr=LR,
+                shift=2.0,
+                drop_first=1.0,
+            ),
+        ),
+        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"]).export(
+            root / "world"
+        ),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
     }
