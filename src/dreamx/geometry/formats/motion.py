@@ -49,20 +49,22 @@ class Motion:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a file does not say, and a person must: each is None where it was not said.
-
-    fps: frames a second. size: width and height in pixels of the pictures that a lens in pixels belongs to. lens: fx, fy, cx, cy
-    as shares of width and height, for files that have none. frames: how many an action list makes. item: which entry of a list.
-    image, caption: what an exported list of actions says besides.
-    """
+    """What a file does not say, and a person must: each is None where it was not said."""
 
     fps: float | None = None
+    """Frames a second."""
     size: tuple[int, int] | None = None
+    """Width and height in pixels of the pictures that a lens in pixels belongs to."""
     lens: tuple[float, float, float, float] | None = None
+    """fx fy cx cy as shares of width and height, for files that have none."""
     frames: int | None = None
+    """How many frames a list of actions makes; by default 81."""
     item: int = 0
+    """Which entry of a list of actions, counted from 0."""
     image: str = ""
+    """The image_path of an exported list of actions."""
     caption: str = ""
+    """Its caption; or the address of exported realestate10k."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 0 < self.fps < inf:
