@@ -20,7 +20,7 @@ def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
     if scene.kind != "room":
         opening += " " + SKIES[scene.hour][3]
     sentences = [f"Style: {_STYLE[scene.style]}.", opening + "."]
-    ahead, left, right = _views(scene, start)
+    ahead, left, right = views(scene, start)
     if ahead:
         where = str(rng.choice(("Ahead", "In front", "Straight on")))
         sentences.append(f"{where}, {_join(ahead[:2])}.")
@@ -32,7 +32,7 @@ def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
     return " ".join(sentences)
 
 
-def _views(scene: Scene, camera: Camera) -> tuple[list[str], list[str], list[str]]:
+def views(scene: Scene, camera: Camera) -> tuple[list[str], list[str], list[str]]:
     """Landmarks within 14 m, nearest first: ahead, left, right of the camera."""
     p, f = camera.pose[:3, 3].tolist(), camera.pose[:3, 2].tolist()
     heading = np.degrees(np.arctan2(f[2], f[0]))

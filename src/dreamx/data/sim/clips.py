@@ -1,0 +1,62 @@
+"""From takes to clips: attempts until one is accepted, its pictures, and what was seen in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from dreamx.clip import Clip
+from dreamx.data.scene import Scene
+from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.painter import Painter
+from dreamx.data.sim.take import SUBSETS, Shot, Take
+from dreamx.data.sim.telling import STYLE, caption_of
+
+ATTEMPTS = 40
+_SEEN = 0.0015  # share of the picture that a lead must fill, on the frames where it is seen
+_OFTEN = 0.25  # share of the frames on which each lead must be seen
+
+
+def attempt(scene: Scene, subset: str, index: int, number: int, shot: Shot) -> Take:
+    """One attempt at a clip: a pure function of its arguments. Rejected: with the reason."""
+    rng = np.random.default_rng([scene.seed, index, number, *subset.encode()])
+    try:
+        return SUBSETS[subset](scene, index, shot, rng)
+    except ArithmeticError as e:
+        raise Rejected(str(e)) from e
+
+
+def accepted(scene: Scene, subset: str, index: int, shot: Shot, first: int = 0) -> Iterator[tuple[int, Take | str]]:
+    """Attempts from ``first`` on with their takes, or with the reasons why there is none."""
+    for number in range(first, ATTEMPTS):
+        try:
+            yield number, attempt(scene, subset, index, number, shot)
+        except Rejected as e:
+            yield number, str(e)
+
+
+def film(take: Take, subset: str, shot: Shot) -> Clip:
+    """The clip of a take. Rejected: what must be seen is hidden, or the pictures are dark or empty."""
+    pictures: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+    with Painter(take.scene, take.bodies, shot.width, shot.height) as painter:
+        for frame in range(shot.frames):
+            pictures.append(
+                painter.render(take.camera[frame], take.poses[frame], take.tints[frame], take.weather[frame], frame / shot.fps)
+            )
+    video, depth, ids = (torch.stack([p[k] for p in pictures]) for k in range(3))
+    for lead in take.leads:
+        share = (ids == lead).float().mean((1, 2))
+        often = 0.9 if subset == "third_person" else _OFTEN
+        if float((share > _SEEN).float().mean()) < often:
+            raise Rejected("hidden behind something")
+    if float((depth < 0.15).float().mean((1, 2)).max()) > 0.3:
+        raise Rejected("the camera is inside something")
+    if float(video.float().mean((1, 2, 3)).min()) < 4:
+        raise Rejected("too dark")
+    return Clip(
+        video, take.camera, take.actions, depth.half(), shot.fps, caption_of(take.scene, take.story), take.scene.style, take.scene.kind,
+        take.scene.seed, source="dreamx simulator", licence="Apache-2.0", extra={"subset": subset, "kind": take.kind, "look": STYLE[take.scene.style]},
+        story=take.story, segments=ids, entities=take.entities, contacts=take.contacts, subject=take.subject,
+    )  # fmt: skip

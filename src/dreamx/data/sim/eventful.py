@@ -1,0 +1,74 @@
+"""Which events there are: what acts in them, and how much free ground they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dreamx.data.sim import carrying, rolling, scenic
+from dreamx.data.sim.setup import Setup
+from dreamx.data.sim.things import Spot
+
+Act = Callable[[Setup, Spot], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of event. ``length`` and ``width`` in metres of the free ground; 0: none, it is of the air. The first ``lanes`` of
+    the acts happen side by side; the others are everywhere."""
+
+    name: str
+    acts: tuple[Act, ...]
+    length: float = 0.0
+    width: float = 0.0
+    lanes: int = 1
+    outdoors: bool = False
+
+
+TOPPLE = Kind("topple", (rolling.topple,), 3.4, 1.0)
+COLLIDE = Kind("collide", (rolling.collide,), 3.4, 1.0)
+DOOR = Kind("door", (rolling.door,), 1.8, 1.8)
+DROP = Kind("drop", (rolling.drop,), 1.4, 1.4)
+PUSH = Kind("push", (carrying.push,), 3.6, 1.0)
+PUSH_OVER = Kind("push over", (carrying.push_over,), 3.4, 1.0)
+LIFT = Kind("lift", (carrying.lift,), 2.8, 1.0)
+LET_GO = Kind("let go", (carrying.let_go,), 2.8, 1.0)
+HAND_OVER = Kind("hand over", (carrying.hand_over,), 3.0, 1.0)
+LIGHTS = Kind("lights", (scenic.lights,))
+DAYTIME = Kind("daytime", (scenic.daytime,), outdoors=True)
+FOG = Kind("fog", (scenic.fog,), outdoors=True)
+RAIN = Kind("rain", (scenic.rain,), outdoors=True)
+COLOUR = Kind("colour", (scenic.colour,), 1.6, 1.0)
+APPEAR = Kind("appear", (scenic.appear,), 1.6, 1.0)
+VANISH = Kind("vanish", (scenic.vanish,), 1.6, 1.0)
+
+SINGLE = (
+    TOPPLE,
+    COLLIDE,
+    DOOR,
+    DROP,
+    PUSH,
+    PUSH_OVER,
+    LIFT,
+    LET_GO,
+    HAND_OVER,
+    LIGHTS,
+    DAYTIME,
+    FOG,
+    RAIN,
+    COLOUR,
+    APPEAR,
+    VANISH,
+)
+COMPOSED = (
+    Kind("relay", (rolling.relay,), 3.8, 1.0),
+    Kind("topple and drop", (rolling.topple, rolling.drop), 3.4, 2.6, 2),
+    Kind("push and appear", (carrying.push, scenic.appear), 3.6, 2.2, 2),
+    Kind("topple and lights", (rolling.topple, scenic.lights), 3.4, 1.0),
+    Kind("hand over and vanish", (carrying.hand_over, scenic.vanish), 3.0, 2.2, 2),
+    Kind("door and colour", (rolling.door, scenic.colour), 2.0, 3.2, 2),
+    Kind("let go and fog", (carrying.let_go, scenic.fog), 2.8, 1.0, outdoors=True),
+    Kind("collide and rain", (rolling.collide, scenic.rain), 3.4, 1.0, outdoors=True),
+    Kind("lift and daytime", (carrying.lift, scenic.daytime), 2.8, 1.0, outdoors=True),
+    Kind("push over and collide", (carrying.push_over, rolling.collide), 3.4, 2.4, 2),
+)
