@@ -18,7 +18,7 @@ from dreamx.geometry.path import parse_actions
 
 VERSION = 1  # of the laws: a change of them makes other suites
 #: The hashes of the shipped files: what carries their names is them.
-SHIPPED = {"basic": "1ed6c262a42e6f4f", "memory": "83dfcc1f2d967064"}
+SHIPPED = {"basic": "1ed6c262a42e6f4f", "memory": "83dfcc1f2d967064", "long": "fdf0466e12980e62"}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,183 @@
+"""``dreamx eval speed``: is a world as fast at the end of a long session as at its beginning, and how long does a key take?
+
+The world is walked as a player walks, dreaming and showing, without page and network. Figures are of one machine at one time, and are
+written with its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamx.config import to_json
+from dreamx.eval.models import weights_hash
+from dreamx.geometry.controls import from_keys
+from dreamx.world import World, find
+
+_KEYS = ("w", "wj", "l", "", "s", "d", "wl", "j")  # each for so many chunks:
+_HELD = 8
+_PARTS = 10
+
+
+@dataclass(frozen=True)
+class SpeedConfig:
+    """How fast a world runs here, and whether it stays so."""
+
+    world: str = "tiny"
+    """The name of a shipped world, or the folder of one."""
+    seconds: float = 120.0
+    """Of the world, not of the clock: the length of the session."""
+    threads: int = 0
+    """Of the processor; 0: as many as torch likes."""
+    out: Path = Path("runs/eval/speed")
+    """The folder that gets speed.json and speed.md."""
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0:
+            raise ValueError(f"seconds must be a positive number, not {self.seconds}")
+        if self.threads < 0:
+            raise ValueError(f"threads must be 0 or more, not {self.threads}")
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the session, from one second of the world to another: chunk times, and megabytes of the process at its end."""
+
+    start: float
+    end: float
+    chunk_ms: Spread
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """chunk_ms: to make and decode a chunk. key_ms: from a key to the first picture that obeys it (``key_to_frame``).
+
+    frames_per_second: made in the mean; real_time: that by the frames a second that the world plays at. first_frame_ms: from
+    opening the files to the first picture. parts: against session length.
+    """
+
+    world: str
+    weights: str
+    machine: str
+    threads: int
+    chunk_frames: int
+    chunks: int
+    first_frame_ms: float
+    chunk_ms: Spread
+    key_ms: Spread
+    frames_per_second: float
+    real_time: float
+    parts: tuple[Part, ...]
+
+
+def main(cfg: SpeedConfig) -> None:
+    """Measure, write, print."""
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    speed = measure(cfg.world, cfg.seconds, time.perf_counter)
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    text = markdown(speed)
+    for name, content in (("speed.json", json.dumps(to_json(speed), indent=1) + "\n"), ("speed.md", text)):
+        temporary = cfg.out / f"{name}.tmp"
+        temporary.write_text(content, encoding="utf-8")
+        temporary.replace(cfg.out / name)
+    print(text)
+
+
+def measure(name: str, seconds: float, clock: Callable[[], float]) -> Speed:
+    """One session of so many seconds of the world. ``clock`` gives seconds."""
+    began = clock()
+    world = World.open(name)
+    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
+    first = clock() - began
+    times: list[float] = []
+    made: list[int] = []
+    memory: list[float] = []
+    while sum(made) < seconds * world.fps:
+        controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.due, world.config.speed)
+        start = clock()
+        frames = len(world.step(controls))
+        times.append(clock() - start)
+        made.append(frames)
+        memory.append(megabytes())
+    chunk = torch.tensor(times, dtype=torch.float64) * 1000
+    ends = torch.tensor(made).cumsum(0) / world.fps
+    parts: list[Part] = []
+    at = 0
+    for piece in torch.arange(len(times)).chunk(_PARTS):
+        first_one, last = int(piece[0]), int(piece[-1])
+        parts.append(Part(float(at), float(ends[last]), spread(chunk[first_one : last + 1]), memory[last]))
+        at = float(ends[last])
+    rate = sum(made) / float(chunk.sum()) * 1000
+    return Speed(
+        world=name,
+        weights=weights_hash(find(name)),
+        machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        threads=torch.get_num_threads(),
+        chunk_frames=made[-1],
+        chunks=len(made),
+        first_frame_ms=1000 * first,
+        chunk_ms=spread(chunk),
+        key_ms=spread(key_to_frame(chunk, made[-1] / world.fps * 1000)),
+        frames_per_second=rate,
+        real_time=rate / world.fps,
+        parts=tuple(parts),
+    )
+
+
+def key_to_frame(chunk: Tensor, lasts: float) -> Tensor:
+    """Milliseconds from keys to the first pictures that obey them, of chunk times ``[N]`` in ms; a chunk plays for ``lasts`` ms.
+
+    Keys come at ten even moments of every round. The world makes one chunk while another plays, so a round is as long as the
+    longer of the two; a key waits for the end of the round it comes in, then for its chunk to be made.
+    """
+    rounds = chunk[:-1].clamp(min=lasts)
+    moments = (torch.arange(10, dtype=chunk.dtype) + 0.5) / 10
+    return (rounds[:, None] * (1 - moments) + chunk[1:, None]).flatten() if len(chunk) > 1 else chunk
+
+
+def spread(times: Tensor) -> Spread:
+    """Of times ``[N]``."""
+    return Spread(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
+
+
+def megabytes() -> float:
+    """What this process holds in memory now; where the system does not say, 0."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def markdown(speed: Speed) -> str:
+    """As a page of a repository."""
+    rows = (("a chunk", speed.chunk_ms), ("key to frame", speed.key_ms))
+    lines = [f"# Speed of {speed.world}", "", f"{speed.machine}, {speed.threads} threads; weights {speed.weights}.", ""]
+    lines += ["| ms | p50 | p95 | p99 |", "|---|---:|---:|---:|"]
+    lines += [f"| {name} | {s.p50:.0f} | {s.p95:.0f} | {s.p99:.0f} |" for name, s in rows]
+    lines += ["", f"{speed.frames_per_second:.1f} frames a second, {speed.real_time:.1f} times what it plays at, in chunks of"]
+    lines += [f"{speed.chunk_frames} frames; the first picture after {speed.first_frame_ms:.0f} ms.", ""]
+    lines += ["| seconds walked | chunk p50, ms | chunk p95, ms | MB |", "|---|---:|---:|---:|"]
+    lines += [
+        f"| {p.start:.0f} to {p.end:.0f} | {p.chunk_ms.p50:.0f} | {p.chunk_ms.p95:.0f} | {p.megabytes:.0f} |" for p in speed.parts
+    ]
+    return "\n".join(lines) + "\n"
