@@ -104,7 +104,7 @@ def _keypoints(picture: Tensor) -> tuple[object, np.ndarray | None]:
     try:
         import cv2
     except ImportError:
-        raise ValueError("SIFT needs OpenCV; install dreamx with the extra eval, or leave out the measure sift") from None
+        raise ValueError("SIFT needs OpenCV; install dreamx with the extra curate, or leave out the measure sift") from None
     grey = (_luma(picture[None])[0, 0] * 255).round().to(torch.uint8).numpy()
     times = max(1, -(-_ENLARGED // min(grey.shape)))
     grey = cv2.resize(grey, None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,149 @@
+"""Event scores: did what was said happen, when it was said, and nothing else; and is it still so afterwards?
+
+The simulator knows the walk twice, with the event and without. A frame *tells* the event when, where these two differ, it looks
+more like the one with the event: no network has to recognise anything. What else the words changed is seen in the model's own
+twin, the same walk from the same seed without the words.
+
+Videos are uint8 ``[F, 3, H, W]`` of one walk and equally long; masks are bool ``[F, H, W]``; times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_DIFFER = 12.0  # grey levels of 255: truths that differ by less in a pixel do not differ there
+_FEW = 4  # pixels: where truths differ in fewer, a frame cannot tell
+_HOLD = 3  # frames: an event has begun when so many in a row tell it
+
+
+@dataclass(frozen=True)
+class EventScore:
+    """happened: share of the frames of the interval that tell the event. delay: seconds from its start to the first of three
+    frames in a row that do, None if it never does. lasted: share of the frames afterwards that still do, None where truth shows
+    no trace of it then. leakage: mean change elsewhere, in grey levels; focus: share of all change that is where it should be,
+    None where nothing changed."""
+
+    happened: float
+    delay: float | None
+    lasted: float | None
+    leakage: float
+    focus: float | None
+
+
+def score(
+    video: Tensor, twin: Tensor, told: Tensor, plain: Tensor, region: Tensor, fps: float, span: tuple[float, float]
+) -> EventScore:
+    """All scores of one event: ``video`` and its ``twin`` without the words, the truths with it (``told``) and without
+    (``plain``), where it may change something (``region``, see ``around``), and from when to when it happens (``span``).
+
+    ValueError when shapes disagree, the span is outside of the video, or the truths do not differ in it.
+    """
+    for name, other in (("twin", twin), ("told", told), ("plain", plain)):
+        if other.shape != video.shape:
+            raise ValueError(f"{name} is {tuple(other.shape)} and the video {tuple(video.shape)}; they must be of one walk")
+    start, end = frames_of(span, fps, len(video))
+    tells = telling(video, told, plain)
+    inside = tells[start:end]
+    if bool(inside.isnan().all()):
+        raise ValueError("with the event and without, the truth is the same in its interval; it cannot be seen from there")
+    after = tells[end:]
+    leak, focus = leakage(video, twin, region)
+    return EventScore(
+        happened=share(inside),
+        delay=delay(tells, start, fps),
+        lasted=None if bool(after.isnan().all()) else share(after),
+        leakage=leak,
+        focus=focus,
+    )
+
+
+def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, int]:
+    """The first frame of an interval of seconds, and the first after it; at least one frame long."""
+    start, end = span
+    first = ceil(start * fps - 1e-6)
+    if not 0 <= start <= end or first >= frames:
+        raise ValueError(f"the event is from {start:g} to {end:g} s of {frames / fps:g} s; choose a span inside of the video")
+    return first, min(frames, max(first + 1, int(end * fps + 1e-6) + 1))
+
+
+def telling(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
+    """How much each frame looks like the truth with the event ``[F]``: 1 as with it, 0 as without, 0.5 as much like either.
+
+    NaN for frames in which the truths do not differ. Only pixels that differ count, by how much they differ.
+    """
+    v, a, b = (x.float() for x in (video, told, plain))
+    apart = (a - b).abs().mean(1)  # [F, H, W]
+    weight = torch.where(apart >= _DIFFER, apart, 0.0)
+    to_told = ((v - a).square().mean(1) * weight).flatten(1).sum(1)
+    to_plain = ((v - b).square().mean(1) * weight).flatten(1).sum(1)
+    both = to_told + to_plain
+    known = (weight > 0).flatten(1).sum(1) >= _FEW
+    return torch.where(known & (both > 0), to_plain / both.clamp(min=1e-6), torch.nan)
+
+
+def share(tells: Tensor) -> float:
+    """Of the frames that can tell ``[F]``, the share that tells the event; 0 where none can."""
+    known = tells[~tells.isnan()]
+    return float((known > 0.5).float().mean()) if len(known) else 0.0
+
+
+def delay(tells: Tensor, start: int, fps: float) -> float | None:
+    """Seconds from frame ``start`` to the first of three frames in a row that tell the event; the last frames count with fewer.
+
+    Frames that cannot tell are passed over: a thing behind a wall is not late.
+    """
+    known = (~tells[start:].isnan()).nonzero().flatten()
+    yes = tells[start:][known] > 0.5
+    for i in range(len(yes)):
+        if bool(yes[i : i + _HOLD].all()):
+            late = int(known[i]) - int(known[0])
+            return late / fps
+    return None
+
+
+def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float | None]:
+    """What the words changed outside of ``region``: mean grey levels, and the share of all change that is inside (or None)."""
+    if region.shape != (len(video), *video.shape[-2:]):
+        raise ValueError(f"region must be {(len(video), *video.shape[-2:])}, not {tuple(region.shape)}")
+    change = (video.float() - twin.float()).abs().mean(1)
+    outside = ~region
+    total = float(change.sum())
+    leak = float((change * outside).sum()) / max(1, int(outside.sum()))
+    return leak, None if total == 0 else float((change * region).sum()) / total
+
+
+def around(segments: list[Tensor], ids: set[int], margin: int) -> Tensor:
+    """Where things are in any of these ``segments [F, H, W]`` (of the truth with the event, and without), and ``margin`` pixels
+    more, for shadows: bool ``[F, H, W]``."""
+    found = torch.zeros(segments[0].shape, dtype=torch.bool)
+    for plane in segments:
+        found |= torch.isin(plane, torch.tensor(sorted(ids), dtype=plane.dtype))
+    size = 2 * margin + 1
+    return F.max_pool2d(found[:, None].float(), size, 1, margin)[:, 0] > 0.5
+
+
+def seen(segments: Tensor, id: int) -> Tensor:
+    """The share of each picture ``[F]`` that a thing covers."""
+    return (segments == id).float().flatten(1).mean(1)
+
+
+def places(segments: Tensor, id: int) -> Tensor:
+    """The middle of a thing in each picture ``[F, 2]``, as shares of width and height; NaN where it is not seen."""
+    mask = (segments == id).float()
+    rows, cols = mask.shape[-2:]
+    v, u = (torch.arange(rows) + 0.5) / rows, (torch.arange(cols) + 0.5) / cols
+    total = mask.flatten(1).sum(1)
+    middle = torch.stack([(mask.sum(1) * u).sum(1), (mask.sum(2) * v).sum(1)], -1) / total[:, None]
+    return torch.where(total[:, None] > 0, middle, torch.nan)
+
+
+def overlap(found: tuple[float, float], said: tuple[float, float]) -> float:
+    """Intersection over union of two intervals of seconds, 0 to 1; of two moments, whether they are the same."""
+    both = max(0.0, min(found[1], said[1]) - max(found[0], said[0]))
+    either = max(found[1], said[1]) - min(found[0], said[0])
+    return both / either if either > 0 else float(found == said)
