@@ -22,7 +22,7 @@ def walk_clip(seed: int, frames: int = 12, size: tuple[int, int] = (16, 24)) -> 
     start = level((1.0, 1.0, 0.5, 0.5))
     cameras = cat([start.map(lambda x: x[None]), walk(start, from_keys(["wj"] * (frames - 1)))])
     actions = torch.stack([torch.zeros(8), *[key_vector("wj")] * (frames - 1)])
-    depth = torch.full((frames, h, w), 1.0 + seed, dtype=torch.float16)
+    depth = torch.full((frames, h, w), 1.0 + seed % 64, dtype=torch.float16)
     return Clip(video, Camera(cameras.pose.float(), cameras.lens.float()), actions, depth, 16.0, f"room {seed}", "game", "room",
                 seed, "a test", "CC0")  # fmt: skip
 

@@ -109,7 +109,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_anywhere_it_ends_with_the_same_files(tmp_path: Path, processes: int) -> None:
     script = tmp_path / "run.py"
     script.write_text(RUN)
@@ -117,7 +117,7 @@ def test_killed_anywhere_it_ends_with_the_same_files(tmp_path: Path, processes: 
     out, killed = tmp_path / "killed", 0
     command = [sys.executable, str(script), str(out), str(processes)]
     env = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
-    for parts in (1, 4, 9, 13):  # kill when so many are there; 13: while it packs, if it is caught at it
+    for parts in (1, 9, 13):  # kill when so many are there; 13: while it packs, if it is caught at it
         child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
         while child.poll() is None:
             there = len(list(out.glob(".parts/*.part"))) + len(list(out.glob(".parts/*.dropped")))
@@ -130,6 +130,6 @@ def test_killed_anywhere_it_ends_with_the_same_files(tmp_path: Path, processes: 
         child.wait()
         time.sleep(0.3)  # its workers notice
         assert not (out / "meta/info.json").exists() or parts == 13
-    assert killed >= 3
+    assert killed >= 2
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
     assert prints(out) == prints(tmp_path / "whole")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from dreamx.clip import Clip
 from dreamx.config import to_json
-from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.files import Place
 from dreamx.data.store.part import SEEN_KEY, make
 from dreamx.data.store.pictures import Coding
@@ -135,12 +134,13 @@ def drop(place: Place, i: int, name: str, stage: str, why: Drop) -> None:
 
 def _untouched(job: Job, i: int, before: Clip, after: Clip) -> dict[str, bytes]:
     """The encoded streams of the pictures that no stage has touched."""
-    if not isinstance(job.source, Dataset):
+    encoded: Callable[[int], dict[str, bytes]] | None = getattr(job.source, "encoded", None)
+    if encoded is None:
         return {}
     same = {k for k in ("depth", "segments") if getattr(after, k) is not None and getattr(after, k) is getattr(before, k)}
-    if after.video is before.video and after.fps == before.fps and job.coding == job.source.coding:
+    if after.video is before.video and after.fps == before.fps and job.coding == getattr(job.source, "coding", None):
         same.add(SEEN_KEY)
-    return {k: v for k, v in job.source.encoded(i).items() if k in same} if same else {}
+    return {k: v for k, v in encoded(i).items() if k in same} if same else {}
 
 
 def words_of(data: bytes) -> dict[str, str]:

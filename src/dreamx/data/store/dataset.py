@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,14 @@ class Dataset:
         except Exception as e:
             raise ValueError(f"{place}: {EPISODES_FILE} cannot be read ({_said(e)}); make the dataset again") from e
         self._open: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._lock = Lock()  # a table that is open is read by one thread at a time
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
+        return {k: v for k, v in self.__dict__.items() if k not in ("_open", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._open, self._lock = OrderedDict(), Lock()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -64,6 +70,10 @@ class Dataset:
     @property
     def rows(self) -> list[Row]:
         """The row of every clip."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
         return [self.row(i) for i in range(len(self))]
 
     @cached_property
@@ -137,6 +147,14 @@ class Dataset:
             torch.from_numpy(columns["observation.pose"]).reshape(-1, 4, 4), torch.from_numpy(columns["observation.lens"])
         )
 
+    def numbers(self, i: int) -> tuple[dict[str, Array], tuple[Contact, ...]]:
+        """The columns of numbers by frame of clip ``i`` that there are, ``[F, width]`` float32, and its contacts."""
+        try:
+            columns = self._columns(i, self.row(i))
+        except Exception as e:
+            raise self._broken(i, e) from e
+        return {k: columns[k] for k in COLUMNS if columns[k] is not None}, columns["contacts"]
+
     def encoded(self, i: int) -> dict[str, bytes]:
         """The streams of clip ``i`` as they lie here, by name, each a file of its own."""
         row = self.row(i)
@@ -164,11 +182,12 @@ class Dataset:
         """Numbers by frame ``[F, width]``, None where there are none, and the contacts."""
         words = self._words(i)
         file = int(words["data/chunk_index"]) * 1000 + int(words["data/file_index"])
-        if file not in self._open:
-            self._open[file] = pq.ParquetFile(self.place.open(data_path(file)))
-            if len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)[1].close(force=True)
-        table = self._open[file].read_row_group(int(words["data/row_group"]))
+        with self._lock:
+            if file not in self._open:
+                self._open[file] = pq.ParquetFile(self.place.open(data_path(file)))
+                if len(self._open) > _OPEN_FILES:
+                    self._open.popitem(last=False)[1].close(force=True)
+            table = self._open[file].read_row_group(int(words["data/row_group"]))
         if len(table) != row.frames or table["frame_index"].to_pylist() != list(range(row.frames)):
             raise ValueError(f"its table has {len(table)} rows for {row.frames} frames")
         found: dict[str, Any] = {k: _matrix(table[k], row.frames, width) for k, width in COLUMNS.items()}

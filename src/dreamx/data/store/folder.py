@@ -41,6 +41,10 @@ class Folder:
     @property
     def rows(self) -> list[Row]:
         """The row of every clip."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
         return [self.row(i) for i in range(len(self))]
 
     def row(self, i: int) -> Row:

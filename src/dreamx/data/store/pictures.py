@@ -201,3 +201,23 @@ def decode(file: str | BinaryIO, kind: Kind, start: int, count: int, rate: Fract
     if not filled.all():
         raise ValueError(f"lacks frame {start + int(np.flatnonzero(~filled)[0])}")
     return out
+
+
+def decode_all(file: str | BinaryIO, most: int = 1 << 16) -> tuple[Pictures, float]:
+    """All frames of any video, ``[F, H, W, 3]`` uint8 RGB, and its frames a second. ValueError for more than ``most`` frames."""
+    frames: list[Pictures] = []
+    with opened(file) as source:
+        if not source.streams.video:
+            raise ValueError("has no pictures")
+        stream = source.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for frame in source.decode(stream):
+            frames.append(frame.to_ndarray(format="rgb24"))
+            if frames[-1].shape != frames[0].shape:
+                raise ValueError("changes its size in the middle")
+            if len(frames) > most:
+                raise ValueError(f"has more than {most} frames")
+        fps = float(stream.average_rate or stream.guessed_rate or 0)
+    if not frames:
+        raise ValueError("has no frames")
+    return np.stack(frames), fps

@@ -1,0 +1,121 @@
+"""``dreamx data pack | export | import-wds``: folders, datasets and WebDataset tars into one another."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+from rich.progress import track
+
+from dreamx.config import to_json
+from dreamx.data.engine import Count, Local, Ray, Stage, run
+from dreamx.data.engine.conform import Conform
+from dreamx.data.store import Coding, Place, read
+from dreamx.data.store.dataset import Dataset
+from dreamx.data.store.tars import Tars, shard
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is carried out; what comes out does not depend on it."""
+
+    engine: Literal["local", "ray"] = "local"
+    processes: int = 0
+    """0 means one for each core; 1 works in this process."""
+    patience: float = 600.0
+    """Seconds that one clip may take (local)."""
+    ray_address: str | None = None
+    """A Ray cluster; None starts Ray on this machine."""
+
+    def made(self) -> Local | Ray:
+        """The engine."""
+        if self.processes < 0 or self.patience <= 0:
+            raise ValueError(f"how: processes must be 0 or more and patience above 0, not {self.processes} and {self.patience}")
+        return Ray(self.ray_address, self.processes) if self.engine == "ray" else Local(self.processes, self.patience)
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """A folder of .safetensors clips, or a dataset, into a dataset. ``size``: width and height, ``fps``: frames a second, where
+    the clips are not alike; ``crf``: of H.264, None keeps every bit."""
+
+    clips: Annotated[str, tyro.conf.Positional]
+    out: str
+    crf: int | None = 14
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    how: Annotated[How, tyro.conf.arg(name="")] = How()
+
+
+def pack(cfg: PackConfig) -> Count:
+    """``dreamx data pack``."""
+    return _said(run(read(cfg.clips), _alike(cfg.size, cfg.fps), cfg.out, cfg.how.made(), Coding(cfg.crf)), cfg.out)
+
+
+@dataclass(frozen=True)
+class ImportTarsConfig:
+    """WebDataset tars (.video.mp4, .poses_c2w.npy, .intrinsics.npy, .json) into a dataset. ``licence`` and ``source`` are of
+    samples that do not say; ``size`` and ``fps`` make clips alike; ``crf``: of what has to be encoded anew."""
+
+    tars: Annotated[str, tyro.conf.Positional]
+    out: str
+    licence: str = ""
+    source: str = ""
+    crf: int | None = None
+    size: tuple[int, int] | None = None
+    fps: float | None = None
+    how: Annotated[How, tyro.conf.arg(name="")] = How()
+
+
+def import_tars(cfg: ImportTarsConfig) -> Count:
+    """``dreamx data import-wds``."""
+    source = Tars(cfg.tars, cfg.licence, cfg.source)
+    coding = Coding(cfg.crf) if cfg.crf is not None else source.coding or Coding()
+    return _said(run(source, _alike(cfg.size, cfg.fps), cfg.out, cfg.how.made(), coding), cfg.out)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """A dataset into WebDataset tars of ``clips_a_tar`` clips; ``tars.json`` is written last."""
+
+    clips: Annotated[str, tyro.conf.Positional]
+    out: str
+    clips_a_tar: int = 100
+
+
+def export(cfg: ExportConfig) -> int:
+    """``dreamx data export``; returns how many tars there are. A tar that is there is not made again."""
+    if cfg.clips_a_tar < 1:
+        raise ValueError(f"clips_a_tar must be 1 or more, not {cfg.clips_a_tar}")
+    clips = read(cfg.clips)
+    if not isinstance(clips, Dataset):
+        raise ValueError(f"{cfg.clips}: a folder of .safetensors clips; make a dataset of it first, with `dreamx data pack`")
+    place, record, end = Place(cfg.out), "export.begun.json", "tars.json"
+    what = {"clips": len(clips), "clips_a_tar": cfg.clips_a_tar, "names": clips.names, "coding": to_json(clips.coding)}
+    for name in (record, end):
+        if place.exists(name) and json.loads(place.read(name)) != what:
+            raise ValueError(f"{cfg.out}: other tars are here; remove them or choose another place")
+    starts = range(0, len(clips), cfg.clips_a_tar)
+    if not place.exists(end):
+        place.write(record, json.dumps(what).encode())
+        for n, start in track(list(enumerate(starts)), "export"):
+            if not place.exists(tar := f"shard-{n:06d}.tar"):
+                place.write(tar, shard(clips, range(start, min(start + cfg.clips_a_tar, len(clips)))))
+        place.write(end, json.dumps(what).encode())
+    place.remove(record)
+    if place.local is not None:
+        for half_written in place.local.glob("*.half"):
+            half_written.unlink()
+    print(f"{len(clips)} clips in {len(starts)} tars in {cfg.out}")
+    return len(starts)
+
+
+def _alike(size: tuple[int, int] | None, fps: float | None) -> tuple[Stage, ...]:
+    return () if size is None and fps is None else (Conform(size, fps),)
+
+
+def _said(count: Count, out: str) -> Count:
+    print(f"{count.kept} clips of {count.frames} frames in {out}, {count.dropped} dropped (reasons in meta/dropped.jsonl)")
+    return count
