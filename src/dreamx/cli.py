@@ -17,6 +17,7 @@ COMMANDS: dict[str, Any] = {
     "generate": ("dreamx.generate:main", "walk along actions, a replay or an eval.json, and write videos"),
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
+        "simulate": ("dreamx.data.sim.simulate:simulate", "clips with people, physics and events, with ids, contacts and stories"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "import": ("dreamx.data.sources.bring:bring", "clips out of other people's data sets, estimated cameras and plain videos"),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),

@@ -113,11 +113,10 @@ def text_share(clip: Clip) -> float:
 def border_share(clip: Clip) -> float:
     """Share of the picture in rows and columns at its edges that are black in every frame."""
     most = _small(clip).amax(0)  # [h, w]: the brightest that each pixel gets
-    inside = [_span(most.amax(axis) > _BLACK) for axis in (1, 0)]
-    if not all(inside):
+    rows, cols = (_span(most.amax(axis) > _BLACK) for axis in (1, 0))
+    if not rows or not cols:
         return 0.0  # black all over: that is for the exposure to say
-    (top, bottom), (left, right) = inside
-    return 1 - (bottom - top) * (right - left) / most.numel()
+    return 1 - rows * cols / most.numel()
 
 
 def change_of(clip: Clip) -> float:
@@ -168,10 +167,10 @@ def cuts_of(clip: Clip, threshold: float) -> list[int]:
     return [c.frame_num for c in cuts]
 
 
-def _span(there: Tensor) -> tuple[int, int] | None:
-    """First and behind the last index that is true; None where none is."""
+def _span(there: Tensor) -> int:
+    """How many lie from the first to the last that is true."""
     found = there.nonzero()
-    return (int(found[0]), int(found[-1]) + 1) if len(found) else None
+    return int(found[-1]) + 1 - int(found[0]) if len(found) else 0
 
 
 def _few(count: int, most: int) -> list[int]:

@@ -12,15 +12,17 @@ from math import exp
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dreamx.clip import Clip
 from dreamx.data.quality.limits import Limits
-from dreamx.geometry.camera import rays, relative_to
+from dreamx.geometry.camera import Camera, rays, relative_to
 
 _PAIRS = 6  # of frames whose flow is looked at, evenly over the clip
 _SIDE = 128  # pixels of the longer side, for flow
 _APART = 1.5  # pixels that flow may differ from the camera's before it is a thing's own
-_SHARE = 0.03  # of the picture, moving by itself, that makes a clip 4D
+_WORSE = 12.0  # of 255: by how much the camera's own flow must match worse
+_SHARE = 0.04  # of the picture, moving by itself, that makes a clip 4D; clips of the simulator have 0.035 at most
 _SCENES = {
     "indoor": "room indoor indoors kitchen corridor house hall office bedroom shop museum maze dungeon",
     "urban": "street city plaza road urban town building square market",
@@ -99,40 +101,55 @@ def motion_of(clip: Clip) -> tuple[float, float]:
         )
         seen = torch.from_numpy(flow_of.calc(a, b, None))  # pyright: ignore[reportArgumentType, reportCallIssue]
         speed += float(seen.norm(dim=-1).mean()) / w / len(pairs)
-        own += float(_unexplained(clip, i, seen).float().mean()) / len(pairs)
+        pictures = torch.stack([torch.from_numpy(x) for x in (a, b)]).float()
+        own += float(_unexplained(clip, i, seen, pictures).float().mean()) / len(pairs)
     return 1 - exp(-20 * speed), own
 
 
-def _unexplained(clip: Clip, i: int, seen: Tensor) -> Tensor:
-    """Where flow ``[h, w, 2]`` of frame i to the next is not the camera's, bool ``[h, w]``."""
+def _unexplained(clip: Clip, i: int, seen: Tensor, pictures: Tensor) -> Tensor:
+    """Where flow ``[h, w, 2]`` of frame i to the next, grey pictures ``[2, h, w]``, is not the camera's: bool ``[h, w]``.
+
+    Flow guesses where walls are plain. So it counts only where the camera's own flow would match the pictures clearly worse.
+    """
     h, w = seen.shape[:2]
     pair = clip.camera[i : i + 2].to(dtype=torch.float32)
     if not bool(torch.isfinite(pair.pose).all() and torch.isfinite(pair.lens).all()):
         return torch.zeros(h, w, dtype=torch.bool)
-    ray = rays(pair.lens[0], h, w)
-    move = relative_to(pair[:1], pair[1:]).pose[0]  # axes of this frame -> of the next
-    size, lens = torch.tensor([w, h]), pair.lens[1]
     here = torch.stack(torch.meshgrid(torch.arange(w) + 0.5, torch.arange(h) + 0.5, indexing="xy"), -1)
+    depth = None
     if clip.depth is not None:
-        rows = (torch.arange(h) * clip.depth.shape[1]) // h
-        cols = (torch.arange(w) * clip.depth.shape[2]) // w
+        rows, cols = ((torch.arange(n) * m) // n for n, m in zip((h, w), clip.depth.shape[1:], strict=True))
         depth = clip.depth[i][rows][:, cols].float()
-        p = (ray * depth[..., None]) @ move[:3, :3].T + move[:3, 3]
-        there = (p[..., :2] / p[..., 2:].clamp(min=0.05) * lens[:2] + lens[2:]) * size
-        return ((seen - (there - here)).norm(dim=-1) > _APART) & (depth > 0) & (p[..., 2] > 0.05)
-    turned = ray @ move[:3, :3].T
-    still = (turned[..., :2] / turned[..., 2:].clamp(min=0.05) * lens[:2] + lens[2:]) * size  # where it would be, infinitely far
-    off = here + seen - still
-    if float(move[:3, 3].norm()) < 1e-6:
-        return off.norm(dim=-1) > _APART
+    allowed = _by_camera(pair, depth, here + seen) - here
+    far = (seen - allowed).norm(dim=-1) > _APART
+    return far & (_mismatch(pictures, here + allowed) - _mismatch(pictures, here + seen) > _WORSE)
+
+
+def _by_camera(pair: Camera, depth: Tensor | None, seen: Tensor) -> Tensor:
+    """Where pixels of the first camera may be in the second ``[h, w, 2]``: by depth, or the place nearest to where they are
+    ``seen`` on their epipolar lines."""
+    h, w = seen.shape[:2]
+    ray, size, lens = rays(pair.lens[0], h, w), torch.tensor([w, h]), pair.lens[1]
+    move = relative_to(pair[:1], pair[1:]).pose[0]  # axes of this frame -> of the next
     t = move[:3, 3]
-    pole = (t[:2] * lens[:2] + t[2] * lens[2:]) * size  # of the epipolar lines, times t_z
-    line = pole - t[2] * still
+    p = ray @ move[:3, :3].T * (1 if depth is None else depth.clamp(min=0.01)[..., None]) + (0 if depth is None else t)
+    there = (p[..., :2] / p[..., 2:].clamp(min=0.05) * lens[:2] + lens[2:]) * size
+    if depth is not None or float(t.norm()) < 1e-6:
+        return there  # without depth: where it would be, infinitely far
+    line = (t[:2] * lens[:2] + t[2] * lens[2:]) * size - t[2] * there  # towards the pole of all epipolar lines, times t_z
     line = line / line.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    return (off[..., 0] * line[..., 1] - off[..., 1] * line[..., 0]).abs() > _APART
+    return there + ((seen - there) * line).sum(-1, keepdim=True) * line
+
+
+def _mismatch(pictures: Tensor, there: Tensor) -> Tensor:
+    """How much the second picture, at ``there [h, w, 2]``, differs from the first, of 255 levels."""
+    h, w = pictures.shape[1:]
+    grid = 2 * there / torch.tensor([w, h]) - 1
+    found = F.grid_sample(pictures[None, 1:], grid[None], "bilinear", "border", align_corners=False)[0, 0]
+    return (found - pictures[0]).abs()
 
 
 def _word_of(said: str, table: dict[str, str]) -> str:
     """The word whose own words come first in what is said; empty where none does."""
-    told = re.findall(r"[a-z]+", said.lower())
+    told = re.findall(r"[a-z]+", re.sub(r"(first|third)-person", "", said.lower()))
     return next((name for word in told for name, known in table.items() if word in known.split()), "")

@@ -1,0 +1,167 @@
+"""``dreamx data import KIND IN --out OUT``: other people's files as clips, each with its source and its licence.
+
+Every shot ends as ``OUT/NAME.safetensors`` (a long one as ``NAME-1``, ``NAME-2``, ... besides), or with a reason in
+``OUT/records/NAME.json``, which is written last for each; a run that was killed goes on there, and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from rich.progress import track
+
+from dreamx.config import to_json
+from dreamx.data.sources import datasets, estimates, films
+from dreamx.data.sources.datasets import Listed
+from dreamx.data.sources.shot import Shot, Wanted, clips
+
+#: By kind: the reader, the name of the source, and its licence where all of it has one.
+READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
+    "realestate10k": (datasets.realestate10k, "RealEstate10K", "CC-BY-4.0 (cameras); the videos are their authors'"),
+    "dl3dv": (datasets.dl3dv, "DL3DV-10K", "DL3DV-10K terms of use, non-commercial"),
+    "sekai": (datasets.sekai, "Sekai-Real", "Sekai terms of use, non-commercial"),
+    "sekai-game": (datasets.sekai_game, "Sekai-Game", "Sekai terms of use, non-commercial"),
+    "spatialvid": (datasets.spatialvid, "SpatialVID", "CC-BY-NC-SA-4.0"),
+    "omniworld": (datasets.omniworld, "OmniWorld-Game", "CC-BY-NC-SA-4.0"),
+    "megasam": (estimates.megasam, "MegaSaM", ""),
+    "vggt": (estimates.vggt, "VGGT", ""),
+    "colmap": (estimates.colmap, "COLMAP", ""),
+    "video": (films.films, "video", ""),
+}
+Kind = Literal[
+    "realestate10k", "dl3dv", "sekai", "sekai-game", "spatialvid", "omniworld", "megasam", "vggt", "colmap", "video"
+]  # fmt: skip
+_LICENCES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt")
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Clips out of other people's files."""
+
+    kind: Annotated[Kind, tyro.conf.Positional]
+    """Whose files they are; `video` are plain films, whose cameras pycolmap finds."""
+    folder: Annotated[Path, tyro.conf.Positional]
+    """The folder as it was downloaded."""
+    out: Path
+    """Folder of clips to write."""
+    licence: str | None = None
+    """Of all clips, where the source has none of its own; by default the first line of a LICENSE file in the folder."""
+    rate: float | None = None
+    """Frames a second of pictures that do not say it."""
+    wanted: Wanted = field(default_factory=Wanted)
+    """Size, rate and length of the clips."""
+    processes: int = 0
+    """1 works in this one, 0 means one for each core."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """clips: how many files a shot gave. reason: why it gave none, or None."""
+
+    clips: int
+    reason: str | None
+
+
+def bring(cfg: ImportConfig) -> dict[str, int]:
+    """Read every shot; returns how many clips there are, and how many shots were dropped."""
+    if not cfg.folder.is_dir():
+        raise ValueError(f"folder: there is no folder {cfg.folder}; give the folder of {cfg.kind} as it was downloaded")
+    reader, source, own = READERS[cfg.kind]
+    licence = licence_of(cfg.folder, cfg.licence, own)
+    records = cfg.out / "records"
+    records.mkdir(parents=True, exist_ok=True)
+    for half_written in [*cfg.out.glob("*.tmp"), *records.glob("*.tmp")]:
+        half_written.unlink()
+    jobs: list[tuple[str, Callable[[], Shot]]] = []
+    seen: Counter[str] = Counter()
+    for name, opener in reader(cfg.folder, cfg.rate):
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:150] or "_"
+        seen[safe] += 1
+        jobs.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
+    if not jobs:
+        raise ValueError(f"folder: there is nothing of {cfg.kind} in {cfg.folder}; it is {reader.__doc__}")
+    todo = [j for j in jobs if not (records / f"{j[0]}.json").exists()]
+    for name, record in track(_made(cfg, todo, source, licence), "shots", len(todo)):
+        temporary = records / f"{name}.tmp"
+        temporary.write_text(json.dumps(to_json(record), ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, records / f"{name}.json")
+    every = [json.loads((records / f"{name}.json").read_text(encoding="utf-8")) for name, _ in jobs]
+    for (name, _), record in zip(jobs, every, strict=True):
+        if record["reason"] is not None:
+            print(f"dropped {name}: {record['reason']}")
+    told = {"clips": sum(r["clips"] for r in every), "dropped": sum(r["reason"] is not None for r in every)}
+    print(f"{told['clips']} clips, {told['dropped']} of {len(jobs)} shots dropped")
+    return told
+
+
+def licence_of(folder: Path, given: str | None, own: str) -> str:
+    """What the clips may be used for. ValueError, one sentence, where nobody says it or nobody can read it."""
+    if given is not None:
+        if not given.strip():
+            raise ValueError("licence: it is empty; give its name, for example CC-BY-4.0")
+        return given.strip()
+    for path in (folder / n for n in _LICENCES):
+        if path.is_file():
+            try:
+                words = next((x.strip() for x in path.read_text(encoding="utf-8").splitlines() if x.strip()), "")
+            except (OSError, UnicodeDecodeError) as e:
+                raise ValueError(f"licence: {path.name} cannot be read ({type(e).__name__}); give licence yourself") from None
+            if not words:
+                raise ValueError(f"licence: {path.name} is empty; give licence yourself")
+            return words[:200]
+    if not own:
+        raise ValueError("licence: the folder says nothing about it; put a LICENSE file into it or give licence, e.g. CC-BY-4.0")
+    return own
+
+
+@dataclass(frozen=True)
+class _Twin:
+    """Opens nothing: its name is that of another shot."""
+
+    name: str
+
+    def __call__(self) -> Shot:
+        raise ValueError(f"its id {self.name!r} is there twice; the first counts")
+
+
+def make(name: str, opener: Callable[[], Shot], out: Path, wanted: Wanted, source: str, licence: str) -> Record:
+    """Open a shot and write its clips; whatever is wrong with it is its reason, and then it leaves nothing behind."""
+    count = 0
+    try:
+        shot = opener()
+        for clip in clips(shot, wanted, source, licence):
+            target = out / (f"{name}.safetensors" if not count else f"{name}-{count}.safetensors")
+            replace(clip, extra={**clip.extra, "shot": name}).save(target)
+            count += 1
+    except Exception as e:  # whatever somebody's file does to a library: this shot alone goes
+        for k in range(count):
+            (out / (f"{name}.safetensors" if not k else f"{name}-{k}.safetensors")).unlink(missing_ok=True)
+        why = str(e) if isinstance(e, ValueError) and str(e) else f"{type(e).__name__}: {e}"
+        return Record(0, why.splitlines()[0][:300] if why.strip() else type(e).__name__)
+    return Record(count, None) if count else Record(0, "it has no frame that a camera is known for")
+
+
+def _made(
+    cfg: ImportConfig, jobs: list[tuple[str, Callable[[], Shot]]], source: str, licence: str
+) -> Iterator[tuple[str, Record]]:
+    workers = min(cfg.processes or os.cpu_count() or 1, max(1, len(jobs)))
+    if workers == 1:
+        for name, opener in jobs:
+            yield name, make(name, opener, cfg.out, cfg.wanted, source, licence)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        n = len(jobs)
+        records = pool.map(make, *zip(*jobs, strict=True), [cfg.out] * n, [cfg.wanted] * n, [source] * n, [licence] * n)
+        yield from zip((name for name, _ in jobs), records, strict=True)
