@@ -9,18 +9,20 @@ import numpy as np
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.person import Arms, Stance
 from dreamx.data.sim.setup import Happening, Setup, moving, ramp, reaching, solid, touching, walker
-from dreamx.data.sim.things import Body, Form, Grip, Log, Spot
+from dreamx.data.sim.things import Grip, Log, Spot
 
-_REACH = 0.44  # metres from a person to what it holds
+_REACH = 0.42  # metres from a person to what it holds
 
 
 def push(setup: Setup, spot: Spot) -> None:
     """Someone walks up to a crate and pushes it along."""
     r = setup.rng
     size, half = float(r.uniform(0.55, 0.7)), spot.length / 2
-    crate, body = solid(setup, "box", (size, size, 0.8), spot.at(-0.35, 0, 0.4), spot.heading, 8.0, "crate", pattern="planks")
+    crate, body = solid(
+        setup, "box", (size, size, 1.0), spot.at(-0.35, 0, 0.5), spot.heading, 8.0, "crate", pattern="planks", friction=0.25
+    )
     stop = half - size - 0.35
-    arms = reaching(Arms(0, _REACH, 0.34, 0.66), 0.2, 0.9)
+    arms = reaching(Arms(0, _REACH, 0.34, 0.88), 0.2, 0.9)
     who, _, _ = setup.person(walker(spot, -half + 0.1, stop, float(r.uniform(0.2, 0.6)), float(r.uniform(0.75, 1.0)), arms))
     setup.tells.append(lambda log: _pushed(log, who, crate, body, "pushes"))
 
@@ -50,7 +52,7 @@ def push_over(setup: Setup, spot: Spot) -> None:
 def lift(setup: Setup, spot: Spot) -> None:
     """Someone walks up to a box on a stand and lifts it."""
     r = setup.rng
-    size, high = float(r.uniform(0.26, 0.34)), float(r.uniform(0.6, 0.75))
+    size, high = float(r.uniform(0.26, 0.34)), float(r.uniform(0.85, 0.98))
     stand, _ = solid(
         setup,
         "box",
@@ -66,7 +68,7 @@ def lift(setup: Setup, spot: Spot) -> None:
     start, stop = -spot.length / 2 + 0.25, 0.6 - _REACH
     there = begin + (stop - start) / speed
     grip = there + 0.35
-    top = high + size / 2 + float(r.uniform(0.35, 0.5))
+    top = high + size / 2 + float(r.uniform(0.3, 0.42))
 
     def arms(t: float) -> Arms:
         share = ramp(t, there - 0.6, there + 0.25)

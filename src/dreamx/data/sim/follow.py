@@ -16,6 +16,7 @@ from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 DISTANCE, CLOSEST = 2.7, 0.9  # metres behind
 _HEAD, _LOOK = 1.5, 1.15  # metres above the ground: what must be in sight, what is looked at
 _SWING = (0, 15, -15, 30, -30, 50, -50, 75, -75)  # degrees aside where the way straight behind is blocked
+_QUICK = 150.0  # degrees a second that the camera swings aside at most
 _LAG, _OUT = 0.35, 0.8  # seconds: of turning, of going out again after coming close
 
 
@@ -36,8 +37,8 @@ def follow(scene: Scene, places: Array, width: int, height: int, fov: float, fps
         swing += (turn if frame else 1.0) * (wanted - swing)
         room = _room(scene, x, y, yaw + swing)
         if room < CLOSEST:  # between where it was and where it wants to be there is a wall: jump the easing
-            best = max(_SWING, key=lambda s: min(_room(scene, x, y, yaw + s), DISTANCE) - 0.012 * abs(s - swing))
-            swing += 0.5 * (best - swing)
+            best = max(_SWING, key=lambda s: min(_room(scene, x, y, yaw + s), DISTANCE) - 0.02 * abs(s - swing))
+            swing += float(np.clip(best - swing, -_QUICK / fps, _QUICK / fps))
             room = _room(scene, x, y, yaw + swing)
             hidden += room < 0.6
         reach = min(DISTANCE, room)

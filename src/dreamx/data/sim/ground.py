@@ -118,12 +118,12 @@ def find_spot(scene: Scene, rng: np.random.Generator, length: float, width: floa
     raise Rejected("no room for the event")
 
 
-def find_view(scene: Scene, rng: np.random.Generator, spot: Spot, aside: bool = False) -> Place:
+def find_view(scene: Scene, rng: np.random.Generator, spot: Spot, tall: float, aside: bool = False) -> Place:
     """Somewhere to see a spot from, all of it in the picture if the place allows. Rejected: none found.
 
     ``aside``: never along its length, where things hide one another.
     """
-    want = 0.5 * spot.length / np.tan(np.radians(FOV / 2)) + 0.6
+    want = max(0.5 * spot.length / np.tan(np.radians(FOV / 2)) + 0.6, 1.15 * tall + 0.5)
     best: tuple[float, Place] | None = None
     for _ in range(120):
         a, far = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(1.7, max(want + 1.2, 3.0)))
@@ -138,10 +138,10 @@ def find_view(scene: Scene, rng: np.random.Generator, spot: Spot, aside: bool = 
             continue
         ends = [spot.at(k * spot.length / 2, 0)[:2] for k in (-0.9, 0.9)]
         seen = sum(in_line(scene, (x, y), end) for end in ends)
-        score = seen + 0.5 * float(broad) - 0.5 * abs(far - want * (0.5 + 0.5 * float(broad)))
+        score = seen + 0.5 * float(broad) - 0.5 * abs(far - max(want * (0.5 + 0.5 * float(broad)), 1.1 * tall))
         if best is None or score > best[0]:
             heading = float(np.degrees(np.arctan2(spot.y - y, spot.x - x)))
-            best = score, Place(x, y, heading, -float(np.degrees(np.arctan2(EYE - 0.55, far))))
+            best = score, Place(x, y, heading, -float(np.degrees(np.arctan2(EYE - 0.45 * tall, far))))
     if best is None:
         raise Rejected("nowhere to see it from")
     return best[1]

@@ -14,7 +14,7 @@ from dreamx.geometry.camera import Camera, rays
 
 Rgb = NDArray[np.float32]
 Depth = NDArray[np.float32]
-_DROPS, _AROUND, _FALL = 420, 7.0, 7.0  # drops about the camera, metres around it, metres per second
+_DROPS, _AROUND, _FALL = 2200, 6.0, 7.0  # drops about the camera, metres around it, metres per second
 _STREAK = 0.045  # seconds that a drop leaves on the picture
 
 

@@ -18,7 +18,7 @@ from dreamx.data.build import Builder, Paint, rectangle
 from dreamx.data.render import OVERSAMPLE, air, gl, look, metres, paint, sketch
 from dreamx.data.scene import Scene
 from dreamx.data.sim.overlay import Blob, laid_over
-from dreamx.data.sim.things import Array, Body, Form, Weather
+from dreamx.data.sim.things import Array, Body, Form, Weather, matrix
 from dreamx.data.textures import Picture
 from dreamx.geometry.camera import Camera
 
@@ -120,16 +120,17 @@ class Painter:
 
 def _blobs(body: Body, pose: Array, alpha: float) -> list[Blob]:
     """What casts shadows: a ball about each solid."""
-    from dreamx.data.sim.things import matrix
-
     r = matrix(pose[3:])
-    return [Blob(pose[:3] + r @ np.array(f.at), _radius(f), alpha) for f in body.forms if alpha > 0.02]
-
-
-def _radius(form: Form) -> float:
-    """Of the ball that stands for a solid: between its smallest and its largest side."""
-    a, b, c = sorted(form.size)
-    return 0.5 * float((a * b * c) ** (1 / 3) if c < 4 * a else (b + c) / 2.6)
+    out: list[Blob] = []
+    for form in body.forms if alpha > 0.02 else ():
+        long = int(np.argmax(form.size))
+        thick = (sum(form.size) - form.size[long]) / 2
+        count = min(max(round(form.size[long] / max(thick, 0.05)), 1), 6)  # along what is long
+        for k in range(count):
+            at = np.array(form.at, float)
+            at[long] += form.size[long] * ((k + 0.5) / count - 0.5)
+            out.append(Blob(pose[:3] + r @ at, 0.55 * thick, alpha))
+    return out
 
 
 def _add(mj: Any, spec: Any, scene: Scene, bodies: Sequence[Body]) -> list[Picture]:

@@ -89,7 +89,7 @@ def limbs(stance: Stance) -> Array:
     rise = _FOOT - min(float(foot[2]) for _, _, foot in legs)
     ground = np.array((stance.x, stance.y, 0.0))
     hips = ground + up * rise
-    lean = np.radians(4 * stance.gait)
+    lean = np.radians(4 * stance.gait + 70 * stance.arms.share * max(0.0, 1.15 - stance.arms.height))  # to what is low
     trunk = np.cos(lean) * up + np.sin(lean) * forward
     arms: list[tuple[Array, Array, Array]] = []
     for side, p in sides:

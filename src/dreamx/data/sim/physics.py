@@ -132,8 +132,9 @@ def _model(
             made.add_freejoint()
         for form in body.forms:
             kind, size = _shape(mj, form)
+            rubs = ground if body.friction is None else {**ground, "friction": (body.friction, 0.02, 0.004), "priority": 1}
             made.add_geom(type=kind, size=size, pos=form.at, mass=(body.mass or 0) / len(body.forms), userdata=[body.thing],
-                          solref=(0.02, 1.0 - 0.75 * body.bounce), **ground)  # fmt: skip
+                          solref=(0.02, 1.0 - 0.75 * body.bounce), **rubs)  # fmt: skip
     for grip in grips:
         spec.add_equality(type=mj.mjtEq.mjEQ_WELD, name1=f"b{grip.carrier}", name2=f"b{grip.body}", active=False,
                           objtype=mj.mjtObj.mjOBJ_BODY, solref=(0.01, 1))  # fmt: skip

@@ -13,7 +13,7 @@ def topple(setup: Setup, spot: Spot) -> None:
     """A ball rolls into blocks and they fall."""
     ball, body, start = _ball(setup, spot, -spot.length / 2 + 0.35)
     blocks, bodies = _blocks(setup, spot, 0.55)
-    setup.kicks.append(Kick(body, start, _velocity(spot, float(setup.rng.uniform(2.2, 2.9)))))
+    setup.kicks.append(Kick(body, start, _velocity(spot, float(setup.rng.uniform(2.6, 3.3)))))
     setup.tells.append(lambda log: _toppled(log, ball, body, blocks, bodies))
 
 
@@ -145,7 +145,7 @@ def _ball(setup: Setup, spot: Spot, u: float) -> tuple[int, int, float]:
         (2 * r,) * 3,
         spot.at(u, 0.0, r),
         float(setup.rng.uniform(0, 360)),
-        5.0,
+        8.0,
         noun,
         pattern="stripes",
         bounce=0.5,

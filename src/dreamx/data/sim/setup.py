@@ -95,11 +95,11 @@ class Setup:
 
 
 def solid(setup: Setup, shape: str, size: Point, at: Point, yaw: float, mass: float | None, noun: str, colour: str | None = None,
-          pattern: str = "plain", bounce: float = 0.0) -> tuple[int, int]:  # fmt: skip
+          pattern: str = "plain", bounce: float = 0.0, friction: float | None = None) -> tuple[int, int]:  # fmt: skip
     """One new thing of one solid: id and number of its body."""
     colour = colour or setup.colour()
     thing = setup.thing(f"{colour} {noun}")
-    return thing, setup.add(Body(thing, (Form(shape, size, colour, pattern),), at, yaw, mass, bounce=bounce))
+    return thing, setup.add(Body(thing, (Form(shape, size, colour, pattern),), at, yaw, mass, bounce=bounce, friction=friction))
 
 
 def walker(spot: Spot, start: float, stop: float, begin: float, speed: float, arms: Callable[[float], Arms], v: float = 0.0,

@@ -110,7 +110,7 @@ def third_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator)
 def events(scene: Scene, index: int, shot: Shot, rng: np.random.Generator) -> Take:
     """Something happens, by physics or to the light; single or composed; seen from a place with a view of it."""
     kinds = COMPOSED if rng.random() < 0.4 else SINGLE
-    usable = [k for k in kinds if not (k.outdoors and scene.kind == "room")]
+    usable = [k for k in kinds if not (k.outdoors if scene.kind == "room" else k.indoors)]
     return event(scene, shot, rng, usable[int(rng.integers(len(usable)))])
 
 
@@ -119,7 +119,7 @@ def event(scene: Scene, shot: Shot, rng: np.random.Generator, kind: Kind) -> Tak
     setup = Setup(scene, shot.frames / shot.fps, rng)
     if kind.length:
         spot = find_spot(scene, rng, kind.length, kind.width)
-        stand = find_view(scene, rng, spot, kind.length > 2.5)
+        stand = find_view(scene, rng, spot, kind.tall, kind.length > 2.5)
         for act, lane in zip(kind.acts, _lanes(spot, kind, scene, stand), strict=True):
             act(setup, lane)
         camera, actions = _watch(scene, stand, spot, shot, rng)

@@ -25,9 +25,9 @@ def describe(scene: Scene, start: Camera, opening: Ways, who: str, rng: np.rando
     """The scene that stays: place, light, what is ahead and at the sides, in any order."""
     light = SKIES[scene.hour][3] if scene.kind != "room" else ""
     ahead, left, right = views(scene, start)
-    said = [_capital(phrasing(opening, rng, held_out).format(place=scene.place, light=light, who=who).strip().replace(" ,", ","))]
+    said = [_capital(phrasing(opening, rng, held_out).format(place=scene.place, light=light, who=who))]
     around = [
-        _capital(phrasing(ways, rng, held_out).format(x=" and ".join(a(t) for t in seen[:2])))
+        _capital(phrasing(ways, rng, held_out).format(x=a(seen[0])))
         for ways, seen in ((phrases.AHEAD, ahead), (phrases.LEFT, left), (phrases.RIGHT, right))
         if seen and rng.random() < 0.85
     ]
@@ -97,4 +97,5 @@ def anchor(scene: Scene, camera: Camera, point: Array, rng: np.random.Generator,
 
 
 def _capital(words: str) -> str:
+    words = " ".join(words.split()).replace(" ,", ",")
     return words[:1].upper() + words[1:]

@@ -49,6 +49,7 @@ class Body:
     mass: float | None = None
     hinge: Hinge | None = None
     bounce: float = 0.0  # 0 dead, 1 lively
+    friction: float | None = None  # with whatever it touches; None: that of the ground
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,48 @@
+"""Jobs in a pool of processes: each is tried again where it failed, and one that kills its process takes no other with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+
+def run_jobs(
+    job: Callable[..., object], todo: Mapping[str, tuple[Any, ...]], processes: int, done: Callable[[str], None]
+) -> dict[str, str]:
+    """Call ``job(*arguments)`` for every name; returns the reasons of those that failed twice, by name.
+
+    ``processes`` 0 means one for each core. ``done(name)`` is called as each ends, well or not. ValueError at once where the
+    machine cannot draw at all: that is no fault of a job.
+    """
+    failed = _round(job, todo, min(processes or os.cpu_count() or 1, max(len(todo), 1)), done)
+    lost: dict[str, str] = {}
+    for name in failed:  # one at a time, so that the one that kills its process is known
+        lost |= _round(job, {name: todo[name]}, 1, lambda _: None)
+    return lost
+
+
+def _round(
+    job: Callable[..., object], todo: Mapping[str, tuple[Any, ...]], workers: int, done: Callable[[str], None]
+) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting = {pool.submit(job, *arguments): name for name, arguments in todo.items()}
+        for future in as_completed(waiting):
+            name = waiting[future]
+            try:
+                future.result()
+            except BrokenProcessPool:
+                failed[name] = "its process died"
+                continue
+            except Exception as e:
+                if isinstance(e, ValueError) and "cannot draw" in str(e):
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+                failed[name] = f"{type(e).__name__}: {e}"
+                continue
+            done(name)
+    return dict(sorted(failed.items()))

@@ -1,0 +1,191 @@
+"""``dreamx data simulate``: clips in two phases. First takes are found, without drawing; then the accepted ones are drawn.
+
+The folder gets one ``.safetensors`` a clip, named by scene seed, subset and index, and ``takes/`` with what was tried for each scene
+and why it was turned down. What is there is not made again. Every clip is a pure function of its name and the configuration, so
+a run that was killed and started again ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from dreamx.clip import refuse_held_out
+from dreamx.data.scene import KINDS, STYLES, Scene, scene
+from dreamx.data.sim.clips import ATTEMPTS, accepted, film
+from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.jobs import run_jobs
+from dreamx.data.sim.take import SUBSETS, Shot, Take
+
+
+@dataclass(frozen=True)
+class SimConfig:
+    """What to make. ``subset``: some of first_person, third_person, events. ``clips``: of each subset in each scene.
+
+    ``fov`` is vertical, degrees; ``processes`` 0 means one for each core. ``held_out``: say everything in the phrasings that
+    are kept for evaluation.
+    """
+
+    out: Path
+    subset: tuple[str, ...] = tuple(SUBSETS)
+    scenes: int = 100
+    clips: int = 1
+    frames: int = 81
+    width: int = 128
+    height: int = 128
+    fps: float = 16.0
+    fov: float = 70.0
+    first_seed: int = 0
+    processes: int = 0
+    styles: tuple[str, ...] = STYLES
+    kinds: tuple[str, ...] = KINDS
+    evaluation: bool = False  # may the seeds be those reserved for evaluation?
+    held_out: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("scenes", 1), ("clips", 1), ("frames", 9), ("width", 8), ("height", 8)):
+            if getattr(self, name) < least:
+                raise ValueError(f"simulate.{name} must be {least} or more, not {getattr(self, name)}")
+        for name, known in (("subset", tuple(SUBSETS)), ("styles", STYLES), ("kinds", KINDS)):
+            got = getattr(self, name)
+            if not got or set(got) - set(known):
+                raise ValueError(f"simulate.{name} must be some of {', '.join(known)}, not {', '.join(got) or 'nothing'}")
+        if not 1 <= self.fps <= 120:
+            raise ValueError(f"simulate.fps must lie between 1 and 120, not {self.fps}")
+        if not 20 <= self.fov <= 120:
+            raise ValueError(f"simulate.fov must lie between 20 and 120 degrees, not {self.fov}")
+        if self.first_seed < 0:
+            raise ValueError(f"simulate.first_seed must be 0 or more, not {self.first_seed}")
+        if not self.evaluation:
+            refuse_held_out(self.first_seed + self.scenes - 1)
+        if self.held_out and not self.evaluation:
+            raise ValueError("simulate.held_out: those phrasings are kept for evaluation; add --evaluation and its seeds")
+
+    @property
+    def shot(self) -> Shot:
+        return Shot(self.frames, self.fps, self.width, self.height, self.fov, self.held_out)
+
+
+def simulate(cfg: SimConfig) -> int:
+    """Find and draw what is missing; returns how many clips the folder now holds. ValueError when the machine cannot draw."""
+    (cfg.out / "takes").mkdir(parents=True, exist_ok=True)
+    for half_written in [*cfg.out.glob("*.tmp"), *cfg.out.glob("takes/*.tmp")]:
+        half_written.unlink()
+    _same_settings(cfg)
+    seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as progress:
+        todo = {f"{s:07d}": (cfg, s) for s in seeds if not _takes(cfg, s).exists()}
+        bar = progress.add_task("scenes searched", total=len(todo))
+        lost = run_jobs(search, todo, cfg.processes, lambda _: progress.advance(bar))
+        names = [(s, subset, i) for s in seeds if _takes(cfg, s).exists() for subset in cfg.subset for i in range(cfg.clips)]
+        draw = {
+            clip_path(cfg, *n).stem: (cfg, *n) for n in names if not clip_path(cfg, *n).exists() and not _gone(cfg, *n).exists()
+        }
+        bar = progress.add_task("clips drawn", total=len(draw))
+        lost |= run_jobs(draw_clip, draw, cfg.processes, lambda _: progress.advance(bar))
+    _report(cfg, lost)
+    return sum(clip_path(cfg, s, subset, i).exists() for s in seeds for subset in cfg.subset for i in range(cfg.clips))
+
+
+def clip_path(cfg: SimConfig, seed: int, subset: str, index: int) -> Path:
+    """Where a clip lies."""
+    return cfg.out / f"{seed:07d}_{subset}_{index:02d}.safetensors"
+
+
+def search(cfg: SimConfig, seed: int) -> None:
+    """Phase one of a scene: for each clip the first attempt that is accepted, and why those before it were not."""
+    torch.set_num_threads(1)
+    place, found = the_scene(cfg, seed), {}
+    for subset in cfg.subset:
+        for index in range(cfg.clips):
+            tried: list[str] = []
+            for _, take in accepted(place, subset, index, cfg.shot):
+                if isinstance(take, Take):
+                    break
+                tried.append(take)
+            found[f"{subset}_{index:02d}"] = {"attempt": len(tried), "rejected": tried}
+    _write(_takes(cfg, seed), {"scene": seed, "style": place.style, "kind": place.kind, "clips": found})
+
+
+def draw_clip(cfg: SimConfig, seed: int, subset: str, index: int) -> None:
+    """Phase two of a clip: draw what was accepted; where it turns out to be hidden, the next attempts, until one is good."""
+    torch.set_num_threads(1)
+    place = the_scene(cfg, seed)
+    first = json.loads(_takes(cfg, seed).read_text())["clips"][f"{subset}_{index:02d}"]["attempt"]
+    tried: list[str] = []
+    for _, take in accepted(place, subset, index, cfg.shot, first):
+        try:
+            if isinstance(take, Take):
+                clip = film(take, subset, cfg.shot)
+                if tried:
+                    _write(_after(cfg, seed, subset, index), {"rejected": tried})
+                clip.save(clip_path(cfg, seed, subset, index))
+                return
+            tried.append(take)
+        except Rejected as e:
+            tried.append(str(e))
+    _write(_gone(cfg, seed, subset, index), {"rejected": tried, "given_up": ATTEMPTS})
+
+
+def the_scene(cfg: SimConfig, seed: int) -> Scene:
+    """The scene of a seed, in one of the looks and layouts that are asked for."""
+    rng = np.random.default_rng([seed, 31])
+    return scene(seed, str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds)))
+
+
+def _takes(cfg: SimConfig, seed: int) -> Path:
+    return cfg.out / "takes" / f"{seed:07d}.json"
+
+
+def _after(cfg: SimConfig, seed: int, subset: str, index: int) -> Path:
+    return cfg.out / "takes" / f"{seed:07d}_{subset}_{index:02d}.drawn.json"
+
+
+def _gone(cfg: SimConfig, seed: int, subset: str, index: int) -> Path:
+    return cfg.out / "takes" / f"{seed:07d}_{subset}_{index:02d}.none.json"
+
+
+def _write(path: Path, said: dict[str, object]) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
+    os.replace(temporary, path)
+
+
+def _same_settings(cfg: SimConfig) -> None:
+    """A folder is of one setting: what is in it was found under it. ValueError names the first field that differs."""
+    fields = ("subset", "clips", "frames", "width", "height", "fps", "fov", "styles", "kinds", "held_out")
+    now = json.loads(json.dumps({name: getattr(cfg, name) for name in fields}))
+    path = cfg.out / "takes" / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text())
+        if other := [name for name in fields if before.get(name) != now[name]]:
+            raise ValueError(
+                f"simulate.{other[0]}: {cfg.out} was begun with {before.get(other[0])}, not {now[other[0]]}; use another folder"
+            )
+    else:
+        _write(path, now)
+
+
+def _report(cfg: SimConfig, lost: dict[str, str]) -> None:
+    """How many takes were turned down for what, and what failed: ``takes/report.json``."""
+    counts: Counter[str] = Counter()
+    for path in sorted((cfg.out / "takes").glob("0*.json")):
+        said = json.loads(path.read_text())
+        for clip in said.get("clips", {"": said}).values():
+            counts.update(clip["rejected"])
+    _write(cfg.out / "takes" / "report.json", {"rejected": dict(counts), "failed": lost})
