@@ -22,17 +22,39 @@ _FAR = 1e3  # metres: where a depth of infinity is put
 
 
 def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-    """Pictures ``a`` and ``b [N, 3, H, W]`` and the depth of a ``[N, H, W]`` (metres along z, 0 where unknown), one ``lens [4]``.
+    """Pictures ``a`` and ``b [N, 3, H, W]`` (uint8 or 0 to 1) and the depth of a ``[N, H, W]`` (metres along z, 0 where unknown),
+    one ``lens [4]``.
 
     Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and the share of the pixels of a that speak for them ``[N]``.
     """
-    return explained(motion.flow(a, b), motion.flow(b, a), depth, lens)
+    there, back = motion.flow(a, b), motion.flow(b, a)
+    return explained(there, returned(there, back), depth, lens)
 
 
-def explained(there: Tensor, back: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-    """The same from the flow ``there [N, 2, H, W]`` of a to b in pixels, and ``back`` of b to a."""
+def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+    """The same, better, from a ``guess [N, 4, 4]``: b is first warped by it, so that only a small flow is left to be found.
+
+    A flow falls short of a long way and smooths over edges of depth; what the guess explains no longer suffers from that.
+    """
+    known = torch.where(depth > 0, depth.float(), 1.0).clamp(max=_FAR)
     rows, cols = depth.shape[-2:]
-    off = (there + motion.sample(back, there)).square().sum(1)
+    directions = rays(lens.float(), rows, cols).flatten(0, 1)
+    points = directions @ guess[:, :3, :3].mT + guess[:, None, :3, 3] / known.flatten(1)[..., None]
+    steps = points[..., :2] / points[..., 2:].clamp(min=0.1) - directions[:, :2]
+    far = (steps * lens.float()[:2] * torch.tensor([cols, rows])).mT.unflatten(-1, (rows, cols)).clamp(-2 * cols, 2 * cols)
+    there = motion.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
+    rest, back = motion.flow(a, there), motion.flow(there, a)
+    return explained(far + rest, returned(rest, back), depth, lens)
+
+
+def returned(there: Tensor, back: Tensor) -> Tensor:
+    """Squared pixels ``[N, H, W]`` that one is off after following both flows ``[N, 2, H, W]``."""
+    return (there + motion.sample(back, there)).square().sum(1)
+
+
+def explained(there: Tensor, off: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, ``off [N, H, W]`` by its way back, is best explained by."""
+    rows, cols = depth.shape[-2:]
     lens = lens.float()
     focal = lens[:2] * torch.tensor([cols, rows])
     directions = rays(lens, rows, cols)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamx.eval import motion
-from dreamx.eval.pose.align import explained
+from dreamx.eval.pose.align import explained, moved_again, returned
 from dreamx.eval.pose.graph import Motions, path, strides
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
@@ -45,7 +45,14 @@ class ByFlow:
         parts: list[tuple[Tensor, ...]] = []
         for i, j in zip(first.split(_BATCH), second.split(_BATCH), strict=True):
             there, back = motion.flow(video[i], video[j]), motion.flow(video[j], video[i])
-            parts.append((*explained(there, back, far[i], lens), *explained(back, there, far[j], lens)))
+            first_guess, _ = explained(there, returned(there, back), far[i], lens)
+            other_guess, _ = explained(back, returned(back, there), far[j], lens)
+            parts.append(
+                (
+                    *moved_again(video[i], video[j], far[i], lens, first_guess),
+                    *moved_again(video[j], video[i], far[j], lens, other_guess),
+                )
+            )
         return [torch.cat(x) for x in zip(*parts, strict=True)]
 
 
