@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import torch
 from safetensors import safe_open
 
 from dreamx.clip import Clip
-from dreamx.data.encode import EncodeConfig, encode, mirrored, reversed_in_time, variants
+from dreamx.data import encode as encoding
+from dreamx.data import store
+from dreamx.data.encode import EncodeConfig, Latents, encode, mirrored, reversed_in_time, variants
+from dreamx.data.shots import Shot
 from dreamx.geometry.camera import Camera, cat, level, relative_to, se3_inverse
 from dreamx.geometry.controls import from_keys, key_vector, walk
 from dreamx.model import weights
@@ -118,3 +122,39 @@ def test_encode_refuses_unequal_clips_and_writes_nothing(folders: EncodeConfig) 
     with pytest.raises(ValueError, match="frames"):
         encode(folders)
     assert not folders.out.exists()
+
+
+def test_a_dataset_is_encoded_like_a_folder_into_latents_named_by_the_autoencoder(folders: EncodeConfig, tmp_path: Path) -> None:
+    clips = [(str(seed), moving_clip(seed, 9)) for seed in range(2)]
+    store.write(str(tmp_path / "dataset"), clips, store.Coding(crf=None))
+    cfg = replace(folders, clips=tmp_path / "dataset", out=None, processes=1)
+    want, got = encode(folders), encode(cfg)
+    assert torch.equal(want.z, got.z) and want.rows == got.rows
+    file = tmp_path / "dataset/latents" / f"{got.vae}.safetensors"
+    assert torch.equal(Latents.load(file).z, got.z)
+    assert len(store.read(str(tmp_path / "dataset"))) == 2
+
+
+def test_an_encoding_that_was_killed_goes_on(folders: EncodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(2, 10):
+        moving_clip(seed, 9).save(folders.clips / f"{seed}.safetensors")
+    cfg = replace(folders, processes=1)
+    encode(cfg)
+    assert cfg.out is not None
+    whole = cfg.out.read_bytes()
+    cfg.out.unlink()
+    real, calls = encoding._encode, list[int]()
+
+    def killed(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
+        calls.append(len(some))
+        if len(calls) == 2:
+            raise SystemExit
+        real(cfg, some, out)
+
+    monkeypatch.setattr(encoding, "_encode", killed)
+    with pytest.raises(SystemExit):
+        encode(cfg)
+    assert not cfg.out.exists()
+    encode(cfg)
+    assert calls == [8, 2, 2] and cfg.out.read_bytes() == whole
+    assert sorted(p.name for p in cfg.out.parent.iterdir()) == ["clips", "latents.safetensors", "vae"]

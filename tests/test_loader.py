@@ -41,8 +41,8 @@ def config(places: tuple[str, str], ahead: int = 0) -> LoaderConfig:
     return LoaderConfig((From(places[0], 3.0, Window(9)), From(places[1], 1.0, Revisit(5, 12, 0.6))), seed=3, ahead=ahead)
 
 
-def key(sample: Sample) -> tuple[int, str, tuple[int, ...]]:
-    return sample.draw.source, sample.name, sample.starts
+def key(sample: Sample) -> tuple[int, int, str, tuple[int, ...]]:
+    return sample.draw.source, sample.draw.epoch, sample.name, sample.starts
 
 
 def equal(a: Sample, b: Sample) -> bool:

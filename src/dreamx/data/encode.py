@@ -27,6 +27,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
+from dreamx.config import to_json
+from dreamx.data.shots import Parts, Shot, shots, stamp
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
@@ -37,7 +39,8 @@ from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 
 @dataclass(frozen=True)
 class EncodeConfig:
-    """clips: folder of clips; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``).
+    """clips: folder of clips, or a dataset; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``);
+    None: ``latents/HASH.safetensors`` in the folder of clips, HASH being the fingerprint of the autoencoder's weights.
 
     most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants.
     memory: also what it shows of each latent; None where there is none. ahead: of latents so many (from, to) further on, too.
@@ -47,7 +50,7 @@ class EncodeConfig:
 
     clips: Path
     vae: Path
-    out: Path
+    out: Path | None = None
     most: int | None = None
     mirror: bool = True
     reverse: bool = True
@@ -107,23 +110,34 @@ class Latents:
 
 
 def encode(cfg: EncodeConfig) -> Latents:
-    """Encode every clip of ``cfg.clips`` and write ``cfg.out``; ValueError for held-out clips and clips of unequal length."""
-    files = clip_files(cfg.clips)
-    if cfg.most is not None and cfg.most < len(files):
-        files = [files[i * len(files) // cfg.most] for i in range(cfg.most)]
-    parts = [files[i : i + _TOGETHER] for i in range(0, len(files), _TOGETHER)]
-    workers = min(cfg.processes or os.cpu_count() or 1, len(parts))
-    made: list[Latents] = []
+    """Encode every clip of ``cfg.clips`` and write ``cfg.out``; ValueError for held-out clips and clips of unequal length.
+
+    Killed and run again, it goes on with the clips that are left, and ends with the same file.
+    """
+    every = shots(cfg.clips)
+    if cfg.most is not None and cfg.most < len(every):
+        every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
+    together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
+    name = _vae(cfg.vae)[1]
+    out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "shots": [stamp(s) for s in every]}
+    parts = Parts(out, about)
+    todo = [n for n in range(len(together)) if not parts.path(n).exists()]
+    workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
     with ExitStack() as stack:
+        work = [cfg] * len(todo), [together[n] for n in todo], [parts.path(n) for n in todo]
         if workers > 1:
             spawn = multiprocessing.get_context("spawn")
-            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(_encode, [cfg] * len(parts), parts)
+            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(_encode, *work)
         else:
-            results = map(_encode, [cfg] * len(parts), parts)
-        for part, one in track(zip(parts, results, strict=True), "encode", len(parts)):
-            if made and one.z.shape[1:] != made[0].z.shape[1:]:
-                raise ValueError(_unequal(part[0], one.z.shape[1], made[0].z.shape[1]))
-            made.append(one)
+            results = map(_encode, *work)
+        for _ in track(results, "encode", len(todo)):
+            pass
+    made = [Latents.load(parts.path(n)) for n in range(len(together))]
+    for some, one in zip(together, made, strict=True):
+        if one.z.shape[1:] != made[0].z.shape[1:]:
+            raise ValueError(_unequal(some[0], one.z.shape[1], made[0].z.shape[1]))
     camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
     rows = tuple(row for m in made for row in m.rows)
     more = [
@@ -131,33 +145,34 @@ def encode(cfg: EncodeConfig) -> Latents:
         for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
     ]
     result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more)
-    result.save(cfg.out)
+    result.save(out)
+    parts.done()
     return result
 
 
-def _unequal(path: Path, latents: int, before: int) -> str:
-    return f"{path}: {4 * latents - 3} frames, the clips before had {4 * before - 3}; render alike"
+def _unequal(shot: Shot, latents: int, before: int) -> str:
+    return f"{shot}: {4 * latents - 3} frames, the clips before had {4 * before - 3}; render alike"
 
 
-def _encode(cfg: EncodeConfig, paths: list[Path]) -> Latents:
-    """Some clips and their variants."""
+def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
+    """Some clips and their variants into a file."""
     if cfg.processes != 1:
         torch.set_num_threads(1)
     vae, name = _vae(cfg.vae)
-    shots: list[tuple[str, Clip]] = []
-    for path in paths:
-        clip = Clip.load(path)
+    made: list[tuple[str, Clip]] = []
+    for shot in some:
+        clip = shot.load()
         refuse_held_out(clip.seed)
-        if shots and len(clip.video) != len(shots[0][1].video):
-            raise ValueError(_unequal(path, *((len(c.video) + 3) // 4 for c in (clip, shots[0][1]))))
-        shots += variants(clip, cfg.mirror, cfg.reverse)
-    z = torch.stack([latents(vae, shot.video) for _, shot in shots])
+        if made and len(clip.video) != len(made[0][1].video):
+            raise ValueError(_unequal(shot, *((len(c.video) + 3) // 4 for c in (clip, made[0][1]))))
+        made += variants(clip, cfg.mirror, cfg.reverse)
+    z = torch.stack([latents(vae, shot.video) for _, shot in made])
     deep = None if cfg.depth is None else _depth(cfg.depth)
-    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in shots], cfg.memory, deep, cfg.ahead)
-    seen = [latent_cameras(shot.camera) for _, shot in shots]
+    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
+    seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
-    rows = tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in shots)
-    return Latents(z, camera, rows, name, *(played or ()))
+    rows = tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
+    Latents(z, camera, rows, name, *(played or ())).save(out)
 
 
 @cache
@@ -261,14 +276,6 @@ def reversed_in_time(clip: Clip) -> Clip:
         camera=clip.camera.map(lambda x: x.flip(0)),
         actions=back[:, _OPPOSITE],
     )
-
-
-def clip_files(folder: Path) -> list[Path]:
-    """The clips of a folder in order of name; ValueError where there is none."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ValueError(f"no clips (*.safetensors) in {folder}; render some first with `dreamx data`")
-    return files
 
 
 _TOGETHER = 8  # clips that one process encodes at a time

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.clip import Clip, latent_count, refuse_held_out
-from dreamx.data.encode import clip_files
+from dreamx.data.shots import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model import weights
