@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.clip import Clip, refuse_held_out
-from dreamx.data.encode import clip_files
+from dreamx.data.shots import clip_files
 from dreamx.eval.pose.motion import Motion, MotionConfig
 from dreamx.geometry.camera import rays, rigid, rotation, se3_inverse
 from dreamx.train.run import Run, RunConfig
