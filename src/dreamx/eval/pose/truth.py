@@ -1,8 +1,9 @@
 """The estimator for simulated scenes: where would the camera have to be for the true place to look like this frame?
 
 Each frame is aligned with the true render of its commanded camera, seen from ever closer to where the frame says that it is. So
-a video that equals the truth is read exactly, and errors do not add up over time. But what is not the true place cannot be read,
-and a frame that went too far keeps the offset of the frame before.
+a video that equals the truth is read exactly, and errors do not add up over time. What does not look like the true place cannot
+be read: between frames that can the camera lies between, and after the last one it stays there. A picture that stands still while
+the camera is commanded on is so left behind, and not given the benefit of the doubt.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from dreamx.clip import Clip
 from dreamx.eval.pose.align import moved
 from dreamx.geometry.camera import Camera, relative_to, se3_inverse
+from dreamx.geometry.path import resample
 from dreamx.geometry.reproject import reproject
 
 _ROUNDS = 3
@@ -28,7 +30,7 @@ class Aligned:
     truth: Clip
 
     def __call__(self, video: Tensor, lens: Tensor, fps: float) -> Camera:
-        """See ``Estimator``. ValueError when the truth has no depth or another size or length."""
+        """See ``Estimator``. ValueError when the truth has no depth, or another size or length, or no frame looks like it."""
         if self.truth.depth is None:
             raise ValueError("the true clip has no depth; render it again with depth")
         if video.shape != self.truth.video.shape:
@@ -36,18 +38,28 @@ class Aligned:
         camera, depth = self.truth.camera.to(dtype=torch.float32), self.truth.depth.float()
         depth = torch.where(torch.isfinite(depth), depth, 0.0)
         rgb = self.truth.video.float() / 255
-        offset = torch.eye(4).expand(len(video), 4, 4)
+        offset, good = torch.eye(4).expand(len(video), 4, 4), torch.ones(len(video), dtype=torch.bool)
         for turn in range(_ROUNDS):
             picture, far = rgb, depth
             if turn:
                 view = reproject(rgb, depth, camera, Camera(camera.pose @ offset, camera.lens))
                 picture, far = view.rgb, view.depth * (view.known > 0.5)
             move, sure = moved(picture, video, far, lens)
-            offset = _carried(offset @ se3_inverse(move), sure >= _LEAST)
-        return relative_to(Camera(camera.pose @ offset, camera.lens), Camera(camera.pose[0] @ offset[0], camera.lens[0]))
+            good = sure >= _LEAST
+            offset = _carried(offset @ se3_inverse(move), good)
+        at = good.nonzero().flatten()
+        if not len(at):
+            raise ValueError("no frame of the video looks like the true place, so nothing can be read from it")
+        found = Camera(camera.pose[at] @ offset[at], camera.lens[at])
+        when = torch.arange(len(video)).clamp(int(at[0]), int(at[-1]))
+        after = torch.searchsorted(at, when).clamp(max(0, min(1, len(at) - 1)), len(at) - 1)
+        before = (after - 1).clamp(min=0)
+        part = (when - at[before]) / (at[after] - at[before]).clamp(min=1)
+        path = resample(found, (before + part).double())
+        return relative_to(path, path[0])
 
 
 def _carried(offset: Tensor, good: Tensor) -> Tensor:
-    """Where it is not good, the last good one; the identity before the first."""
+    """Where to look next: where it is not good, the last good offset; the identity before the first."""
     index = torch.where(good, torch.arange(len(good)), -1).cummax(0).values
     return torch.where((index >= 0)[:, None, None], offset[index.clamp(min=0)], torch.eye(4))
