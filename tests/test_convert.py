@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
+import tyro
 from torch import Tensor
 
 from dreamx import cli
@@ -172,6 +175,16 @@ def test_the_network_is_the_mapped_file_itself_or_a_cast_of_it(tmp_path: Path) -
     with torch.no_grad():
         dit.head.bias.zero_()  # a mapped network may be trained: the file stays as it was
     assert same(checkpoint.read(tmp_path / "w").tensors, start.tensors)
+
+
+def test_the_examples_of_the_docs_are_commands_and_all_flags_are_there() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    examples = [shlex.split(x) for x in re.findall(r"^    dreamx convert (.*?)(?:   .*)?$", page, re.MULTILINE)]
+    assert len(examples) >= 7
+    read = [tyro.cli(ConvertConfig, args=x) for x in examples]
+    assert {c.kind for c in read} == {None, "cam", "causal"}
+    for field in fields(ConvertConfig):
+        assert field.name in ("source", "out") or f"| `--{field.name}" in page
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 
 from dreamx import cli
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, official
+from dreamx.model import checkpoint, official, shards
+from dreamx.model.dit import ViewConfig
+from dreamx.model.kind import Kind, Past
 from dreamx.model.vae import VAE, VAEConfig
 from official_small import CAM, CAUSAL, KINDS, TINY, WAN, found, save, theirs
 
@@ -150,6 +153,10 @@ def autoencoder(file: Path) -> Path:
     return save(file, {"encoder.conv1.weight": torch.zeros(3), "decoder.head.0.gamma": torch.zeros(3)})
 
 
+def small_autoencoder(file: Path) -> Path:
+    return save(file, {"encoder.0.weight": torch.zeros(3), "decoder.3.conv.0.weight": torch.zeros(3)})
+
+
 def text_encoder(file: Path) -> Path:
     return save(file, {"token_embedding.weight": torch.zeros(3, 3), "blocks.0.attn.q.weight": torch.zeros(3, 3)})
 
@@ -186,6 +193,7 @@ def empty(file: Path) -> Path:
     ("make", "said"),
     [
         (autoencoder, "these are autoencoder weights, not a transformer"),
+        (small_autoencoder, "it is a small autoencoder such as taew2_2"),
         (own_autoencoder, "has no place in a transformer"),
         (text_encoder, "these are text encoder weights"),
         (hugging_face_text_encoder, "these are text encoder weights"),
@@ -209,8 +217,6 @@ def test_weights_of_something_else(
 def test_errors_name_keys_as_the_file_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checkpoint.write(tmp_path / "ours", found("wan"), "")
     convert(ConvertConfig(tmp_path / "ours", tmp_path / "w", "diffusers"))
-    from dreamx.model import shards
-
     file = tmp_path / "w/transformer/diffusion_pytorch_model.safetensors"
     tensors = shards.read(file)
     for name, changed in (
@@ -279,11 +285,6 @@ def test_our_folder_with_parts_of_another(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_networks_that_were_never_released_have_no_released_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from dataclasses import replace
-
-    from dreamx.model.dit import ViewConfig
-    from dreamx.model.kind import Kind, Past
-
     for config, kind in (
         (replace(WAN[0], hint=True), WAN[1]),
         (replace(CAM[0], view=ViewConfig(24, 1, pool=(2.0, 2.0))), CAM[1]),

@@ -43,6 +43,7 @@ _BETRAYALS = {
     "condition_embedder": "it is in the diffusers layout",
     "generator": "it is a training checkpoint; take what is under `generator_ema` or `generator`",
     "model.": "it is wrapped in a module; strip `model.` from the names",
+    "decoder.3.conv.": "it is a small autoencoder such as taew2_2, which dreamx does not read; Wan2.2_VAE.pth is the one to give",
     "encoder.conv": "these are autoencoder weights, not a transformer",
     "decoder.": "these are autoencoder weights, not a transformer",
     "token_embedding": "these are text encoder weights, not a transformer",
