@@ -14,6 +14,7 @@ from dreamx.data import walker
 from dreamx.eval.models import CopyFirst, Model, Truth, Warp
 from dreamx.eval.runner import Plan
 from dreamx.eval.suite import Suite, Trial
+from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed
@@ -65,4 +66,4 @@ class Haze:
 
 
 def plan(out: Path, models: tuple[Model, ...] | None = None, trials: int = 4) -> Plan:
-    return Plan(suite(trials), models or (Haze(0.3), Truth(), Warp(), CopyFirst()), VIEW, out, out / "truth")
+    return Plan(suite(trials), models or (Haze(0.3), Truth(), Warp(), CopyFirst()), VIEW, out, out / "truth", Tools(), ("", ""))

@@ -35,6 +35,8 @@ TRUTH = (
     Column("ssim", "SSIM", 1, 3, "structure as in the true render; 1 is equal"),
     Column("distance", "Distance", -1, 3, "perceptual distance to the true render; 0 is equal", "distance"),
     Column("sharpness", "Sharpness", 0, 2, "gradient energy by the truth's: below 1 blur, above 1 noise"),
+    Column("degrees", "Turned off", -1, 2, "mean degrees between the read camera and the commanded one", "pose"),
+    Column("metres", "Moved off", -1, 3, "mean metres between them, after one scale for the path", "pose"),
     Column("colour", "Colour", -1, 2, "mean colour off the truth's, grey levels of 255"),
     Column("colour drift", "Colour drift", -1, 2, "the same in the last second, less in the first"),
 )

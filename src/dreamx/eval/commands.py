@@ -113,7 +113,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     out = cfg.out or Path("runs/eval") / suite.name
     out.mkdir(parents=True, exist_ok=True)
     tools = cfg.tools
-    plan = Plan(suite, rows_of, view, out, cfg.truth, tools)
+    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
     rows = run(plan, cfg.processes or os.cpu_count() or 1)
     about = About(
         suite=suite.name,
@@ -129,8 +129,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         command=_command(name, cfg),
         hardware=f"{os.cpu_count()} cores, torch {torch.__version__}",
         dreamx=_version(),
-        simulator=sources(),
-        scores=code(),
+        simulator=plan.code[0],
+        scores=plan.code[1],
     )
     whole = report(about, rows)
     suite.save(out / "suite.json")

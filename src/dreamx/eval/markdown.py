@@ -5,6 +5,7 @@ from __future__ import annotations
 from dreamx.eval.columns import PAPER, Column, cell
 from dreamx.eval.paper import PUBLISHED
 from dreamx.eval.report import Report, layout
+from dreamx.eval.tools import STAND_INS
 
 
 def markdown(report: Report) -> str:
@@ -26,7 +27,7 @@ def markdown(report: Report) -> str:
 
 def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
     paper = columns[: len(PAPER)] == PAPER and report.about.suite in PUBLISHED
-    stand_in = {c.score for c in columns if "stand-in" in report.about.measures.get(c.tool, "")}
+    stand_in = {c.score for c in columns if c.tool in STAND_INS and report.about.measures[c.tool] == STAND_INS[c.tool]}
     heads = [c.head + ("†" if c.score in stand_in else "") + (" (less is better)" if c.better < 0 else "") for c in columns]
     lines = ["| | " + " | ".join(heads) + " |", "|---" + "|---:" * len(columns) + "|"]
     for model, scores in report.table.items():

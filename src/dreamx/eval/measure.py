@@ -12,7 +12,9 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.eval import likeness, look, memory
+from dreamx.eval.camera import camera_error
 from dreamx.eval.columns import overall
+from dreamx.eval.pose.truth import Aligned
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.tools import Tools
 
@@ -29,8 +31,7 @@ class Measured:
 
 def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
     """Of uint8 ``[F, 3, H, W]``, as long as the truth. Frame 0 was given, so what knows the truth does not count it."""
-    scores: dict[str, float] = {}
-    scores |= looks(video, truth, tools)
+    scores = steering(video, truth) | looks(video, truth, tools)
     if (whole := overall(scores)) is not None:
         scores["overall"] = whole
     known, curves = against_truth(video, truth, tools)
@@ -40,6 +41,16 @@ def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         scores["steadiness (for CLIP-V)"] = memory.steadiness(video, likeness.layout)
     return Measured(scores, curves)
+
+
+def steering(video: Tensor, truth: Clip) -> dict[str, float]:
+    """Does it go the commanded way, read by alignment with the true render; a way that cannot be read is lost (0)."""
+    try:
+        read = Aligned(truth)(video, truth.camera.lens[0], truth.fps)
+    except ValueError:
+        return {"camera": 0.0}
+    error = camera_error(read, truth.camera)
+    return {"camera": error.score, "degrees": error.rotation, "metres": error.translation}
 
 
 def looks(video: Tensor, truth: Clip, tools: Tools) -> dict[str, float]:
@@ -84,4 +95,5 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 def code() -> str:
     """A hash of all code that scores: what was measured by other code is measured anew."""
     root = Path(str(resources.files("dreamx"))) / "eval"
-    return hashlib.sha256(b"".join(f.read_bytes() for n in _CODE if (f := root / f"{n}.py").is_file())).hexdigest()[:10]
+    files = [*(root / f"{n}.py" for n in _CODE), *(root / "pose" / f"{n}.py" for n in ("align", "motion", "truth"))]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]

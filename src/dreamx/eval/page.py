@@ -13,6 +13,7 @@ from dreamx.eval.report import Report, by_path, layout
 from dreamx.eval.runner import Plan, Row, film_file
 from dreamx.eval.stage import true_clip
 from dreamx.eval.suite import Trial
+from dreamx.eval.tools import STAND_INS
 
 
 def html(report: Report, plan: Plan, shown: int) -> str:
@@ -40,7 +41,7 @@ def html(report: Report, plan: Plan, shown: int) -> str:
 
 
 def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
-    stand_ins = {c.score for c in columns if "stand-in" in report.about.measures.get(c.tool, "")}
+    stand_ins = {c.score for c in columns if c.tool in STAND_INS and report.about.measures[c.tool] == STAND_INS[c.tool]}
     heads = "".join(
         f'<th title="{escape(c.says)}">{escape(c.head)}{"†" if c.score in stand_ins else ""}'
         f"{'<i> ↓</i>' if c.better < 0 else ''}</th>"

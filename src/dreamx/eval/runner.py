@@ -23,24 +23,28 @@ from rich.progress import Progress
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.eval import films
-from dreamx.eval.measure import Measured, code, measure
+from dreamx.eval.measure import Measured, measure
 from dreamx.eval.models import Model
 from dreamx.eval.stage import true_clip
 from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View, sources
+from dreamx.eval.truth import View
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured. ``out`` gets films and rows, ``truth`` keeps the true renders."""
+    """What is to be measured. ``out`` gets films and rows, ``truth`` keeps the true renders.
+
+    ``code``: hashes of the simulator's code and of that of the scores, as they were when the run began.
+    """
 
     suite: Suite
     models: tuple[Model, ...]
     view: View
     out: Path
     truth: Path
-    tools: Tools = Tools()
+    tools: Tools
+    code: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -125,13 +129,13 @@ def _measured(plan: Plan, model: Model, trial: Trial, truth: Clip) -> Measured:
 
 def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
     """Where the video lies."""
-    what = f"{to_json(trial)} {plan.view} {sources()} {model.identity}"
+    what = f"{to_json(trial)} {plan.view} {plan.code[0]} {model.identity}"
     return plan.out / "films" / model.name / f"{trial.id}-{_hash(what)}.mkv"
 
 
 def row_file(plan: Plan, model: Model, trial: Trial) -> Path:
     """Where the row lies."""
-    how = _hash(f"{plan.suite.name} {plan.tools.names} {code()}")
+    how = _hash(f"{plan.suite.name} {plan.tools.names} {plan.code[1]}")
     return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{how}.json"
 
 

@@ -1,7 +1,7 @@
 """``dreamx eval speed``: is a world as fast at the end of a long session as at its beginning, and how long does a key take?
 
-The world is walked as a player walks, dreaming and showing, without page and network. Figures are of one machine at one time, and are
-written with its name.
+The world is walked as a player walks, dreaming and showing, without page and network. Figures are of one machine at one time,
+and are written with its name.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from dreamx.eval.look import Flow, Middle
 
 #: What each stand-in is, by the field of ``Tools``.
 STAND_INS = {
+    "pose": "alignment with the true render (instead of MegaSaM)",
     "quality": "detail as in the truth (stand-in for MUSIQ)",
     "flow": "Lucas-Kanade (stand-in for RAFT)",
     "middle": "Lucas-Kanade, half way (stand-in for AMT)",
@@ -47,15 +48,21 @@ class Tools:
     judge: Judge | None = None
 
     def __post_init__(self) -> None:
-        for name in ("quality", "flow", "middle", "distance"):
-            file: Path | None = getattr(self, name)
+        for name, file in (("quality", self.quality), ("flow", self.flow), ("middle", self.middle), ("distance", self.distance)):
             if file is not None and not file.is_file():
                 raise ValueError(f"{name}: there is no file {file}; give an exported network, or leave it out for a stand-in")
 
     @property
     def names(self) -> dict[str, str]:
         """What each is, for the table: two tables with other names are not compared."""
-        return {name: _named(name, getattr(self, name)) for name in STAND_INS}
+        given = {
+            "quality": self.quality,
+            "flow": self.flow,
+            "middle": self.middle,
+            "distance": self.distance,
+            "judge": self.judge,
+        }
+        return {name: _named(name, given.get(name)) for name in STAND_INS}
 
     def rate_of(self) -> Callable[[Tensor], Tensor] | None:
         """The quality of pictures, 0 to 100; None: the stand-in wants the truth."""
