@@ -18,6 +18,7 @@ COMMANDS: dict[str, Any] = {
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
         "simulate": ("dreamx.data.sim.simulate:simulate", "clips with people, physics and events, with ids, contacts and stories"),
+        "proof": ("dreamx.data.sim.proof:main", "do depth, pose and lens of rendered clips agree? In pixels"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "import": ("dreamx.data.sources.bring:bring", "clips out of other people's data sets, estimated cameras and plain videos"),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
@@ -33,6 +34,7 @@ COMMANDS: dict[str, Any] = {
         "camera": ("dreamx.train.camera:main", "learn places from clips: cameras steer, both ways in time"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
+        "pose": ("dreamx.train.pose:main", "learn to read camera motion from pictures, for scores and rewards"),
         "curriculum": ("dreamx.recipes.curriculum:main", "every stage of a recipe, from rendering to a world"),
     },
     "eval": {
@@ -47,6 +49,7 @@ COMMANDS: dict[str, Any] = {
     "bench": {
         "play": ("dreamx.bench:main", "does a world keep up with its own clock on this machine?"),
         "engine": ("dreamx.bench.engine:main", "how fast are transformer and decoder, and how near the machine's limit?"),
+        "data": ("dreamx.bench.data:main", "a dataset's cost beside bare rendering, and memory over many clips"),
     },
     "convert": ("dreamx.convert:main", "released networks into our folder, and back"),
     "trajectory": {

@@ -22,7 +22,7 @@ from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.opening import OpeningConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, depth
+from dreamx.train import autoencoder, camera, causal, depth, pose
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -68,7 +68,7 @@ WORLD = WorldConfig(
     foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
-PICTURES = 1600  # scenes that the painter learns single pictures of
+PICTURES = 1350  # scenes that the painter learns single pictures of
 AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
 
@@ -80,9 +80,12 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter")
+    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter", "pose_evaluation", "pose_reward")
     nets = {stage: root / stage / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
+
+    def reads(stage: str, seed: int) -> RunConfig:
+        return replace(run(stage, 3000, decay=0.6, ema=0.99), seed=seed)
 
     def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
         """Memory as it is at play, and views that are dreamt before they are walked to."""
@@ -154,4 +157,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
             root / "world"
         ),
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
+        # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/pose).
+        "pose_evaluation": partial(
+            pose.main, pose.PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)
+        ),
+        "pose_reward": partial(pose.main, pose.PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
     }
