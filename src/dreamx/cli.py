@@ -17,11 +17,21 @@ COMMANDS: dict[str, Any] = {
     "generate": ("dreamx.generate:main", "walk along actions, a replay or an eval.json, and write videos"),
     "data": {
         "render": ("dreamx.data.simulate:simulate", "clips from the simulator: what was seen, from where, under which keys"),
-        "simulate": ("dreamx.data.sim.simulate:simulate", "clips with people, physics and events, with ids, contacts and stories"),
+        "simulate": (
+            "dreamx.data.sim.simulate:simulate",
+            "clips with people, physics and events, with ids, contacts and stories",
+        ),
         "proof": ("dreamx.data.sim.proof:main", "do depth, pose and lens of rendered clips agree? In pixels"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
-        "import": ("dreamx.data.sources.bring:bring", "clips out of other people's data sets, estimated cameras and plain videos"),
+        "import": (
+            "dreamx.data.sources.bring:bring",
+            "clips out of other people's data sets, estimated cameras and plain videos",
+        ),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
+        "caption": (
+            "dreamx.data.captioner.run:caption",
+            "captions and events of real video, by any vision model behind an address",
+        ),
         "report": ("dreamx.data.quality.report:report", "a page: what was kept, what was dropped, and why"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
         "pack": ("dreamx.data.engine.commands:pack", "a folder of clips, or a dataset, into a dataset"),
@@ -44,6 +54,7 @@ COMMANDS: dict[str, Any] = {
         "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),
         "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
         "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
+        "estimators": ("dreamx.eval.pose.check:main", "what reads cameras from videos, on true renders: its own error"),
         "study": ("dreamx.eval.study.server:main", "ask people which of two sets of videos is better, blind"),
     },
     "bench": {

@@ -83,7 +83,7 @@ def _rain(rgb: Rgb, depth: Depth, camera: Camera, seed: int, strength: float, mo
     eye = camera.pose[:3, 3].double().numpy()
     turn = camera.pose[:3, :3].double().numpy()
     fx, fy, cx, cy = camera.lens.double().tolist()
-    samples = np.linspace(0, _STREAK, 7)
+    samples = np.linspace(0, _STREAK, 15)
     bright = np.zeros((h, w), np.float32)
     for late in samples:
         p = home + np.array((0.0, _FALL, 0.0)) * (moment + late)
@@ -94,5 +94,5 @@ def _rain(rgb: Rgb, depth: Depth, camera: Camera, seed: int, strength: float, mo
         inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
         i, j, d = v[inside].astype(int), u[inside].astype(int), z[near][inside]
         seen = d < depth[i, j]
-        np.maximum.at(bright, (i[seen], j[seen]), (0.65 / (1 + 0.18 * d[seen])).astype(np.float32))
+        np.maximum.at(bright, (i[seen], j[seen]), (0.5 / (1 + 0.18 * d[seen])).astype(np.float32))
     return rgb + bright[..., None] * (np.array((214, 222, 232), np.float32) - rgb)
