@@ -104,6 +104,8 @@ def html(title: str, verdicts: Mapping[str, Verdict], limits: Limits, source: Pa
 
 def film(clip: Clip) -> bytes:
     """A small mp4 of the clip's beginning."""
+    if not clip.video.numel():
+        raise ValueError("there is nothing to see")
     video = clip.video[: max(1, round(_SECONDS * clip.fps))].float()
     scale = _SIDE / max(video.shape[2:])
     size = [max(2, round(s * scale / 2) * 2) for s in video.shape[2:]]

@@ -1,0 +1,196 @@
+"""One question to a vision model, over HTTP: retried, answered from the cache where it was asked before, checked by the schema.
+
+The interface is ``POST {address}/chat/completions`` of OpenAI, which vLLM, llama.cpp, Ollama and others speak.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from dreamx.clip import Clip
+from dreamx.config import from_json
+from dreamx.events import Event, Story
+
+_AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}  # answers after which it is worth asking again
+_PROMPT = """You see {count} frames of one video of {seconds:.1f} seconds, at the seconds {times}.
+Describe it as JSON, and nothing else, with exactly these keys:
+"scene": the place and what stands in it, one or two sentences;
+"evolution": how the whole develops, one sentence, empty if nothing but the camera moves;
+"style": one of photoreal, game, stylised;
+"kind": one of indoor, urban, nature, other;
+"interactions": a list of sentences on what things do to each other;
+"events": a list of objects with the keys "id" (e1, e2, ...), "entity", "predicate", "anchor" (where, coarsely, in words),
+"start", "end" (seconds from 0 to {seconds:.1f}) and "interacts" (ids of other events).
+Do not describe the camera. Do not invent what is not seen."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Whom to ask. address: up to ``/v1``. key: the name of the environment variable that holds the key, or None.
+
+    tries: how often at most. wait: seconds before the second try, doubled each time. patience: seconds for an answer.
+    """
+
+    address: str = "http://127.0.0.1:8000/v1"
+    model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
+    key: str | None = None
+    tries: int = 4
+    wait: float = 1.0
+    patience: float = 120.0
+    frames: int = 8
+    side: int = 512
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.address)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError(f"endpoint.address must be like http://host:8000/v1, not {self.address!r}")
+        for name in ("tries", "frames", "side"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"endpoint.{name} must be 1 or more, not {getattr(self, name)}")
+        if self.wait < 0 or self.patience <= 0:
+            raise ValueError("endpoint.wait must be 0 or more and endpoint.patience more than 0 seconds")
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the model says of a clip: words for ``Clip.style`` and ``Clip.scene``, and the story."""
+
+    style: str
+    kind: str
+    story: Story
+
+
+def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float], object] = time.sleep) -> Described:
+    """Ask about a clip. The answer is kept in ``cache`` under a hash of the pictures, the words and the model.
+
+    An answer that does not follow the schema counts as a failed try. ValueError, one sentence, when all tries are used up.
+    """
+    body = question(clip, endpoint)
+    name = blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).hexdigest()
+    kept = cache / f"{name}.json"
+    seconds = len(clip.video) / clip.fps
+    if kept.is_file():
+        try:
+            return read_answer(kept.read_text(encoding="utf-8"), seconds)
+        except ValueError:
+            kept.unlink()  # damaged on the disk: ask again
+    why = "it was not asked"
+    for attempt in range(endpoint.tries):
+        if attempt:
+            sleep(endpoint.wait * 2 ** (attempt - 1))
+        try:
+            answer = _post(endpoint, body)
+            found = read_answer(answer, seconds)
+        except _Hopeless as e:
+            raise ValueError(f"caption: {endpoint.address} refuses ({e})") from None
+        except ValueError as e:
+            why = str(e)
+            continue
+        cache.mkdir(parents=True, exist_ok=True)
+        temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+        temporary.write_text(answer, encoding="utf-8")
+        os.replace(temporary, kept)
+        return found
+    raise ValueError(f"caption: no usable answer from {endpoint.address} in {endpoint.tries} tries ({why})")
+
+
+def question(clip: Clip, endpoint: Endpoint) -> dict[str, Any]:
+    """What is sent: the words, and frames evenly over the clip as JPEG."""
+    count = min(endpoint.frames, len(clip.video))
+    picks = sorted({round(i * (len(clip.video) - 1) / max(1, count - 1)) for i in range(count)})
+    times = ", ".join(f"{i / clip.fps:.1f}" for i in picks)
+    words = _PROMPT.format(count=len(picks), seconds=len(clip.video) / clip.fps, times=times)
+    parts: list[dict[str, Any]] = [{"type": "text", "text": words}]
+    for i in picks:
+        picture = Image.fromarray(clip.video[i].permute(1, 2, 0).contiguous().numpy())
+        picture.thumbnail((endpoint.side, endpoint.side))
+        data = io.BytesIO()
+        picture.save(data, "JPEG", quality=90)
+        url = "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    return {
+        "model": endpoint.model,
+        "messages": [{"role": "user", "content": parts}],
+        "temperature": 0,
+        "max_tokens": 1500,
+        "response_format": {"type": "json_object"},
+    }
+
+
+def read_answer(text: str, seconds: float) -> Described:
+    """The model's words as a story. ValueError, one sentence, where they do not follow the schema."""
+    text = text.strip()
+    if text.startswith("```"):  # many models wrap JSON so, whatever they are told
+        text = text.strip("`").removeprefix("json").strip()
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise ValueError(f"the answer is no JSON ({e.msg})") from None
+    try:
+        answer = from_json(_Answer, data)
+        events = tuple(from_json(Event, e) for e in answer.events)
+        story = Story(answer.scene.strip(), answer.evolution.strip(), tuple(answer.interactions), events)
+    except ValueError as e:
+        raise ValueError(f"the answer does not follow the schema ({e})") from None
+    for name, known in (("style", ("photoreal", "game", "stylised")), ("kind", ("indoor", "urban", "nature", "other"))):
+        if getattr(answer, name) not in known:
+            raise ValueError(f"the answer's {name} must be one of {', '.join(known)}, not {getattr(answer, name)[:40]!r}")
+    if not story.scene:
+        raise ValueError("the answer's scene is empty")
+    if late := [e for e in story.events if e.end > seconds + 0.5]:
+        raise ValueError(f"the answer's event {late[0].id!r} ends at {late[0].end:g} s, and the clip at {seconds:.1f} s")
+    return Described(answer.style, answer.kind, story)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    scene: str
+    evolution: str
+    style: str
+    kind: str
+    interactions: list[str]
+    events: list[dict[str, Any]]
+
+
+class _Hopeless(Exception):
+    """The server will never answer this: a wrong key, an unknown model, a bad request."""
+
+
+def _post(endpoint: Endpoint, body: dict[str, Any]) -> str:
+    headers = {"Content-Type": "application/json"}
+    if endpoint.key is not None:
+        if not os.environ.get(endpoint.key):
+            raise _Hopeless(f"the environment variable {endpoint.key}, which should hold the key, is empty")
+        headers["Authorization"] = f"Bearer {os.environ[endpoint.key]}"
+    request = urllib.request.Request(f"{endpoint.address.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
+    try:
+        with urllib.request.urlopen(request, timeout=endpoint.patience) as reply:
+            data = json.loads(reply.read(2**22))
+    except urllib.error.HTTPError as e:
+        said = f"HTTP {e.code}: {e.read(200).decode(errors='replace').strip()}"
+        if e.code in _AGAIN:
+            raise ValueError(said) from None
+        raise _Hopeless(said) from None
+    except (OSError, ValueError) as e:
+        raise ValueError(f"{type(e).__name__}: {e}") from None
+    try:
+        content = data["choices"][0]["message"]["content"]
+    except (KeyError, IndexError, TypeError):
+        raise ValueError("the reply has no choices[0].message.content") from None
+    if not isinstance(content, str):
+        raise ValueError("the reply's content is no text")
+    return content
