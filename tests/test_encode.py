@@ -121,7 +121,7 @@ def test_encode_refuses_unequal_clips_and_writes_nothing(folders: EncodeConfig) 
     moving_clip(3, 13).save(folders.clips / "3.safetensors")
     with pytest.raises(ValueError, match="frames"):
         encode(folders)
-    assert not folders.out.exists()
+    assert folders.out is not None and not folders.out.exists()
 
 
 def test_a_dataset_is_encoded_like_a_folder_into_latents_named_by_the_autoencoder(folders: EncodeConfig, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_encoding_that_was_killed_goes_on(folders: EncodeConfig, monkeypatch:
     monkeypatch.setattr(encoding, "_encode", killed)
     with pytest.raises(SystemExit):
         encode(cfg)
-    assert not cfg.out.exists()
+    assert cfg.out is not None and not cfg.out.exists()
     encode(cfg)
     assert calls == [8, 2, 2] and cfg.out.read_bytes() == whole
     assert sorted(p.name for p in cfg.out.parent.iterdir()) == ["clips", "latents.safetensors", "vae"]

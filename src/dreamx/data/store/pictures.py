@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 Pictures = NDArray[Any]
@@ -92,9 +93,10 @@ def _encode(frames: Pictures, kind: Kind, codec: str, pixels: str, rate: Fractio
         stream.pix_fmt = pixels
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = 1 / rate
+        colours = VideoReformatter()  # one for all frames, and of one thread: to make more takes longer than a small picture
         for n, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), kind.pixels)
-            frame = frame.reformat(format=pixels) if pixels != kind.pixels else frame
+            frame = colours.reformat(frame, format=pixels, threads=1) if pixels != kind.pixels else frame
             frame.pts, frame.time_base = n, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -187,6 +189,7 @@ def decode(file: str | BinaryIO, kind: Kind, start: int, count: int, rate: Fract
         stream = source.streams.video[0]
         stream.codec_context.thread_count = 1
         _seek(source, stream, start, rate)
+        colours = VideoReformatter()
         for frame in source.decode(stream):
             n = _number(frame, rate) - start
             if n >= count:
@@ -194,7 +197,7 @@ def decode(file: str | BinaryIO, kind: Kind, start: int, count: int, rate: Fract
             if n >= 0:
                 if not (h <= frame.height <= h + 1 and w <= frame.width <= w + 1):
                     raise ValueError(f"has pictures of {frame.width}x{frame.height}, not {w}x{h}")
-                out[n] = frame.to_ndarray(format=kind.pixels)[:h, :w]
+                out[n] = colours.reformat(frame, format=kind.pixels, threads=1).to_ndarray()[:h, :w]
                 filled[n] = True
                 if n == count - 1:
                     break
@@ -211,8 +214,9 @@ def decode_all(file: str | BinaryIO, most: int = 1 << 16) -> tuple[Pictures, flo
             raise ValueError("has no pictures")
         stream = source.streams.video[0]
         stream.codec_context.thread_count = 1
+        colours = VideoReformatter()
         for frame in source.decode(stream):
-            frames.append(frame.to_ndarray(format="rgb24"))
+            frames.append(colours.reformat(frame, format="rgb24", threads=1).to_ndarray())
             if frames[-1].shape != frames[0].shape:
                 raise ValueError("changes its size in the middle")
             if len(frames) > most:
