@@ -142,7 +142,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "painter": partial(
             camera.main,
             camera.CameraStage(
-                run("painter", 3000, decay=0.6),
+                run("painter", 1500, decay=0.6),
                 drawn,
                 nets["painter"],
                 replace(DIT, view=None, hint=False),
