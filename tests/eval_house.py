@@ -28,7 +28,8 @@ def suite(trials: int = 4, seed: int = 0) -> Suite:
     paths = list(PATHS)
     chosen = [(i, paths[i % 4]) for i in range(trials)]
     every = [
-        Trial(f"{i:03d}-{path}", path, FIRST_HELD_OUT_SEED + i, "park", "game", (0, 0, 0), PATHS[path], "a") for i, path in chosen
+        Trial(f"{i:03d}-{path}", path, FIRST_HELD_OUT_SEED + i, "park", "game", (0.0, 0.0, 0.0), PATHS[path], "a")
+        for i, path in chosen
     ]
     return Suite("basic", 1, seed, FPS, tuple(every))
 
