@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from data_stages import Darker, NotEvery, Walks
-from test_engine import INLINE, prints
 
+from data_stages import Darker, NotEvery, Walks
 from dreamx.data.engine import Ray, run
+from test_engine import INLINE, prints
 
 HERE = Path(__file__).parent
 
