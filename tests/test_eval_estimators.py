@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from dreamx.clip import Clip
-from dreamx.eval.camera import camera_error
+from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
+from dreamx.eval.camera import camera_error, path_length
 from dreamx.eval.pose.align import moved
+from dreamx.eval.pose.check import evaluation, read_all
 from dreamx.eval.pose.colmap import Colmap
 from dreamx.eval.pose.files import MegaSam, Vggt
 from dreamx.eval.pose.truth import Aligned
-from dreamx.geometry.camera import Camera, relative_to, se3_inverse
+from dreamx.eval.truth import View, render_truth
+from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
 
 MICRO = Path(__file__).parent / "data" / "micro"
@@ -120,3 +122,28 @@ def test_frames_between_those_that_were_placed_lie_between(monkeypatch: pytest.M
     assert torch.allclose(read.pose[last], want, atol=1e-5)
     middle = resample(Camera(torch.stack([pose[0], pose[4]]), clip.camera.lens[:2].double()), torch.tensor([0.25]))
     assert torch.allclose(read.pose[1], relative_to(middle[0], Camera(pose[0], middle.lens[0])).pose, atol=1e-5)
+
+
+def test_an_estimators_own_error_counts_what_it_cannot_read(clip: Clip) -> None:
+    def perfect(video: torch.Tensor, lens: torch.Tensor, fps: float) -> Camera:
+        return relative_to(clip.camera, clip.camera[0])
+
+    def blind(video: torch.Tensor, lens: torch.Tensor, fps: float) -> Camera:
+        raise ValueError("too dark")
+
+    assert read_all("perfect", perfect, [clip, clip]).degrees == pytest.approx(0, abs=1e-2)
+    stands = camera_error(Camera(torch.eye(4).expand_as(clip.camera.pose), clip.camera.lens), clip.camera)
+    assert read_all("blind", blind, [clip]).degrees == pytest.approx(stands.rotation)
+
+
+def test_the_estimator_of_the_tables_reads_a_walk_it_was_not_told() -> None:
+    """64 x 64 pixels of a scene that the depth network never saw, rendered here: it must do what its card says, and some."""
+    estimator, error = evaluation()
+    assert error.degrees <= 1
+    assert error.share <= 0.05
+    clip = render_truth(FIRST_HELD_OUT_SEED + 3, "walk", View(64, 64, lens_from_fov(70, 64, 64), 16.0))
+    part = replace(clip, video=clip.video[:25], camera=clip.camera[:25], actions=clip.actions[:25], depth=None)
+    read = estimator(part.video, part.camera.lens[0], part.fps)
+    found = camera_error(read, part.camera)
+    assert found.rotation < 2
+    assert found.translation < 0.1 * path_length(part.camera)

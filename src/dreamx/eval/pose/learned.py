@@ -1,22 +1,18 @@
 """The small learned estimator: reads the path from the pictures alone, knows nothing of what was commanded.
 
-Two are shipped, of other seeds and other scenes: ``evaluation`` for tables and ``reward`` for training, so that no world is
-praised for the mistakes of the one it was trained by. Their own errors on true renders stand in their card.
+The recipe trains two, of other seeds and other scenes: one for tables and one for rewards, so that no world is praised for the
+mistakes of the one it was trained by. ``dreamx eval estimators`` says what their own errors are.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.config import from_json
-from dreamx.eval.camera import OwnError
 from dreamx.eval.pose.graph import Motions, path, strides
 from dreamx.eval.pose.motion import Motion, MotionConfig
 from dreamx.geometry.camera import Camera, rays, se3_inverse
@@ -87,13 +83,3 @@ def load(folder: Path) -> Learned:
     net = Motion(weights.read_config(folder, "motion", MotionConfig))
     weights.load_into(net, folder / "motion.safetensors")
     return Learned(net.eval())
-
-
-def shipped(name: str) -> tuple[Learned, OwnError]:
-    """``evaluation`` or ``reward``, and its own error on true renders of held-out scenes."""
-    root = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
-    found = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-    if name not in found:
-        raise ValueError(f"estimator {name!r} is not one of {', '.join(found)}")
-    error = from_json(OwnError, json.loads((root / name / "error.json").read_text(encoding="utf-8")))
-    return load(root / name), error
