@@ -99,7 +99,7 @@ def config(folder: Path, out: Path) -> GenerateConfig:
 def source(folder: Path, **changes: Any) -> Causal | Bidirectional:
     found = released.read(str(folder))
     sampling = replace(released.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
-    nets = released.build(str(folder), found, sampling, spare=False)
+    nets = released.build(str(folder), found, sampling, 3, spare=False)
     if found.kind.past is None:
         return Bidirectional(nets, sampling, lambda words: None)
     return Causal(nets, sampling, found.kind.past)
@@ -259,6 +259,8 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
         ({"guidance": 2.0}, "guidance: the causal model is distilled"),
         ({"steps": -1}, "steps is -1"),
         ({"world": "tiny"}, "tiny is a world of ours"),
+        ({"size": (32000, 64000)}, "needs .* GB of memory, and .* are free on cpu; it"),
+        ({"device": "abacus"}, "device: 'abacus' is no device"),
     ],
 )
 def test_bad_settings_are_one_sentence(folders: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str) -> None:

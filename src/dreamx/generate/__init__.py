@@ -155,7 +155,7 @@ def _source(name: str, settings: Settings, spare: bool, console: Console) -> lis
     if settings.sampling is None:
         return Walker(World.open(name))
     found = released.read(name)
-    nets = released.build(name, found, settings.sampling, spare)
+    nets = released.build(name, found, settings.sampling, 1 + (settings.frames - 1) // 4, spare)
     if found.config.view is None:
         console.print(f"{name} has no camera lane: what moves in its videos is up to the caption, not to the list.")
     if found.kind.past is None:

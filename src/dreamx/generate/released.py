@@ -12,14 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dreamx.budget import fit
+from dreamx.budget.fit import must_fit
+from dreamx.budget.machine import best, device_of
+from dreamx.budget.plan import of, on
 from dreamx.fast.offload import border, offload
 from dreamx.model import checkpoint, parts
 from dreamx.model.checkpoint import Checkpoint
 from dreamx.model.dit import DiT
-from dreamx.model.kind import Kind
+from dreamx.model.kind import Kind, Past
 from dreamx.model.umt5 import UMT5
 from dreamx.model.vae import fingerprint
-from dreamx.model.wan import WanVAE
+from dreamx.model.wan import WanVAE, WanVAEConfig
 
 TRANSFORMER, VAE, TEXT = "transformer", "vae", "text_encoder"
 #: What Wan2.2 says a video should not be: the other side of its guidance, in the words that the model was taught with.
@@ -81,7 +85,7 @@ def read(world: str) -> Checkpoint:
 
 def defaults(kind: Kind) -> Sampling:
     """Those of the official scripts: 4 passes and no guidance if causal, 50 Euler steps and guidance 3 if bidirectional."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = best().type
     if kind.past is None:
         return Sampling(SIZE, 50, 5.0, 3.0, NEGATIVE, 0.0, device)
     return Sampling(SIZE, 4, 5.0, None, "", 1e-4, device)
@@ -101,12 +105,13 @@ def chosen(kind: Kind, size: tuple[int, int] | None, steps: int | None, guidance
     )
 
 
-def build(world: str, found: Checkpoint, sampling: Sampling, spare: bool) -> Networks:
+def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool) -> Networks:
     """The networks on the device. ``spare``: the blocks of the transformer come there one by one (``fast.offload``).
 
-    On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits.
+    On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits. ``latents``: frames of a
+    video, in latents. ValueError, which says what to change, where all of it does not fit.
     """
-    device, part = torch.device(sampling.device), parts.read(Path(world) / VAE)
+    device, part = device_of(sampling.device), parts.read(Path(world) / VAE)
     vae = None if part is None else parts.build(part, device, torch.float32 if device.type == "cpu" else None)
     if not isinstance(vae, WanVAE):
         raise ValueError(f"world: {Path(world) / VAE} holds no autoencoder of Wan2.2")
@@ -114,6 +119,7 @@ def build(world: str, found: Checkpoint, sampling: Sampling, spare: bool) -> Net
     if any(side < step or side % step for side in sampling.size):
         raise ValueError(f"size: {sampling.size} must be rows and columns that are multiples of {step}")
     dtype = next(iter(found.tensors.values())).dtype
+    _fits(world, found, sampling, latents, spare, device, vae.config)
     if spare or (device.type == "cpu" and dtype != torch.float32):
         dit = checkpoint.build(found)
         offload(dit, device, torch.float32 if device.type == "cpu" else None, ahead=device.type == "cuda")
@@ -122,6 +128,16 @@ def build(world: str, found: Checkpoint, sampling: Sampling, spare: bool) -> Net
         border(dit)
     identity = f"{fingerprint(vae)}-{_fingerprint(found)}"
     return Networks(dit.requires_grad_(False).eval(), vae, found.kind, Path(world) / TEXT, identity)
+
+
+def _fits(
+    world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool, device: torch.device, decoder: WanVAEConfig
+) -> None:
+    past = found.kind.past or Past(latents, latents, 0)
+    plan = replace(of(world, sampling.size), past=past, decoder=decoder, reader=0, lent=spare)
+    need = fit.need(on(plan, device))
+    # All frames at once keep nothing for later. The text encoder is gone by then.
+    must_fit(on(plan, device), device, need.making - (need.past if found.kind.past is None else 0.0))
 
 
 def _fingerprint(found: Checkpoint) -> str:
@@ -136,8 +152,7 @@ def _fingerprint(found: Checkpoint) -> str:
 def say(nets: Networks, prompts: list[str], device: str) -> Tensor:
     """Prompts ``[B, words, channels]``, float32 on the CPU; the text encoder is opened for them and dropped."""
     part = parts.read(nets.texts)
-    on = torch.device(device)
-    text = None if part is None else parts.build(part, on, torch.float32 if on.type == "cpu" else None)
+    text = None if part is None else parts.build(part, torch.device(device))
     if not isinstance(text, UMT5):
         raise ValueError(f"world: {nets.texts} holds no umT5 text encoder")
     said = text(prompts).float().cpu()
