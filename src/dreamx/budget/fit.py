@@ -58,7 +58,7 @@ def need(plan: Plan) -> Need:
     decoder, past = float(plan.decoder_weights() * size), float(plan.kept() * size)
     passing, decoded = plan.one_pass().peak, plan.one_decoding()
     decoding = 0.0 if decoded is None else decoded.peak
-    reading = float(plan.reader * size)
+    reading = float(plan.reader * (min(2, size) if plan.freed else size))  # what goes again stays as it is stored
     making = weights + decoder + past + max(passing, decoding)
     most = max(reading, making) if plan.freed else reading + making
     return Need(weights, decoder, past, passing, decoding, reading, making, most)

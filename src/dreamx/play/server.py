@@ -25,6 +25,9 @@ import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp
 
+from dreamx.budget.fit import must_fit
+from dreamx.budget.machine import CPU
+from dreamx.budget.plan import of_world
 from dreamx.play import protocol
 from dreamx.play.guard import Guard, is_loopback
 from dreamx.play.house import IDLE, RETRY, House, TruthOf
@@ -205,6 +208,7 @@ def main(cfg: PlayConfig) -> None:
     _few_arenas()
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     folder = cfg.starts or find(cfg.world) / "starts"
+    must_fit(of_world(find(cfg.world)), CPU)
     world = World.open(cfg.world)
     house = House(
         world,
