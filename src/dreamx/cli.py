@@ -22,6 +22,7 @@ COMMANDS: dict[str, Any] = {
             "clips with people, physics and events, with ids, contacts and stories",
         ),
         "proof": ("dreamx.data.sim.proof:main", "do depth, pose and lens of rendered clips agree? In pixels"),
+        "sheet": ("dreamx.data.sim.sheet:sheet", "one picture of a folder of clips, to look at"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "import": (
             "dreamx.data.sources.bring:bring",
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Any] = {
         "report": ("dreamx.data.quality.report:report", "a page: what was kept, what was dropped, and why"),
         "encode": ("dreamx.data.encode:encode", "clips to latents, once, for training"),
         "pack": ("dreamx.data.engine.commands:pack", "a folder of clips, or a dataset, into a dataset"),
+        "unpack": ("dreamx.data.engine.commands:unpack", "a dataset into a folder of clips"),
         "export": ("dreamx.data.engine.commands:export", "a dataset into WebDataset tars"),
         "import-wds": ("dreamx.data.engine.commands:import_tars", "WebDataset tars into a dataset"),
     },
@@ -52,6 +54,7 @@ COMMANDS: dict[str, Any] = {
         "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),
         "long": ("dreamx.eval.commands:long", "100 paths of 30 s: does it hold?"),
         "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),
+        "events": ("dreamx.eval.commands:events", "52 things that are said to happen: do they, in time, and nothing else?"),
         "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
         "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
         "estimators": ("dreamx.eval.pose.check:main", "what reads cameras from videos, on true renders: its own error"),

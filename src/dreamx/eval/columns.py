@@ -40,8 +40,15 @@ TRUTH = (
     Column("colour", "Colour", -1, 2, "mean colour off the truth's, grey levels of 255"),
     Column("colour drift", "Colour drift", -1, 2, "the same in the last second, less in the first"),
 )
+EVENTS = (
+    Column("happened", "Happened", 1, 1, "frames of the event's time that look more like the truth with it than without, %"),
+    Column("delay", "Delay", -1, 2, "seconds until it begins; of the trials in which it does"),
+    Column("lasted", "Lasted", 1, 1, "frames afterwards that still show what it left, %"),
+    Column("leakage", "Leakage", -1, 2, "what the words changed elsewhere, grey levels"),
+    Column("focus", "Focus", 1, 1, "share of all that the words changed that is where it should be, %"),
+)
 CURVES = {"psnr": "PSNR, dB", "ssim": "SSIM", "distance": "perceptual distance", "colour": "mean colour off, grey levels"}
-COLUMNS = {c.score: c for c in (*PAPER, OVERALL, *TRUTH)}
+COLUMNS = {c.score: c for c in (*PAPER, OVERALL, *TRUTH, *EVENTS)}
 
 
 def overall(scores: dict[str, float]) -> float | None:

@@ -97,6 +97,11 @@ def long(cfg: SuiteConfig) -> None:
     evaluate("long", cfg)
 
 
+def events(cfg: SuiteConfig) -> None:
+    """52 things that happen in 5 seconds."""
+    evaluate("events", cfg)
+
+
 def memory(cfg: SuiteConfig) -> None:
     """60 paths of 10 seconds that come back."""
     evaluate("memory", cfg)

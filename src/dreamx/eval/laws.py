@@ -2,6 +2,7 @@
 
 basic:   15 paths of 5 s: those of WorldScore (Duan et al. 2025, section 3), tilts, diagonals and a bending walk; 120 trials.
 long:    5 paths of 30 s; 100 trials.
+events:  things that happen by themselves and together, 5 s, in words that nobody trains on; 52 trials.
 memory:  the three templates of DreamX-World 1.0, figure 11, of 10 s; 60 trials.
 """
 
@@ -17,16 +18,19 @@ import torch
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data import walker
 from dreamx.data.caption import caption
-from dreamx.data.scene import KINDS, STYLES, Scene, scene, stand
-from dreamx.eval.suite import VERSION, Said, Suite, Trial
-from dreamx.geometry.camera import Camera
-from dreamx.geometry.controls import Speed
+from dreamx.data.scene import FOV, KINDS, STYLES, Scene, scene, stand
+from dreamx.eval import happening
+from dreamx.eval.suite import VERSION, Suite, Trial
+from dreamx.eval.truth import View
+from dreamx.geometry.camera import Camera, lens_from_fov
+from dreamx.geometry.controls import KEYS, Speed
 from dreamx.geometry.path import format_actions, loop, out_and_back, straight, turn
 
 FPS = 16.0
 _STARTS = 24  # places of a scene that are tried
 _HEADINGS = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 135.0, -135.0, 180.0)
 _SCENES = 40  # scenes that are tried for one trial
+_DRAWS = 8  # of an event in one scene
 
 #: Keys of a path, by a random generator: from the strictest that a narrow place may allow to the gentlest.
 Script = Callable[[np.random.Generator], list[list[str]]]
@@ -148,6 +152,7 @@ def _centred(keys: list[str]) -> list[str]:
 
 
 LAWS = {
+    "events": Law(2 * len(happening.KINDS), {name.replace(" ", "-"): None for name in happening.KINDS}, _BASIC),
     "basic": Law(120, _PATHS),
     "long": Law(100, _LONG_PATHS, _LONG),
     "memory": Law(60, _MEMORY_PATHS),
@@ -172,18 +177,39 @@ def trial(name: str, seed: int, index: int) -> Trial:
     place = (index + index // 60) % (len(KINDS) * len(STYLES))  # 60: where fifteen paths and twelve places meet again
     kind, style = KINDS[place % len(KINDS)], STYLES[place // len(KINDS)]
     rng = np.random.default_rng([seed, crc32(name.encode()), index])
+    if name == "events":
+        return _eventful(index, list(happening.KINDS)[index % len(law.paths)], kind, style, rng)
     for _ in range(_SCENES):
         here = scene(FIRST_HELD_OUT_SEED + int(rng.integers(2**30)), style, kind)
         found = _fit(here, law, path, rng)
         if found is not None:
             start, keys = found
             words = caption(here, stand(*start), np.random.default_rng([here.seed, 13]))
-            return Trial(f"{index:03d}-{path}", path, here.seed, kind, style, start, format_actions(keys), words, _said())
+            return Trial(f"{index:03d}-{path}", path, here.seed, kind, style, start, format_actions(keys), words)
     raise ValueError(f"suite {name}, trial {index}: none of {_SCENES} scenes has room for the path {path}")
 
 
-def _said() -> tuple[Said, ...]:
-    return ()
+def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Generator) -> Trial:
+    """The first draw that the simulator accepts, in the first scene that has one. What is of the air happens outdoors."""
+    if happening.KINDS[happens].outdoors and kind == "room":
+        kind = KINDS[1 + index % (len(KINDS) - 1)]
+    view = View(64, 64, lens_from_fov(FOV, 64, 64), FPS)
+    shot = happening.shot_of(view, _BASIC + 1)
+    for _ in range(_SCENES):
+        seed = FIRST_HELD_OUT_SEED + int(rng.integers(2**30))
+        for attempt in range(_DRAWS):
+            try:
+                take = happening.take_of(seed, kind, style, happens, attempt, shot)
+                happening.filmed(take, shot)
+            except ValueError:
+                continue
+            prompt, said = happening.words_of(take.story, style)
+            keys = format_actions(
+                ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in take.actions[1:].tolist()]
+            )
+            name = f"{index:03d}-{happens.replace(' ', '-')}"
+            return Trial(name, happens, seed, kind, style, (0.0, 0.0, 0.0), keys, prompt, said, happens, attempt)
+    raise ValueError(f"suite events, trial {index}: none of {_SCENES} scenes has room for {happens!r}")
 
 
 def _fit(here: Scene, law: Law, path: str, rng: np.random.Generator) -> tuple[tuple[float, float, float], list[str]] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -37,7 +38,8 @@ def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
     known, curves = against_truth(video, truth, tools)
     scores |= known
     if suite == "memory":
-        gained = memory.gains(video, truth.camera, likeness.WEIGHT_FREE)
+        measures = {n: m for n, m in likeness.WEIGHT_FREE.items() if find_spec("cv2") or "SIFT" not in n}
+        gained = memory.gains(video, truth.camera, measures)
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         scores["steadiness (for CLIP-V)"] = memory.steadiness(video, likeness.layout)
     return Measured(scores, curves)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,10 +22,10 @@ from rich.progress import Progress
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.eval import films
+from dreamx.eval import films, happening
 from dreamx.eval.measure import Measured, measure
-from dreamx.eval.models import Model
-from dreamx.eval.stage import true_clip
+from dreamx.eval.models import Model, Truth
+from dreamx.eval.stage import true_clip, twin_truth
 from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View
@@ -124,7 +124,15 @@ def work(plan: Plan, trial: Trial) -> None:
 
 
 def _measured(plan: Plan, model: Model, trial: Trial, truth: Clip) -> Measured:
-    return measure(_film(plan, model, trial, truth), truth, plan.tools, plan.suite.name)
+    video = _film(plan, model, trial, truth)
+    measured = measure(video, truth, plan.tools, plan.suite.name)
+    if not trial.happens:
+        return measured
+    without = twin_truth(trial, plan.view, plan.truth)
+    unsaid = replace(trial, said=())
+    # The truth and the baselines know no words: the twin of the truth is the truth without the event, theirs is themselves.
+    twin = without.video if isinstance(model, Truth) else _film(plan, model, unsaid, truth)
+    return Measured(measured.scores | happening.scores(video, twin, truth, without), measured.curves)
 
 
 def film_file(plan: Plan, model: Model, trial: Trial) -> Path:

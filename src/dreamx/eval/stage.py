@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from dreamx.clip import Clip
 from dreamx.data import walker
 from dreamx.data.render import render_path
 from dreamx.data.scene import scene, stand
+from dreamx.eval import happening
 from dreamx.eval.suite import Trial
 from dreamx.eval.truth import View, sources
 from dreamx.geometry.camera import Camera
@@ -33,11 +35,21 @@ def render(trial: Trial, view: View) -> Clip:
     return Clip(video, cameras, actions, depth.half(), view.fps, *about)
 
 
+def twin_truth(trial: Trial, view: View, folder: Path) -> Clip:
+    """The truth of an event's trial in which it does not happen; kept beside the other."""
+    return _kept(trial, view, folder, "plain", happening.plain)
+
+
 def true_clip(trial: Trial, view: View, folder: Path) -> Clip:
     """The same, from ``folder`` or made and kept there. A change of the simulator's code makes it anew."""
-    what = hashlib.sha256(f"{trial.seed} {trial.kind} {trial.style} {trial.start} {trial.keys} {trial.prompt} {view}".encode())
-    file = folder / f"{trial.id}-{what.hexdigest()[:12]}-{sources()}.safetensors"
+    return _kept(trial, view, folder, "true", happening.told if trial.happens else render)
+
+
+def _kept(trial: Trial, view: View, folder: Path, which: str, make: Callable[[Trial, View], Clip]) -> Clip:
+    what = (trial.seed, trial.kind, trial.style, trial.start, trial.keys, trial.prompt, trial.happens, trial.attempt, view)
+    name = hashlib.sha256(repr(what).encode()).hexdigest()[:12]
+    file = folder / f"{trial.id}-{which}-{name}-{sources()}.safetensors"
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        render(trial, view).save(file)
+        make(trial, view).save(file)
     return Clip.load(file)

@@ -18,7 +18,7 @@ from dreamx.geometry.path import parse_actions
 
 VERSION = 1  # of the laws: a change of them makes other suites
 #: The hashes of the shipped files: what carries their names is them.
-SHIPPED = {"basic": "1ed6c262a42e6f4f", "memory": "83dfcc1f2d967064", "long": "fdf0466e12980e62"}
+SHIPPED = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43ed9dfa99be25e2"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Trial:
     seed, kind, style: the scene. ``start``: metres east and north, and degrees from east to north, of a level walker.
     keys: held keys by frame, as ``geometry.path.parse_actions`` reads them; frame 0 is the start picture.
     prompt: what the world is told at the start; ``said``: what it is told on the way.
+    happens, attempt: of an event, its kind and the number of the draw that the simulator accepted (``happening``).
     """
 
     id: str
@@ -48,6 +49,8 @@ class Trial:
     keys: str
     prompt: str
     said: tuple[Said, ...] = ()
+    happens: str = ""
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         if self.seed < FIRST_HELD_OUT_SEED:

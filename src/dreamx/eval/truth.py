@@ -124,7 +124,8 @@ def warp_of(clip: Clip) -> Tensor:
 def sources() -> str:
     """A hash of all code that a case depends on, so that a kept file is never that of another simulator."""
     root = Path(str(resources.files("dreamx")))
-    files = [*sorted(root.glob("data/*.py")), *sorted(root.glob("geometry/*.py")), *sorted(root.glob("eval/[bt]*.py"))]
+    parts = ("data/*.py", "data/sim/*.py", "geometry/*.py", "eval/[bt]*.py", "eval/happening.py")
+    files = [file for part in parts for file in sorted(root.glob(part))]
     return _hash(b"".join(f.read_bytes() for f in files))
 
 

@@ -1,0 +1,106 @@
+"""A trial in which something happens: the truth with it and without, and the words for it, in ways that nobody trains on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import atan, degrees
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dreamx.clip import Clip
+from dreamx.data.scene import scene
+from dreamx.data.sim.clips import film
+from dreamx.data.sim.eventful import COMPOSED, SINGLE
+from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.take import Shot, Take, event
+from dreamx.data.sim.telling import STYLE
+from dreamx.eval import events
+from dreamx.eval.suite import Said, Trial
+from dreamx.eval.truth import View
+from dreamx.events import Story, prompt
+
+KINDS = {k.name: k for k in (*SINGLE, *COMPOSED)}
+_HOLD = 1.0  # seconds that words hold at least: a light goes out in a moment, and a chunk takes a quarter
+_MARGIN = 3  # pixels around a thing that its shadow may reach
+
+
+def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot: Shot) -> Take:
+    """The take that the simulator draws. ValueError: with the reason why there is none."""
+    rng = np.random.default_rng([seed, attempt, *happens.encode()])
+    try:
+        return event(scene(seed, style, place), replace(shot, held_out=True), rng, KINDS[happens])
+    except (Rejected, ArithmeticError) as e:
+        raise ValueError(str(e)) from e
+
+
+def shot_of(view: View, frames: int) -> Shot:
+    """How it is filmed."""
+    return Shot(frames, view.fps, view.width, view.height, 2 * degrees(atan(0.5 / view.lens[1])))
+
+
+def filmed(take: Take, shot: Shot) -> Clip:
+    """The clip of a take. ValueError: what must be seen is hidden."""
+    try:
+        return film(take, "events", shot)
+    except Rejected as e:
+        raise ValueError(str(e)) from e
+
+
+def told(trial: Trial, view: View) -> Clip:
+    """The truth with the event."""
+    shot = shot_of(view, trial.frames)
+    take = take_of(trial.seed, trial.kind, trial.style, trial.happens, trial.attempt, shot)
+    return replace(filmed(take, shot), caption=trial.prompt)
+
+
+def plain(trial: Trial, view: View) -> Clip:
+    """The same without: everything stays as it was in the first frame."""
+    shot = shot_of(view, trial.frames)
+    take = take_of(trial.seed, trial.kind, trial.style, trial.happens, trial.attempt, shot)
+    count = trial.frames
+    still = replace(
+        take,
+        poses=np.repeat(take.poses[:1], count, 0),
+        tints=np.repeat(take.tints[:1], count, 0),
+        weather=take.weather[:1] * count,
+        leads=(),
+    )
+    return filmed(still, shot)
+
+
+def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
+    """What is said at the start, and on the way: each record at its start; when none goes on any more, nothing."""
+    spans = [(e, max(e.end, e.start + _HOLD)) for e in story.events]
+    moments = sorted({e.start for e, _ in spans} | {end for _, end in spans})
+    said: list[Said] = []
+    for moment in moments:
+        now = [f"{e.entity} {e.predicate}" for e, end in spans if e.start <= moment < end]
+        words = ". ".join(w[:1].upper() + w[1:] for w in now)
+        if not said or said[-1].words != words:
+            said.append(Said(moment, words))
+    return prompt(Story(story.scene), STYLE[style]), tuple(said)
+
+
+def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
+    """Did it happen, when it was said, does it last, and what else did the words change: see ``events``.
+
+    ``twin`` is the model's own video of the trial without the words. The span is that of all records together.
+    """
+    story, segments = with_it.story, with_it.segments
+    assert story is not None
+    assert segments is not None
+    assert without.segments is not None
+    span = (min(e.start for e in story.events), min(max(e.end for e in story.events), (len(video) - 1) / with_it.fps))
+    ids = set(with_it.entities)
+    region = events.around([segments, without.segments], ids, _MARGIN) if ids else torch.ones_like(segments, dtype=torch.bool)
+    got = events.score(video, twin, with_it.video, without.video, region, with_it.fps, span)
+    found: dict[str, float | None] = {
+        "happened": 100 * got.happened,
+        "delay": got.delay,
+        "lasted": None if got.lasted is None else 100 * got.lasted,
+        "leakage": got.leakage,
+        "focus": None if got.focus is None else 100 * got.focus,
+    }
+    return {name: value for name, value in found.items() if value is not None}
