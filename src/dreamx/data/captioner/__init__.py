@@ -1,1 +1,1 @@
-"""Captions of real video: any vision model behind an OpenAI-compatible address looks at a few frames and answers in our schema."""
+"""Captions of real video: any vision model behind an OpenAI-compatible address looks at frames and answers in our schema."""

@@ -41,7 +41,7 @@ class CaptionConfig:
 
 
 def caption(cfg: CaptionConfig) -> dict[str, int]:
-    """Caption every clip; returns how many were written and how many dropped. One that gets no answer is dropped, with its reason."""
+    """Caption every clip; returns how many were written and how many dropped, each with its reason."""
     names = sorted(p.stem for p in cfg.clips.glob("*.safetensors"))
     if not names:
         raise ValueError(f"clips: there are no clips (.safetensors) in {cfg.clips}; render or import some first")

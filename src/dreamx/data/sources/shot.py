@@ -88,7 +88,7 @@ def clips(shot: Shot, wanted: Wanted, source: str, licence: str) -> Iterator[Cli
         count = number + 1
         if number not in wanted_now:
             continue
-        held.append(_fitted(seen, wanted))
+        held.append(fitted(seen, wanted))
         if len(held) == wanted.frames:
             yield _clip(
                 shot, held, picks[start : start + len(held)], at, lens, fps / pace, wanted, source, licence, seen[0].shape
@@ -108,8 +108,8 @@ def _clip(shot: Shot, held: list[Seen], picks: list[int], at: Tensor, lens: Tens
     """Pictures and the cameras of these frames as a clip."""
     places = torch.from_numpy(np.interp(picks, at.double().numpy(), np.arange(len(at))))
     seen = resample(shot.camera, places)
-    cropped = _cropped(seen.lens, (int(shape[2]), int(shape[1])), (wanted.width, wanted.height))
-    camera = Camera(seen.pose, cropped).to(dtype=torch.float32)
+    lens = cropped(seen.lens, (int(shape[2]), int(shape[1])), (wanted.width, wanted.height))
+    camera = Camera(seen.pose, lens).to(dtype=torch.float32)
     depth = None if any(d is None for _, d in held) else torch.stack([d for _, d in held if d is not None]).half()
     extra = {"actions": "unknown", **shot.extra}
     return Clip(
@@ -118,7 +118,7 @@ def _clip(shot: Shot, held: list[Seen], picks: list[int], at: Tensor, lens: Tens
     )  # fmt: skip
 
 
-def _cropped(lens: Tensor, size: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
+def cropped(lens: Tensor, size: tuple[int, int], wanted: tuple[int, int]) -> Tensor:
     """Lenses of the part of the picture that is kept: its middle, in the shape that is wanted."""
     share = torch.tensor(
         [min(1.0, size[1] * wanted[0] / wanted[1] / size[0]), min(1.0, size[0] * wanted[1] / wanted[0] / size[1])]
@@ -126,7 +126,7 @@ def _cropped(lens: Tensor, size: tuple[int, int], wanted: tuple[int, int]) -> Te
     return torch.cat([lens[:, :2] / share, (lens[:, 2:] - 0.5) / share + 0.5], -1)
 
 
-def _fitted(seen: Seen, wanted: Wanted) -> Seen:
+def fitted(seen: Seen, wanted: Wanted) -> Seen:
     """The middle of a picture, and of its depth, at the size that is wanted."""
     out: list[Tensor] = []
     for x in seen:
