@@ -12,7 +12,7 @@ import torch
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.camera import camera_error, path_length
 from dreamx.eval.pose.align import moved
-from dreamx.eval.pose.check import evaluation, read_all
+from dreamx.eval.pose.check import EstimatorsConfig, evaluation, read_all
 from dreamx.eval.pose.colmap import Colmap
 from dreamx.eval.pose.files import MegaSam, Vggt
 from dreamx.eval.pose.truth import Aligned
@@ -147,3 +147,10 @@ def test_the_estimator_of_the_tables_reads_a_walk_it_was_not_told() -> None:
     found = camera_error(read, part.camera)
     assert found.rotation < 2
     assert found.translation < 0.1 * path_length(part.camera)
+
+
+def test_estimators_are_measured_on_scenes_that_nobody_trains_on() -> None:
+    with pytest.raises(ValueError, match="first_seed must be 1000000 or more"):
+        EstimatorsConfig(first_seed=5)
+    with pytest.raises(ValueError, match="clips must be 1 or more"):
+        EstimatorsConfig(clips=0)
