@@ -1,9 +1,11 @@
-"""``dreamx data pack | export | import-wds``: folders, datasets and WebDataset tars into one another."""
+"""``dreamx data pack | unpack | export | import-wds``: folders, datasets and WebDataset tars into one another."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -12,6 +14,8 @@ from rich.progress import track
 from dreamx.config import to_json
 from dreamx.data.engine import Count, Local, Ray, Stage, run
 from dreamx.data.engine.conform import Conform
+from dreamx.data.engine.judged import Judged
+from dreamx.data.quality.limits import Limits
 from dreamx.data.store import Coding, Place, read
 from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.tars import Tars, shard
@@ -39,19 +43,46 @@ class How:
 @dataclass(frozen=True)
 class PackConfig:
     """A folder of .safetensors clips, or a dataset, into a dataset. ``size``: width and height, ``fps``: frames a second, where
-    the clips are not alike; ``crf``: of H.264, None keeps every bit."""
+    the clips are not alike; ``crf``: of H.264, None keeps every bit. ``curate``: drop what breaks a rule of ``limits``."""
 
     clips: Annotated[str, tyro.conf.Positional]
     out: str
     crf: int | None = 14
     size: tuple[int, int] | None = None
     fps: float | None = None
+    curate: bool = False
+    limits: Limits = Limits()
     how: Annotated[How, tyro.conf.arg(name="")] = How()
 
 
 def pack(cfg: PackConfig) -> Count:
     """``dreamx data pack``."""
-    return _said(run(read(cfg.clips), _alike(cfg.size, cfg.fps), cfg.out, cfg.how.made(), Coding(cfg.crf)), cfg.out)
+    stages = _alike(cfg.size, cfg.fps) + ((Judged(cfg.limits),) if cfg.curate else ())
+    return _said(run(read(cfg.clips), stages, cfg.out, cfg.how.made(), Coding(cfg.crf)), cfg.out)
+
+
+@dataclass(frozen=True)
+class UnpackConfig:
+    """A dataset into a folder of .safetensors clips, ``NAME.safetensors`` each, for the commands that read such."""
+
+    clips: Annotated[str, tyro.conf.Positional]
+    out: Path
+
+
+def unpack(cfg: UnpackConfig) -> int:
+    """``dreamx data unpack``; returns how many clips there are. A clip that is there is not written again."""
+    clips = read(cfg.clips)
+    files = [re.sub(r"[^A-Za-z0-9._-]", "_", name) for name in clips.names]
+    if len(set(files)) < len(files):
+        files = [f"{i:08d}_{file}" for i, file in enumerate(files)]
+    cfg.out.mkdir(parents=True, exist_ok=True)
+    for half_written in cfg.out.glob("*.tmp"):
+        half_written.unlink()
+    for i in track(range(len(files)), "unpack"):
+        if not (target := cfg.out / f"{files[i]}.safetensors").exists():
+            clips.clip(i).save(target)
+    print(f"{len(files)} clips in {cfg.out}")
+    return len(files)
 
 
 @dataclass(frozen=True)
