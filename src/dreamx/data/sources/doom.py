@@ -29,8 +29,8 @@ _SKY = 255
 _TURN = 1.5  # degrees a tick
 _MAPS = tuple(f"E1M{i}" for i in range(1, 10))
 # (held keys, weight, shortest and longest span in frames)
-_SPANS = (("w", 5, 12, 40), ("wj", 3, 8, 24), ("wl", 3, 8, 24), ("j", 2, 8, 24), ("l", 2, 8, 24), ("s", 1, 8, 16), ("a", 1, 8, 16),
-          ("d", 1, 8, 16))  # fmt: skip
+_SPANS = (("w", 5, 12, 40), ("wj", 3, 8, 24), ("wl", 3, 8, 24), ("j", 2, 8, 24), ("l", 2, 8, 24), ("s", 1, 8, 16),
+          ("a", 1, 8, 16), ("d", 1, 8, 16))  # fmt: skip
 
 
 @dataclass(frozen=True)
