@@ -99,8 +99,8 @@ def chosen(kind: Kind, size: tuple[int, int] | None, steps: int | None, guidance
     return replace(
         found,
         size=size or found.size,
-        steps=steps or found.steps,
-        guidance=guidance or found.guidance,
+        steps=found.steps if steps is None else steps,
+        guidance=found.guidance if guidance is None else guidance,
         device=device or found.device,
     )
 
