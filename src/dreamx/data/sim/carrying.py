@@ -9,7 +9,7 @@ import numpy as np
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.person import Arms, Stance
 from dreamx.data.sim.setup import Happening, Setup, moving, ramp, reaching, solid, touching, walker
-from dreamx.data.sim.things import Grip, Log, Spot
+from dreamx.data.sim.things import Grip, Log, Spot, cube
 
 _REACH = 0.42  # metres from a person to what it holds
 
@@ -43,8 +43,11 @@ def push_over(setup: Setup, spot: Spot) -> None:
         if log.poses[-1, body, 2] > 0.7 * log.poses[0, body, 2]:
             raise Rejected("it did not fall")
         begin, end = moving(log, [body])
-        return [Happening((who,), "pushes over", touching(log, who, box)[0], begin, (box,)), Happening((box,), "tips over", begin, end, (who,)),
-                Happening((who, box), "is pushed by", begin, begin, between=True)]  # fmt: skip
+        return [
+            Happening((who,), "pushes over", touching(log, who, box)[0], begin, (box,)),
+            Happening((box,), "tips over", begin, end, (who,)),
+            Happening((who, box), "is pushed by", begin, begin, between=True),
+        ]
 
     setup.tells.append(tell)
 
@@ -116,8 +119,12 @@ def let_go(setup: Setup, spot: Spot) -> None:
         landed = touching(log, 0, thing, release)[0]
         leaves = next(k for k in range(len(log.poses)) if k / log.fps >= release - 1e-9)
         walks = moving(log, [body])[0]
-        return [Happening((who,), "carries", walks, release, (thing,)), Happening((who,), "lets go of", release, leaves / log.fps + 0.2, (thing,)),
-                Happening((thing,), "falls", release, landed), Happening((thing,), "comes to rest", landed, max(moving(log, [body])[1], landed))]  # fmt: skip
+        return [
+            Happening((who,), "carries", walks, release, (thing,)),
+            Happening((who,), "lets go of", release, leaves / log.fps + 0.2, (thing,)),
+            Happening((thing,), "falls", release, landed),
+            Happening((thing,), "comes to rest", landed, max(moving(log, [body])[1], landed)),
+        ]
 
     setup.tells.append(tell)
 
@@ -157,8 +164,12 @@ def hand_over(setup: Setup, spot: Spot) -> None:
         if log.poses[-1, body, 2] < 0.8:
             raise Rejected("it fell between them")
         walks = moving(log, [body])[0]
-        return [Happening((giver,), "carries", walks, min(there, got), (thing,)), Happening((giver,), "hands over", min(got, left), max(left, got), (thing, taker)),
-                Happening((taker,), "takes", min(got, left), max(left, got), (thing, giver)), Happening((giver, taker, thing), "passes to", got, left, between=True)]  # fmt: skip
+        return [
+            Happening((giver,), "carries", walks, min(there, got), (thing,)),
+            Happening((giver,), "hands over", min(got, left), max(left, got), (thing, taker)),
+            Happening((taker,), "takes", min(got, left), max(left, got), (thing, giver)),
+            Happening((giver, taker, thing), "passes to", got, left, between=True),
+        ]
 
     setup.tells.append(tell)
 
@@ -166,7 +177,7 @@ def hand_over(setup: Setup, spot: Spot) -> None:
 def _small(setup: Setup, at: tuple[float, float, float], yaw: float, size: float, bounce: float = 0.1) -> tuple[int, int, str]:
     """A ball or a box that two hands can hold."""
     shape, noun, pattern = (("ball", "ball", "stripes"), ("box", "box", "checker"))[int(setup.rng.integers(2))]
-    thing, body = solid(setup, shape, (size,) * 3, at, yaw, 0.6, noun, pattern=pattern, bounce=bounce)
+    thing, body = solid(setup, shape, cube(size), at, yaw, 0.6, noun, pattern=pattern, bounce=bounce)
     return thing, body, noun
 
 

@@ -56,7 +56,21 @@ def film(take: Take, subset: str, shot: Shot) -> Clip:
     if float(video.float().mean((1, 2, 3)).min()) < 4:
         raise Rejected("too dark")
     return Clip(
-        video, take.camera, take.actions, depth.half(), shot.fps, caption_of(take.scene, take.story), take.scene.style, take.scene.kind,
-        take.scene.seed, source="dreamx simulator", licence="Apache-2.0", extra={"subset": subset, "kind": take.kind, "look": STYLE[take.scene.style]},
-        story=take.story, segments=ids, entities=take.entities, contacts=take.contacts, subject=take.subject,
-    )  # fmt: skip
+        video,
+        take.camera,
+        take.actions,
+        depth.half(),
+        shot.fps,
+        caption_of(take.scene, take.story),
+        take.scene.style,
+        take.scene.kind,
+        take.scene.seed,
+        source="dreamx simulator",
+        licence="Apache-2.0",
+        extra={"subset": subset, "kind": take.kind, "look": STYLE[take.scene.style]},
+        story=take.story,
+        segments=ids,
+        entities=take.entities,
+        contacts=take.contacts,
+        subject=take.subject,
+    )

@@ -14,8 +14,11 @@ Act = Callable[[Setup, Spot], None]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of event. ``length`` and ``width`` in metres of the free ground; 0: none, it is of the air; ``tall`` is what must be seen of it. The first ``lanes`` of
-    the acts happen side by side; the others are everywhere."""
+    """A kind of event.
+
+    ``length`` and ``width`` in metres of the free ground; 0: none, it is of the air; ``tall`` is what must be seen of it.
+    The first ``lanes`` of the acts happen side by side; the others are everywhere.
+    """
 
     name: str
     acts: tuple[Act, ...]

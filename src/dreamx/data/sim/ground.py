@@ -98,7 +98,7 @@ def find_way(scene: Scene, a: tuple[float, float], b: tuple[float, float]) -> li
 
 def _coarse(scene: Scene) -> NDArray[np.bool_]:
     n = len(scene.blocked) // _GRID
-    return scene.blocked[: n * _GRID, : n * _GRID].reshape(n, _GRID, n, _GRID).any((1, 3))
+    return scene.blocked[: n * _GRID, : n * _GRID].reshape(n, _GRID, n, _GRID).max((1, 3))
 
 
 def find_spot(scene: Scene, rng: np.random.Generator, length: float, width: float) -> Spot:

@@ -52,7 +52,7 @@ def laid_over(rgb: Rgb, depth: Depth, ids: NDArray[np.int16], camera: Camera, sc
     return out.astype(np.float32)
 
 
-def _shade(point: Array, excluded: NDArray[np.bool_], scene: Scene, blobs: Sequence[Blob]) -> NDArray[np.float32]:
+def _shade(point: NDArray[np.float32], excluded: NDArray[np.bool_], scene: Scene, blobs: Sequence[Blob]) -> NDArray[np.float32]:
     """How bright the ground is, 0.5 to 1, under what stands or flies above it. Hard-edged in drawings, square in games."""
     shade = np.ones(point.shape[:2], np.float32)
     ground = (np.abs(point[..., 1]) < 0.04) & ~excluded
@@ -95,4 +95,4 @@ def _rain(rgb: Rgb, depth: Depth, camera: Camera, seed: int, strength: float, mo
         i, j, d = v[inside].astype(int), u[inside].astype(int), z[near][inside]
         seen = d < depth[i, j]
         np.maximum.at(bright, (i[seen], j[seen]), (0.5 / (1 + 0.18 * d[seen])).astype(np.float32))
-    return rgb + bright[..., None] * (np.array((214, 222, 232), np.float32) - rgb)
+    return (rgb + bright[..., None] * (np.array((214, 222, 232), np.float32) - rgb)).astype(np.float32)

@@ -76,10 +76,13 @@ class Painter:
         if fading.any():
             other, _, _ = self._draw(camera, poses, tints, (alpha >= 0.5) ^ fading)
             share = np.float32(np.where(alpha[fading] >= 0.5, alpha[fading], 1 - alpha[fading]).mean())
-            rgb = share * rgb + (1 - share) * other
+            rgb = (share * rgb + (1 - share) * other).astype(np.float32)
         rgb = laid_over(rgb, depth, ids, camera, self.scene, blobs, weather, moment)
-        return (torch.from_numpy((rgb + 0.5).clip(0, 255).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(depth.copy()),
-                torch.from_numpy(ids.copy()))  # fmt: skip
+        return (
+            torch.from_numpy((rgb + 0.5).clip(0, 255).astype(np.uint8).transpose(2, 0, 1).copy()),
+            torch.from_numpy(depth.copy()),
+            torch.from_numpy(ids.copy()),
+        )
 
     def _draw(self, camera: Camera, poses: Array, tints: NDArray[np.float32], shown: NDArray[np.bool_]) \
             -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int16]]:  # fmt: skip
@@ -144,15 +147,29 @@ def _add(mj: Any, spec: Any, scene: Scene, bodies: Sequence[Body]) -> list[Pictu
         for i, (skin, mesh) in enumerate(b.meshes.items()):
             picture, name = b.picture(skin), f"b{number}_{i}"
             height, width, _ = picture.shape
-            spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3,
-                             builtin=mj.mjtBuiltin.mjBUILTIN_FLAT)  # fmt: skip
+            spec.add_texture(
+                name=name,
+                type=mj.mjtTexture.mjTEXTURE_2D,
+                width=width,
+                height=height,
+                nchannel=3,
+                builtin=mj.mjtBuiltin.mjBUILTIN_FLAT,
+            )
             material = spec.add_material(name=name, specular=0.0, shininess=0.0)
             material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
             first = np.arange(len(mesh.corners))[:, None] * 4
             faces = np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))]).ravel().tolist()
             corners, normals, places = (np.concatenate(x).ravel().tolist() for x in (mesh.corners, mesh.normals, mesh.places))
-            spec.add_mesh(name=name, uservert=corners, usernormal=normals, usertexcoord=places, userface=faces, userfacenormal=faces,
-                          userfacetexcoord=faces, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)  # fmt: skip
+            spec.add_mesh(
+                name=name,
+                uservert=corners,
+                usernormal=normals,
+                usertexcoord=places,
+                userface=faces,
+                userfacenormal=faces,
+                userfacetexcoord=faces,
+                inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+            )
             made.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, material=name, contype=0, conaffinity=0)
             skins.append(picture)
     return skins

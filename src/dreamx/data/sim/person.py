@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamx.data.sim.things import Array, Body, Form, Point, quaternions
+from dreamx.data.sim.things import Array, Body, Form, Point, cube, quaternions
 
 STRIDE = 1.4  # metres of one cycle of both legs
 HEIGHT = 1.75
@@ -41,7 +41,7 @@ class Stance:
 
 
 def clothes(thing: int, shirt: str, trousers: str, blocky: bool, at: Point = (0.0, 0.0, -5.0)) -> tuple[Body, ...]:
-    """The twelve bodies of a person: pelvis, torso, head, upper arms, forearms, thighs, shins, each left then right; and a grip."""
+    """The twelve bodies of a person: pelvis, torso, head, upper arms, forearms, thighs, shins, left then right; and a grip."""
     limb = "box" if blocky else "limb"
     skin, hair, shoe = "cream", "brown", "dark blue"
 
@@ -55,7 +55,7 @@ def clothes(thing: int, shirt: str, trousers: str, blocky: bool, at: Point = (0.
     hat = (
         Form("box", (0.28, 0.28, 0.09), hair, at=(-0.01, 0, 0.11))
         if blocky
-        else Form("ball", (0.255,) * 3, hair, at=(-0.03, 0, 0.035))
+        else Form("ball", cube(0.255), hair, at=(-0.03, 0, 0.035))
     )
     upper, fore = rod(0.11, _ARM, shirt), rod(0.09, _FOREARM, skin)
     thigh, shin = rod(0.15, _THIGH, trousers), rod(0.12, _LEG, trousers)

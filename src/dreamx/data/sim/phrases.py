@@ -3,6 +3,8 @@
 ``{a}`` and ``{b}`` are the others that take part, ``{s}`` is who did it (said of two together), ``{hue}`` a colour.
 """
 
+# A table: one way a line would be ten pages.
+# ruff: noqa: E501
 from __future__ import annotations
 
 from dataclasses import dataclass

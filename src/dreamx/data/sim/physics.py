@@ -126,15 +126,29 @@ def _model(
     for number, body in enumerate(bodies):
         made = spec.worldbody.add_body(name=f"b{number}", pos=body.at, quat=turned(body.yaw), mocap=body.mass is None)
         if body.hinge is not None:
-            made.add_joint(type=mj.mjtJoint.mjJNT_HINGE, axis=(0, 0, 1), pos=body.hinge.at, range=(0, np.radians(body.hinge.widest)),
-                           limited=True, damping=[3.0, 0.0, 0.0], frictionloss=0.4)  # fmt: skip
+            made.add_joint(
+                type=mj.mjtJoint.mjJNT_HINGE,
+                axis=(0, 0, 1),
+                pos=body.hinge.at,
+                range=(0, np.radians(body.hinge.widest)),
+                limited=True,
+                damping=[3.0, 0.0, 0.0],
+                frictionloss=0.4,
+            )
         elif body.mass is not None:
             made.add_freejoint()
         for form in body.forms:
             kind, size = _shape(mj, form)
             rubs = ground if body.friction is None else {**ground, "friction": (body.friction, 0.02, 0.004), "priority": 1}
-            made.add_geom(type=kind, size=size, pos=form.at, mass=(body.mass or 0) / len(body.forms), userdata=[body.thing],
-                          solref=(0.02, 1.0 - 0.75 * body.bounce), **rubs)  # fmt: skip
+            made.add_geom(
+                type=kind,
+                size=size,
+                pos=form.at,
+                mass=(body.mass or 0) / len(body.forms),
+                userdata=[body.thing],
+                solref=(0.02, 1.0 - 0.75 * body.bounce),
+                **rubs,
+            )
     for grip in grips:
         spec.add_equality(type=mj.mjtEq.mjEQ_WELD, name1=f"b{grip.carrier}", name2=f"b{grip.body}", active=False,
                           objtype=mj.mjtObj.mjOBJ_BODY, solref=(0.01, 1))  # fmt: skip

@@ -59,7 +59,7 @@ def median(pairs: list[tuple[Tensor, Tensor]]) -> tuple[float, float]:
 
 
 def errors(clip: Clip, gap: int) -> list[tuple[Tensor, Tensor]]:
-    """Both errors, in pixels, of pairs of frames ``gap`` apart all through a clip; a pair on which the camera stood proves nothing.
+    """Both errors, in pixels, of pairs of frames ``gap`` apart all through a clip; where the camera stood is no proof.
 
     ValueError: a clip without depth.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.setup import Happening, Setup, fell, moving, solid, touching
-from dreamx.data.sim.things import Body, Form, Grip, Hinge, Kick, Log, Spot, Torque
+from dreamx.data.sim.things import Body, Form, Grip, Hinge, Kick, Log, Spot, Torque, cube
 
 
 def topple(setup: Setup, spot: Spot) -> None:
@@ -27,9 +27,7 @@ def collide(setup: Setup, spot: Spot) -> None:
         runs = True
     else:
         size = float(setup.rng.uniform(0.4, 0.55))
-        other, second = solid(
-            setup, "box", (size,) * 3, spot.at(0.5, 0.0, size / 2), spot.heading, 2.5, "crate", pattern="planks"
-        )
+        other, second = solid(setup, "box", cube(size), spot.at(0.5, 0.0, size / 2), spot.heading, 2.5, "crate", pattern="planks")
         runs = False
     setup.kicks.append(Kick(first, start, _velocity(spot, float(setup.rng.uniform(1.7, 2.5)))))
 
@@ -72,12 +70,15 @@ def drop(setup: Setup, spot: Spot) -> None:
     begin = float(setup.rng.uniform(0.5, 1.4))
     height = float(setup.rng.uniform(1.3, 1.8)) if setup.scene.kind == "room" else float(setup.rng.uniform(1.7, 2.6))
     shape, noun, size, lively = (("ball", "ball", 0.42, 0.75), ("box", "crate", 0.42, 0.2))[int(setup.rng.integers(2))]
-    thing, body = solid(setup, shape, (size,) * 3, spot.at(0, 0, height), float(setup.rng.uniform(0, 90)), 1.5, noun,
+    thing, body = solid(setup, shape, cube(size), spot.at(0, 0, height), float(setup.rng.uniform(0, 90)), 1.5, noun,
                         pattern="stripes" if shape == "ball" else "planks", bounce=lively)  # fmt: skip
     top, wood = height + size / 2 + 0.3, "brown"
     crane = setup.thing("wooden crane")
-    arm = (Form("box", (0.12, 0.12, top + 0.15), wood, "planks", at=(0, 0.75, (top + 0.15) / 2)),
-           Form("box", (0.1, 0.95, 0.1), wood, "planks", at=(0, 0.35, top + 0.1)), Form("rod", (0.04, 0.04, 0.28), "grey", at=(0, 0, top - 0.09)))  # fmt: skip
+    arm = (
+        Form("box", (0.12, 0.12, top + 0.15), wood, "planks", at=(0, 0.75, (top + 0.15) / 2)),
+        Form("box", (0.1, 0.95, 0.1), wood, "planks", at=(0, 0.35, top + 0.1)),
+        Form("rod", (0.04, 0.04, 0.28), "grey", at=(0, 0, top - 0.09)),
+    )
     setup.add(Body(crane, arm, spot.at(0, 0, 0), spot.heading))
     hook = setup.add(Body(thing, (), spot.at(0, 0, height)))
     setup.grips.append(Grip(body, hook, 0.0, begin))
@@ -104,8 +105,11 @@ def door(setup: Setup, spot: Spot) -> None:
     bits.append(Form("box", (2 * side + 0.12, 0.14, 0.14), frame, at=(0, 0, high + 0.13)))
     setup.add(Body(posts, tuple(bits), spot.at(0, 0, 0), spot.heading))
     thing = setup.thing(f"{paint} door")
-    leaf = (Form("box", (wide - 0.04, 0.05, high - 0.06), paint, "planks", at=(wide / 2, 0, 0)),
-            Form("ball", (0.08,) * 3, "yellow", at=(wide - 0.12, 0.06, 0.0)), Form("ball", (0.08,) * 3, "yellow", at=(wide - 0.12, -0.06, 0.0)))  # fmt: skip
+    leaf = (
+        Form("box", (wide - 0.04, 0.05, high - 0.06), paint, "planks", at=(wide / 2, 0, 0)),
+        Form("ball", cube(0.08), "yellow", at=(wide - 0.12, 0.06, 0.0)),
+        Form("ball", cube(0.08), "yellow", at=(wide - 0.12, -0.06, 0.0)),
+    )
     body = setup.add(
         Body(thing, leaf, spot.at(-wide / 2, 0, high / 2 + 0.02), spot.heading, 12.0, Hinge((0, 0, 0), float(r.uniform(70, 110))))
     )
@@ -142,7 +146,7 @@ def _ball(setup: Setup, spot: Spot, u: float) -> tuple[int, int, float]:
     thing, body = solid(
         setup,
         "ball",
-        (2 * r,) * 3,
+        cube(2 * r),
         spot.at(u, 0.0, r),
         float(setup.rng.uniform(0, 360)),
         8.0,
@@ -171,7 +175,7 @@ def _blocks(setup: Setup, spot: Spot, u: float) -> tuple[tuple[int, ...], list[i
     }[layout]
     things, bodies = [], []
     for a, v, z in places:
-        thing, body = solid(setup, "box", (s * 0.98,) * 3, spot.at(a, v, z), spot.heading, 0.4, "block", colour,
+        thing, body = solid(setup, "box", cube(s * 0.98), spot.at(a, v, z), spot.heading, 0.4, "block", colour,
                             "checker" if setup.scene.style == "game" else "plain")  # fmt: skip
         things.append(thing)
         bodies.append(body)

@@ -156,8 +156,11 @@ def _presence(setup: Setup, spot: Spot, comes: bool) -> None:
 def _figure(setup: Setup, spot: Spot, paint: str) -> tuple[int, int, str]:
     """A ball, a crate, a cone or a pillar that stands in a spot."""
     shape, noun, size = (
-        ("ball", "ball", (0.7, 0.7, 0.7)), ("box", "cube", (0.65, 0.65, 0.65)), ("cone", "cone", (0.7, 0.7, 1.1)), ("rod", "pillar", (0.4, 0.4, 1.5)),
-    )[int(setup.rng.integers(4))]  # fmt: skip
+        ("ball", "ball", (0.7, 0.7, 0.7)),
+        ("box", "cube", (0.65, 0.65, 0.65)),
+        ("cone", "cone", (0.7, 0.7, 1.1)),
+        ("rod", "pillar", (0.4, 0.4, 1.5)),
+    )[int(setup.rng.integers(4))]
     u = float(setup.rng.uniform(-0.25, 0.25)) * spot.length
     thing, body = solid(
         setup, shape, size, spot.at(u, 0, size[2] / 2), float(setup.rng.uniform(0, 90)), None, noun, paint, "plain"

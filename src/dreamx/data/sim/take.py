@@ -154,8 +154,18 @@ SUBSETS: dict[str, Callable[[Scene, int, Shot, np.random.Generator], Take]] = {
 }
 
 
-def _take(setup: Setup, kind: str, shot: Shot, camera: Camera, actions: Tensor, poses: Array, touches: tuple[Touch, ...], story: Story,
-          subject: Tensor | None = None, leads: tuple[int, ...] = ()) -> Take:  # fmt: skip
+def _take(
+    setup: Setup,
+    kind: str,
+    shot: Shot,
+    camera: Camera,
+    actions: Tensor,
+    poses: Array,
+    touches: tuple[Touch, ...],
+    story: Story,
+    subject: Tensor | None = None,
+    leads: tuple[int, ...] = (),
+) -> Take:
     times = np.arange(shot.frames) / shot.fps
     tints = np.stack([setup.tint(float(t)) for t in times]).astype(np.float32)
     seen = {b.thing for b in setup.bodies if b.forms}
@@ -164,8 +174,21 @@ def _take(setup: Setup, kind: str, shot: Shot, camera: Camera, actions: Tensor, 
         Contact(min(int(np.ceil(t.time * shot.fps - 1e-9)), shot.frames - 1), t.first, t.second, round(t.force, 2))
         for t in touches
     )
-    return Take(setup.scene, kind, camera, actions, tuple(setup.bodies), poses, tints, tuple(setup.weather(float(t)) for t in times),
-                entities, contacts, story, subject, leads)  # fmt: skip
+    return Take(
+        setup.scene,
+        kind,
+        camera,
+        actions,
+        tuple(setup.bodies),
+        poses,
+        tints,
+        tuple(setup.weather(float(t)) for t in times),
+        entities,
+        contacts,
+        story,
+        subject,
+        leads,
+    )
 
 
 def _stand_about(setup: Setup, way: Array, count: int) -> None:
@@ -186,9 +209,11 @@ def _stand_about(setup: Setup, way: Array, count: int) -> None:
             setup.bodies[grip] = Body(setup.bodies[grip].thing, (), (x, y, 0.0))  # so that the next keeps away
         else:
             shape, noun, size, pattern = (
-                ("ball", "ball", (0.5, 0.5, 0.5), "stripes"), ("box", "crate", (0.55, 0.55, 0.55), "planks"), ("cone", "cone", (0.45, 0.45, 0.75), "plain"),
+                ("ball", "ball", (0.5, 0.5, 0.5), "stripes"),
+                ("box", "crate", (0.55, 0.55, 0.55), "planks"),
+                ("cone", "cone", (0.45, 0.45, 0.75), "plain"),
                 ("rod", "barrel", (0.5, 0.5, 0.8), "stripes"),
-            )[int(r.integers(4))]  # fmt: skip
+            )[int(r.integers(4))]
             solid(setup, shape, size, (x, y, size[2] / 2), yaw, None, noun, pattern=pattern)
 
 

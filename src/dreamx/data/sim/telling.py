@@ -35,8 +35,17 @@ def describe(scene: Scene, start: Camera, opening: Ways, who: str, rng: np.rando
     return ". ".join(said + around) + "."
 
 
-def tell(scene: Scene, opening: str, happenings: Sequence[Happening], names: Mapping[int, str], groups: Mapping[tuple[int, ...], str],
-         anchors: Mapping[int, str], seconds: float, rng: np.random.Generator, held_out: bool) -> Story:  # fmt: skip
+def tell(
+    scene: Scene,
+    opening: str,
+    happenings: Sequence[Happening],
+    names: Mapping[int, str],
+    groups: Mapping[tuple[int, ...], str],
+    anchors: Mapping[int, str],
+    seconds: float,
+    rng: np.random.Generator,
+    held_out: bool,
+) -> Story:
     """The story of a clip. ``opening``: the scene in words; ``anchors``: where the first thing of each record is, by its id."""
 
     def name(things: tuple[int, ...]) -> str:
@@ -60,9 +69,17 @@ def tell(scene: Scene, opening: str, happenings: Sequence[Happening], names: Map
     for number, h in enumerate(records, 1):
         entity = name(h.things) if h.things else phrases.OF_ITSELF[h.did]
         with_ = [i for i, o in enumerate(owners, 1) if i != number and o and (set(o) & set(h.others))]
-        events.append(Event(f"e{number}", entity, said(h), anchors.get(h.things[0], "") if h.things else "",
-                            round(float(min(max(h.start, 0.0), seconds)), 2), round(float(min(max(h.end, h.start, 0.0), seconds)), 2),
-                            tuple(f"e{i}" for i in with_)))  # fmt: skip
+        events.append(
+            Event(
+                f"e{number}",
+                entity,
+                said(h),
+                anchors.get(h.things[0], "") if h.things else "",
+                round(float(min(max(h.start, 0.0), seconds)), 2),
+                round(float(min(max(h.end, h.start, 0.0), seconds)), 2),
+                tuple(f"e{i}" for i in with_),
+            )
+        )
     lines = [f"{e.entity} {said(h)}" for e, h in sorted(zip(events, records, strict=True), key=lambda p: (p[0].start, p[0].end))]
     bonds = [_capital(said(h)) for h in happenings if h.between]
     if not lines:

@@ -142,6 +142,11 @@ class Log:
     touches: tuple[Touch, ...] = field(default_factory=tuple)
 
 
+def cube(side: float) -> Point:
+    """Three sides alike."""
+    return side, side, side
+
+
 def turned(yaw: float) -> Array:
     """The quaternion ``[4]`` of a turn about the vertical, degrees."""
     a = np.radians(yaw) / 2

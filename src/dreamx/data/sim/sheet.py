@@ -1,0 +1,56 @@
+"""``dreamx data sheet``: one picture of a folder of clips, a row for each subset and kind, so that a person can look at them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from dreamx.clip import Clip
+
+_LABEL = 14  # pixels
+
+
+@dataclass(frozen=True)
+class SheetConfig:
+    """``clips``: a folder of ``.safetensors`` clips; ``out``: the picture; ``columns``: frames of each row, evenly in time."""
+
+    clips: Path
+    out: Path
+    columns: int = 6
+
+    def __post_init__(self) -> None:
+        if self.columns < 1:
+            raise ValueError(f"sheet.columns must be 1 or more, not {self.columns}")
+
+
+def sheet(cfg: SheetConfig) -> None:
+    """Write the picture; the first clip of each kind stands for it. ValueError where there are no clips."""
+    rows: dict[tuple[str, str], tuple[str, Clip]] = {}
+    for path in sorted(cfg.clips.glob("*.safetensors")):
+        clip = Clip.load(path)
+        subset, kind = clip.extra.get("subset", ""), clip.extra.get("kind", "")
+        rows.setdefault((subset, kind), (f"{subset} {kind} ({clip.style}, {clip.scene})".strip(), clip))
+    if not rows:
+        raise ValueError(f"sheet.clips: {cfg.clips} holds no clips; make some with `dreamx data simulate --out {cfg.clips}`")
+    strips = [_strip(words, clip, cfg.columns) for _, (words, clip) in sorted(rows.items())]
+    width = max(s.width for s in strips)
+    out = Image.new("RGB", (width, sum(s.height for s in strips)), "white")
+    top = 0
+    for strip in strips:
+        out.paste(strip, (0, top))
+        top += strip.height
+    temporary = cfg.out.with_suffix(".tmp")
+    out.save(temporary, "PNG")
+    temporary.replace(cfg.out)
+
+
+def _strip(words: str, clip: Clip, columns: int) -> Image.Image:
+    f, _, h, w = clip.video.shape
+    out = Image.new("RGB", (w * columns, h + _LABEL), "white")
+    ImageDraw.Draw(out).text((3, 1), words, fill="black")
+    for column, frame in enumerate(np.linspace(0.04 * (f - 1), f - 1, columns).round().astype(int)):
+        out.paste(Image.fromarray(clip.video[int(frame)].permute(1, 2, 0).numpy()), (w * column, _LABEL))
+    return out
