@@ -42,3 +42,20 @@ def test_small_and_wide_ones_go_the_plain_way(monkeypatch: pytest.MonkeyPatch) -
         assert torch.equal(product.linear(layer, torch.ones(1, 96)), layer(torch.ones(1, 96)))
         product.linear(layer.double(), torch.ones(500, 96, dtype=torch.float64))
         product.linear(layer.to("meta").float(), torch.ones(500, 96, device="meta"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_what_comes_between_is_the_plain_thing(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    norm, x = nn.RMSNorm(48, 1e-6).to(dtype), 3 * torch.randn(2, 3, 5, 48, dtype=dtype)
+    nn.init.normal_(norm.weight)
+    shift, scale = torch.randn(2, 3, 1, 48, dtype=dtype), torch.randn(2, 3, 1, 48, dtype=dtype)
+    want, moved = F.rms_norm(x, (48,), norm.weight, 1e-6), torch.addcmul(shift, x, scale)
+    with torch.no_grad():
+        torch.testing.assert_close(product.rms_norm(norm, x.clone()), want)
+        torch.testing.assert_close(product.add_product(shift, x.clone(), scale), moved)
+    kept = x.clone().requires_grad_()
+    torch.testing.assert_close(product.rms_norm(norm, kept), want)
+    (product.add_product(shift, kept, scale) + product.rms_norm(norm, kept)).sum().backward()
+    assert torch.equal(kept, x), "what is learned from is not overwritten"
+    assert kept.grad is not None

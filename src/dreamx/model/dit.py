@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend
 from dreamx.model.place import Place, Prope, Rope, Where
-from dreamx.model.product import linear, linear_gelu
+from dreamx.model.product import add_product, linear, linear_gelu, rms_norm
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class QKV(nn.Module):
     def forward(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """``x [..., outer]`` -> q, k, v ``[..., N, D]``; k and v are of ``source`` if given."""
         source = x if source is None else source
-        q, k, v = self.norm_q(linear(self.q, x)), self.norm_k(linear(self.k, source)), linear(self.v, source)
+        q, k, v = rms_norm(self.norm_q, linear(self.q, x)), rms_norm(self.norm_k, linear(self.k, source)), linear(self.v, source)
         return tuple(y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # pyright: ignore[reportReturnType]
 
 
@@ -97,14 +97,14 @@ class Block(nn.Module):
     def forward(self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, Place], grid: Grid) -> Tensor:
         """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (m[:, :, None] for m in (time + self.modulation).unbind(2))
-        h = torch.addcmul(shift1, self.norm1(x), 1 + scale1)
+        h = add_product(shift1, self.norm1(x), 1 + scale1)
         y = self._lane("time", self.time, h, attend, places)
         if self.view is not None:
             y = y + grid.spread(self._lane("view", self.view, grid.pool(h), attend, places))
-        x = torch.addcmul(x, y, gate1)
+        x = add_product(x, y, gate1)
         x = x + self._read(self.norm_text(x), text)
-        h = torch.addcmul(shift2, self.norm2(x), 1 + scale2)
-        return torch.addcmul(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
+        h = add_product(shift2, self.norm2(x), 1 + scale2)
+        return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
     def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
         q, k, v = lane(h)
