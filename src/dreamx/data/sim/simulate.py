@@ -1,7 +1,7 @@
 """``dreamx data simulate``: clips in two phases. First takes are found, without drawing; then the accepted ones are drawn.
 
 The folder gets one ``.safetensors`` a clip, named by scene seed, subset and index, and ``takes/`` with what was tried for each
-scene and why it was turned down. What is there is not made again. Every clip is a pure function of its name and the configuration, so
+scene and why it was turned down. What is there is not made again. Every clip is a pure function of its name and the settings, so
 a run that was killed and started again ends with the same bytes.
 """
 
