@@ -37,7 +37,7 @@ ROUNDS = 15
 
 @dataclass(frozen=True)
 class Ratios:
-    """Milliseconds a chunk, and ratios. ``torch``: products and attentions alone, by torch's linear; ``fast``: by the engine's."""
+    """Milliseconds a chunk, and ratios. ``torch``: products and attentions alone, by torch's linear; ``fast``: by ours."""
 
     threads: int
     ours_ms: float
@@ -154,9 +154,7 @@ def main(words: list[str]) -> None:
     print(f"one chunk, {SAMPLER.steps + 1} passes, on {r.threads} threads: {r.ours_ms:.0f} ms")
     print(f"its matrix products and attentions alone, by torch: {r.torch_ms:.0f} ms; ours takes {r.ours_to_torch:.2f} of it")
     print(f"the same by the products that ours asks (oneDNN): {r.fast_ms:.0f} ms; ours takes {r.ours_to_fast:.2f} of it")
-    print(
-        f"the plain twin, which copies and rotates the whole cache each pass: {r.twin_ms:.0f} ms; ours takes {r.ours_to_twin:.2f} of it"
-    )
+    print(f"the plain twin, which copies and rotates its whole cache: {r.twin_ms:.0f} ms; ours takes {r.ours_to_twin:.2f} of it")
 
 
 if __name__ == "__main__":
