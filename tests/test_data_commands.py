@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,3 +106,10 @@ def test_the_bench_measures_what_it_says() -> None:
     except (ImportError, ValueError) as e:
         pytest.skip(str(e))
     assert 0 < figures.share_of_processor <= 2 and figures.bare > 0 and len(figures.megabytes_by_tenth) == 10
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
+    script = "import sys; sys.modules['pyarrow'] = None; from dreamx.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, "data", "pack", "nowhere", "--out", str(tmp_path / "d")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "pip install 'dreamx[data]'" in done.stderr and "Traceback" not in done.stderr

@@ -48,10 +48,8 @@ def clip_files(folder: Path) -> list[Path]:
 
 @cache
 def _dataset(place: str) -> Dataset:
-    try:
-        from dreamx.data.store import Dataset
-    except ImportError as e:
-        raise ValueError(f"{place}: datasets need the extra: pip install 'dreamx[data]'") from e
+    from dreamx.data.store import Dataset  # here, because a folder of clips is encoded without its libraries
+
     return Dataset(place)
 
 

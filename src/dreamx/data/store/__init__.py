@@ -20,13 +20,17 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from dreamx.clip import Clip
-from dreamx.data.store.dataset import Dataset
-from dreamx.data.store.files import Place
-from dreamx.data.store.folder import Folder, window
-from dreamx.data.store.pack import INFO, Packer
-from dreamx.data.store.part import Row, make
-from dreamx.data.store.pictures import Coding
 from dreamx.geometry.camera import Camera
+
+try:
+    from dreamx.data.store.dataset import Dataset
+    from dreamx.data.store.files import Place
+    from dreamx.data.store.folder import Folder, window
+    from dreamx.data.store.pack import INFO, Packer
+    from dreamx.data.store.part import Row, make
+    from dreamx.data.store.pictures import Coding
+except ImportError as e:
+    raise ValueError(f"datasets need the extra: pip install 'dreamx[data]' ({e})") from e
 
 __all__ = ["Clips", "Coding", "Dataset", "Folder", "Place", "Row", "make", "read", "window", "write"]
 
