@@ -17,7 +17,7 @@ from dreamx.data.scene import scene
 from dreamx.data.sim import eventful
 from dreamx.data.sim.clips import attempt, film
 from dreamx.data.sim.eventful import COMPOSED, SINGLE, Kind
-from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.ground import Rejected, some_free
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.physics import run
@@ -109,11 +109,12 @@ def test_something_handed_over_is_in_one_hand_and_then_in_the_other() -> None:
 
 def test_physics_is_repeatable_and_a_grip_holds() -> None:
     place = scene(11, "game", "plaza")
-    ball = Body(1, (Form("ball", cube(0.3), "red"),), (0.0, 0.0, 1.5), mass=1.0)
-    hand = Body(2, (), (0.0, 0.0, 1.5))
+    x, y = some_free(place, np.random.default_rng(0))
+    ball = Body(1, (Form("ball", cube(0.3), "red"),), (x, y, 1.5), mass=1.0)
+    hand = Body(2, (), (x, y, 1.5))
 
     def once() -> Log:
-        return run(place, (ball, hand), 17, 8.0, lambda t: {}, (0.0, 0.0), grips=(Grip(0, 1, 0.0, 1.0),))
+        return run(place, (ball, hand), 17, 8.0, lambda t: {}, (x, y), grips=(Grip(0, 1, 0.0, 1.0),))
 
     log = once()
     assert np.array_equal(log.poses, once().poses)

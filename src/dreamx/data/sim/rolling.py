@@ -52,7 +52,7 @@ def relay(setup: Setup, spot: Spot) -> None:
     one, first, start = _ball(setup, spot, -spot.length / 2 + 0.3)
     two, second, _ = _ball(setup, spot, -0.25)
     blocks, bodies = _blocks(setup, spot, 0.75)
-    setup.kicks.append(Kick(first, start, _velocity(spot, float(setup.rng.uniform(3.0, 3.6)))))
+    setup.kicks.append(Kick(first, start, _velocity(spot, float(setup.rng.uniform(5.2, 6.0)))))
 
     def tell(log: Log) -> list[Happening]:
         hit = touching(log, one, two)[0]
@@ -175,7 +175,7 @@ def _blocks(setup: Setup, spot: Spot, u: float) -> tuple[tuple[int, ...], list[i
     }[layout]
     things, bodies = [], []
     for a, v, z in places:
-        thing, body = solid(setup, "box", cube(s * 0.98), spot.at(a, v, z), spot.heading, 0.4, "block", colour,
+        thing, body = solid(setup, "box", cube(s * 0.98), spot.at(a, v, z), spot.heading, 0.25, "block", colour,
                             "checker" if setup.scene.style == "game" else "plain")  # fmt: skip
         things.append(thing)
         bodies.append(body)
