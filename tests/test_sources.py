@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +20,10 @@ from torch import Tensor
 
 import layouts
 from dreamx.clip import Clip
-from dreamx.data.sources.bring import ImportConfig, Kind, bring
-from dreamx.data.sources.shot import Wanted
+from dreamx.data.sources.bring import READERS, ImportConfig, Kind, bring
+from dreamx.data.sources.datasets import Listed
+from dreamx.data.sources.estimates import megasam
+from dreamx.data.sources.shot import Shot, Wanted
 from dreamx.geometry.camera import Camera
 from layouts import FPS, LAYOUTS, H, N, W
 
@@ -196,3 +203,47 @@ def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
         bring(ImportConfig("sekai", tmp_path, tmp_path / "out"))
     with pytest.raises(ValueError, match="there is no folder"):
         bring(ImportConfig("sekai", tmp_path / "none", tmp_path / "out"))
+
+
+class Deadly:
+    """Opening it ends the process, as a crash in a library does."""
+
+    def __call__(self) -> Shot:
+        os._exit(9)
+
+
+def test_a_shot_that_kills_its_process_is_dropped_alone(tmp_path: Path, truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = replace(written(tmp_path, "megasam", truth), processes=2)
+    shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / "zoo_droid.npz")
+
+    def reader(folder: Path, rate: float | None) -> Listed:
+        found = list(megasam(folder, rate))
+        yield from (found[0], ("deadly", Deadly()), found[1])
+
+    monkeypatch.setitem(READERS, "megasam", (reader, "MegaSaM", ""))
+    assert bring(cfg) == {"clips": 2, "dropped": 1}
+    assert "died" in json.loads((cfg.out / "records/deadly.json").read_text())["reason"]
+
+
+def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, truth: Truth) -> None:
+    cfg = written(tmp_path, "megasam", truth)
+    for name in "abcdefgh":
+        shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / f"{name}.npz")
+    bring(cfg)
+    out = tmp_path / "again"
+    code = (
+        "from pathlib import Path; from dreamx.data.sources.bring import *; "
+        f"bring(ImportConfig('megasam', Path({str(cfg.folder)!r}), Path({str(out)!r}), rate={FPS}, "
+        f"wanted=Wanted({W}, {H}, {FPS}, {N}), processes=1))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 120
+    while len(list((out / "records").glob("*.json"))) < 2 and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert 2 <= len(list((out / "records").glob("*.json"))) < 9, "it was over before it was killed"
+    (out / "c.tmp").write_bytes(b"half")
+    assert bring(replace(cfg, out=out)) == {"clips": 9, "dropped": 0}
+    first, second = ({p.relative_to(d): p.read_bytes() for p in d.rglob("*") if p.is_file()} for d in (cfg.out, out))
+    assert first == second

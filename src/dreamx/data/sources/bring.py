@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -160,8 +161,26 @@ def _made(
         for name, opener in jobs:
             yield name, make(name, opener, cfg.out, cfg.wanted, source, licence)
         return
+    while jobs:
+        done = 0
+        try:
+            with _pool(workers) as pool:
+                futures = [pool.submit(make, name, opener, cfg.out, cfg.wanted, source, licence) for name, opener in jobs]
+                for (name, _), future in zip(jobs, futures, strict=True):
+                    yield name, future.result()
+                    done += 1
+            return
+        except BrokenProcessPool:  # some library took the whole process with it: look at the next shot alone
+            name, opener = jobs[done]
+            try:
+                with _pool(1) as pool:
+                    record = pool.submit(make, name, opener, cfg.out, cfg.wanted, source, licence).result()
+            except BrokenProcessPool:
+                record = Record(0, "the process that read it died; the file may be damaged")
+            yield name, record
+            jobs = jobs[done + 1 :]
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        n = len(jobs)
-        records = pool.map(make, *zip(*jobs, strict=True), [cfg.out] * n, [cfg.wanted] * n, [source] * n, [licence] * n)
-        yield from zip((name for name, _ in jobs), records, strict=True)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,))

@@ -8,6 +8,8 @@ metre. Depth comes in 256 levels of 8 units: metres here are those of the middle
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,14 @@ def play(cfg: DoomConfig, seed: int) -> Clip:
     """One walk."""
     rng = np.random.default_rng([seed, 17])
     level = cfg.maps[seed % len(cfg.maps)]
-    game = _game(cfg, level, seed)
+    with tempfile.TemporaryDirectory() as folder:  # the engine writes its settings somewhere
+        game = _game(cfg, level, seed, Path(folder))
+        seen, actions = _walk(cfg, game, rng)
+    return _clip(cfg, seed, level, seen, actions)
+
+
+def _walk(cfg: DoomConfig, game: Any, rng: np.random.Generator) -> tuple[list[Look], Tensor]:
+    """What is seen on the way, and the keys ``[F, 8]`` that led to each frame; the engine is closed after it."""
     try:
         for keys in _script(game, rng, int(rng.integers(20, 200))):  # somewhere else than at the start of the level
             _hold(game, keys)
@@ -85,7 +94,7 @@ def play(cfg: DoomConfig, seed: int) -> Clip:
             actions.append(torch.tensor([float(k in keys) for k in "wasdijkl"]))
     finally:
         game.close()
-    return _clip(cfg, seed, level, seen, torch.stack(actions))
+    return seen, torch.stack(actions)
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,7 @@ def _clip(cfg: DoomConfig, seed: int, level: str, seen: list[Look], actions: Ten
     )
 
 
-def _game(cfg: DoomConfig, level: str, seed: int) -> Any:
+def _game(cfg: DoomConfig, level: str, seed: int, folder: Path) -> Any:
     try:
         import vizdoom
     except ImportError as e:
@@ -148,6 +157,7 @@ def _game(cfg: DoomConfig, level: str, seed: int) -> Any:
     game = vizdoom.DoomGame()
     game.set_doom_game_path(str(Path(vizdoom.__file__).parent / "freedoom1.wad"))
     game.set_doom_map(level)
+    game.set_doom_config_path(str(folder / "settings.ini"))
     big = max(cfg.wanted.width, cfg.wanted.height) > 120
     game.set_screen_resolution(vizdoom.ScreenResolution.RES_640X480 if big else vizdoom.ScreenResolution.RES_320X240)
     game.set_screen_format(vizdoom.ScreenFormat.RGB24)
@@ -170,7 +180,8 @@ def _game(cfg: DoomConfig, level: str, seed: int) -> Any:
     if not cfg.monsters:
         game.add_game_args("-nomonsters")
     game.add_game_args("+sv_cheats 1 +movebob 0")  # no swinging of the head that nobody pressed
-    game.init()
+    with contextlib.chdir(folder):  # the engine also keeps what it computes of a level where it starts
+        game.init()
     game.send_game_command("god")
     return game
 
