@@ -77,18 +77,18 @@ def test_the_released_model() -> None:
 
 
 def test_a_refusal_says_what_would_fit() -> None:
-    p, gigabyte = replace(plan.w5b((352, 640)), dit=replace(plan.W5B, layers=8)), 1e9
+    p, gigabyte = replace(plan.w5b((352, 640)), dit=replace(plan.W5B, layers=8), decoder=micro.ENCODER, reader=0), 1e9
     need = fit.need(p).most
     assert fit.refusal(p, CUDA, need, None) is None
     assert fit.refusal(p, CUDA, None, None) is None, "nobody knows"
-    words = fit.refusal(replace(p, reader=0), CUDA, 0.8 * fit.need(replace(p, reader=0)).most, 64 * gigabyte)
+    words = fit.refusal(p, CUDA, 0.8 * need, 64 * gigabyte)
     assert words is not None
     assert words.startswith("w5b at 352x640 in bfloat16 needs ")
     assert "; it would fit with --offload (" in words
     wide = fit.refusal(replace(p, dtype=torch.float32), CUDA, 1.01 * need, 64 * gigabyte)
     assert wide is not None
     assert "it would fit in bfloat16 (" in wide
-    little = fit.refusal(p, CUDA, gigabyte, 64 * gigabyte)
+    little = fit.refusal(p, CUDA, 0.1 * gigabyte, 64 * gigabyte)
     assert little is not None
     assert little.endswith(f"it needs a GPU with {fit.gigabytes(need + 1.2e9)} free")
     with pytest.raises(ValueError, match="needs .* of memory, and 1 MB are free on cpu"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
@@ -49,6 +50,7 @@ class Pace:
     share: float
 
 
+@cache
 def need(plan: Plan) -> Need:
     """How much memory the plan needs on the device."""
     size = plan.dtype.itemsize
