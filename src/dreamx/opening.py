@@ -29,7 +29,7 @@ class OpeningConfig:
 def draw(
     cfg: OpeningConfig, nets: tuple[Network, WordEncoder, VAE], noise: Frames, prompt: str, sampler: Sampler
 ) -> tuple[Frames, Tensor]:
-    """A latent frame ``[1, 1]`` from ``noise`` and words, and its picture ``[1, 3, H, W]`` in [-1, 1]."""
+    """A latent frame ``[1, 1]`` from ``noise`` and words, and its picture ``[1, 1, 3, H, W]`` in [-1, 1]."""
     dit, text, vae = nets
 
     def silent(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
@@ -38,4 +38,4 @@ def draw(
     net = dit if cfg.guidance is None else guided(dit, silent, cfg.guidance)
     made = make(net, noise, text([prompt]), Table(), replace(sampler, steps=cfg.steps, stochastic=False), None)
     pixels, _ = vae.push(made.z[:, 0], None, None)
-    return made, pixels.rgb[:, 0]
+    return made, pixels.rgb
