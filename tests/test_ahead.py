@@ -39,9 +39,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> EncodeConfig:
     )
 
 
+def beside(cfg: EncodeConfig, name: str) -> Path:
+    """A file of that name in the folder that latents go to."""
+    assert cfg.out is not None
+    return cfg.out.with_name(name)
+
+
 def made(cfg: EncodeConfig, name: str, ahead: tuple[int, int] | None, depth: bool = False) -> Latents:
     deep = cfg.vae.parent / "deep" if depth else None
-    return encode(replace(cfg, out=cfg.out.with_name(f"{name}.safetensors"), ahead=ahead, depth=deep))
+    return encode(replace(cfg, out=beside(cfg, f"{name}.safetensors"), ahead=ahead, depth=deep))
 
 
 def test_one_latent_ahead_is_the_next_one(clips: EncodeConfig) -> None:
@@ -57,7 +63,7 @@ def test_further_ahead_memory_knows_less_and_the_file_keeps_it(clips: EncodeConf
     early = slice(1, 4)  # later ones are cut off at the end of the clip
     assert bool((far.to[:, early] - torch.arange(1, 4) >= 2).all()) and int(far.to.max()) == 6
     assert float(far.ahead[:, early, -1].float().mean()) < float(far.hint[:, early, -1].float().mean())
-    again = Latents.load(clips.out.with_name("far.safetensors"))
+    again = Latents.load(beside(clips, "far.safetensors"))
     assert again.ahead is not None and again.to is not None
     assert torch.equal(again.ahead, far.ahead) and torch.equal(again.to, far.to)
 
@@ -70,7 +76,7 @@ def test_the_depth_of_the_opening_changes_what_memory_shows(clips: EncodeConfig)
 
 def test_a_batch_asks_for_frames_further_on_from_the_same_past(clips: EncodeConfig) -> None:
     made(clips, "batch", (3, 5))
-    data = LatentClips(clips.out.with_name("batch.safetensors"), 4)
+    data = LatentClips(beside(clips, "batch.safetensors"), 4)
     plain = TeachingConfig(batch=6, chunk=1, windows=((4, 1),), drop_hint=0.0)
     now, then = (teach(replace(plain, ahead=share), data, torch.Generator().manual_seed(1)) for share in (0.0, 1.0))
     assert torch.equal(now.noisy.index, then.noisy.index)

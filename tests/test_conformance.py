@@ -204,7 +204,7 @@ def test_an_unknown_key_is_named_with_its_likely_cause(name: str, said: str) -> 
 
 def test_a_missing_or_misshapen_key_is_named_with_its_likely_cause() -> None:
     theirs = official.to_official(DiT(SMALL).state_dict(), SMALL)
-    for name, said in (("blocks.2.ffn.0.bias", "shard"), ("blocks.0.cam_self_attn.norm_q.weight", "without camera lane")):
+    for name, said in (("blocks.2.ffn.0.bias", "shard"), ("blocks.0.cam_self_attn.norm_q.weight", "camera lane in layers")):
         with pytest.raises(ValueError, match=rf"'{name}' is missing: .*{said}"):
             official.from_official({k: x for k, x in theirs.items() if k != name}, SMALL)
     with pytest.raises(ValueError, match=r"'head.head.bias' is \(3,\) where the config makes it \(16,\)"):
