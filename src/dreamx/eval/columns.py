@@ -37,6 +37,9 @@ TRUTH = (
     Column("sharpness", "Sharpness", 0, 2, "gradient energy by the truth's: below 1 blur, above 1 noise"),
     Column("degrees", "Turned off", -1, 2, "mean degrees between the read camera and the commanded one", "pose"),
     Column("metres", "Moved off", -1, 3, "mean metres between them, after one scale for the path", "pose"),
+    Column("camera by flow", "Camera by flow", 1, 2, "as Camera, read from the video alone", "sight"),
+    Column("degrees by flow", "Turned off by flow", -1, 2, "as Turned off, read from the video alone", "sight"),
+    Column("metres by flow", "Moved off by flow", -1, 3, "as Moved off, read from the video alone", "sight"),
     Column("colour", "Colour", -1, 2, "mean colour off the truth's, grey levels of 255"),
     Column("colour drift", "Colour drift", -1, 2, "the same in the last second, less in the first"),
 )

@@ -16,7 +16,7 @@ from rich.table import Table
 from dreamx.eval import laws, page
 from dreamx.eval.judge import Judge
 from dreamx.eval.markdown import markdown
-from dreamx.eval.measure import code
+from dreamx.eval.measure import code, sight
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.report import About, Report, layout, report
 from dreamx.eval.runner import Plan, run
@@ -153,7 +153,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
-        measures=tools.names,
+        measures=tools.names | ({"sight": sight()} if name == "basic" else {}),
         command=_command(name, cfg),
         hardware=f"{os.cpu_count()} cores, torch {torch.__version__}",
         dreamx=_version(),
