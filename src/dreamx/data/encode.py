@@ -88,7 +88,8 @@ class Latents:
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
-        words = {"clips": json.dumps([vars(row) for row in self.rows]), "vae": self.vae}
+        # One entry alone: safetensors writes several in another order every time.
+        words = {"latents": json.dumps({"clips": [vars(row) for row in self.rows], "vae": self.vae})}
         temporary = path.with_suffix(".tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         more = {k: x for k, x in (("hint", self.hint), ("ahead", self.ahead), ("to", self.to)) if x is not None}
@@ -100,8 +101,8 @@ class Latents:
         """Read what ``save`` wrote; ValueError with the file's name when it is not that."""
         try:
             with safe_open(path, "pt") as f:
-                words = f.metadata()
-                rows = tuple(Row(**row) for row in json.loads(words["clips"]))
+                words = json.loads(f.metadata()["latents"])
+                rows = tuple(Row(**row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
                 return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more)
