@@ -35,6 +35,15 @@ def test_products_and_gradients_are_the_plain_ones(rows: tuple[int, ...], bias: 
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-3)
 
 
+def test_the_fast_way_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "_HERE", True)
+    monkeypatch.setattr(product, "_onednn", lambda *a: pytest.fail("went the fast way"))
+    product.only_plain()
+    layer, x = nn.Linear(96, 160), torch.randn(2, 3, 200, 96)
+    with torch.no_grad():
+        assert torch.equal(product.linear(layer, x), F.linear(x, layer.weight, layer.bias))
+
+
 def test_small_and_wide_ones_go_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(product, "_onednn", lambda *a: pytest.fail("went the fast way"))
     layer = nn.Linear(96, 160)

@@ -13,16 +13,19 @@ from dataclasses import asdict, dataclass
 import torch
 
 from dreamx.geometry.controls import from_keys
+from dreamx.model.product import only_plain
 from dreamx.world import World
 
 
 @dataclass(frozen=True)
 class PlayBenchConfig:
-    """``seconds`` of the world are walked. ``json`` prints JSON alone. ``threads`` of the CPU, 0: as many as torch likes."""
+    """``seconds`` of the world are walked. ``json`` prints JSON alone. ``threads`` of the CPU, 0: as many as torch likes.
+    ``plain``: torch's plain products alone, not the faster ones of oneDNN."""
 
     world: str = "tiny"
     seconds: float = 60.0
     threads: int = 0
+    plain: bool = False
     json: bool = False
 
 
@@ -51,6 +54,8 @@ class PlayBench:
 
 def measure(cfg: PlayBenchConfig) -> PlayBench:
     """Walk, with a key change now and then, and time every chunk."""
+    if cfg.plain:
+        only_plain()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     began = time.perf_counter()

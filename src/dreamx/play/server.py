@@ -28,6 +28,7 @@ from starlette.types import ASGIApp
 from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import CPU
 from dreamx.budget.plan import of_world
+from dreamx.model.product import only_plain
 from dreamx.play import protocol
 from dreamx.play.guard import Guard, is_loopback
 from dreamx.play.house import IDLE, RETRY, House, TruthOf
@@ -54,6 +55,8 @@ class PlayConfig:
     """Port to listen on; a free one is taken where this one is not free."""
     threads: int | None = None
     """CPU threads of each stage; by default half of the cores, because a chunk is shown while the next is dreamt."""
+    plain: bool = False
+    """Use torch's plain products alone, not the faster ones of oneDNN; the pictures differ by rounding."""
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: int = 4
@@ -206,6 +209,8 @@ def state_folder() -> Path:
 def main(cfg: PlayConfig) -> None:
     """Open the world, print the address, serve until interrupted (Ctrl-C or SIGTERM), and keep every session then."""
     _few_arenas()
+    if cfg.plain:
+        only_plain()
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     folder = cfg.starts or find(cfg.world) / "starts"
     must_fit(of_world(find(cfg.world)), CPU)
