@@ -1,13 +1,15 @@
 # Everything sets itself up in .venv, once: later calls start at once.
 PYTHON ?= python3
+SCENES ?= 60
+DOOM ?= 20
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETUP := pyproject.toml constraints.txt
 
-.PHONY: help play test check bench latency curriculum data clean
+.PHONY: help play test check bench latency curriculum data data-sample clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
 
 play: .venv/installed ## walk in the world that is shipped; prints the address of the page (ARGS="--port 9000")
 	@$(BIN)/dreamx play $(ARGS)
@@ -29,6 +31,13 @@ latency: .venv/installed-test ## how long a key takes to be seen, in a real chro
 
 data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 	@$(BIN)/dreamx data render $(ARGS)
+
+data-sample: .venv/installed-test .venv/drawing ## about 200 clips of every source that is made here, sifted, packed, with a page (SCENES=60)
+	@$(BIN)/dreamx data simulate --out runs/sample/clips --scenes $(SCENES)
+	@$(BIN)/dreamx data doom --out runs/sample/clips --clips $(DOOM) --wanted.width 128 --wanted.height 128
+	@$(BIN)/dreamx data curate runs/sample/clips --out runs/sample/good
+	@$(BIN)/dreamx data pack runs/sample/good --out runs/sample/dataset
+	@$(BIN)/dreamx data report runs/sample/good --out runs/sample/report.html
 
 curriculum: .venv/installed-test .venv/drawing ## make the shipped world from nothing, in runs/tiny; can be interrupted
 	@$(BIN)/dreamx train curriculum --out runs/tiny $(ARGS)
