@@ -36,7 +36,7 @@ data-sample: .venv/installed-test .venv/drawing ## about 200 clips of every sour
 	@$(BIN)/dreamx data simulate --out runs/sample/clips --scenes $(SCENES)
 	@$(BIN)/dreamx data doom --out runs/sample/clips --clips $(DOOM) --wanted.width 128 --wanted.height 128
 	@$(BIN)/dreamx data curate runs/sample/clips --out runs/sample/good
-	@$(BIN)/dreamx data pack runs/sample/good --out runs/sample/dataset
+	@$(BIN)/dreamx data pack runs/sample/good --out runs/sample/dataset --size 128 128 --fps 16
 	@$(BIN)/dreamx data report runs/sample/good --out runs/sample/report.html
 
 curriculum: .venv/installed-test .venv/drawing ## make the shipped world from nothing, in runs/tiny; can be interrupted

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from dreamx.clip import Clip
+from dreamx.data.quality import basic
 from dreamx.data.quality.description import tags
 from dreamx.data.quality.geometric import rescaled
 from dreamx.data.quality.judge import RULES, judge
@@ -138,6 +139,12 @@ BROKEN: dict[Callable[[Clip], Clip], str] = {
     rolled: "rotations", zoomed: "intrinsics", of_another_size: "intrinsics", jumping: "spikes", spinning: "spin",
     trembling: "bounce", silent: "caption",
 }  # fmt: skip
+
+
+def test_what_stays_before_a_camera_that_stands_is_no_text(clean: Clip) -> None:
+    still = replace(clean, camera=clean.camera[torch.zeros(len(clean.video), dtype=torch.long)])
+    assert basic.text_share(written(clean)) > LIMITS.text == 0.05
+    assert basic.text_share(written(still)) == 0.0
 
 
 def test_a_clean_clip_passes(clean: Clip) -> None:

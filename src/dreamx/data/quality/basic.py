@@ -19,6 +19,7 @@ _SMALL = 160  # pixels of the longer side, enough to see borders, change and tex
 _MOST = 24  # frames that are looked at, evenly
 _BLACK = 20.0  # of 255: brighter is no border
 _STROKE = 24.0  # of 255, over two pixels: what an edge of a letter has at least
+_STILL = (0.1, 3.0)  # metres and degrees
 _HELD = 0.9  # share of the frames in which a letter's edge is at its place
 
 
@@ -94,9 +95,9 @@ def text_share(clip: Clip) -> float:
     """Share of the picture under words that stay while the rest moves.
 
     Words are where many upright edges of both signs stand close together and do not move; a wall's edge that a straight walk
-    keeps in place has one sign. 0 where nothing changes at all: then nothing says what stays.
+    keeps in place has one sign. 0 where nothing changes at all, or the camera stands still: then nothing says what stays.
     """
-    if change_of(clip) < 1.0:
+    if change_of(clip) < 1.0 or _stands(clip):
         return 0.0
     y = F.pad(_small(clip), (1, 1, 0, 0), mode="replicate")
     slope = y[..., 2:] - y[..., :-2]  # [F, h, w]
@@ -108,6 +109,13 @@ def text_share(clip: Clip) -> float:
         pad = (window[0] // 2, window[1] // 2)
         dense.append(F.avg_pool2d(held.float()[None, None], window, 1, pad, count_include_pad=False))
     return float((torch.minimum(dense[0], dense[1]) > 0.04).float().mean())
+
+
+def _stands(clip: Clip) -> bool:
+    """Whether the camera stays within some centimetres and degrees of where it began."""
+    away = (clip.camera.pose[:, :3, 3] - clip.camera.pose[0, :3, 3]).norm(dim=-1).max()
+    turned = (clip.camera.pose[:, :3, 2] @ clip.camera.pose[0, :3, 2]).clamp(-1, 1).acos().rad2deg().max()
+    return bool(away < _STILL[0] and turned < _STILL[1])
 
 
 def border_share(clip: Clip) -> float:

@@ -77,7 +77,7 @@ class Packer:
             h, w, fps = self._first
             raise ValueError(
                 f"clip is {row.width}x{row.height} at {row.fps:g} frames/s, the dataset {w}x{h} at {fps:g}; "
-                "make them alike first (dreamx.data.engine.conform)"
+                "make them alike with --size and --fps (dreamx.data.engine.conform)"
             )
         self._first = kind
         self._names.add(row.name)
