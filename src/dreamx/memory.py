@@ -8,8 +8,6 @@ where it knows. Depth is the autoencoder's own, so it works from any picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from hashlib import sha256
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -100,9 +98,7 @@ class Bank:
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what ``state`` gave."""
         camera = Camera(state["pose"], state["lens"]) if state else None
-        views = (
-            [] if camera is None else [_once(Memory(state["rgb"][i], state["depth"][i], camera[i])) for i in range(len(camera))]
-        )
+        views = [] if camera is None else [Memory(state["rgb"][i], state["depth"][i], camera[i]) for i in range(len(camera))]
         self.kept, self.latest = views[:-1], views[-1] if views else None
 
     def _memory(self, rgb: Tensor, depth: Tensor, camera: Camera) -> Memory:
@@ -163,23 +159,9 @@ def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
     return hint
 
 
-def _once(memory: Memory) -> Memory:
-    """The same view, held once in this process: the bookmarks of a session share most of what they remember.
-
-    A copy, and not a part of the file that it was read from, so that the file can be let go.
-    """
-    tensors = (memory.rgb, memory.depth, memory.camera.pose, memory.camera.lens)
-    key = sha256(b"".join(x.contiguous().numpy().tobytes() for x in tensors)).digest()
-    held = _HELD.get(key)
-    if held is None:
-        held = _HELD[key] = Memory(memory.rgb.clone(), memory.depth.clone(), memory.camera.map(torch.clone))
-    return held
-
-
 def stack(each: list[Camera]) -> Camera:
     """Single cameras as one ``[N]``."""
     return cameras.cat([c.map(lambda x: x[None]) for c in each])
 
 
-_HELD: WeakValueDictionary[bytes, Memory] = WeakValueDictionary()
 _LEAST = 0.02  # share of what the camera sees, for a view to be used at all
