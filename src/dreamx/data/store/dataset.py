@@ -42,7 +42,10 @@ class Dataset:
             self.fps = float(self.info["fps"])
             count = int(self.info["total_episodes"])
         except FileNotFoundError as e:
-            raise ValueError(f"{place}: no dataset is here ({INFO} is missing); let the run that makes it come to its end") from e
+            raise ValueError(
+                f"{place}: no dataset is here ({INFO} is missing) and no clips; give another place, or let the run that makes it"
+                " come to its end"
+            ) from e
         except Exception as e:
             raise ValueError(f"{place}: {INFO} cannot be read ({type(e).__name__}: {e}); make the dataset again") from e
         try:
