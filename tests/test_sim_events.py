@@ -206,9 +206,11 @@ def _job(folder: Path, name: str, fate: str) -> None:
     (folder / name).write_text("done")
 
 
-def test_one_corrupt_scene_never_stops_a_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_corrupt_scene_never_stops_a_run(tmp_path: Path, processes: int) -> None:
+    """With one process, all after b are lost to b before they begin."""
     fates = {"a": "well", "b": "dies", "c": "once", "d": "bad", "e": "well"}
-    lost = run_jobs(_job, {n: (tmp_path, n, fate) for n, fate in fates.items()}, 2, lambda _: None)
+    lost = run_jobs(_job, {n: (tmp_path, n, fate) for n, fate in fates.items()}, processes, lambda _: None)
     assert lost == {"b": "its process died", "d": "RuntimeError: corrupt scene"}
     assert {p.name for p in tmp_path.iterdir()} == {"a", "c", "e", "tried"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from dreamx.data.engine.pool import settled
@@ -25,8 +26,8 @@ class Ray:
 def on_ray(job: Job, todo: list[int], engine: Ray) -> Iterator[Outcome]:
     """Make the clips ``todo`` of a job; yields what came of each. ValueError where Ray is not installed."""
     try:
-        import ray
-        import ray.data
+        ray: Any = import_module("ray")  # by its name: types are checked without it, too
+        import_module("ray.data")
     except ImportError as e:
         raise ValueError("the engine Ray needs the extra: pip install 'dreamx[ray]'") from e
     if not ray.is_initialized():

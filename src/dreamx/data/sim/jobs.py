@@ -9,19 +9,25 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+_DIED = "its process died"
+
 
 def run_jobs(
     job: Callable[..., object], todo: Mapping[str, tuple[Any, ...]], processes: int, done: Callable[[str], None]
 ) -> dict[str, str]:
-    """Call ``job(*arguments)`` for every name; returns the reasons of those that failed twice, by name.
+    """Call ``job(*arguments)`` for every name; returns the reasons of those that failed twice, by name. A job whose process was
+    killed by another, before it could come to its end or even begin, still has both its tries.
 
     ``processes`` 0 means one for each core. ``done(name)`` is called as each ends, well or not. ValueError at once where the
     machine cannot draw at all: that is no fault of a job.
     """
     failed = _round(job, todo, min(processes or os.cpu_count() or 1, max(len(todo), 1)), done)
     lost: dict[str, str] = {}
-    for name in failed:  # one at a time, so that the one that kills its process is known
-        lost |= _round(job, {name: todo[name]}, 1, lambda _: None)
+    for name, reason in failed.items():  # one at a time, so that the one that kills its process is known
+        again = _round(job, {name: todo[name]}, 1, lambda _: None)
+        if again and reason == _DIED != again[name]:
+            again = _round(job, {name: todo[name]}, 1, lambda _: None)
+        lost |= again
     return lost
 
 
@@ -36,7 +42,7 @@ def _round(
             try:
                 future.result()
             except BrokenProcessPool:
-                failed[name] = "its process died"
+                failed[name] = _DIED
                 continue
             except Exception as e:
                 if isinstance(e, ValueError) and "cannot draw" in str(e):
