@@ -231,7 +231,8 @@ def test_a_saved_session_comes_back_whole(tmp_path: Path) -> None:
     assert (back.opening.prompt, back.opening.seed) == ("a hill", 7)
     assert torch.equal(back.here.picture, session.here.picture)
     assert [m.id for m in back.moments] == ["1"]
-    assert torch.equal(cast(FakeWorld, back.here.world).place, world.place)
+    for kept in (back.here, *back.moments):
+        assert torch.equal(cast(FakeWorld, kept.world()).place, world.place)
 
 
 def test_a_save_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
@@ -246,16 +247,37 @@ def test_a_save_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
     assert not (folder / "moment-2.json").exists()
 
 
-@pytest.mark.parametrize("broken", ["session.json", "moment-1.json", "moment-1.png", "moment-1.safetensors"])
+@pytest.mark.parametrize("broken", ["session.json", "moment-1.json", "moment-1.png", "here"])
 @pytest.mark.parametrize("data", [b"", b"{}", b"\x00\xff"])
 def test_a_broken_file_is_one_sentence(tmp_path: Path, broken: str, data: bytes) -> None:
     world = FakeWorld((32, 32))
     store = Store(tmp_path)
     store.save(walked(world)[0], world.identity)
-    (tmp_path / "sessions/one" / broken).write_bytes(data)
+    folder = tmp_path / "sessions/one"
+    here = next(p for p in folder.glob("*.safetensors") if "moment" not in p.name)
+    (here if broken == "here" else folder / broken).write_bytes(data)
     with pytest.raises(ValueError, match="start a new one") as e:
         store.load("one", cast(World, world).fork)
     assert str(tmp_path) not in str(e.value)
+
+
+def test_a_moment_is_read_when_it_is_gone_back_to() -> None:
+    with open_house(FakeWorld(fps=100, due=4)) as (house, port):
+        assert house.store is not None
+        with Player(port) as player:
+            session = begin(player)
+            player.say(type="save")
+            player.until(lambda m: isinstance(m, dict) and bool(m.get("moments")))
+        assert eventually(lambda: house.running == 0)
+        files = house.store.folder / "sessions" / session
+        (moment,) = json.loads((files / "session.json").read_text())["moments"]
+        (files / f"{moment}.safetensors").write_bytes(b"half")
+        with Player(port) as player:
+            player.say(type="resume_session", session=session)
+            player.reply("started")
+            player.say(type="restore")
+            assert "go back to another moment" in player.reply("error")["text"]
+            assert player.frames(6)
 
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ Only the thread that dreams changes it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -24,13 +24,15 @@ Span = tuple[ReplayStep, int]
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """One moment: the world as it was (a fork that nobody walks in), the picture ``[3, H, W]`` seen last, and how it came there.
+    """One moment: the picture ``[3, H, W]`` seen last, and how it came there.
 
+    world: gives the world as it was, one's own to go on with. Of a session that comes back it reads the disk when it is asked,
+    for a dozen moments of ten megabytes each are rarely gone back to; ValueError, one sentence, where that cannot be read.
     frames: walked since the session began, its opening picture being the first. chunk: of that walk.
     """
 
     id: str
-    world: World
+    world: Callable[[], World]
     picture: Tensor
     frames: int
     chunk: int
@@ -59,7 +61,7 @@ class Past:
 
     def here(self, world: World, picture: Tensor, name: str = "") -> Kept:
         """This moment, to be kept: a fork of the world, which must be whole (all that was dreamt is shown)."""
-        return Kept(name, world.fork(), picture, self.frames, self.chunk, tuple(self.spans))
+        return Kept(name, world.fork().fork, picture, self.frames, self.chunk, tuple(self.spans))
 
     def remember(self, world: World, picture: Tensor) -> Kept:
         """Make this moment one that can be restored by its id."""
@@ -68,26 +70,31 @@ class Past:
         self.moments = [*self.moments, kept][-MOMENTS:]
         return kept
 
-    def find(self, name: str | None) -> Kept | None:
-        """A remembered moment by its id, or the newest."""
+    def find(self, name: str | None) -> Kept:
+        """A remembered moment by its id, or the newest. ValueError where there is none."""
         found = [m for m in self.moments if name in (None, m.id)]
-        return found[-1] if found else None
+        if not found:
+            raise ValueError("there is no such moment to go back to; save one first")
+        return found[-1]
 
-    def before(self, frames: float) -> Kept | None:
-        """The newest of the recent moments that is at least so many frames ago, or the oldest; None where there is none."""
+    def before(self, frames: float) -> Kept:
+        """The newest of the recent moments that is at least so many frames ago, or the oldest. ValueError where there is none."""
         found = [k for k in self.recent if k.frames < self.frames]
+        if not found:
+            raise ValueError("there is nothing to rewind yet; walk a second first")
         old = [k for k in found if k.frames <= self.frames - frames]
-        return old[-1] if old else found[0] if found else None
+        return old[-1] if old else found[0]
 
     def go(self, to: Kept) -> World:
-        """Be in that moment again; a fork of its world to go on with."""
+        """Be in that moment again; its world to go on with. ValueError where that is gone; nothing changes then."""
+        world = to.world()
         self.spans, self.frames, self.chunk = list(to.spans), to.frames, to.chunk
         if to in self.recent:
             while self.recent[-1] is not to:
                 self.recent.pop()
         else:
             self.recent.clear()  # another branch: its recent past is not the one that was walked
-        return to.world.fork()
+        return world
 
     def rewindable(self) -> int:
         """How many frames one can go back."""

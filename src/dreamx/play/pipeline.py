@@ -181,11 +181,12 @@ class Pipeline:
     def _grant(self, wish: Wish) -> None:
         picture, past = self._whole(), self.past
         if isinstance(wish, Restore | Rewind):
-            back = past.find(wish.moment) if isinstance(wish, Restore) else past.before(wish.seconds * self._world.fps)
-            if back is None:
-                self._out.emit(Error(text=_NOWHERE[wish.type]))
+            try:
+                back = past.find(wish.moment) if isinstance(wish, Restore) else past.before(wish.seconds * self._world.fps)
+                self._world = past.go(back)
+            except ValueError as e:
+                self._out.emit(Error(text=str(e)))
                 return
-            self._world = past.go(back)
             self.asked.jumped()
             self.picture = back.picture
             self._told = sum(past.rewindable() >= t * self._world.fps for t in TELL_AT)
@@ -292,9 +293,3 @@ class Pipeline:
         self._broken = True
         self.asked.close()
         self._out.emit(Error(text=sentence, over=True))
-
-
-_NOWHERE = {
-    "restore": "there is no such moment to go back to; save one first",
-    "rewind": "there is nothing to rewind yet; walk a second first",
-}

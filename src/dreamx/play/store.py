@@ -18,7 +18,8 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -96,8 +97,8 @@ class Store:
             raise ValueError(f"session {name!r} was walked in other weights; start the server with the world it was walked in")
         folder = self._sessions / name
         _clear(folder, words)  # what a killed server had begun to write must not pass for a moment
-        here, *moments = (_read(folder, m, fork()) for m in (words.here, *words.moments))
-        return Session(name, self._opening(name, words), here, tuple(moments))
+        here, *moments = (_read(folder, m, fork) for m in (words.here, *words.moments))
+        return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments))
 
     def walked(self, name: str) -> tuple[Opening, tuple[Span, ...]]:
         """How a saved session began, and its steps; ValueError where there is none."""
@@ -143,7 +144,7 @@ def _write(folder: Path, kept: Kept, name: str) -> str:
     """The three files of a moment, the one with the steps last; a moment that is there already stays, for they do not change."""
     steps = folder / f"{name}.json"
     if not steps.exists():
-        kept.world.save(folder / f"{name}.safetensors")
+        kept.world().save(folder / f"{name}.safetensors")
         _replace(folder / f"{name}.png", png(kept.picture))
         # A list a span, not an object: this is written every few seconds, and grows for as long as one walks.
         rows = [[s.keys, s.frames, s.look, s.event, s.switches.memory, s.switches.camera, n] for s, n in kept.spans]
@@ -151,14 +152,25 @@ def _write(folder: Path, kept: Kept, name: str) -> str:
     return name
 
 
-def _read(folder: Path, name: str, world: World) -> Kept:
+def _read(folder: Path, name: str, fork: Callable[[], World]) -> Kept:
     said, place, spans = _steps(folder, name)
     try:
-        world.load(folder / f"{name}.safetensors")
         picture = _picture(folder / f"{name}.png")
     except (OSError, ValueError) as e:
-        raise ValueError(f"session {folder.name!r} is not whole ({type(e).__name__}); start a new one") from e
-    return Kept(said, world, picture, place[0], place[1], spans)
+        raise _not_whole(folder, e) from e
+    return Kept(said, partial(_world, folder, name, fork), picture, place[0], place[1], spans)
+
+
+def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
+    world = fork()
+    try:
+        world.load(folder / f"{name}.safetensors")
+    except (OSError, ValueError) as e:
+        text = (
+            f"session {folder.name!r} cannot go on from there ({type(e).__name__}); go back to another moment, or start a new one"
+        )
+        raise ValueError(text) from e
+    return world
 
 
 def _steps(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span, ...]]:
@@ -171,7 +183,11 @@ def _steps(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span, .
         ]
         return words["id"], (words["frames"], words["chunk"]), tuple(spans)
     except (OSError, KeyError, TypeError, ValueError) as e:
-        raise ValueError(f"session {folder.name!r} is not whole ({type(e).__name__}); start a new one") from e
+        raise _not_whole(folder, e) from e
+
+
+def _not_whole(folder: Path, cause: Exception) -> ValueError:
+    return ValueError(f"session {folder.name!r} is not whole ({type(cause).__name__}); start a new one")
 
 
 def _clear(folder: Path, words: _Words) -> None:

@@ -203,7 +203,7 @@ class Visit:
                 beside=None if house.truth is None or start is None else Beside(house.truth(start), emit, house.quality),
             )
             self._sent = -1
-            world = house.world.fork() if session.here is None else session.here.world.fork()
+            world = house.world.fork() if session.here is None else session.here.world()
             self.pipeline = Pipeline(world, session, outlets)
             self._pump = asyncio.create_task(self._send_all(outbox, session.id))
             self.pipeline.begin()
