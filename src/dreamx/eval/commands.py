@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -20,6 +19,7 @@ from dreamx.eval.measure import code, sight
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.report import About, Report, layout, report
 from dreamx.eval.runner import Plan, run
+from dreamx.eval.speed import machine
 from dreamx.eval.suite import SHIPPED, shipped
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
@@ -45,7 +45,7 @@ class SuiteConfig:
     models: tuple[str, ...] = ("ours", "truth", "warp", "copy-first")
     """The rows of the table."""
     videos: tuple[Path, ...] = ()
-    """Folders of videos that somebody else made (dreamx eval export says what is wanted); each is a row of the table."""
+    """Folders of videos that somebody else made (docs/eval.md says what is wanted); each is a row of the table."""
     processes: int = 0
     """How many processes share the work; 0: one for each core."""
     memory: bool = True
@@ -56,6 +56,8 @@ class SuiteConfig:
     """Denoising steps a chunk; as the world says without."""
     shown: int = 24
     """How many trials the page shows with their videos."""
+    moments: tuple[float, ...] = ()
+    """Also write sheet.png: at these seconds (0 5 10) the first model above the truth, for each trial shown."""
     quality: Path | None = None
     """A network for the quality of pictures (MUSIQ), exported: see docs/eval.md. A named stand-in without, here and below."""
     flow: Path | None = None
@@ -86,6 +88,8 @@ class SuiteConfig:
             raise ValueError(f"processes must be 0 or more, not {self.processes}")
         if self.shown < 0:
             raise ValueError(f"shown must be 0 or more, not {self.shown}")
+        if any(not 0 <= second < float("inf") for second in self.moments):
+            raise ValueError(f"moments must be seconds of 0 or more, not {', '.join(map(str, self.moments))}")
 
 
 def basic(cfg: SuiteConfig) -> None:
@@ -154,8 +158,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
         measures=tools.names | ({"sight": sight()} if name == "basic" else {}),
-        command=_command(name, cfg),
-        hardware=f"{os.cpu_count()} cores, torch {torch.__version__}",
+        command=command(name, cfg),
+        hardware=machine(),
         dreamx=_version(),
         simulator=plan.code[0],
         scores=plan.code[1],
@@ -165,6 +169,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     whole.save(out / "report.json")
     _write(out / "report.md", markdown(whole))
     _write(out / "report.html", page.html(whole, plan, cfg.shown))
+    if cfg.moments:
+        page.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
     _print(whole, out)
     return whole
 
@@ -174,10 +180,19 @@ def _models(cfg: SuiteConfig) -> tuple[Model, ...]:
     return (*(ours if m == "ours" else _BASELINES[m] for m in cfg.models), *(Videos(v.name, v) for v in cfg.videos))
 
 
-def _command(name: str, cfg: SuiteConfig) -> str:
+def command(name: str, cfg: SuiteConfig) -> str:
+    """What to type for the same report. Folders of this machine, and how many processes shared the work, are left out."""
+    here = ("out", "truth", "processes")
     words = ["dreamx", "eval", name, "--world", cfg.world]
-    words += ["--cases", str(cfg.cases)] if cfg.cases is not None else []
-    words += ["--seed", str(cfg.seed)] if cfg.seed is not None else []
+    for field in fields(cfg):
+        value = getattr(cfg, field.name)
+        if value == field.default or field.name in (*here, "world"):
+            continue
+        flag = field.name.replace("_", "-")
+        if isinstance(value, bool):
+            words += [f"--no-{flag}"]  # all that can be switched are on by default
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 from html import escape
 from importlib import resources
+from pathlib import Path
 
 from dreamx.eval import drawn, films
 from dreamx.eval.columns import CURVES, PAPER, Column, cell
 from dreamx.eval.paper import PUBLISHED
 from dreamx.eval.report import Report, by_path, layout
 from dreamx.eval.runner import Plan, Row, film_file
+from dreamx.eval.sheet import Strip, contact_sheet
 from dreamx.eval.stage import true_clip
 from dreamx.eval.suite import Trial
 from dreamx.eval.tools import STAND_INS
@@ -38,6 +40,23 @@ def html(report: Report, plan: Plan, shown: int) -> str:
     ]
     shell = (resources.files("dreamx") / "eval" / "page.html").read_text(encoding="utf-8")
     return shell.replace("%TITLE%", escape(f"dreamx eval {about.suite}")).replace("%BODY%", "\n".join(p for p in parts if p))
+
+
+def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], out: Path) -> None:
+    """A picture: the first model at these seconds above the truth, a strip for each of the first ``shown`` trials it can do."""
+    model = plan.models[0]
+    failed = {r.trial for r in report.rows if r.model == model.name and r.failed}
+    strips: list[Strip] = []
+    for trial in plan.suite.trials[:shown]:
+        if trial.id in failed:
+            continue
+        at = [min(round(second * plan.view.fps), trial.frames - 1) for second in moments]
+        video, truth = films.load(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
+        strips.append(Strip(f"{trial.id} ({trial.style} {trial.kind})", [i / plan.view.fps for i in at], video[at], truth[at]))
+    if strips:
+        temporary = out.with_name(out.name + ".tmp")
+        contact_sheet(strips).save(temporary, format="PNG", optimize=True)
+        temporary.replace(out)
 
 
 def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,30 +59,38 @@ class Spread:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of the session, from one second of the world to another: chunk times, and megabytes of the process at its end."""
+    """A stretch of the session, from one second of the world to another: chunk times on the clock and on the processor, and
+    megabytes of the process at its end."""
 
     start: float
     end: float
     chunk_ms: Spread
+    cpu_ms: Spread
     megabytes: float
 
 
 @dataclass(frozen=True)
 class Speed:
-    """chunk_ms: to make and decode a chunk. key_ms: from a key to the first picture that obeys it (``key_to_frame``).
+    """chunk_ms: to make and decode a chunk, on the clock. cpu_ms: the same as processor time of all threads together: with one
+    thread it is what the clock would say on a machine that does nothing else. key_ms: from a key to the first picture that obeys
+    it (``key_to_frame``).
 
     frames_per_second: made in the mean; real_time: that by the frames a second that the world plays at. first_frame_ms: from
-    opening the files to the first picture. parts: against session length.
+    opening the files to the first picture. parts: against session length. load: jobs that ran on the machine when it began, in
+    the mean of a minute, this one not counted; None where the system does not say.
     """
 
     world: str
     weights: str
+    command: str
     machine: str
+    load: float | None
     threads: int
     chunk_frames: int
     chunks: int
     first_frame_ms: float
     chunk_ms: Spread
+    cpu_ms: Spread
     key_ms: Spread
     frames_per_second: float
     real_time: float
@@ -92,7 +101,9 @@ def main(cfg: SpeedConfig) -> None:
     """Measure, write, print."""
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    speed = measure(cfg.world, cfg.seconds, time.perf_counter)
+    words = ["dreamx", "eval", "speed", "--world", cfg.world, "--seconds", f"{cfg.seconds:g}"]
+    words += ["--threads", str(cfg.threads)] if cfg.threads else []
+    speed = measure(cfg.world, cfg.seconds, Clocks(time.perf_counter, time.process_time), words)
     cfg.out.mkdir(parents=True, exist_ok=True)
     text = markdown(speed)
     for name, content in (("speed.json", json.dumps(to_json(speed), indent=1) + "\n"), ("speed.md", text)):
@@ -102,40 +113,57 @@ def main(cfg: SpeedConfig) -> None:
     print(text)
 
 
-def measure(name: str, seconds: float, clock: Callable[[], float]) -> Speed:
-    """One session of so many seconds of the world. ``clock`` gives seconds."""
-    began = clock()
+@dataclass(frozen=True)
+class Clocks:
+    """What tells the time, seconds each: the clock on the wall, and how long the processor worked for this process."""
+
+    wall: Callable[[], float]
+    cpu: Callable[[], float]
+
+    def now(self) -> Tensor:
+        """Both, ``[2]``."""
+        return torch.tensor([self.wall(), self.cpu()], dtype=torch.float64)
+
+
+def measure(name: str, seconds: float, clocks: Clocks, command: list[str]) -> Speed:
+    """One session of so many seconds of the world, started by ``command``."""
+    load = busy()
+    began = clocks.wall()
     world = World.open(name)
     world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
-    first = clock() - began
-    times: list[float] = []
+    first = clocks.wall() - began
+    times: list[Tensor] = []
     made: list[int] = []
     memory: list[float] = []
     while sum(made) < seconds * world.fps:
         controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.due, world.config.speed)
-        start = clock()
+        start = clocks.now()
         frames = len(world.step(controls))
-        times.append(clock() - start)
+        times.append(clocks.now() - start)
         made.append(frames)
         memory.append(megabytes())
-    chunk = torch.tensor(times, dtype=torch.float64) * 1000
+    chunk, cpu = torch.stack(times, 1) * 1000
     ends = torch.tensor(made).cumsum(0) / world.fps
     parts: list[Part] = []
     at = 0
     for piece in torch.arange(len(times)).chunk(_PARTS):
         first_one, last = int(piece[0]), int(piece[-1])
-        parts.append(Part(float(at), float(ends[last]), spread(chunk[first_one : last + 1]), memory[last]))
+        walked = slice(first_one, last + 1)
+        parts.append(Part(float(at), float(ends[last]), spread(chunk[walked]), spread(cpu[walked]), memory[last]))
         at = float(ends[last])
     rate = sum(made) / float(chunk.sum()) * 1000
     return Speed(
         world=name,
         weights=weights_hash(find(name)),
-        machine=f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}",
+        command=shlex.join(command),
+        machine=machine(),
+        load=load,
         threads=torch.get_num_threads(),
         chunk_frames=made[-1],
         chunks=len(made),
         first_frame_ms=1000 * first,
         chunk_ms=spread(chunk),
+        cpu_ms=spread(cpu),
         key_ms=spread(key_to_frame(chunk, made[-1] / world.fps * 1000)),
         frames_per_second=rate,
         real_time=rate / world.fps,
@@ -168,16 +196,42 @@ def megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def machine() -> str:
+    """What a report ran on, in words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return f"{next(names, platform.machine())}, {os.cpu_count()} cores, torch {torch.__version__}"
+
+
+def busy() -> float | None:
+    """Jobs that ran on this machine in the last minute, in the mean; None where the system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
+
+
 def markdown(speed: Speed) -> str:
     """As a page of a repository."""
-    rows = (("a chunk", speed.chunk_ms), ("key to frame", speed.key_ms))
-    lines = [f"# Speed of {speed.world}", "", f"{speed.machine}, {speed.threads} threads; weights {speed.weights}.", ""]
+    rows = (("a chunk, on the clock", speed.chunk_ms), ("a chunk, processor time", speed.cpu_ms), ("key to frame", speed.key_ms))
+    others = "" if speed.load is None else f" {speed.load:.1f} other jobs ran on the machine when it began."
+    threads = f"{speed.threads} thread{'s' * (speed.threads != 1)}"
+    lines = [f"# Speed of {speed.world}", "", f"    {speed.command}", ""]
+    lines += [f"{speed.machine}, {threads}; weights {speed.weights}.{others}", ""]
     lines += ["| ms | p50 | p95 | p99 |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {s.p50:.0f} | {s.p95:.0f} | {s.p99:.0f} |" for name, s in rows]
-    lines += ["", f"{speed.frames_per_second:.1f} frames a second, {speed.real_time:.1f} times what it plays at, in chunks of"]
-    lines += [f"{speed.chunk_frames} frames; the first picture after {speed.first_frame_ms:.0f} ms.", ""]
-    lines += ["| seconds walked | chunk p50, ms | chunk p95, ms | MB |", "|---|---:|---:|---:|"]
     lines += [
-        f"| {p.start:.0f} to {p.end:.0f} | {p.chunk_ms.p50:.0f} | {p.chunk_ms.p95:.0f} | {p.megabytes:.0f} |" for p in speed.parts
+        "",
+        "Key to frame is from a key press to the first picture that obeys it, without browser and network. With one thread,",
     ]
+    lines += ["processor time is what the clock would say if nothing else ran.", ""]
+    lines += [f"{speed.frames_per_second:.1f} frames a second, {speed.real_time:.1f} times what it plays at, in chunks of"]
+    lines += [f"{speed.chunk_frames} frames; the first picture after {speed.first_frame_ms:.0f} ms.", ""]
+    lines += ["| seconds walked | chunk p50, ms | p95 | p99 | processor p50, ms | p95 | MB of memory |", "|---|" + "---:|" * 6]
+    for p in speed.parts:
+        figures = (p.chunk_ms.p50, p.chunk_ms.p95, p.chunk_ms.p99, p.cpu_ms.p50, p.cpu_ms.p95, p.megabytes)
+        lines += [f"| {p.start:.0f} to {p.end:.0f} | " + " | ".join(f"{x:.0f}" for x in figures) + " |"]
     return "\n".join(lines) + "\n"
