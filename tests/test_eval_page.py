@@ -13,6 +13,19 @@ from dreamx.eval.runner import run
 from dreamx.eval.tools import Tools
 from eval_house import FPS, plan, true_clip
 
+#: What sticks out of the window, but for what scrolls in a box of its own; every <details> open.
+STICKS_OUT = """(() => {
+    for (const hidden of document.querySelectorAll("details")) hidden.open = true;
+    const names = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const box = element.getBoundingClientRect(), wide = element.closest(".wide");
+        if (wide && wide !== element) continue;
+        const window = document.documentElement.clientWidth;
+        if (box.right > window + 0.5 || box.left < -0.5) names.push(`${element.tagName}.${element.className} ${box.right}`);
+    }
+    return names;
+})()"""
+
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_the_page_fits_a_phone_and_plays_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,15 +33,23 @@ def test_the_page_fits_a_phone_and_plays_its_videos(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(module, "true_clip", true_clip)
     p = plan(tmp_path, trials=2)
     names = {m.name: m.identity for m in p.models}
-    about = About("basic", 1, 0, p.suite.hash, 2, 120, (32, 32), FPS, names, Tools().names, "", "", "", "", "")
+    measures = Tools().names | {"sight": "a_name_without_a_place_to_break_" * 6}
+    about = About("basic", 1, 0, p.suite.hash, 2, 120, (32, 32), FPS, names, measures, "x" * 300, "", "", "", "")
     file = tmp_path / "report.html"
     file.write_text(page.html(report(about, run(p, 1)), p, 2), encoding="utf-8")
     with browse(tmp_path / "profile") as tab:
         for width, height, mobile in ((1280, 860, False), (390, 844, True)):
             tab.open(file.as_uri(), width, height, mobile)
+            assert (
+                tab.js("document.documentElement.clientWidth <= innerWidth && innerWidth") == width
+            )  # a phone would zoom out to show what is wider
             assert tab.js("document.documentElement.scrollWidth") <= width  # wide tables scroll in themselves
+            assert tab.js(STICKS_OUT) == []
             assert tab.js("document.querySelectorAll('video').length") == 2 * 4
-            assert tab.js("document.querySelectorAll('svg.chart').length") == 4
+            assert tab.js("document.querySelectorAll('svg.chart').length") == 5
             tab.js("document.querySelector('.trial').scrollIntoView()")
             tab.until("[...document.querySelector('.trial').querySelectorAll('video')].every(v => v.currentTime > 0)")
+        # The test of the width can fail.
+        tab.js("document.body.insertAdjacentHTML('beforeend', '<p style=\"width: 500px\">wide</p>')")
+        assert tab.js(STICKS_OUT) != []
         assert tab.complaints == []

@@ -31,27 +31,57 @@ PAPER = (
 )
 OVERALL = Column("overall", "Overall", 1, 2, "the plain mean of the seven")
 TRUTH = (
-    Column("psnr", "PSNR", 1, 2, "dB to the true render; 99 is equal"),
+    Column("psnr", "PSNR, dB", 1, 2, "to the true render; 99 is equal"),
+    Column("psnr end", "PSNR at the end", 1, 2, "the same in the last second"),
     Column("ssim", "SSIM", 1, 3, "structure as in the true render; 1 is equal"),
     Column("distance", "Distance", -1, 3, "perceptual distance to the true render; 0 is equal", "distance"),
     Column("sharpness", "Sharpness", 0, 2, "gradient energy by the truth's: below 1 blur, above 1 noise"),
-    Column("degrees", "Turned off", -1, 2, "mean degrees between the read camera and the commanded one", "pose"),
-    Column("metres", "Moved off", -1, 3, "mean metres between them, after one scale for the path", "pose"),
-    Column("camera by flow", "Camera by flow", 1, 2, "as Camera, read from the video alone", "sight"),
-    Column("degrees by flow", "Turned off by flow", -1, 2, "as Turned off, read from the video alone", "sight"),
-    Column("metres by flow", "Moved off by flow", -1, 3, "as Moved off, read from the video alone", "sight"),
+    Column("sharpness end", "Sharpness at the end", 0, 2, "the same in the last second"),
     Column("colour", "Colour", -1, 2, "mean colour off the truth's, grey levels of 255"),
     Column("colour drift", "Colour drift", -1, 2, "the same in the last second, less in the first"),
 )
-EVENTS = (
-    Column("happened", "Happened", 1, 1, "frames of the event's time that look more like the truth with it than without, %"),
-    Column("delay", "Delay", -1, 2, "seconds until it begins; of the trials in which it does"),
-    Column("lasted", "Lasted", 1, 1, "frames afterwards that still show what it left, %"),
-    Column("leakage", "Leakage", -1, 2, "what the words changed elsewhere, grey levels"),
-    Column("focus", "Focus", 1, 1, "share of all that the words changed that is where it should be, %"),
+CAMERA = (
+    Column("degrees", "Turn error, °", -1, 2, "mean degrees between the read camera and the commanded one", "pose"),
+    Column("metres", "Way error, m", -1, 3, "mean metres between them, after one scale for the path", "pose"),
+    Column("camera by flow", "Camera by flow", 1, 2, "as Camera, read from the video alone", "sight"),
+    Column("degrees by flow", "Turn error, ° by flow", -1, 2, "as Turn error, read from the video alone", "sight"),
+    Column("metres by flow", "Way error, m by flow", -1, 3, "as Way error, read from the video alone", "sight"),
 )
-CURVES = {"psnr": "PSNR, dB", "ssim": "SSIM", "distance": "perceptual distance", "colour": "mean colour off, grey levels"}
-COLUMNS = {c.score: c for c in (*PAPER, OVERALL, *TRUTH, *EVENTS)}
+MEMORY = (
+    Column("psnr back", "PSNR when back, dB", 1, 2, "to the true render, of the frames that come back to an earlier camera"),
+    Column(
+        "gain PSNR", "PSNR gain", 1, 2, "two frames of one place are so much more alike than two as far apart that are not: dB"
+    ),
+    Column("gain SSIM", "SSIM gain", 1, 3, "the same by SSIM"),
+    Column("gain edges (for LPIPS)", "Edges gain (for LPIPS)", 1, 3, "the same by a stand-in for LPIPS"),
+    Column("gain layout (for DINO)", "Layout gain (for DINO)", 1, 3, "the same by a stand-in for DINO"),
+    Column("gain gradients (for VPR)", "Gradients gain (for VPR)", 1, 3, "the same by a stand-in for VPR"),
+    Column("gain SIFT (for SP-Match)", "SIFT gain (for SP-Match)", 1, 3, "the same by SIFT instead of SuperPoint and LightGlue"),
+    Column("steadiness (for CLIP-V)", "Steadiness (for CLIP-V)", 0, 3, "likeness of neighbouring frames; 1 stands still"),
+)
+EVENTS = (
+    Column("happened", "Happened, %", 1, 1, "frames of the event's time that look more like the truth with it than without"),
+    Column("delay", "Delay, s", -1, 2, "until it begins; of the trials in which it does"),
+    Column("lasted", "Lasted, %", 1, 1, "frames afterwards that still show what it left"),
+    Column("leakage", "Leakage", -1, 2, "what the words changed elsewhere, grey levels"),
+    Column("focus", "Focus, %", 1, 1, "share of all that the words changed that is where it should be"),
+)
+CURVES = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "distance": "perceptual distance",
+    "colour": "mean colour off, grey levels",
+    "sharpness": "sharpness, the truth is 1",
+}
+#: By their titles, in the order of a report.
+TABLES = (
+    ("as in the paper", (*PAPER, OVERALL)),
+    ("against the true render", TRUTH),
+    ("camera", CAMERA),
+    ("memory", MEMORY),
+    ("events", EVENTS),
+)
+COLUMNS = {c.score: c for _, columns in TABLES for c in columns}
 
 
 def overall(scores: dict[str, float]) -> float | None:

@@ -28,7 +28,7 @@ def markdown(report: Report) -> str:
 def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
     paper = columns[: len(PAPER)] == PAPER and report.about.suite in PUBLISHED
     stand_in = {c.score for c in columns if c.tool in STAND_INS and report.about.measures[c.tool] == STAND_INS[c.tool]}
-    heads = [c.head + ("†" if c.score in stand_in else "") + (" (less is better)" if c.better < 0 else "") for c in columns]
+    heads = [c.head + ("†" if c.score in stand_in else "") + (" ↓" if c.better < 0 else "") for c in columns]
     lines = ["| | " + " | ".join(heads) + " |", "|---" + "|---:" * len(columns) + "|"]
     for model, scores in report.table.items():
         cells = (cell(scores[c.score], c.digits) if c.score in scores else "-" for c in columns)
@@ -42,6 +42,7 @@ def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
             "",
             "\\* published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable.",
         ]
-    if stand_in:
-        lines += ["", "† taken with a stand-in, named below."]
-    return lines
+    notes = ["↓ less is better."] if any(c.better < 0 for c in columns) else []
+    notes += ["† taken with a stand-in, named below."] if stand_in else []
+    said = "; ".join(f"{c.head}: {c.says}" for c in columns)
+    return [*lines, "", " ".join([*notes, f"{said}."])]

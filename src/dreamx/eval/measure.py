@@ -24,7 +24,7 @@ from dreamx.eval.tools import Tools
 
 _CODE = "measure scores likeness look motion tools judge columns camera pose memory events".split()
 
-_POSE = ("align", "check", "flow", "graph", "motion", "truth")
+_POSE = "align check flow graph motion truth".split()
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
     if suite == "memory":
         measures = {n: m for n, m in likeness.WEIGHT_FREE.items() if find_spec("cv2") or "SIFT" not in n}
         gained = memory.gains(video, truth.camera, measures)
+        back = memory.revisits(truth.camera).after
+        scores["psnr back"] = float(psnr(video[back], truth.video[back]).mean())
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         scores["steadiness (for CLIP-V)"] = memory.steadiness(video, likeness.layout)
     return Measured(scores, curves)
@@ -111,7 +113,11 @@ def against_truth(video: Tensor, truth: Clip, tools: Tools) -> tuple[dict[str, f
     }
     curves = {name: by_second(values, truth.fps) for name, values in by_frame.items()}
     scores = {name: float(values.mean()) for name, values in by_frame.items()}
-    scores["sharpness"] = float(gradient_energy(seen).mean() / gradient_energy(true).mean())
+    fine, truly = gradient_energy(seen), gradient_energy(true)
+    scores["sharpness"] = float(fine.mean() / truly.mean())
+    each = zip(by_second(fine, truth.fps), by_second(truly, truth.fps), strict=True)
+    curves["sharpness"] = [a / b for a, b in each]
+    scores["psnr end"], scores["sharpness end"] = curves["psnr"][-1], curves["sharpness"][-1]
     scores["colour drift"] = curves["colour"][-1] - curves["colour"][0]
     return scores, curves
 
@@ -127,8 +133,5 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 def code() -> str:
     """A hash of all code that scores: what was measured by other code is measured anew."""
     root = Path(str(resources.files("dreamx"))) / "eval"
-    files = [
-        *(root / f"{n}.py" for n in _CODE),
-        *(root / "pose" / f"{n}.py" for n in ("align", "check", "flow", "graph", "motion", "truth")),
-    ]
+    files = [*(root / f"{n}.py" for n in _CODE), *(root / "pose" / f"{n}.py" for n in _POSE)]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]

@@ -7,8 +7,9 @@ picture moved by its true depth, the truth.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
@@ -25,6 +26,10 @@ from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
 from dreamx.world import Switches, World, find
 
+_WALKING = (
+    *("clip", "events", "frames", "flow", "picture", "memory", "rollout", "foresight", "opening", "session", "networks", "world"),
+    "eval/drive",
+)
 _SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of another path
 
 
@@ -48,18 +53,21 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Ours:
-    """A world, walked as a player walks. ``steps`` of denoising a chunk; None: as the world says."""
+    """A world, walked as a player walks. ``steps`` of denoising a chunk; None: as the world says. ``code``: a hash of what walks
+    it, as it was when the run began."""
 
     world: str
     memory: bool = True
     camera: bool = True
     steps: int | None = None
     name: str = "ours"
+    code: str = field(default_factory=lambda: walking())
 
     @property
     def identity(self) -> str:
-        """Of the weights and of what is switched on."""
-        return f"{weights_hash(find(self.world))} memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
+        """Of the weights, of the code that walks them, and of what is switched on."""
+        switched = f"memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
+        return f"{weights_hash(find(self.world))} {switched} code={self.code}"
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
         """Drive the world."""
@@ -166,6 +174,15 @@ def _opened(model: Ours) -> World:
         world.config = replace(world.config, sampler=replace(world.config.sampler, steps=model.steps))
     world.switches = Switches(model.memory, model.camera)
     return world
+
+
+def walking() -> str:
+    """A hash of all code below the data engine, and of ``drive``: a film that other code walked is filmed anew."""
+    root = Path(str(resources.files("dreamx")))
+    files = [root / f"{name}.py" for name in _WALKING] + [
+        f for part in ("geometry", "model") for f in (root / part).rglob("*.py")
+    ]
+    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()[:10]
 
 
 def weights_hash(folder: Path) -> str:

@@ -78,9 +78,11 @@ def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
         note = "* as published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable. "
     note += "† a stand-in, named below. " if stand_ins else ""
     note += "↓ less is better." if any(c.better < 0 for c in columns) else ""
+    said = "".join(f"<li><b>{escape(c.head)}</b>: {escape(c.says)}</li>" for c in columns)
+    meant = f"<details><summary>What the columns mean</summary><ul>{said}</ul></details>"
     return (
         f'<h2>{escape(title.capitalize())}</h2><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>'
+        f'<tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>{meant}'
     )
 
 

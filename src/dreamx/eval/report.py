@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
-from dreamx.eval.columns import EVENTS, OVERALL, PAPER, TRUTH, Column, column
+from dreamx.eval.columns import COLUMNS, PAPER, TABLES, Column, column
 from dreamx.eval.runner import Row
 
 
@@ -82,11 +82,10 @@ def report(about: About, rows: list[Row]) -> Report:
 def layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
     """The tables of a report: a title, and the columns that any of its models has."""
     there = {name for scores in whole.table.values() for name in scores}
-    known = {c.score for c in (*PAPER, OVERALL, *TRUTH, *EVENTS)}
-    more = tuple(column(n) for n in dict.fromkeys(n for scores in whole.table.values() for n in scores) if n not in known)
-    tables = [("as in the paper", (*PAPER, OVERALL)), ("against the true render", TRUTH), ("events", EVENTS)]
-    tables.append((whole.about.suite, more))
-    return [(title, columns) for title, columns in tables if any(c.score in there for c in columns)]
+    more = tuple(column(name) for name in sorted(there) if name not in COLUMNS)
+    tables = [*TABLES, ("more", more)]
+    seen = [(title, tuple(c for c in columns if columns[: len(PAPER)] == PAPER or c.score in there)) for title, columns in tables]
+    return [(title, columns) for title, columns in seen if any(c.score in there for c in columns)]
 
 
 def by_path(whole: Report, score: str) -> dict[str, dict[str, float]]:
