@@ -10,11 +10,9 @@ what memory then shows of the next one is kept beside it, mistakes of depth and 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +27,7 @@ from torch import Tensor
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.shots import Parts, Shot, shots, stamp
+from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
@@ -128,11 +127,7 @@ def encode(cfg: EncodeConfig) -> Latents:
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
     with ExitStack() as stack:
         work = [cfg] * len(todo), [together[n] for n in todo], [parts.path(n) for n in todo]
-        if workers > 1:
-            spawn = multiprocessing.get_context("spawn")
-            results = stack.enter_context(ProcessPoolExecutor(workers, spawn)).map(_encode, *work)
-        else:
-            results = map(_encode, *work)
+        results = stack.enter_context(pool(workers)).map(_encode, *work) if workers > 1 else map(_encode, *work)
         for _ in track(results, "encode", len(todo)):
             pass
     made = [Latents.load(parts.path(n)) for n in range(len(together))]
@@ -157,7 +152,7 @@ def _unequal(shot: Shot, latents: int, before: int) -> str:
 
 def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
     """Some clips and their variants into a file."""
-    if cfg.processes != 1:
+    if cfg.processes != 1:  # also where one worker's worth is left and done here: the number of threads changes the bits
         torch.set_num_threads(1)
     vae, name = _vae(cfg.vae)
     made: list[tuple[str, Clip]] = []

@@ -6,8 +6,6 @@ The standard pool breaks when one worker dies and cannot end one that hangs; dam
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -16,6 +14,7 @@ from typing import Any
 
 from dreamx.data.engine.stage import Drop, Job, Outcome, drop, one
 from dreamx.data.store.files import Place
+from dreamx.data.workers import begin
 
 
 def local(job: Job, todo: Iterable[int], processes: int, patience: float) -> Iterator[Outcome]:
@@ -138,12 +137,7 @@ def _finished(workers: list[_Worker]) -> list[_Worker]:
 
 def _work(job: Job, pipe: Connection) -> None:
     """A worker: clips by number, until the pipe ends."""
-    import torch
-
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    if parent is not None:  # a run that is killed takes its workers along, so that none of them writes when the next one is at it
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
+    begin()
     pipe.send(None)
     while True:
         try:

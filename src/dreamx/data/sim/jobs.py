@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
+
+from dreamx.data.workers import pool
 
 _DIED = "its process died"
 
@@ -35,8 +36,8 @@ def _round(
     job: Callable[..., object], todo: Mapping[str, tuple[Any, ...]], workers: int, done: Callable[[str], None]
 ) -> dict[str, str]:
     failed: dict[str, str] = {}
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(job, *arguments): name for name, arguments in todo.items()}
+    with pool(workers) as some:
+        waiting = {some.submit(job, *arguments): name for name, arguments in todo.items()}
         for future in as_completed(waiting):
             name = waiting[future]
             try:
@@ -46,7 +47,7 @@ def _round(
                 continue
             except Exception as e:
                 if isinstance(e, ValueError) and "cannot draw" in str(e):
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    some.shutdown(wait=False, cancel_futures=True)
                     raise
                 failed[name] = f"{type(e).__name__}: {e}"
                 continue
