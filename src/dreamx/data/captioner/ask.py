@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,7 +102,7 @@ def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float
             why = str(e)
             continue
         cache.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f"{kept.name}.{os.getpid()}.tmp")
+        temporary = kept.with_name(f"{kept.name}.{get_ident()}.tmp")  # two threads may ask the same of twins
         temporary.write_text(answer, encoding="utf-8")
         os.replace(temporary, kept)
         return found

@@ -46,7 +46,7 @@ def caption(cfg: CaptionConfig) -> dict[str, int]:
     if not names:
         raise ValueError(f"clips: there are no clips (.safetensors) in {cfg.clips}; render or import some first")
     cfg.out.mkdir(parents=True, exist_ok=True)
-    for half_written in cfg.out.glob("*.tmp"):
+    for half_written in [*cfg.out.glob("*.tmp"), *cfg.out.glob("answers/*.tmp")]:
         half_written.unlink()
     with ThreadPoolExecutor(cfg.at_once) as pool:
         reasons = list(track(pool.map(lambda n: _one(cfg, n), names), "clips", len(names)))
