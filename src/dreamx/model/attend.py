@@ -8,10 +8,10 @@ time are then nothing but a choice of frames and of indices.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.geometry.camera import Camera
@@ -19,6 +19,9 @@ from dreamx.model.place import Place, Where
 
 #: Which attention of the network is asking: (layer, lane), the lane being "time" or "view".
 Slot = tuple[int, str]
+
+#: Raw keys and values ``[B, T, P, N, D]``, in the pieces in which they were kept.
+Facts = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Attend(Protocol):
@@ -91,17 +94,19 @@ class Cache:
               otherwise frames keep their own indices.
     alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
 
-    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called.
+    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. Where nothing is learned,
+    what a text says to a network is kept, too, until it hears another.
     """
 
     def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
         self.window, self.sinks, self.relative, self.alone = window, sinks, relative, alone
         self.where: Where | None = None
-        self.facts: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self.facts: dict[Slot, Facts] = {}
         self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
         self._fresh_where: Where | None = None
-        self._read: dict[Slot, tuple[Tensor, Tensor]] = {}
-        self._bound: dict[Place, tuple[Place, Place]] = {}
+        self._room: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._bound: dict[str, tuple[Place, Place]] = {}
+        self._heard: dict[nn.Module, tuple[Tensor, Any]] = {}
 
     def __len__(self) -> int:
         return 0 if self.where is None else len(self.where)
@@ -109,15 +114,17 @@ class Cache:
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
         if place.where is not self._fresh_where:
             self._begin(place.where)
-        if place not in self._bound:
-            self._bound[place] = self._bind(place)
-        past, now = self._bound[place]
-        key, value = _heads_first(now.key(k)), _heads_first(now.value(v))
-        if slot[1] not in self.alone:
+        lane = slot[1]
+        if lane not in self._bound:
+            self._bound[lane] = self._bind(place)
+        past, now = self._bound[lane]
+        if lane not in self.alone:
             self._fresh[slot] = (k, v)
-            if len(self):
-                key, value = self._with_past(slot, key, value, past)
-        o = softmax_attention(_heads_first(now.query(q)), key, value)
+        if lane in self.alone or not len(self):
+            key, value = now.key(k), now.value(v)
+        else:
+            key, value = self._with_past(slot, k, v, past, now)
+        o = softmax_attention(*(_heads_first(x) for x in (now.query(q), key, value)))
         return now.out(_frames_first(o, len(now.where)))
 
     def keep(self) -> None:
@@ -125,24 +132,22 @@ class Cache:
         if self._fresh_where is None:
             raise RuntimeError("there is no pass to keep: call the network with this cache first")
         for slot, (k, v) in self._fresh.items():
-            k, v = k.detach(), v.detach()
-            if slot in self.facts:
-                k, v = (torch.cat([old, new], 1) for old, new in zip(self.facts[slot], (k, v), strict=True))
-            self.facts[slot] = (k, v)
+            self.facts[slot] = (*self.facts.get(slot, ()), (k.detach(), v.detach()))
         self.where = self._fresh_where if self.where is None else self.where.then(self._fresh_where)
         self._forget_pass()
 
     def fork(self) -> Cache:
         """An independent future of the same past; nothing is copied, because facts are never written in place."""
         other = Cache(self.window, self.sinks, self.relative, self.alone)
-        other.where, other.facts = self.where, dict(self.facts)
+        other.where, other.facts, other._heard = self.where, dict(self.facts), dict(self._heard)
         return other
 
     def state(self) -> dict[str, Tensor]:
         """The past as named tensors, to be saved."""
         if self.where is None:
             return {}
-        facts = {f"{layer}.{lane}.{n}": x for (layer, lane), kv in self.facts.items() for n, x in zip("kv", kv, strict=True)}
+        whole = {slot: (torch.cat(x, 1) for x in zip(*pieces, strict=True)) for slot, pieces in self.facts.items()}
+        facts = {f"{layer}.{lane}.{n}": x for (layer, lane), kv in whole.items() for n, x in zip("kv", kv, strict=True)}
         return {"index": self.where.index, "pose": self.where.camera.pose, "lens": self.where.camera.lens, **facts}
 
     def restore(self, state: dict[str, Tensor]) -> None:
@@ -150,17 +155,16 @@ class Cache:
         self._forget_pass()
         self.where = Where(state["index"], Camera(state["pose"], state["lens"])) if state else None
         names = {name.rsplit(".", 1)[0] for name in state if name.count(".") == 2}
-        self.facts = {(int(n.split(".")[0]), n.split(".")[1]): (state[f"{n}.k"], state[f"{n}.v"]) for n in names}
+        self.facts = {(int(n.split(".")[0]), n.split(".")[1]): ((state[f"{n}.k"], state[f"{n}.v"]),) for n in names}
 
     def _forget_pass(self) -> None:
-        self._fresh, self._fresh_where, self._read, self._bound = {}, None, {}, {}
+        self._fresh, self._fresh_where, self._room, self._bound = {}, None, {}, {}
 
     def _begin(self, where: Where) -> None:
         """A pass over new frames begins: give up what does not fit beside them, keep what was encoded for this chunk."""
-        same_chunk = self._fresh_where is not None and _same(self._fresh_where, where)
-        read = self._read if same_chunk else {}
-        self._forget_pass()
-        self._fresh_where, self._read = where, read
+        if self._fresh_where is None or not _same(self._fresh_where, where):
+            self._forget_pass()
+        self._fresh, self._fresh_where = {}, where
         if self.window is None or self.where is None or len(self) + len(where) <= self.window:
             return
         recent = self.window - len(where) - self.sinks
@@ -168,9 +172,9 @@ class Cache:
             raise ValueError(
                 f"window: {self.window} frames do not hold {self.sinks} sinks and {len(where)} new ones; use a larger window"
             )
-        stay = torch.cat([torch.arange(self.sinks), torch.arange(len(self) - recent, len(self))]).to(self.where.index.device)
-        self.where = self.where[stay]
-        self.facts = {slot: (k[:, stay], v[:, stay]) for slot, (k, v) in self.facts.items()}
+        old = len(self) - recent
+        self.where = self.where[: self.sinks].then(self.where[old:])
+        self.facts = {slot: (*_cut(x, 0, self.sinks), *_cut(x, old, old + recent)) for slot, x in self.facts.items()}
 
     def _bind(self, place: Place) -> tuple[Place, Place]:
         """The place of the past frames and of the new ones, in common indices and axes."""
@@ -181,19 +185,25 @@ class Cache:
         where = where.anchored()
         return place.at(where[:n]), place.at(where[n:])
 
-    def _with_past(self, slot: Slot, key: Tensor, value: Tensor, past: Place) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[B, N, M, D]`` of past and new frames; the past is encoded once a chunk."""
-        new = key.shape[2]
-        if slot not in self._read:
-            k, v = self.facts[slot]
-            k, v = _heads_first(past.key(k)), _heads_first(past.value(v))
-            room = k.new_empty(*k.shape[:2], new, k.shape[3])
-            self._read[slot] = (torch.cat([k, room], 2), torch.cat([v, room], 2))
-        keys, values = self._read[slot]
-        if key.requires_grad:
-            return torch.cat([keys[:, :, :-new], key], 2), torch.cat([values[:, :, :-new], value], 2)
-        keys[:, :, -new:], values[:, :, -new:] = key, value
+    def _with_past(self, slot: Slot, k: Tensor, v: Tensor, past: Place, now: Place) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[B, T, P, N, D]`` of past and new frames; the past is encoded once a chunk."""
+        n = len(self)
+        if slot not in self._room:
+            self._room[slot] = self._furnish(slot, k, past)
+        keys, values = self._room[slot]
+        if k.requires_grad or v.requires_grad:
+            return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
+        now.key(k, keys[:, n:]), now.value(v, values[:, n:])
         return keys, values
+
+    def _furnish(self, slot: Slot, k: Tensor, past: Place) -> tuple[Tensor, Tensor]:
+        """Room for keys and values ``[B, T, P, N, D]`` of past and new frames, with the past in it."""
+        n, shape = len(self), (k.shape[0], len(self) + k.shape[1], *k.shape[2:])
+        room = k.new_empty(shape), k.new_empty(shape)
+        for all_, pieces, encode in zip(room, zip(*self.facts[slot], strict=True), (past.key, past.value), strict=True):
+            old = torch.cat(pieces, 1, out=all_[:, :n])
+            encode(old, old)
+        return room
 
 
 class Mute:
@@ -207,8 +217,19 @@ class Mute:
         return torch.zeros_like(o) if slot[1] == self.lane else o
 
 
+def _cut(facts: Facts, start: int, stop: int) -> Facts:
+    """The frames from ``start`` to ``stop``, without a copy."""
+    cut, at = [], 0
+    for k, v in facts:
+        a, b = max(0, start - at), max(0, stop - at)
+        at += k.shape[1]
+        if k[:, a:b].shape[1]:
+            cut.append((k[:, a:b], v[:, a:b]))
+    return tuple(cut)
+
+
 def _same(a: Where, b: Where) -> bool:
-    return (
+    return (a.index is b.index and a.camera is b.camera) or (
         a.index.shape == b.index.shape
         and torch.equal(a.index, b.index)
         and torch.equal(a.camera.pose, b.camera.pose)

@@ -2,7 +2,8 @@
 
 A *place* is made for known frames (``Where``) and transforms tokens ``[B, T, P, N, D]`` (frames, positions in a frame, heads,
 channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
-frames. Everything that depends on the frames alone is computed once, when the place is made.
+frames, and to write keys and values ``into`` the room that it has for them (which may be where they came from). Everything that
+depends on the frames alone is computed once, when the place is made.
 """
 
 from __future__ import annotations
@@ -74,11 +75,11 @@ class Rope:
     def query(self, x: Tensor) -> Tensor:
         return _rotate(x, self.turns)
 
-    def key(self, x: Tensor) -> Tensor:
-        return _rotate(x, self.turns)
+    def key(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        return _rotate(x, self.turns, into)
 
-    def value(self, x: Tensor) -> Tensor:
-        return x
+    def value(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        return x if into is None or into is x else into.copy_(x)
 
     def out(self, x: Tensor) -> Tensor:
         return x
@@ -90,11 +91,19 @@ def _angles(position: Tensor, dim: int, base: float) -> Tensor:
     return position[..., None] * base**-power
 
 
-def _rotate(x: Tensor, turns: Tensor) -> Tensor:
+def _rotate(x: Tensor, turns: Tensor, into: Tensor | None = None) -> Tensor:
     """Turn neighbouring channel pairs of ``x [B, T, P, N, D]``."""
     wide = x if x.dtype == torch.float64 else x.float()
-    pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)).contiguous())
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
+    if into is not None and into.dtype == wide.dtype:
+        torch.mul(_pairs(wide), turns, out=_pairs(into))
+        return into
+    turned = torch.view_as_real(_pairs(wide) * turns).flatten(-2).to(x.dtype)
+    return turned if into is None else into.copy_(turned)
+
+
+def _pairs(x: Tensor) -> Tensor:
+    """Neighbouring channels as complex numbers, without a copy."""
+    return torch.view_as_complex(x.unflatten(-1, (-1, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +139,12 @@ class Prope:
     def query(self, x: Tensor) -> Tensor:
         return self._transform(x, self.matrices[0])
 
-    def key(self, x: Tensor) -> Tensor:
-        return self._transform(x, self.matrices[1])
+    def key(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        moved = self._transform(x, self.matrices[1])
+        return moved if into is None else into.copy_(moved)
 
-    def value(self, x: Tensor) -> Tensor:
-        return self._transform(x, self.matrices[1])
+    def value(self, x: Tensor, into: Tensor | None = None) -> Tensor:
+        return self.key(x, into)
 
     def out(self, x: Tensor) -> Tensor:
         return self._transform(x, self.matrices[2], back=True)
