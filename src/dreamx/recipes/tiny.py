@@ -17,6 +17,7 @@ from dreamx.data.starts import StartsConfig, starts
 from dreamx.foresight import ForesightConfig
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
+from dreamx.model.depth import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
@@ -33,6 +34,7 @@ FRAMES = 31  # latent frames of a clip: 121 video frames, 7.5 seconds
 STRETCH = 12  # latent frames that the transformer is trained on, and sees at play: 3 seconds; what is older, memory shows
 
 VAE = VAEConfig(latent=16, decoder=(64, 112, 160), blocks=(1, 2, 2), hint=True)
+DEPTH = DepthConfig(widths=(32, 64, 128, 128), blocks=(1, 2, 3, 2))
 TEXT = WordConfig(width=96, heads=4, layers=1, rows=2048, words=64)
 DIT = DiTConfig(
     channels=VAE.latent,
@@ -68,7 +70,7 @@ WORLD = WorldConfig(
     foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
-PICTURES = 1350  # scenes that the painter learns single pictures of
+PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 
 
@@ -129,15 +131,18 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
+        "pictures": partial(
+            simulate, SimulateConfig(pictures, scenes=PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
+        ),
         "depth": partial(
-            depth.main, depth.DepthStage(run("depth", 3600, decay=0.6), clips, nets["depth"], batch=32, lr=2e-3, edges=1.0)
+            depth.main,
+            depth.DepthStage(
+                run("depth", 11000, decay=0.6), (clips, pictures), nets["depth"], DEPTH, batch=32, lr=2e-3, edges=1.0
+            ),
         ),
         "encode_ahead": partial(encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
         "ahead": ahead("ahead", "causal", decay=0.6, steps=4600, lr=1.5e-3),
         "again": ahead("again", "ahead", decay=0.7, steps=4400, lr=1.3e-3),
-        "pictures": partial(
-            simulate, SimulateConfig(pictures, scenes=PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
-        ),
         "encode_pictures": partial(encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         "painter": partial(
             camera.main,

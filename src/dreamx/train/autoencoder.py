@@ -7,6 +7,7 @@ what the diffusion model will get wrong.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
     run = Run(cfg.run)  # first of all: it seeds
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig) if cfg.start else cfg.vae)
-    clips = Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
+    clips = Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     if cfg.start:
         weights.load_into(vae, cfg.start / "vae.safetensors")
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
@@ -82,19 +83,19 @@ def main(cfg: AutoencoderStage) -> None:
 
 
 class Clips:
-    """The clips of a folder in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short.
+    """The clips of some folders in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short.
 
     ``hints``: the share of windows that get one, the first frame its own picture (as at play, where it is given) and the others
     what other frames of their clip show of them; None gives none.
     """
 
-    def __init__(self, folder: Path, frames: int, hints: float | None = None) -> None:
+    def __init__(self, folders: Iterable[Path], frames: int, hints: float | None = None) -> None:
         latent_count(frames)
         self.frames, self.hints = frames, hints
         self.videos: list[Tensor] = []
         self.depths: list[Tensor] = []
         self.cameras: list[Camera] = []
-        for path in clip_files(folder):
+        for path in (path for folder in folders for path in clip_files(folder)):
             clip = Clip.load(path)
             refuse_held_out(clip.seed)
             if len(clip.video) < frames:

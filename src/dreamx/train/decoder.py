@@ -87,7 +87,7 @@ def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig)).eval()  # eval: the statistics of the latents stay
     weights.load_into(vae, cfg.start / "vae.safetensors")
-    run, clips = Run(cfg.run), Clips(cfg.data, cfg.frames, cfg.hints if vae.config.hint else None)
+    run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", methods=("encode", "decode"))
     run.own(critic, cfg.critic_lr, name="critic")

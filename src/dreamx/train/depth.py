@@ -20,11 +20,11 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class DepthStage:
-    """``data`` is a folder of clips, ``out`` the folder of the trained network. A step sees ``batch`` frames.
+    """``data`` are folders of clips, ``out`` the folder of the trained network. A step sees ``batch`` frames.
     ``edges``: weight of the loss of differences. ``vary``: how much colours are varied."""
 
     run: RunConfig
-    data: Path
+    data: tuple[Path, ...]
     out: Path
     depth: DepthConfig = field(default_factory=DepthConfig)
     batch: int = 32
