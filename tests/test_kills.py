@@ -1,0 +1,283 @@
+"""Every command of ``dreamx data`` that writes, killed at its worst moments and run again, ends with the files of one run.
+
+A moment is a file or a folder that is about to be made, renamed or removed (``forked``). A command is killed before its first,
+its middle and its last one, and three times in a row; under ``-m slow`` before every single one. Then it runs to its end. Names
+and bytes of all files and folders must be those of a run that nobody killed; hidden ones, locks and half-written ones count.
+
+Commands whose files are written by worker processes are killed from outside, twice, as soon as the folder shows what is waited
+for; nothing is left of their workers.
+
+What is not compared, because it cannot be the same: when a file was written; and of captions what a model would have said had it
+been asked once more. The model here says the same every time, and is not asked again for an answer that is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import layouts
+from data_stages import walk_clip
+from dreamx.data import store
+from dreamx.data.engine.commands import ExportConfig, export
+from dreamx.data.quality.curate import CurateConfig, curate
+from dreamx.model import weights
+from dreamx.model.vae import VAE
+from forked import Forker, forker
+from test_captioner import Server
+from test_encode import MICRO, moving_clip
+
+MODULES = (
+    "av", "pyarrow.parquet", "scenedetect", "tyro", "dreamx.data.sim.simulate", "dreamx.data.simulate", "dreamx.data.encode",
+    "dreamx.data.engine.commands", "dreamx.data.quality.report", "dreamx.data.sources.bring", "dreamx.data.captioner.run",
+    "dreamx.data.sources.doom",
+)  # fmt: skip
+SECONDS = ("--limits.seconds", "0.2")
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
+    with forker(MODULES, tmp_path_factory.mktemp("forked")) as f:
+        yield f
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What there is to read: each folder is made when it is first asked for (``of``)."""
+    return tmp_path_factory.mktemp("inputs")
+
+
+def clips(place: Path) -> None:
+    """Four walks, one of them twice, and one that is no clip."""
+    place.mkdir()
+    for i in range(4):
+        walk_clip(i, 12).save(place / f"walk-{i}.safetensors")
+    replace(walk_clip(1, 12), caption="The same once more.").save(place / "walk-9.safetensors")
+    (place / "broken.safetensors").write_bytes(b"no clip")
+
+
+def untold(place: Path) -> None:
+    place.mkdir()
+    for i in range(3):
+        replace(walk_clip(i, 12), caption="", style="", scene="").save(place / f"walk-{i}.safetensors")
+    (place / "broken.safetensors").write_bytes(b"no clip")
+
+
+def dataset(place: Path) -> None:
+    store.write(str(place), [(f"walk-{i}", walk_clip(i, 9)) for i in range(4)])
+
+
+def tars(place: Path) -> None:
+    dataset(place.with_name("to-export"))
+    export(ExportConfig(str(place.with_name("to-export")), str(place), 2))
+
+
+def curated(place: Path) -> None:
+    clips(place.with_name("to-curate"))
+    from dreamx.data.quality.limits import Limits
+
+    curate(CurateConfig(place.with_name("to-curate"), place, Limits(seconds=0.2), processes=1))
+
+
+def equal(place: Path) -> None:
+    """Ten clips for an autoencoder, and one."""
+    (place / "clips").mkdir(parents=True)
+    for seed in range(10):
+        moving_clip(seed, 5).save(place / f"clips/{seed}.safetensors")
+    torch.manual_seed(0)
+    weights.save(place / "vae", {"vae": (VAE(MICRO), MICRO)})
+
+
+def shots(kind: str) -> Callable[[Path], None]:
+    """A folder in a published layout, with one shot of three clips."""
+
+    def fill(place: Path) -> None:
+        place.mkdir()
+        layouts.LAYOUTS[kind][1](place, *layouts.walk())
+
+    return fill
+
+
+def realestate(place: Path) -> None:
+    """Three shots of one film, one of them damaged."""
+    shots("realestate10k")(place)
+    text = (place / "train/0f0f.txt").read_text()
+    (place / "train/1e1e.txt").write_text(text)
+    (place / "train/2d2d.txt").write_text(text.replace(" ", " nan ", 1))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command; IN and OUT of its words are folders. ``made`` fills IN."""
+
+    words: str
+    made: Callable[[Path], None]
+    needs: str = ""
+
+
+def nothing(place: Path) -> None:
+    """It makes clips of nothing."""
+
+
+SMALL = "--wanted.width 32 --wanted.height 24 --wanted.frames 8"
+ASK = "--endpoint.model eyes --endpoint.frames 2 --at-once 1 --endpoint.address ADDRESS"
+#: Commands that write in one process.
+CASES = {
+    "pack": Case("pack IN --out OUT/d --processes 1", clips),
+    "pack-curate": Case("pack IN --out OUT/d --processes 1 --curate --limits.seconds 0.2 --crf None", clips),
+    "unpack": Case("unpack IN --out OUT/c", dataset),
+    "export": Case("export IN --out OUT/t --clips-a-tar 2", dataset),
+    "import-wds": Case("import-wds IN --out OUT/d --processes 1", tars),
+    "curate": Case("curate IN --out OUT/c --processes 1 --limits.seconds 0.2", clips),
+    "report": Case("report IN --out OUT/page.html --samples 2", curated),
+    "caption": Case(f"caption IN --out OUT/c {ASK}", untold),
+    "encode": Case("encode --clips IN/clips --vae IN/vae --out OUT/z.safetensors --processes 1 --no-mirror", equal),
+    "doom": Case("doom --out OUT/c --clips 2 --wanted.frames 5 --wanted.width 32 --wanted.height 32", nothing, "vizdoom"),
+    "import-realestate10k": Case(f"import realestate10k IN --out OUT/c --processes 1 {SMALL}", realestate),
+    **{
+        f"import-{kind}": Case(f"import {kind} IN --out OUT/c --processes 1 --rate 10 {SMALL}", shots(kind))
+        for kind in ("sekai", "omniworld", "colmap")
+    },
+}
+DRAWN = "--width 16 --height 16 --processes 1 --frames"
+#: Commands that write in other processes, and what is waited for: how many files of a name.
+WATCHED = {
+    "render": (
+        Case(f"render --out OUT/c --scenes 2 --clips 2 {DRAWN} 41", nothing, "mujoco"),
+        (("*.safetensors", 1), ("*.safetensors", 3)),
+    ),
+    "simulate": (
+        Case(f"simulate --out OUT/c --scenes 1 --subset first_person third_person events {DRAWN} 17", nothing, "mujoco"),
+        (("takes/0*.json", 1), ("*.safetensors", 1)),
+    ),
+    "import-at-once": (
+        Case(f"import realestate10k IN --out OUT/c --processes 2 {SMALL}", realestate),
+        (("*.safetensors", 1), ("records/*.json", 1)),
+    ),
+}
+
+
+def files(folder: Path) -> dict[str, bytes | None]:
+    """All that lies in a folder, by name; None for a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Server]:
+    """It says the same of everything."""
+    s = Server()
+    thread = threading.Thread(target=s.http.serve_forever)
+    thread.start()
+    yield s
+    s.http.shutdown()
+    thread.join()
+    s.http.server_close()
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case with its folders: ``words`` for what is to be written at a place."""
+
+    case: Case
+    given: Path
+    address: str
+
+    def words(self, out: Path) -> list[str]:
+        out.mkdir(exist_ok=True)
+        names = {"IN": str(self.given), "OUT": str(out), "ADDRESS": self.address}
+        found = ["data", *self.case.words.split()]
+        for name, value in names.items():
+            found = [w.replace(name, value) for w in found]
+        return found
+
+
+def ready(name: str, case: Case, inputs: Path, address: str) -> Ready:
+    if case.needs:
+        pytest.importorskip(case.needs)
+    if not (inputs / name).exists():
+        case.made(inputs / name)
+    return Ready(case, inputs / name, address)
+
+
+def finished(forked: Forker, what: Ready, out: Path) -> tuple[dict[str, bytes | None], int]:
+    """What lies there after a run to the end, and how many moments that had."""
+    ended = forked.run(what.words(out), out)
+    assert ended.code == 0, ended.said
+    return files(out), ended.moments
+
+
+def assert_same(got: dict[str, bytes | None], want: dict[str, bytes | None]) -> None:
+    assert sorted(got) == sorted(want)
+    assert [name for name in want if got[name] != want[name]] == []
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "every"])
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_a_moment(name: str, every: bool, forked: Forker, inputs: Path, model: Server, tmp_path: Path) -> None:
+    what = ready(name, CASES[name], inputs, model.endpoint.address)
+    want, last = finished(forked, what, tmp_path / "whole")
+    assert last >= 2
+    some = [(1,), ((last + 1) // 2,), (last,), (last // 3 + 1, 1, 2)]
+    for moments in [(n,) for n in range(1, last + 1)] if every else dict.fromkeys(some):
+        out = tmp_path / "-".join(map(str, moments))
+        for moment in moments:
+            assert forked.run(what.words(out), out, moment).code == -signal.SIGKILL, "it was over before it was killed"
+        assert_same(finished(forked, what, out)[0], want)
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_killed_with_its_workers(name: str, forked: Forker, inputs: Path, model: Server, tmp_path: Path) -> None:
+    case, moments = WATCHED[name]
+    what = ready(name, case, inputs, model.endpoint.address)
+    want, _ = finished(forked, what, tmp_path / "whole")
+    out = tmp_path / "killed"
+    for pattern, count in moments:
+        process = forked.start(what.words(out), out)
+        while len(list((out / "c").glob(pattern))) < count and running(process):
+            time.sleep(0.001)
+        workers = children(process)
+        os.kill(process, signal.SIGKILL)
+        assert forked.end().code == -signal.SIGKILL, "it was over before it was killed"
+        end = time.monotonic() + 30
+        while any(running(w) for w in workers):
+            assert time.monotonic() < end, "its workers live on"
+            time.sleep(0.01)
+    assert_same(finished(forked, what, out)[0], want)
+
+
+def running(process: int) -> bool:
+    """Is there such a process, and not only its name?"""
+    return _stat(process)[:1] not in ([], ["Z"])
+
+
+def children(process: int) -> list[int]:
+    numbers = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    return [n for n in numbers if _stat(n)[1:2] == [str(process)]]
+
+
+def _stat(process: int) -> list[str]:
+    """State and parent."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return []
+
+
+def test_answers_that_are_kept_are_not_asked_for_again(model: Server, forked: Forker, inputs: Path, tmp_path: Path) -> None:
+    what = ready("caption", CASES["caption"], inputs, model.endpoint.address)
+    before = len(model.asked)
+    _, last = finished(forked, what, tmp_path / "whole")
+    assert len(model.asked) - before == 3
+    for moment in (last // 2, last):
+        out, before = tmp_path / str(moment), len(model.asked)
+        assert forked.run(what.words(out), out, moment).code == -signal.SIGKILL
+        finished(forked, what, out)
+        assert len(model.asked) - before <= 4  # the one that had been asked, and was not kept yet
