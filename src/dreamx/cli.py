@@ -57,6 +57,7 @@ COMMANDS: dict[str, Any] = {
         "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),
         "events": ("dreamx.eval.commands:events", "52 things that are said to happen: do they, in time, and nothing else?"),
         "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
+        "ablate": ("dreamx.eval.ablate:main", "worlds that differ in one thing, or in their steps, side by side"),
         "draw": ("dreamx.eval.commands:draw", "a fresh suite of a law, as a file"),
         "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
         "estimators": ("dreamx.eval.pose.check:main", "what reads cameras from videos, on true renders: its own error"),
