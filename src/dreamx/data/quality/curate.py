@@ -8,16 +8,13 @@ again, so a run that was killed goes on and ends with the same bytes.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import tyro
 from rich.progress import track
 
@@ -26,6 +23,7 @@ from dreamx.config import from_json, to_json
 from dreamx.data.quality.geometric import rescaled
 from dreamx.data.quality.judge import Verdict, judge
 from dreamx.data.quality.limits import Limits
+from dreamx.data.workers import pool
 
 
 @dataclass(frozen=True)
@@ -114,9 +112,8 @@ def _judged(cfg: CurateConfig, names: list[str]) -> Iterator[Verdict]:
     if workers == 1:
         yield from (look(p, cfg.limits) for p in paths)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(look, paths, [cfg.limits] * len(paths))
+    with pool(workers) as some:
+        yield from some.map(look, paths, [cfg.limits] * len(paths))
 
 
 def _keep(cfg: CurateConfig, name: str, verdict: Verdict) -> float:
