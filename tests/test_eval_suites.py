@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
+from types import FunctionType, ModuleType
+from typing import Any
 
 import pytest
 import torch
 
+import dreamx.recipes
 from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
 from dreamx.data import walker
 from dreamx.data.scene import KINDS, STYLES, scene, stand
+from dreamx.data.sim.simulate import SimConfig
+from dreamx.data.sim.take import Shot
 from dreamx.data.simulate import SimulateConfig
 from dreamx.eval import laws
 from dreamx.eval.suite import SHIPPED, Said, Suite, Trial, shipped
 from dreamx.geometry.controls import Speed
-from dreamx.recipes import four, micro, tiny
+from dreamx.recipes import tiny
 
 SECONDS = {"basic": 5, "long": 30, "memory": 10, "events": 5}
 #: A change of a suite makes every earlier result incomparable: then the version of the laws goes up, too.
@@ -74,23 +83,112 @@ def test_another_seed_is_another_suite_of_the_same_law() -> None:
     assert fresh.hash != first.hash
 
 
+def recipes() -> dict[str, ModuleType]:
+    """Every recipe there is, by its name: a new one is walked without being listed here."""
+    modules = (import_module(f"dreamx.recipes.{m.name}") for m in iter_modules(dreamx.recipes.__path__))
+    found = {m.__name__.rpartition(".")[2]: m for m in modules if m.__name__ != "dreamx.recipes.curriculum"}
+    assert all(hasattr(m, "curriculum") for m in found.values())
+    return found
+
+
+def configs(what: object) -> Iterator[Any]:
+    """Every dataclass that a stage is run with, and those inside of it."""
+    match what:
+        case partial():
+            yield from configs((what.func, what.args, what.keywords))
+        case dict():
+            yield from configs(tuple(what.values()))
+        case tuple() | list():
+            for part in what:
+                yield from configs(part)
+        case FunctionType():  # what a closure holds
+            yield from configs(tuple(cell.cell_contents for cell in what.__closure__ or ()))
+        case _ if is_dataclass(what) and not isinstance(what, type):
+            yield what
+            yield from configs(tuple(getattr(what, f.name) for f in fields(what)))
+        case _:
+            pass
+
+
+def offences(stages: Mapping[str, object]) -> list[str]:
+    """What in a curriculum is, or may draw, what is held out."""
+    found: list[str] = []
+    for name, stage in stages.items():
+        for config in configs(stage):
+            found += [f"{name}: {on}" for on in ("held_out", "evaluation") if getattr(config, on, False) is True]
+            for field in fields(config):
+                seed = getattr(config, field.name)
+                if "seed" in field.name and isinstance(seed, int):
+                    last = (
+                        seed + max(0, getattr(config, "scenes", getattr(config, "clips", 1)) - 1)
+                        if field.name == "first_seed"
+                        else seed
+                    )
+                    found += [f"{name}: {field.name} {seed}"] if last >= FIRST_HELD_OUT_SEED else []
+    return found
+
+
 def test_no_recipe_can_draw_what_is_held_out(tmp_path: Path) -> None:
     for name in HASHES:
         for trial in shipped(name).trials:
             assert trial.seed >= FIRST_HELD_OUT_SEED
             with pytest.raises(ValueError, match="reserved for evaluation"):
                 refuse_held_out(trial.seed)
+    every = recipes()
+    assert {"micro", "tiny", "four"} <= set(every)
     drawn = 0
-    for recipe in (micro, tiny, four):
-        for stage in recipe.curriculum(tmp_path).values():
-            for config in getattr(stage, "args", ()):
-                if isinstance(config, SimulateConfig):
-                    drawn += 1
-                    assert not config.evaluation
-                    assert config.first_seed + config.scenes <= FIRST_HELD_OUT_SEED
+    for recipe in every.values():
+        stages = recipe.curriculum(tmp_path)
+        assert offences(stages) == []
+        drawn += sum(isinstance(c, SimulateConfig | SimConfig) for stage in stages.values() for c in configs(stage))
     assert drawn >= 2  # micro's and tiny's
     with pytest.raises(ValueError, match="reserved for evaluation"):
         SimulateConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED - 1, scenes=2)
+    with pytest.raises(ValueError, match="kept for evaluation"):
+        SimConfig(tmp_path, held_out=True)
+
+
+def test_the_walk_through_recipes_finds_what_is_hidden_in_them(tmp_path: Path) -> None:
+    held = SimConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED, evaluation=True, held_out=True)
+    words = Shot(9, 16.0, 8, 8, 70.0, held_out=True)
+
+    def stage() -> object:
+        return words
+
+    assert offences({"sim": partial(print, held)}) == [
+        "sim: held_out",
+        "sim: evaluation",
+        f"sim: first_seed {FIRST_HELD_OUT_SEED}",
+    ]
+    assert offences({"deep": partial(dict, inner={"a": [words]}), "closed": stage}) == ["deep: held_out", "closed: held_out"]
+    assert offences({"plain": partial(print, SimConfig(tmp_path))}) == []
+
+
+def surfaces(seed: int, style: str | None, kind: str | None) -> tuple[str, str, frozenset[tuple[int, ...]]]:
+    """The combination of surfaces of a scene: the colour of each, a step of 8 levels apart or more."""
+    place = scene(seed, style, kind)
+    return place.style, place.kind, frozenset(tuple((p.texture.mean((0, 1)) // 8).astype(int).tolist()) for p in place.parts)
+
+
+def _shared(trials: list[Trial], seeds: Iterable[int]) -> list[str]:
+    trained = {surfaces(seed, None, None) for seed in seeds}
+    return [t.id for t in trials if surfaces(t.seed, t.style, t.kind) in trained]
+
+
+def test_held_out_scenes_have_combinations_of_surfaces_of_their_own() -> None:
+    trials = [t for name in HASHES for t in shipped(name).trials[:4]]
+    assert _shared(trials, range(40)) == []
+    place = scene(FIRST_HELD_OUT_SEED)
+    again = replace(trials[0], seed=place.seed, style=place.style, kind=place.kind)
+    assert _shared([again], [place.seed]) == [again.id]
+
+
+@pytest.mark.slow
+def test_all_held_out_scenes_have_combinations_of_surfaces_that_tiny_never_renders(tmp_path: Path) -> None:
+    every = [t for name in HASHES for t in shipped(name).trials]
+    drawn = [c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig)]
+    assert drawn
+    assert _shared(every, [seed for c in drawn for seed in range(c.first_seed, c.first_seed + c.scenes)]) == []
 
 
 def test_a_trial_in_a_scene_that_may_be_trained_on_is_refused() -> None:
