@@ -8,7 +8,8 @@ time are then nothing but a choice of frames and of indices.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.geometry.camera import Camera
 from dreamx.model.place import Place, Where
+
+T = TypeVar("T")
 
 #: Which attention of the network is asking: (layer, lane), the lane being "time" or "view".
 Slot = tuple[int, str]
@@ -94,8 +97,8 @@ class Cache:
               otherwise frames keep their own indices.
     alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
 
-    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. Where nothing is learned,
-    what a text says to a network is kept, too, until it hears another.
+    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. What a network makes of
+    a text is kept, too (``hear``).
     """
 
     def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
@@ -126,6 +129,12 @@ class Cache:
             key, value = self._with_past(slot, k, v, past, now)
         o = softmax_attention(*(_heads_first(x) for x in (now.query(q), key, value)))
         return now.out(_frames_first(o, len(now.where)))
+
+    def hear(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+        """``understand(text)``, remembered until ``by`` hears another text. Nobody may write into a text that was heard."""
+        if by not in self._heard or self._heard[by][0] is not text:
+            self._heard[by] = text, understand(text)
+        return self._heard[by][1]
 
     def keep(self) -> None:
         """Make the frames of the last pass part of the past."""
@@ -193,7 +202,8 @@ class Cache:
         keys, values = self._room[slot]
         if k.requires_grad or v.requires_grad:
             return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
-        now.key(k, keys[:, n:]), now.value(v, values[:, n:])
+        now.key(k, keys[:, n:])
+        now.value(v, values[:, n:])
         return keys, values
 
     def _furnish(self, slot: Slot, k: Tensor, past: Place) -> tuple[Tensor, Tensor]:
@@ -215,6 +225,14 @@ class Mute:
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
         o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again
         return torch.zeros_like(o) if slot[1] == self.lane else o
+
+
+def hear(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+    """``understand(text)``; once for all passes through the same cache, where nothing is learned."""
+    inner = attend.attend if isinstance(attend, Mute) else attend
+    if isinstance(inner, Cache) and not torch.is_grad_enabled():
+        return inner.hear(by, text, understand)
+    return understand(text)
 
 
 def _cut(facts: Facts, start: int, stop: int) -> Facts:

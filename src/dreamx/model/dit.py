@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamx.frames import Frames
-from dreamx.model.attend import Attend
+from dreamx.model.attend import Attend, hear
 from dreamx.model.place import Place, Prope, Rope, Where
-from dreamx.model.product import add_product, linear, linear_gelu, rms_norm
+from dreamx.model.product import add, add_product, layer_norm, linear, linear_gelu, rms_norm
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,18 @@ class QKV(nn.Module):
         self.norm_q = nn.RMSNorm(inner, eps)
         self.norm_k = nn.RMSNorm(inner, eps)
 
-    def forward(self, x: Tensor, source: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """``x [..., outer]`` -> q, k, v ``[..., N, D]``; k and v are of ``source`` if given."""
-        source = x if source is None else source
-        q, k, v = rms_norm(self.norm_q, linear(self.q, x)), rms_norm(self.norm_k, linear(self.k, source)), linear(self.v, source)
-        return tuple(y.unflatten(-1, (self.heads, -1)) for y in (q, k, v))  # pyright: ignore[reportReturnType]
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``x [..., outer]`` -> q, k, v ``[..., N, D]``."""
+        return self.ask(x), *self.say(x)
+
+    def ask(self, x: Tensor) -> Tensor:
+        """Queries alone."""
+        return rms_norm(self.norm_q, linear(self.q, x)).unflatten(-1, (self.heads, -1))
+
+    def say(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values alone."""
+        k, v = rms_norm(self.norm_k, linear(self.k, source)), linear(self.v, source)
+        return k.unflatten(-1, (self.heads, -1)), v.unflatten(-1, (self.heads, -1))
 
 
 class Block(nn.Module):
@@ -96,22 +103,22 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, Place], grid: Grid) -> Tensor:
         """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (m[:, :, None] for m in (time + self.modulation).unbind(2))
-        h = add_product(shift1, self.norm1(x), 1 + scale1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (time + self.modulation)[:, :, :, None].unbind(2)
+        h = add_product(shift1, layer_norm(self.norm1, x), 1 + scale1)
         y = self._lane("time", self.time, h, attend, places)
         if self.view is not None:
-            y = y + grid.spread(self._lane("view", self.view, grid.pool(h), attend, places))
+            y = add(grid.spread(self._lane("view", self.view, grid.pool(h), attend, places)), y)
         x = add_product(x, y, gate1)
-        x = x + self._read(self.norm_text(x), text)
-        h = add_product(shift2, self.norm2(x), 1 + scale2)
+        x = add(x, self._read(layer_norm(self.norm_text, x), text, attend))
+        h = add_product(shift2, layer_norm(self.norm2, x), 1 + scale2)
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
     def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
         q, k, v = lane(h)
         return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
 
-    def _read(self, x: Tensor, text: Tensor) -> Tensor:
-        q, k, v = self.text(x, text)
+    def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
+        q, (k, v) = self.text.ask(x), hear(attend, self.text, text, self.text.say)
         o = F.scaled_dot_product_attention(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
@@ -175,16 +182,16 @@ class DiT(nn.Module):
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
         grid = _grid(rows, cols, c.view)
         places = _places(Where(frames.index, frames.camera), grid, c)
-        x = self.patch(_tokens(frames.z, rows, cols, p))
+        x = linear(self.patch, _tokens(frames.z, rows, cols, p))
         if self.hint is not None and frames.hint is not None:
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
-        steps = self.time_blocks(time).unflatten(-1, (6, -1))
-        words = self.text(text)
+        steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))
+        words = hear(attend, self, text, self.text)
         for block in self.blocks:
             x = block(x, steps, words, attend, places, grid)
         shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
-        v = self.head(torch.addcmul(shift, self.norm(x), 1 + scale))
+        v = linear(self.head, add_product(shift, layer_norm(self.norm, x), 1 + scale))
         v = v.unflatten(2, (rows, cols)).unflatten(-1, (c.channels, p, p))
         return v.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4)
 

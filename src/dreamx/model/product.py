@@ -8,6 +8,7 @@ of it: on two cores of an AMD EPYC 9005, 443 against 211 GFLOP/s at 180 x 384 x 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +19,12 @@ from torch.nn import functional as F
 #: Multiplications below which the call costs more than is won. Decided by the shapes alone, so that a seed means the same frames.
 _WORTH = 2**21
 _HERE: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_ASK: Any = torch.ops.mkldnn._linear_pointwise.default if _HERE else None
+
+# glibc keeps freed memory at hand up to twice the largest piece that was ever freed, and gives the rest back to the system, from
+# where it comes page by page, slowly: a third of the time of a chunk. This is the largest piece that it learns from. Nothing is
+# written, so nothing is taken.
+torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def only_plain() -> None:
@@ -28,12 +35,15 @@ def only_plain() -> None:
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """``layer(x)``: ``x [..., in]`` -> ``[..., out]``."""
-    if type(layer) is not nn.Linear or not _worth(x, layer.weight):  # what took a layer's place does as it likes
+    if type(layer) is not nn.Linear:  # what took a layer's place does as it likes
         return layer(x)
-    if torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad):
-        out: Any = _Product.apply(x, layer.weight, layer.bias)
+    w, b = layer.weight, layer.bias
+    if not _worth(x, w):
+        return F.linear(x, w, b)
+    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
+        out: Any = _Product.apply(x, w, b)
         return out
-    return _onednn(x, layer.weight, layer.bias)
+    return _onednn(x, w, b)
 
 
 def linear_gelu(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -46,10 +56,17 @@ def linear_gelu(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
     """``norm(x)``; ``x`` may be overwritten. On a CPU torch walks through memory six times for it, this three times."""
-    if torch.is_grad_enabled() or x.device.type != "cpu" or x.dtype != torch.float32 or norm.eps is None:
+    if torch.is_grad_enabled() or not _ours(x) or norm.eps is None:
         return norm(x)
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x.mul_(size.square_().div_(x.shape[-1]).add_(norm.eps).rsqrt_()).mul_(norm.weight)
+    return x.mul_(torch.addcmul(_even(norm.eps, 1), size, size, value=1 / x.shape[-1], out=size).rsqrt_()).mul_(norm.weight)
+
+
+def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """``norm(x)``. On a CPU torch is slower where there is no weight than where there is one of ones."""
+    if norm.elementwise_affine or torch.is_grad_enabled() or not _ours(x):
+        return norm(x)
+    return F.layer_norm(x, norm.normalized_shape, _even(1.0, x.shape[-1]), _even(0.0, x.shape[-1]), norm.eps)
 
 
 def add_product(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
@@ -59,13 +76,28 @@ def add_product(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return torch.addcmul(x, y, z, out=y)
 
 
+def add(x: Tensor, y: Tensor) -> Tensor:
+    """``x + y``; ``y`` may be overwritten."""
+    return x + y if torch.is_grad_enabled() else y.add_(x)
+
+
+@cache
+def _even(value: float, width: int) -> Tensor:
+    """So many times the same number."""
+    with torch.inference_mode(False):
+        return torch.full((width,), value)
+
+
+def _ours(x: Tensor) -> bool:
+    return x.is_cpu and x.dtype == torch.float32 and not torch.compiler.is_compiling()
+
+
 def _worth(x: Tensor, w: Tensor) -> bool:
-    plain = _HERE and x.device.type == "cpu" and x.dtype == w.dtype == torch.float32
-    return plain and x.numel() * len(w) >= _WORTH and not torch.compiler.is_compiling()
+    return _HERE and _ours(x) and w.dtype == x.dtype and x.numel() * w.shape[0] >= _WORTH
 
 
 def _onednn(x: Tensor, w: Tensor, b: Tensor | None, then: str = "none", how: str = "") -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, w, b, then, [], how)
+    return _ASK(x, w, b, then, [], how)
 
 
 class _Product(torch.autograd.Function):
