@@ -18,10 +18,10 @@ import torch
 import dreamx.recipes
 from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
 from dreamx.data import walker
-from dreamx.data.scene import KINDS, STYLES, scene, stand
+from dreamx.data.scene import KINDS, STYLES, Scene, scene, stand
 from dreamx.data.sim.simulate import SimConfig
 from dreamx.data.sim.take import Shot
-from dreamx.data.simulate import SimulateConfig
+from dreamx.data.simulate import SimulateConfig, the_scene
 from dreamx.eval import laws
 from dreamx.eval.suite import SHIPPED, Said, Suite, Trial, shipped
 from dreamx.geometry.controls import Speed
@@ -164,31 +164,31 @@ def test_the_walk_through_recipes_finds_what_is_hidden_in_them(tmp_path: Path) -
     assert offences({"plain": partial(print, SimConfig(tmp_path))}) == []
 
 
-def surfaces(seed: int, style: str | None, kind: str | None) -> tuple[str, str, frozenset[tuple[int, ...]]]:
-    """The combination of surfaces of a scene: the colour of each, a step of 8 levels apart or more."""
-    place = scene(seed, style, kind)
-    return place.style, place.kind, frozenset(tuple((p.texture.mean((0, 1)) // 8).astype(int).tolist()) for p in place.parts)
+def surfaces(place: Scene) -> tuple[str, str, frozenset[tuple[int, ...]]]:
+    """The combination of surfaces of a scene: the colour of each, in steps of 8 levels."""
+    colours = (p.texture.mean((0, 1)) // 8 for p in place.parts)
+    return place.style, place.kind, frozenset(tuple(c.astype(int).tolist()) for c in colours)
 
 
-def _shared(trials: list[Trial], seeds: Iterable[int]) -> list[str]:
-    trained = {surfaces(seed, None, None) for seed in seeds}
-    return [t.id for t in trials if surfaces(t.seed, t.style, t.kind) in trained]
+def shared(trials: Iterable[Trial], trained: Iterable[Scene]) -> list[str]:
+    known = {surfaces(place) for place in trained}
+    return [t.id for t in trials if surfaces(scene(t.seed, t.style, t.kind)) in known]
 
 
-def test_held_out_scenes_have_combinations_of_surfaces_of_their_own() -> None:
+def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Path) -> None:
     trials = [t for name in HASHES for t in shipped(name).trials[:4]]
-    assert _shared(trials, range(40)) == []
-    place = scene(FIRST_HELD_OUT_SEED)
-    again = replace(trials[0], seed=place.seed, style=place.style, kind=place.kind)
-    assert _shared([again], [place.seed]) == [again.id]
+    cfg = SimulateConfig(tmp_path, scenes=40)
+    assert shared(trials, (the_scene(cfg, seed) for seed in range(40))) == []
+    first = trials[0]
+    assert shared(trials, [scene(first.seed, first.style, first.kind)]) == [first.id]
 
 
 @pytest.mark.slow
 def test_all_held_out_scenes_have_combinations_of_surfaces_that_tiny_never_renders(tmp_path: Path) -> None:
-    every = [t for name in HASHES for t in shipped(name).trials]
+    every = (t for name in HASHES for t in shipped(name).trials)
     drawn = [c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig)]
     assert drawn
-    assert _shared(every, [seed for c in drawn for seed in range(c.first_seed, c.first_seed + c.scenes)]) == []
+    assert shared(every, (the_scene(c, c.first_seed + i) for c in drawn for i in range(c.scenes))) == []
 
 
 def test_a_trial_in_a_scene_that_may_be_trained_on_is_refused() -> None:

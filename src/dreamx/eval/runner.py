@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from rich.progress import Progress
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
+from dreamx.data import workers
 from dreamx.eval import films, happening
 from dreamx.eval.measure import Measured, measure
 from dreamx.eval.models import Model, Truth
@@ -80,7 +80,7 @@ def _pool(plan: Plan, processes: int) -> Iterator[Trial]:
     deaths: dict[str, int] = {}
     while waiting:
         count = min(processes, len(waiting))
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        with workers.pool(count) as pool:
             jobs = {pool.submit(work, plan, trial): trial for trial in waiting}
             for job in as_completed(jobs):
                 trial = jobs[job]
