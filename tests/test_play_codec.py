@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -72,6 +74,19 @@ def test_a_jump_is_a_key_frame_that_needs_nothing_before_it() -> None:
     assert close(late.paint(data), frames[5].flip(2))
     _, data = encode(frames[6].flip(2), False)
     assert close(late.paint(data), frames[6].flip(2))
+
+
+@pytest.mark.skipif(sys.platform != "linux" or (os.cpu_count() or 1) < 2, reason="one core starts no threads")
+def test_no_frame_starts_threads_of_its_own(tmp_path: Path) -> None:
+    """A thread that is waited for is a voluntary switch of this one. With `frame.reformat` there were six of them a frame."""
+    import resource
+
+    encode, file, frames = h264((64, 64), 16.0), VideoFile(tmp_path / "a.mp4", (64, 64), 16.0), walk((64, 64), 60)
+    for way in (lambda: [encode(f, False) for f in frames], lambda: file.write(frames)):
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        way()
+        assert resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before < len(frames)
+    file.close()
 
 
 def test_h264_is_of_the_baseline_profile() -> None:

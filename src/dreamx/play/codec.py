@@ -15,7 +15,7 @@ import numpy as np
 from av.codec.context import ThreadType
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 from torch import Tensor
 
@@ -58,12 +58,17 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
     context.thread_count, context.thread_type = 1, ThreadType.NONE
     options = {"preset": "veryfast", "tune": "zerolatency", "profile": "baseline", "crf": "18", "forced-idr": "1"}
     context.options = options
+    colours = VideoReformatter()  # one, of one thread: `frame.reformat` starts a thread a core for every frame
     count = 0
 
     def encode(image: Tensor, fresh: bool) -> tuple[Kind, bytes]:
         nonlocal count
-        frame = av.VideoFrame.from_ndarray(_rows(image), "rgb24").reformat(
-            format=context.pix_fmt, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        frame = colours.reformat(
+            av.VideoFrame.from_ndarray(_rows(image), "rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
         )
         frame.pts, frame.time_base = count, context.time_base
         frame.pict_type = PictureType.I if fresh else PictureType.NONE

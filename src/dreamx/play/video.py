@@ -9,6 +9,7 @@ from secrets import token_urlsafe
 from threading import Lock
 
 import av
+from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
 from dreamx.play.replies import Recorded
@@ -27,13 +28,16 @@ class VideoFile:
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
         self._stream.height, self._stream.width = (x + x % 2 for x in size)  # its colours are halved: sides must be even
         self._stream.pix_fmt = "yuv420p"
+        self._stream.codec_context.thread_count = 1  # the number of threads changes the bits
+        self._colours = VideoReformatter()  # one, of one thread: `frame.reformat` starts a thread a core for every frame
 
     def write(self, frames: Iterable[Tensor]) -> None:
         """Add uint8 pictures ``[3, H, W]``."""
         stream = self._stream
         for image in frames:
             array = image.permute(1, 2, 0).contiguous().cpu().numpy()
-            picture = av.VideoFrame.from_ndarray(array, "rgb24").reformat(stream.width, stream.height, stream.pix_fmt)
+            picture = av.VideoFrame.from_ndarray(array, "rgb24")
+            picture = self._colours.reformat(picture, stream.width, stream.height, stream.pix_fmt, threads=1)
             self._container.mux(stream.encode(picture))
             self.frames += 1
 
