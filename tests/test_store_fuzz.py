@@ -97,7 +97,11 @@ def fate(kind: str, place: Path, out: Path, through_run: bool) -> tuple[str, ...
         assert str(e)
         return ("refused",)
     if through_run:
-        count = run(source, (), str(out), INLINE)
+        try:
+            count = run(source, (), str(out), INLINE)
+        except ValueError as e:
+            assert "meta/dropped.jsonl cannot be read" in str(e)
+            return ("refused",)
         made = store.read(str(out))
         assert count.kept + count.dropped == len(names) and all(made.clip(i).video.shape[0] for i in range(len(made)))
         assert all(d["reason"] for d in made.dropped) and len(made.dropped) == count.dropped  # pyright: ignore[reportAttributeAccessIssue]

@@ -16,8 +16,7 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run
-from dreamx.data.rendered import Rendered
-from dreamx.data.simulate import SimulateConfig
+from dreamx.data.simulate import Rendered, SimulateConfig
 from dreamx.geometry.camera import Camera
 
 

@@ -1,27 +1,29 @@
 """Clips from the simulator: a folder with one file a clip, named by scene seed and index, made by a pool of processes.
 
 A clip that is there is not made again, so an interrupted run goes on where it stopped. A scene that fails is tried once more and
-then skipped, with the reason in ``skipped.txt``.
+then skipped, with the reason in ``skipped.txt``. The same clips as a dataset: ``Rendered``.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
+from dreamx.data.into import Into
 from dreamx.data.render import Renderer
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
+from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.walker import clear, keys_for, path
 from dreamx.geometry.camera import Camera, lens_from_fov
 from dreamx.geometry.controls import Speed
@@ -44,6 +46,7 @@ class SimulateConfig:
     styles: tuple[str, ...] = STYLES
     kinds: tuple[str, ...] = KINDS
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
+    into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
         for name in ("scenes", "clips", "frames", "width", "height"):
@@ -67,65 +70,51 @@ def clip_path(cfg: SimulateConfig, seed: int, index: int) -> Path:
 
 
 def simulate(cfg: SimulateConfig) -> int:
-    """Render what is missing; returns how many clips the folder now holds. ValueError when the machine cannot draw."""
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    for half_written in cfg.out.glob("*.tmp"):
-        half_written.unlink()
+    """Render what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
+    if cfg.into.dataset:
+        return cfg.into.run(Rendered.of(cfg), cfg.out, cfg.processes)[0]
+    cfg.into.folder(cfg.out)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
-    todo = {s: 0 for s in seeds if not all(clip_path(cfg, s, i).exists() for i in range(cfg.clips))}
+    todo = {str(s): (cfg, s) for s in seeds if not all(clip_path(cfg, s, i).exists() for i in range(cfg.clips))}
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns) as progress:
         bar = progress.add_task("", total=len(todo) * cfg.clips, rate="")
-        while todo:
-            todo = _round(cfg, todo, progress, bar)
+
+        def done(_: str) -> None:
+            progress.advance(bar, cfg.clips)
+            speed = progress.tasks[0].speed
+            progress.update(bar, rate=f"{speed * cfg.frames:.0f} frames/s" if speed else "")
+
+        lost = run_jobs(make_scene, todo, cfg.processes, done)
+    _say_skipped(cfg.out / "skipped.txt", lost)
     return sum(clip_path(cfg, s, i).exists() for s in seeds for i in range(cfg.clips))
 
 
-def _round(cfg: SimulateConfig, todo: dict[int, int], progress: Progress, bar: object) -> dict[int, int]:
-    """Every seed once, in a pool; returns the seeds to try again, with how often each has failed."""
-    again: dict[int, int] = {}
-    workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting = {pool.submit(make_scene, cfg, seed): seed for seed in todo}
-        for job in as_completed(waiting):
-            seed = waiting[job]
-            try:
-                job.result()
-            except ValueError as e:
-                if "cannot draw" in str(e):
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-                again.update(_failed(cfg, seed, todo[seed], e))
-            except (Exception, BrokenProcessPool) as e:
-                again.update(_failed(cfg, seed, todo[seed], e))
-            if seed not in again:
-                progress.advance(bar, cfg.clips)  # pyright: ignore[reportArgumentType]
-                speed = progress.tasks[0].speed
-                progress.update(bar, rate=f"{speed * cfg.frames:.0f} frames/s" if speed else "")  # pyright: ignore[reportArgumentType]
-    return again
-
-
-def _failed(cfg: SimulateConfig, seed: int, before: int, why: BaseException) -> dict[int, int]:
-    """Once more for a scene that failed the first time; a line in the log for one that failed twice."""
-    if before == 0:
-        return {seed: 1}
-    last = traceback.extract_tb(why.__traceback__)[-1] if why.__traceback__ else None
-    with (cfg.out / "skipped.txt").open("a") as log:
-        log.write(f"scene {seed}: {type(why).__name__}: {why} ({f'{Path(last.filename).name}:{last.lineno}' if last else '?'})\n")
-    return {}
+def _say_skipped(path: Path, lost: dict[str, str]) -> None:
+    """What failed in this run, which tried all that was not there: the same after a run that was killed."""
+    if not lost:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(f"scene {seed}: {why}\n" for seed, why in sorted(lost.items(), key=lambda x: int(x[0]))))
+    os.replace(temporary, path)
 
 
 def make_scene(cfg: SimulateConfig, seed: int) -> None:
     """All missing clips of one scene."""
-    torch.set_num_threads(1)
-    rng = np.random.default_rng([seed, 3])
-    place = scene(seed, str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds)))
+    place = the_scene(cfg, seed)
     with Renderer(place, cfg.width, cfg.height) as renderer:
         for index in range(cfg.clips):
             target = clip_path(cfg, seed, index)
             if not target.exists():
                 make_clip(cfg, place, renderer, index).save(target)
+
+
+def the_scene(cfg: SimulateConfig, seed: int) -> Scene:
+    """The scene of a seed, in one of the looks and layouts that are asked for."""
+    rng = np.random.default_rng([seed, 3])
+    return scene(seed, str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds)))
 
 
 def make_clip(cfg: SimulateConfig, place: Scene, renderer: Renderer, index: int) -> Clip:
@@ -141,3 +130,51 @@ def make_clip(cfg: SimulateConfig, place: Scene, renderer: Renderer, index: int)
     video, depth = torch.stack([p for p, _ in pictures]), torch.stack([d for _, d in pictures]).half()
     return Clip(video, cameras, actions, depth, cfg.fps, caption(place, start, rng), place.style, place.kind, place.seed,
                 source="dreamx simulator", licence="Apache-2.0")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """The clips of ``cfg`` as a source of a run (``dreamx.data.engine``): each a pure function of its number."""
+
+    cfg: SimulateConfig
+
+    @staticmethod
+    def of(cfg: SimulateConfig) -> Rendered:
+        """Without what the clips do not depend on."""
+        return Rendered(replace(cfg, out=Path(), processes=0, into=Into()))
+
+    @property
+    def names(self) -> list[str]:
+        """Scene and number of each clip."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        seeds = range(self.cfg.first_seed, self.cfg.first_seed + self.cfg.scenes)
+        return [clip_path(self.cfg, seed, index).stem for seed in seeds for index in range(self.cfg.clips)]
+
+    def clip(self, i: int) -> Clip:
+        """Render clip ``i``. ``Halt`` where this machine cannot draw."""
+        from dreamx.data.engine import Halt
+
+        seed, index = self.cfg.first_seed + i // self.cfg.clips, i % self.cfg.clips
+        try:
+            place, renderer = _open(self.cfg, seed)
+        except ValueError as e:
+            raise (Halt(str(e)) if "cannot draw" in str(e) else e) from e
+        return make_clip(self.cfg, place, renderer, index)
+
+
+def _open(cfg: SimulateConfig, seed: int) -> tuple[Scene, Renderer]:
+    """The scene and its renderer, those of the last clip if they are the same: the clips of a scene come one after another."""
+    about = (seed, cfg.width, cfg.height, cfg.styles, cfg.kinds)
+    if about not in _OPEN:
+        _OPEN.clear()
+        _CLOSE.close()
+        place = the_scene(cfg, seed)
+        _OPEN[about] = place, _CLOSE.enter_context(Renderer(place, cfg.width, cfg.height))
+    return _OPEN[about]
+
+
+_OPEN: dict[tuple[int, int, int, tuple[str, ...], tuple[str, ...]], tuple[Scene, Renderer]] = {}
+_CLOSE = ExitStack()

@@ -19,6 +19,6 @@ from __future__ import annotations
 
 from dreamx.data.engine.on_ray import Ray
 from dreamx.data.engine.run import Count, Local, run
-from dreamx.data.engine.stage import Drop, Halt, Source, Stage
+from dreamx.data.engine.stage import Drop, Halt, Shots, Source, Stage
 
-__all__ = ["Count", "Drop", "Halt", "Local", "Ray", "Source", "Stage", "run"]
+__all__ = ["Count", "Drop", "Halt", "Local", "Ray", "Shots", "Source", "Stage", "run"]

@@ -17,9 +17,11 @@ from typing import Any
 from dreamx.data.engine.on_ray import Ray, on_ray
 from dreamx.data.engine.pool import local
 from dreamx.data.engine.progress import progress
-from dreamx.data.engine.stage import PARTS, Halt, Job, Source, Stage, dropped_name, part_name, words_of
+from dreamx.data.engine.stage import PART, PARTS, Halt, Job, Shots, Source, Stage, left, words_of
+from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.files import Place
-from dreamx.data.store.pack import INFO, Packer
+from dreamx.data.store.folder import Folder
+from dreamx.data.store.pack import DROPPED, INFO, Packer
 from dreamx.data.store.part import Part
 from dreamx.data.store.pictures import Coding
 
@@ -34,7 +36,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Count:
-    """What came of a run."""
+    """What came of a run. dropped: all lines of ``meta/dropped.jsonl``, those of the runs before this one, too."""
 
     kept: int
     dropped: int
@@ -42,31 +44,36 @@ class Count:
 
 
 def run(
-    source: Source,
+    source: Source | Shots,
     stages: tuple[Stage, ...],
     out: str,
     engine: Local | Ray | None = None,
     coding: Coding | None = None,
     megabytes: float = 100.0,
     words: str = "clips",
+    once: str | None = None,
 ) -> Count:
     """Every clip of ``source`` through ``stages`` into a dataset at ``out``. Run again, it does what is not done yet.
 
     ``coding``: how pictures are kept; None as the source keeps them, or else as ``Coding()`` says. ``megabytes``: about the size
-    of a file. ValueError where something else is at ``out``, or where the source or a stage says ``Halt``.
+    of a file. ``once``: a word of ``Clip.extra``; of the clips that have the same there only the first stays. What was dropped on
+    the way to a source that is a dataset stays dropped: its reasons are carried on. ValueError where something else is at
+    ``out``, or where the source or a stage says ``Halt``.
     """
     out, place = str(out), Place(str(out))
     kept_so: Any = getattr(source, "coding", None)
-    job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()))
+    job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()), once)
+    before = source.dropped if isinstance(source, Dataset) else []
     with _alone(place):
+        _sweep(place)
         if place.exists(INFO):
             return _finished(place, job)
         _claim(place, job)
-        done = {name.partition(".")[0] for name in place.names(PARTS)}
-        todo = [i for i in range(len(source.names)) if f"{i:08d}" not in done]
+        done = left(place.names(PARTS))
+        todo = [i for i in range(len(source.names)) if i not in done]
         if todo:
             _make(job, todo, engine or Local(), words)
-        return _pack(place, job, megabytes)
+        return _pack(place, job, megabytes, before)
 
 
 def _make(job: Job, todo: list[int], engine: Local | Ray, words: str) -> None:
@@ -81,27 +88,47 @@ def _make(job: Job, todo: list[int], engine: Local | Ray, words: str) -> None:
             tick(outcome.frames)
 
 
-def _pack(place: Place, job: Job, megabytes: float) -> Count:
+def _pack(place: Place, job: Job, megabytes: float, before: list[dict[str, Any]]) -> Count:
     for name in ("meta", "data", "videos", "depth", "segments"):  # of a run that was killed while packing
         place.remove(name)
-    packer, dropped, kept, frames = Packer(place, job.coding, megabytes), list[dict[str, str]](), 0, 0
-    there = set(place.names(PARTS))
+    packer, dropped, kept, frames = Packer(place, job.coding, megabytes), list[dict[str, Any]](), 0, 0
+    first: dict[str, str] = {}  # by the word ``once``: the clip that has it, of those that stay
+    there = left(place.names(PARTS))
     with progress("pack", len(job.source.names)) as tick:
-        for i, name in enumerate(job.source.names):
-            if part_name(i).rpartition("/")[2] in there:
-                part = Part.from_bytes(place.read(part_name(i)))
+        for i in range(len(job.source.names)):
+            for k, file in enumerate(there[i]):
+                data = place.read(f"{PARTS}/{file}")
+                if not file.endswith(PART):
+                    dropped.append(words_of(data))
+                    tick(0, k == 0)
+                    continue
+                part = Part.from_bytes(data)
+                said = {"name": part.row.name, "stage": "pack", "rule": "", "reason": ""}
+                word = None if job.once is None else part.row.extra.get(job.once)
                 try:
-                    packer.add(part)
-                    kept, frames = kept + 1, frames + part.row.frames
+                    if word is not None and word in first:
+                        dropped.append(said | {"rule": "duplicate", "reason": f"it is the same video as {first[word]}"}
+                                       | {"extra": part.row.extra})  # fmt: skip
+                    else:
+                        packer.add(part)
+                        kept, frames = kept + 1, frames + part.row.frames
+                        first |= {} if word is None else {word: part.row.name}
                 except ValueError as e:
-                    dropped.append({"name": str(name), "stage": "pack", "rule": "", "reason": str(e)})
-                tick(part.row.frames)
-            else:
-                dropped.append(words_of(place.read(dropped_name(i))))
-                tick(0)
-    packer.close(dropped, job.about())
+                    dropped.append(said | {"reason": str(e)})
+                tick(part.row.frames, k == 0)
+    seen = _seen(job.source)
+    packer.close([*before, *(line | seen for line in dropped)], job.about())
     place.remove(PARTS)
-    return Count(kept, len(dropped), frames)
+    return Count(kept, len(before) + len(dropped), frames)
+
+
+def _seen(source: Source | Shots) -> dict[str, str]:
+    """Where a clip that was dropped can still be looked at."""
+    if isinstance(source, Folder):
+        return {"place": str(source.folder.resolve())}
+    if isinstance(source, Dataset):
+        return {"place": source.place.url if source.place.local is None else str(source.place.local)}
+    return {}
 
 
 def _claim(place: Place, job: Job) -> None:
@@ -118,6 +145,10 @@ def _claim(place: Place, job: Job) -> None:
         raise ValueError(f"{place.url}: there is something already that is no dataset; remove it or choose another place")
     else:
         place.write(record, json.dumps(what).encode())
+
+
+def _sweep(place: Place) -> None:
+    """Remove what a killed run left half-written, also one that was killed when all was there."""
     if place.local is not None:
         for scrap in [*place.local.glob(f"{PARTS}/*.half"), *place.local.glob("*.half")]:
             scrap.unlink()
@@ -132,8 +163,7 @@ def _finished(place: Place, job: Job) -> Count:
     if made != json.loads(json.dumps(job.about())):
         raise ValueError(f"{place.url}: another dataset is here; remove it or choose another place")
     place.remove(PARTS)
-    kept = int(info["total_episodes"])
-    return Count(kept, len(job.source.names) - kept, int(info["total_frames"]))
+    return Count(int(info["total_episodes"]), len(place.read(DROPPED).splitlines()), int(info["total_frames"]))
 
 
 @contextmanager

@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.store.files import Place
-from dreamx.data.store.part import SEEN_KEY, make
+from dreamx.data.store.part import SEEN_KEY, Part, make
 from dreamx.data.store.pictures import Coding
 
 
 @dataclass(frozen=True)
 class Drop:
-    """A clip goes: the reason in words, and the rule that said so, if it has a name of its own."""
+    """A clip goes: the reason in words, the rule that said so, if it has a name of its own, and other words (``Clip.extra``)."""
 
     reason: str
     rule: str = ""
+    extra: dict[str, str] = field(default_factory=dict[str, str])
 
 
 class Halt(ValueError):
@@ -42,6 +43,19 @@ class Source(Protocol):
         ...
 
 
+class Shots(Protocol):
+    """As ``Source``, where a name may give several clips: they are called NAME, NAME-1, NAME-2 and so on."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The id of every shot."""
+        ...
+
+    def clips(self, i: int) -> Iterable[Clip]:
+        """The clips of shot ``i``; ValueError, one sentence, where they cannot be had: then none of them is kept."""
+        ...
+
+
 class Stage(Protocol):
     """A frozen dataclass, its numbers as fields, that maps a clip to a clip or to a reason.
 
@@ -57,18 +71,20 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One run, as its workers get it. Parts go to ``.parts`` of the place ``out``, named by number."""
+    """One run, as its workers get it. Parts go to ``.parts`` of the place ``out``, named by number. once: as of ``run``."""
 
-    source: Source
+    source: Source | Shots
     stages: tuple[Stage, ...]
     out: str
     coding: Coding
+    once: str | None = None
 
     def about(self) -> dict[str, Any]:
         """What the finished dataset says of the run: the same for the same clips and stages wherever they lie."""
         names = hashlib.sha256("\n".join(self.source.names).encode(errors="backslashreplace")).hexdigest()
         stages = [{"stage": type(s).__name__, "config": to_json(s)} for s in self.stages]
-        return {"source": type(self.source).__name__, "names": names, "stages": stages}
+        once = {} if self.once is None else {"once": self.once}
+        return {"source": type(self.source).__name__, "names": names, "stages": stages, **once}
 
     def written(self) -> dict[str, Any]:
         """All that its result depends on, as JSON: ``about``, the source's own fields and the coding."""
@@ -89,47 +105,80 @@ class Outcome:
 PARTS = ".parts"
 
 
-def part_name(i: int) -> str:
-    """The finished clip number ``i`` of a run."""
-    return f"{PARTS}/{i:08d}.part"
+PART, DROPPED = ".part", ".dropped"  # a clip made ready, or the reason why there is none
 
 
-def dropped_name(i: int) -> str:
-    """The reason why clip number ``i`` of a run is not there."""
-    return f"{PARTS}/{i:08d}.dropped"
+def left(names: Sequence[str]) -> dict[int, list[str]]:
+    """What is finished, by number, of the files in ``.parts``: one file, or where a shot gave several clips, all in their order.
+
+    The first of a shot is written last, and says how many they are: ``00000007.part``, ``00000007.3.part``.
+    """
+    by_stem = {name.partition(".")[0]: name for name in names}
+    found: dict[int, list[str]] = {}
+    for stem, first in by_stem.items():
+        if stem.isdigit():
+            count = int(first.split(".")[1]) if first.count(".") == 2 else 1
+            found[int(stem)] = [first, *(by_stem[f"{stem}-{k}"] for k in range(1, count))]
+    return found
 
 
 def one(job: Job, i: int) -> Outcome:
-    """Make clip ``i`` of a job and leave its part, or the reason why there is none: whole or not at all."""
-    place, name = Place(job.out), str(job.source.names[i])
-    stage = type(job.source).__name__
+    """Make clip ``i`` of a job, or the clips of shot ``i``, and leave a part of each, or its reason: all of them or nothing."""
+    name, stage, frames = str(job.source.names[i]), type(job.source).__name__, 0
+    made: list[Part | tuple[str, Drop]] = []
     try:
-        clip = original = job.source.clip(i)
-        for step in job.stages:
-            stage = type(step).__name__
-            found = step(clip)
-            if isinstance(found, Drop):
-                drop(place, i, name, stage, found)
-                return Outcome(i)
-            clip = found
-        stage = "write"
-        part = make(name, clip, job.coding, _untouched(job, i, original, clip))
+        for k, original in enumerate(_given(job.source, i)):
+            clip: Clip | Drop = original
+            for step in job.stages:
+                stage = type(step).__name__
+                if isinstance(clip := step(clip), Drop):
+                    break
+            if isinstance(clip, Drop):
+                made.append((stage, clip))
+            else:
+                stage = "write"
+                made.append(part := make(several(name, k), clip, job.coding, _untouched(job, i, original, clip)))
+                frames += part.row.frames
+            stage = type(job.source).__name__
     except Halt as e:
         return Outcome(i, halt=str(e))
     except ValueError as e:
-        drop(place, i, name, stage, Drop(str(e)))
-        return Outcome(i)
+        made.clear()
+        made.append((stage, Drop(str(e))))
+        frames = 0
     except Exception as e:
         where = traceback.extract_tb(e.__traceback__)[-1]
         return Outcome(i, again=f"{stage}: {type(e).__name__}: {e} ({Path(where.filename).name}:{where.lineno})")
-    place.write(part_name(i), part.to_bytes())
-    return Outcome(i, frames=part.row.frames)
+    _leave(Place(job.out), i, name, made or [(stage, Drop("it gave no clip"))])
+    return Outcome(i, frames=frames)
 
 
 def drop(place: Place, i: int, name: str, stage: str, why: Drop) -> None:
     """Write down why clip ``i`` is not kept."""
-    said = {"name": name, "stage": stage, "rule": why.rule, "reason": " ".join(why.reason.split()) or "no reason was given"}
-    place.write(dropped_name(i), json.dumps(said).encode())
+    _leave(place, i, name, [(stage, why)])
+
+
+def several(name: str, k: int) -> str:
+    """What clip ``k`` of a shot is called."""
+    return f"{name}-{k}" if k else name
+
+
+def _given(source: Source | Shots, i: int) -> Iterable[Clip]:
+    clips: Callable[[int], Iterable[Clip]] | None = getattr(source, "clips", None)
+    return clips(i) if clips is not None else [cast("Source", source).clip(i)]
+
+
+def _leave(place: Place, i: int, name: str, made: Sequence[Part | tuple[str, Drop]]) -> None:
+    for k in reversed(range(len(made))):  # what comes first says that all are there
+        count = f".{len(made)}" if k == 0 and len(made) > 1 else ""
+        stem = f"{PARTS}/{several(f'{i:08d}', k)}{count}"
+        if isinstance(part := made[k], Part):
+            place.write(stem + PART, part.to_bytes())
+        else:
+            stage, why = part
+            reason = " ".join(why.reason.split()) or "no reason was given"
+            said: dict[str, Any] = {"name": several(name, k), "stage": stage, "rule": why.rule, "reason": reason}
+            place.write(stem + DROPPED, json.dumps(said | ({"extra": why.extra} if why.extra else {})).encode())
 
 
 def _untouched(job: Job, i: int, before: Clip, after: Clip) -> dict[str, bytes]:
@@ -143,6 +192,6 @@ def _untouched(job: Job, i: int, before: Clip, after: Clip) -> dict[str, bytes]:
     return {k: v for k, v in encoded(i).items() if k in same} if same else {}
 
 
-def words_of(data: bytes) -> dict[str, str]:
+def words_of(data: bytes) -> dict[str, Any]:
     """What ``drop`` wrote."""
-    return cast("dict[str, str]", json.loads(data))
+    return cast("dict[str, Any]", json.loads(data))

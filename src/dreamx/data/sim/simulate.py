@@ -2,7 +2,7 @@
 
 The folder gets one ``.safetensors`` a clip, named by scene seed, subset and index, and ``takes/`` with what was tried for each
 scene and why it was turned down. What is there is not made again. Every clip is a pure function of its name and the settings, so
-a run that was killed and started again ends with the same bytes.
+a run that was killed and started again ends with the same bytes. The same clips as a dataset: ``Simulated``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dreamx.clip import refuse_held_out
+from dreamx.clip import Clip, refuse_held_out
+from dreamx.data.into import Into
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, accepted, film
 from dreamx.data.sim.ground import Rejected
@@ -48,6 +52,7 @@ class SimConfig:
     kinds: tuple[str, ...] = KINDS
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
     held_out: bool = False
+    into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
         for name, least in (("scenes", 1), ("clips", 1), ("frames", 9), ("width", 8), ("height", 8)):
@@ -74,10 +79,10 @@ class SimConfig:
 
 
 def simulate(cfg: SimConfig) -> int:
-    """Find and draw what is missing; returns how many clips the folder now holds. ValueError when the machine cannot draw."""
-    (cfg.out / "takes").mkdir(parents=True, exist_ok=True)
-    for half_written in [*cfg.out.glob("*.tmp"), *cfg.out.glob("takes/*.tmp")]:
-        half_written.unlink()
+    """Find and draw what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
+    if cfg.into.dataset:
+        return cfg.into.run(Simulated.of(cfg), cfg.out, cfg.processes)[0]
+    cfg.into.folder(cfg.out, "takes")
     _same_settings(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     columns = (
@@ -127,19 +132,68 @@ def draw_clip(cfg: SimConfig, seed: int, subset: str, index: int) -> None:
     torch.set_num_threads(1)
     place = the_scene(cfg, seed)
     first = json.loads(_takes(cfg, seed).read_text())["clips"][f"{subset}_{index:02d}"]["attempt"]
+    clip, tried = drawn(cfg, place, subset, index, first)
+    if clip is None:
+        _write(_gone(cfg, seed, subset, index), {"rejected": tried, "given_up": ATTEMPTS})
+        return
+    if tried:
+        _write(_after(cfg, seed, subset, index), {"rejected": tried})
+    clip.save(clip_path(cfg, seed, subset, index))
+
+
+def drawn(cfg: SimConfig, place: Scene, subset: str, index: int, first: int = 0) -> tuple[Clip | None, list[str]]:
+    """The first attempt from number ``first`` on that is accepted and, drawn, shows what it should; or None. And why the others
+    were not."""
     tried: list[str] = []
     for _, take in accepted(place, subset, index, cfg.shot, first):
         try:
             if isinstance(take, Take):
-                clip = film(take, subset, cfg.shot)
-                if tried:
-                    _write(_after(cfg, seed, subset, index), {"rejected": tried})
-                clip.save(clip_path(cfg, seed, subset, index))
-                return
+                return film(take, subset, cfg.shot), tried
             tried.append(take)
         except Rejected as e:
             tried.append(str(e))
-    _write(_gone(cfg, seed, subset, index), {"rejected": tried, "given_up": ATTEMPTS})
+    return None, tried
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """The clips of ``cfg`` as a source of a run (``dreamx.data.engine``): each is sought and drawn in one go, as in a folder."""
+
+    cfg: SimConfig
+
+    @staticmethod
+    def of(cfg: SimConfig) -> Simulated:
+        """Without what the clips do not depend on."""
+        return Simulated(replace(cfg, out=Path(), processes=0, into=Into()))
+
+    @property
+    def names(self) -> list[str]:
+        """Scene, subset and number of each clip."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [clip_path(self.cfg, *which).stem for which in self._which]
+
+    def clip(self, i: int) -> Clip:
+        """Find and draw clip ``i``. ``Halt`` where this machine cannot draw; ValueError where nothing could be accepted."""
+        from dreamx.data.engine import Halt
+
+        seed, subset, index = self._which[i]
+        try:
+            clip, tried = drawn(self.cfg, the_scene(self.cfg, seed), subset, index)
+        except ValueError as e:
+            raise (Halt(str(e)) if "cannot draw" in str(e) else e) from e
+        if clip is None:
+            why = ", ".join(f"{count} x {reason}" for reason, count in Counter(tried).most_common(4))
+            raise ValueError(f"none of {ATTEMPTS} attempts is good: {why}")
+        return clip
+
+    @cached_property
+    def _which(self) -> list[tuple[int, str, int]]:
+        c = self.cfg
+        seeds = range(c.first_seed, c.first_seed + c.scenes)
+        return [(seed, subset, index) for seed in seeds for subset in c.subset for index in range(c.clips)]
 
 
 def the_scene(cfg: SimConfig, seed: int) -> Scene:

@@ -2,30 +2,32 @@
 
 Every shot ends as ``OUT/NAME.safetensors`` (a long one as ``NAME-1``, ``NAME-2``, ... besides), or with a reason in
 ``OUT/records/NAME.json``, which is written last for each; a run that was killed goes on there, and ends with the same bytes.
+The same clips and reasons as a dataset: ``Brought``.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 from rich.progress import track
 
+from dreamx.clip import Clip
 from dreamx.config import to_json
+from dreamx.data.into import Into
 from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
+from dreamx.data.workers import pool
 
 #: By kind: the reader, the name of the source, and its licence where all of it has one.
 READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
@@ -55,7 +57,7 @@ class ImportConfig:
     folder: Annotated[Path, tyro.conf.Positional]
     """The folder as it was downloaded."""
     out: Path
-    """Folder of clips to write."""
+    """Folder of clips, or dataset, to write."""
     licence: str | None = None
     """Of all clips, where the source has none of its own; by default the first line of a LICENSE file in the folder."""
     rate: float | None = None
@@ -64,6 +66,7 @@ class ImportConfig:
     """Size, rate and length of the clips."""
     processes: int = 0
     """1 works in this one, 0 means one for each core."""
+    into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
 
 @dataclass(frozen=True)
@@ -78,20 +81,14 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     """Read every shot; returns how many clips there are, and how many shots were dropped."""
     if not cfg.folder.is_dir():
         raise ValueError(f"folder: there is no folder {cfg.folder}; give the folder of {cfg.kind} as it was downloaded")
-    reader, source, own = READERS[cfg.kind]
+    _, source, own = READERS[cfg.kind]
     licence = licence_of(cfg.folder, cfg.licence, own)
+    jobs = listed(cfg.kind, cfg.folder, cfg.rate)
+    if cfg.into.dataset:
+        brought = Brought(cfg.kind, cfg.folder.resolve(), cfg.rate, cfg.wanted, licence)
+        return dict(zip(("clips", "dropped"), cfg.into.run(brought, cfg.out, cfg.processes), strict=True))
+    cfg.into.folder(cfg.out, "records")
     records = cfg.out / "records"
-    records.mkdir(parents=True, exist_ok=True)
-    for half_written in [*cfg.out.glob("*.tmp"), *records.glob("*.tmp")]:
-        half_written.unlink()
-    jobs: list[tuple[str, Callable[[], Shot]]] = []
-    seen: Counter[str] = Counter()
-    for name, opener in reader(cfg.folder, cfg.rate):
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:150] or "_"
-        seen[safe] += 1
-        jobs.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
-    if not jobs:
-        raise ValueError(f"folder: there is nothing of {cfg.kind} in {cfg.folder}; it is {reader.__doc__}")
     todo = [j for j in jobs if not (records / f"{j[0]}.json").exists()]
     for name, record in track(_made(cfg, todo, source, licence), "shots", len(todo)):
         temporary = records / f"{name}.tmp"
@@ -104,6 +101,54 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     told = {"clips": sum(r["clips"] for r in every), "dropped": sum(r["reason"] is not None for r in every)}
     print(f"{told['clips']} clips, {told['dropped']} of {len(jobs)} shots dropped")
     return told
+
+
+def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Callable[[], Shot]]]:
+    """The shots of a folder by names that are good for files, and what opens each. ValueError where there is none."""
+    found: list[tuple[str, Callable[[], Shot]]] = []
+    seen: Counter[str] = Counter()
+    for name, opener in READERS[kind][0](folder, rate):
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:150] or "_"
+        seen[safe] += 1
+        found.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
+    if not found:
+        raise ValueError(f"folder: there is nothing of {kind} in {folder}; it is {READERS[kind][0].__doc__}")
+    return found
+
+
+@dataclass(frozen=True)
+class Brought:
+    """The shots of a folder as a source of a run (``dreamx.data.engine``), each of one clip or several."""
+
+    kind: Kind
+    folder: Path
+    rate: float | None
+    wanted: Wanted
+    licence: str
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each shot."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [name for name, _ in self._listed]
+
+    def clips(self, i: int) -> Iterator[Clip]:
+        """The clips of shot ``i``. ``Halt`` where a library is missing; ValueError where the shot is broken."""
+        from dreamx.data.engine import Halt
+
+        name, opener = self._listed[i]
+        try:
+            for clip in clips(opener(), self.wanted, READERS[self.kind][1], self.licence):
+                yield replace(clip, extra={**clip.extra, "shot": name})
+        except ValueError as e:
+            raise (Halt(str(e)) if isinstance(e.__context__, ImportError) else e) from e
+
+    @cached_property
+    def _listed(self) -> list[tuple[str, Callable[[], Shot]]]:
+        return listed(self.kind, self.folder, self.rate)
 
 
 def licence_of(folder: Path, given: str | None, own: str) -> str:
@@ -164,8 +209,8 @@ def _made(
     while jobs:
         done = 0
         try:
-            with _pool(workers) as pool:
-                futures = [pool.submit(make, name, opener, cfg.out, cfg.wanted, source, licence) for name, opener in jobs]
+            with pool(workers) as some:
+                futures = [some.submit(make, name, opener, cfg.out, cfg.wanted, source, licence) for name, opener in jobs]
                 for (name, _), future in zip(jobs, futures, strict=True):
                     yield name, future.result()
                     done += 1
@@ -173,14 +218,9 @@ def _made(
         except BrokenProcessPool:  # some library took the whole process with it: look at the next shot alone
             name, opener = jobs[done]
             try:
-                with _pool(1) as pool:
-                    record = pool.submit(make, name, opener, cfg.out, cfg.wanted, source, licence).result()
+                with pool(1) as alone:
+                    record = alone.submit(make, name, opener, cfg.out, cfg.wanted, source, licence).result()
             except BrokenProcessPool:
                 record = Record(0, "the process that read it died; the file may be damaged")
             yield name, record
             jobs = jobs[done + 1 :]
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=torch.set_num_threads, initargs=(1,))

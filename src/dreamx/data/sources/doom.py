@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from rich.progress import track
 from torch import Tensor
 
 from dreamx.clip import Clip, refuse_held_out
+from dreamx.data.into import Into
 from dreamx.data.sources.shot import Wanted, cropped, fitted
 from dreamx.geometry.camera import Camera, rigid, rotation
 
@@ -40,7 +43,7 @@ class DoomConfig:
     """Clips from the game. A clip that is there is not made again, and each is a pure function of its number."""
 
     out: Path
-    """Folder of clips to write."""
+    """Folder of clips, or dataset, to write."""
     clips: int = 20
     """How many."""
     first_seed: int = 0
@@ -51,6 +54,7 @@ class DoomConfig:
     """With them, things move by themselves."""
     wanted: Wanted = field(default_factory=lambda: Wanted(frames=121))
     """Size and length; the rate is the engine's, 17.5 frames a second."""
+    into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
         if self.clips < 1 or self.first_seed < 0:
@@ -61,14 +65,35 @@ class DoomConfig:
 
 
 def doom(cfg: DoomConfig) -> int:
-    """Play what is missing; returns how many clips the folder holds. ValueError where ViZDoom is not installed."""
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    for half_written in cfg.out.glob("*.tmp"):
-        half_written.unlink()
+    """Play what is missing; returns how many clips there are now. ValueError where ViZDoom is not installed."""
+    if cfg.into.dataset:
+        _engine()
+        return cfg.into.run(Played(replace(cfg, out=Path(), into=Into())), cfg.out, 0)[0]
+    cfg.into.folder(cfg.out)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.clips)
     for seed in track([s for s in seeds if not _path(cfg, s).exists()], "clips"):
         play(cfg, seed).save(_path(cfg, seed))
     return sum(_path(cfg, s).exists() for s in seeds)
+
+
+@dataclass(frozen=True)
+class Played:
+    """The clips of ``cfg`` as a source of a run (``dreamx.data.engine``)."""
+
+    cfg: DoomConfig
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each clip."""
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return [_path(self.cfg, self.cfg.first_seed + i).stem for i in range(self.cfg.clips)]
+
+    def clip(self, i: int) -> Clip:
+        """Play clip ``i``."""
+        return play(self.cfg, self.cfg.first_seed + i)
 
 
 def play(cfg: DoomConfig, seed: int) -> Clip:
@@ -149,11 +174,16 @@ def _clip(cfg: DoomConfig, seed: int, level: str, seen: list[Look], actions: Ten
     )
 
 
-def _game(cfg: DoomConfig, level: str, seed: int, folder: Path) -> Any:
+def _engine() -> Any:
     try:
         import vizdoom
     except ImportError as e:
         raise ValueError(f"the game needs ViZDoom ({e}); install dreamx[doom]") from None
+    return vizdoom
+
+
+def _game(cfg: DoomConfig, level: str, seed: int, folder: Path) -> Any:
+    vizdoom = _engine()
     game = vizdoom.DoomGame()
     game.set_doom_game_path(str(Path(vizdoom.__file__).parent / "freedoom1.wad"))
     game.set_doom_map(level)

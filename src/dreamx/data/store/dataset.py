@@ -80,10 +80,14 @@ class Dataset:
         return [self.row(i) for i in range(len(self))]
 
     @cached_property
-    def dropped(self) -> list[dict[str, str]]:
-        """What was dropped on the way here: name, stage and reason of each."""
+    def dropped(self) -> list[dict[str, Any]]:
+        """What was dropped on the way here: name, stage, rule and reason of each; where it can be seen (place); other words
+        about it (extra)."""
         try:
-            return [json.loads(line) for line in self.place.read(DROPPED).decode().splitlines()]
+            lines = [json.loads(line) for line in self.place.read(DROPPED).decode().splitlines()]
+            if not all(isinstance(line, dict) and {"name", "reason"} <= line.keys() for line in lines):
+                raise ValueError("a line of it has no name and no reason")
+            return lines
         except Exception as e:
             raise ValueError(f"{self.place.url}: {DROPPED} cannot be read ({_said(e)})") from e
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -142,7 +143,7 @@ class Packer:
         self._table, self._joiners, self._size = None, {}, 0
         self._file += 1
 
-    def close(self, dropped: list[dict[str, str]] | None = None, run: dict[str, Any] | None = None) -> None:
+    def close(self, dropped: Sequence[Mapping[str, Any]] | None = None, run: dict[str, Any] | None = None) -> None:
         """Write the tables and, last, ``meta/info.json``. ``run``: what made it, in words of JSON."""
         self._flush()
         episodes = self._scratch_path("episodes.parquet")

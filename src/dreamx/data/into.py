@@ -1,0 +1,51 @@
+"""Where a command that makes clips puts them: into a folder, a file each, or into a dataset (``dreamx.data.store``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dreamx.data.engine import Shots, Source
+
+
+@dataclass(frozen=True)
+class Into:
+    """``dataset``: write a dataset at ``out``, not a folder of clips. Of a dataset alone: ``crf`` of its H.264, None keeps every
+    bit; ``engine``, and ``ray_address`` of a cluster, None starts Ray here; ``patience``, seconds that one clip may take."""
+
+    dataset: bool = False
+    crf: int | None = 14
+    engine: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
+    patience: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not self.dataset and self.engine == "ray":
+            raise ValueError("engine: Ray makes datasets; add --dataset")
+        if self.patience <= 0:
+            raise ValueError(f"patience must be more than 0 seconds, not {self.patience}")
+
+    def folder(self, out: Path, *below: str) -> None:
+        """Make ready for clips in a folder, and remove what a killed run left half-written, in the folders ``below`` too.
+        ValueError where a dataset lies there."""
+        if (out / "meta").exists() or (out / ".parts").exists():
+            raise ValueError(f"out: {out} is a dataset; add --dataset or choose another folder")
+        for place in (out, *(out / name for name in below)):
+            place.mkdir(parents=True, exist_ok=True)
+            for half_written in place.glob("*.tmp"):
+                half_written.unlink()
+
+    def run(self, source: Source | Shots, out: Path, processes: int) -> tuple[int, int]:
+        """The clips of ``source`` into a dataset, resumable; says and returns how many were kept and how many dropped. ValueError
+        where clips lie in the folder, or where the libraries of datasets are missing."""
+        from dreamx.data.engine import Local, Ray, run  # here, because a folder of clips is written without their libraries
+        from dreamx.data.store import Coding
+
+        if next(out.glob("*.safetensors"), None) is not None:
+            raise ValueError(f"out: {out} is a folder of clips; leave --dataset out or choose another folder")
+        engine = Ray(self.ray_address, processes) if self.engine == "ray" else Local(processes, self.patience)
+        count = run(source, (), str(out), engine, Coding(self.crf))
+        print(f"{count.kept} clips of {count.frames} frames in {out}, {count.dropped} dropped (reasons in meta/dropped.jsonl)")
+        return count.kept, count.dropped
