@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -223,27 +220,3 @@ def test_a_shot_that_kills_its_process_is_dropped_alone(tmp_path: Path, truth: T
     monkeypatch.setitem(READERS, "megasam", (reader, "MegaSaM", ""))
     assert bring(cfg) == {"clips": 2, "dropped": 1}
     assert "died" in json.loads((cfg.out / "records/deadly.json").read_text())["reason"]
-
-
-def test_killed_and_run_again_gives_the_same_bytes(tmp_path: Path, truth: Truth) -> None:
-    cfg = written(tmp_path, "megasam", truth)
-    for name in "abcdefgh":
-        shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / f"{name}.npz")
-    bring(cfg)
-    out = tmp_path / "again"
-    code = (
-        "from pathlib import Path; from dreamx.data.sources.bring import *; "
-        f"bring(ImportConfig('megasam', Path({str(cfg.folder)!r}), Path({str(out)!r}), rate={FPS}, "
-        f"wanted=Wanted({W}, {H}, {FPS}, {N}), processes=1))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
-    end = time.monotonic() + 120
-    while len(list((out / "records").glob("*.json"))) < 2 and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
-    assert 2 <= len(list((out / "records").glob("*.json"))) < 9, "it was over before it was killed"
-    (out / "c.tmp").write_bytes(b"half")
-    assert bring(replace(cfg, out=out)) == {"clips": 9, "dropped": 0}
-    first, second = ({p.relative_to(d): p.read_bytes() for p in d.rglob("*") if p.is_file()} for d in (cfg.out, out))
-    assert first == second

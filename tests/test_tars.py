@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from data_stages import Walks, walk_clip
+from data_stages import walk_clip
 from dreamx.cli import main
 from dreamx.data import store
 from dreamx.data.engine import run
@@ -93,20 +90,3 @@ def test_no_tars_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as e:
         main(["data", "import-wds", str(tmp_path), "--out", str(tmp_path / "d")])
     assert e.value.code == 2 and "no tars (*.tar)" in capsys.readouterr().err
-
-
-def test_an_export_that_was_killed_goes_on(tmp_path: Path) -> None:
-    run(Walks(9), (), str(tmp_path / "d"), INLINE)
-    main(["data", "export", str(tmp_path / "d"), "--out", str(tmp_path / "whole"), "--clips-a-tar", "2"])
-    script = tmp_path / "kill.py"
-    script.write_text(
-        "import os, sys\nfrom dreamx.cli import main\nfrom dreamx.data.engine import commands\nreal = commands.shard\n"
-        "def shard(clips, numbers):\n    if numbers.start >= 4:\n        os.kill(os.getpid(), 9)\n"
-        "    return real(clips, numbers)\n"
-        "commands.shard = shard\nmain(sys.argv[1:])\n"
-    )
-    command = ["data", "export", str(tmp_path / "d"), "--out", str(tmp_path / "t"), "--clips-a-tar", "2"]
-    assert subprocess.run([sys.executable, str(script), *command], env=os.environ, check=False).returncode == -9
-    assert not (tmp_path / "t/tars.json").exists() and (tmp_path / "t/shard-000001.tar").exists()
-    main(command)
-    assert prints(tmp_path / "t") == prints(tmp_path / "whole")
