@@ -137,7 +137,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "depth": partial(
             depth.main,
             depth.DepthStage(
-                run("depth", 11000, decay=0.6), (clips, pictures), nets["depth"], DEPTH, batch=32, lr=2e-3, edges=1.0
+                run("depth", 8000, decay=0.6), (clips, pictures), nets["depth"], DEPTH, batch=32, lr=2e-3, edges=1.0
             ),
         ),
         "encode_ahead": partial(encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
