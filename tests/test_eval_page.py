@@ -8,6 +8,7 @@ import pytest
 
 from browser import CHROMIUM, browse
 from dreamx.eval import page, runner
+from dreamx.eval.drawn import curves, ticks
 from dreamx.eval.report import About, report
 from dreamx.eval.runner import run
 from dreamx.eval.tools import Tools
@@ -53,3 +54,17 @@ def test_the_page_fits_a_phone_and_plays_its_videos(tmp_path: Path, monkeypatch:
         tab.js("document.body.insertAdjacentHTML('beforeend', '<p style=\"width: 500px\">wide</p>')")
         assert tab.js(STICKS_OUT) != []
         assert tab.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [(12, 26, [15, 20, 25]), (0.22, 0.92, [0.4, 0.6, 0.8]), (-0.5, 0.5, [-0.4, -0.2, 0, 0.2, 0.4]), (99, 99.3, [99, 99.1, 99.2])],
+)
+def test_a_chart_is_marked_with_round_numbers(low: float, high: float, marks: list[float]) -> None:
+    assert ticks(low, high) == marks
+    assert f">{marks[0]:g}</text>" in curves({"ours": [low, high]}, "PSNR")
+
+
+def test_a_chart_of_one_value_is_drawn() -> None:
+    assert "nan" not in curves({"ours": [3.0, 3.0]}, "PSNR")
+    assert curves({"ours": []}, "PSNR") == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from math import ceil, floor, log10
 
 from dreamx.geometry.camera import Camera, relative_to
 
@@ -19,7 +20,9 @@ def curves(lines: dict[str, list[float]], what: str) -> str:
     low, high = min(values), max(values)
     if high - low < 1e-6:
         low, high = low - 0.5, high + 0.5
-    low, high = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    marks = ticks(low, high)
+    low, high = min(low, marks[0]), max(high, marks[-1])
+    low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
     seconds = max(map(len, lines.values()))
 
     def x(second: float) -> float:
@@ -29,10 +32,9 @@ def curves(lines: dict[str, list[float]], what: str) -> str:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - value) / (high - low)
 
     parts: list[str] = []
-    for step in range(5):
-        value = low + (high - low) * step / 4
+    for value in marks:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{_short(value, high - low)}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>')
     every = max(1, -(-seconds // 10))
     for second in range(0, seconds + 1, every):
         parts.append(f'<text x="{x(second):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{second}</text>')
@@ -67,6 +69,11 @@ def plan(path: Camera) -> str:
     return f'<svg class="plan" viewBox="{box}" role="img" aria-label="the path from above">{"".join(parts)}</svg>'
 
 
-def _short(value: float, span: float) -> str:
-    digits = 0 if span > 8 else 1 if span > 0.8 else 2
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a nought
+def ticks(low: float, high: float) -> list[float]:
+    """Round numbers from ``low`` to ``high`` (greater), 2 to 6 of them: steps of 1, 2 or 5 with noughts."""
+    rough = (high - low) / 5
+    power = floor(log10(rough))
+    step, digits = next((m * 10.0**power, -power) for m in (1, 2, 5, 10) if m * 10.0**power >= rough)
+    return [
+        round(n * step, max(0, digits)) + 0.0 for n in range(ceil(low / step), floor(high / step) + 1)
+    ]  # no minus before a nought

@@ -21,9 +21,11 @@ from dreamx.eval.tools import STAND_INS
 def html(report: Report, plan: Plan, shown: int) -> str:
     """The page; the first ``shown`` trials with their videos."""
     about = report.about
-    part = f"the first {about.trials} trials" if about.trials < about.whole else f"{about.trials} trials"
+    part = f"The first {about.trials} of {about.whole} trials" if about.trials < about.whole else f"{about.trials} trials"
     parts = [
         f"<h1>{escape(about.suite)} suite</h1>",
+        f"<p><code>{escape(about.command)}</code></p>",
+        f'<p class="note">Suite seed {about.suite_seed}, hash {about.suite_hash}; {escape(about.hardware)}.</p>',
         f"<p>{part}, {about.size[1]} x {about.size[0]} pixels, {about.fps:g} frames a second. Every figure is a mean over"
         " trials; after ± half of its interval of 95 % (bootstrap over trials).</p>",
         *(_table(report, title, columns) for title, columns in layout(report)),
@@ -153,7 +155,7 @@ def _film(plan: Plan, trial: Trial, row: Row, name: str) -> str:
         return f"<figure><figcaption>{escape(name)}: {escape(row.failed or 'no video')}</figcaption></figure>"
     data = base64.b64encode(films.small(films.load(file).video, plan.view.fps)).decode()
     figures = [f"{row.measured.scores[s]:.{d}f} {u}" for s, d, u in (("psnr", 1, "dB"),) if s in row.measured.scores]
-    words = ", ".join([escape(name), *figures]) if name != "truth" else "truth"
+    words = "<br>".join([escape(name), *figures]) if name != "truth" else "truth"
     return (
         f'<figure><video src="data:video/mp4;base64,{data}" muted loop playsinline preload="metadata"></video>'
         f"<figcaption>{words}</figcaption></figure>"
