@@ -2,7 +2,7 @@
 
 All begin with the finished transformer of ``tiny`` without its own lane, get a fresh one, see no re-projected memory, and learn
 from the same latents for the same steps with the same seed; only the lane differs. It follows ``tiny`` in the same folder. Short:
-it ranks, and does not ship. `dreamx eval ablate --worlds FOLDER/lanes/*/world` prints the table (docs/reports/ablations.md).
+it ranks, and does not ship. `dreamx eval ablate FOLDER/lanes/*/world` prints the table.
 """
 
 from __future__ import annotations
@@ -64,7 +64,11 @@ def begin(trained: Path, lane: ViewConfig | None, out: Path) -> None:
     """The ``trained`` networks without their camera lane, with a fresh ``lane`` that is still silent."""
     nets = load(trained)
     bare = DiT(replace(nets.dit.config, view=None))
-    bare.load_state_dict({k: v for k, v in nets.dit.state_dict().items() if ".view." not in k})
+    kept = {k: v for k, v in nets.dit.state_dict().items() if ".view." not in k}
+    for key, bias in nets.dit.state_dict().items():
+        if key.endswith(".view.o.bias"):  # a silent lane still adds this: the main lane takes it over
+            kept[key.replace(".view.", ".time.")] = kept[key.replace(".view.", ".time.")] + bias
+    bare.load_state_dict(kept)
     nets.dit = bare if lane is None else add_view(bare, lane)
     weights.save(out, nets.parts())
 

@@ -1,0 +1,80 @@
+"""The recipe of lanes: a fresh lane is silent, all begin alike, and only a lane can steer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamx.data.encode import Latents, Row
+from dreamx.frames import clean
+from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.controls import from_keys, walk
+from dreamx.model import weights
+from dreamx.model.attend import Mute, Table
+from dreamx.model.dit import ViewConfig
+from dreamx.model.vae import VAE
+from dreamx.recipes import lanes, micro, tiny
+from dreamx.train.networks import Networks, load
+from dreamx.world import World
+
+FEW = {"none": None, "pooled": ViewConfig(16, heads=1, pool=(2.0, 2.0)), "wide": ViewConfig(64, heads=2, rope=16)}
+LENGTH = 8  # latents of a clip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe at micro size, two updates each, after networks that were never trained."""
+    root = tmp_path_factory.mktemp("lanes")
+    torch.manual_seed(0)
+    weights.save(root / "autoencoder" / "model", {"vae": (VAE(micro.VAE), micro.VAE)})
+    nets = Networks(micro.DIT, micro.TEXT)
+    for p in nets.parameters():
+        torch.nn.init.normal_(p, std=0.05)
+    weights.save(root / "again" / "model", nets.parts())
+    z = torch.randn(4, LENGTH, micro.VAE.latent, 8, 8).half()
+    path = walk(level(lanes.WORLD.lens), from_keys(["wj"] * LENGTH))
+    camera = Camera(path.pose.expand(4, -1, -1, -1).contiguous(), path.lens.expand(4, -1, -1).contiguous())
+    rows = tuple(Row("a", "game", "park", i) for i in range(4))
+    Latents(z, camera, rows, "", torch.ones(4, LENGTH, micro.VAE.latent + 1, 8, 8).half()).save(root / "latents.safetensors")
+    for stage in lanes.stages(root, 1, root / "again" / "model", FEW, steps=2).values():
+        stage()
+    return root
+
+
+def test_all_begin_as_the_trained_networks_without_their_lane(root: Path) -> None:
+    torch.manual_seed(1)
+    camera = walk(level(lanes.WORLD.lens), from_keys(["wl"] * 3)).map(lambda x: x[None])
+    frames = clean(torch.randn(1, len(camera.pose[0]), micro.VAE.latent, 8, 8), camera)
+    trained = load(root / "again" / "model")
+    with torch.no_grad():
+        want = trained(frames, ["a"], Mute(Table(), "view"))
+        assert not torch.allclose(want, trained(frames, ["a"], Table()), atol=1e-3), (
+            "the lane of the trained networks says nothing"
+        )
+        for name, lane in FEW.items():
+            start = load(root / "lanes" / name / "start" / "model")
+            assert start.dit.config == replace(micro.DIT, view=lane)
+            assert torch.allclose(start(frames, ["a"], Table()), want, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_only_a_lane_steers(root: Path, name: str) -> None:
+    world = World.open(root / "lanes" / name / "world")
+    assert world.config == lanes.WORLD
+    world.reset(torch.full((3, tiny.SIZE, tiny.SIZE), 100, dtype=torch.uint8))
+    left, right = world.fork(), world.fork()
+    a, b = (w.dream(from_keys([keys] * w.due)).frames.z for w, keys in ((left, "j"), (right, "l")))
+    assert torch.equal(a, b) == (FEW[name] is None)
+
+
+def test_the_lanes_are_what_their_names_say() -> None:
+    wide, narrow = lanes.LANES["prope"], lanes.LANES["eprope"]
+    assert wide is not None
+    assert narrow is not None
+    assert (wide.width, wide.heads, wide.rope) == (tiny.DIT.width, tiny.DIT.heads, wide.width // wide.heads // 2)
+    assert (narrow.width * 4, narrow.rope, narrow.pool, narrow.layers) == (tiny.DIT.width, 0, (1, 1), None)
+    stages = list(lanes.curriculum(Path("nowhere")))
+    assert stages == [f"{name}-{stage}" for name in lanes.LANES for stage in ("start", "causal", "world")]
