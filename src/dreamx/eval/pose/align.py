@@ -31,10 +31,11 @@ def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Te
     return explained(there, returned(there, back), depth, lens)
 
 
-def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor) -> tuple[Tensor, Tensor]:
+def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor, doubt: float = 0.0) -> tuple[Tensor, Tensor]:
     """The same, better, from a ``guess [N, 4, 4]``: b is first warped by it, so that only a small flow is left to be found.
 
     A flow falls short of a long way and smooths over edges of depth; what the guess explains no longer suffers from that.
+    ``doubt``: see ``explained``.
     """
     known = torch.where(depth > 0, depth.float(), 1.0).clamp(max=_FAR)
     rows, cols = depth.shape[-2:]
@@ -44,7 +45,7 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
     far = (steps * lens.float()[:2] * torch.tensor([cols, rows])).mT.unflatten(-1, (rows, cols)).clamp(-2 * cols, 2 * cols)
     there = motion.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
     rest, back = motion.flow(a, there), motion.flow(there, a)
-    return explained(far + rest, returned(rest, back), depth, lens)
+    return explained(far + rest, returned(rest, back), depth, lens, guess, doubt)
 
 
 def returned(there: Tensor, back: Tensor) -> Tensor:
@@ -52,8 +53,15 @@ def returned(there: Tensor, back: Tensor) -> Tensor:
     return (there + motion.sample(back, there)).square().sum(1)
 
 
-def explained(there: Tensor, off: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
-    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, ``off [N, H, W]`` by its way back, is best explained by."""
+def explained(
+    there: Tensor, off: Tensor, depth: Tensor, lens: Tensor, guess: Tensor | None = None, doubt: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, ``off [N, H, W]`` by its way back, is best explained by.
+
+    ``guess [N, 4, 4]``: where to begin. ``doubt``: the share by which the depth may be wrong. A wrong depth moves a pixel along
+    one line only (the epipolar line), and the farther the nearer it is: there the flow counts for less. Without this, the
+    mistakes of a guessed depth are taken for turns of a camera that goes aside.
+    """
     rows, cols = depth.shape[-2:]
     lens = lens.float()
     focal = lens[:2] * torch.tensor([cols, rows])
@@ -67,10 +75,19 @@ def explained(there: Tensor, off: Tensor, depth: Tensor, lens: Tensor) -> tuple[
     flat, goal = directions[::thin, ::thin].flatten(0, 1), to[:, ::thin, ::thin].flatten(1, 2)
     far, trust = (x[:, ::thin, ::thin].flatten(1) for x in (distance, trust))
     weight = trust
-    move = solve(flat, Seen(goal, weight[..., None].expand(-1, -1, 2), far), _STEPS)
+    move = solve(flat, Seen(goal, weight[..., None].expand(-1, -1, 2), far), _STEPS) if guess is None else guess
     for _ in range(_ROUNDS):
-        points = flat @ move[:, :3, :3].mT + move[:, None, :3, 3] / far[..., None]
-        wrong = (points[..., :2] / points[..., 2:].clamp(min=0.1) - goal) * focal
-        weight = trust / (1 + wrong.square().sum(-1) / _SPREAD**2).square()
-        move = solve(flat, Seen(goal, weight[..., None].expand(-1, -1, 2), far), _STEPS)
+        aside = move[:, None, :3, 3] / far[..., None]
+        points = flat @ move[:, :3, :3].mT + aside
+        z = points[..., 2:].clamp(min=0.1)
+        where = points[..., :2] / z
+        along = (aside[..., :2] - where * aside[..., 2:]) / z * focal  # pixels for each share of 1 / depth
+        length = along.norm(dim=-1)
+        x, y = (along / length[..., None].clamp(min=1e-6)).unbind(-1)
+        x = torch.where(length > 1e-6, x, 1.0)  # a camera that only turns: any line will do
+        axes = torch.stack([x, y, -y, x], -1).unflatten(-1, (2, 2))
+        less = 1 / (1 + (doubt * length / _OFF).square())
+        wrong = (axes @ ((where - goal) * focal)[..., None])[..., 0].square()
+        weight = trust / (1 + (wrong[..., 0] * less + wrong[..., 1]) / _SPREAD**2).square()
+        move = solve(flat, Seen(goal, torch.stack([weight * less, weight], -1), far, axes), _STEPS, move)
     return move, weight.mean(1)

@@ -8,22 +8,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dreamx.eval import motion
-from dreamx.eval.pose.align import explained, moved_again, returned
-from dreamx.eval.pose.graph import Motions, path, strides
+from dreamx.eval.pose.align import moved_again
+from dreamx.eval.pose.graph import Motions, path, strides, together
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
 
 _BATCH = 32  # pairs at once
+_DOUBT = 0.2  # of a guessed depth: as a share of it
 
 
 @dataclass(frozen=True)
 class ByFlow:
-    """An ``Estimator``. ``seconds``: how far apart in time compared frames are; each pair is read both ways."""
+    """An ``Estimator``. ``seconds``: how far apart in time compared frames are, the shortest first."""
 
     depth: Depth
-    seconds: tuple[float, ...] = (0.125, 0.25)
+    seconds: tuple[float, ...] = (0.0625, 0.125, 0.25, 0.5)
 
     def __call__(self, video: Tensor, lens: Tensor, fps: float) -> Camera:
         """See ``Estimator``; lengths are metres, as far as the depth network tells."""
@@ -33,27 +33,37 @@ class ByFlow:
             raise ValueError(f"fps must be a positive number, not {fps}")
         with torch.inference_mode():
             far = torch.cat([self.depth.metres(x.float() / 127.5 - 1) for x in video.split(_BATCH)])
-            before, after = strides(len(video), tuple(sorted({max(1, round(s * fps)) for s in self.seconds})))
-            there, sure, back, sure_back = self._moved(video, far, lens, before, after)
-            weight = (torch.cat([sure, sure_back]) + 1e-3) / (after - before).repeat(2)
-            motions = Motions(before.repeat(2), after.repeat(2), torch.cat([se3_inverse(there), back]), weight)
-            poses = path(len(video), motions).float()
+            poses = walked(video, far, lens, tuple(sorted({max(1, round(s * fps)) for s in self.seconds})))
         return Camera(poses.clone(), lens.float().expand(len(video), 4))
 
-    def _moved(self, video: Tensor, far: Tensor, lens: Tensor, first: Tensor, second: Tensor) -> list[Tensor]:
-        """Motions from the first frames to the second and how sure they are, and the same back."""
-        parts: list[tuple[Tensor, ...]] = []
-        for i, j in zip(first.split(_BATCH), second.split(_BATCH), strict=True):
-            there, back = motion.flow(video[i], video[j]), motion.flow(video[j], video[i])
-            first_guess, _ = explained(there, returned(there, back), far[i], lens)
-            other_guess, _ = explained(back, returned(back, there), far[j], lens)
-            parts.append(
-                (
-                    *moved_again(video[i], video[j], far[i], lens, first_guess),
-                    *moved_again(video[j], video[i], far[j], lens, other_guess),
-                )
-            )
-        return [torch.cat(x) for x in zip(*parts, strict=True)]
+
+def walked(video: Tensor, far: Tensor, lens: Tensor, steps: tuple[int, ...], start: Tensor | None = None) -> Tensor:
+    """Poses ``[F, 4, 4]`` of a video ``[F, 3, H, W]`` with guessed depth ``far [F, H, W]``, both ways over pairs ``steps`` apart.
+
+    Each step begins where the path so far leads (the first at ``start``, or where nothing moves), because flow is only good at
+    what is small; and a path of all steps drifts less than one of the short ones.
+    """
+    poses = torch.eye(4).expand(len(video), 4, 4) if start is None else start
+    found: list[Motions] = []
+    for step in steps:
+        before, after = strides(len(video), (step,))
+        guess = se3_inverse(poses[after]) @ poses[before]
+        there, sure = _moved(video, far, lens, (before, after), guess)
+        back, sure_back = _moved(video, far, lens, (after, before), se3_inverse(guess))
+        pose, weight = torch.cat([se3_inverse(there), back]), torch.cat([sure, sure_back]) + 1e-3
+        found.append(Motions(before.repeat(2), after.repeat(2), pose, weight))
+        poses = path(len(video), together(found)).float()
+    return poses
+
+
+def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor], guess: Tensor) -> tuple[Tensor, Tensor]:
+    """Motions ``[E, 4, 4]`` from the axes of the first frames to those of the second, and how sure they are ``[E]``."""
+    parts = [
+        moved_again(video[i], video[j], far[i], lens, g, _DOUBT)
+        for i, j, g in zip(pair[0].split(_BATCH), pair[1].split(_BATCH), guess.split(_BATCH), strict=True)
+    ]
+    move, sure = zip(*parts, strict=True)
+    return torch.cat(move), torch.cat(sure)
 
 
 def load(folder: Path) -> ByFlow:

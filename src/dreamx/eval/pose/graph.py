@@ -33,6 +33,12 @@ def strides(frames: int, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return before, after
 
 
+def together(parts: list[Motions]) -> Motions:
+    """All motions of some lists."""
+    before, after = torch.cat([p.before for p in parts]), torch.cat([p.after for p in parts])
+    return Motions(before, after, torch.cat([p.pose for p in parts]), torch.cat([p.weight for p in parts]))
+
+
 def path(frames: int, motions: Motions) -> Tensor:
     """Poses ``[F, 4, 4]``, the first the identity, in float64; where all motions agree, they are kept exactly.
 
