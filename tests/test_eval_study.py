@@ -37,7 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A is red and 12 frames long, B is blue and 16 long; one video of A is alone, and names differ by a run's hash."""
     root = tmp_path_factory.mktemp("study")
     a, b = root / "ours", root / "theirs"
-    for folder, channel, frames, tail in ((a, 0, 12, "-0123456789"), (b, 2, 16, "-abcdefabcd")):
+    for folder, channel, frames, tail in ((a, 0, 12, "-0123456789ab"), (b, 2, 16, "-abcdefabcdef")):
         folder.mkdir()
         for name in NAMES:
             video = torch.zeros(frames, 3, 64, 64, dtype=torch.uint8)

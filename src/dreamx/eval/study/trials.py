@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamx.eval.suite import Suite
+
 VIDEOS = (".mp4", ".mkv", ".webm")
+HASH = 12  # letters of the hash that an evaluation run ends the names of its films with (runner.film_file)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """name: of both files, without the ending. ``words``: what both were told, from NAME.json (prompt) or NAME.txt, or ""."""
+    """name: of both files, without the ending. ``words``: what both were told, from NAME.json (prompt) or NAME.txt, or from the
+    suite.json of an evaluation run, or ""."""
 
     name: str
     a: Path
@@ -24,12 +28,17 @@ class Pair:
 
 
 def pairs(a: Path, b: Path) -> list[Pair]:
-    """By name. A name may end in the hash that an evaluation run gives its films (-0123456789). ValueError when nothing pairs."""
+    """By name. A name may end in the hash that an evaluation run gives its films; of several the newest counts.
+
+    ValueError when nothing pairs.
+    """
     first, second = _videos("A", a), _videos("B", b)
     both = sorted(first.keys() & second.keys())
     if not both:
         raise ValueError(f"no video of {a} has the name of one of {b}; give folders of the same trials, equally named")
-    return [Pair(name, first[name], second[name], _words(first[name], name) or _words(second[name], name)) for name in both]
+    told = _told(a) | _told(b)
+    said = {n: _words(first[n], n) or _words(second[n], n) or told.get(n, "") for n in both}
+    return [Pair(name, first[name], second[name], said[name]) for name in both]
 
 
 def left_over(a: Path, b: Path) -> int:
@@ -64,7 +73,7 @@ def _videos(name: str, folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{name}: {folder} is not a folder of videos")
     found: dict[str, Path] = {}
-    for file in sorted(folder.iterdir()):
+    for file in sorted(folder.iterdir(), key=lambda f: (f.stat().st_mtime_ns, f.name)):
         if file.suffix in VIDEOS:
             found[_plain(file.stem)] = file
     if not found:
@@ -75,7 +84,16 @@ def _videos(name: str, folder: Path) -> dict[str, Path]:
 def _plain(stem: str) -> str:
     """Without the hash that a run adds."""
     head, dash, tail = stem.rpartition("-")
-    return head if dash and len(tail) == 10 and not set(tail) - set("0123456789abcdef") else stem
+    return head if dash and len(tail) == HASH and not set(tail) - set("0123456789abcdef") else stem
+
+
+def _told(folder: Path) -> dict[str, str]:
+    """By name, what the models of an evaluation run were told: prompts, and words on the way, from the suite beside its films."""
+    try:
+        suite = Suite.load(folder.parent.parent / "suite.json")
+    except ValueError:  # no run's folder
+        return {}
+    return {t.id: "\n".join([t.prompt, *(f"at {s.at:g} s: {s.words or 'no more of it'}" for s in t.said)]) for t in suite.trials}
 
 
 def _words(video: Path, name: str) -> str:
