@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
-from dreamx.data.into import Into
+from dreamx.data.into import Into, open_folder
 from dreamx.data.render import Renderer
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.jobs import run_jobs
@@ -73,7 +73,7 @@ def simulate(cfg: SimulateConfig) -> int:
     """Render what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
     if cfg.into.dataset:
         return cfg.into.run(Rendered.of(cfg), cfg.out, cfg.processes)[0]
-    cfg.into.folder(cfg.out)
+    open_folder(cfg.out)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     todo = {str(s): (cfg, s) for s in seeds if not all(clip_path(cfg, s, i).exists() for i in range(cfg.clips))}
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),

@@ -27,6 +27,7 @@ from dreamx.config import from_json
 from dreamx.events import Event, Story
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}  # answers after which it is worth asking again
+_FOR_ALL = {401, 402, 403, 404, 405}  # and those that every other question would get, too
 _PROMPT = """You see {count} frames of one video of {seconds:.1f} seconds, at the seconds {times}.
 Describe it as JSON, and nothing else, with exactly these keys:
 "scene": the place and what stands in it, one or two sentences;
@@ -78,7 +79,8 @@ class Described:
 def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float], object] = time.sleep) -> Described:
     """Ask about a clip. The answer is kept in ``cache`` under a hash of the pictures, the words and the model.
 
-    An answer that does not follow the schema counts as a failed try. ValueError, one sentence, when all tries are used up.
+    An answer that does not follow the schema counts as a failed try. ValueError, one sentence, when all tries are used up;
+    ``Unreachable`` where no clip at all would get an answer.
     """
     body = question(clip, endpoint)
     name = blake2b(json.dumps(body, sort_keys=True).encode(), digest_size=16).hexdigest()
@@ -89,7 +91,7 @@ def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float
             return read_answer(kept.read_text(encoding="utf-8"), seconds)
         except ValueError:
             kept.unlink()  # damaged on the disk: ask again
-    why = "it was not asked"
+    why: ValueError = ValueError("it was not asked")
     for attempt in range(endpoint.tries):
         if attempt:
             sleep(endpoint.wait * 2 ** (attempt - 1))
@@ -97,16 +99,17 @@ def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float
             answer = _post(endpoint, body)
             found = read_answer(answer, seconds)
         except _Hopeless as e:
-            raise ValueError(f"caption: {endpoint.address} refuses ({e})") from None
+            raise (Unreachable if e.for_all else ValueError)(f"caption: {endpoint.address} refuses ({e})") from None
         except ValueError as e:
-            why = str(e)
+            why = e
             continue
         cache.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_name(f"{kept.name}.{get_ident()}.tmp")  # two threads may ask the same of twins
         temporary.write_text(answer, encoding="utf-8")
         os.replace(temporary, kept)
         return found
-    raise ValueError(f"caption: no usable answer from {endpoint.address} in {endpoint.tries} tries ({why})")
+    kind = Unreachable if isinstance(why, Unreachable) else ValueError
+    raise kind(f"caption: no usable answer from {endpoint.address} in {endpoint.tries} tries ({why})")
 
 
 def question(clip: Clip, endpoint: Endpoint) -> dict[str, Any]:
@@ -167,15 +170,23 @@ class _Answer:
     events: list[dict[str, Any]]
 
 
+class Unreachable(ValueError):
+    """Nobody answers there, or nobody ever will: that is no fault of a clip."""
+
+
 class _Hopeless(Exception):
-    """The server will never answer this: a wrong key, an unknown model, a bad request."""
+    """The server will never answer this: a bad request; or nothing, ``for_all``: a wrong key, an unknown model."""
+
+    def __init__(self, why: str, for_all: bool) -> None:
+        super().__init__(why)
+        self.for_all = for_all
 
 
 def _post(endpoint: Endpoint, body: dict[str, Any]) -> str:
     headers = {"Content-Type": "application/json"}
     if endpoint.key is not None:
         if not os.environ.get(endpoint.key):
-            raise _Hopeless(f"the environment variable {endpoint.key}, which should hold the key, is empty")
+            raise _Hopeless(f"the environment variable {endpoint.key}, which should hold the key, is empty", True)
         headers["Authorization"] = f"Bearer {os.environ[endpoint.key]}"
     request = urllib.request.Request(f"{endpoint.address.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
     try:
@@ -185,8 +196,10 @@ def _post(endpoint: Endpoint, body: dict[str, Any]) -> str:
         said = f"HTTP {e.code}: {e.read(200).decode(errors='replace').strip()}"
         if e.code in _AGAIN:
             raise ValueError(said) from None
-        raise _Hopeless(said) from None
+        raise _Hopeless(said, e.code in _FOR_ALL) from None
     except (OSError, ValueError) as e:
+        if isinstance(e, urllib.error.URLError) and not isinstance(e.reason, TimeoutError):
+            raise Unreachable(f"{type(e).__name__}: {e}") from None
         raise ValueError(f"{type(e).__name__}: {e}") from None
     try:
         content = data["choices"][0]["message"]["content"]

@@ -1,6 +1,8 @@
-"""``dreamx data caption IN --out OUT``: a folder of clips in, the same clips with a caption and a story out.
+"""``dreamx data caption IN --out OUT``: clips in, the same clips with a caption and a story out.
 
-Answers are kept in ``OUT/answers`` by what was asked, so that a run that was killed asks nothing twice.
+Of a dataset it makes a dataset, whose pictures are copied and whose ``meta/dropped.jsonl`` says which clips got none, and why; of
+a folder of clips a folder, with the reasons in ``dropped.json``. Answers are kept in ``OUT/answers`` by what was asked, so that a
+run that was killed asks nothing twice.
 """
 
 from __future__ import annotations
@@ -8,16 +10,20 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.progress import track
 
 from dreamx.clip import Clip
-from dreamx.data.captioner.ask import Endpoint, describe
+from dreamx.data.captioner.ask import Endpoint, Unreachable, describe
+from dreamx.data.into import is_dataset, open_folder, refuse_folder
 from dreamx.events import prompt
+
+if TYPE_CHECKING:
+    from dreamx.data.engine import Drop
 
 
 @dataclass(frozen=True)
@@ -25,9 +31,9 @@ class CaptionConfig:
     """Captions for clips of real video, by a vision model of your own or of somebody else."""
 
     clips: Annotated[Path, tyro.conf.Positional]
-    """Folder of clips (.safetensors)."""
+    """Dataset, or folder of clips (.safetensors)."""
     out: Path
-    """Folder to write."""
+    """Of the same kind, to write."""
     endpoint: Endpoint = field(default_factory=Endpoint)
     """Whom to ask; by default a vLLM on this machine."""
     again: bool = False
@@ -41,13 +47,16 @@ class CaptionConfig:
 
 
 def caption(cfg: CaptionConfig) -> dict[str, int]:
-    """Caption every clip; returns how many were written and how many dropped, each with its reason."""
+    """Caption every clip; returns how many were written and how many dropped, each with its reason.
+
+    ValueError where nobody answers at all: then it ends there, and can be run again.
+    """
+    if is_dataset(cfg.clips):
+        return _dataset(cfg)
     names = sorted(p.stem for p in cfg.clips.glob("*.safetensors"))
     if not names:
         raise ValueError(f"clips: there are no clips (.safetensors) in {cfg.clips}; render or import some first")
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    for half_written in [*cfg.out.glob("*.tmp"), *cfg.out.glob("answers/*.tmp")]:
-        half_written.unlink()
+    open_folder(cfg.out, "answers")
     with ThreadPoolExecutor(cfg.at_once) as pool:
         reasons = list(track(pool.map(lambda n: _one(cfg, n), names), "clips", len(names)))
     dropped = {n: why for n, why in zip(names, reasons, strict=True) if why is not None}
@@ -65,15 +74,65 @@ def _one(cfg: CaptionConfig, name: str) -> str | None:
     if target.exists():
         return None
     try:
-        clip = Clip.load(cfg.clips / f"{name}.safetensors")
-        if cfg.again or not clip.caption:
-            found = describe(clip, cfg.endpoint, cfg.out / "answers")
-            style = clip.style or found.style
-            words = prompt(found.story, style)
-            extra = {**clip.extra, "captioner": cfg.endpoint.model}
-            scene = clip.scene or found.kind
-            clip = replace(clip, caption=words, style=style, scene=scene, story=found.story, extra=extra)
-        clip.save(target)
+        captioned(Clip.load(cfg.clips / f"{name}.safetensors"), cfg.endpoint, cfg.out / "answers", cfg.again).save(target)
+    except Unreachable:
+        raise
     except (ValueError, OSError) as e:
         return str(e)
     return None
+
+
+def captioned(clip: Clip, endpoint: Endpoint, answers: Path, again: bool) -> Clip:
+    """The clip with a caption and a story; with its own, if it has one and not ``again``. ValueError as of ``describe``."""
+    if clip.caption and not again:
+        return clip
+    found = describe(clip, endpoint, answers)
+    style = clip.style or found.style
+    return replace(
+        clip,
+        caption=prompt(found.story, style),
+        style=style,
+        scene=clip.scene or found.kind,
+        story=found.story,
+        extra={**clip.extra, "captioner": endpoint.model},
+    )
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """``captioned`` as a stage of a run: only words change, so the run copies the pictures. Its fields are what the words depend
+    on; whom it asks and where answers are kept is not of them."""
+
+    model: str
+    frames: int
+    side: int
+    again: bool
+    ask: InitVar[tuple[Endpoint, Path]]
+
+    def __post_init__(self, ask: tuple[Endpoint, Path]) -> None:
+        self.__dict__["_ask"] = ask
+
+    def __call__(self, clip: Clip) -> Clip | Drop:
+        """The clip with its words. ``Halt`` where nobody answers at all."""
+        from dreamx.data.engine import Halt  # here, because a folder of clips is captioned without their libraries
+
+        try:
+            return captioned(clip, *self.__dict__["_ask"], self.again)
+        except Unreachable as e:
+            raise Halt(str(e)) from e
+
+
+def _dataset(cfg: CaptionConfig) -> dict[str, int]:
+    """The same from a dataset into a dataset."""
+    from dreamx.data.engine import Local, run
+    from dreamx.data.store import Dataset
+
+    refuse_folder(cfg.out)
+    source = Dataset(str(cfg.clips))
+    open_folder(answers := (cfg.out / "answers").absolute())
+    e = cfg.endpoint
+    stage = Captioned(e.model, e.frames, e.side, cfg.again, (e, answers))
+    patience = e.tries * e.patience + e.wait * 2.0**e.tries + 60
+    count = run(source, (stage,), str(cfg.out), Local(cfg.at_once, patience))
+    print(f"{count.kept} clips in {cfg.out}, {count.dropped} dropped (reasons in meta/dropped.jsonl)")
+    return {"clips": count.kept, "dropped": count.dropped}

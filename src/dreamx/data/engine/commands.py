@@ -14,7 +14,7 @@ from rich.progress import track
 from dreamx.config import to_json
 from dreamx.data.engine import Count, Local, Ray, Stage, run
 from dreamx.data.engine.conform import Conform
-from dreamx.data.engine.judged import Judged
+from dreamx.data.engine.judged import CONTENT, Judged
 from dreamx.data.quality.limits import Limits
 from dreamx.data.store import Coding, Place, read
 from dreamx.data.store.dataset import Dataset
@@ -43,7 +43,8 @@ class How:
 @dataclass(frozen=True)
 class PackConfig:
     """A folder of .safetensors clips, or a dataset, into a dataset. ``size``: width and height, ``fps``: frames a second, where
-    the clips are not alike; ``crf``: of H.264, None keeps every bit. ``curate``: drop what breaks a rule of ``limits``."""
+    the clips are not alike; ``crf``: of H.264, None keeps every bit. ``curate``: drop what breaks a rule of ``limits`` or is
+    there already."""
 
     clips: Annotated[str, tyro.conf.Positional]
     out: str
@@ -58,7 +59,8 @@ class PackConfig:
 def pack(cfg: PackConfig) -> Count:
     """``dreamx data pack``."""
     stages = _alike(cfg.size, cfg.fps) + ((Judged(cfg.limits),) if cfg.curate else ())
-    return _said(run(read(cfg.clips), stages, cfg.out, cfg.how.made(), Coding(cfg.crf)), cfg.out)
+    once = CONTENT if cfg.curate else None
+    return _said(run(read(cfg.clips), stages, cfg.out, cfg.how.made(), Coding(cfg.crf), once=once), cfg.out)
 
 
 @dataclass(frozen=True)

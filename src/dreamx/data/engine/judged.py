@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dreamx.clip import Clip
-from dreamx.config import to_json
 from dreamx.data.engine.stage import Drop
 from dreamx.data.quality.limits import Limits
+
+#: The word of ``Clip.extra`` by which the same video is known again; the ``once`` of a run.
+CONTENT = "content"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Drops what breaks a rule of ``limits``, by the first such rule; what stays is in metres, its tags in ``extra``, as from
-    ``dreamx data curate`` (which, looking at all clips together, also drops duplicates)."""
+    """Drops what breaks a rule of ``limits``, by the first such rule; what stays is in metres, and what was found of it in
+    ``extra``, as from ``dreamx data curate``. Duplicates are dropped by the run: ``once=CONTENT``."""
 
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, clip: Clip) -> Clip | Drop:
         """The clip with its tags, or the first reason."""
-        from dreamx.data.quality.geometric import rescaled
-        from dreamx.data.quality.judge import judge
+        from dreamx.data.quality.judge import judge, signed, words_of
 
         verdict = judge(clip, self.limits)
         for rule, why in verdict.reasons.items():
-            return Drop(why, rule)
-        clip, _ = rescaled(clip, self.limits)
-        told = {} if verdict.tags is None else {f"tag_{k}": str(v) for k, v in to_json(verdict.tags).items()}
-        return replace(clip, extra={**clip.extra, **told})
+            return Drop(why, rule, words_of(verdict))
+        return signed(clip, verdict, self.limits)[0]

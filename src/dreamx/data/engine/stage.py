@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 
 from dreamx.clip import Clip
 from dreamx.config import to_json
+from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.files import Place
 from dreamx.data.store.part import SEEN_KEY, Part, make
 from dreamx.data.store.pictures import Coding
@@ -83,8 +84,12 @@ class Job:
         """What the finished dataset says of the run: the same for the same clips and stages wherever they lie."""
         names = hashlib.sha256("\n".join(self.source.names).encode(errors="backslashreplace")).hexdigest()
         stages = [{"stage": type(s).__name__, "config": to_json(s)} for s in self.stages]
-        once = {} if self.once is None else {"once": self.once}
-        return {"source": type(self.source).__name__, "names": names, "stages": stages, **once}
+        about: dict[str, Any] = {"source": type(self.source).__name__, "names": names, "stages": stages}
+        if self.once is not None:
+            about["once"] = self.once
+        if isinstance(self.source, Dataset) and (before := self.source.info["dreamx"].get("run")):
+            about["before"] = before  # the run that made what this one reads
+        return about
 
     def written(self) -> dict[str, Any]:
         """All that its result depends on, as JSON: ``about``, the source's own fields and the coding."""

@@ -1,5 +1,6 @@
-"""``dreamx data curate IN --out OUT``: a folder of clips in, the good ones out, and a record with the reason for every other.
+"""``dreamx data curate IN --out OUT``: clips in, the good ones out, and the reason for every other.
 
+Of a dataset it makes a dataset, with the reasons in ``meta/dropped.jsonl``; of a folder of clips a folder, in which
 ``OUT/NAME.safetensors`` is a clip that was kept, in metres, its tags in ``extra``; ``OUT/records/NAME.json`` says of every
 clip what was measured and why it went; ``OUT/curated.json`` is written last and counts. A clip with a record is not looked at
 again, so a run that was killed goes on and ends with the same bytes.
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +21,8 @@ from rich.progress import track
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.quality.geometric import rescaled
-from dreamx.data.quality.judge import Verdict, judge
+from dreamx.data.into import is_dataset, open_folder, refuse_folder
+from dreamx.data.quality.judge import Verdict, judge, signed
 from dreamx.data.quality.limits import Limits
 from dreamx.data.workers import pool
 
@@ -31,9 +32,9 @@ class CurateConfig:
     """Keep the clips that are good, and say of the others why they are not."""
 
     clips: Annotated[Path, tyro.conf.Positional]
-    """Folder of clips (.safetensors)."""
+    """Dataset, or folder of clips (.safetensors)."""
     out: Path
-    """Folder to write; what it holds of an earlier run with the same limits stays."""
+    """Of the same kind; what it holds of an earlier run with the same limits stays."""
     limits: Limits = field(default_factory=Limits)
     """What a clip must keep to; None switches a rule off."""
     processes: int = 0
@@ -42,13 +43,13 @@ class CurateConfig:
 
 def curate(cfg: CurateConfig) -> dict[str, int]:
     """Judge every clip; returns how many there are of each fate. ValueError where there is nothing to judge."""
+    if is_dataset(cfg.clips):
+        return _dataset(cfg)
     names = clip_names(cfg.clips)
+    open_folder(cfg.out, "records")
     records = cfg.out / "records"
-    records.mkdir(parents=True, exist_ok=True)
     about = {"clips": cfg.clips.resolve().as_posix(), "limits": to_json(cfg.limits)}
     _same_limits(cfg.out / "limits.json", about)
-    for half_written in [*cfg.out.glob("*.tmp"), *records.glob("*.tmp")]:
-        half_written.unlink()
     first: dict[str, str] = {}  # content -> the clip that has it, of those that are kept
     todo = [n for n in names if not (records / f"{n}.json").exists()]
     verdicts = _judged(cfg, todo)
@@ -66,11 +67,33 @@ def curate(cfg: CurateConfig) -> dict[str, int]:
             write_json(records / f"{name}.json", to_json(verdict))
         if not verdict.reasons:
             first.setdefault(verdict.content, name)
-    counts = Counter(next(iter(read_record(records / f"{n}.json").reasons), "kept") for n in names)
-    told = dict(sorted(counts.items(), key=lambda x: (x[0] != "kept", -x[1], x[0])))
+    told = _told(next(iter(read_record(records / f"{n}.json").reasons), "kept") for n in names)
     write_json(cfg.out / "curated.json", told)
-    for fate, count in told.items():
-        print(f"{count:6}  {fate}")
+    return told
+
+
+def _dataset(cfg: CurateConfig) -> dict[str, int]:
+    """The same from a dataset into a dataset."""
+    from dreamx.data.engine import Local, run  # here, because a folder of clips is judged without their libraries
+    from dreamx.data.engine.judged import CONTENT, Judged
+    from dreamx.data.store import Dataset
+
+    refuse_folder(cfg.out)
+    run(Dataset(str(cfg.clips)), (Judged(cfg.limits),), str(cfg.out), Local(cfg.processes), once=CONTENT)
+    made = Dataset(str(cfg.out))
+    return _told(["kept"] * len(made) + [fate(line) for line in made.dropped])
+
+
+def fate(line: Mapping[str, Any]) -> str:
+    """The reason in a word why a clip is not in a dataset, of its line in ``meta/dropped.jsonl``."""
+    stage = str(line.get("stage", "dropped"))
+    return str(line.get("rule") or ("unreadable" if stage in ("Dataset", "Folder") else stage))
+
+
+def _told(fates: Iterable[str]) -> dict[str, int]:
+    told = dict(sorted(Counter(fates).items(), key=lambda x: (x[0] != "kept", -x[1], x[0])))
+    for word, count in told.items():
+        print(f"{count:6}  {word}")
     return told
 
 
@@ -118,10 +141,8 @@ def _judged(cfg: CurateConfig, names: list[str]) -> Iterator[Verdict]:
 
 def _keep(cfg: CurateConfig, name: str, verdict: Verdict) -> float:
     """Write a clip that is kept; returns the factor that it was scaled by."""
-    clip, factor = rescaled(Clip.load(cfg.clips / f"{name}.safetensors"), cfg.limits)
-    assert verdict.tags is not None
-    told = {f"tag_{k}": str(v) for k, v in to_json(verdict.tags).items()}
-    replace(clip, extra={**clip.extra, **told}).save(cfg.out / f"{name}.safetensors")
+    clip, factor = signed(Clip.load(cfg.clips / f"{name}.safetensors"), verdict, cfg.limits)
+    clip.save(cfg.out / f"{name}.safetensors")
     return factor
 
 

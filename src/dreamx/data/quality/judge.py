@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 
 from dreamx.clip import Clip
+from dreamx.config import to_json
 from dreamx.data.quality import basic, description, geometric
 from dreamx.data.quality.description import Tags, tags
 from dreamx.data.quality.limits import Limits
@@ -65,3 +67,28 @@ def judge(clip: Clip, limits: Limits) -> Verdict:
             measures[name] = round(measure(clip), 6)
     content = blake2b(clip.video.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
     return Verdict(reasons, measures, tags(clip) if sound else None, content)
+
+
+def signed(clip: Clip, verdict: Verdict, limits: Limits) -> tuple[Clip, float]:
+    """A clip that is kept: in metres, what was found beside its other words; and the factor to metres."""
+    clip, factor = geometric.rescaled(clip, limits)
+    return replace(clip, extra={**clip.extra, **words_of(verdict)}), factor
+
+
+def words_of(verdict: Verdict) -> dict[str, str]:
+    """A verdict as words for ``Clip.extra``: ``tag_motion`` and so on, ``measures`` and ``reasons`` as JSON, ``content``."""
+    said = {} if verdict.tags is None else {f"tag_{k}": str(v) for k, v in to_json(verdict.tags).items()}
+    said |= {"measures": json.dumps(verdict.measures), "content": verdict.content}
+    return said | ({"reasons": json.dumps(verdict.reasons, ensure_ascii=False)} if verdict.reasons else {})
+
+
+def verdict_of(extra: Mapping[str, str]) -> Verdict | None:
+    """What ``words_of`` said; None where nothing of it is there or it cannot be read."""
+    try:
+        said = {f.name: extra[f"tag_{f.name}"] for f in fields(Tags)} if "tag_kind" in extra else None
+        found = None if said is None else Tags(float(said.pop("motion")), float(said.pop("moving")), **said)
+        reasons = {str(k): str(v) for k, v in json.loads(extra.get("reasons", "{}")).items()}
+        measures = {str(k): float(v) for k, v in json.loads(extra["measures"]).items()}
+        return Verdict(reasons, measures, found, extra["content"], float(extra.get("scale", 1)))
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None

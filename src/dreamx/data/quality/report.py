@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
@@ -18,11 +17,10 @@ from typing import Annotated
 import av
 import torch
 import tyro
-from rich.progress import track
 from torch.nn import functional as F
 
 from dreamx.clip import Clip
-from dreamx.data.quality.curate import clip_names, look, read_record
+from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.judge import MEASURES, Verdict
 from dreamx.data.quality.limits import Limits
 
@@ -34,14 +32,14 @@ _TAGS = ("kind", "style", "scene", "subject")
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """A page about a folder that was curated, or about any folder of clips, which is then judged for the page alone."""
+    """A page about a dataset or a folder of clips; what was not curated is judged for the page alone."""
 
     clips: Annotated[Path, tyro.conf.Positional]
-    """What `dreamx data curate` wrote, or a folder of clips (.safetensors)."""
+    """What `dreamx data curate` wrote, or any dataset or folder of clips (.safetensors)."""
     out: Path
     """The HTML file to write."""
     limits: Limits = field(default_factory=Limits)
-    """For a folder that was not curated."""
+    """For what was not curated."""
     samples: int = 6
     """Clips that play, for all that were kept and for each reason."""
 
@@ -52,26 +50,16 @@ class ReportConfig:
 
 def report(cfg: ReportConfig) -> None:
     """Write the page."""
-    curated = cfg.clips / "limits.json"
-    limits, source = cfg.limits, cfg.clips
-    if curated.exists():
-        about = json.loads(curated.read_text(encoding="utf-8"))
-        limits, source = Limits(**about["limits"]), Path(about["clips"])
-        verdicts = {p.stem: read_record(p) for p in sorted((cfg.clips / "records").glob("*.json"))}
-        if not verdicts:
-            raise ValueError(f"clips: {cfg.clips} has no records yet; run dreamx data curate to its end first")
-    else:
-        names = clip_names(cfg.clips)
-        verdicts = {n: look(cfg.clips / f"{n}.safetensors", limits) for n in track(names, "clips")}
-    page = html(cfg.clips.resolve().name, verdicts, limits, source, cfg.samples)
+    found = gathered(cfg.clips, cfg.limits)
+    page = html(cfg.clips.resolve().name, found.verdicts, found.limits, found.clip, cfg.samples)
     temporary = cfg.out.with_name(cfg.out.name + ".tmp")
     temporary.write_text(page, encoding="utf-8")
     os.replace(temporary, cfg.out)
     print(cfg.out)
 
 
-def html(title: str, verdicts: Mapping[str, Verdict], limits: Limits, source: Path, samples: int) -> str:
-    """The page about these verdicts; clips that play are read from the folder ``source``."""
+def html(title: str, verdicts: Mapping[str, Verdict], limits: Limits, source: Callable[[str], Clip], samples: int) -> str:
+    """The page about these verdicts; clips that play are read by ``source``."""
     kept = [n for n, v in verdicts.items() if not v.reasons]
     by_reason: dict[str, list[str]] = {}
     for name, verdict in verdicts.items():
@@ -122,9 +110,9 @@ def film(clip: Clip) -> bytes:
     return out.getvalue()
 
 
-def _card(name: str, verdict: Verdict, source: Path) -> str:
+def _card(name: str, verdict: Verdict, source: Callable[[str], Clip]) -> str:
     try:
-        clip = Clip.load(source / f"{name}.safetensors")
+        clip = source(name)
         data = base64.b64encode(film(clip)).decode()
         picture = f'<video muted loop autoplay playsinline src="data:video/mp4;base64,{data}"></video>'
         caption = clip.caption

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.clip import Clip
+from dreamx.data.shots import shots
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 FARTHEST = 55.0  # metres: beyond is the sky
@@ -28,7 +29,7 @@ _PATCH, _CORNER = 7, 0.002  # pixels; least strength of a patch's weaker directi
 
 @dataclass(frozen=True)
 class ProofConfig:
-    """``clips``: a folder of ``.safetensors`` clips; ``gap``: frames between the two of a pair."""
+    """``clips``: a folder of ``.safetensors`` clips, or a dataset; ``gap``: frames between the two of a pair."""
 
     clips: Path
     gap: int = 8
@@ -39,13 +40,11 @@ class ProofConfig:
 
 
 def main(cfg: ProofConfig) -> None:
-    """Print the median errors of each subset in a folder. ValueError where there are no clips with depth."""
+    """Print the median errors of each subset. ValueError where there are no clips with depth."""
     found: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-    for path in sorted(cfg.clips.glob("*.safetensors")):
-        clip = Clip.load(path)
+    for shot in shots(cfg.clips):
+        clip = shot.load()
         found[clip.extra.get("subset", "")] += errors(clip, cfg.gap)
-    if not found:
-        raise ValueError(f"proof.clips: {cfg.clips} holds no clips; make some with `dreamx data simulate --out {cfg.clips}`")
     print(f"{'subset':14} {'pairs':>6} {'geometry px':>12} {'picture px':>11}")
     for subset, pairs in sorted(found.items()):
         geometry, picture = median(pairs)

@@ -1,4 +1,4 @@
-"""``dreamx data sheet``: one picture of a folder of clips, a row for each subset and kind, so that a person can look at them."""
+"""``dreamx data sheet``: one picture of many clips, a row for each subset and kind, so that a person can look at them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dreamx.clip import Clip
+from dreamx.data.shots import shots
 
 _LABEL = 14  # pixels
 
 
 @dataclass(frozen=True)
 class SheetConfig:
-    """``clips``: a folder of ``.safetensors`` clips; ``out``: the picture; ``columns``: frames of each row, evenly in time."""
+    """``clips``: a folder of clips, or a dataset; ``out``: the picture; ``columns``: frames of each row, evenly in time."""
 
     clips: Path
     out: Path
@@ -29,12 +30,10 @@ class SheetConfig:
 def sheet(cfg: SheetConfig) -> None:
     """Write the picture; the first clip of each kind stands for it. ValueError where there are no clips."""
     rows: dict[tuple[str, str], tuple[str, Clip]] = {}
-    for path in sorted(cfg.clips.glob("*.safetensors")):
-        clip = Clip.load(path)
+    for shot in shots(cfg.clips):
+        clip = shot.load()
         subset, kind = clip.extra.get("subset", ""), clip.extra.get("kind", "")
         rows.setdefault((subset, kind), (f"{subset} {kind} ({clip.style}, {clip.scene})".strip(), clip))
-    if not rows:
-        raise ValueError(f"sheet.clips: {cfg.clips} holds no clips; make some with `dreamx data simulate --out {cfg.clips}`")
     strips = [_strip(words, clip, cfg.columns) for _, (words, clip) in sorted(rows.items())]
     width = max(s.width for s in strips)
     out = Image.new("RGB", (width, sum(s.height for s in strips)), "white")

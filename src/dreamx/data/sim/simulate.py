@@ -21,7 +21,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx.clip import Clip, refuse_held_out
-from dreamx.data.into import Into
+from dreamx.data.into import Into, open_folder
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, accepted, film
 from dreamx.data.sim.ground import Rejected
@@ -82,7 +82,7 @@ def simulate(cfg: SimConfig) -> int:
     """Find and draw what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
     if cfg.into.dataset:
         return cfg.into.run(Simulated.of(cfg), cfg.out, cfg.processes)[0]
-    cfg.into.folder(cfg.out, "takes")
+    open_folder(cfg.out, "takes")
     _same_settings(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     columns = (

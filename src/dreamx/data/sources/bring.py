@@ -23,7 +23,7 @@ from rich.progress import track
 
 from dreamx.clip import Clip
 from dreamx.config import to_json
-from dreamx.data.into import Into
+from dreamx.data.into import Into, open_folder
 from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
@@ -87,7 +87,7 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     if cfg.into.dataset:
         brought = Brought(cfg.kind, cfg.folder.resolve(), cfg.rate, cfg.wanted, licence)
         return dict(zip(("clips", "dropped"), cfg.into.run(brought, cfg.out, cfg.processes), strict=True))
-    cfg.into.folder(cfg.out, "records")
+    open_folder(cfg.out, "records")
     records = cfg.out / "records"
     todo = [j for j in jobs if not (records / f"{j[0]}.json").exists()]
     for name, record in track(_made(cfg, todo, source, licence), "shots", len(todo)):

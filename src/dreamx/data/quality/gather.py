@@ -1,0 +1,92 @@
+"""What is known of every clip of a place, kept or dropped: read where it was curated, judged anew where it was not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import track
+
+from dreamx.clip import Clip
+from dreamx.data.into import is_dataset
+from dreamx.data.quality.curate import clip_names, fate, look, read_record
+from dreamx.data.quality.judge import Verdict, judge, verdict_of
+from dreamx.data.quality.limits import Limits
+
+if TYPE_CHECKING:
+    from dreamx.data.store import Clips, Dataset
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """verdicts: by name. limits: by which they were found. clip: reads one by its name, also one that was dropped; ValueError
+    where it is gone."""
+
+    verdicts: dict[str, Verdict]
+    limits: Limits
+    clip: Callable[[str], Clip]
+
+
+def gathered(place: Path, limits: Limits) -> Gathered:
+    """All of a dataset, of a folder that was curated or of any folder of clips. ``limits``: for what was not curated. ValueError
+    where there is nothing."""
+    if is_dataset(place):
+        from dreamx.data.store import Dataset  # here, because a folder of clips is read without their libraries
+
+        return _of_dataset(Dataset(str(place)), limits)
+    source = place
+    if (place / "limits.json").exists():
+        about = json.loads((place / "limits.json").read_text(encoding="utf-8"))
+        limits, source = Limits(**about["limits"]), Path(about["clips"])
+        verdicts = {p.stem: read_record(p) for p in sorted((place / "records").glob("*.json"))}
+        if not verdicts:
+            raise ValueError(f"clips: {place} has no records yet; run dreamx data curate to its end first")
+    else:
+        verdicts = {n: look(place / f"{n}.safetensors", limits) for n in track(clip_names(place), "clips")}
+    return Gathered(verdicts, limits, lambda name: Clip.load(source / f"{name}.safetensors"))
+
+
+def _of_dataset(clips: Dataset, limits: Limits) -> Gathered:
+    limits = _limits(clips.info["dreamx"].get("run"), limits)
+    verdicts: dict[str, Verdict] = {}
+    lies: dict[str, tuple[str, str]] = {}  # where those that were dropped can be seen, and as what
+    for i, name in enumerate(track(clips.names, "clips")):
+        found = verdict_of(clips.row(i).extra)
+        verdicts[name] = found if found is not None else judge(clips.clip(i), limits)
+    for line in clips.dropped:
+        name = str(line["name"])
+        while name in verdicts:  # the same name twice is a reason to be dropped
+            name += "~"
+        found = verdict_of(line.get("extra", {})) or Verdict({}, {}, None, "")
+        reasons = found.reasons or {fate(line): str(line["reason"])}
+        verdicts[name] = Verdict(reasons, found.measures, found.tags, found.content, found.scale)
+        lies[name] = str(line.get("place", "")), str(line["name"])
+
+    def clip(name: str) -> Clip:
+        if name not in lies:
+            return clips.clip(clips.names.index(name))
+        there = _read(lies[name][0])
+        return there.clip(there.names.index(lies[name][1]))
+
+    return Gathered(verdicts, limits, clip)
+
+
+def _limits(run: Any, otherwise: Limits) -> Limits:
+    """Those of the last run that judged, of the runs on the way."""
+    while isinstance(run, dict):
+        for stage in run.get("stages", ()):
+            if stage.get("stage") == "Judged":
+                return Limits(**stage["config"]["limits"])
+        run = run.get("before")
+    return otherwise
+
+
+@cache
+def _read(place: str) -> Clips:
+    from dreamx.data.store import read
+
+    return read(place)
