@@ -72,8 +72,8 @@ class Part:
 @dataclass(frozen=True)
 class Speed:
     """chunk_ms: to make and decode a chunk, on the clock. cpu_ms: the same as processor time of all threads together: with one
-    thread it is what the clock would say on a machine that does nothing else. key_ms: from a key to the first picture that obeys
-    it (``key_to_frame``).
+    thread it leaves out waiting for others, though not what sharing a core's units and caches with them costs. key_ms: from a key
+    to the first picture that obeys it (``key_to_frame``).
 
     frames_per_second: made in the mean; real_time: that by the frames a second that the world plays at. first_frame_ms: from
     opening the files to the first picture. parts: against session length. load: jobs that ran on the machine when it began, in
