@@ -6,6 +6,8 @@ counts them, and the process sends SIGKILL to itself): the same moment on a busy
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import json
 import os
@@ -119,7 +121,9 @@ def _child(words: list[str], below: str, die_at: int | None, said: str, reply: i
 
 def _serve(said: str, modules: list[str]) -> None:
     for module in modules:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    gc.freeze()  # what is there stays shared with those that are forked
     for line in sys.stdin:
         words, below, die_at = json.loads(line)
         hear, tell = os.pipe()
