@@ -223,11 +223,11 @@ def markdown(speed: Speed) -> str:
     lines += [f"{speed.machine}, {threads}; weights {speed.weights}.{others}", ""]
     lines += ["| ms | p50 | p95 | p99 |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {s.p50:.0f} | {s.p95:.0f} | {s.p99:.0f} |" for name, s in rows]
+    lines += ["", "Key to frame is from a key press to the first picture that obeys it, without browser and network."]
     lines += [
-        "",
-        "Key to frame is from a key press to the first picture that obeys it, without browser and network. With one thread,",
+        "Processor time of one thread leaves out waiting for other jobs, though not what sharing a core and its caches with"
     ]
-    lines += ["processor time is what the clock would say if nothing else ran.", ""]
+    lines += ["them costs.", ""]
     lines += [f"{speed.frames_per_second:.1f} frames a second, {speed.real_time:.1f} times what it plays at, in chunks of"]
     lines += [f"{speed.chunk_frames} frames; the first picture after {speed.first_frame_ms:.0f} ms.", ""]
     lines += ["| seconds walked | chunk p50, ms | p95 | p99 | processor p50, ms | p95 | MB of memory |", "|---|" + "---:|" * 6]
