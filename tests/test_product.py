@@ -63,8 +63,12 @@ def test_what_comes_between_is_the_plain_thing(dtype: torch.dtype) -> None:
     with torch.no_grad():
         torch.testing.assert_close(product.rms_norm(norm, x.clone()), want)
         torch.testing.assert_close(product.add_product(shift, x.clone(), scale), moved)
+        torch.testing.assert_close(product.add(x, moved.clone()), x + moved)
+        for even in (nn.LayerNorm(48, 1e-6, elementwise_affine=False).to(dtype), nn.LayerNorm(48, 1e-6).to(dtype)):
+            torch.testing.assert_close(product.layer_norm(even, x), even(x))
     kept = x.clone().requires_grad_()
     torch.testing.assert_close(product.rms_norm(norm, kept), want)
-    (product.add_product(shift, kept, scale) + product.rms_norm(norm, kept)).sum().backward()
+    flat = product.layer_norm(nn.LayerNorm(48, 1e-6, elementwise_affine=False), kept)
+    product.add(product.add_product(shift, kept, scale), product.rms_norm(norm, kept) + flat).sum().backward()
     assert torch.equal(kept, x), "what is learned from is not overwritten"
     assert kept.grad is not None

@@ -61,28 +61,26 @@ class DiTConfig:
 class QKV(nn.Module):
     """Queries, keys, values, their norms over the full width, and the way out."""
 
-    def __init__(self, outer: int, inner: int, heads: int, eps: float, source: int | None = None) -> None:
+    def __init__(self, outer: int, inner: int, heads: int, eps: float) -> None:
         super().__init__()
         self.heads = heads
         self.q = nn.Linear(outer, inner)
-        self.k = nn.Linear(source or outer, inner)
-        self.v = nn.Linear(source or outer, inner)
+        self.k = nn.Linear(outer, inner)
+        self.v = nn.Linear(outer, inner)
         self.o = nn.Linear(inner, outer)
         self.norm_q = nn.RMSNorm(inner, eps)
         self.norm_k = nn.RMSNorm(inner, eps)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``x [..., outer]`` -> q, k, v ``[..., N, D]``."""
-        return self.ask(x), *self.say(x)
-
     def ask(self, x: Tensor) -> Tensor:
         """Queries alone."""
-        return rms_norm(self.norm_q, linear(self.q, x)).unflatten(-1, (self.heads, -1))
+        return self._heads(rms_norm(self.norm_q, linear(self.q, x)))
 
-    def say(self, source: Tensor) -> tuple[Tensor, Tensor]:
+    def say(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values alone."""
-        k, v = rms_norm(self.norm_k, linear(self.k, source)), linear(self.v, source)
-        return k.unflatten(-1, (self.heads, -1)), v.unflatten(-1, (self.heads, -1))
+        return self._heads(rms_norm(self.norm_k, linear(self.k, x))), self._heads(linear(self.v, x))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1))
 
 
 class Block(nn.Module):
@@ -114,7 +112,7 @@ class Block(nn.Module):
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
     def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
-        q, k, v = lane(h)
+        q, (k, v) = lane.ask(h), lane.say(h)
         return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
 
     def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
@@ -186,7 +184,7 @@ class DiT(nn.Module):
         if self.hint is not None and frames.hint is not None:
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
-        steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))
+        steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]
         words = hear(attend, self, text, self.text)
         for block in self.blocks:
             x = block(x, steps, words, attend, places, grid)

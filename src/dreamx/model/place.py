@@ -150,13 +150,13 @@ class Prope:
         return self._transform(x, self.matrices[2], back=True)
 
     def _transform(self, x: Tensor, m: Tensor, back: bool = False) -> Tensor:
-        b, t, p, n, _ = x.shape
-        seen = x[..., : self.dim - self.rope].to(m.dtype).reshape(b, t, p * n, -1)
-        moved = (seen @ m).unflatten(2, (p, n)).to(x.dtype)
+        b, t, p, n, d = x.shape
+        seen = x[..., : d - self.rope] if self.rope else x
+        moved = (seen.to(m.dtype).reshape(b, t, p * n, -1) @ m).view(seen.shape).to(x.dtype)
         if not self.rope:
             return moved
         turns = self.plane.turns
-        return torch.cat([moved, _rotate(x[..., self.dim - self.rope :], turns.conj() if back else turns)], -1)
+        return torch.cat([moved, _rotate(x[..., d - self.rope :], turns.conj() if back else turns)], -1)
 
 
 Place = Rope | Prope
