@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Into:
-    """``dataset``: write a dataset at ``out``, not a folder of clips. Of a dataset alone: ``crf`` of its H.264, None keeps every
-    bit; ``engine``, and ``ray_address`` of a cluster, None starts Ray here; ``patience``, seconds that one clip may take."""
+    """A folder of clips, or a dataset and how; the clips are the same."""
 
     dataset: bool = False
+    """Write a dataset, not a folder of clips; what follows is of a dataset alone."""
     crf: int | None = 14
+    """Of H.264; None keeps every bit."""
     engine: Literal["local", "ray"] = "local"
+    """Processes here, or Ray."""
     ray_address: str | None = None
+    """A Ray cluster; None starts Ray on this machine."""
     patience: float = 3600.0
+    """Seconds that one clip may take (local)."""
 
     def __post_init__(self) -> None:
         if not self.dataset and self.engine == "ray":
