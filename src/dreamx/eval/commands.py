@@ -192,8 +192,12 @@ def command(name: str, cfg: SuiteConfig) -> str:
         if isinstance(value, bool):
             words += [f"--no-{flag}"]  # all that can be switched are on by default
         else:
-            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+            words += [f"--{flag}", *map(_word, value if isinstance(value, tuple) else (value,))]
     return shlex.join(words)
+
+
+def _word(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _write(path: Path, text: str) -> None:

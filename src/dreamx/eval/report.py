@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, geometric_mean
 
 from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
@@ -63,7 +64,11 @@ class Report:
 
 
 def report(about: About, rows: list[Row]) -> Report:
-    """Sum up. A score is averaged over the trials that have it; a curve over those that are as long as the longest."""
+    """Sum up. A score is averaged over the trials that have it; a curve over those that are as long as the longest.
+
+    The curve of sharpness is one of ratios, so its mean is the geometric one: half as sharp and twice as sharp cancel out, and
+    one plain wall in the truth does not drown all other trials.
+    """
     table: dict[str, dict[str, Mean]] = {}
     curves: dict[str, dict[str, list[float]]] = {}
     for model in about.models:
@@ -74,7 +79,8 @@ def report(about: About, rows: list[Row]) -> Report:
         for name in dict.fromkeys(name for m in good for name in m.curves):
             each = [m.curves[name] for m in good if name in m.curves]
             longest = [c for c in each if len(c) == max(map(len, each))]
-            curves[model][name] = [sum(second) / len(longest) for second in zip(*longest, strict=True)]
+            mean = geometric_mean if name == "sharpness" else fmean
+            curves[model][name] = [mean(second) for second in zip(*longest, strict=True)]
     failed = {model: sum(bool(r.failed) for r in rows if r.model == model) for model in about.models}
     return Report(about, table, curves, failed, rows)
 
