@@ -146,8 +146,8 @@ CASES = {
         "mujoco",
     ),
 }
-#: Commands that write in other processes, and what is waited for: how many files of a name.
-WATCHED = {
+#: Commands that have other processes, and what is waited for: how many files of a name, or that some are at work.
+WATCHED: dict[str, tuple[Case, tuple[tuple[str | None, int], ...]]] = {
     "render": (
         Case(f"render --out OUT/c --scenes 2 --clips 2 {DRAWN} 41", nothing, "c/0000001_01.safetensors", "mujoco"),
         (("*.safetensors", 1), ("*.safetensors", 3)),
@@ -160,6 +160,15 @@ WATCHED = {
             "mujoco",
         ),
         (("takes/0*.json", 1), ("*.safetensors", 1)),
+    ),
+    "doom": (
+        Case(
+            "doom --out OUT/c --clips 2 --wanted.frames 30 --wanted.width 32 --wanted.height 32",
+            nothing,
+            "c/doom-0000001.safetensors",
+            "vizdoom",
+        ),
+        ((None, 1), ("*.safetensors", 1)),
     ),
     "import-at-once": (
         Case(f"import realestate10k IN --out OUT/c --processes 2 {SMALL}", realestate, "c/1e1e-2.safetensors"),

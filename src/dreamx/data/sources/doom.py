@@ -9,6 +9,8 @@ metre. Depth comes in 256 levels of 8 units: metres here are those of the middle
 from __future__ import annotations
 
 import contextlib
+import shlex
+import sys
 import tempfile
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -188,6 +190,8 @@ def _game(cfg: DoomConfig, level: str, seed: int, folder: Path) -> Any:
     game.set_doom_game_path(str(Path(vizdoom.__file__).parent / "freedoom1.wad"))
     game.set_doom_map(level)
     game.set_doom_config_path(str(folder / "settings.ini"))
+    if sys.platform == "linux":
+        game.set_vizdoom_path(str(_leashed(Path(vizdoom.__file__).parent / "vizdoom", folder)))
     big = max(cfg.wanted.width, cfg.wanted.height) > 120
     game.set_screen_resolution(vizdoom.ScreenResolution.RES_640X480 if big else vizdoom.ScreenResolution.RES_320X240)
     game.set_screen_format(vizdoom.ScreenFormat.RGB24)
@@ -212,8 +216,33 @@ def _game(cfg: DoomConfig, level: str, seed: int, folder: Path) -> Any:
     game.add_game_args("+sv_cheats 1 +movebob 0")  # no swinging of the head that nobody pressed
     with contextlib.chdir(folder):  # the engine also keeps what it computes of a level where it starts
         game.init()
+    if sys.platform == "linux":
+        _unnamed(folder)
     game.send_game_command("god")
     return game
+
+
+def _leashed(program: Path, folder: Path) -> Path:
+    """A program in ``folder`` that is ``program``, but dies with the process that starts it, and writes down its words.
+
+    The engine is a process of its own, and would wait for orders for ever where a run is killed."""
+    note, run = str(folder / "words"), str(program)
+    words = (
+        "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "  # PR_SET_PDEATHSIG, SIGKILL
+        f"open({note!r}, 'w').write(' '.join(sys.argv[1:])); os.execv({run!r}, [{run!r}, *sys.argv[1:]])"
+    )
+    path = folder / "engine"
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S -c {shlex.quote(words)} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
+def _unnamed(folder: Path) -> None:
+    """Take away the names of the memory that the engine shares with us, now that both have it: it goes when they go."""
+    words = (folder / "words").read_text().split()
+    number = words[words.index("+viz_instance_id") + 1]
+    for kind in ("SM", "MQCtr", "MQDoom"):
+        Path(f"/dev/shm/ViZDoom{kind}{number}").unlink(missing_ok=True)
 
 
 def _script(game: Any, rng: np.random.Generator, frames: int) -> Any:
