@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +221,14 @@ def test_a_shot_that_kills_its_process_is_dropped_alone(tmp_path: Path, truth: T
     monkeypatch.setitem(READERS, "megasam", (reader, "MegaSaM", ""))
     assert bring(cfg) == {"clips": 2, "dropped": 1}
     assert "died" in json.loads((cfg.out / "records/deadly.json").read_text())["reason"]
+
+
+def test_a_shot_is_not_called_like_a_clip_of_another(tmp_path: Path, truth: Truth) -> None:
+    cfg = replace(written(tmp_path, "megasam", truth), wanted=Wanted(W, H, FPS, 8))
+    for name in ("a", "a-1", "a-1_", "a-1_-1"):
+        shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / f"{name}.npz")
+    (cfg.folder / "walk_droid.npz").unlink()
+    assert bring(cfg) == {"clips": 12, "dropped": 0}
+    names = sorted(p.stem for p in cfg.out.glob("*.safetensors"))
+    assert len(names) == 12 and {"a", "a-1", "a-2"} <= set(names)
+    assert Counter(Clip.load(cfg.out / f"{n}.safetensors").extra["shot"] for n in names).most_common()[-1][1] == 3

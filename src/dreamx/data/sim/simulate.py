@@ -238,7 +238,7 @@ def _same_settings(cfg: SimConfig) -> None:
 def _report(cfg: SimConfig, lost: dict[str, str]) -> None:
     """How many takes were turned down for what, and what failed: ``takes/report.json``."""
     counts: Counter[str] = Counter()
-    for path in sorted((cfg.out / "takes").glob("0*.json")):
+    for path in sorted((cfg.out / "takes").glob("[0-9]*.json")):
         said = json.loads(path.read_text())
         for clip in said.get("clips", {"": said}).values():
             counts.update(clip["rejected"])

@@ -113,7 +113,22 @@ def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Call
         found.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
     if not found:
         raise ValueError(f"folder: there is nothing of {kind} in {folder}; it is {READERS[kind][0].__doc__}")
-    return found
+    own = _own([name for name, _ in found])
+    return [(own[name], opener) for name, opener in found]
+
+
+def _own(names: list[str]) -> dict[str, str]:
+    """A name for each that is no name of another's clips: ``a-1`` is the second clip of ``a``, so a shot that is called so beside
+    one called ``a`` becomes ``a-1_``."""
+    own: dict[str, str] = {}
+    taken = set(names)
+    for name in sorted(names, key=len):  # what a name begins with is shorter
+        fit = name
+        while ((parts := re.fullmatch(r"(.+)-\d+", fit)) and parts[1] in taken) or (fit != name and fit in taken):
+            fit += "_"
+        own[name] = fit
+        taken.add(fit)
+    return own
 
 
 @dataclass(frozen=True)
