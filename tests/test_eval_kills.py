@@ -68,7 +68,7 @@ def test_a_process_that_dies_takes_only_its_own_trial_with_it(tmp_path: Path, mo
 
 
 def command(folder: Path, out: str, processes: int) -> list[str]:
-    words = ["memory", "--world", str(folder / "micro"), "--cases", "2", "--models", "truth", "ours", "copy-first"]
+    words = ["memory", "--world", str(folder / "micro"), "--cases", "1", "--models", "truth", "ours", "copy-first"]
     words += ["--truth", str(folder / f"truth-{out}"), "--out", str(folder / out), "--processes", str(processes)]
     return [sys.executable, "-m", "dreamx", "eval", *words]
 
@@ -114,7 +114,7 @@ def test_memory_killed_twice_goes_on_to_an_equal_report(tmp_path: Path, processe
     words, out = command(tmp_path, "killed", processes), tmp_path / "killed"
     killed(words, lambda: any((tmp_path / "truth-killed").glob("*.safetensors")))  # a truth is there, and nothing else
     killed(words, lambda: any(out.glob("rows/*/*.json")))  # a row, but not all
-    assert len(list(out.glob("rows/*/*.json"))) < 2 * 3
+    assert len(list(out.glob("rows/*/*.json"))) < 3
     assert not (out / "report.json").exists()
     subprocess.run(words, check=True, capture_output=True)
     assert result(out) == result(tmp_path / "whole")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 import eval_house
 from dreamx.clip import Clip
@@ -128,6 +129,13 @@ def test_films_are_kept_without_loss(tmp_path: Path) -> None:
     assert torch.equal(back.video, video)
     assert back.fps == pytest.approx(16, abs=0.01)
     assert films.small(video, 16.0)[4:8] == b"ftyp"
+
+
+def test_a_small_film_is_the_same_every_time() -> None:
+    """Else a report that was gone on with would be another file."""
+    rough = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    video = (F.interpolate(rough, size=(64, 64), mode="bilinear") * 255).to(torch.uint8)
+    assert len({films.small(video, 16.0) for _ in range(8)}) == 1
 
 
 def somebody(folder: Path, p: Plan, fps: float = FPS) -> Videos:

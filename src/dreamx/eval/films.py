@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 _NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast"})
-_SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation"})
+_SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation", "threads": "1"})  # several do not agree
 
 
 @dataclass(frozen=True)
