@@ -32,7 +32,7 @@ LANES: dict[str, ViewConfig | None] = {
     "eprope-paper": replace(E_PROPE, pool=(1.7, 2.7)),
     "shipped": tiny.DIT.view,
 }
-STEPS, STRETCH = 250, 6  # updates; latent frames that are learned from, and seen at play
+STEPS, STRETCH = 500, 6  # updates; latent frames that are learned from, and seen at play
 TEACHING = replace(tiny.TEACHING, batch=4, windows=((STRETCH, 1),), drop_hint=1.0, drop_view=0.0, hint_noise=0.0)
 WORLD = replace(tiny.WORLD, sampler=replace(tiny.SAMPLER, window=STRETCH), memory=None, foresight=None)
 
