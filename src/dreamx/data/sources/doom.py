@@ -9,6 +9,7 @@ metre. Depth comes in 256 levels of 8 units: metres here are those of the middle
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sys
 import tempfile
@@ -229,6 +230,7 @@ def _leashed(program: Path, folder: Path) -> Path:
     note, run = str(folder / "words"), str(program)
     words = (
         "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "  # PR_SET_PDEATHSIG, SIGKILL
+        f"os.getppid() == {os.getpid()} or os._exit(1); "  # it is dead already
         f"open({note!r}, 'w').write(' '.join(sys.argv[1:])); os.execv({run!r}, [{run!r}, *sys.argv[1:]])"
     )
     path = folder / "engine"
