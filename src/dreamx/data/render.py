@@ -40,12 +40,7 @@ class Renderer:
         mj.mjv_updateScene(model, data, mj.MjvOption(), None, mj.MjvCamera(), mj.mjtCatBit.mjCAT_ALL, self._view)
         for flag in (mj.mjtRndFlag.mjRND_SHADOW, mj.mjtRndFlag.mjRND_REFLECTION, mj.mjtRndFlag.mjRND_HAZE):
             self._view.flags[flag] = 0
-        self._context = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
-        mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._context.readDepthMap = mj.mjtDepthMap.mjDEPTH_ZEROFAR
-        self._rect = mj.MjrRect(0, 0, *self._size)
-        self._rgb = np.empty((self._size[1], self._size[0], 3), np.uint8)
-        self._z = np.empty((self._size[1], self._size[0]), np.float32)
+        self._canvas = Canvas(mj, model, width, height)
 
     def __enter__(self) -> Renderer:
         return self
@@ -55,23 +50,42 @@ class Renderer:
 
     def close(self) -> None:
         """Give the scene's textures and meshes back."""
-        if self._context is not None:
-            self._context.free()
-            self._context = None
+        self._canvas.close()
 
     def render(self, camera: Camera) -> tuple[Tensor, Tensor]:
         """One picture: rgb uint8 ``[3, H, W]`` and depth float ``[H, W]``, metres along z."""
         look(self._view, camera)
-        self._mujoco.mjr_render(self._rect, self._view, self._context)
-        self._mujoco.mjr_readPixels(self._rgb, self._z, self._rect, self._context)
+        rgb, depth = self._canvas.draw(self._view)
+        rgb = air(rgb, depth, camera.lens, self.scene)
+        return torch.from_numpy((rgb + 0.5).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(depth)
+
+
+class Canvas:
+    """What a compiled model is drawn on, off the screen; ``context`` is MuJoCo's, None when it is closed."""
+
+    def __init__(self, mj: Any, model: Any, width: int, height: int) -> None:
+        self.width, self.height, self._mujoco = width, height, mj
+        self.context: Any = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
+        mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
+        self.context.readDepthMap = mj.mjtDepthMap.mjDEPTH_ZEROFAR
+        w, h = width * OVERSAMPLE, height * OVERSAMPLE
+        self._rect = mj.MjrRect(0, 0, w, h)
+        self._rgb, self._z = np.empty((h, w, 3), np.uint8), np.empty((h, w), np.float32)
+
+    def draw(self, view: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A view (``mjvScene``): rgb ``[H, W, 3]`` from 0 to 255 and depth ``[H, W]``, metres along z."""
+        self._mujoco.mjr_render(self._rect, view, self.context)
+        self._mujoco.mjr_readPixels(self._rgb, self._z, self._rect, self.context)
         h, w, k = self.height, self.width, OVERSAMPLE
         rgb = self._rgb[::-1].reshape(h, k, w, k, 3).mean((1, 3), dtype=np.float32)
-        ndc = self._z[::-1][k // 2 :: k, k // 2 :: k].astype(np.float64)
-        depth = metres(ndc)
-        rgb = air(rgb, depth.astype(np.float32), camera.lens, self.scene)
-        return torch.from_numpy((rgb + 0.5).astype(np.uint8).transpose(2, 0, 1).copy()), torch.from_numpy(
-            depth.astype(np.float32)
-        )
+        depth = metres(self._z[::-1][k // 2 :: k, k // 2 :: k].astype(np.float64)).astype(np.float32)
+        return rgb, depth
+
+    def close(self) -> None:
+        """Give textures and meshes back."""
+        if self.context is not None:
+            self.context.free()
+            self.context = None
 
 
 def look(view: Any, camera: Camera) -> None:

@@ -7,11 +7,12 @@ then skipped, with the reason in ``skipped.txt``. The same clips as a dataset: `
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -49,19 +50,39 @@ class SimulateConfig:
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
-        for name in ("scenes", "clips", "frames", "width", "height"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"simulate.{name} must be 1 or more, not {getattr(self, name)}")
-        for name, known in (("styles", STYLES), ("kinds", KINDS)):
-            got = getattr(self, name)
-            if not got or set(got) - set(known):
-                raise ValueError(f"simulate.{name} must be some of {', '.join(known)}, not {', '.join(got) or 'nothing'}")
-        if self.first_seed < 0:
-            raise ValueError(f"simulate.first_seed must be 0 or more, not {self.first_seed}")
-        if not 20 <= self.fov <= 120:
-            raise ValueError(f"simulate.fov must lie between 20 and 120 degrees, not {self.fov}")
-        if not self.evaluation:
-            refuse_held_out(self.first_seed + self.scenes - 1)
+        least = {"scenes": 1, "clips": 1, "frames": 1, "width": 1, "height": 1}
+        check_places(self, least, {"styles": STYLES, "kinds": KINDS})
+
+
+class Places(Protocol):
+    """Of which scenes clips are made, and through which lens."""
+
+    @property
+    def scenes(self) -> int: ...
+    @property
+    def first_seed(self) -> int: ...
+    @property
+    def fov(self) -> float: ...
+    @property
+    def evaluation(self) -> bool: ...
+
+
+def check_places(cfg: Places, least: Mapping[str, int], some: Mapping[str, tuple[str, ...]]) -> None:
+    """ValueError, with the field, for numbers below their ``least``, for choices that are not ``some`` of those that there are,
+    for a lens that nobody has, and for seeds of evaluation."""
+    for name, number in least.items():
+        if getattr(cfg, name) < number:
+            raise ValueError(f"simulate.{name} must be {number} or more, not {getattr(cfg, name)}")
+    for name, known in some.items():
+        got = getattr(cfg, name)
+        if not got or set(got) - set(known):
+            raise ValueError(f"simulate.{name} must be some of {', '.join(known)}, not {', '.join(got) or 'nothing'}")
+    if cfg.first_seed < 0:
+        raise ValueError(f"simulate.first_seed must be 0 or more, not {cfg.first_seed}")
+    if not 20 <= cfg.fov <= 120:
+        raise ValueError(f"simulate.fov must lie between 20 and 120 degrees, not {cfg.fov}")
+    if not cfg.evaluation:
+        refuse_held_out(cfg.first_seed + cfg.scenes - 1)
 
 
 def clip_path(cfg: SimulateConfig, seed: int, index: int) -> Path:

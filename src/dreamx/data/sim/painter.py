@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.data.build import Builder, Paint, rectangle
-from dreamx.data.render import OVERSAMPLE, air, gl, look, metres, paint, sketch
+from dreamx.data.render import OVERSAMPLE, Canvas, air, gl, look, paint, sketch
 from dreamx.data.scene import Scene
 from dreamx.data.sim.overlay import Blob, laid_over
 from dreamx.data.sim.things import Array, Body, Form, Weather, matrix
@@ -42,11 +42,7 @@ class Painter:
         names = [mj.mj_id2name(model, mj.mjtObj.mjOBJ_BODY, b) or "" for b in model.geom_bodyid]
         self._body = np.array([int(n[1:]) if n[:1] == "b" and n[1:].isdigit() else -1 for n in names])  # of each geom
         self._thing = np.array([self.bodies[n].thing if n >= 0 else 0 for n in self._body], np.int16)
-        self._context = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
-        mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._context.readDepthMap = mj.mjtDepthMap.mjDEPTH_ZEROFAR
-        self._rgb = np.empty((self._size[1], self._size[0], 3), np.uint8)
-        self._z = np.empty((self._size[1], self._size[0]), np.float32)
+        self._canvas = Canvas(mj, model, width, height)
         self._ids = np.empty((height, width, 3), np.uint8)
 
     def __enter__(self) -> Painter:
@@ -57,9 +53,7 @@ class Painter:
 
     def close(self) -> None:
         """Give the textures and meshes back."""
-        if self._context is not None:
-            self._context.free()
-            self._context = None
+        self._canvas.close()
 
     def render(
         self, camera: Camera, poses: Array, tints: NDArray[np.float32], weather: Weather, moment: float
@@ -98,19 +92,15 @@ class Painter:
         for flag in (mj.mjtRndFlag.mjRND_SHADOW, mj.mjtRndFlag.mjRND_REFLECTION, mj.mjtRndFlag.mjRND_HAZE):
             self._view.flags[flag] = 0
         look(self._view, camera)
-        whole, small = mj.MjrRect(0, 0, *self._size), mj.MjrRect(0, 0, self.width, self.height)
-        mj.mjr_render(whole, self._view, self._context)
-        mj.mjr_readPixels(self._rgb, self._z, whole, self._context)
-        h, w, k = self.height, self.width, OVERSAMPLE
-        rgb = self._rgb[::-1].reshape(h, k, w, k, 3).mean((1, 3), dtype=np.float32)
-        depth = metres(self._z[::-1][k // 2 :: k, k // 2 :: k].astype(np.float64)).astype(np.float32)
+        rgb, depth = self._canvas.draw(self._view)
         rgb = air(rgb, depth, camera.lens, self.scene)
-        ids = np.zeros((h, w), np.int16)
+        ids = np.zeros((self.height, self.width), np.int16)
         if len(self.bodies):
             for flag in (mj.mjtRndFlag.mjRND_SEGMENT, mj.mjtRndFlag.mjRND_IDCOLOR):
                 self._view.flags[flag] = 1
-            mj.mjr_render(small, self._view, self._context)
-            mj.mjr_readPixels(self._ids, None, small, self._context)
+            small = mj.MjrRect(0, 0, self.width, self.height)
+            mj.mjr_render(small, self._view, self._canvas.context)
+            mj.mjr_readPixels(self._ids, None, small, self._canvas.context)
             for flag in (mj.mjtRndFlag.mjRND_SEGMENT, mj.mjtRndFlag.mjRND_IDCOLOR):
                 self._view.flags[flag] = 0
             seen = self._ids[::-1].astype(np.int64) @ np.array((1, 256, 65536)) - 1  # number in the view, -1 for nothing

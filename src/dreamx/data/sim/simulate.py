@@ -20,13 +20,14 @@ import torch
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from dreamx.clip import Clip, refuse_held_out
+from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, accepted, film
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.take import SUBSETS, Shot, Take
+from dreamx.data.simulate import check_places
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,10 @@ class SimConfig:
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
-        for name, least in (("scenes", 1), ("clips", 1), ("frames", 9), ("width", 8), ("height", 8)):
-            if getattr(self, name) < least:
-                raise ValueError(f"simulate.{name} must be {least} or more, not {getattr(self, name)}")
-        for name, known in (("subset", tuple(SUBSETS)), ("styles", STYLES), ("kinds", KINDS)):
-            got = getattr(self, name)
-            if not got or set(got) - set(known):
-                raise ValueError(f"simulate.{name} must be some of {', '.join(known)}, not {', '.join(got) or 'nothing'}")
+        least = {"scenes": 1, "clips": 1, "frames": 9, "width": 8, "height": 8}
+        check_places(self, least, {"subset": tuple(SUBSETS), "styles": STYLES, "kinds": KINDS})
         if not 1 <= self.fps <= 120:
             raise ValueError(f"simulate.fps must lie between 1 and 120, not {self.fps}")
-        if not 20 <= self.fov <= 120:
-            raise ValueError(f"simulate.fov must lie between 20 and 120 degrees, not {self.fov}")
-        if self.first_seed < 0:
-            raise ValueError(f"simulate.first_seed must be 0 or more, not {self.first_seed}")
-        if not self.evaluation:
-            refuse_held_out(self.first_seed + self.scenes - 1)
         if self.held_out and not self.evaluation:
             raise ValueError("simulate.held_out: those phrasings are kept for evaluation; add --evaluation and its seeds")
 
