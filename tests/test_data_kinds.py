@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,14 @@ def test_report_judges_a_dataset_that_was_not_curated(tmp_path: Path) -> None:
     _, dataset = both(tmp_path, good_and_bad())
     report(ReportConfig(dataset, tmp_path / "page.html", LIMITS, samples=0))
     assert "4 clips: <b>3 kept</b>" in (tmp_path / "page.html").read_text()
+
+
+def test_without_a_library_nothing_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, dataset = both(tmp_path, {"a": walk_clip(1, 12, (32, 32))})
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ValueError, match=r"install dreamx\[curate\]"):
+        curate(CurateConfig(dataset, tmp_path / "good", LIMITS, processes=1))
+    assert not (tmp_path / "good/meta").exists()
 
 
 def test_a_verdict_is_read_as_it_was_written() -> None:

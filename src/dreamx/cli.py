@@ -22,7 +22,7 @@ COMMANDS: dict[str, Any] = {
             "clips with people, physics and events, with ids, contacts and stories",
         ),
         "proof": ("dreamx.data.sim.proof:main", "do depth, pose and lens of rendered clips agree? In pixels"),
-        "sheet": ("dreamx.data.sim.sheet:sheet", "one picture of a folder of clips, to look at"),
+        "sheet": ("dreamx.data.sim.sheet:sheet", "one picture of many clips, to look at"),
         "starts": ("dreamx.data.starts:starts", "pictures to begin from, for the gallery of a world"),
         "doom": ("dreamx.data.sources.doom:doom", "clips of a game, ViZDoom with its Freedoom levels, walked by a script"),
         "import": (

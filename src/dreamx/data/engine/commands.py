@@ -65,7 +65,7 @@ def pack(cfg: PackConfig) -> Count:
 
 @dataclass(frozen=True)
 class UnpackConfig:
-    """A dataset into a folder of .safetensors clips, ``NAME.safetensors`` each, for the commands that read such."""
+    """A dataset into a folder of .safetensors clips, ``NAME.safetensors`` each."""
 
     clips: Annotated[str, tyro.conf.Positional]
     out: Path

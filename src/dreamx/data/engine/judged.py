@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dreamx.clip import Clip
-from dreamx.data.engine.stage import Drop
+from dreamx.data.engine.stage import Drop, Halt
 from dreamx.data.quality.limits import Limits
 
 #: The word of ``Clip.extra`` by which the same video is known again; the ``once`` of a run.
@@ -20,10 +20,13 @@ class Judged:
     limits: Limits = field(default_factory=Limits)
 
     def __call__(self, clip: Clip) -> Clip | Drop:
-        """The clip with its tags, or the first reason."""
+        """The clip with its tags, or the first reason. ``Halt`` where a library is missing: no clip could be judged."""
         from dreamx.data.quality.judge import judge, signed, words_of
 
-        verdict = judge(clip, self.limits)
+        try:
+            verdict = judge(clip, self.limits)
+        except ValueError as e:
+            raise (Halt(str(e)) if isinstance(e.__context__, ImportError) else e) from e
         for rule, why in verdict.reasons.items():
             return Drop(why, rule, words_of(verdict))
         return signed(clip, verdict, self.limits)[0]

@@ -179,6 +179,8 @@ def _alone(place: Place) -> Iterator[None]:
     with lock.open("w") as f:
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process is killed
+            if not os.path.samestat(os.fstat(f.fileno()), lock.stat()):
+                raise OSError  # it is that of a run that has just ended, and the next may have made another
         except OSError:
             raise ValueError(f"{place.url}: another run writes here; wait for it") from None
         try:
