@@ -13,6 +13,7 @@ been asked once more. The model here says the same every time, and is not asked 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -122,12 +123,15 @@ def test_killed_with_its_workers(name: str, forked: Forker, inputs: Path, model:
     what = ready(name, case, inputs, model.endpoint.address)
     want, _ = finished(forked, what, tmp_path / "whole")
     out = tmp_path / "killed"
+    workers: list[int] = []
     for pattern, count in moments:
         process = forked.start(what.words(out), out)
         while len(children(process) if pattern is None else list((out / "c").glob(pattern))) < count and running(process):
             time.sleep(0.001)
-        workers = children(process)
-        os.kill(process, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)  # it stays as it is while its workers are looked up
+            workers = children(process)
+            os.kill(process, signal.SIGKILL)
         assert forked.end().code == -signal.SIGKILL, "it was over before it was killed"
         end = time.monotonic() + 30
         while any(running(w) for w in workers):

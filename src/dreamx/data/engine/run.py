@@ -57,13 +57,13 @@ def run(
 
     ``coding``: how pictures are kept; None as the source keeps them, or else as ``Coding()`` says. ``megabytes``: about the size
     of a file. ``once``: a word of ``Clip.extra``; of the clips that have the same there only the first stays. What was dropped on
-    the way to a source that is a dataset stays dropped: its reasons are carried on. ValueError where something else is at
+    the way to a dataset or a folder of clips stays dropped: its reasons are carried on. ValueError where something else is at
     ``out``, or where the source or a stage says ``Halt``.
     """
     out, place = str(out), Place(str(out))
     kept_so: Any = getattr(source, "coding", None)
     job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()), once)
-    before = source.dropped if isinstance(source, Dataset) else []
+    before = source.dropped if isinstance(source, Dataset | Folder) else []
     with _alone(place):
         _sweep(place)
         if place.exists(INFO):
