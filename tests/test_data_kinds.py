@@ -111,6 +111,26 @@ def test_reasons_go_along_to_the_next_dataset(curated: tuple[Path, Path], tmp_pa
     assert "limit 0.5" in page, "by the limits of the run that judged, which was not the last one"
 
 
+def test_reasons_of_folders_go_into_the_dataset(curated: tuple[Path, Path], tmp_path: Path) -> None:
+    run(store.read(str(curated[0])), (), str(tmp_path / "d"), Local(1))
+    a, b = Dataset(str(tmp_path / "d")), Dataset(str(curated[1]))
+    told = [[(d["name"], d["rule"], d["reason"]) for d in x.dropped] for x in (a, b)]
+    assert told[0] == told[1]
+    found = [verdict_of(d["extra"]) for d in a.dropped]
+    assert found[1] == verdict_of(b.dropped[1]["extra"]) and found[0] is not None
+    folder = tmp_path / "other"
+    (folder / "records").mkdir(parents=True)
+    walk_clip(0, 9).save(folder / "a.safetensors")
+    (folder / "records/a.json").write_text('{"clips": 1, "reason": null}')
+    (folder / "records/b.json").write_text('{"clips": 0, "reason": "it is cut short"}')
+    (folder / "dropped.json").write_text('{"c": "nobody answers"}')
+    assert run(store.read(str(folder)), (), str(tmp_path / "e"), Local(1)) == Count(1, 2, 9)
+    assert [(d["name"], d["stage"]) for d in Dataset(str(tmp_path / "e")).dropped] == [("b", "import"), ("c", "caption")]
+    (folder / "dropped.json").write_text("?")
+    with pytest.raises(ValueError, match="dropped.json: it should say what was dropped"):
+        run(store.read(str(folder)), (), str(tmp_path / "f"), Local(1))
+
+
 def test_report_judges_a_dataset_that_was_not_curated(tmp_path: Path) -> None:
     pytest.importorskip("scenedetect")
     _, dataset = both(tmp_path, good_and_bad())

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
@@ -46,6 +47,29 @@ class Folder:
     @cached_property
     def _rows(self) -> list[Row]:
         return [self.row(i) for i in range(len(self))]
+
+    @property
+    def dropped(self) -> list[dict[str, Any]]:
+        """What was dropped on the way here, as ``Dataset.dropped``: by ``curate`` and ``import`` (``records``), by ``caption``
+        (``dropped.json``). ValueError where that cannot be read."""
+        found: list[dict[str, Any]] = []
+        path = self.folder / "limits.json"
+        try:
+            place = {"place": json.loads(path.read_text())["clips"]} if path.exists() else {}
+            for path in sorted(self.folder.glob("records/*.json")):
+                said = json.loads(path.read_text(encoding="utf-8"))
+                if said.get("reason"):
+                    found.append({"name": path.stem, "stage": "import", "rule": "", "reason": said["reason"]})
+                for rule, why in list(said.get("reasons", {}).items())[:1]:
+                    words = {k: json.dumps(said[k]) for k in ("measures", "reasons")} | {"content": said["content"]}
+                    words |= {f"tag_{k}": str(v) for k, v in (said["tags"] or {}).items()}
+                    found.append({"name": path.stem, "stage": "curate", "rule": rule, "reason": why, "extra": words, **place})
+            if (path := self.folder / "dropped.json").exists():
+                said = json.loads(path.read_text(encoding="utf-8"))
+                found += [{"name": k, "stage": "caption", "rule": "", "reason": str(v)} for k, v in said.items()]
+        except Exception as e:
+            raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({type(e).__name__}: {e})") from e
+        return found
 
     def row(self, i: int) -> Row:
         """What is said of clip ``i``; reads the file's head only."""
