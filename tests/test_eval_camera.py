@@ -101,7 +101,12 @@ def test_an_estimator_has_an_error_of_its_own() -> None:
     assert error.share == pytest.approx(0, abs=1e-9)
     assert error.paths == 2
     assert path_length(path()) == pytest.approx(39 * 0.075)
-    assert "2 true renders: 1.95 degrees, 0.0 % of the path" in str(error)
+    assert (error.median_degrees, error.median_share) == (pytest.approx(error.degrees), pytest.approx(0, abs=1e-9))
+    assert "2 true renders: 1.95 degrees and 0.0 % of the path in the mean, 1.95 and 0.0 % in the median" in str(error)
+    fair, wild = path(), changed(path(), rotation("y", torch.tensor(9.0, dtype=torch.float64)))
+    among = own_error([fair, fair, wild], [path()] * 3)
+    assert among.median_degrees == pytest.approx(0, abs=1e-6)
+    assert among.degrees == pytest.approx(9 * 39 / 40 / 3)
 
 
 def test_bad_paths_are_named() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from statistics import fmean, median
 
 import torch
 from torch import Tensor
@@ -105,7 +106,8 @@ def path_length(path: Camera) -> float:
 
 @dataclass(frozen=True)
 class OwnError:
-    """What an estimator makes of true renders: mean degrees, and mean metres as a share of the length of the path.
+    """What an estimator makes of true renders: mean degrees, and mean metres as a share of the length of the path; the same of
+    the path in the middle.
 
     Printed beside every score that the estimator gives: a difference of scores below it means nothing.
     """
@@ -113,9 +115,14 @@ class OwnError:
     degrees: float
     share: float
     paths: int
+    median_degrees: float
+    median_share: float
 
     def __str__(self) -> str:
-        return f"own error on {self.paths} true renders: {self.degrees:.2f} degrees, {100 * self.share:.1f} % of the path"
+        return (
+            f"own error on {self.paths} true renders: {self.degrees:.2f} degrees and {100 * self.share:.1f} % of the path in the"
+            f" mean, {self.median_degrees:.2f} and {100 * self.median_share:.1f} % in the median"
+        )
 
 
 def own_error(read: list[Camera], commanded: list[Camera]) -> OwnError:
@@ -124,8 +131,9 @@ def own_error(read: list[Camera], commanded: list[Camera]) -> OwnError:
         raise ValueError("there is no path to measure the estimator on")
     errors = [camera_error(a, b) for a, b in zip(read, commanded, strict=True)]
     lengths = [path_length(b) for b in commanded]
-    shares = [e.translation / length for e, length in zip(errors, lengths, strict=True) if length > _STANDS]
-    return OwnError(sum(e.rotation for e in errors) / len(errors), sum(shares) / len(shares) if shares else 0.0, len(errors))
+    degrees = [e.rotation for e in errors]
+    shares = [e.translation / length for e, length in zip(errors, lengths, strict=True) if length > _STANDS] or [0.0]
+    return OwnError(fmean(degrees), fmean(shares), len(errors), median(degrees), median(shares))
 
 
 _STANDS = 0.5  # metres: a shorter path has no direction to speak of

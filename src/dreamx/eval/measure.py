@@ -77,7 +77,7 @@ def sight() -> str:
     """What reads cameras by flow, and its own error."""
     _, own = _estimator()
     return (
-        f"flow between frames, and the depth network of tiny; on {own.paths} true walks that nobody trained on it is itself off"
+        f"flow between frames, and a depth network of its own; on {own.paths} true walks that nobody trained on it is itself off"
         f" by {own.degrees:.2f} degrees and {100 * own.share:.1f} % of the path"
     )
 
@@ -133,5 +133,10 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 def code() -> str:
     """A hash of all code that scores: what was measured by other code is measured anew."""
     root = Path(str(resources.files("dreamx"))) / "eval"
-    files = [*(root / f"{n}.py" for n in _CODE), *(root / "pose" / f"{n}.py" for n in _POSE)]
+    files = [
+        *(root / f"{n}.py" for n in _CODE),
+        *(root / "pose" / f"{n}.py" for n in _POSE),
+        root / "pose" / "nets" / "evaluation" / "error.json",
+        root / "pose" / "nets" / "evaluation" / "error.json",
+    ]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]

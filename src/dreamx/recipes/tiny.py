@@ -87,7 +87,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     def reads(stage: str, seed: int) -> RunConfig:
-        return replace(run(stage, 1800, decay=0.6, ema=0.99), seed=seed)
+        return replace(run(stage, 1500, decay=0.7, ema=0.99), seed=seed)
 
     def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
         """Memory as it is at play, and views that are dreamt before they are walked to."""

@@ -1,8 +1,13 @@
-"""``dreamx eval estimators``: what estimators make of true renders of scenes that nobody trains on. Their own error."""
+"""``dreamx eval estimators``: what estimators make of true renders of scenes that nobody trains on. Their own error.
+
+Two come with the package, ``evaluation`` for tables and ``reward`` for training: networks of other seeds that saw other scenes,
+so that no world is praised for the mistakes of the one it was trained by.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,9 +18,8 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.simulate import SimulateConfig, clip_path, simulate
 from dreamx.eval.camera import OwnError, camera_error, own_error, path_length
-from dreamx.eval.pose import Estimator, flow, learned
+from dreamx.eval.pose import Estimator, flow
 from dreamx.geometry.camera import Camera
-from dreamx.world import find
 
 
 @dataclass(frozen=True)
@@ -28,16 +32,30 @@ class EstimatorsConfig:
     """Of the scenes."""
     folder: Path = Path("runs/eval/estimators")
     """The renders are kept here, and estimators.json is written here."""
-    world: str = "tiny"
-    """The world whose depth network the estimator by flow uses; its picture is the size of the renders."""
     learned: tuple[Path, ...] = ()
-    """Folders of networks that dreamx train pose wrote."""
+    """Folders of networks that dreamx train pose wrote, or of worlds; none: the two that come with dreamx."""
+    ship: Path | None = None
+    """Copy these networks here, each under the name of its stage, with its own error beside it."""
 
     def __post_init__(self) -> None:
         if self.clips < 1:
             raise ValueError(f"clips must be 1 or more, not {self.clips}")
         if self.first_seed < FIRST_HELD_OUT_SEED:
             raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: smaller ones may have been trained on")
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a network comes from. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
+    training. ``minutes``: of training, on ``hardware``."""
+
+    seed: int
+    scenes: tuple[int, int]
+    clips: int
+    steps: int
+    batch: int
+    minutes: float
+    hardware: str
 
 
 def main(cfg: EstimatorsConfig) -> None:
@@ -47,16 +65,37 @@ def main(cfg: EstimatorsConfig) -> None:
     plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
     simulate(plan)
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, 0)).exists()]
-    asked: dict[str, Estimator] = {f"flow, depth of {cfg.world}": flow.load(find(cfg.world))}
-    asked |= {str(folder): learned.load(folder) for folder in cfg.learned}
     found: dict[str, OwnError] = {}
-    for name, estimator in asked.items():
-        found[name] = read_all(name, estimator, [Clip.load(f) for f in files])
+    for folder in cfg.learned or (_NETS / "evaluation", _NETS / "reward"):
+        name = named(folder)
+        found[name] = read_all(name, flow.load(folder), [Clip.load(f) for f in files])
         print(f"{name}: {found[name]}", flush=True)
-    target = cfg.folder / "estimators.json"
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps({n: to_json(e) for n, e in found.items()}, indent=2) + "\n")
-    temporary.replace(target)
+        if cfg.ship is not None:
+            ship(folder, found[name], cfg.ship / name)
+    write(cfg.folder / "estimators.json", {n: to_json(e) for n, e in found.items()})
+
+
+def named(folder: Path) -> str:
+    """What a stage's network is called: ``runs/tiny/pose_reward/model`` is ``reward``, another folder is called as it is."""
+    return folder.resolve().parent.name.removeprefix("pose_") if folder.name == "model" else folder.name
+
+
+def ship(folder: Path, error: OwnError, to: Path) -> None:
+    """Copy what the stage wrote in ``folder``, and its own error. ValueError when a file is missing."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "depth.safetensors", "card.json"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}; only what dreamx train pose wrote can be shipped")
+        shutil.copy(folder / name, to / f"{name}.tmp")
+        (to / f"{name}.tmp").replace(to / name)
+    write(to / "error.json", to_json(error))
+
+
+def write(file: Path, values: object) -> None:
+    """JSON, whole or not at all."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)
 
 
 def read_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
@@ -78,5 +117,22 @@ def read_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
 
 def evaluation() -> tuple[Estimator, OwnError]:
     """The estimator that tables use where there is no truth, and its own error, as it was measured by this command."""
-    file = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets" / "flow.json"
-    return flow.load(find("tiny")), from_json(OwnError, json.loads(file.read_text(encoding="utf-8")))
+    return _shipped("evaluation")
+
+
+def reward() -> tuple[Estimator, OwnError]:
+    """The estimator for rewards: of another training seed and other scenes than ``evaluation``, and its own error."""
+    return _shipped("reward")
+
+
+def card(name: str) -> Card:
+    """Of the shipped network ``evaluation`` or ``reward``."""
+    return from_json(Card, json.loads((_NETS / name / "card.json").read_text(encoding="utf-8")))
+
+
+def _shipped(name: str) -> tuple[Estimator, OwnError]:
+    error = json.loads((_NETS / name / "error.json").read_text(encoding="utf-8"))
+    return flow.load(_NETS / name), from_json(OwnError, error)
+
+
+_NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"

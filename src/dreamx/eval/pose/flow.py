@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dreamx.eval.pose.align import moved_again
+from dreamx.eval.pose.align import moved, moved_again
 from dreamx.eval.pose.graph import Motions, path, strides, together
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
@@ -43,25 +43,29 @@ def walked(video: Tensor, far: Tensor, lens: Tensor, steps: tuple[int, ...], sta
     Each step begins where the path so far leads (the first at ``start``, or where nothing moves), because flow is only good at
     what is small; and a path of all steps drifts less than one of the short ones.
     """
-    poses = torch.eye(4).expand(len(video), 4, 4) if start is None else start
+    poses = start
     found: list[Motions] = []
     for step in steps:
         before, after = strides(len(video), (step,))
-        guess = se3_inverse(poses[after]) @ poses[before]
+        guess = None if poses is None else se3_inverse(poses[after]) @ poses[before]
         there, sure = _moved(video, far, lens, (before, after), guess)
-        back, sure_back = _moved(video, far, lens, (after, before), se3_inverse(guess))
+        back, sure_back = _moved(video, far, lens, (after, before), None if guess is None else se3_inverse(guess))
         pose, weight = torch.cat([se3_inverse(there), back]), torch.cat([sure, sure_back]) + 1e-3
         found.append(Motions(before.repeat(2), after.repeat(2), pose, weight))
         poses = path(len(video), together(found)).float()
+    assert poses is not None
     return poses
 
 
-def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor], guess: Tensor) -> tuple[Tensor, Tensor]:
-    """Motions ``[E, 4, 4]`` from the axes of the first frames to those of the second, and how sure they are ``[E]``."""
-    parts = [
-        moved_again(video[i], video[j], far[i], lens, g, _DOUBT)
-        for i, j, g in zip(pair[0].split(_BATCH), pair[1].split(_BATCH), guess.split(_BATCH), strict=True)
-    ]
+def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor], guess: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Motions ``[E, 4, 4]`` from the axes of the first frames to those of the second, and how sure they are ``[E]``.
+
+    Nobody's guess is no motion at all: plain walls seem to stand still, and would be believed."""
+    parts: list[tuple[Tensor, Tensor]] = []
+    for index, (i, j) in enumerate(zip(pair[0].split(_BATCH), pair[1].split(_BATCH), strict=True)):
+        a, b, depth = video[i], video[j], far[i]
+        first = moved(a, b, depth, lens)[0] if guess is None else guess[index * _BATCH :][: len(i)]
+        parts.append(moved_again(a, b, depth, lens, first, _DOUBT))
     move, sure = zip(*parts, strict=True)
     return torch.cat(move), torch.cat(sure)
 
