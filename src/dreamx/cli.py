@@ -47,7 +47,7 @@ COMMANDS: dict[str, Any] = {
         "camera": ("dreamx.train.camera:main", "learn places from clips: cameras steer, both ways in time"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
-        "pose": ("dreamx.train.pose:main", "learn to read camera motion from pictures, for scores and rewards"),
+        "pose": ("dreamx.train.pose:main", "learn the depth by which cameras are read from pictures, for scores and rewards"),
         "curriculum": ("dreamx.recipes.curriculum:main", "every stage of a recipe, from rendering to a world"),
     },
     "eval": {
