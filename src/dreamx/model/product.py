@@ -22,8 +22,8 @@ _HERE: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _ASK: Any = torch.ops.mkldnn._linear_pointwise.default if _HERE else None
 
 # glibc keeps freed memory at hand up to twice the largest piece that was ever freed, and gives the rest back to the system, from
-# where it comes page by page, slowly: up to a sixth of the time of a chunk. This is the largest piece that it learns from. Nothing is
-# written, so nothing is taken.
+# where it comes page by page, slowly: up to a sixth of the time of a chunk. This is the largest piece that it learns from.
+# Nothing is written, so nothing is taken.
 torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
