@@ -235,6 +235,20 @@ def test_a_saved_session_comes_back_whole(tmp_path: Path) -> None:
         assert torch.equal(cast(FakeWorld, kept.world()).place, world.place)
 
 
+def test_a_dozen_moments_of_one_walk_hold_its_steps_once(tmp_path: Path) -> None:
+    world = FakeWorld((32, 32))
+    session, past = walked(world)
+    past.step(ReplayStep("w", 4, (1.5, -2.0)))
+    moment = past.remember(cast(World, world), world.reset(None)[-1])
+    past.step(ReplayStep("d", 4))
+    store = Store(tmp_path)
+    store.save(Session("one", session.opening, past.here(cast(World, world), moment.picture), (moment,)), world.identity)
+    back = store.load("one", cast(World, world).fork)
+    assert back.here is not None
+    assert (len(back.here.spans), len(back.moments[0].spans)) == (2, 1)
+    assert back.here.spans[0] is back.moments[0].spans[0]
+
+
 def test_a_save_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:
     world = FakeWorld((32, 32))
     session, _ = walked(world)

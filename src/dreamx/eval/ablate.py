@@ -98,7 +98,10 @@ def main(cfg: AblateConfig) -> None:
     torch.set_num_threads(1)
     done = ablate(cfg, beginnings(shipped("basic").part(cfg.cases), cfg.seconds))
     text = markdown(done)
-    for name, content in (("ablation.json", json.dumps(to_json(done.costs), indent=1) + "\n"), ("ablation.md", text)):
+    for name, content in (
+        ("ablation.json", json.dumps({name: to_json(cost) for name, cost in done.costs.items()}, indent=1) + "\n"),
+        ("ablation.md", text),
+    ):
         temporary = cfg.out / f"{name}.tmp"
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(cfg.out / name)

@@ -97,7 +97,8 @@ class Store:
             raise ValueError(f"session {name!r} was walked in other weights; start the server with the world it was walked in")
         folder = self._sessions / name
         _clear(folder, words)  # what a killed server had begun to write must not pass for a moment
-        here, *moments = (_read(folder, m, fork) for m in (words.here, *words.moments))
+        shared: dict[Span, Span] = {}  # moments of one walk have most of it in common: a dozen times the same steps
+        here, *moments = (_read(folder, m, fork, shared) for m in (words.here, *words.moments))
         return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments))
 
     def walked(self, name: str) -> tuple[Opening, tuple[Span, ...]]:
@@ -152,13 +153,14 @@ def _write(folder: Path, kept: Kept, name: str) -> str:
     return name
 
 
-def _read(folder: Path, name: str, fork: Callable[[], World]) -> Kept:
+def _read(folder: Path, name: str, fork: Callable[[], World], shared: dict[Span, Span]) -> Kept:
     said, place, spans = _steps(folder, name)
     try:
         picture = _picture(folder / f"{name}.png")
     except (OSError, ValueError) as e:
         raise _not_whole(folder, e) from e
-    return Kept(said, partial(_world, folder, name, fork), picture, place[0], place[1], spans)
+    steps = tuple(shared.setdefault(s, s) for s in spans)
+    return Kept(said, partial(_world, folder, name, fork), picture, place[0], place[1], steps)
 
 
 def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
