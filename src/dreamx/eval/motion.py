@@ -50,16 +50,22 @@ def sample(picture: Tensor, moved: Tensor) -> Tensor:
     return F.grid_sample(picture, torch.stack([u, v], -1), padding_mode="border", align_corners=False)
 
 
+def texture(picture: Tensor) -> Tensor:
+    """How much there is to hold on to around each pixel of ``picture [N, 3, H, W]``, in every direction: ``[N, H, W]``, 0 on
+    plain ground and along straight edges, 1 where flow has all it needs (Shi and Tomasi 1994, the smaller eigenvalue)."""
+    xx, yy, xy, _, _ = _slopes(grey(picture))
+    least = (xx + yy) / 2 - ((xx - yy).square() / 4 + xy.square()).sqrt()
+    return (least.clamp(min=0) / (least.clamp(min=0) + _CALM))[:, 0]
+
+
 def grey(picture: Tensor) -> Tensor:
     """``[N, 3, H, W]`` -> ``[N, 1, H, W]`` in 0 to 1."""
     return (_unit(picture) * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
 
 
 def _refine(x: Tensor, y: Tensor, moved: Tensor) -> Tensor:
-    edge = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    dx = (edge[..., 1:-1, 2:] - edge[..., 1:-1, :-2]) / 2
-    dy = (edge[..., 2:, 1:-1] - edge[..., :-2, 1:-1]) / 2
-    xx, yy, xy = _around(dx * dx) + _CALM, _around(dy * dy) + _CALM, _around(dx * dy)
+    xx, yy, xy, dx, dy = _slopes(x)
+    xx, yy = xx + _CALM, yy + _CALM
     det = xx * yy - xy * xy
     for _ in range(_ROUNDS):
         off = x - sample(y, moved)
@@ -68,6 +74,14 @@ def _refine(x: Tensor, y: Tensor, moved: Tensor) -> Tensor:
         moved = moved + step.clamp(-1, 1)
         moved = _around(moved)  # neighbours move alike; plain ground takes over what is around it
     return moved
+
+
+def _slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The structure tensor of ``x [N, 1, H, W]`` in windows, xx, yy and xy, and the slopes themselves, right and down."""
+    edge = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    dx = (edge[..., 1:-1, 2:] - edge[..., 1:-1, :-2]) / 2
+    dy = (edge[..., 2:, 1:-1] - edge[..., :-2, 1:-1]) / 2
+    return _around(dx * dx), _around(dy * dy), _around(dx * dy), dx, dy
 
 
 def _around(x: Tensor) -> Tensor:

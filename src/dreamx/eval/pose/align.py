@@ -1,7 +1,7 @@
 """How a camera moved between two pictures of which one has depth: by flow, and by nothing that was learned.
 
-Where the flow is the same there and back it is believed; the rigid motion that explains it best, pixels that disagree counting
-less and less, is the answer.
+Where the flow is the same there and back, and there is something to hold on to, it is believed; the rigid motion that explains
+it best, pixels that disagree counting less and less, is the answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Te
     Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and the share of the pixels of a that speak for them ``[N]``.
     """
     there, back = motion.flow(a, b), motion.flow(b, a)
-    return explained(there, returned(there, back), depth, lens)
+    return explained(there, trusted(a, there, back), depth, lens)
 
 
 def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor, doubt: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -45,18 +45,20 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
     far = (steps * lens.float()[:2] * torch.tensor([cols, rows])).mT.unflatten(-1, (rows, cols)).clamp(-2 * cols, 2 * cols)
     there = motion.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
     rest, back = motion.flow(a, there), motion.flow(there, a)
-    return explained(far + rest, returned(rest, back), depth, lens, guess, doubt)
+    return explained(far + rest, trusted(a, rest, back), depth, lens, guess, doubt)
 
 
-def returned(there: Tensor, back: Tensor) -> Tensor:
-    """Squared pixels ``[N, H, W]`` that one is off after following both flows ``[N, 2, H, W]``."""
-    return (there + motion.sample(back, there)).square().sum(1)
+def trusted(a: Tensor, there: Tensor, back: Tensor) -> Tensor:
+    """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, ``[N, H, W]``, 0 to 1: ``back`` must lead to
+    where it began, and a plain wall, which seems to stand still however one walks, says nothing."""
+    off = (there + motion.sample(back, there)).square().sum(1)
+    return motion.texture(a) / (1 + off / _OFF**2)
 
 
 def explained(
-    there: Tensor, off: Tensor, depth: Tensor, lens: Tensor, guess: Tensor | None = None, doubt: float = 0.0
+    there: Tensor, trust: Tensor, depth: Tensor, lens: Tensor, guess: Tensor | None = None, doubt: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, ``off [N, H, W]`` by its way back, is best explained by.
+    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, believed as far as ``trust [N, H, W]``, is best explained by.
 
     ``guess [N, 4, 4]``: where to begin. ``doubt``: the share by which the depth may be wrong. A wrong depth moves a pixel along
     one line only (the epipolar line), and the farther the nearer it is: there the flow counts for less. Without this, the
@@ -69,7 +71,7 @@ def explained(
     to = directions[..., :2] + there.movedim(1, -1) / focal  # [N, H, W, 2]
     at = to * lens[:2] + lens[2:]
     inside = ((at > 0) & (at < 1)).all(-1)
-    trust = ((depth > 0) & inside) / (1 + off / _OFF**2)
+    trust = trust * ((depth > 0) & inside)
     distance = torch.where(depth > 0, depth.float(), 1.0).clamp(max=_FAR)
     thin = max(1, min(rows, cols) // _LINES)  # neighbours say the same
     flat, goal = directions[::thin, ::thin].flatten(0, 1), to[:, ::thin, ::thin].flatten(1, 2)
