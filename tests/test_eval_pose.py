@@ -124,7 +124,7 @@ def test_a_doubtful_depth_is_not_taken_for_a_turn() -> None:
     flow = ((to - directions[..., :2]) * LENS[:2] * 64).movedim(-1, 1)
 
     def off(doubt: float) -> float:
-        got, _ = explained(flow, torch.ones(1, 64, 64), guessed, LENS, None, doubt)
+        got, _ = explained(flow, torch.eye(2).expand(1, 64, 64, 2, 2), guessed, LENS, None, doubt)
         return float((got - want).abs().max())
 
     assert off(0.3) < 0.7 * off(0.0)

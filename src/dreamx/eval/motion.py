@@ -51,11 +51,16 @@ def sample(picture: Tensor, moved: Tensor) -> Tensor:
 
 
 def texture(picture: Tensor) -> Tensor:
-    """How much there is to hold on to around each pixel of ``picture [N, 3, H, W]``, in every direction: ``[N, H, W]``, 0 on
-    plain ground and along straight edges, 1 where flow has all it needs (Shi and Tomasi 1994, the smaller eigenvalue)."""
+    """What there is to hold on to around each pixel of ``picture [N, 3, H, W]``: symmetric matrices ``[N, H, W, 2, 2]``,
+    nothing on plain ground, 1 across a straight edge and nothing along it, the identity where flow has all it needs.
+
+    The structure tensor S (Shi and Tomasi 1994) as S (S + c I)^-1.
+    """
     xx, yy, xy, _, _ = _slopes(grey(picture))
-    least = (xx + yy) / 2 - ((xx - yy).square() / 4 + xy.square()).sqrt()
-    return (least.clamp(min=0) / (least.clamp(min=0) + _CALM))[:, 0]
+    calm = 4 * _CALM
+    det = (xx + calm) * (yy + calm) - xy.square()
+    parts = [1 - calm * (yy + calm) / det, calm * xy / det, calm * xy / det, 1 - calm * (xx + calm) / det]
+    return torch.stack(parts, -1)[:, 0].unflatten(-1, (2, 2))
 
 
 def grey(picture: Tensor) -> Tensor:

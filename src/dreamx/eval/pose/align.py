@@ -49,16 +49,18 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
 
 
 def trusted(a: Tensor, there: Tensor, back: Tensor) -> Tensor:
-    """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, ``[N, H, W]``, 0 to 1: ``back`` must lead to
-    where it began, and a plain wall, which seems to stand still however one walks, says nothing."""
+    """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, in every direction: symmetric
+    ``[N, H, W, 2, 2]``, 0 to 1. ``back`` must lead to where it began; a plain wall, which seems to stand still however one
+    walks, says nothing, and its edge says nothing of the way along it."""
     off = (there + motion.sample(back, there)).square().sum(1)
-    return motion.texture(a) / (1 + off / _OFF**2)
+    return motion.texture(a) / (1 + off / _OFF**2)[..., None, None]
 
 
 def explained(
     there: Tensor, trust: Tensor, depth: Tensor, lens: Tensor, guess: Tensor | None = None, doubt: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, believed as far as ``trust [N, H, W]``, is best explained by.
+    """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, believed as ``trusted`` says, is best explained by, and how
+    much speaks for them, 0 to 1.
 
     ``guess [N, 4, 4]``: where to begin. ``doubt``: the share by which the depth may be wrong. A wrong depth moves a pixel along
     one line only (the epipolar line), and the farther the nearer it is: there the flow counts for less. Without this, the
@@ -70,26 +72,34 @@ def explained(
     directions = rays(lens, rows, cols)
     to = directions[..., :2] + there.movedim(1, -1) / focal  # [N, H, W, 2]
     at = to * lens[:2] + lens[2:]
-    inside = ((at > 0) & (at < 1)).all(-1)
-    trust = trust * ((depth > 0) & inside)
+    inside = ((at > 0) & (at < 1)).all(-1) & (depth > 0)
     distance = torch.where(depth > 0, depth.float(), 1.0).clamp(max=_FAR)
     thin = max(1, min(rows, cols) // _LINES)  # neighbours say the same
     flat, goal = directions[::thin, ::thin].flatten(0, 1), to[:, ::thin, ::thin].flatten(1, 2)
-    far, trust = (x[:, ::thin, ::thin].flatten(1) for x in (distance, trust))
-    weight = trust
-    move = solve(flat, Seen(goal, weight[..., None].expand(-1, -1, 2), far), _STEPS) if guess is None else guess
+    far, trust = (x[:, ::thin, ::thin].flatten(1, 2) for x in (distance, trust * inside[..., None, None]))
+    weight, axes = _apart(trust)
+    move = solve(flat, Seen(goal, weight, far, axes), _STEPS) if guess is None else guess
+    share = trust.new_ones(far.shape)
     for _ in range(_ROUNDS):
         aside = move[:, None, :3, 3] / far[..., None]
         points = flat @ move[:, :3, :3].mT + aside
         z = points[..., 2:].clamp(min=0.1)
         where = points[..., :2] / z
-        along = (aside[..., :2] - where * aside[..., 2:]) / z * focal  # pixels for each share of 1 / depth
-        length = along.norm(dim=-1)
-        x, y = (along / length[..., None].clamp(min=1e-6)).unbind(-1)
-        x = torch.where(length > 1e-6, x, 1.0)  # a camera that only turns: any line will do
-        axes = torch.stack([x, y, -y, x], -1).unflatten(-1, (2, 2))
-        less = 1 / (1 + (doubt * length / _OFF).square())
-        wrong = (axes @ ((where - goal) * focal)[..., None])[..., 0].square()
-        weight = trust / (1 + (wrong[..., 0] * less + wrong[..., 1]) / _SPREAD**2).square()
-        move = solve(flat, Seen(goal, torch.stack([weight * less, weight], -1), far, axes), _STEPS, move)
-    return move, weight.mean(1)
+        along = (aside[..., :2] - where * aside[..., 2:]) / z * focal * (doubt / _OFF)  # the doubt, in pixels that count half
+        # (trust^-1 + along along^T)^-1, after Sherman and Morrison
+        held = (trust @ along[..., None])[..., 0]
+        left = trust - held[..., :, None] * held[..., None, :] / (1 + (held * along).sum(-1))[..., None, None]
+        wrong = (where - goal) * focal
+        share = 1 / (1 + (wrong * (left @ wrong[..., None])[..., 0]).sum(-1) / _SPREAD**2).square()
+        weight, axes = _apart(left)
+        move = solve(flat, Seen(goal, weight * share[..., None], far, axes), _STEPS, move)
+    return move, (share * trust.diagonal(dim1=-2, dim2=-1).mean(-1)).mean(1)
+
+
+def _apart(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric ``[..., 2, 2]`` as its two eigenvalues ``[..., 2]`` and their directions, the rows of ``[..., 2, 2]``."""
+    a, b, c = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 1]
+    middle, half = (a + c) / 2, ((a - c).square() / 4 + b.square()).sqrt()
+    angle = torch.atan2(2 * b, a - c) / 2
+    x, y = angle.cos(), angle.sin()
+    return torch.stack([middle + half, (middle - half).clamp(min=0)], -1), torch.stack([x, y, -y, x], -1).unflatten(-1, (2, 2))
