@@ -21,14 +21,16 @@ _SPREAD = 0.5  # pixels: a residual that large halves the weight
 _FAR = 1e3  # metres: where a depth of infinity is put
 
 
-def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor) -> tuple[Tensor, Tensor]:
+def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, plain: bool = False) -> tuple[Tensor, Tensor]:
     """Pictures ``a`` and ``b [N, 3, H, W]`` (uint8 or 0 to 1) and the depth of a ``[N, H, W]`` (metres along z, 0 where unknown),
     one ``lens [4]``.
 
-    Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and the share of the pixels of a that speak for them ``[N]``.
+    ``plain``: ground without texture speaks, too. It says that nothing moves, which is right where pictures should be equal.
+
+    Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and how far the pixels of a speak for them ``[N]``, 0 to 1.
     """
     there, back = motion.flow(a, b), motion.flow(b, a)
-    return explained(there, trusted(a, there, back), depth, lens)
+    return explained(there, trusted(None if plain else a, there, back), depth, lens)
 
 
 def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor, doubt: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -48,12 +50,12 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
     return explained(far + rest, trusted(a, rest, back), depth, lens, guess, doubt)
 
 
-def trusted(a: Tensor, there: Tensor, back: Tensor) -> Tensor:
+def trusted(a: Tensor | None, there: Tensor, back: Tensor) -> Tensor:
     """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, in every direction: symmetric
     ``[N, H, W, 2, 2]``, 0 to 1. ``back`` must lead to where it began; a plain wall, which seems to stand still however one
-    walks, says nothing, and its edge says nothing of the way along it."""
+    walks, says nothing, and its edge says nothing of the way along it; without ``a``, all say the same."""
     off = (there + motion.sample(back, there)).square().sum(1)
-    return motion.texture(a) / (1 + off / _OFF**2)[..., None, None]
+    return (torch.eye(2) if a is None else motion.texture(a)) / (1 + off / _OFF**2)[..., None, None]
 
 
 def explained(

@@ -44,7 +44,7 @@ class Aligned:
             if turn:
                 view = reproject(rgb, depth, camera, Camera(camera.pose @ offset, camera.lens))
                 picture, far = view.rgb, view.depth * (view.known > 0.5)
-            move, sure = moved(picture, video, far, lens)
+            move, sure = moved(picture, video, far, lens, plain=True)
             good = sure >= _LEAST
             offset = _carried(offset @ se3_inverse(move), good)
         at = good.nonzero().flatten()
