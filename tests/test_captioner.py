@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -58,8 +59,9 @@ class Server:
         self.endpoint = Endpoint(f"http://127.0.0.1:{self.http.server_address[1]}/v1", "eyes", tries=3, wait=1.0, frames=3)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+@contextmanager
+def answering() -> Iterator[Server]:
+    """A server on a thread of its own."""
     s = Server()
     thread = threading.Thread(target=s.http.serve_forever)
     thread.start()
@@ -67,6 +69,12 @@ def server() -> Iterator[Server]:
     s.http.shutdown()
     thread.join()
     s.http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with answering() as s:
+        yield s
 
 
 def clip(seed: int = 0) -> Clip:

@@ -17,6 +17,7 @@ from dreamx.data import simulate as walks
 from dreamx.data import store
 from dreamx.data.engine import Local, Ray, run
 from dreamx.data.into import Into
+from dreamx.data.render import CannotDraw
 from dreamx.data.sim import simulate as events
 from dreamx.data.sim.clips import ATTEMPTS
 from dreamx.data.sim.ground import Rejected
@@ -97,7 +98,7 @@ def test_events_and_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_machine_that_cannot_draw_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def blind(*_: object) -> None:
-        raise ValueError("the simulator cannot draw on this machine")
+        raise CannotDraw("the simulator cannot draw on this machine")
 
     monkeypatch.setattr(walks, "Renderer", blind)
     monkeypatch.setattr(events, "drawn", blind)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ import pytest
 
 from forked import Forker, forker
 from kill_cases import CASES, WATCHED, Case
-from test_captioner import Server
+from test_captioner import Server, answering
 
 MODULES = (
     "av", "pandas", "pyarrow.parquet", "pyarrow.dataset", "scenedetect", "tyro", "dreamx.cli", "dreamx.data.sim.simulate",
@@ -55,13 +54,8 @@ def files(folder: Path) -> dict[str, bytes | None]:
 @pytest.fixture(scope="module")
 def model() -> Iterator[Server]:
     """It says the same of everything."""
-    s = Server()
-    thread = threading.Thread(target=s.http.serve_forever)
-    thread.start()
-    yield s
-    s.http.shutdown()
-    thread.join()
-    s.http.server_close()
+    with answering() as s:
+        yield s
 
 
 @dataclass(frozen=True)

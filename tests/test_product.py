@@ -72,3 +72,22 @@ def test_what_comes_between_is_the_plain_thing(dtype: torch.dtype) -> None:
     product.add(product.add_product(shift, kept, scale), product.rms_norm(norm, kept) + flat).sum().backward()
     assert torch.equal(kept, x), "what is learned from is not overwritten"
     assert kept.grad is not None
+
+
+def test_norms_keep_no_default_of_the_moment() -> None:
+    product._even.cache_clear()
+    torch.set_default_dtype(torch.float64)
+    try:
+        norm, plain = nn.RMSNorm(8, 1e-6, dtype=torch.float32), nn.LayerNorm(8, elementwise_affine=False)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    x = torch.randn(3, 8)
+    with torch.no_grad():
+        torch.set_default_dtype(torch.float64)
+        try:
+            rms, layer = product.rms_norm(norm, x.clone()), product.layer_norm(plain, x)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert rms.dtype == layer.dtype == torch.float32
+        torch.testing.assert_close(rms, norm(x))
+        torch.testing.assert_close(layer, plain(x))

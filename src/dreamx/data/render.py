@@ -22,6 +22,10 @@ NEAR, FAR = 0.05, 2 * DOME
 _CONTEXT: list[Any] = []  # the process's one GL context and its size
 
 
+class CannotDraw(ValueError):
+    """This machine has nothing to draw with: that is no fault of a scene, and no other would fare better."""
+
+
 class Renderer:
     """Draws one scene; use it in a ``with``. Sizes are those of the pictures that come out."""
 
@@ -143,7 +147,7 @@ def gl(width: int, height: int) -> Any:
         except Exception as e:
             reasons.append(f"{way}: {type(e).__name__} {e}")
     if not _CONTEXT:
-        raise ValueError(
+        raise CannotDraw(
             "the simulator cannot draw on this machine; install `dreamx[sim]` and libegl1 libgl1-mesa-dri (or libosmesa6)"
             f" [{'; '.join(reasons)}]"
         )

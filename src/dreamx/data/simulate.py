@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.into import Into, open_folder
-from dreamx.data.render import Renderer
+from dreamx.data.render import CannotDraw, Renderer
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.walker import clear, keys_for, path
@@ -181,8 +181,8 @@ class Rendered:
         seed, index = self.cfg.first_seed + i // self.cfg.clips, i % self.cfg.clips
         try:
             place, renderer = _open(self.cfg, seed)
-        except ValueError as e:
-            raise (Halt(str(e)) if "cannot draw" in str(e) else e) from e
+        except CannotDraw as e:
+            raise Halt(str(e)) from e
         return make_clip(self.cfg, place, renderer, index)
 
 

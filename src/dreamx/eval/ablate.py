@@ -32,7 +32,7 @@ from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
-from dreamx.world import Switches, World
+from dreamx.world import World
 
 #: The scores of a row, in order.
 SHOWN = ("psnr", "sharpness", "camera by flow", "degrees by flow", "metres by flow")
@@ -117,7 +117,7 @@ def beginnings(suite: Suite, seconds: float) -> Suite:
 def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
     """Every world and number of steps on every trial of ``suite``, then the clock."""
     rows = _rows(cfg)
-    worlds = {row.name: _open(row) for row in rows}
+    worlds = {row.name: row.open() for row in rows}
     views = {name: View(*w.size, tuple(w.camera.lens.tolist()), w.fps) for name, w in worlds.items()}
     view = views[rows[0].name]
     for name, other in views.items():
@@ -204,14 +204,6 @@ def _rows(cfg: AblateConfig) -> list[Ours]:
             shown = name if steps is None else f"{name} {steps}"
             rows.append(Ours(world, memory=cfg.memory, steps=steps, name=shown))
     return rows
-
-
-def _open(row: Ours) -> World:
-    world = World.open(row.world)
-    if row.steps is not None:
-        world.config = replace(world.config, sampler=replace(world.config.sampler, steps=row.steps))
-    world.switches = Switches(row.memory, row.camera)
-    return world
 
 
 def _cost(world: World, ms: float) -> Cost:

@@ -136,7 +136,7 @@ def code() -> str:
     files = [
         *(root / f"{n}.py" for n in _CODE),
         *(root / "pose" / f"{n}.py" for n in _POSE),
-        root / "pose" / "nets" / "evaluation" / "error.json",
+        root / "pose" / "nets" / "evaluation" / "depth.safetensors",
         root / "pose" / "nets" / "evaluation" / "error.json",
     ]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]

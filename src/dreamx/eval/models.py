@@ -69,6 +69,14 @@ class Ours:
         switched = f"memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
         return f"{weights_hash(find(self.world))} {switched} code={self.code}"
 
+    def open(self) -> World:
+        """The world, with its steps and switches."""
+        world = World.open(self.world)
+        if self.steps is not None:
+            world.config = replace(world.config, sampler=replace(world.config.sampler, steps=self.steps))
+        world.switches = Switches(self.memory, self.camera)
+        return world
+
     def film(self, trial: Trial, truth: Clip) -> Tensor:
         """Drive the world."""
         return drive(_opened(self), truth, trial.said)
@@ -169,11 +177,7 @@ def _from_first(path: Camera) -> Camera:
 @lru_cache(maxsize=1)
 def _opened(model: Ours) -> World:
     """One world a process, open as long as it is walked."""
-    world = World.open(model.world)
-    if model.steps is not None:
-        world.config = replace(world.config, sampler=replace(world.config.sampler, steps=model.steps))
-    world.switches = Switches(model.memory, model.camera)
-    return world
+    return model.open()
 
 
 def walking() -> str:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 _COARSEST = 16  # pixels of the shorter side of the top of the pyramid
 _ROUNDS = 4  # of refinement on every level
 _WINDOW = 7  # pixels that move together
+_PLAIN = 8e-4  # of squared slopes: c of ``texture``, at which ground is half believed
 _CALM = 2e-4  # of squared slopes (grey 0 to 1): below it a window has no texture and takes the motion around
 
 
@@ -57,9 +58,8 @@ def texture(picture: Tensor) -> Tensor:
     The structure tensor S (Shi and Tomasi 1994) as S (S + c I)^-1.
     """
     xx, yy, xy, _, _ = _slopes(grey(picture))
-    calm = 4 * _CALM
-    det = (xx + calm) * (yy + calm) - xy.square()
-    parts = [1 - calm * (yy + calm) / det, calm * xy / det, calm * xy / det, 1 - calm * (xx + calm) / det]
+    det = (xx + _PLAIN) * (yy + _PLAIN) - xy.square()
+    parts = [1 - _PLAIN * (yy + _PLAIN) / det, _PLAIN * xy / det, _PLAIN * xy / det, 1 - _PLAIN * (xx + _PLAIN) / det]
     return torch.stack(parts, -1)[:, 0].unflatten(-1, (2, 2))
 
 

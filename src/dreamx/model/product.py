@@ -83,9 +83,9 @@ def add(x: Tensor, y: Tensor) -> Tensor:
 
 @cache
 def _even(value: float, width: int) -> Tensor:
-    """So many times the same number."""
+    """So many times the same number, whatever the defaults for dtype and device are when it is first asked for."""
     with torch.inference_mode(False):
-        return torch.full((width,), value)
+        return torch.full((width,), value, dtype=torch.float32, device="cpu")
 
 
 def _ours(x: Tensor) -> bool:

@@ -116,8 +116,9 @@ class Captioned:
         """The clip with its words. ``Halt`` where nobody answers at all."""
         from dreamx.data.engine import Halt  # here, because a folder of clips is captioned without their libraries
 
+        endpoint, answers = self.__dict__["_ask"]
         try:
-            return captioned(clip, *self.__dict__["_ask"], self.again)
+            return captioned(clip, endpoint, answers, self.again)
         except Unreachable as e:
             raise Halt(str(e)) from e
 

@@ -8,6 +8,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from dreamx.data.render import CannotDraw
 from dreamx.data.workers import pool
 
 _DIED = "its process died"
@@ -46,7 +47,7 @@ def _round(
                 failed[name] = _DIED
                 continue
             except Exception as e:
-                if isinstance(e, ValueError) and "cannot draw" in str(e):
+                if isinstance(e, CannotDraw):
                     some.shutdown(wait=False, cancel_futures=True)
                     raise
                 failed[name] = f"{type(e).__name__}: {e}"

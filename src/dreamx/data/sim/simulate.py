@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
+from dreamx.data.render import CannotDraw
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, accepted, film
 from dreamx.data.sim.ground import Rejected
@@ -172,8 +173,8 @@ class Simulated:
         seed, subset, index = self._which[i]
         try:
             clip, tried = drawn(self.cfg, the_scene(self.cfg, seed), subset, index)
-        except ValueError as e:
-            raise (Halt(str(e)) if "cannot draw" in str(e) else e) from e
+        except CannotDraw as e:
+            raise Halt(str(e)) from e
         if clip is None:
             why = ", ".join(f"{count} x {reason}" for reason, count in Counter(tried).most_common(4))
             raise ValueError(f"none of {ATTEMPTS} attempts is good: {why}")

@@ -61,14 +61,14 @@ class Card:
 def main(cfg: EstimatorsConfig) -> None:
     """Render what is missing, read every path, print the errors."""
     torch.set_num_threads(1)
+    asked = {named(folder): (folder, flow.load(folder)) for folder in cfg.learned or (_NETS / "evaluation", _NETS / "reward")}
     size = 64
     plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
     simulate(plan)
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, 0)).exists()]
     found: dict[str, OwnError] = {}
-    for folder in cfg.learned or (_NETS / "evaluation", _NETS / "reward"):
-        name = named(folder)
-        found[name] = read_all(name, flow.load(folder), [Clip.load(f) for f in files])
+    for name, (folder, estimator) in asked.items():
+        found[name] = read_all(name, estimator, [Clip.load(f) for f in files])
         print(f"{name}: {found[name]}", flush=True)
         if cfg.ship is not None:
             ship(folder, found[name], cfg.ship / name)
