@@ -14,11 +14,12 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.camera import OwnError, camera_error, path_length
 from dreamx.eval.pose import Estimator
 from dreamx.eval.pose.align import moved
-from dreamx.eval.pose.check import EstimatorsConfig, card, evaluation, read_all, reward
+from dreamx.eval.pose.check import NETS, EstimatorsConfig, evaluation, read_all, reward
 from dreamx.eval.pose.colmap import Colmap
 from dreamx.eval.pose.files import MegaSam, Vggt
 from dreamx.eval.pose.flow import ByFlow
 from dreamx.eval.pose.truth import Aligned
+from dreamx.eval.shipped import card
 from dreamx.eval.truth import View, render_truth
 from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
@@ -154,7 +155,7 @@ def test_a_shipped_estimator_reads_walks_it_was_not_told(shipped: Callable[[], t
 
 def test_what_rewards_is_another_network_than_what_evaluates() -> None:
     """Of another seed and other scenes, none of which is held out."""
-    ours, other = card("evaluation"), card("reward")
+    ours, other = card(NETS / "evaluation"), card(NETS / "reward")
     assert ours.seed != other.seed
     assert ours.scenes[1] <= other.scenes[0] or other.scenes[1] <= ours.scenes[0]
     assert max(ours.scenes[1], other.scenes[1]) <= FIRST_HELD_OUT_SEED

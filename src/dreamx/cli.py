@@ -48,6 +48,7 @@ COMMANDS: dict[str, Any] = {
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
         "pose": ("dreamx.train.pose:main", "learn the depth by which cameras are read from pictures, for scores and rewards"),
+        "classifier": ("dreamx.train.classifier:main", "learn to tell events in videos, for scores and rewards"),
         "curriculum": ("dreamx.recipes.curriculum:main", "every stage of a recipe, from rendering to a world"),
     },
     "eval": {
@@ -60,6 +61,7 @@ COMMANDS: dict[str, Any] = {
         "ablate": ("dreamx.eval.ablate:main", "worlds that differ in one thing, or in their steps, side by side"),
         "draw": ("dreamx.eval.commands:draw", "a fresh suite of a law, as a file"),
         "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
+        "classifiers": ("dreamx.eval.classify.check:main", "what tells events in videos, on true renders: its own accuracy"),
         "estimators": ("dreamx.eval.pose.check:main", "what reads cameras from videos, on true renders: its own error"),
         "study": ("dreamx.eval.study.server:main", "ask people which of two sets of videos is better, blind"),
     },

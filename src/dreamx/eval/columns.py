@@ -63,6 +63,14 @@ EVENTS = (
     Column("happened", "Happened, %", 1, 1, "frames of the event's time that look more like the truth with it than without"),
     Column("delay", "Delay, s", -1, 2, "until it begins; of the trials in which it does"),
     Column("lasted", "Lasted, %", 1, 1, "frames afterwards that still show what it left"),
+    Column(
+        "recognised",
+        "Recognised, %",
+        1,
+        1,
+        "records that a classifier of events sees happen, its thing, its kind, its time; its own accuracy stands below",
+        "classifier",
+    ),
     Column("leakage", "Leakage", -1, 2, "what the words changed elsewhere, grey levels"),
     Column("focus", "Focus, %", 1, 1, "share of all that the words changed that is where it should be"),
 )

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamx.eval import laws, page
+from dreamx.eval.happening import classifier
 from dreamx.eval.judge import Judge
 from dreamx.eval.markdown import markdown
 from dreamx.eval.measure import code, sight
@@ -157,7 +158,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
-        measures=tools.names | ({"sight": sight()} if name == "basic" else {}),
+        measures=tools.names | _readers(name),
         command=command(name, cfg),
         hardware=machine(),
         dreamx=_version(),
@@ -173,6 +174,11 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         page.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
     _print(whole, out)
     return whole
+
+
+def _readers(name: str) -> dict[str, str]:
+    """The networks of ours that a suite is scored with."""
+    return {"basic": {"sight": sight()}, "events": {"classifier": classifier()}}.get(name, {})
 
 
 def _models(cfg: SuiteConfig) -> tuple[Model, ...]:

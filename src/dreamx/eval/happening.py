@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import atan, degrees
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -11,18 +13,21 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.data.scene import scene
-from dreamx.data.sim.clips import film
+from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.eventful import COMPOSED, SINGLE
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.take import Shot, Take, event
 from dreamx.data.sim.telling import STYLE
 from dreamx.eval import events
+from dreamx.eval.classify.check import evaluation, said_yes
 from dreamx.eval.suite import Said, Trial
 from dreamx.eval.truth import View
 from dreamx.events import Story, prompt
 
 KINDS = {k.name: k for k in (*SINGLE, *COMPOSED)}
 _HOLD = 1.0  # seconds that words hold at least: a light goes out in a moment, and a chunk takes a quarter
+_READ = 64  # words and marks
+_MARKS = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
 _MARGIN = 3  # pixels around a thing that its shadow may reach
 
 
@@ -59,19 +64,15 @@ def plain(trial: Trial, view: View) -> Clip:
     """The same without: everything stays as it was in the first frame."""
     shot = shot_of(view, trial.frames)
     take = take_of(trial.seed, trial.kind, trial.style, trial.happens, trial.attempt, shot)
-    count = trial.frames
-    still = replace(
-        take,
-        poses=np.repeat(take.poses[:1], count, 0),
-        tints=np.repeat(take.tints[:1], count, 0),
-        weather=take.weather[:1] * count,
-        leads=(),
-    )
-    return filmed(still, shot)
+    return filmed(still(take), shot)
 
 
 def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
-    """What is said at the start, and on the way: each record at its start; when none goes on any more, nothing."""
+    """What is said at the start, and on the way: each record at its start; when none goes on any more, nothing.
+
+    What stands about in the scene is left out, the last sentence first, where it is all more than the smallest world reads.
+    ValueError: it still is.
+    """
     spans = [(e, max(e.end, e.start + _HOLD)) for e in story.events]
     moments = sorted({e.start for e, _ in spans} | {end for _, end in spans})
     said: list[Said] = []
@@ -80,11 +81,17 @@ def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
         words = ". ".join(w[:1].upper() + w[1:] for w in now)
         if not said or said[-1].words != words:
             said.append(Said(moment, words))
-    return prompt(Story(story.scene), STYLE[style]), tuple(said)
+    sentences = story.scene.rstrip(".").split(". ")
+    for count in range(len(sentences), 0, -1):
+        opening = prompt(Story(". ".join(sentences[:count])), STYLE[style])
+        if all(len(_MARKS.findall(f"{opening} {s.words}".lower())) <= _READ for s in said):
+            return opening, tuple(said)
+    raise ValueError(f"the words of the event are more than {_READ}")
 
 
 def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
-    """Did it happen, when it was said, does it last, and what else did the words change: see ``events``.
+    """Did it happen, when it was said, does it last, and what else did the words change: see ``events``; and is it recognised as
+    what was said (``classify``).
 
     ``twin`` is the model's own video of the trial without the words. The span is that of all records together.
     """
@@ -103,4 +110,13 @@ def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[st
         "leakage": got.leakage,
         "focus": None if got.focus is None else 100 * got.focus,
     }
+    net, _ = evaluation()
+    answers = said_yes(net, video, with_it, without)
+    found["recognised"] = 100 * fmean(yes for _, yes in answers)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def classifier() -> str:
+    """What recognises events, and its own accuracy."""
+    _, own = evaluation()
+    return f"a small classifier of eight moments of a record (eval/classify); {own}"

@@ -20,7 +20,7 @@ from dreamx.data import walker
 from dreamx.data.caption import caption
 from dreamx.data.scene import FOV, KINDS, STYLES, Scene, scene, stand
 from dreamx.eval import happening
-from dreamx.eval.suite import VERSION, Suite, Trial
+from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.truth import View
 from dreamx.geometry.camera import Camera, lens_from_fov
 from dreamx.geometry.controls import KEYS, Speed
@@ -38,11 +38,15 @@ Script = Callable[[np.random.Generator], list[list[str]]]
 
 @dataclass(frozen=True)
 class Law:
-    """``paths`` by name take turns through ``trials``; one that is None is a free walk of ``tour`` frames."""
+    """``paths`` by name take turns through ``trials``; one that is None is a free walk of ``tour`` frames.
+
+    A change of a law makes another suite, and another ``version``.
+    """
 
     trials: int
     paths: dict[str, Script | None]
     tour: int = 0
+    version: int = 1
 
 
 def _seconds(seconds: float) -> int:
@@ -152,7 +156,7 @@ def _centred(keys: list[str]) -> list[str]:
 
 
 LAWS = {
-    "events": Law(2 * len(happening.KINDS), {name.replace(" ", "-"): None for name in happening.KINDS}, _BASIC),
+    "events": Law(2 * len(happening.KINDS), {name.replace(" ", "-"): None for name in happening.KINDS}, _BASIC, version=2),
     "basic": Law(120, _PATHS),
     "long": Law(100, _LONG_PATHS, _LONG),
     "memory": Law(60, _MEMORY_PATHS),
@@ -167,7 +171,7 @@ def draw(name: str, seed: int, cases: int | None = None) -> Suite:
         raise ValueError(f"seed must be 0 or more, not {seed}")
     law = LAWS[name]
     count = law.trials if cases is None else min(cases, law.trials)
-    return Suite(name, VERSION, seed, FPS, tuple(trial(name, seed, index) for index in range(count)))
+    return Suite(name, law.version, seed, FPS, tuple(trial(name, seed, index) for index in range(count)))
 
 
 def trial(name: str, seed: int, index: int) -> Trial:
@@ -201,9 +205,9 @@ def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Ge
             try:
                 take = happening.take_of(seed, kind, style, happens, attempt, shot)
                 happening.filmed(take, shot)
+                prompt, said = happening.words_of(take.story, style)
             except ValueError:
                 continue
-            prompt, said = happening.words_of(take.story, style)
             keys = format_actions(
                 ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in take.actions[1:].tolist()]
             )

@@ -136,7 +136,8 @@ def code() -> str:
     files = [
         *(root / f"{n}.py" for n in _CODE),
         *(root / "pose" / f"{n}.py" for n in _POSE),
-        root / "pose" / "nets" / "evaluation" / "depth.safetensors",
-        root / "pose" / "nets" / "evaluation" / "error.json",
+        *sorted((root / "classify").glob("*.py")),
+        *(root / "pose" / "nets" / "evaluation" / name for name in ("depth.safetensors", "error.json")),
+        *(root / "classify" / "nets" / "evaluation" / name for name in ("classifier.safetensors", "error.json")),
     ]
     return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dreamx.recipes import four, lanes, micro, tiny
+from dreamx.recipes import four, lanes, micro, tiny, ways
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,15 @@ class Curriculum:
     """``scale`` names the recipe; everything goes to ``out`` (the world to ``out``/world). ``stage`` runs one stage alone."""
 
     out: Path
-    scale: Literal["micro", "tiny", "four", "lanes"] = "tiny"
+    scale: Literal["micro", "tiny", "four", "lanes", "ways"] = "tiny"
     stage: str | None = None
     threads: int = 2
 
 
 def main(cfg: Curriculum) -> None:
     """Run the stages; interrupted, run the same command again to go on."""
-    recipes = {"micro": micro.curriculum, "tiny": tiny.curriculum, "four": four.curriculum, "lanes": lanes.curriculum}
-    stages = recipes[cfg.scale](cfg.out, cfg.threads)
+    recipes = {"micro": micro, "tiny": tiny, "four": four, "lanes": lanes, "ways": ways}
+    stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
     if cfg.stage is not None and cfg.stage not in stages:
         raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")
     for name, run in stages.items():

@@ -56,7 +56,7 @@ def stages(
         made[f"{name}-causal"] = partial(
             causal.main, causal.CausalStage(run, latents, start, out, TEACHING, frames=STRETCH, lr=tiny.LR)
         )
-        made[f"{name}-world"] = partial(_export, WORLD, codec, out, home / "world")
+        made[f"{name}-world"] = partial(export, WORLD, codec, out, home / "world")
     return made
 
 
@@ -73,5 +73,6 @@ def begin(trained: Path, lane: ViewConfig | None, out: Path) -> None:
     weights.save(out, nets.parts())
 
 
-def _export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
+def export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
+    """A world of these networks, with the codec of ``tiny`` and nothing else."""
     World.of(config, codec, networks).export(out)

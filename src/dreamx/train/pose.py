@@ -7,8 +7,6 @@ rewards. Half of the frames are mirrored, some are blurred: a dream is not sharp
 
 from __future__ import annotations
 
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.clip import Clip, refuse_held_out
-from dreamx.config import to_json
 from dreamx.data.shots import clip_files
-from dreamx.eval.pose.check import Card, write
 from dreamx.model.depth import Depth, DepthConfig
+from dreamx.train.carded import write_card
 from dreamx.train.depth import depth_loss, varied
 from dreamx.train.run import Run, RunConfig
 
@@ -54,12 +51,7 @@ def main(cfg: PoseStage) -> None:
         loss, parts = depth_loss(net(pictures), depth, net, cfg.edges)
         run.update(net, loss, parts)
     run.export(cfg.out, {"depth": (net, net.config)})
-    if run.rank == 0:
-        hardware = f"{run.device.type}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
-        took = json.loads((cfg.run.folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
-        scenes = (cfg.first_seed, cfg.end_seed)
-        card = Card(cfg.run.seed, scenes, len(clips), run.step, cfg.batch, round(took / 60, 1), hardware)
-        write(cfg.out / "card.json", to_json(card))
+    write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), len(clips), cfg.batch)
 
 
 def load_clips(folder: Path, seeds: range, most: int) -> list[Clip]:

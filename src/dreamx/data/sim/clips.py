@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,14 +14,18 @@ from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.take import SUBSETS, Shot, Take
 from dreamx.data.sim.telling import STYLE, caption_of
+from dreamx.events import Story
 
 ATTEMPTS = 40
+#: Subsets that are others filmed once more: ``still`` is ``events`` of the same scene and number, in which nothing happens.
+TWINS = {"still": "events"}
 _SEEN = 0.0015  # share of the picture that a lead must fill, on the frames where it is seen
 _OFTEN = 0.25  # share of the frames on which each lead must be seen
 
 
 def attempt(scene: Scene, subset: str, index: int, number: int, shot: Shot) -> Take:
     """One attempt at a clip: a pure function of its arguments. Rejected: with the reason."""
+    subset = TWINS.get(subset, subset)
     rng = np.random.default_rng([scene.seed, index, number, *subset.encode()])
     try:
         return SUBSETS[subset](scene, index, shot, rng)
@@ -37,8 +42,28 @@ def accepted(scene: Scene, subset: str, index: int, shot: Shot, first: int = 0) 
             yield number, str(e)
 
 
+def still(take: Take) -> Take:
+    """The same take, in which nothing happens: all stays as it is in the first frame, and nobody says otherwise."""
+    count = len(take.poses)
+    return replace(
+        take,
+        poses=np.repeat(take.poses[:1], count, 0),
+        tints=np.repeat(take.tints[:1], count, 0),
+        weather=take.weather[:1] * count,
+        contacts=(),
+        story=Story(take.story.scene),
+        leads=(),
+    )
+
+
 def film(take: Take, subset: str, shot: Shot) -> Clip:
-    """The clip of a take. Rejected: what must be seen is hidden, or the pictures are dark or empty."""
+    """The clip of a take. Rejected: what must be seen is hidden, or the pictures are dark or empty.
+
+    Of a subset of ``TWINS``: its twin is filmed first, and turned down for the same reasons, so that both are of one take.
+    """
+    if subset in TWINS:
+        film(take, TWINS[subset], shot)
+        take = still(take)
     pictures: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     with Painter(take.scene, take.bodies, shot.width, shot.height) as painter:
         for frame in range(shot.frames):

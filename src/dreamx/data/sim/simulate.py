@@ -24,7 +24,7 @@ from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
 from dreamx.data.render import CannotDraw
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
-from dreamx.data.sim.clips import ATTEMPTS, accepted, film
+from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, film
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.take import SUBSETS, Shot, Take
@@ -33,7 +33,8 @@ from dreamx.data.simulate import check_places
 
 @dataclass(frozen=True)
 class SimConfig:
-    """What to make. ``subset``: some of first_person, third_person, events. ``clips``: of each subset in each scene.
+    """What to make. ``subset``: some of first_person, third_person, events, and still: the same clips as events, in which nothing
+    happens. ``clips``: of each subset in each scene.
 
     ``fov`` is vertical, degrees; ``processes`` 0 means one for each core. ``held_out``: say everything in the phrasings that
     are kept for evaluation.
@@ -58,7 +59,7 @@ class SimConfig:
 
     def __post_init__(self) -> None:
         least = {"scenes": 1, "clips": 1, "frames": 9, "width": 8, "height": 8}
-        check_places(self, least, {"subset": tuple(SUBSETS), "styles": STYLES, "kinds": KINDS})
+        check_places(self, least, {"subset": (*SUBSETS, *TWINS), "styles": STYLES, "kinds": KINDS})
         if not 1 <= self.fps <= 120:
             raise ValueError(f"simulate.fps must lie between 1 and 120, not {self.fps}")
         if self.held_out and not self.evaluation:

@@ -7,7 +7,6 @@ so that no world is praised for the mistakes of the one it was trained by.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,7 +18,11 @@ from dreamx.config import from_json, to_json
 from dreamx.data.simulate import SimulateConfig, clip_path, simulate
 from dreamx.eval.camera import OwnError, camera_error, own_error, path_length
 from dreamx.eval.pose import Estimator, flow
+from dreamx.eval.shipped import named, ship, write
 from dreamx.geometry.camera import Camera
+
+#: Where the networks ``evaluation`` and ``reward`` are.
+NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
 
 
 @dataclass(frozen=True)
@@ -44,24 +47,12 @@ class EstimatorsConfig:
             raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: smaller ones may have been trained on")
 
 
-@dataclass(frozen=True)
-class Card:
-    """Where a network comes from. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
-    training. ``minutes``: of training, on ``hardware``."""
-
-    seed: int
-    scenes: tuple[int, int]
-    clips: int
-    steps: int
-    batch: int
-    minutes: float
-    hardware: str
-
-
 def main(cfg: EstimatorsConfig) -> None:
     """Render what is missing, read every path, print the errors."""
     torch.set_num_threads(1)
-    asked = {named(folder): (folder, flow.load(folder)) for folder in cfg.learned or (_NETS / "evaluation", _NETS / "reward")}
+    asked = {
+        named(folder, "pose"): (folder, flow.load(folder)) for folder in cfg.learned or (NETS / "evaluation", NETS / "reward")
+    }
     size = 64
     plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
     simulate(plan)
@@ -71,31 +62,8 @@ def main(cfg: EstimatorsConfig) -> None:
         found[name] = read_all(name, estimator, [Clip.load(f) for f in files])
         print(f"{name}: {found[name]}", flush=True)
         if cfg.ship is not None:
-            ship(folder, found[name], cfg.ship / name)
+            ship(folder, ["depth.safetensors"], found[name], cfg.ship / name)
     write(cfg.folder / "estimators.json", {n: to_json(e) for n, e in found.items()})
-
-
-def named(folder: Path) -> str:
-    """What a stage's network is called: ``runs/tiny/pose_reward/model`` is ``reward``, another folder is called as it is."""
-    return folder.resolve().parent.name.removeprefix("pose_") if folder.name == "model" else folder.name
-
-
-def ship(folder: Path, error: OwnError, to: Path) -> None:
-    """Copy what the stage wrote in ``folder``, and its own error. ValueError when a file is missing."""
-    to.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "depth.safetensors", "card.json"):
-        if not (folder / name).is_file():
-            raise ValueError(f"{folder} has no {name}; only what dreamx train pose wrote can be shipped")
-        shutil.copy(folder / name, to / f"{name}.tmp")
-        (to / f"{name}.tmp").replace(to / name)
-    write(to / "error.json", to_json(error))
-
-
-def write(file: Path, values: object) -> None:
-    """JSON, whole or not at all."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
 
 
 def read_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
@@ -125,14 +93,6 @@ def reward() -> tuple[Estimator, OwnError]:
     return _shipped("reward")
 
 
-def card(name: str) -> Card:
-    """Of the shipped network ``evaluation`` or ``reward``."""
-    return from_json(Card, json.loads((_NETS / name / "card.json").read_text(encoding="utf-8")))
-
-
 def _shipped(name: str) -> tuple[Estimator, OwnError]:
-    error = json.loads((_NETS / name / "error.json").read_text(encoding="utf-8"))
-    return flow.load(_NETS / name), from_json(OwnError, error)
-
-
-_NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
+    error = json.loads((NETS / name / "error.json").read_text(encoding="utf-8"))
+    return flow.load(NETS / name), from_json(OwnError, error)

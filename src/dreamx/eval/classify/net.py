@@ -1,0 +1,51 @@
+"""The network: eight moments as channels of one picture, three levels of convolutions, a yes or no to each kind of record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from dreamx.eval.classify.records import KINDS
+from dreamx.eval.classify.window import FRAMES, SIZE
+from dreamx.model.depth import Residual
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """``widths`` and ``blocks`` of each level, fine to coarse; ``kinds``: what its answers are to, in their order."""
+
+    widths: tuple[int, ...] = (32, 64, 96)
+    blocks: tuple[int, ...] = (1, 2, 2)
+    kinds: tuple[str, ...] = KINDS
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != len(self.blocks):
+            raise ValueError(f"classifier.blocks must have one number for each of the {len(self.widths)} levels of widths")
+        if bad := [w for w in self.widths if w % 16]:
+            raise ValueError(f"classifier.widths must be multiples of 16, not {bad[0]}")
+
+
+class Classifier(nn.Module):
+    """Of windows (``classify.window``)."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths, blocks = config.widths, config.blocks
+        levels: list[nn.Module] = [nn.Conv2d(FRAMES * 4, widths[0], 3, padding=1)]
+        for (before, width), count in zip(pairwise((0, *widths)), blocks, strict=True):
+            levels += [nn.Conv2d(before, width, 2, 2)] if before else []
+            levels += [Residual(width) for _ in range(count)]
+        self.levels = nn.Sequential(*levels)
+        self.norm = nn.GroupNorm(widths[-1] // 16, widths[-1])
+        self.out = nn.Linear(2 * widths[-1], len(config.kinds))
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """``[N, FRAMES, 4, SIZE, SIZE]`` -> logits ``[N, kinds]``: positive where it says yes."""
+        if windows.shape[1:] != (FRAMES, 4, SIZE, SIZE):
+            raise ValueError(f"windows must be [N, {FRAMES}, 4, {SIZE}, {SIZE}], not {list(windows.shape)}")
+        seen: Tensor = self.norm(self.levels(windows.flatten(1, 2))).flatten(2)
+        return self.out(torch.cat([seen.mean(-1), seen.amax(-1)], -1))

@@ -1,0 +1,54 @@
+"""Small networks that come with dreamx to score by: where each is from, and what it does itself, beside its weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dreamx.config import from_json, to_json
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a network comes from. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
+    training. ``minutes``: of training, on ``hardware``."""
+
+    seed: int
+    scenes: tuple[int, int]
+    clips: int
+    steps: int
+    batch: int
+    minutes: float
+    hardware: str
+
+
+def card(folder: Path) -> Card:
+    """Of a shipped network."""
+    return from_json(Card, json.loads((folder / "card.json").read_text(encoding="utf-8")))
+
+
+def named(folder: Path, stage: str) -> str:
+    """What a stage's network is called: of ``pose``, ``runs/tiny/pose_reward/model`` is ``reward``; another folder as it is."""
+    return folder.resolve().parent.name.removeprefix(f"{stage}_") if folder.name == "model" else folder.name
+
+
+def ship(folder: Path, weights: Sequence[str], own: object, to: Path) -> None:
+    """Copy the files that a stage wrote in ``folder``, and how good the network is by itself (``own``). ValueError: one is
+    missing."""
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", *weights, "card.json"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{folder} has no {name}; only what its stage of dreamx train wrote can be shipped")
+        shutil.copy(folder / name, to / f"{name}.tmp")
+        (to / f"{name}.tmp").replace(to / name)
+    write(to / "error.json", to_json(own))
+
+
+def write(file: Path, values: object) -> None:
+    """JSON, whole or not at all."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(file)

@@ -1,0 +1,22 @@
+"""What a stage writes beside a network that scores: where it comes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from dreamx.config import to_json
+from dreamx.eval.shipped import Card, write
+from dreamx.train.run import Run
+
+
+def write_card(run: Run, out: Path, scenes: tuple[int, int], clips: int, batch: int) -> None:
+    """``card.json`` in ``out``, by the first process alone, when the run is over."""
+    if run.rank:
+        return
+    hardware = f"{run.device.type}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
+    took = json.loads((run.cfg.folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    write(out / "card.json", to_json(Card(run.cfg.seed, scenes, clips, run.step, batch, round(took / 60, 1), hardware)))

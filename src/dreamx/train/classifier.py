@@ -1,0 +1,162 @@
+"""Stage: train a classifier of events (``eval.classify``) on clips in which something happens, and the same without it.
+
+A batch is rows of three: a record's window where it happens; the same window of the twin, where nothing does; and a window of
+another time of the clip, where it does not happen yet or no more. Dreams are neither sharp nor steady: half of the windows are
+blurred, some are noisy, and in some the picture fades as time goes on. None of that is an event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dreamx.clip import Clip, refuse_held_out
+from dreamx.data.shots import clip_files
+from dreamx.eval.classify.net import Classifier, ClassifierConfig
+from dreamx.eval.classify.records import SCENIC, Record, records
+from dreamx.eval.classify.window import SLACK, region, window
+from dreamx.train.carded import write_card
+from dreamx.train.depth import varied
+from dreamx.train.run import Run, RunConfig
+
+
+@dataclass(frozen=True)
+class ClassifierStage:
+    """``data`` is a folder of the subsets events and still of ``dreamx data simulate``. Scenes ``first_seed`` up to
+    ``end_seed`` of it are learned from; ``out`` gets the network. A step sees ``batch`` records, three windows of each.
+
+    others: weight of all the kinds that are not asked for, together. vary: how much colours are varied. spoil: how often a row is
+    blurred; half as often it fades, or is noisy.
+    """
+
+    run: RunConfig
+    data: Path
+    out: Path
+    first_seed: int = 0
+    end_seed: int = 1_000_000
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    batch: int = 24
+    lr: float = 1.5e-3
+    others: float = 1.0
+    vary: float = 0.12
+    spoil: float = 0.5
+
+
+@dataclass(frozen=True)
+class Example:
+    """A record, with the videos uint8 ``[F, 3, H, W]`` in which it happens and does not, where its thing is ``[F, H, W]``, and
+    all records of the clip."""
+
+    record: Record
+    told: Tensor
+    still: Tensor
+    where: Tensor
+    fps: float
+    everything: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``windows [N, T, 4, S, S]``, ``answers [N, kinds]`` 0 or 1, and how much each counts, ``weight [N, kinds]``."""
+
+    windows: Tensor
+    answers: Tensor
+    weight: Tensor
+
+
+def main(cfg: ClassifierStage) -> None:
+    """Train, and write ``cfg.out``."""
+    run = Run(cfg.run)  # first of all: it seeds
+    net = run.own(Classifier(cfg.classifier), cfg.lr, name="classifier")
+    by_kind, clips = load_examples(cfg.data, range(cfg.first_seed, cfg.end_seed))
+    for now in run.steps(lambda step: draw(by_kind, cfg, run.generator(step))):
+        logits = net(now.windows)
+        each = F.binary_cross_entropy_with_logits(logits, now.answers, reduction="none")
+        asked = now.weight == 1
+        right = ((logits > 0) == (now.answers > 0.5))[asked].float().mean()
+        run.update(net, (each * now.weight).sum() / asked.sum(), {"right": right})
+    run.export(cfg.out, {"classifier": (net, net.config)})
+    write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), clips, cfg.batch)
+
+
+def load_examples(folder: Path, seeds: range) -> tuple[dict[str, list[Example]], int]:
+    """By kind, the records of these scenes (a clip's file is named after its scene), and how many clips they are of.
+
+    ValueError when there are none, or a clip has no twin.
+    """
+    found: dict[str, list[Example]] = {}
+    files = [f for f in clip_files(folder) if "_events_" in f.name and int(f.stem.split("_")[0]) in seeds]
+    for path in files:
+        twin = path.with_name(path.name.replace("_events_", "_still_"))
+        if not twin.is_file():
+            raise ValueError(f"{path}: {twin.name} is not beside it; simulate the subsets events and still together")
+        told, still = Clip.load(path), Clip.load(twin)
+        refuse_held_out(told.seed)
+        if told.segments is None or still.segments is None:
+            raise ValueError(f"{path}: clips with segments are needed; simulate them again")
+        everything = tuple(records(told))
+        for record in everything:
+            where = region([told.segments, still.segments], record.ids)
+            found.setdefault(record.kind, []).append(Example(record, told.video, still.video, where, told.fps, everything))
+    if not found:
+        raise ValueError(f"{folder}: no event of scenes {seeds.start} to {seeds.stop - 1}; simulate some, or choose other seeds")
+    return found, len(files)
+
+
+def draw(by_kind: dict[str, list[Example]], cfg: ClassifierStage, rng: torch.Generator) -> Batch:
+    """``cfg.batch`` records, all kinds equally often; a pure function of ``rng``."""
+    kinds, answered = sorted(by_kind), cfg.classifier.kinds
+    windows: list[Tensor] = []
+    answers, weight = torch.zeros(3 * cfg.batch, len(answered)), torch.zeros(3 * cfg.batch, len(answered))
+    fades: list[bool] = []
+    for row in range(cfg.batch):
+        of_kind = by_kind[kinds[int(torch.randint(len(kinds), (1,), generator=rng))]]
+        example = of_kind[int(torch.randint(len(of_kind), (1,), generator=rng))]
+        record, named = example.record, answered.index(example.record.kind)
+        early, late, right, down, scale = (torch.rand(5, generator=rng) - 0.5).tolist()
+        spans = [(record.start + 0.2 * early, record.end + 0.2 * late)] * 2 + [_elsewhen(example, rng)]
+        for k, (span, video) in enumerate(zip(spans, (example.told, example.still, example.told), strict=True)):
+            windows.append(window(video, example.where, span, example.fps, (0.2 * right, 0.2 * down), 1.1 + 0.4 * scale))
+            at = 3 * row + k
+            happens = {} if k == 1 else {r.kind for r in example.everything if _meet(r, span)}
+            weight[at] = cfg.others / len(answered)
+            for kind in happens:
+                weight[at, answered.index(kind)] = 0.0  # of this thing or of another: who knows what is in the cut-out
+            answers[at, named], weight[at, named] = float(k == 0), 1.0
+            if k == 2 and any(r.kind == record.kind and _meet(r, span) for r in example.everything):
+                weight[at] = 0.0
+            fades.append(record.kind not in SCENIC)
+    return Batch(spoiled(torch.stack(windows), torch.tensor(fades), cfg, rng), answers, weight)
+
+
+def spoiled(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Generator) -> Tensor:
+    """The windows ``[N, T, 4, S, S]`` as a dream might have them, three in a row alike; those of ``fades [N]`` may fade."""
+    n = len(windows) // 3
+    mirror, soft, fade, noise, dark = torch.rand(5, n, generator=rng).repeat_interleave(3, 1)
+    windows = torch.where((mirror < 0.5)[:, None, None, None, None], windows.flip(-1), windows)
+    rgb, where = windows[:, :, :3], windows[:, :, 3:]
+    blurred = F.avg_pool2d(F.pad(rgb.flatten(0, 1), (1, 1, 1, 1), mode="replicate"), 3, 1).unflatten(0, rgb.shape[:2])
+    rgb = torch.where((soft < cfg.spoil)[:, None, None, None, None], blurred, rgb)
+    far = torch.linspace(0, 1, rgb.shape[1])[:, None, None, None]
+    much = torch.where((fade < cfg.spoil / 2) & fades, dark, 0.0)[:, None, None, None, None]
+    coarse = F.avg_pool2d(F.pad(rgb.flatten(0, 1), (4, 4, 4, 4), mode="replicate"), 9, 1).unflatten(0, rgb.shape[:2])
+    rgb = rgb + much * far * (coarse - rgb)
+    loud = torch.where(noise < cfg.spoil / 2, 0.15 * dark, 0.0)[:, None, None, None, None]
+    rgb = varied(rgb, cfg.vary, rng) + loud * torch.randn(rgb.shape, generator=rng)
+    return torch.cat([rgb.clamp(-1, 1), where], 2)
+
+
+def _meet(record: Record, span: tuple[float, float]) -> bool:
+    return record.start - SLACK < span[1] and span[0] < record.end + SLACK
+
+
+def _elsewhen(example: Example, rng: torch.Generator) -> tuple[float, float]:
+    """A span as long as the record's somewhere else in the clip; where there is no room it meets it, and does not count."""
+    record, seconds = example.record, (len(example.told) - 1) / example.fps
+    long = record.end - record.start
+    start = float(torch.rand(1, generator=rng)) * max(seconds - long, 0.0)
+    return start, start + long
