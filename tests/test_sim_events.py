@@ -176,6 +176,29 @@ def test_what_fades_is_mixed_and_what_is_gone_leaves_the_scene() -> None:
     assert float((full[1] - none[1])[mask].mean()) < -0.5
 
 
+def test_the_twin_of_an_event_is_the_same_shot_in_which_nothing_happens(tmp_path: Path) -> None:
+    """Alike to the bit until it begins, in camera and keys throughout, and then still."""
+    cfg = SimConfig(tmp_path, ("events", "still"), 2, 2, 49, 64, 64, processes=1)
+    assert simulate(cfg) == 8
+    moved = 0
+    for seed in range(2):
+        for index in range(2):
+            told, still = (Clip.load(clip_path(cfg, seed, subset, index)) for subset in ("events", "still"))
+            assert torch.equal(told.camera.pose, still.camera.pose)
+            assert torch.equal(told.actions, still.actions)
+            assert told.entities == still.entities
+            assert torch.equal(told.video[0], still.video[0])
+            assert not torch.equal(told.video, still.video)
+            assert told.story is not None
+            assert still.story is not None
+            assert (still.story.scene, still.story.events, still.contacts) == (told.story.scene, (), ())
+            assert told.extra["kind"] == still.extra["kind"]
+            same = [t for t in range(49) if torch.equal(told.video[t], still.video[t])]
+            assert same == list(range(len(same)))  # where they part they do not meet again
+            moved += len(same) < 49
+    assert moved == 4
+
+
 def test_a_run_that_was_cut_ends_with_the_same_bytes(tmp_path: Path) -> None:
     small = SimConfig(
         tmp_path / "a", ("first_person", "third_person"), 1, 1, 9, 16, 16, processes=1, kinds=("plaza",), styles=("game",)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.sim import simulate as sim
 from dreamx.data.simulate import SimulateConfig, simulate
 from dreamx.data.starts import StartsConfig, starts
 from dreamx.foresight import ForesightConfig
@@ -23,7 +24,7 @@ from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.opening import OpeningConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, depth, pose
+from dreamx.train import autoencoder, camera, causal, classifier, depth, pose
 from dreamx.train.run import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
@@ -82,8 +83,10 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter", "pose_evaluation", "pose_reward")
-    nets = {stage: root / stage / "model" for stage in names}
+    happenings = root / "happenings"
+    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter")
+    judges = ("pose_evaluation", "pose_reward", "classifier_evaluation", "classifier_reward")
+    nets = {stage: root / stage / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     def reads(stage: str, seed: int) -> RunConfig:
@@ -167,4 +170,16 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
             pose.main, pose.PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)
         ),
         "pose_reward": partial(pose.main, pose.PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
+        # What tells whether an event happened (eval/classify): likewise.
+        "happenings": partial(
+            sim.simulate, sim.SimConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE)
+        ),
+        "classifier_evaluation": partial(
+            classifier.main,
+            classifier.ClassifierStage(reads("classifier_evaluation", 11), happenings, nets["classifier_evaluation"], 0, 400),
+        ),
+        "classifier_reward": partial(
+            classifier.main,
+            classifier.ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
+        ),
     }

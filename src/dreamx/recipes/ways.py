@@ -1,9 +1,9 @@
 """ways: how much is made at once. Everything, both ways in time; a chunk of three latent frames; one after the other.
 
-All begin with the same fresh networks, see no re-projected memory, and learn from the same latents for the same steps with the same
-seed by the same stage; only the length of a chunk differs: a chunk as long as the stretch is a film made both ways in time. It
-follows ``tiny`` in the same folder. Short: it ranks, and does not ship. `dreamx eval ablate FOLDER/ways/*/world --steps 16 4 2 1`
-prints the table.
+All begin with the same fresh networks, see no re-projected memory, and learn from the same latents for the same steps with the
+same seed by the same stage; only the length of a chunk differs: a chunk as long as the stretch is a film made both ways in time.
+It follows ``tiny`` in the same folder. Short: it ranks, and does not ship.
+`dreamx eval ablate FOLDER/ways/*/world --steps 16 4 2 1` prints the table.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def spoiled(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Gen
     rgb = torch.where((soft < cfg.spoil)[:, None, None, None, None], blurred, rgb)
     far = torch.linspace(0, 1, rgb.shape[1])[:, None, None, None]
     much = torch.where((fade < cfg.spoil / 2) & fades, dark, 0.0)[:, None, None, None, None]
-    coarse = F.avg_pool2d(F.pad(rgb.flatten(0, 1), (4, 4, 4, 4), mode="replicate"), 9, 1).unflatten(0, rgb.shape[:2])
+    coarse = F.interpolate(F.avg_pool2d(rgb.flatten(0, 1), 8), rgb.shape[-2:], mode="bilinear").unflatten(0, rgb.shape[:2])
     rgb = rgb + much * far * (coarse - rgb)
     loud = torch.where(noise < cfg.spoil / 2, 0.15 * dark, 0.0)[:, None, None, None, None]
     rgb = varied(rgb, cfg.vary, rng) + loud * torch.randn(rgb.shape, generator=rng)

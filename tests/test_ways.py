@@ -1,0 +1,71 @@
+"""The recipe of ways: all begin alike and learn alike; what is made at once may know what comes, and nothing else may."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from dreamx.data.encode import Latents, Row
+from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.controls import from_keys, walk
+from dreamx.model import weights
+from dreamx.model.vae import VAE
+from dreamx.recipes import tiny, ways
+from dreamx.train.networks import load
+from dreamx.world import World
+
+LENGTH = 11  # latents of a clip
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The recipe, one update each, on latents of chance."""
+    root = tmp_path_factory.mktemp("ways")
+    torch.manual_seed(0)
+    weights.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
+    path = walk(level(ways.WORLD.lens), from_keys(["wj"] * LENGTH))
+    camera = Camera(path.pose.expand(2, -1, -1, -1).contiguous(), path.lens.expand(2, -1, -1).contiguous())
+    rows = tuple(Row("a", "game", "park", i) for i in range(2))
+    channels = tiny.VAE.latent
+    z, hint = torch.randn(2, LENGTH, channels, 8, 8).half(), torch.ones(2, LENGTH, channels + 1, 8, 8).half()
+    Latents(z, camera, rows, "", hint).save(root / "latents.safetensors")
+    for stage in ways.stages(root, 1, steps=1).values():
+        stage()
+    return root
+
+
+@pytest.mark.parametrize("name", ways.CHUNKS)
+def test_only_a_chunk_knows_what_comes(root: Path, name: str) -> None:
+    """Two walks that differ in the last quarter of two seconds: the beginning differs where all of it is made at once."""
+    world = World.open(root / "ways" / name / "world")
+    for p in world.dit.parameters():  # what has hardly learned says the same of everything
+        torch.nn.init.normal_(p, std=0.05, generator=torch.Generator().manual_seed(p.numel()))
+    world.reset(torch.full((3, tiny.SIZE, tiny.SIZE), 100, dtype=torch.uint8))
+    frames = 4 * (ways.STRETCH - 1)
+    same = ["w"] * (frames - 8)
+    beginnings: list[torch.Tensor] = []
+    for keys in ([*same, *["j"] * 8], [*same, *["l"] * 8]):
+        future, latents, done = world.fork(), [], 0
+        while done < frames:
+            due = future.due
+            dream = future.dream(from_keys((keys + [""] * due)[done : done + due]))
+            future.show(dream)
+            latents.append(dream.frames.z)
+            done += due
+        beginnings.append(torch.cat(latents, 1)[:, :2])
+    assert torch.equal(*beginnings) == (name != "both-ways")
+
+
+def test_only_the_length_of_a_chunk_differs(root: Path) -> None:
+    start = load(root / "ways" / "start")
+    assert start.dit.config == tiny.DIT
+    chunks = {name: World.open(root / "ways" / name / "world").config.sampler.chunk for name in ways.CHUNKS}
+    assert chunks == ways.CHUNKS == {"both-ways": ways.STRETCH, "chunks-of-3": 3, "chunks-of-1": 1}
+    logs = [(root / "ways" / name / "causal" / "log.jsonl").read_text().splitlines() for name in ways.CHUNKS]
+    assert {len(log) for log in logs} == {1}
+    assert list(ways.curriculum(Path("nowhere"))) == [
+        "start",
+        *(f"{name}-{stage}" for name in ways.CHUNKS for stage in ("causal", "world")),
+    ]
