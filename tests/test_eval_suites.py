@@ -26,10 +26,11 @@ from dreamx.eval import laws
 from dreamx.eval.suite import SHIPPED, Said, Suite, Trial, shipped
 from dreamx.geometry.controls import Speed
 from dreamx.recipes import tiny
+from dreamx.world import World
 
 SECONDS = {"basic": 5, "long": 30, "memory": 10, "events": 5}
 #: A change of a suite makes every earlier result incomparable: then the version of the laws goes up, too.
-HASHES = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43ed9dfa99be25e2", "events": "e2d51249b6c28287"}
+HASHES = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43ed9dfa99be25e2", "events": "5c710dce55ddd228"}
 
 
 @pytest.mark.parametrize("name", list(HASHES))
@@ -223,3 +224,12 @@ def test_a_part_is_not_larger_than_the_whole(cases: int) -> None:
 def test_a_law_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="'fast' is not one of events, basic"):
         laws.draw("fast", 0)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_world_can_read_every_word(name: str) -> None:
+    """What is said at the start, and after it what is said on the way."""
+    reader = World.open("tiny").text
+    for trial in shipped(name).trials:
+        for words in (trial.prompt, *(f"{trial.prompt} {said.words}" for said in trial.said)):
+            reader.ids(words)

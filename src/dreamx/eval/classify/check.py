@@ -125,8 +125,8 @@ def pairs_of(told: Clip, still: Clip) -> list[Pair]:
     everything = records(told)
     for record in everything:
         where, span = region([told.segments, still.segments], record.ids), (record.start, record.end)
-        windows = (window(clip.video, where, span, told.fps) for clip in (told, still))
-        found.append(Pair(record.kind, *windows, frozenset(r.kind for r in everything)))
+        seen, other = (window(clip.video, where, span, told.fps) for clip in (told, still))
+        found.append(Pair(record.kind, seen, other, frozenset(r.kind for r in everything)))
     return found
 
 
