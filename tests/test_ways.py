@@ -1,4 +1,4 @@
-"""The recipe of ways: all begin alike and learn alike; what is made at once may know what comes, and nothing else may."""
+"""The recipe of ways: both begin alike and learn alike; what is made at once may know what comes, and nothing else may."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_only_the_length_of_a_chunk_differs(root: Path) -> None:
     start = load(root / "ways" / "start")
     assert start.dit.config == tiny.DIT
     chunks = {name: World.open(root / "ways" / name / "world").config.sampler.chunk for name in ways.CHUNKS}
-    assert chunks == ways.CHUNKS == {"both-ways": ways.STRETCH, "chunks-of-3": 3, "chunks-of-1": 1}
+    assert chunks == ways.CHUNKS == {"both-ways": ways.STRETCH, "one-by-one": 1}
     logs = [(root / "ways" / name / "causal" / "log.jsonl").read_text().splitlines() for name in ways.CHUNKS]
     assert {len(log) for log in logs} == {1}
     assert list(ways.curriculum(Path("nowhere"))) == [

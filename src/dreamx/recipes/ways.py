@@ -1,6 +1,6 @@
-"""ways: how much is made at once. Everything, both ways in time; a chunk of three latent frames; one after the other.
+"""ways: both ways in time against forward only. Two seconds made at once, or one latent frame after the other.
 
-All begin with the same fresh networks, see no re-projected memory, and learn from the same latents for the same steps with the
+Both begin with the same fresh networks, see no re-projected memory, and learn from the same latents for the same steps with the
 same seed by the same stage; only the length of a chunk differs: a chunk as long as the stretch is a film made both ways in time.
 It follows ``tiny`` in the same folder. Short: it ranks, and does not ship.
 `dreamx eval ablate FOLDER/ways/*/world --steps 16 4 2 1` prints the table.
@@ -23,7 +23,7 @@ from dreamx.train.networks import Networks
 from dreamx.train.run import RunConfig
 
 STEPS, STRETCH = 3500, 9  # updates; latent frames: the opening picture and two seconds
-CHUNKS = {"both-ways": STRETCH, "chunks-of-3": 3, "chunks-of-1": 1}
+CHUNKS = {"both-ways": STRETCH, "one-by-one": 1}
 TEACHING = replace(tiny.TEACHING, drop_hint=1.0, drop_view=0.0, hint_noise=0.0)
 WORLD = replace(tiny.WORLD, memory=None, foresight=None)
 
