@@ -108,28 +108,35 @@ def load_examples(folder: Path, seeds: range) -> tuple[dict[str, list[Example]],
 
 
 def draw(by_kind: dict[str, list[Example]], cfg: ClassifierStage, rng: torch.Generator) -> Batch:
-    """``cfg.batch`` records, all kinds equally often; a pure function of ``rng``."""
+    """``cfg.batch`` records, all kinds equally often, three windows of each; a pure function of ``rng``.
+
+    One answer of a window counts whole, that to the record's own kind; of the others only what surely is not there. A window of
+    another time that meets the record all the same does not count at all.
+    """
     kinds, answered = sorted(by_kind), cfg.classifier.kinds
     windows: list[Tensor] = []
-    answers, weight = torch.zeros(3 * cfg.batch, len(answered)), torch.zeros(3 * cfg.batch, len(answered))
     fades: list[bool] = []
-    for row in range(cfg.batch):
+    answers = torch.zeros(3 * cfg.batch, len(answered))
+    weight = torch.full_like(answers, cfg.others / len(answered))
+    for row in range(0, 3 * cfg.batch, 3):
         of_kind = by_kind[kinds[int(torch.randint(len(kinds), (1,), generator=rng))]]
         example = of_kind[int(torch.randint(len(of_kind), (1,), generator=rng))]
-        record, named = example.record, answered.index(example.record.kind)
+        record, own = example.record, answered.index(example.record.kind)
         early, late, right, down, scale = (torch.rand(5, generator=rng) - 0.5).tolist()
-        spans = [(record.start + 0.2 * early, record.end + 0.2 * late)] * 2 + [_elsewhen(example, rng)]
-        for k, (span, video) in enumerate(zip(spans, (example.told, example.still, example.told), strict=True)):
+        then, elsewhen = (record.start + 0.2 * early, record.end + 0.2 * late), _elsewhen(example, rng)
+        for video, span in ((example.told, then), (example.still, then), (example.told, elsewhen)):
             windows.append(window(video, example.where, span, example.fps, (0.2 * right, 0.2 * down), 1.1 + 0.4 * scale))
-            at = 3 * row + k
-            happens = {} if k == 1 else {r.kind for r in example.everything if _meet(r, span)}
-            weight[at] = cfg.others / len(answered)
-            for kind in happens:
-                weight[at, answered.index(kind)] = 0.0  # of this thing or of another: who knows what is in the cut-out
-            answers[at, named], weight[at, named] = float(k == 0), 1.0
-            if k == 2 and any(r.kind == record.kind and _meet(r, span) for r in example.everything):
-                weight[at] = 0.0
             fades.append(record.kind not in SCENIC)
+        for at, span in ((row, then), (row + 2, elsewhen)):
+            for other in example.everything:  # who knows how much of it is in the cut-out
+                if _meet(other, span):
+                    weight[at, answered.index(other.kind)] = 0.0
+        answers[row, own] = 1.0
+        weight[row : row + 2, own] = 1.0
+        if weight[row + 2, own] == 0:
+            weight[row + 2] = 0.0
+        else:
+            weight[row + 2, own] = 1.0
     return Batch(spoiled(torch.stack(windows), torch.tensor(fades), cfg, rng), answers, weight)
 
 

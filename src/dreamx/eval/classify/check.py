@@ -138,10 +138,10 @@ def measured(net: Classifier, pairs: list[Pair]) -> tuple[OwnAccuracy, dict[str,
     with torch.inference_mode():
         yes = torch.cat([net(torch.stack([p.told for p in part])) for part in _parts(pairs)]) > 0
         fooled = torch.cat([net(torch.stack([p.still for p in part])) for part in _parts(pairs)]) > 0
-    named = torch.tensor([kinds.index(p.kind) for p in pairs])
+    asked = torch.tensor([kinds.index(p.kind) for p in pairs])
     row = torch.arange(len(pairs))
     absent = torch.tensor([[k not in p.going_on for k in kinds] for p in pairs])
-    right, wrong = yes[row, named], fooled[row, named]
+    right, wrong = yes[row, asked], fooled[row, asked]
     own = OwnAccuracy(
         len(pairs), float(right.float().mean()), float((~wrong).float().mean()), float((~yes[absent]).float().mean())
     )
