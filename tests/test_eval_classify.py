@@ -178,6 +178,8 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         ClassifiersConfig(scenes=0)
     with pytest.raises(ValueError, match="one number for each"):
         ClassifierConfig((32, 64), (1,))
+    with pytest.raises(ValueError, match="kinds lacks 'rolls into'"):
+        ClassifierConfig(kinds=("rolls",))
     with pytest.raises(ValueError, match="multiples of 16, not 20"):
         ClassifierConfig((20,), (1,))
     with pytest.raises(ValueError, match="windows must be"):

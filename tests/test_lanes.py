@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamx.data.encode import Latents, Row
+import latents_of_chance
 from dreamx.frames import clean
-from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.model import weights
 from dreamx.model.attend import Mute, Table
@@ -34,11 +34,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for p in nets.parameters():
         torch.nn.init.normal_(p, std=0.05)
     weights.save(root / "again" / "model", nets.parts())
-    z = torch.randn(4, LENGTH, micro.VAE.latent, 8, 8).half()
-    path = walk(level(lanes.WORLD.lens), from_keys(["wj"] * LENGTH))
-    camera = Camera(path.pose.expand(4, -1, -1, -1).contiguous(), path.lens.expand(4, -1, -1).contiguous())
-    rows = tuple(Row("a", "game", "park", i) for i in range(4))
-    Latents(z, camera, rows, "", torch.ones(4, LENGTH, micro.VAE.latent + 1, 8, 8).half()).save(root / "latents.safetensors")
+    latents_of_chance.save(root / "latents.safetensors", 4, LENGTH, micro.VAE.latent, lanes.WORLD.lens)
     for stage in lanes.stages(root, 1, root / "again" / "model", FEW, steps=2).values():
         stage()
     return root

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamx.data.encode import Latents, Row
-from dreamx.geometry.camera import Camera, level
-from dreamx.geometry.controls import from_keys, walk
+import latents_of_chance
+from dreamx.geometry.controls import from_keys
 from dreamx.model import weights
 from dreamx.model.vae import VAE
 from dreamx.recipes import tiny, ways
@@ -25,12 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ways")
     torch.manual_seed(0)
     weights.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
-    path = walk(level(ways.WORLD.lens), from_keys(["wj"] * LENGTH))
-    camera = Camera(path.pose.expand(2, -1, -1, -1).contiguous(), path.lens.expand(2, -1, -1).contiguous())
-    rows = tuple(Row("a", "game", "park", i) for i in range(2))
-    channels = tiny.VAE.latent
-    z, hint = torch.randn(2, LENGTH, channels, 8, 8).half(), torch.ones(2, LENGTH, channels + 1, 8, 8).half()
-    Latents(z, camera, rows, "", hint).save(root / "latents.safetensors")
+    latents_of_chance.save(root / "latents.safetensors", 2, LENGTH, tiny.VAE.latent, ways.WORLD.lens)
     for stage in ways.stages(root, 1, steps=1).values():
         stage()
     return root

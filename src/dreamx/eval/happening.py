@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from math import atan, degrees
 from statistics import fmean
@@ -23,11 +22,11 @@ from dreamx.eval.classify.check import evaluation, said_yes
 from dreamx.eval.suite import Said, Trial
 from dreamx.eval.truth import View
 from dreamx.events import Story, prompt
+from dreamx.model.text import split
 
 KINDS = {k.name: k for k in (*SINGLE, *COMPOSED)}
 _HOLD = 1.0  # seconds that words hold at least: a light goes out in a moment, and a chunk takes a quarter
-_READ = 64  # words and marks
-_MARKS = re.compile(r"[a-z0-9]+|[^\sa-z0-9]")
+_READ = 64  # words and marks that the smallest world reads; the law of a suite has its own number
 _MARGIN = 3  # pixels around a thing that its shadow may reach
 
 
@@ -84,7 +83,7 @@ def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
     sentences = story.scene.rstrip(".").split(". ")
     for count in range(len(sentences), 0, -1):
         opening = prompt(Story(". ".join(sentences[:count])), STYLE[style])
-        if all(len(_MARKS.findall(f"{opening} {s.words}".lower())) <= _READ for s in said):
+        if all(len(split(f"{opening} {s.words}")) <= _READ for s in said):
             return opening, tuple(said)
     raise ValueError(f"the words of the event are more than {_READ}")
 

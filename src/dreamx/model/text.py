@@ -26,6 +26,11 @@ class WordConfig:
     words: int = 64
 
 
+def split(prompt: str) -> list[str]:
+    """The words and marks of a prompt, in small letters."""
+    return re.findall(r"[a-z0-9]+|[^\sa-z0-9]", prompt.lower())
+
+
 class WordEncoder(nn.Module):
     """Hashed words, positions, a small transformer."""
 
@@ -39,7 +44,7 @@ class WordEncoder(nn.Module):
 
     def ids(self, prompt: str) -> list[int]:
         """Rows of the word table, 1 and up; ValueError when the prompt is too long."""
-        words = re.findall(r"[a-z0-9]+|[^\sa-z0-9]", prompt.lower())
+        words = split(prompt)
         if len(words) > self.config.words:
             raise ValueError(
                 f"prompt: {len(words)} words and marks are more than the {self.config.words} this world reads; shorten it"

@@ -24,6 +24,10 @@ class ClassifierConfig:
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks):
             raise ValueError(f"classifier.blocks must have one number for each of the {len(self.widths)} levels of widths")
+        if missing := [kind for kind in KINDS if kind not in self.kinds]:
+            raise ValueError(
+                f"classifier.kinds lacks {missing[0]!r}, which the simulator says; train it anew, or leave kinds out"
+            )
         if bad := [w for w in self.widths if w % 16]:
             raise ValueError(f"classifier.widths must be multiples of 16, not {bad[0]}")
 
