@@ -1,12 +1,8 @@
-"""The whole micro curriculum, from committed clips to a world one can walk in, against golden curves.
-
-A change that moves a curve explains itself: `python tests/test_curriculum.py` writes the curves anew.
-"""
+"""The whole micro curriculum, from committed clips to a world one can walk in."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,10 +15,6 @@ from dreamx.train.networks import blend, load
 from dreamx.world import World
 
 CLIPS = Path(__file__).parent / "data" / "micro"
-GOLDEN = Path(__file__).parent / "golden" / "micro.json"
-STAGES = ("autoencoder", "camera", "causal", "consistency", "decoder")
-FIRST = 5
-TOLERANCE = 2e-3  # relative: other processors order their sums differently
 
 
 def run(root: Path) -> None:
@@ -41,11 +33,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("micro")
     run(root)
     return root
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_golden_curve(root: Path, stage: str) -> None:
-    assert losses(root, stage)[:FIRST] == pytest.approx(json.loads(GOLDEN.read_text())[stage], rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(("stage", "share"), [("autoencoder", 0.75), ("camera", 0.9), ("causal", 0.95)])
@@ -76,7 +63,3 @@ def test_blend_lies_between(root: Path, tmp_path: Path) -> None:
         for key, w in load(tmp_path / "blend").state_dict().items():
             assert torch.allclose(w, ends[0][key] + share * (ends[1][key] - ends[0][key]), atol=1e-6)
 
-
-if __name__ == "__main__":
-    run(Path(sys.argv[1]))
-    GOLDEN.write_text(json.dumps({s: losses(Path(sys.argv[1]), s)[:FIRST] for s in STAGES}, indent=1) + "\n")
