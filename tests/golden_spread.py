@@ -1,6 +1,6 @@
-"""How far do the golden curves move with the instruction set and the number of threads? Prints the largest relative difference of each.
+"""How far do the golden curves move with the instruction set and the number of threads? Prints the largest relative difference.
 
-`python tests/golden_spread.py`: each variant is a process of its own, because the libraries read their environment when they are loaded.
+`python tests/golden_spread.py`: each variant is a process of its own, for libraries read their environment when they are loaded.
 A variant that this processor lacks runs as its nearest.
 """
 

@@ -62,4 +62,3 @@ def test_blend_lies_between(root: Path, tmp_path: Path) -> None:
         blend(first, second, share, tmp_path / "blend")
         for key, w in load(tmp_path / "blend").state_dict().items():
             assert torch.allclose(w, ends[0][key] + share * (ends[1][key] - ends[0][key]), atol=1e-6)
-
