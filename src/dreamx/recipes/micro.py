@@ -1,7 +1,7 @@
 """micro: the whole curriculum in less than a minute, on 32 x 32 pixels. It learns little; that every stage works is the point.
 
-Tests run it from eight committed clips, and compare the first losses of each stage with golden curves; ``diff micro.py tiny.py`` is
-the meaning of scale.
+Tests run it from eight committed clips, and compare the first losses of each stage with golden curves; ``diff micro.py tiny.py``
+is the meaning of scale.
 """
 
 from __future__ import annotations
