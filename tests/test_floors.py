@@ -140,7 +140,7 @@ TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".html", ".svg", ".json", 
 
 
 def texts() -> list[Path]:
-    tops = [p for p in ROOT.iterdir() if p.is_file()]
+    tops = [p for p in ROOT.iterdir() if p.is_file() and p.name != ".git"]  # a file in a worktree
     below = [p for d in ("src", "tests", "docs", ".ci") for p in (ROOT / d).rglob("*") if p.is_file()]
     hidden = {"__pycache__", "dreamx.egg-info"}
     return [p for p in tops + below if p.suffix in TEXT and not hidden & set(p.parts)]
