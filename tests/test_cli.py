@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
+import dreamx
 from dreamx import cli, doctor
 
 
@@ -59,17 +60,27 @@ def test_flags_are_the_fields(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "code", "said"),
     [
         (["try", "--mood", "bad"], 2, "dreamx try: mood is bad; choose good\n"),
-        (["try", "--mood", "gone"], 2, "dreamx try: [Errno 2] No such file or directory: 'x.png'\n"),
+        (["try", "--mood", "gone"], 2, "dreamx try: x.png: No such file or directory\n"),
         (["try", "--mood", "stop"], 130, "dreamx try: interrupted\n"),
         (["walk"], 2, "dreamx: 'walk' is not a command; the commands are play, "),
         (["train", "dog"], 2, "dreamx train: 'dog' is not a command; the commands are "),
-        (["try", "--mood", "good", "--colour", "red"], 2, "--colour"),
-        (["try"], 2, "--mood"),
+        (["try", "--mood", "good", "--colour", "red"], 2, "dreamx try: --colour is unknown; dreamx try --help lists the flags\n"),
+        (["try", "--mood", "good", "--cuont", "2"], 2, "dreamx try: --cuont is unknown; did you mean --count?\n"),
+        (["try"], 2, "dreamx try: --mood is missing; see dreamx try --help\n"),
+        (["try", "--mood"], 2, "dreamx try: --mood wants a value after it\n"),
+        (["try", "--mood", "good", "--count", "two"], 2, "dreamx try: --count must be a whole number, not 'two'\n"),
+        (["try", "--mood", "good", "more"], 2, "dreamx try: 'more' belongs to no flag; dreamx try --help lists them\n"),
+        (["try", "--mood", ""], 2, "dreamx try: --mood is empty; give a value\n"),
     ],
 )
 def test_what_goes_wrong(words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert leave(words) == code
     assert said in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"dreamx {dreamx.__version__}\n"
 
 
 def test_help_names_every_command_and_none_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("geometry", "config"),
+    ("geometry", "config", "bounds", "version"),
     ("clip", "events", "frames", "flow", "picture"),
     ("model",),
     ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),
@@ -24,7 +24,7 @@ FLOORS = (
     ("train", "fast", "budget"),
     ("play", "env"),
     ("recipes",),
-    ("cli", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
+    ("cli", "flags", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
 )
 STRANGERS = {frozenset(("train", "fast"))}
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -10,6 +10,8 @@ The names below are imported when they are first used, so that the command line 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dreamx.version import __version__
+
 if TYPE_CHECKING:
     from dreamx.clip import Clip
     from dreamx.env import Env
@@ -19,7 +21,22 @@ if TYPE_CHECKING:
     from dreamx.rollout import rollout
     from dreamx.world import World, load
 
-__all__ = ["KEYS", "Camera", "Clip", "Controls", "DiT", "Env", "Frames", "Speed", "World", "from_keys", "load", "rollout", "walk"]
+__all__ = [
+    "KEYS",
+    "Camera",
+    "Clip",
+    "Controls",
+    "DiT",
+    "Env",
+    "Frames",
+    "Speed",
+    "World",
+    "__version__",
+    "from_keys",
+    "load",
+    "rollout",
+    "walk",
+]
 
 _HOMES = {
     "dreamx.geometry": ("KEYS", "Camera", "Controls", "Speed", "from_keys", "walk"),

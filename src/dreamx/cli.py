@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
 
+from dreamx.version import __version__
+
 #: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
 COMMANDS: dict[str, Any] = {
     "play": ("dreamx.play.server:main", "walk in a world in the browser"),
@@ -90,6 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not words or words[0] in ("-h", "--help"):
             print(_help(path, commands))
             raise SystemExit(0 if words else 2)
+        if words[0] == "--version" and commands is COMMANDS:
+            print(f"dreamx {__version__}")
+            return
         if words[0] not in commands:
             _fail(f"{' '.join(path)}: {words[0]!r} is not a command; the commands are {', '.join(commands)}", 2)
         path.append(words.pop(0))
@@ -102,19 +107,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `dreamx ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
-    except (ValueError, OSError) as e:
+    except OSError as e:
+        said = f"{e.filename}: {e.strerror}" if e.filename is not None and e.strerror else str(e)
+        _fail(f"{' '.join(path)}: {said}", 2)
+    except ValueError as e:
         _fail(f"{' '.join(path)}: {e}", 2)
     except KeyboardInterrupt:
         _fail(f"{' '.join(path)}: interrupted", 130)
 
 
 def _call(target: str, name: str, words: Sequence[str]) -> None:
-    import tyro
+    from dreamx.flags import parse
 
     module, function = target.split(":")
     run: Callable[[Any], object] = getattr(import_module(module), function)
     config = get_type_hints(run)["cfg"]
-    run(tyro.cli(config, prog=name, args=words, config=(tyro.conf.FlagCreatePairsOff,)))
+    run(parse(config, words, name))
 
 
 def _help(path: Sequence[str], commands: Mapping[str, Any]) -> str:
@@ -127,5 +135,5 @@ def _help(path: Sequence[str], commands: Mapping[str, Any]) -> str:
 
 
 def _fail(words: str, code: int) -> None:
-    print(words, file=sys.stderr)
+    print(" ".join(words.split()), file=sys.stderr)
     raise SystemExit(code)

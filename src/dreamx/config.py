@@ -15,6 +15,8 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
+from dreamx.bounds import check_numbers
+
 T = TypeVar("T")
 
 
@@ -29,10 +31,12 @@ def from_json(cls: type[T], data: object) -> T:
     """An instance of the dataclass ``cls`` from what ``to_json`` gave (or ``json.loads``).
 
     ValueError, one sentence that names the key by its path (``vae.width``), for an unknown key, a missing key or a value
-    that is not of the field's type.
+    that is not of the field's type or not within its bounds.
     """
     try:
-        return _CONVERTER.structure(data, cls)
+        found = _CONVERTER.structure(data, cls)
+        check_numbers(found)
+        return found
     except cattrs.BaseValidationError as e:
         path, cause = _first(e)
         where = ".".join((cls.__name__, *path))

@@ -12,7 +12,6 @@ import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
@@ -32,6 +31,7 @@ from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
+from dreamx.version import __version__
 from dreamx.world import World
 
 #: The scores of a row, in order.
@@ -142,7 +142,7 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
             measures=Tools().names | {"sight": sight()},
             command=_command(cfg),
             hardware=machine(),
-            dreamx=version("dreamx"),
+            dreamx=__version__,
             simulator=plan.code[0],
             scores=plan.code[1],
         ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import tyro
@@ -24,6 +23,7 @@ from dreamx.eval.speed import machine
 from dreamx.eval.suite import SHIPPED, shipped
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
+from dreamx.version import __version__
 from dreamx.world import World
 
 _BASELINES: dict[str, Model] = {"truth": Truth(), "warp": Warp(), "copy-first": CopyFirst()}
@@ -161,7 +161,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         measures=tools.names | _readers(name),
         command=command(name, cfg),
         hardware=machine(),
-        dreamx=_version(),
+        dreamx=__version__,
         simulator=plan.code[0],
         scores=plan.code[1],
     )
@@ -210,13 +210,6 @@ def _write(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _version() -> str:
-    try:
-        return version("dreamx")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "source"
 
 
 def _print(whole: Report, out: Path) -> None:

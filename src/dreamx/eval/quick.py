@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.sheet import Strip, contact_sheet
 from dreamx.eval.truth import PATHS, Case, View, held, load_case
 from dreamx.geometry.controls import Speed, from_keys
+from dreamx.version import __version__
 from dreamx.world import Switches, World, find
 
 MODELS = ("ours", "copy-first", "warp")
@@ -104,7 +104,7 @@ def main(cfg: QuickConfig) -> None:
         "settings": {
             "world": cfg.world,
             "weights": _identity(folder),
-            "version": _version(),
+            "version": __version__,
             "seeds": seeds,
             "size": list(world.size),
             "fps": view.fps,
@@ -223,13 +223,6 @@ def _identity(folder: Path) -> str:
     for file in sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors")):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _version() -> str:
-    try:
-        return version("dreamx")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "source"
 
 
 def _print(report: dict[str, Any], cfg: QuickConfig) -> None:

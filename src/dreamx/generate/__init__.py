@@ -18,7 +18,6 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from os.path import isfile  # unlike Path's, it is calm about names no file can have
 from pathlib import Path
@@ -42,6 +41,7 @@ from dreamx.picture import read_picture
 from dreamx.play.video import VideoFile
 from dreamx.replay import Replay, play, read, warning
 from dreamx.session import find
+from dreamx.version import __version__
 from dreamx.world import World
 
 
@@ -179,7 +179,7 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
 
     def record(frames: int) -> None:
         said = Record(
-            dreamx=_version(),
+            dreamx=__version__,
             world=name,
             seed=cfg.seed,
             prompt=cfg.prompt,
@@ -246,13 +246,6 @@ def _read(start: Path | None) -> bytes | None:
         return start.read_bytes()
     except OSError as e:
         raise ValueError(f"start: {start} cannot be read ({e.strerror}); name a picture file") from None
-
-
-def _version() -> str:
-    try:
-        return version("dreamx")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"
 
 
 def _bar(console: Console) -> Progress:

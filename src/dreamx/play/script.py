@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any
 
@@ -14,6 +13,7 @@ from dreamx.play.past import Span, unrolled
 from dreamx.play.starts import StartPicture
 from dreamx.play.store import png
 from dreamx.replay import Replay
+from dreamx.version import __version__
 
 
 def replay_of(opening: Opening, spans: tuple[Span, ...], world: str, weights: str) -> Replay:
@@ -21,7 +21,7 @@ def replay_of(opening: Opening, spans: tuple[Span, ...], world: str, weights: st
     own = None if opening.start is not None else opening.image
     return Replay(
         format=replays.FORMAT,
-        dreamx=_version(),
+        dreamx=__version__,
         world=world,
         weights=weights,
         seed=opening.seed,
@@ -43,10 +43,3 @@ def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple
     image = None if picture is None else read_picture(picture, size)[0]
     note = replays.warning(replay, weights)
     return Opening(image, replay.prompt, replay.seed, note, replay.start, script=replay.steps)
-
-
-def _version() -> str:
-    try:
-        return version("dreamx")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        return "unknown"

@@ -1,0 +1,191 @@
+"""What a field of a config may hold, declared at the field, and one walk that checks it.
+
+    fps: PositiveFloat = 16.0
+    clips: InputFolder
+
+``check_numbers`` serves every config, also one read from JSON: ranges, and no NaN or infinity anywhere. ``check_paths`` serves
+the command line alone: a checkpoint may name a folder that is long gone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from math import isfinite
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Probability = Annotated[float, Ge(0), Le(1)]
+#: Seeds are counted on from, one a scene, and every generator of numbers has to take them.
+Seed = Annotated[int, Ge(0), Lt(2**53)]
+#: 0 lets the system choose a free one.
+Port = Annotated[int, Ge(0), Le(65535)]
+#: More than a machine has is slow, but 100 000 cannot be started at all, and the process dies without a word.
+Threads = Annotated[int, Ge(1), Le(1024)]
+#: The same for processes and threads where 0 is "as many as there are cores".
+Workers = Annotated[int, Ge(0), Le(1024)]
+FrameRate = Annotated[float, Ge(0.1), Le(240)]
+#: Degrees from edge to edge. Beyond them a pinhole's picture is a point or a plane.
+FieldOfView = Annotated[float, Ge(1), Le(170)]
+#: A side in pixels; more than the largest video codecs take is a slip of the finger.
+Pixels = Annotated[int, Ge(8), Le(16384)]
+
+
+@dataclass(frozen=True)
+class Existing:
+    """Marks a path that is read: a file, a folder, or either."""
+
+    file: bool = False
+    folder: bool = False
+
+
+@dataclass(frozen=True)
+class Written:
+    """Marks a path that is written: a file, or a folder."""
+
+    folder: bool
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Marks a path whose name must end in one of ``endings`` (``.png``), in any case of letters."""
+
+    endings: tuple[str, ...]
+
+
+InputFile = Annotated[Path, Existing(file=True)]
+InputFolder = Annotated[Path, Existing(folder=True)]
+InputPath = Annotated[Path, Existing(file=True, folder=True)]
+OutputFile = Annotated[Path, Written(folder=False)]
+OutputFolder = Annotated[Path, Written(folder=True)]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A value that is no dataclass and no tuple. path: names of fields from the top; marks: what its type is annotated with."""
+
+    path: tuple[str, ...]
+    value: Any
+    marks: tuple[Any, ...]
+
+
+class FieldError(ValueError):
+    """A value that a field may not hold. ``str`` is a sentence that begins with the field's dotted name."""
+
+    def __init__(self, leaf: Leaf, fault: str) -> None:
+        super().__init__(f"{'.'.join(leaf.path)} {fault}")
+        self.leaf = leaf
+        self.fault = fault
+
+
+def leaves(config: Any) -> Iterator[Leaf]:
+    """Every value in a tree of dataclasses, in the order of the fields; of a tuple its members one by one."""
+    for name, hint in hints(type(config)).items():
+        yield from _leaves((name,), getattr(config, name), hint, ())
+
+
+def check_numbers(config: Any) -> None:
+    """``FieldError`` for the first number that is not finite or not within the range of its field."""
+    for leaf in leaves(config):
+        if isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool):
+            fault = number_fault(leaf.value, leaf.marks)
+            if fault:
+                raise FieldError(leaf, fault)
+
+
+def check_paths(config: Any) -> None:
+    """``FieldError`` for the first path that is not there, is of the wrong kind, or cannot be written."""
+    for leaf in leaves(config):
+        if isinstance(leaf.value, Path):
+            for mark in leaf.marks:
+                fault = path_fault(leaf.value, mark)
+                if fault:
+                    raise FieldError(leaf, fault)
+
+
+def number_fault(value: float, marks: Sequence[Any]) -> str | None:
+    """What is wrong with a number, as the end of a sentence that begins with its name; None if nothing is."""
+    low = next((m for m in marks if isinstance(m, Ge | Gt)), None)
+    high = next((m for m in marks if isinstance(m, Le | Lt)), None)
+    if not isfinite(value):
+        return f"must be {_range(low, high) or 'a finite number'}, not {value}"
+    fits = (
+        (not isinstance(low, Ge) or value >= low.ge)  # pyright: ignore[reportOperatorIssue]
+        and (not isinstance(low, Gt) or value > low.gt)  # pyright: ignore[reportOperatorIssue]
+        and (not isinstance(high, Le) or value <= high.le)  # pyright: ignore[reportOperatorIssue]
+        and (not isinstance(high, Lt) or value < high.lt)  # pyright: ignore[reportOperatorIssue]
+    )
+    return None if fits else f"must be {_range(low, high)}, not {value}"
+
+
+def path_fault(path: Path, mark: Any) -> str | None:
+    """The same for a path and one mark."""
+    if isinstance(mark, Ending):
+        good = path.name.lower().endswith(mark.endings)
+        return None if good else f"must end in {' or '.join(mark.endings)}, not be {str(path)!r}"
+    if isinstance(mark, Existing):
+        wanted = " or ".join(["file"] * mark.file + ["folder"] * mark.folder)
+        if path.is_dir():
+            return None if mark.folder else f"must be a file, and {path} is a folder"
+        if path.exists():
+            return None if mark.file else f"must be a folder, and {path} is a file"
+        return f"must be a {wanted}, and there is none at {path}"
+    if isinstance(mark, Written):
+        if mark.folder and path.exists() and not path.is_dir():
+            return f"must be a folder, and {path} is a file"
+        if not mark.folder and path.is_dir():
+            return f"must be a file, and {path} is a folder"
+        above = path if path.exists() else next(p for p in path.absolute().parents if p.exists())
+        if not path.exists() and not above.is_dir():
+            return f"cannot be {path}: {above} is a file, not a folder"
+        if not os.access(above, os.W_OK):
+            return f"cannot be {path}: {above} is not yours to write to"
+    return None
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """The fields of a dataclass with their types, annotations and all."""
+    known = get_type_hints(cls, include_extras=True)
+    return {f.name: known[f.name] for f in fields(cls)}
+
+
+def _leaves(path: tuple[str, ...], value: Any, hint: Any, marks: tuple[Any, ...]) -> Iterator[Leaf]:
+    while get_origin(hint) is Annotated:
+        hint, *more = get_args(hint)
+        marks = (*marks, *more)
+    if value is None:
+        return
+    if get_origin(hint) in (Union, UnionType):
+        kinds = [h for h in get_args(hint) if h is not NoneType]
+        if len(kinds) == 1:
+            yield from _leaves(path, value, kinds[0], marks)
+            return
+    if is_dataclass(value):
+        for leaf in leaves(value):
+            yield Leaf((*path, *leaf.path), leaf.value, leaf.marks)
+    elif isinstance(value, tuple | list):
+        kinds = get_args(hint)
+        for i, member in enumerate(value):
+            kind = kinds[0] if len(kinds) == 2 and kinds[1] is Ellipsis else kinds[i] if i < len(kinds) else Any
+            yield from _leaves(path, member, kind, marks)
+    else:
+        yield Leaf(path, value, marks)
+
+
+def _range(low: Ge | Gt | None, high: Le | Lt | None) -> str:
+    words = []
+    if low is not None:
+        words.append(f"{low.ge} or more" if isinstance(low, Ge) else f"more than {low.gt}")
+    if high is not None:
+        words.append(f"at most {high.le}" if isinstance(high, Le) else f"less than {high.lt}")
+    return " and ".join(words)
