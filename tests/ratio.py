@@ -15,6 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+import dreamx  # noqa: F401  (before torch: says how threads wait)
+
+# isort: split
 import torch
 from torch import Tensor
 from torch.nn import functional as F

@@ -10,6 +10,7 @@ The names below are imported when they are first used, so that the command line 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from dreamx.openmp import limit_spinning
 from dreamx.version import __version__
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ __all__ = [
     "rollout",
     "walk",
 ]
+
+limit_spinning()  # before any of them loads torch
 
 _HOMES = {
     "dreamx.geometry": ("KEYS", "Camera", "Controls", "Speed", "from_keys", "walk"),
