@@ -1,5 +1,6 @@
 """A session: what it accepts, what it answers, and that it can be replayed, saved, forked and continued bit for bit."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from safetensors.torch import save_file
 
 import micro
 from dreamx.geometry import Controls, from_keys
+from dreamx.memory import MemoryConfig
 from dreamx.opening import OpeningConfig
+from dreamx.session import Action
 from dreamx.world import World
 
 KEYS = ["w", "wj", "l", "", "sd", "i"]
@@ -207,3 +210,24 @@ def test_what_cannot_be_is_refused_and_changes_nothing() -> None:
         next(world.play("wj"))
     assert world.seed == 5
     assert len(next(world.play(["w"]))) == 1
+
+
+def test_a_longer_walk_holds_no_more_tensors() -> None:
+    """What stays in memory among what comes and goes keeps malloc from using it again: resident memory creeps."""
+    world = micro.world(memory=MemoryConfig(capacity=4))
+    world.reset(micro.picture(), seed=5)
+    held = []
+    for _ in range(3):
+        go(world, ["wl"] * 12)
+        gc.collect()
+        held.append(sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects()))
+    assert held[1] == held[2]
+
+
+def test_a_step_is_kept_as_it_was() -> None:
+    speed = Controls(torch.rand(4, 3, dtype=torch.float64), torch.rand(4, 2, dtype=torch.float64))
+    for controls in (speed, from_keys(["w", "wl", "", "ki"])):
+        kept = Action.of(controls, "it snows").controls
+        assert torch.equal(kept.move, controls.move)
+        assert torch.equal(kept.turn, controls.turn)
+        assert (kept.move.dtype, kept.turn.dtype) == (controls.move.dtype, controls.turn.dtype)

@@ -78,18 +78,40 @@ class Dream:
 
 @dataclass(frozen=True)
 class Action:
-    """One step of a session, as it is kept for replay."""
+    """One step of a session, as it is kept for replay, without a tensor.
 
-    controls: Controls
+    Small tensors that stay would lie between large ones that come and go, where malloc then finds no room for the next large
+    one: a process grew by 0.4 MB a second for as long as one walked.
+    """
+
+    motion: bytes
+    """``controls`` as numbers, frame by frame."""
+    dtype: torch.dtype
+    """Of ``controls``."""
     event: str | None
+    """What was said."""
     switches: Switches = Switches()
+    """What of the model was on."""
+
+    @staticmethod
+    def of(controls: Controls, event: str | None, switches: Switches = Switches()) -> Action:
+        """The step that these controls make."""
+        motion = torch.cat([controls.move, controls.turn], 1)
+        return Action(motion.cpu().numpy().tobytes(), motion.dtype, event, switches)
+
+    @property
+    def controls(self) -> Controls:
+        """What moved the camera."""
+        move, turn = torch.frombuffer(bytearray(self.motion), dtype=self.dtype).view(-1, 5).split((3, 2), 1)
+        return Controls(move.contiguous(), turn.contiguous())
 
 
 def pack(actions: list[Action]) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Actions as words and tensors of a session's file."""
     tensors: dict[str, Tensor] = {}
     for i, a in enumerate(actions):
-        tensors |= {f"action.{i}.move": a.controls.move, f"action.{i}.turn": a.controls.turn}
+        controls = a.controls
+        tensors |= {f"action.{i}.move": controls.move, f"action.{i}.turn": controls.turn}
     return {"events": [a.event for a in actions], "switched": [to_json(a.switches) for a in actions]}, tensors
 
 
@@ -97,7 +119,7 @@ def unpack(words: dict[str, Any], tensors: dict[str, Tensor]) -> list[Action]:
     """What ``pack`` packed; KeyError or ValueError where it is not whole."""
     switched = [from_json(Switches, w) for w in words["switched"]]
     return [
-        Action(Controls(tensors[f"action.{i}.move"], tensors[f"action.{i}.turn"]), event, switches)
+        Action.of(Controls(tensors[f"action.{i}.move"], tensors[f"action.{i}.turn"]), event, switches)
         for i, (event, switches) in enumerate(zip(words["events"], switched, strict=True))
     ]
 

@@ -187,7 +187,7 @@ class World:
         self.event = self.event if event is None else event
         self._words, self._known, self.camera = words, None, path[-1]
         self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
-        self.actions.append(Action(controls, event, self.switches))
+        self.actions.append(Action.of(controls, event, self.switches))
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
         return Dream(new, path, recalled, hint)
 
