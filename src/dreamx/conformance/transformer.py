@@ -133,6 +133,6 @@ def _schedule(vectors: Vectors) -> dict[str, float]:
     nearest = 1000 * lattice[(steps[:, None] - 1000 * lattice).abs().argmin(1)]
     return {
         "scheduler.sigmas": error(lattice[:-1], vectors["scheduler.sigmas"]),
-        "scheduler.timesteps": error(1000 * lattice[:-1], vectors["scheduler.timesteps"]),
+        "scheduler.timesteps": error(lattice[:-1], vectors["scheduler.timesteps"] / 1000),  # of 1000 a last digit is 1.2e-4
         "denoising_timesteps": error(nearest, steps),
     }
