@@ -3,6 +3,21 @@
 import dreamx  # noqa: F401  (before torch: says how threads wait)
 
 # isort: split
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-skips", action="store_true", help="fail where a test was skipped for want of something on this machine"
+    )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With --no-skips a green run has run everything: `.ci/run` asks for that."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line(f"\n--no-skips: {len(reporter.stats['skipped'])} tests were skipped; the reasons are below", red=True)

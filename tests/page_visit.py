@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from browser import CHROMIUM, Page
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+from browser import Page
 
 STAGE = "!document.getElementById('stage').hidden"
 VEILED = "!document.getElementById('veil').hidden"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import CHROMIUM, browse
+from browser import browse, needs_chromium
 from dreamx.eval import page, runner
 from dreamx.eval.drawn import curves, ticks
 from dreamx.eval.report import About, report
@@ -28,7 +28,7 @@ STICKS_OUT = """(() => {
 })()"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@needs_chromium
 def test_the_page_fits_a_phone_and_plays_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (runner, page):
         monkeypatch.setattr(module, "true_clip", true_clip)

@@ -13,7 +13,7 @@ import torch
 import uvicorn
 from fastapi.testclient import TestClient
 
-from browser import CHROMIUM, Page, browse
+from browser import Page, browse, needs_chromium
 from dreamx.eval import films
 from dreamx.eval.study.answers import QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import alpha, rates, table
@@ -226,7 +226,7 @@ def choose(page: Page, choice: str) -> None:
     page.js(f"document.querySelectorAll('[data-choice={choice}]').forEach(b => b.click())")
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@needs_chromium
 def test_a_person_answers_goes_away_and_comes_back(cfg: StudyConfig, door: str, tab: Page) -> None:
     begin(tab, door, "ann")
     tab.until("left.readyState >= 2 && right.readyState >= 2 && left.duration === right.duration")
@@ -258,7 +258,7 @@ def test_a_person_answers_goes_away_and_comes_back(cfg: StudyConfig, door: str, 
     assert len(read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers) == 3
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@needs_chromium
 def test_an_answer_that_could_not_be_kept_is_said_and_stays_on_the_page(cfg: StudyConfig, door: str, tab: Page) -> None:
     begin(tab, door, "bob")
     choose(tab, "left")
@@ -273,7 +273,7 @@ def test_an_answer_that_could_not_be_kept_is_said_and_stays_on_the_page(cfg: Stu
     assert len(read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers) == 1
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@needs_chromium
 def test_it_fits_on_a_phone(door: str, tab: Page, tmp_path: Path) -> None:
     begin(tab, door, "eve", 390, 844, mobile=True)
     assert tab.js("document.documentElement.scrollWidth") <= 390

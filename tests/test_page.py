@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import floor
 from pathlib import Path
 
-from browser import Page
+from browser import Page, needs_chromium
 from dreamx.play.server import House
 from fake_world import FakeWorld
-from page_visit import CHANGE, depart, enter, heard, keep_picture, needs_chromium, said, visit
+from page_visit import CHANGE, depart, enter, heard, keep_picture, said, visit
 
 pytest_plugins = ["page_house"]
 pytestmark = needs_chromium

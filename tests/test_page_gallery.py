@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from browser import Page
+from browser import Page, needs_chromium
 from dreamx.play.server import House
 from fake_world import FakeWorld
-from page_visit import STAGE, enter, needs_chromium, said
+from page_visit import STAGE, enter, said
 from play_house import png
 
 pytest_plugins = ["page_house"]

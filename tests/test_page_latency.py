@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from browser import Page
+from browser import Page, needs_chromium
 from dreamx.play.house import House
 from fake_world import FakeWorld
 from latency import Latency, Measured, measure, quantile
-from page_visit import needs_chromium
 
 pytest_plugins = ["page_house"]
 pytestmark = needs_chromium

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from browser import Page
+from browser import Page, needs_chromium
 from dreamx.play.server import House
 from fake_world import FakeWorld
-from page_visit import STAGE, VEILED, depart, enter, heard, needs_chromium, said, visit
+from page_visit import STAGE, VEILED, depart, enter, heard, said, visit
 from play_house import Player, open_house
 
 pytest_plugins = ["page_house"]

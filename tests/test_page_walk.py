@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from browser import Page
-from page_visit import CHANGE, enter, heard, keep_picture, needs_chromium, said
+from browser import Page, needs_chromium
+from page_visit import CHANGE, enter, heard, keep_picture, said
 
 pytest_plugins = ["page_house"]
 pytestmark = needs_chromium

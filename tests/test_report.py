@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import CHROMIUM, browse
+from browser import CHROMIUM, NO_CHROMIUM, browse
 from dreamx.data.quality.curate import CurateConfig, curate
 from dreamx.data.quality.report import ReportConfig, report
 from test_curate import LIMITS, fill
@@ -27,7 +27,7 @@ def test_the_page_counts_and_plays(tmp_path: Path) -> None:
         assert f"<h3>{reason} <small>1</small></h3>" in text
     assert "it is the same video as a-good" in text
     if CHROMIUM is None:
-        pytest.skip("no browser")
+        pytest.skip(NO_CHROMIUM)
     with browse(tmp_path / "profile") as tab:
         tab.open(page.as_uri())
         tab.until("document.querySelectorAll('video').length === 3 + 3")

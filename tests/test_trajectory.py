@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from browser import CHROMIUM, browse
+from browser import browse, needs_chromium
 from dreamx import cli
 from dreamx.geometry.camera import Camera, level, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import Speed, from_keys, walk
@@ -195,7 +195,7 @@ def test_the_page_holds_no_foreign_markup() -> None:
     assert len(long) < 10**6
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@needs_chromium
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
     (tmp_path / "walk.html").write_text(page.html(path("w*40,wj*40"), "a walk", ("a doubt",)), encoding="utf-8")
     with browse(tmp_path / "profile") as tab:
