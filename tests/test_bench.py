@@ -15,7 +15,7 @@ def test_it_counts_frames_and_chunks(tmp_path: Path) -> None:
     assert (got.chunks, got.chunk_frames, got.steps) == (8, 4, 2)
     assert got.frames_per_second == pytest.approx(16 * got.real_time_factor)
     assert got.chunk_ms_p50 <= got.chunk_ms_p95 <= got.chunk_ms_p99
-    assert len(got.chunk_ms_by_tenth) == 8
+    assert len(got.chunk_ms_by_tenth) == len(got.megabytes_by_tenth) == 8
 
 
 def test_json_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

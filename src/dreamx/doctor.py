@@ -1,7 +1,7 @@
 """``dreamx doctor``: is everything here that dreamx needs? One line a thing, and what to do where something is amiss.
 
-And of one world or checkpoint: is it whole, does it fit into memory, how fast will it be. That is counted, and takes the speed of
-the machine from half a second of measuring. torch is imported where it is used, so that one that does not load is a finding.
+And of one world or checkpoint: is it whole, does it fit into memory, how fast will it be. torch is imported where it is used, so
+that one that does not load is a finding.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
+
+    from dreamx.budget.plan import Plan
 
 WORLDS = Path(__file__).parent / "worlds"
 
@@ -170,16 +172,52 @@ def complete(world: str) -> Finding:
 
 
 def predictions(cfg: DoctorConfig, device: torch.device) -> list[Finding]:
-    """Does it fit, and how fast will it be? Counted, and by a speed that half a second of measuring gives."""
+    """Does it fit, and how fast will it be?"""
     from dreamx.budget import fit, machine, plan
 
-    p = plan.of(cfg.world, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
-    p = plan.on(p, device)
-    need, pace = fit.need(p), fit.pace(p, machine.probe(device, p.dtype), device)
+    p = plan.on(plan.of(cfg.world, plan.read_size(cfg.size)), device)
+    p = p if cfg.dtype is None else replace(p, dtype=plan.DTYPES[cfg.dtype])
+    need = fit.need(p)
     what = f"{p.name} at {p.size[0]}x{p.size[1]} in {str(p.dtype).removeprefix('torch.')}"
     parts = {"transformer": need.weights, "decoder": need.decoder, "its past": need.past, "decoding": need.decoding}
     fits = f"{what} needs {fit.gigabytes(need.most)}: {', '.join(f'{k} {fit.gigabytes(v)}' for k, v in parts.items())}"
     refusal = fit.refusal(p, device, fit.room(device), fit.room(machine.CPU))
-    live = f"{pace.share:.1f} times real time" if pace.share >= 1 else f"not live: a second takes {fit.duration(1 / pace.share)}"
-    speed = f"about {fit.duration(pace.one_pass)} a pass, {fit.duration(pace.chunk)} a chunk of {pace.frames} frames; {live}"
-    return [Finding("fits", refusal is None, refusal or fits), Finding("speed", True if pace.share >= 1 else None, speed)]
+    return [Finding("fits", refusal is None, refusal or fits), speed(cfg, p, device, refusal is None)]
+
+
+def speed(cfg: DoctorConfig, p: Plan, device: torch.device, fits: bool) -> Finding:
+    """How fast will it be, on a quiet machine and with what else runs on it now?
+
+    A world that plays here is walked for a few chunks, as ``dreamx bench play`` does. Others are counted, by a speed that half a
+    second of measuring gives: without losses.
+    """
+    from dreamx.bench import PlayBenchConfig, measure
+    from dreamx.budget import fit, machine
+
+    quiet, now = (fit.pace(p, s, device) for s in machine.probe_both(device, p.dtype))
+    slower, seconds = now.chunk / quiet.chunk, _WALKED * now.frames / p.fps
+    own = p.world and p.folder is not None and cfg.size is None and cfg.dtype is None and device.type == "cpu"
+    if own and fits and now.chunk * _WALKED < _PATIENCE:
+        walked = measure(PlayBenchConfig(str(p.folder), seconds=seconds))
+        chunk, share = walked.chunk_ms_p50 / 1000, now.frames / p.fps / (walked.chunk_ms_p50 / 1000)
+        words = f"{fit.duration(chunk)} a chunk of {now.frames} frames, walked just now; {_live(share)}"
+        others = f"without what else runs here now: {_live(share * slower)}"
+    else:
+        share = quiet.share
+        words = f"about {fit.duration(quiet.one_pass)} a pass, {fit.duration(quiet.chunk)} a chunk of {quiet.frames} frames; "
+        words += _live(share)
+        others = f"with what else runs here now, about {slower:.1f} times as long"
+    words += f" ({others})" if slower > _BUSY else ""
+    return Finding("speed", True if share >= 1 else None, words)
+
+
+def _live(share: float) -> str:
+    """``share``: seconds of video by seconds of work."""
+    from dreamx.budget import fit
+
+    return f"{share:.1f} times real time" if share >= 1 else f"not live: a second takes {fit.duration(1 / share)}"
+
+
+_WALKED = 8  # chunks
+_PATIENCE = 20.0  # seconds that walking them may take, as counted
+_BUSY = 1.2  # times as slow as a quiet machine, before it is worth a word

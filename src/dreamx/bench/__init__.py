@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from dreamx.budget.machine import resident_memory
 from dreamx.geometry.controls import from_keys
 from dreamx.model.product import only_plain
 from dreamx.world import World
@@ -34,6 +35,7 @@ class PlayBench:
     """What was measured. Milliseconds for chunks; ``first_frame`` in seconds, from opening the files to the first picture.
 
     ``chunk_ms_by_tenth``: the median of each tenth of the walk; flat where latency does not grow with the session.
+    ``megabytes_by_tenth``: what the process held in memory at the end of each tenth.
     """
 
     world: str
@@ -49,6 +51,7 @@ class PlayBench:
     chunk_ms_p95: float
     chunk_ms_p99: float
     chunk_ms_by_tenth: list[float]
+    megabytes_by_tenth: list[float]
     chunks: int
 
 
@@ -64,6 +67,7 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
     first_frame = time.perf_counter() - began
     dreams: list[float] = []
     shows: list[float] = []
+    memory: list[int] = []
     frames = 0
     while frames < cfg.seconds * world.fps:
         controls = from_keys([_KEYS[len(dreams) // 8 % len(_KEYS)]] * world.due, world.config.speed)
@@ -73,6 +77,7 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         frames += len(world.show(dream))
         dreams.append(middle - start)
         shows.append(time.perf_counter() - middle)
+        memory.append(resident_memory())
     chunks = torch.tensor(dreams) + torch.tensor(shows)
     p50, p95, p99 = (1000 * float(chunks.quantile(q)) for q in (0.5, 0.95, 0.99))
     return PlayBench(
@@ -89,6 +94,7 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         chunk_ms_p95=p95,
         chunk_ms_p99=p99,
         chunk_ms_by_tenth=[round(1000 * float(part.median()), 1) for part in chunks.chunk(10)],
+        megabytes_by_tenth=[round(float(part[-1]) / 1e6, 1) for part in torch.tensor(memory, dtype=torch.float64).chunk(10)],
         chunks=len(chunks),
     )
 

@@ -6,7 +6,6 @@ Rates are of one process. On a machine that does other things, too, the share by
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from dreamx.budget.machine import resident_memory
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run
 from dreamx.data.simulate import Rendered, SimulateConfig
@@ -96,19 +96,11 @@ class Many:
 
     def clip(self, i: int) -> Clip:
         """Noise, from a camera that stands still."""
-        _SEEN.append(memory())
+        _SEEN.append(resident_memory())
         rng = torch.Generator().manual_seed(i)
         video = torch.randint(0, 256, (9, 3, 32, 32), generator=rng, dtype=torch.uint8)
         camera = Camera(torch.eye(4).expand(9, 4, 4), torch.tensor([1.0, 1.0, 0.5, 0.5]).expand(9, 4))
         return Clip(video, camera, torch.zeros(9, 8), torch.rand(9, 32, 32, generator=rng).half(), 16.0, f"noise {i}", seed=i)
-
-
-def memory() -> int:
-    """Bytes of memory that this process holds now; 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 _SEEN: list[int] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Literal
 
@@ -42,7 +42,7 @@ class EngineBenchConfig:
     size: str | None = None
     """Picture size, HEIGHTxWIDTH in pixels; by default that of the config, 704x1280 for w5b."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
-    """What to compute in; by default what the weights are in."""
+    """What to compute in; by default what the weights are in, and for released models on a CPU float32."""
     attention: Literal["flash", "cudnn", "efficient", "math"] | None = None
     """Which of torch's attentions; by default the one that torch chooses."""
     device: str | None = None
@@ -102,9 +102,10 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
     if p.folder is None and not cfg.random_weights:
         raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
     device = machine.device_of(cfg.device)
+    gpu, p = fit.need(p), replace(p, dtype=plan.on(p, device).dtype) if cfg.dtype is None else p
     need, work = fit.need(p), p.one_pass()
     if device.type == "cpu" and cfg.device is None:
-        _refuse_ages(p, need)
+        _refuse_ages(p, gpu)
     fit.must_fit(p, device, need.making)
     speed = machine.probe(device, p.dtype)
     with torch.inference_mode(), _attention(cfg.attention, device, p.dtype):
@@ -175,15 +176,15 @@ def rows(r: EngineBench) -> list[tuple[str, str]]:
     return found
 
 
-def _refuse_ages(p: Plan, need: Need) -> None:
-    """ValueError where a CPU would take too long, in one sentence that says what would do."""
-    slow: Speed = machine.probe(torch.device("cpu"), p.dtype, 0.1)
+def _refuse_ages(p: Plan, gpu: Need) -> None:
+    """ValueError where a CPU would take too long, in one sentence that says what would do. ``gpu``: what it needs on a GPU."""
+    slow: Speed = machine.probe(torch.device("cpu"), p.dtype)
     pace: Pace = fit.pace(p, slow, torch.device("cpu"))
     rounds = 1 + -(-p.window // p.past.chunk)
     if rounds * pace.chunk > _PATIENCE:
         raise ValueError(
-            f"{p.name} at {p.size[0]}x{p.size[1]} needs a GPU with {fit.gigabytes(need.making)} free, and none is here; on this "
-            f"CPU a pass would take about {pace.one_pass:.0f} s, the whole bench {rounds * pace.chunk / 60:.0f} minutes "
+            f"{p.name} at {p.size[0]}x{p.size[1]} needs a GPU with {fit.gigabytes(gpu.making)} free, and none is here; on this "
+            f"CPU a pass would take about {fit.duration(pace.one_pass)}, the whole bench {fit.duration(rounds * pace.chunk)} "
             "(--device cpu tries all the same)"
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -97,16 +98,23 @@ def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
 
 def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> Speed:
     """Measure; the fastest of several tries counts, because whatever else runs here only ever slows one down."""
+    return probe_both(device, dtype, seconds)[0]
+
+
+def probe_both(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> tuple[Speed, Speed]:
+    """Measure: how fast the machine is when it has nothing else to do (the fastest of several tries), and how fast it is now (the
+    mean of them)."""
     size = 1024 if device.type == "cpu" else 8192
     with torch.inference_mode():
         layer = nn.Linear(size, size, bias=False, device=device, dtype=dtype)
         x, small = torch.ones(size, size, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
         big = torch.ones(2**24, device=device, dtype=dtype)
         into = torch.empty_like(big)
-        product = _fastest(lambda: linear(layer, x), device, 0.6 * seconds)
-        copy = _fastest(lambda: into.copy_(big), device, 0.2 * seconds)
-        call = _fastest(lambda: _often(small), device, 0.2 * seconds) / _OFTEN
-    return Speed(2.0 * size**3 / product, into.nbytes / copy, call)
+        products = _tries(lambda: linear(layer, x), device, 0.6 * seconds)
+        copies = _tries(lambda: into.copy_(big), device, 0.2 * seconds)
+        calls = _tries(lambda: _often(small), device, 0.2 * seconds)
+    quiet, now = (Speed(2.0 * size**3 / of(products), into.nbytes / of(copies), of(calls) / _OFTEN) for of in (min, fmean))
+    return quiet, now
 
 
 _OFTEN = 50
@@ -117,23 +125,32 @@ def _often(x: Tensor) -> None:
         torch.add(x, x)
 
 
-def _fastest(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+def _tries(run: Callable[[], object], device: torch.device, seconds: float) -> list[float]:
+    """Seconds of each try; the first call of all is not one."""
     run()
-    fastest, end = float("inf"), time.perf_counter() + seconds
-    while True:
+    tries: list[float] = []
+    end = time.perf_counter() + seconds
+    while not tries or time.perf_counter() < end:
         synchronize(device)
         began = time.perf_counter()
         run()
         synchronize(device)
-        fastest = min(fastest, time.perf_counter() - began)
-        if time.perf_counter() > end:
-            return fastest
+        tries.append(time.perf_counter() - began)
+    return tries
 
 
 def synchronize(device: torch.device) -> None:
     """Wait for what was asked of the device."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process holds now; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
 
 
 def forget_peak(device: torch.device) -> None:

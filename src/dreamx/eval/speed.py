@@ -132,17 +132,17 @@ def measure(name: str, seconds: float, clocks: Clocks, command: list[str]) -> Sp
     world = World.open(name)
     world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
     first = clocks.wall() - began
-    times: list[Tensor] = []
+    times: list[list[float]] = []  # not tensors, which would be in the way of those that come and go
     made: list[int] = []
     memory: list[float] = []
     while sum(made) < seconds * world.fps:
         controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.due, world.config.speed)
         start = clocks.now()
         frames = len(world.step(controls))
-        times.append(clocks.now() - start)
+        times.append((clocks.now() - start).tolist())
         made.append(frames)
         memory.append(megabytes())
-    chunk, cpu = torch.stack(times, 1) * 1000
+    chunk, cpu = torch.tensor(times, dtype=torch.float64).T * 1000
     ends = torch.tensor(made).cumsum(0) / world.fps
     parts: list[Part] = []
     at = 0
