@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("geometry", "config", "bounds", "version", "openmp"),
-    ("clip", "events", "frames", "flow", "picture"),
+    ("clip", "events", "frames", "flow", "picture", "atomic", "manifest", "interrupt"),
     ("model",),
     ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),
     ("data",),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
 
+from dreamx.interrupt import ending
 from dreamx.version import __version__
 
 #: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
@@ -103,7 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             break
         commands = found
     try:
-        _call(found[0], " ".join(path), words)
+        with ending(" ".join(path), alone=arguments is None):
+            _call(found[0], " ".join(path), words)
     except BrokenPipeError:  # `dreamx ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
@@ -112,8 +114,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{' '.join(path)}: {said}", 2)
     except ValueError as e:
         _fail(f"{' '.join(path)}: {e}", 2)
-    except KeyboardInterrupt:
-        _fail(f"{' '.join(path)}: interrupted", 130)
 
 
 def _call(target: str, name: str, words: Sequence[str]) -> None:

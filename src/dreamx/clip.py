@@ -7,7 +7,6 @@ file's metadata.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
@@ -83,9 +83,8 @@ class Clip:
             words["entities"] = self.entities
         if self.contacts:
             words["contacts"] = [to_json(contact) for contact in self.contacts]
-        temporary = path.with_suffix(".tmp")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"clip": json.dumps(words)})
-        os.replace(temporary, path)
+        with atomic.whole(path) as temporary:
+            save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, {"clip": json.dumps(words)})
 
     @staticmethod
     def load(path: Path) -> Clip:

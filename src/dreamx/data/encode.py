@@ -24,9 +24,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
-from dreamx.data.shots import Parts, Shot, shots, stamp
+from dreamx.data.shots import Parts, Shot, is_finished, made_from, shots, stamp
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
@@ -75,7 +76,8 @@ class Latents:
     """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint; hint:
     ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None.
 
-    ahead: what it shows, before each latent, of one some latents on; ``to [N, T]`` which; both or neither."""
+    ahead: what it shows, before each latent, of one some latents on; ``to [N, T]`` which; both or neither. made: hashes of the
+    settings and of the clips' files; empty where nobody wrote them down."""
 
     z: Tensor
     camera: Camera
@@ -84,16 +86,17 @@ class Latents:
     hint: Tensor | None = None
     ahead: Tensor | None = None
     to: Tensor | None = None
+    made: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
         # One entry alone: safetensors writes several in another order every time.
-        words = {"latents": json.dumps({"clips": [vars(row) for row in self.rows], "vae": self.vae})}
-        temporary = path.with_suffix(".tmp")
+        said = {"clips": [vars(row) for row in self.rows], "vae": self.vae} | ({"made": self.made} if self.made else {})
+        words = {"latents": json.dumps(said)}
         path.parent.mkdir(parents=True, exist_ok=True)
         more = {k: x for k, x in (("hint", self.hint), ("ahead", self.ahead), ("to", self.to)) if x is not None}
-        save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **more}, temporary, words)
-        os.replace(temporary, path)
+        with atomic.whole(path) as temporary:
+            save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **more}, temporary, words)
 
     @staticmethod
     def load(path: Path) -> Latents:
@@ -104,7 +107,7 @@ class Latents:
                 rows = tuple(Row(**row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more)
+                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, tuple(words.get("made", ())))
         except Exception as e:
             raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
 
@@ -120,9 +123,12 @@ def encode(cfg: EncodeConfig) -> Latents:
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     name = _vae(cfg.vae)[1]
     out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
-    out.parent.mkdir(parents=True, exist_ok=True)
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "shots": [stamp(s) for s in every]}
+    finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
+    if finished:  # and killed, if at all, while it removed its parts
+        parts.done()
+        return Latents.load(out)
     todo = [n for n in range(len(together)) if not parts.path(n).exists()]
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
     with ExitStack() as stack:
@@ -140,7 +146,7 @@ def encode(cfg: EncodeConfig) -> Latents:
         torch.cat([x for x in each if x is not None]) if each[0] is not None else None
         for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
     ]
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more)
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, now)
     result.save(out)
     parts.done()
     return result

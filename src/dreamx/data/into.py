@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from safetensors import safe_open
+
+from dreamx import manifest
 
 if TYPE_CHECKING:
     from dreamx.data.engine import Shots, Source
@@ -49,15 +55,47 @@ def is_dataset(place: Path) -> bool:
     return (place / "meta").exists() or (place / ".parts").exists()
 
 
-def open_folder(out: Path, *below: str) -> None:
-    """Make a folder for clips, and in it the folders ``below``; what a killed run left half-written there goes. ValueError
-    where a dataset lies there."""
+def open_folder(
+    out: Path,
+    kind: str,
+    files: Sequence[str],
+    settings: Mapping[str, Any],
+    below: str = "",
+    old: Callable[[], None] | None = None,
+    stems: Collection[str] = (),
+) -> None:
+    """Make a folder for clips, and in it the folder ``below``; what a killed run left half-written there goes. ValueError where
+    a dataset lies there, or what is somebody else's (``manifest.claim``, which says what the rest means)."""
     if is_dataset(out):
         raise ValueError(f"out: {out} is a dataset; choose another place for a folder of clips")
-    for place in (out, *(out / name for name in below)):
-        place.mkdir(parents=True, exist_ok=True)
-        for half_written in place.glob("*.tmp"):
-            half_written.unlink()
+    manifest.claim(out, kind, [*files, *([below] if below else [])], settings, old, stems)
+    if below:
+        sweep(out / below)
+
+
+def sweep(folder: Path) -> None:
+    """Make a folder within one of ours, or remove what a killed run left half-written in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for half_written in folder.glob("*.tmp"):
+        half_written.unlink()
+
+
+def refuse_other_pictures(folder: Path, frames: int, width: int, height: int, fps: float, lens: Sequence[float]) -> None:
+    """ValueError where the first clip of a folder from before there were manifests is of other pictures."""
+    for path in sorted(folder.glob("*.safetensors"))[:1]:
+        try:
+            with safe_open(path, "pt") as f:
+                count, _, h, w = f.get_slice("video").get_shape()
+                rate, seen = float(json.loads(f.metadata()["clip"])["fps"]), f.get_tensor("lens")[0].tolist()
+        except Exception as e:
+            raise ValueError(f"out: {path} is no clip ({type(e).__name__}); choose another folder") from None
+        if (count, w, h, rate) != (frames, width, height, float(fps)) or any(
+            abs(a - b) > 1e-4 for a, b in zip(seen, lens, strict=True)
+        ):
+            raise ValueError(
+                f"out: {folder} holds clips of other settings ({count} frames of {w}x{h} at {rate:g} frames a second, or another "
+                "lens); choose another folder"
+            )
 
 
 def refuse_folder(out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
+
+from dreamx import atomic
 from dreamx.clip import Clip
 
 if TYPE_CHECKING:
@@ -63,9 +67,7 @@ class Parts:
         if not record.exists() or record.read_text() != what:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
-            temporary = record.with_suffix(".tmp")
-            temporary.write_text(what)
-            os.replace(temporary, record)
+            atomic.write_text(record, what)
 
     def path(self, number: int) -> Path:
         """Where part ``number`` lies, or will."""
@@ -81,3 +83,35 @@ def stamp(shot: Shot) -> list[Any]:
     file = shot.place if shot.number is None else shot.place / "meta/info.json"
     about = file.stat()
     return [str(shot), about.st_size, about.st_mtime_ns]
+
+
+def made_from(out: Path, about: dict[str, Any]) -> tuple[str, str]:
+    """Hashes of the settings of encoding, folders as seen from ``out`` (all may be moved together), and of the clips' files."""
+    places = {k: about[k] and os.path.relpath(about[k], out.parent) for k in ("clips", "depth")}
+    settings = {k: v for k, v in about.items() if k not in ("out", "vae", "shots")} | places
+    shots = [[Path(place).name, *rest] for place, *rest in about["shots"]]
+    settled, files = (hashlib.sha256(json.dumps(x, sort_keys=True).encode()).hexdigest()[:16] for x in (settings, shots))
+    return settled, files
+
+
+def is_finished(out: Path, vae: str, settings: str, files: str) -> bool:
+    """Are these latents there already, all of them? ValueError where another file is in their place: a clip, a network, latents
+    of another autoencoder or of other settings."""
+    if out.suffix != ".safetensors":
+        raise ValueError(f"out: {out} does not end in .safetensors; name the file of latents something.safetensors")
+    if not out.exists():
+        return False
+    if out.is_dir():
+        raise ValueError(f"out: {out} is a folder; name a file, for example {out / 'latents.safetensors'}")
+    try:
+        with safe_open(out, "pt") as f:
+            theirs = json.loads(f.metadata()["latents"])
+            made = tuple(theirs.get("made", ()))
+            other = theirs["vae"]
+    except Exception:
+        raise ValueError(f"out: {out} is there already and no file of latents; give another name") from None
+    if other != vae:
+        raise ValueError(f"out: {out} holds latents of another autoencoder ({other}, not {vae}); remove it or give another name")
+    if made and made[0] != settings:
+        raise ValueError(f"out: {out} holds latents of other clips or settings; remove it or give another name")
+    return made == (settings, files)

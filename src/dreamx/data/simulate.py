@@ -6,7 +6,6 @@ then skipped, with the reason in ``skipped.txt``. The same clips as a dataset: `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -19,9 +18,10 @@ import torch
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dreamx import atomic
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
-from dreamx.data.into import Into, open_folder
+from dreamx.data.into import Into, open_folder, refuse_other_pictures
 from dreamx.data.render import CannotDraw, Renderer
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.jobs import run_jobs
@@ -94,7 +94,7 @@ def simulate(cfg: SimulateConfig) -> int:
     """Render what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
     if cfg.into.dataset:
         return cfg.into.run(Rendered.of(cfg), cfg.out, cfg.processes)[0]
-    open_folder(cfg.out)
+    _claim(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     todo = {str(s): (cfg, s) for s in seeds if not all(clip_path(cfg, s, i).exists() for i in range(cfg.clips))}
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
@@ -112,14 +112,26 @@ def simulate(cfg: SimulateConfig) -> int:
     return sum(clip_path(cfg, s, i).exists() for s in seeds for i in range(cfg.clips))
 
 
+def _claim(cfg: SimulateConfig) -> None:
+    """The folder is of one setting; how many scenes and clips of each there are may grow."""
+    fields = ("frames", "width", "height", "fps", "fov", "styles", "kinds")
+    lens = lens_from_fov(cfg.fov, cfg.width, cfg.height)
+    open_folder(
+        cfg.out,
+        "clips of dreamx data render",
+        (r"\d{7,}_\d{2,}\.safetensors", r"skipped\.txt"),
+        {name: getattr(cfg, name) for name in fields},
+        old=lambda: refuse_other_pictures(cfg.out, cfg.frames, cfg.width, cfg.height, cfg.fps, lens),
+    )
+
+
 def _say_skipped(path: Path, lost: dict[str, str]) -> None:
     """What failed in this run, which tried all that was not there: the same after a run that was killed."""
     if not lost:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(f"scene {seed}: {why}\n" for seed, why in sorted(lost.items(), key=lambda x: int(x[0]))))
-    os.replace(temporary, path)
+    lines = (f"scene {seed}: {why}\n" for seed, why in sorted(lost.items(), key=lambda x: int(x[0])))
+    atomic.write_text(path, "".join(lines))
 
 
 def make_scene(cfg: SimulateConfig, seed: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from dreamx import atomic, manifest
 from dreamx.clip import refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.render import Renderer
@@ -37,9 +38,11 @@ class StartsConfig:
 
 def starts(cfg: StartsConfig) -> None:
     """Render and write the start pictures."""
-    cfg.out.mkdir(parents=True, exist_ok=True)
     every = [(kind, style, number) for number in range(cfg.each) for kind in KINDS for style in STYLES]
     refuse_held_out(cfg.first_seed + len(every) - 1)
+    names = rf"({'|'.join(KINDS)})-({'|'.join(STYLES)})(-\d+)?\.(png|txt|json)"
+    about = {"width": cfg.width, "height": cfg.height, "fov": cfg.fov, "first_seed": cfg.first_seed}
+    manifest.claim(cfg.out, "start pictures of dreamx data starts", (names,), about)
     lens = torch.tensor(lens_from_fov(cfg.fov, cfg.width, cfg.height))
     for seed, (kind, style, number) in enumerate(every, cfg.first_seed):
         name = f"{kind}-{style}" + (f"-{number + 1}" if number else "")
@@ -47,7 +50,8 @@ def starts(cfg: StartsConfig) -> None:
         start = Camera(place.start(0).pose, lens)
         with Renderer(place, cfg.width, cfg.height) as renderer:
             picture, _ = renderer.render(start)
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(cfg.out / f"{name}.png")
-        (cfg.out / f"{name}.txt").write_text(caption(place, start, np.random.default_rng(seed)) + "\n")
+        with atomic.whole(cfg.out / f"{name}.png") as temporary:
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary, "PNG")
+        atomic.write_text(cfg.out / f"{name}.txt", caption(place, start, np.random.default_rng(seed)) + "\n")
         whence = {"seed": seed, "kind": kind, "style": style, "index": 0}  # the truth beside the dream is rendered from it
-        (cfg.out / f"{name}.json").write_text(json.dumps(whence) + "\n")
+        atomic.write_text(cfg.out / f"{name}.json", json.dumps(whence) + "\n")

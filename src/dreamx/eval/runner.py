@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,12 +70,13 @@ def run(plan: Plan, processes: int) -> list[Row]:
                 work(plan, trial)
                 progress.advance(bar)
         else:
-            for _ in _pool(plan, processes):
-                progress.advance(bar)
+            with closing(_pool(plan, processes)) as done:
+                for _ in done:
+                    progress.advance(bar)
     return [_kept(plan, model, trial) for model in plan.models for trial in trials]
 
 
-def _pool(plan: Plan, processes: int) -> Iterator[Trial]:
+def _pool(plan: Plan, processes: int) -> Generator[Trial, None, None]:
     """Each trial when it is done. A process that dies takes only the trials with it that were being worked on: they fail."""
     waiting = list(plan.suite.trials)
     deaths: dict[str, int] = {}

@@ -1,14 +1,15 @@
 """Networks on disk: a folder with one ``<name>.safetensors`` a network and ``config.json`` with the resolved config of each.
 
-``config.json`` is the seal of the folder: it is removed before and written after the weights, so a folder that has one is
-whole, whenever the writer was killed.
+``config.json`` is the seal of the folder: it is set aside before and written after the weights, so a folder that has one is
+whole, whenever the writer was killed. It also says which files are ours: no other is replaced or removed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dreamx import atomic
 from dreamx.config import from_json, to_json
 
 T = TypeVar("T")
@@ -24,7 +26,8 @@ T = TypeVar("T")
 def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
     """Write ``{name: (module, its config dataclass)}`` to ``folder``; the networks it held before under other names go.
 
-    ValueError when a module holds NaN or infinity: such weights never replace good ones.
+    ValueError when a module holds NaN or infinity: such weights never replace good ones; and when the folder holds a
+    ``.safetensors`` file that is none of these networks.
     """
     write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()})
 
@@ -32,21 +35,58 @@ def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
 def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]) -> None:
     """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
+    before = held(folder)
+    if strange := sorted(p.name for p in folder.glob("*.safetensors") if p.stem not in before):
+        raise ValueError(f"{folder}: holds {strange[0]}, which is no network of its config.json; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (tensors, _) in parts.items():
-        for key, tensor in tensors.items():
-            if not bool(torch.isfinite(tensor).all()):
-                raise ValueError(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
-        if tensors:
-            save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, folder / f".{name}.tmp")
-    (folder / ".config.tmp").write_text(json.dumps(configs, indent=2) + "\n")
-    (folder / "config.json").unlink(missing_ok=True)
-    for old in folder.glob("*.safetensors"):
-        if old.stem not in parts or not parts[old.stem][0]:
-            old.unlink()
-    for name in (n for n, (tensors, _) in parts.items() if tensors):
-        os.replace(folder / f".{name}.tmp", folder / f"{name}.safetensors")
-    os.replace(folder / ".config.tmp", folder / "config.json")
+    with ExitStack() as written:
+        for name, (tensors, _) in parts.items():
+            for key, tensor in tensors.items():
+                if not bool(torch.isfinite(tensor).all()):
+                    raise ValueError(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
+            if tensors:
+                temporary = written.enter_context(_removed(folder / f".{name}.tmp"))
+                save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
+        atomic.write_text(folder / _NEW, json.dumps(configs, indent=2) + "\n")  # as plain files are made: with the user's mode
+        mode = (folder / _NEW).stat().st_mode & 0o7777
+        if (folder / "config.json").exists():
+            os.replace(folder / "config.json", folder / _OLD)
+        for old in (folder / f"{name}.safetensors" for name in before):
+            if old.stem not in parts or not parts[old.stem][0]:
+                old.unlink(missing_ok=True)
+        for name in (n for n, (tensors, _) in parts.items() if tensors):
+            (folder / f".{name}.tmp").chmod(mode)  # safetensors 0.8 gives 0600
+            os.replace(folder / f".{name}.tmp", folder / f"{name}.safetensors")
+        os.replace(folder / _NEW, folder / "config.json")
+        (folder / _OLD).unlink(missing_ok=True)
+
+
+def held(folder: Path) -> set[str]:
+    """The networks that ``write`` put into a folder, by name, also where it was killed. ValueError: another's config.json."""
+    names: set[str] = set()
+    for file in (folder / name for name in ("config.json", _NEW, _OLD)):
+        if file.is_file():
+            try:
+                configs = json.loads(file.read_text())
+            except (OSError, ValueError) as e:
+                raise ValueError(f"{file}: not JSON ({e}); give another folder") from None
+            if not isinstance(configs, dict) or not all(isinstance(c, dict) for c in configs.values()):
+                raise ValueError(f"{file}: is not of networks that dreamx wrote; give another folder")
+            names.update(configs)
+    return names
+
+
+@contextmanager
+def _removed(temporary: Path) -> Iterator[Path]:
+    """Removed at the end, where it still has this name."""
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+#: The new config.json before the networks have their names, and the old one until they have: what a killed writer leaves.
+_NEW, _OLD = ".config.new", ".config.old"
 
 
 def read_config(folder: Path, name: str, cls: type[T]) -> T:

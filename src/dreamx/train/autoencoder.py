@@ -22,6 +22,7 @@ from dreamx.geometry.reproject import View
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.hints import remembered, sources, unknown
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 
 
@@ -58,6 +59,7 @@ class Windows:
 
 def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
+    claim(cfg, "autoencoder", ["vae"], [cfg.data, cfg.start])
     run = Run(cfg.run)  # first of all: it seeds
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig) if cfg.start else cfg.vae)
     clips = Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)

@@ -20,6 +20,7 @@ from dreamx.model.text import WordConfig
 from dreamx.rollout import noise_like
 from dreamx.train.latents import LatentClips, drop, forget
 from dreamx.train.networks import Networks, load
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 
@@ -62,6 +63,7 @@ def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tenso
 
 def main(cfg: CameraStage) -> None:
     """Train and write ``cfg.out``."""
+    claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks(cfg.dit, cfg.text), cfg.lr, cfg.train)

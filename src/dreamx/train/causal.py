@@ -8,6 +8,7 @@ from pathlib import Path
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import TeachingConfig, teach
@@ -30,6 +31,7 @@ class CausalStage:
 
 def main(cfg: CausalStage) -> None:
     """Train and write ``cfg.out``."""
+    claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)

@@ -21,6 +21,7 @@ from dreamx.eval.classify.records import SCENIC, Record, records
 from dreamx.eval.classify.window import SLACK, region, window
 from dreamx.train.carded import write_card
 from dreamx.train.depth import varied
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 
 
@@ -70,6 +71,7 @@ class Batch:
 
 def main(cfg: ClassifierStage) -> None:
     """Train, and write ``cfg.out``."""
+    claim(cfg, "classifier", ["classifier"], [cfg.data])
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(Classifier(cfg.classifier), cfg.lr, name="classifier")
     by_kind, clips = load_examples(cfg.data, range(cfg.first_seed, cfg.end_seed))

@@ -15,6 +15,7 @@ from torch import Tensor
 from dreamx import flow
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import Teaching, TeachingConfig, teach
@@ -47,6 +48,7 @@ def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels:
 
 def main(cfg: ConsistencyStage) -> None:
     """Train and write ``cfg.out``."""
+    claim(cfg, "consistency", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)

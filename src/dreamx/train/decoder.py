@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 
 #: The parts of an autoencoder that this stage trains.
@@ -85,6 +86,7 @@ def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
 
 def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
+    claim(cfg, "decoder", ["vae"], [cfg.data, cfg.start])
     vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig)).eval()  # eval: the statistics of the latents stay
     weights.load_into(vae, cfg.start / "vae.safetensors")
     run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)

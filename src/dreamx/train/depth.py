@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.autoencoder import Clips, Windows
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 
 
@@ -36,6 +37,7 @@ class DepthStage:
 
 def main(cfg: DepthStage) -> None:
     """Train, and write ``cfg.out`` and a sheet of pictures with their depth, true and guessed."""
+    claim(cfg, "depth", ["depth"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(Depth(cfg.depth), cfg.lr, name="depth", methods=("metres",))
     clips = Clips(cfg.data, 1)

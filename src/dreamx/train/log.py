@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dreamx import atomic
+
 
 class Log:
     """``file`` gets one JSON object a step; standard output a line every ``every`` steps, with rate and time left.
@@ -23,9 +25,8 @@ class Log:
     def __init__(self, file: Path, start: int, steps: int, every: int) -> None:
         self.start, self.steps, self.every = start, steps, every
         rows = [row for row in _rows(file) if row["step"] < start]
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        self._file = temporary.replace(file).open("a", buffering=1)
+        atomic.write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
+        self._file = file.open("a", buffering=1)
         self._before = float(rows[-1]["seconds"]) if rows else 0.0
         self._clock = time.monotonic()
         self._means: dict[str, list[float]] = {}

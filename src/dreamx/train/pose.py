@@ -19,6 +19,7 @@ from dreamx.data.shots import clip_files
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.carded import write_card
 from dreamx.train.depth import depth_loss, varied
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run, RunConfig
 
 
@@ -44,6 +45,7 @@ class PoseStage:
 
 def main(cfg: PoseStage) -> None:
     """Train, and write ``cfg.out``."""
+    claim(cfg, "pose", ["depth"], [cfg.data])
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(Depth(cfg.depth), cfg.lr, name="depth", methods=("metres",))
     clips = load_clips(cfg.data, range(cfg.first_seed, cfg.end_seed), cfg.most)

@@ -29,6 +29,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
+from dreamx import atomic
 from dreamx.config import to_json
 from dreamx.model import weights
 from dreamx.train import chance, checkpoint
@@ -243,8 +244,8 @@ class Run:
         if self.rank == 0:
             file = self.cfg.folder / f"{name}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
-            sheet(images, columns).save(file.with_suffix(".tmp"), "png")
-            file.with_suffix(".tmp").replace(file)
+            with atomic.whole(file) as temporary:
+                sheet(images, columns).save(temporary, "png")
 
     def generator(self, step: int) -> torch.Generator:
         """Random numbers (on the CPU) that depend on the seed, the step and the process alone: for ``batch(step)``."""

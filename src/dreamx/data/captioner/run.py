@@ -8,7 +8,6 @@ run that was killed asks nothing twice.
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from rich.progress import track
 
+from dreamx import atomic, manifest
 from dreamx.clip import Clip
 from dreamx.data.captioner.ask import Endpoint, Unreachable, describe
-from dreamx.data.into import is_dataset, open_folder, refuse_folder
+from dreamx.data.into import is_dataset, open_folder, refuse_folder, sweep
 from dreamx.events import prompt
 
 if TYPE_CHECKING:
@@ -56,13 +56,17 @@ def caption(cfg: CaptionConfig) -> dict[str, int]:
     names = sorted(p.stem for p in cfg.clips.glob("*.safetensors"))
     if not names:
         raise ValueError(f"clips: there are no clips (.safetensors) in {cfg.clips}; render or import some first")
-    open_folder(cfg.out, "answers")
-    with ThreadPoolExecutor(cfg.at_once) as pool:
+    manifest.refuse_input(cfg.out, [cfg.clips])
+    e = cfg.endpoint
+    about = {"clips": cfg.clips.resolve().as_posix(), "model": e.model, "frames": e.frames, "side": e.side, "again": cfg.again}
+    open_folder(cfg.out, "clips of dreamx data caption", (r"dropped\.json",), about, "answers", stems=set(names))
+    pool = ThreadPoolExecutor(cfg.at_once)
+    try:
         reasons = list(track(pool.map(lambda n: _one(cfg, n), names), "clips", len(names)))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # also where it is interrupted: an answer may take minutes
     dropped = {n: why for n, why in zip(names, reasons, strict=True) if why is not None}
-    temporary = cfg.out / "dropped.tmp"
-    temporary.write_text(json.dumps(dropped, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, cfg.out / "dropped.json")
+    atomic.write_text(cfg.out / "dropped.json", json.dumps(dropped, indent=1, ensure_ascii=False) + "\n")
     for name, why in dropped.items():
         print(f"dropped {name}: {why}")
     return {"clips": len(names) - len(dropped), "dropped": len(dropped)}
@@ -130,7 +134,8 @@ def _dataset(cfg: CaptionConfig) -> dict[str, int]:
 
     refuse_folder(cfg.out)
     source = Dataset(str(cfg.clips))
-    open_folder(answers := (cfg.out / "answers").absolute())
+    if (answers := (cfg.out / "answers").absolute()).is_dir() and is_dataset(cfg.out):
+        sweep(answers)
     e = cfg.endpoint
     stage = Captioned(e.model, e.frames, e.side, cfg.again, (e, answers))
     patience = e.tries * e.patience + e.wait * 2.0**e.tries + 60

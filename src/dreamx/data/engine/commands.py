@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from rich.progress import track
 
+from dreamx import manifest
 from dreamx.config import to_json
 from dreamx.data.engine import Count, Local, Ray, Stage, run
 from dreamx.data.engine.conform import Conform
 from dreamx.data.engine.judged import CONTENT, Judged
+from dreamx.data.into import open_folder
 from dreamx.data.quality.limits import Limits
-from dreamx.data.store import Coding, Place, read
+from dreamx.data.store import Clips, Coding, Folder, Place, read
 from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.tars import Tars, shard
 
@@ -77,14 +81,31 @@ def unpack(cfg: UnpackConfig) -> int:
     files = [re.sub(r"[^A-Za-z0-9._-]", "_", name) for name in clips.names]
     if len(set(files)) < len(files):
         files = [f"{i:08d}_{file}" for i, file in enumerate(files)]
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    for half_written in cfg.out.glob("*.tmp"):
-        half_written.unlink()
+    manifest.refuse_input(cfg.out, [Path(cfg.clips)])
+    old = partial(_refuse_others, cfg.out, clips, files)
+    open_folder(cfg.out, "clips of dreamx data unpack", (), _what(clips), old=old, stems=set(files))
     for i in track(range(len(files)), "unpack"):
         if not (target := cfg.out / f"{files[i]}.safetensors").exists():
             clips.clip(i).save(target)
     print(f"{len(files)} clips in {cfg.out}")
     return len(files)
+
+
+def _what(clips: Clips) -> dict[str, str]:
+    """Which clips: a hash of all that is said of them."""
+    rows = json.dumps([row.words() for row in clips.rows], sort_keys=True)
+    return {"clips": hashlib.sha256(rows.encode(errors="backslashreplace")).hexdigest()[:16]}
+
+
+def _refuse_others(out: Path, clips: Clips, files: list[str]) -> None:
+    """ValueError where a folder from before there were manifests holds other clips of the same names."""
+    there = Folder(str(out)) if any(out.glob("*.safetensors")) else None
+    for i, name in enumerate(there.names if there else ()):
+        own, given = (
+            (r.frames, r.width, r.height, r.caption, r.seed) for r in (there.row(i), clips.row(files.index(name))) if there
+        )
+        if own != given:
+            raise ValueError(f"out: {out} holds another clip {name!r}; give the name of a new or an empty folder")
 
 
 @dataclass(frozen=True)
@@ -130,6 +151,8 @@ def export(cfg: ExportConfig) -> int:
     for name in (record, end):
         if place.exists(name) and json.loads(place.read(name)) != what:
             raise ValueError(f"{cfg.out}: other tars are here; remove them or choose another place")
+    if not place.exists(record) and not place.exists(end):
+        place.refuse_used()
     starts = range(0, len(clips), cfg.clips_a_tar)
     if not place.exists(end):
         place.write(record, json.dumps(what).encode())

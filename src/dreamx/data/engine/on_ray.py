@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -23,7 +23,7 @@ class Ray:
     gpus: float = 0.0
 
 
-def on_ray(job: Job, todo: list[int], engine: Ray) -> Iterator[Outcome]:
+def on_ray(job: Job, todo: list[int], engine: Ray) -> Generator[Outcome, None, None]:
     """Make the clips ``todo`` of a job; yields what came of each. ValueError where Ray is not installed."""
     try:
         ray: Any = import_module("ray")  # by its name: types are checked without it, too

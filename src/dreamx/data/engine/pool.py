@@ -5,19 +5,19 @@ The standard pool breaks when one worker dies and cannot end one that hangs; dam
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from dreamx.data.engine.stage import Drop, Job, Outcome, drop, one
 from dreamx.data.store.files import Place
 from dreamx.data.workers import begin
+from dreamx.interrupt import Workers
 
 
-def local(job: Job, todo: Iterable[int], processes: int, patience: float) -> Iterator[Outcome]:
+def local(job: Job, todo: Iterable[int], processes: int, patience: float) -> Generator[Outcome, None, None]:
     """Make the clips ``todo`` of a job; yields what came of each, as they are done.
 
     ``processes``: 1 works in this one (and then nobody looks at the clock). ``patience``: seconds that one clip may take. A
@@ -76,7 +76,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context: Any = multiprocessing.get_context("spawn")
+        context: Any = Workers()
         self.pipe, far = context.Pipe()
         self.process: Any = context.Process(target=_work, args=(self._job, far), daemon=True)
         self.process.start()

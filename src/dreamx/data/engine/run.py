@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,7 @@ def _make(job: Job, todo: list[int], engine: Local | Ray, words: str) -> None:
         outcomes = on_ray(job, todo, engine)
     else:
         outcomes = local(job, todo, engine.processes or os.cpu_count() or 1, engine.patience)
-    with progress(words, len(todo)) as tick:
+    with closing(outcomes), progress(words, len(todo)) as tick:
         for outcome in outcomes:
             if outcome.halt:
                 raise Halt(outcome.halt)
@@ -141,15 +141,14 @@ def _claim(place: Place, job: Job) -> None:
             raise ValueError(
                 f"{place.url}: another run was begun here (it differs in {differ}); remove it or choose another place"
             )
-    elif place.exists("meta"):
-        raise ValueError(f"{place.url}: there is something already that is no dataset; remove it or choose another place")
     else:
+        place.refuse_used()
         place.write(record, json.dumps(what).encode())
 
 
 def _sweep(place: Place) -> None:
     """Remove what a killed run left half-written, also one that was killed when all was there."""
-    if place.local is not None:
+    if place.local is not None and (place.exists(PARTS) or place.exists(INFO)):
         for scrap in [*place.local.glob(f"{PARTS}/*.half"), *place.local.glob("*.half")]:
             scrap.unlink()
         for scrap in place.local.glob(".packing-*"):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from typing import Annotated, Any
 import tyro
 from rich.progress import track
 
+from dreamx import atomic, manifest
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.into import is_dataset, open_folder, refuse_folder
@@ -46,13 +48,25 @@ def curate(cfg: CurateConfig) -> dict[str, int]:
     if is_dataset(cfg.clips):
         return _dataset(cfg)
     names = clip_names(cfg.clips)
-    open_folder(cfg.out, "records")
     records = cfg.out / "records"
     about = {"clips": cfg.clips.resolve().as_posix(), "limits": to_json(cfg.limits)}
+    manifest.refuse_input(cfg.out, [cfg.clips])
     _same_limits(cfg.out / "limits.json", about)
-    first: dict[str, str] = {}  # content -> the clip that has it, of those that are kept
+    stems = {*names, *(p.stem for p in records.glob("*.json"))}
+    open_folder(cfg.out, "clips of dreamx data curate", (r"limits\.json", r"curated\.json"), about, "records", stems=stems)
+    write_json(cfg.out / "limits.json", about)
     todo = [n for n in names if not (records / f"{n}.json").exists()]
-    verdicts = _judged(cfg, todo)
+    with closing(_judged(cfg, todo)) as verdicts:
+        _settle(cfg, names, todo, verdicts)
+    told = _told(next(iter(read_record(records / f"{n}.json").reasons), "kept") for n in names)
+    write_json(cfg.out / "curated.json", told)
+    return told
+
+
+def _settle(cfg: CurateConfig, names: list[str], todo: list[str], verdicts: Iterator[Verdict]) -> None:
+    """Keep a clip or not, in order, and write down why; ``verdicts`` are on those ``todo``."""
+    records = cfg.out / "records"
+    first: dict[str, str] = {}  # content -> the clip that has it, of those that are kept
     for name in track(names, "clips"):
         verdict = next(verdicts) if todo and name == todo[0] else read_record(records / f"{name}.json")
         if todo and name == todo[0]:
@@ -67,9 +81,6 @@ def curate(cfg: CurateConfig) -> dict[str, int]:
             write_json(records / f"{name}.json", to_json(verdict))
         if not verdict.reasons:
             first.setdefault(verdict.content, name)
-    told = _told(next(iter(read_record(records / f"{n}.json").reasons), "kept") for n in names)
-    write_json(cfg.out / "curated.json", told)
-    return told
 
 
 def _dataset(cfg: CurateConfig) -> dict[str, int]:
@@ -123,12 +134,10 @@ def look(path: Path, limits: Limits) -> Verdict:
 
 def write_json(path: Path, data: Any) -> None:
     """Under a temporary name, then renamed."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    atomic.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def _judged(cfg: CurateConfig, names: list[str]) -> Iterator[Verdict]:
+def _judged(cfg: CurateConfig, names: list[str]) -> Generator[Verdict, None, None]:
     """The verdicts on clips, in their order."""
     paths = [cfg.clips / f"{n}.safetensors" for n in names]
     workers = min(cfg.processes or os.cpu_count() or 1, max(1, len(names)))
@@ -148,10 +157,7 @@ def _keep(cfg: CurateConfig, name: str, verdict: Verdict) -> float:
 
 def _same_limits(path: Path, about: dict[str, Any]) -> None:
     """ValueError where the folder was begun with other limits or from other clips: its records would mean two things."""
-    if not path.exists():
-        write_json(path, about)
-        return
-    if json.loads(path.read_text(encoding="utf-8")) != about:
+    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != about:
         raise ValueError(
             f"out: {path.parent} holds clips that were judged by other limits or come from elsewhere; use a new folder"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import torch
 import tyro
 from torch.nn import functional as F
 
+from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.judge import MEASURES, Verdict
@@ -49,12 +49,14 @@ class ReportConfig:
 
 
 def report(cfg: ReportConfig) -> None:
-    """Write the page."""
+    """Write the page. ValueError where another file is in its place."""
+    if cfg.out.suffix not in (".html", ".htm"):
+        raise ValueError(f"out: {cfg.out} does not end in .html; name the page something.html")
+    if cfg.out.exists() and not _is_ours(cfg.out):
+        raise ValueError(f"out: {cfg.out} is there already and no page of this command; give another name")
     found = gathered(cfg.clips, cfg.limits)
     page = html(cfg.clips.resolve().name, found.verdicts, found.limits, found.clip, cfg.samples)
-    temporary = cfg.out.with_name(cfg.out.name + ".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, cfg.out)
+    atomic.write_text(cfg.out, page)
     print(cfg.out)
 
 
@@ -88,6 +90,16 @@ def html(title: str, verdicts: Mapping[str, Verdict], limits: Limits, source: Ca
     for key, value in parts.items():
         page = page.replace(f"%{key}%", value)
     return page
+
+
+def _is_ours(page: Path) -> bool:
+    """Does it begin as the page does?"""
+    if not page.is_file():
+        return False
+    ours = (resources.files("dreamx") / "data/quality/page.html").read_text(encoding="utf-8")
+    head = ours[: ours.index("%TITLE%")].encode()
+    with page.open("rb") as f:
+        return f.read(len(head)) == head
 
 
 def film(clip: Clip) -> bytes:

@@ -48,7 +48,6 @@ def _round(
                 continue
             except Exception as e:
                 if isinstance(e, CannotDraw):
-                    some.shutdown(wait=False, cancel_futures=True)
                     raise
                 failed[name] = f"{type(e).__name__}: {e}"
                 continue

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
+from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.data.shots import shots
 
 _LABEL = 14  # pixels
+_MADE = ("Software", "dreamx data sheet")
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class SheetConfig:
 
 
 def sheet(cfg: SheetConfig) -> None:
-    """Write the picture; the first clip of each kind stands for it. ValueError where there are no clips."""
+    """Write the picture; the first clip of each kind stands for it. ValueError where there are no clips, or another picture."""
+    _refuse_other(cfg.out)
     rows: dict[tuple[str, str], tuple[str, Clip]] = {}
     for shot in shots(cfg.clips):
         clip = shot.load()
@@ -41,9 +45,25 @@ def sheet(cfg: SheetConfig) -> None:
     for strip in strips:
         out.paste(strip, (0, top))
         top += strip.height
-    temporary = cfg.out.with_suffix(".tmp")
-    out.save(temporary, "PNG")
-    temporary.replace(cfg.out)
+    made = PngInfo()
+    made.add_text(*_MADE)
+    with atomic.whole(cfg.out) as temporary:
+        out.save(temporary, "PNG", pnginfo=made)
+
+
+def _refuse_other(out: Path) -> None:
+    """ValueError where ``out`` is no name of a picture, or somebody else's."""
+    if out.suffix != ".png":
+        raise ValueError(f"out: {out} does not end in .png; name the picture something.png")
+    if not out.exists():
+        return
+    try:
+        with Image.open(out) as there:
+            ours = there.info.get(_MADE[0]) == _MADE[1]
+    except OSError:
+        ours = False
+    if not ours:
+        raise ValueError(f"out: {out} is there already and no sheet of this command; give another name")
 
 
 def _strip(words: str, clip: Clip, columns: int) -> Image.Image:

@@ -8,7 +8,6 @@ a run that was killed and started again ends with the same bytes. The same clips
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +19,7 @@ import torch
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
 from dreamx.data.render import CannotDraw
@@ -74,8 +74,7 @@ def simulate(cfg: SimConfig) -> int:
     """Find and draw what is missing; returns how many clips there are now. ValueError when the machine cannot draw."""
     if cfg.into.dataset:
         return cfg.into.run(Simulated.of(cfg), cfg.out, cfg.processes)[0]
-    open_folder(cfg.out, "takes")
-    _same_settings(cfg)
+    _claim(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     columns = (
         TextColumn("{task.description}"),
@@ -207,23 +206,22 @@ def _gone(cfg: SimConfig, seed: int, subset: str, index: int) -> Path:
 
 
 def _write(path: Path, said: dict[str, object]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    atomic.write_text(path, json.dumps(said, indent=1, sort_keys=True) + "\n")
 
 
-def _same_settings(cfg: SimConfig) -> None:
+def _claim(cfg: SimConfig) -> None:
     """A folder is of one setting: what is in it was found under it. ValueError names the first field that differs."""
     fields = ("subset", "clips", "frames", "width", "height", "fps", "fov", "styles", "kinds", "held_out")
     now = json.loads(json.dumps({name: getattr(cfg, name) for name in fields}))
     path = cfg.out / "takes" / "settings.json"
-    if path.exists():
-        before = json.loads(path.read_text())
-        if other := [name for name in fields if before.get(name) != now[name]]:
-            raise ValueError(
-                f"simulate.{other[0]}: {cfg.out} was begun with {before.get(other[0])}, not {now[other[0]]}; use another folder"
-            )
-    else:
+    before = json.loads(path.read_text()) if path.exists() else now
+    if other := [name for name in fields if before.get(name) != now[name]]:
+        raise ValueError(
+            f"simulate.{other[0]}: {cfg.out} was begun with {before.get(other[0])}, not {now[other[0]]}; use another folder"
+        )
+    names = (rf"\d{{7,}}_({'|'.join((*SUBSETS, *TWINS))})_\d{{2,}}\.safetensors",)
+    open_folder(cfg.out, "clips of dreamx data simulate", names, now, "takes")
+    if not path.exists():
         _write(path, now)
 
 

@@ -11,8 +11,9 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.progress import track
 
+from dreamx import atomic, manifest
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
@@ -87,13 +89,15 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     if cfg.into.dataset:
         brought = Brought(cfg.kind, cfg.folder.resolve(), cfg.rate, cfg.wanted, licence)
         return dict(zip(("clips", "dropped"), cfg.into.run(brought, cfg.out, cfg.processes), strict=True))
-    open_folder(cfg.out, "records")
     records = cfg.out / "records"
+    manifest.refuse_input(cfg.out, [cfg.folder])
+    about = {"kind": cfg.kind, "folder": cfg.folder.resolve().as_posix(), "rate": cfg.rate, "wanted": to_json(cfg.wanted)}
+    stems = {name for name, _ in jobs} | {p.stem for p in records.glob("*.json")}
+    open_folder(cfg.out, "clips of dreamx data import", (), about | {"licence": licence}, "records", stems=stems)
     todo = [j for j in jobs if not (records / f"{j[0]}.json").exists()]
-    for name, record in track(_made(cfg, todo, source, licence), "shots", len(todo)):
-        temporary = records / f"{name}.tmp"
-        temporary.write_text(json.dumps(to_json(record), ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, records / f"{name}.json")
+    with closing(_made(cfg, todo, source, licence)) as made:
+        for name, record in track(made, "shots", len(todo)):
+            atomic.write_text(records / f"{name}.json", json.dumps(to_json(record), ensure_ascii=False) + "\n")
     every = [json.loads((records / f"{name}.json").read_text(encoding="utf-8")) for name, _ in jobs]
     for (name, _), record in zip(jobs, every, strict=True):
         if record["reason"] is not None:
@@ -215,7 +219,7 @@ def make(name: str, opener: Callable[[], Shot], out: Path, wanted: Wanted, sourc
 
 def _made(
     cfg: ImportConfig, jobs: list[tuple[str, Callable[[], Shot]]], source: str, licence: str
-) -> Iterator[tuple[str, Record]]:
+) -> Generator[tuple[str, Record], None, None]:
     workers = min(cfg.processes or os.cpu_count() or 1, max(1, len(jobs)))
     if workers == 1:
         for name, opener in jobs:

@@ -25,6 +25,7 @@ from rich.progress import track
 from torch import Tensor
 
 from dreamx.clip import Clip, refuse_held_out
+from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
 from dreamx.data.sources.shot import Wanted, cropped, fitted
 from dreamx.geometry.camera import Camera, rigid, rotation
@@ -72,7 +73,8 @@ def doom(cfg: DoomConfig) -> int:
     if cfg.into.dataset:
         _engine()
         return cfg.into.run(Played(replace(cfg, out=Path(), into=Into())), cfg.out, 0)[0]
-    open_folder(cfg.out)
+    about = {"maps": cfg.maps, "monsters": cfg.monsters, "wanted": to_json(cfg.wanted)}
+    open_folder(cfg.out, "clips of dreamx data doom", (r"doom-\d{7,}\.safetensors",), about)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.clips)
     for seed in track([s for s in seeds if not _path(cfg, s).exists()], "clips"):
         play(cfg, seed).save(_path(cfg, seed))

@@ -84,6 +84,7 @@ def write(place: str, clips: Iterable[tuple[str, Clip]], coding: Coding | None =
     where, coding, dropped = Place(str(place)), coding or Coding(), list[dict[str, str]]()
     if where.exists("meta"):
         raise ValueError(f"{place}: there is something already; choose another place or remove it")
+    where.refuse_used("place")
     packer = Packer(where, coding)
     for name, clip in clips:
         try:

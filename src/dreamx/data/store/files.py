@@ -65,6 +65,21 @@ class Place:
             found = []
         return sorted(name for name in found if not name.endswith(_HALF))
 
+    def refuse_used(self, flag: str = "out") -> None:
+        """ValueError where anything lies here: a run that begins would mix with it, or remove it."""
+        if self.local is not None:
+            if self.local.exists() and not self.local.is_dir():
+                raise ValueError(f"{flag}: {self.url} is a file; give the name of a new or an empty folder")
+            held = [p.name for p in self.local.iterdir()] if self.local.is_dir() else []
+        else:
+            fs, root = self._where
+            held = [str(p).rstrip("/").rsplit("/", 1)[-1] for p in fs.ls(root, detail=False)] if fs.exists(root) else []
+        if strange := sorted(name for name in held if not name.startswith(".")):
+            raise ValueError(
+                f"{flag}: {self.url} holds {strange[0]}, which is there already and no dataset; "
+                "remove it, or give the name of a new or an empty folder"
+            )
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file: here through a temporary name; an object store shows an object when it is whole."""
         if self.local is None:

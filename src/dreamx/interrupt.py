@@ -1,0 +1,137 @@
+"""Ctrl-C and SIGTERM: a command ends within two seconds, with its worker processes, in one sentence and without a traceback.
+
+``ending`` stands around a command, ``Worker`` is a process that it may start. A signal raises KeyboardInterrupt in the main
+thread, which unwinds as usual; what has not ended after ``GRACE`` seconds, as a library computes or a thread waits, is ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import FrameType
+from weakref import WeakSet
+
+GRACE = 1.5  # seconds
+_STARTED: WeakSet[SpawnProcess] = WeakSet()
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+class Worker(SpawnProcess):
+    """A process that hears of Ctrl-C through its parent alone: it ends when that ends it, and prints nothing."""
+
+    def start(self) -> None:
+        """Start; SIGINT, which a terminal sends to a whole group of processes, is blocked in it from its first instruction."""
+        can_block = hasattr(signal, "pthread_sigmask")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set[signal.Signals]()
+        try:
+            super().start()
+            _STARTED.add(self)
+        finally:
+            if can_block:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Workers(SpawnContext):
+    """What a pool of processes starts its processes by."""
+
+    Process = Worker
+
+
+def end_workers() -> None:
+    """Kill all that run."""
+    for worker in list(_STARTED):
+        with suppress(ValueError, OSError):  # it is closed, or was never started
+            worker.kill()
+
+
+@contextmanager
+def ending(name: str, alone: bool) -> Iterator[None]:
+    """Run the command ``name`` inside. KeyboardInterrupt becomes a sentence and exit code 130, that of SIGTERM 143.
+
+    alone: the process is there for this command, so signals are listened to, and what does not end is ended.
+    """
+    watch = _Watch(name) if alone and threading.current_thread() is threading.main_thread() else None
+    try:
+        if watch:
+            watch.begin()
+        yield
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as e:
+        number = watch.came if watch else None
+        if number is None and not isinstance(e, KeyboardInterrupt):
+            raise
+        end_workers()
+        number = number or (signal.SIGTERM if isinstance(e, Terminated) else signal.SIGINT)
+        if watch:
+            watch.say()
+        else:
+            print(_sentence(name, number), file=sys.stderr)
+        raise SystemExit(128 + number) from None
+    if watch:
+        watch.end()
+
+
+def _sentence(name: str, number: int) -> str:
+    return f"{name}: {'terminated' if number == signal.SIGTERM else 'interrupted'}"
+
+
+class _Watch:
+    """The handlers of both signals, and a thread that hears of a signal at once, also while the main thread is in a library."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.came: int | None = None
+        self._said = threading.Lock()
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """From now on."""
+        ours = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]  # as a shell's `nohup` wants
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        threading.Thread(target=self._listen, args=(read,), daemon=True).start()
+        for number in ours:
+            signal.signal(number, self._asked)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def end(self) -> None:
+        """The command ended by itself, in its own way."""
+        self._over.set()
+
+    def say(self) -> None:
+        """The sentence, once."""
+        if self._said.acquire(blocking=False):
+            sys.stderr.write(_sentence(self._name, self.came or signal.SIGINT) + "\n")
+            sys.stderr.flush()
+
+    def _asked(self, number: int, _: FrameType | None) -> None:
+        if self.came is not None:
+            self._stop()
+        self.came = number
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    def _listen(self, read: int) -> None:
+        while number := os.read(read, 1):
+            if signal.getsignal(number[0]) == self._asked:  # not where a training run or a server ends in its own way
+                deadline = time.monotonic() + GRACE
+                while time.monotonic() < deadline and not self._over.is_set():
+                    time.sleep(0.05)
+                if not self._over.is_set():
+                    self.came = self.came or number[0]
+                    self._stop()
+
+    def _stop(self) -> None:
+        """End everything now."""
+        end_workers()
+        self.say()
+        os._exit(128 + (self.came or signal.SIGINT))

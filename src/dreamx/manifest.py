@@ -1,0 +1,119 @@
+"""Whose folder is it? A command writes only into a folder that it made itself, and a manifest in it says so.
+
+``.dreamx.json`` names the kind of the folder, what its files are called, and the settings that they depend on. ``claim`` comes
+before work begins: it makes a new folder, goes on with one of the same kind and settings, and refuses every other. Folders from
+before there were manifests are known by the names of their files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamx import atomic
+
+NAME = ".dreamx.json"
+_FREE = "give the name of a new or an empty folder"
+
+
+def claim(
+    folder: Path,
+    kind: str,
+    files: Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+    old: Callable[[], None] | None = None,
+    stems: Collection[str] = (),
+    flag: str = "out",
+    write: bool = True,
+) -> None:
+    """Make ``folder`` this command's own, or find that it is, and remove what a killed run left half-written (``*.tmp``).
+
+    kind:     what the folder holds, in words (``clips of data render``).
+    files:    regular expressions of all names that the command writes at the top of the folder.
+    settings: all that the files depend on, as JSON; fields that only one of both sides knows are not compared.
+    old:      looks at a folder without a manifest whose files have such names; raises ValueError where it is another's all the
+              same. None: nothing more is looked at.
+    stems:    clips that it writes besides: ``STEM.safetensors``, and of a shot with several ``STEM-1.safetensors`` and so on.
+    flag:     whose value the folder is, for the sentence.
+    write:    False looks only, as all processes but the first do.
+
+    ValueError, one sentence, where the folder is another's, holds a file of somebody else, or was begun with other settings.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{flag}: {folder} is a file; {_FREE}")
+    mine = json.loads(json.dumps({"kind": kind, "files": list(files), "settings": dict(settings or {})}))
+    held = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
+    before, known = read(folder, flag), frozenset(stems)
+    if before is not None:
+        if before["kind"] != kind:
+            raise ValueError(f"{flag}: {folder} holds {before['kind']}, and this would be {kind}; {_FREE}")
+        _same(folder, flag, before["settings"], mine["settings"])
+        names = [*before["files"], *files]
+    else:
+        names = list(files)
+        own = [p.name for p in held if is_named(p.name, names, known)]
+        if strange := [p.name for p in held if p.name not in own and (not own or not p.is_dir())]:
+            raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; {_FREE}")
+        if held and old is not None:
+            old()
+    if strange := [p.name for p in held if not p.is_dir() and not is_named(p.name, names, known)]:
+        raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; move it away, or {_FREE}")
+    if not write:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for p in held:
+        if p.suffix == ".tmp" and not p.is_dir():
+            p.unlink(missing_ok=True)
+    if before is None:
+        atomic.write_text(folder / NAME, json.dumps(mine, indent=1) + "\n")
+
+
+def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
+    """The manifest of a folder, None where there is none. ValueError where it cannot be read."""
+    file = folder / NAME
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {"kind": str(found["kind"]), "files": list(found["files"]), "settings": dict(found["settings"])}
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({type(e).__name__}); {_FREE}") from None
+
+
+def refuse_input(out: Path, inputs: Iterable[Path | None], flag: str = "out") -> None:
+    """ValueError where ``out`` is one of the places that the command reads."""
+    for place in inputs:
+        if place is not None and out.resolve() == place.resolve():
+            raise ValueError(f"{flag}: {out} is what this command reads; {_FREE}")
+
+
+def is_named(name: str, files: Iterable[str], stems: Collection[str] = ()) -> bool:
+    """Is it one of the ``files`` or of the clips ``stems``, or half of one: ``NAME.tmp``, or as before there were manifests NAME
+    with its ending replaced?"""
+    half = name.removesuffix(".tmp")
+    ways = (name,) if half == name else (half, f"{half}.safetensors", f"{half}.json", f"{half}.txt")
+    clips = [way.removesuffix(".safetensors") for way in ways if way.endswith(".safetensors")]
+    if any(clip in stems or re.sub(r"-\d+$", "", clip) in stems for clip in clips):
+        return True
+    return any(re.fullmatch(pattern, way) for pattern in files for way in ways)
+
+
+def _same(folder: Path, flag: str, before: dict[str, Any], now: dict[str, Any]) -> None:
+    flat, mine = dict(_flat(before)), dict(_flat(now))
+    for name in mine:
+        if name in flat and flat[name] != mine[name]:
+            raise ValueError(
+                f"{name}: {folder} was begun with {flat[name]}, not {mine[name]}; give that again, or another folder for {flag}"
+            )
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Fields by their dotted names, as the flags are called."""
+    for name, value in settings.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
