@@ -289,6 +289,15 @@ def test_contact_sheet(tmp_path: Path) -> None:
         run.sheet("c", torch.zeros(3, 4, 5))
 
 
+def pictures(step: int) -> Tensor:
+    return torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(step))
+
+
+def conv() -> nn.Sequential:
+    layers = nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), nn.Flatten(), nn.Linear(128, 1)
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 SHARDED = """
 import sys; sys.path.insert(0, sys.argv[2])
 from test_run import *
@@ -302,7 +311,20 @@ def sharded(folder, steps, stop=None):
         run.update(model, (model(x) - x.sum(1, keepdim=True)).square().mean())
     run.export(folder / "w", {"net": (model, Size())})
 
+def looking(folder):
+    # Convolutions as ours are, averages looked through before every step, a critic whose gradients are looked at by hand.
+    run = Run(replace(config(folder, 4), ema=0.5))
+    model, critic = run.own(conv(), 1e-2, name="net"), run.own(nn.Linear(4, 1), 1e-2, name="critic", whole=True)
+    for x in run.steps(lambda step: pictures(step).chunk(2)[run.rank]):
+        with run.ema(model), torch.no_grad():
+            before = model(x).mean()
+        run.update(model, (model(x) - x.mean((1, 2, 3))[:, None]).square().mean(), {"before": before})
+        loss = critic(x[:, 0, 0]).square().mean()
+        pull = torch.autograd.grad(loss, critic.weight, retain_graph=True)[0].mean()
+        run.update(critic, loss, {"pull": pull})
+
 folder = Path(sys.argv[1])
+looking(folder / "looking")
 sharded(folder / "whole", 6)
 sharded(folder / "again", 6, stop=3)
 sharded(folder / "again", 6)
@@ -324,6 +346,18 @@ def test_two_processes_shard_and_resume(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("going on from step 2 of 6") == 1
     assert rows(tmp_path / "again") == rows(tmp_path / "whole")
+
+    looked = Run(replace(config(tmp_path / "alone", 4), ema=0.5))
+    model, critic = looked.own(conv(), 1e-2, name="net"), looked.own(nn.Linear(4, 1), 1e-2, name="critic")
+    for x in looked.steps(pictures):
+        with looked.ema(model), torch.no_grad():
+            before = model(x).mean()
+        looked.update(model, (model(x) - x.mean((1, 2, 3))[:, None]).square().mean(), {"before": before})
+        loss = critic(x[:, 0, 0]).square().mean()
+        pull = torch.autograd.grad(loss, critic.weight, retain_graph=True)[0].mean()
+        looked.update(critic, loss, {"pull": pull})
+    for one, two in zip(rows(tmp_path / "alone"), rows(tmp_path / "looking"), strict=True):
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-5)
 
     # One process sees the same losses on the two halves together, and reads the checkpoint of two.
     run = Run(replace(config(tmp_path / "one", 6), save_steps=2))

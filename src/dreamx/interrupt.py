@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import FrameType
@@ -79,6 +79,20 @@ def ending(name: str, alone: bool) -> Iterator[None]:
         raise SystemExit(128 + number) from None
     if watch:
         watch.end()
+
+
+@contextmanager
+def heard_by(listener: Callable[[int], None]) -> Iterator[None]:
+    """Inside, ``listener`` gets the number of SIGINT or SIGTERM, and nothing ends; outside of the main thread nobody does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, lambda number, _: listener(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sentence(name: str, number: int) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from dreamx.recipes import four, lanes, micro, tiny, ways
+from dreamx.train.together import Alone
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,19 @@ def main(cfg: Curriculum) -> None:
     stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
     if cfg.stage is not None and cfg.stage not in stages:
         raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")
+    alone = Alone()
     for name, run in stages.items():
         if cfg.stage in (None, name):
-            sys.stdout.write(f"== {cfg.scale}: {name}\n")
-            sys.stdout.flush()
-            run()
+            if alone.first:
+                sys.stdout.write(f"== {cfg.scale}: {name}\n")
+                sys.stdout.flush()
+            if _is_training(run):
+                run()
+            else:
+                alone.run(run)
+
+
+def _is_training(run: Callable[[], object]) -> bool:
+    """Do all processes of a torchrun take part?"""
+    function = run.func if isinstance(run, partial) else run
+    return function.__module__.startswith("dreamx.train.")

@@ -22,7 +22,7 @@ from dreamx.geometry.reproject import View
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.hints import remembered, sources, unknown
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run, RunConfig
 
 
@@ -37,7 +37,7 @@ class AutoencoderStage:
     data: Path
     out: Path
     vae: VAEConfig = field(default_factory=VAEConfig)
-    start: Path | None = None
+    start: OptionalStart = None
     batch: int = 2
     frames: int = 9
     lr: float = 1.5e-3

@@ -20,7 +20,7 @@ from dreamx.model.text import WordConfig
 from dreamx.rollout import noise_like
 from dreamx.train.latents import LatentClips, drop, forget
 from dreamx.train.networks import Networks, load
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 
@@ -43,7 +43,7 @@ class CameraStage:
     out: Path
     dit: DiTConfig
     text: WordConfig = WordConfig()
-    start: Path | None = None
+    start: OptionalStart = None
     train: tuple[str, ...] | None = None
     frames: int | None = None
     batch: int = 8

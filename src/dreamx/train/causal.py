@@ -8,7 +8,7 @@ from pathlib import Path
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import TeachingConfig, teach
@@ -21,7 +21,7 @@ class CausalStage:
 
     run: RunConfig
     data: Path
-    start: Path
+    start: StartFolder
     out: Path
     teaching: TeachingConfig = TeachingConfig()
     frames: int | None = None

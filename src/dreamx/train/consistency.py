@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamx import flow
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run, RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import Teaching, TeachingConfig, teach
@@ -27,7 +27,7 @@ class ConsistencyStage:
 
     run: RunConfig
     data: Path
-    start: Path
+    start: StartFolder
     out: Path
     teaching: TeachingConfig = TeachingConfig()
     frames: int | None = None

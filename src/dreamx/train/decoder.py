@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run, RunConfig
 
 #: The parts of an autoencoder that this stage trains.
@@ -36,7 +36,7 @@ class DecoderStage:
 
     run: RunConfig
     data: Path
-    start: Path
+    start: StartFolder
     out: Path
     batch: int = 4
     frames: int = 9
@@ -91,8 +91,8 @@ def main(cfg: DecoderStage) -> None:
     weights.load_into(vae, cfg.start / "vae.safetensors")
     run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
-    run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", methods=("encode", "decode"))
-    run.own(critic, cfg.critic_lr, name="critic")
+    run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)
+    run.own(critic, cfg.critic_lr, name="critic", whole=True)
 
     def batch(step: int) -> tuple[Windows, Tensor]:
         rng = run.generator(step)

@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+import tyro
 
 from dreamx import manifest
+from dreamx.bounds import Existing
 from dreamx.config import to_json
 from dreamx.model import weights
 from dreamx.train.run import RunConfig
@@ -16,7 +19,15 @@ from dreamx.train.run import RunConfig
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
 FREE = ("run", "data", "start", "out", "samples", "sheet_every")
 _RUN = (r"checkpoints", r"log\.jsonl", r"sheet\.png", r"samples\.png", r"samples", "model")
-_RUN_FREE = ("folder", "steps", "save_seconds", "save_steps", "log_every", "threads")
+_RUN_FREE = ("folder", "steps", "warmup", "decay", "floor", "save_seconds", "save_steps", "log_every", "threads")
+
+
+#: Folder of the networks to go on from. On the command line ``--from``, and ``--start`` as it was: torchrun, which reads all
+#: flags before it knows whose they are, takes ``--start`` for one of its own two beginnings with that and refuses it.
+_FROM: Any = tyro.conf.arg(name="from", aliases=("--start",))
+StartFolder = Annotated[Path, Existing(folder=True), _FROM]
+#: The same where a stage can begin anew.
+OptionalStart = Annotated[Path | None, Existing(folder=True), _FROM]
 
 
 class StageConfig(Protocol):

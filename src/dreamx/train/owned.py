@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
@@ -62,6 +63,9 @@ class Owned:
         """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
         self._forget()  # what other losses left here on their way to other modules
         loss.backward()
+        for p in self.trained.values():
+            if dist.is_initialized() and p.grad is not None and not isinstance(p.grad, DTensor):  # the module is whole everywhere
+                dist.all_reduce(p.grad.div_(dist.get_world_size()))
         norm = nn.utils.clip_grad_norm_(self.trained.values(), clip or float("inf"))
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
@@ -112,13 +116,27 @@ def freeze(module: nn.Module, train: Sequence[str] | None, name: str) -> None:
 
 
 def shard(module: nn.Module, mesh: DeviceMesh, methods: Sequence[str]) -> None:
-    """FSDP2, block by block; the parts of a ``ModuleList`` one by one, since they are called one by one."""
+    """FSDP2, block by block; the parts of a ``ModuleList`` one by one, since they are called one by one.
+
+    Everything is sharded again after each forward pass, the root too (which FSDP2 would keep whole until a backward pass): where
+    the averaged weights have been looked through, the next pass would else still see them.
+    """
+    for p in module.parameters():
+        p.data = p.data.contiguous()  # convolutions are channels_last, which FSDP2 refuses (torch 2.13)
     for part in module if isinstance(module, nn.ModuleList) else (module,):
         for block in getattr(part, "blocks", ()):
-            fully_shard(block, mesh=mesh)
-        fully_shard(part, mesh=mesh)
+            fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
         for method in methods:
             register_fsdp_forward_method(part, method)
+
+
+@torch.no_grad()
+def share_buffers(module: nn.Module) -> None:
+    """The mean over the processes of what a module counts by itself, such as the spread of its latents: else each has its own."""
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer.div_(dist.get_world_size()))
 
 
 def _local(t: Tensor) -> Tensor:

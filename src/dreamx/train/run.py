@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 import numpy as np
@@ -31,10 +29,12 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
 from dreamx.config import to_json
+from dreamx.interrupt import heard_by
 from dreamx.model import weights
 from dreamx.train import chance, checkpoint
 from dreamx.train.log import Log, sheet
-from dreamx.train.owned import Owned, freeze, gathered, shard
+from dreamx.train.owned import Owned, freeze, gathered, shard, share_buffers
+from dreamx.train.together import join
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
@@ -100,17 +100,16 @@ class Run:
         self.cfg, self.step = cfg, 0
         if cfg.threads is not None:
             torch.set_num_threads(cfg.threads)
-        cuda, many = torch.cuda.is_available(), "TORCHELASTIC_RUN_ID" in os.environ
+        cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
-        if many and not dist.is_initialized():
-            dist.init_process_group("nccl" if cuda else "gloo")
+        join()
         self.rank, self.processes = checkpoint.rank(), checkpoint.processes()
         self._mesh = init_device_mesh(self.device.type, (self.processes,)) if dist.is_initialized() else None
         cfg.folder.mkdir(parents=True, exist_ok=True)
         self._owned: list[Owned] = []
         self._values: dict[str, float] = {}
         self._log: Log | None = None
-        self._stop = False
+        self._stop = 0  # the number of the signal that asked for it
         self._saved_step, self._saved_at = 0, time.monotonic()
         chance.seed(cfg.seed)  # the same in every process, so that all build the same networks
 
@@ -121,12 +120,14 @@ class Run:
         train: Sequence[str] | None = None,
         name: str | None = None,
         methods: Sequence[str] = (),
+        whole: bool = False,
     ) -> M:
         """Train ``module`` with its own AdamW at the peak rate ``lr``; own everything before the first step.
 
         train:   names of parts, at any depth (``view``, ``blocks.3.mlp``); everything else is frozen. None trains all.
         name:    for the log and the checkpoint; the class's name by default.
         methods: what the stage calls besides ``forward`` (an autoencoder's ``encode``), which sharding has to know.
+        whole:   never shard it: its gradients are looked at by hand (``torch.autograd.grad``), which sharding does not know.
         Modules that share one loss go in one ``nn.ModuleList``.
         """
         name = name or type(module).__name__.lower()
@@ -138,7 +139,7 @@ class Run:
             raise ValueError("run.muon: Muon needs whole matrices, and several processes shard them; use one process")
         freeze(module, train, name)
         module.to(self.device)
-        if self._mesh is not None:
+        if self._mesh is not None and not whole:
             shard(module, self._mesh, methods)
         cfg = self.cfg
         self._owned.append(Owned(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
@@ -147,22 +148,24 @@ class Run:
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
         """``batch(step)`` for every step that is left, counted from 0; resumes, saves and logs in between.
 
-        SIGINT and SIGTERM finish the step, save, say how to go on and leave with SystemExit.
+        SIGINT and SIGTERM finish the step, save, say how to go on and leave with SystemExit (130 and 143).
         """
         self.resume()
-        with self._signals():
+        with heard_by(self._hear):
             while self.step < self.cfg.steps:
                 yield batch(self.step)
                 if self._log and self.rank == 0:
                     self._log.row(self.step, self._values)
                 self._values = {}
+                for owned in self._owned if self._mesh is not None else ():
+                    share_buffers(owned.module)
                 self.step += 1
                 stop, save = self._agree()
                 if stop or save or self.step == self.cfg.steps:
                     self.save()
                 if stop and self.step < self.cfg.steps:
                     self.say(f"stopped and saved at step {self.step} of {self.cfg.steps}; run the same command again to go on")
-                    raise SystemExit(130)
+                    raise SystemExit(128 + stop)
         if self._log:
             self._log.close()
 
@@ -271,8 +274,8 @@ class Run:
         dist.all_reduce(total)
         return float(total) / self.processes
 
-    def _agree(self) -> tuple[bool, bool]:
-        """Stop? Save? One answer for all processes, or they would wait for each other for ever."""
+    def _agree(self) -> tuple[int, bool]:
+        """Stop (the number of the signal, 0: go on)? Save? One answer for all processes, or they would wait for each other."""
         cfg = self.cfg
         save = cfg.save_seconds is not None and time.monotonic() - self._saved_at >= cfg.save_seconds
         save = save or (cfg.save_steps is not None and self.step % cfg.save_steps == 0)
@@ -280,22 +283,10 @@ class Run:
             return self._stop, save
         both = torch.tensor([self._stop, save], dtype=torch.int32, device=self.device)
         dist.all_reduce(both, dist.ReduceOp.MAX)
-        return bool(both[0]), bool(both[1])
+        return int(both[0]), bool(both[1])
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def asked(number: int, _: FrameType | None) -> None:
-            if self._stop and number == signal.SIGINT:
-                raise KeyboardInterrupt
-            self._stop = True
-
-        before = {s: signal.signal(s, asked) for s in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _hear(self, number: int) -> None:
+        """A signal: the first lets the step end, another SIGINT does not."""
+        if self._stop and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._stop = number

@@ -1,0 +1,34 @@
+"""Several processes under torchrun: join them, and do alone what is no training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+_PATIENCE = timedelta(days=30)  # rendering takes as long as it takes; where the first process dies, torchrun ends the others
+
+
+def join() -> None:
+    """Make the group of processes that torchrun started, once; nothing where there is no torchrun."""
+    if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+class Alone:
+    """Runs what only the first process should do, while the others wait for it."""
+
+    def __init__(self) -> None:
+        join()
+        self.first = not dist.is_initialized() or dist.get_rank() == 0
+        self._group = dist.new_group(timeout=_PATIENCE, backend="gloo") if dist.is_initialized() else None
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Do ``work`` in the first process; all go on when it is done."""
+        if self.first:
+            work()
+        if self._group is not None:
+            dist.barrier(self._group)

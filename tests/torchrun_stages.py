@@ -1,0 +1,74 @@
+"""Every stage, two steps each, in the processes that torchrun starts: ``torchrun_stages.py INPUTS OUT``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch.distributed as dist
+
+from dreamx.eval.classify.net import ClassifierConfig
+from dreamx.model.depth import DepthConfig
+from dreamx.recipes import micro
+from dreamx.rollout import Sampler
+from dreamx.train import autoencoder, camera, causal, classifier, consistency, decoder, depth, pose
+from dreamx.train.run import RunConfig
+from dreamx.train.samples import SamplesConfig
+
+DEPTH = DepthConfig((16, 16), (1, 1), heads=1)
+#: What each stage writes.
+FILES = {
+    "autoencoder": ("vae",),
+    "decoder": ("vae",),
+    "camera": ("dit", "text"),
+    "frozen": ("dit", "text"),
+    "causal": ("dit", "text"),
+    "consistency": ("dit", "text"),
+    "depth": ("depth",),
+    "pose": ("depth",),
+    "classifier": ("classifier",),
+}
+
+
+def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
+    """In an order in which each finds what it goes on from."""
+
+    def run(stage: str) -> RunConfig:
+        return RunConfig(out / stage, 2, save_seconds=None, threads=1)
+
+    nets = {stage: out / stage / "model" for stage in FILES}
+    clips, latents, vae = given / "clips", given / "latents.safetensors", nets["autoencoder"]
+    first = autoencoder.AutoencoderStage(run("autoencoder"), clips, vae, micro.VAE, batch=1, sheet_every=1)
+    sharp = decoder.DecoderStage(run("decoder"), clips, vae, nets["decoder"], batch=1, critic=(8, 16), alone=1, sheet_every=1)
+    looks = SamplesConfig(vae, Sampler(steps=2, chunk=1, window=6, sinks=1), every=1, clips=1)
+    learns = camera.CameraStage(run("camera"), latents, nets["camera"], micro.DIT, micro.TEXT, batch=2, samples=looks)
+    frozen = replace(learns, run=run("frozen"), out=nets["frozen"], start=nets["camera"], train=("view",), samples=None)
+    forward = causal.CausalStage(run("causal"), latents, nets["camera"], nets["causal"], micro.TEACHING)
+    few = consistency.ConsistencyStage(
+        run("consistency"), latents, nets["causal"], nets["consistency"], micro.TEACHING, lattice=8
+    )
+    reads = pose.PoseStage(run("pose"), clips, nets["pose"], depth=DEPTH, batch=2)
+    events = classifier.ClassifierStage(
+        run("classifier"), given / "events", nets["classifier"], classifier=ClassifierConfig((16, 16), (1, 1)), batch=2
+    )
+    return {
+        "autoencoder": partial(autoencoder.main, first),
+        "decoder": partial(decoder.main, sharp),
+        "camera": partial(camera.main, learns),
+        "frozen": partial(camera.main, frozen),
+        "causal": partial(causal.main, forward),
+        "consistency": partial(consistency.main, few),
+        "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),
+        "pose": partial(pose.main, reads),
+        "classifier": partial(classifier.main, events),
+    }
+
+
+if __name__ == "__main__":
+    autoencoder._MEASURED = 2  # pyright: ignore[reportPrivateUsage]
+    for stage in stages(Path(sys.argv[1]), Path(sys.argv[2])).values():
+        stage()
+    dist.destroy_process_group()
