@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, get_type_hints
 
+from dreamx import manifest
 from dreamx.interrupt import ending
 from dreamx.version import __version__
 
@@ -122,7 +123,11 @@ def _call(target: str, name: str, words: Sequence[str]) -> None:
     module, function = target.split(":")
     run: Callable[[Any], object] = getattr(import_module(module), function)
     config = get_type_hints(run)["cfg"]
-    run(parse(config, words, name))
+    try:
+        run(parse(config, words, name))
+    except Exception:  # Ctrl-C does the same
+        manifest.undo()
+        raise
 
 
 def _help(path: Sequence[str], commands: Mapping[str, Any]) -> str:

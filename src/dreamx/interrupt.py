@@ -6,6 +6,7 @@ thread, which unwinds as usual; what has not ended after ``GRACE`` seconds, as a
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -14,11 +15,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 from weakref import WeakSet
+
+from dreamx import manifest
 
 GRACE = 1.5  # seconds
 _STARTED: WeakSet[SpawnProcess] = WeakSet()
+_SWEPT: set[Path] = set()
 
 
 class Terminated(KeyboardInterrupt):
@@ -49,8 +55,23 @@ class Workers(SpawnContext):
 def end_workers() -> None:
     """Kill all that run."""
     for worker in list(_STARTED):
-        with suppress(ValueError, OSError):  # it is closed, or was never started
+        with suppress(ValueError, OSError, AssertionError):  # it is closed, was never started, or is of another process
             worker.kill()
+
+
+def _end_work() -> None:
+    end_workers()
+    for worker in list(_STARTED):
+        with suppress(ValueError, OSError, AssertionError):
+            worker.join(1)
+    for file in (file for folder in _SWEPT for file in folder.glob("*.tmp")):
+        file.unlink(missing_ok=True)
+    manifest.undo()
+
+
+def sweep_at_end(folder: Path) -> None:
+    """Where the command is interrupted, what its workers were writing in ``folder`` (``*.tmp``) goes."""
+    _SWEPT.add(folder)
 
 
 @contextmanager
@@ -64,18 +85,20 @@ def ending(name: str, alone: bool) -> Iterator[None]:
         if watch:
             watch.begin()
         yield
-    except (SystemExit, GeneratorExit):
+    except SystemExit as e:
+        if watch and watch.came and isinstance(e.code, int):  # the command has said its own sentence
+            watch.leave(e.code)
         raise
     except BaseException as e:
         number = watch.came if watch else None
         if number is None and not isinstance(e, KeyboardInterrupt):
             raise
-        end_workers()
+        _end_work()
         number = number or (signal.SIGTERM if isinstance(e, Terminated) else signal.SIGINT)
         if watch:
             watch.say()
-        else:
-            print(_sentence(name, number), file=sys.stderr)
+            watch.leave(128 + number)
+        print(_sentence(name, number), file=sys.stderr)
         raise SystemExit(128 + number) from None
     if watch:
         watch.end()
@@ -128,6 +151,14 @@ class _Watch:
             sys.stderr.write(_sentence(self._name, self.came or signal.SIGINT) + "\n")
             sys.stderr.flush()
 
+    def leave(self, code: int) -> NoReturn:
+        """End now: to take the interpreter down with torch in it took 2 to 4 seconds on a busy machine."""
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  # multiprocessing gives its semaphores back
+        os._exit(code)
+
     def _asked(self, number: int, _: FrameType | None) -> None:
         if self.came is not None:
             self._stop()
@@ -146,6 +177,7 @@ class _Watch:
 
     def _stop(self) -> None:
         """End everything now."""
-        end_workers()
+        with suppress(OSError):
+            _end_work()
         self.say()
         os._exit(128 + (self.came or signal.SIGINT))

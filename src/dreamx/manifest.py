@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dreamx import atomic
 
 NAME = ".dreamx.json"
+_CLAIMED: list[tuple[Path, list[Path]]] = []
 _FREE = "give the name of a new or an empty folder"
 
 
@@ -63,12 +65,27 @@ def claim(
         raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; move it away, or {_FREE}")
     if not write:
         return
+    new = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for p in held:
         if p.suffix == ".tmp" and not p.is_dir():
             p.unlink(missing_ok=True)
     if before is None:
         atomic.write_text(folder / NAME, json.dumps(mine, indent=1) + "\n")
+        _CLAIMED.append((folder, new))
+
+
+def undo() -> None:
+    """Of the folders that this process has claimed anew, remove those that nothing was written to: the command has failed."""
+    while _CLAIMED:
+        folder, new = _CLAIMED.pop()
+        if all(p.is_dir() or p.name == NAME for p in folder.rglob("*")):
+            (folder / NAME).unlink(missing_ok=True)
+            for below in sorted((p for p in folder.rglob("*")), reverse=True):
+                below.rmdir()
+            with suppress(OSError):  # somebody else may have begun there
+                for made in new:
+                    made.rmdir()
 
 
 def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
@@ -88,6 +105,18 @@ def refuse_input(out: Path, inputs: Iterable[Path | None], flag: str = "out") ->
     for place in inputs:
         if place is not None and out.resolve() == place.resolve():
             raise ValueError(f"{flag}: {out} is what this command reads; {_FREE}")
+
+
+def refuse_other_json(file: Path, keys: Collection[str], flag: str = "out") -> None:
+    """ValueError where a file is in the place of a record of ours and has not its ``keys``."""
+    if not file.exists():
+        return
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        held = None
+    if not isinstance(held, dict) or not set(keys) <= held.keys():
+        raise ValueError(f"{flag}: {file} is there already, and no record of dreamx; move it away or give another name")
 
 
 def is_named(name: str, files: Iterable[str], stems: Collection[str] = ()) -> bool:

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.foresight import ForesightConfig
 from dreamx.frames import Frames
@@ -126,9 +127,8 @@ def unpack(words: dict[str, Any], tensors: dict[str, Tensor]) -> list[Action]:
 
 def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """A session's words and tensors as one ``.safetensors`` file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    save_file({k: v.clone().contiguous() for k, v in tensors.items()}, temporary, {"session": json.dumps(words)})
-    temporary.replace(path)
+    with atomic.whole(path) as temporary:
+        save_file({k: v.clone().contiguous() for k, v in tensors.items()}, temporary, {"session": json.dumps(words)})
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

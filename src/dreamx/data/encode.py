@@ -129,6 +129,25 @@ def encode(cfg: EncodeConfig) -> Latents:
     if finished:  # and killed, if at all, while it removed its parts
         parts.done()
         return Latents.load(out)
+    try:
+        made = _encoded(cfg, together, parts)
+    except BaseException as e:
+        parts.fail(isinstance(e, ValueError))
+        raise
+    camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
+    rows = tuple(row for m in made for row in m.rows)
+    more = [
+        torch.cat([x for x in each if x is not None]) if each[0] is not None else None
+        for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
+    ]
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, now)
+    result.save(out)
+    parts.done()
+    return result
+
+
+def _encoded(cfg: EncodeConfig, together: list[list[Shot]], parts: Parts) -> list[Latents]:
+    """The parts, those that are missing made. ValueError for clips of unequal length."""
     todo = [n for n in range(len(together)) if not parts.path(n).exists()]
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
     with ExitStack() as stack:
@@ -140,16 +159,7 @@ def encode(cfg: EncodeConfig) -> Latents:
     for some, one in zip(together, made, strict=True):
         if one.z.shape[1:] != made[0].z.shape[1:]:
             raise ValueError(_unequal(some[0], one.z.shape[1], made[0].z.shape[1]))
-    camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
-    rows = tuple(row for m in made for row in m.rows)
-    more = [
-        torch.cat([x for x in each if x is not None]) if each[0] is not None else None
-        for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
-    ]
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, now)
-    result.save(out)
-    parts.done()
-    return result
+    return made
 
 
 def _unequal(shot: Shot, latents: int, before: int) -> str:

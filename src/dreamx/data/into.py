@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import safe_open
 
 from dreamx import manifest
+from dreamx.interrupt import sweep_at_end
 
 if TYPE_CHECKING:
     from dreamx.data.engine import Shots, Source
@@ -69,6 +70,7 @@ def open_folder(
     if is_dataset(out):
         raise ValueError(f"out: {out} is a dataset; choose another place for a folder of clips")
     manifest.claim(out, kind, [*files, *([below] if below else [])], settings, old, stems)
+    sweep_at_end(out)
     if below:
         sweep(out / below)
 
@@ -76,6 +78,7 @@ def open_folder(
 def sweep(folder: Path) -> None:
     """Make a folder within one of ours, or remove what a killed run left half-written in it."""
     folder.mkdir(parents=True, exist_ok=True)
+    sweep_at_end(folder)
     for half_written in folder.glob("*.tmp"):
         half_written.unlink()
 

@@ -7,6 +7,7 @@ middle of each pixel, so that it lies on a surface.
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,12 @@ _CONTEXT: list[Any] = []  # the process's one GL context and its size
 
 class CannotDraw(ValueError):
     """This machine has nothing to draw with: that is no fault of a scene, and no other would fare better."""
+
+
+def refuse_without_simulator() -> None:
+    """``CannotDraw`` where MuJoCo is not installed: known at once, before scenes are made and processes started."""
+    if find_spec("mujoco") is None:
+        raise CannotDraw("the simulator is not installed; install dreamx[sim], as the README says")
 
 
 class Renderer:

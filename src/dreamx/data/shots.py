@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from safetensors import safe_open
 
 from dreamx import atomic
 from dreamx.clip import Clip
+from dreamx.interrupt import sweep_at_end
 
 if TYPE_CHECKING:
     from dreamx.data.store import Dataset
@@ -63,6 +65,8 @@ class Parts:
 
     def __init__(self, out: Path, about: dict[str, Any]) -> None:
         self._folder = out.with_name(out.name + ".parts")
+        sweep_at_end(self._folder)
+        self._new = [p for p in self._folder.parents if not p.exists()]
         record, what = self._folder / "begun.json", json.dumps(about)
         if not record.exists() or record.read_text() != what:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -72,6 +76,14 @@ class Parts:
     def path(self, number: int) -> Path:
         """Where part ``number`` lies, or will."""
         return self._folder / f"{number:06d}.safetensors"
+
+    def fail(self, hopeless: bool) -> None:
+        """The run ends early: parts stay for the next, unless there are none or it would fail likewise (``hopeless``)."""
+        if hopeless or not any(self._folder.glob("*.safetensors")):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            with suppress(OSError):  # something else is there
+                for made in self._new:
+                    made.rmdir()
 
     def done(self) -> None:
         """All of it is in ``out``."""

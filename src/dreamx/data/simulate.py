@@ -22,7 +22,7 @@ from dreamx import atomic
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.into import Into, open_folder, refuse_other_pictures
-from dreamx.data.render import CannotDraw, Renderer
+from dreamx.data.render import CannotDraw, Renderer, refuse_without_simulator
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.walker import clear, keys_for, path
@@ -97,6 +97,8 @@ def simulate(cfg: SimulateConfig) -> int:
     _claim(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
     todo = {str(s): (cfg, s) for s in seeds if not all(clip_path(cfg, s, i).exists() for i in range(cfg.clips))}
+    if todo:
+        refuse_without_simulator()
     columns = (TextColumn("clips"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeElapsedColumn(),
                TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns) as progress:

@@ -18,8 +18,9 @@ from statistics import median
 import torch
 import tyro
 
+from dreamx import atomic
 from dreamx.config import to_json
-from dreamx.eval import compare
+from dreamx.eval import compare, folders
 from dreamx.eval.columns import cell, column
 from dreamx.eval.measure import code, sight
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth
@@ -102,9 +103,7 @@ def main(cfg: AblateConfig) -> None:
         ("ablation.json", json.dumps({name: to_json(cost) for name, cost in done.costs.items()}, indent=1) + "\n"),
         ("ablation.md", text),
     ):
-        temporary = cfg.out / f"{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(cfg.out / name)
+        atomic.write_text(cfg.out / name, content)
     sys.stdout.write(text)
 
 
@@ -126,7 +125,7 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
                 f"worlds: {name} has {other} where the others have {view} and the suite {suite.fps:g} frames a second"
             )
     models: tuple[Model, ...] = (*rows, Truth(), CopyFirst())
-    cfg.out.mkdir(parents=True, exist_ok=True)
+    folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)
     plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (sources(), code()))
     whole = report(
         About(

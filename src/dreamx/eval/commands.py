@@ -11,7 +11,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from dreamx.eval import laws, page
+from dreamx import atomic
+from dreamx.eval import folders, laws, page
 from dreamx.eval.happening import classifier
 from dreamx.eval.judge import Judge
 from dreamx.eval.markdown import markdown
@@ -20,7 +21,7 @@ from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.report import About, Report, layout, report
 from dreamx.eval.runner import Plan, run
 from dreamx.eval.speed import machine
-from dreamx.eval.suite import SHIPPED, shipped
+from dreamx.eval.suite import SHIPPED, Suite, shipped
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View, sources
 from dreamx.version import __version__
@@ -130,8 +131,21 @@ class DrawConfig:
 def draw(cfg: DrawConfig) -> None:
     """Write the suite and print its hash, which belongs into suite.SHIPPED where it is to be shipped."""
     suite = laws.draw(cfg.name, cfg.seed, cfg.cases)
+    _refuse_other(cfg.out, suite)
     suite.save(cfg.out)
     print(f"{cfg.out}: {len(suite.trials)} trials, hash {suite.hash}")
+
+
+def _refuse_other(file: Path, suite: Suite) -> None:
+    """ValueError where another file is in the place of this suite."""
+    if not file.exists():
+        return
+    try:
+        same = Suite.load(file).hash == suite.hash
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(f"out: {file} is there already and not this suite; remove it or give another name")
 
 
 def evaluate(name: str, cfg: SuiteConfig) -> Report:
@@ -144,7 +158,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         raise ValueError(f"world: it makes {view.fps:g} frames a second where the suite's keys are for {suite.fps:g}")
     rows_of = _models(cfg)
     out = cfg.out or Path("runs/eval") / suite.name
-    out.mkdir(parents=True, exist_ok=True)
+    folders.claim(out, name, folders.SUITE, cfg.truth)
     tools = cfg.tools
     plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
     rows = run(plan, cfg.processes or os.cpu_count() or 1)
@@ -168,8 +182,8 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     whole = report(about, rows)
     suite.save(out / "suite.json")
     whole.save(out / "report.json")
-    _write(out / "report.md", markdown(whole))
-    _write(out / "report.html", page.html(whole, plan, cfg.shown))
+    atomic.write_text(out / "report.md", markdown(whole))
+    atomic.write_text(out / "report.html", page.html(whole, plan, cfg.shown))
     if cfg.moments:
         page.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
     _print(whole, out)
@@ -204,12 +218,6 @@ def command(name: str, cfg: SuiteConfig) -> str:
 
 def _word(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _print(whole: Report, out: Path) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dreamx import atomic
+
 _NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast"})
 _SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation", "threads": "1"})  # several do not agree
 
@@ -27,9 +29,8 @@ class Film:
 
 def save(path: Path, video: Tensor, fps: float) -> None:
     """Write uint8 ``[F, 3, H, W]`` without loss, whole or not at all (Matroska)."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(_encode(video, fps, "matroska", *_NO_LOSS))
-    temporary.replace(path)
+    with atomic.whole(path) as temporary:
+        temporary.write_bytes(_encode(video, fps, "matroska", *_NO_LOSS))
 
 
 def small(video: Tensor, fps: float) -> bytes:

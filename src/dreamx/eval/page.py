@@ -7,6 +7,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+from dreamx import atomic
 from dreamx.eval import drawn, films
 from dreamx.eval.columns import CURVES, PAPER, Column, cell
 from dreamx.eval.paper import PUBLISHED
@@ -56,9 +57,8 @@ def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], ou
         video, truth = films.load(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
         strips.append(Strip(f"{trial.id} ({trial.style} {trial.kind})", [i / plan.view.fps for i in at], video[at], truth[at]))
     if strips:
-        temporary = out.with_name(out.name + ".tmp")
-        contact_sheet(strips).save(temporary, format="PNG", optimize=True)
-        temporary.replace(out)
+        with atomic.whole(out) as temporary:
+            contact_sheet(strips).save(temporary, format="PNG", optimize=True)
 
 
 def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:

@@ -21,7 +21,10 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
+from dreamx.data.render import CannotDraw
+from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
 from dreamx.eval.drive import drive as play
 from dreamx.eval.heading import heading
@@ -95,6 +98,7 @@ class Results:
 def main(cfg: QuickConfig) -> None:
     """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON. ValueError when nothing could be run."""
     folder = find(cfg.world)
+    folders.claim(cfg.out, "quick", folders.QUICK, cfg.truth)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
@@ -113,10 +117,10 @@ def main(cfg: QuickConfig) -> None:
             "counted": "all frames but frame 0",
         }
     }
-    cfg.out.mkdir(parents=True, exist_ok=True)
-    (cfg.out / "quick.json").write_text(json.dumps(report, indent=2) + "\n")
+    atomic.write_text(cfg.out / "quick.json", json.dumps(report, indent=2) + "\n")
     if everything.strips:
-        contact_sheet(everything.strips).save(cfg.out / "quick.png")
+        with atomic.whole(cfg.out / "quick.png") as temporary:
+            contact_sheet(everything.strips).save(temporary, "PNG")
     if cfg.json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
@@ -131,6 +135,8 @@ def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], s
         try:
             known = case(seed, path)
             dream = drive(world, known)
+        except CannotDraw:  # nor can any other be drawn
+            raise
         except Exception as error:  # whatever it is, the other scenes go on
             out.failures.append({"seed": seed, "path": path, "reason": f"{type(error).__name__}: {error}"})
             continue

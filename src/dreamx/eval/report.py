@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, geometric_mean
 
+from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
 from dreamx.eval.columns import COLUMNS, PAPER, TABLES, Column, column
@@ -49,9 +50,7 @@ class Report:
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(json.dumps(to_json(self), indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        atomic.write_text(path, json.dumps(to_json(self), indent=1) + "\n")
 
     @staticmethod
     def load(path: Path) -> Report:

@@ -23,6 +23,7 @@ from rich.progress import Progress
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data import workers
+from dreamx.data.render import CannotDraw
 from dreamx.eval import films, happening
 from dreamx.eval.measure import Measured, measure
 from dreamx.eval.models import Model, Truth
@@ -110,6 +111,8 @@ def work(plan: Plan, trial: Trial) -> None:
     truth: Clip | str
     try:
         truth = true_clip(trial, plan.view, plan.truth)
+    except CannotDraw:  # nor can any other trial be
+        raise
     except Exception as e:  # whatever it is, the other trials go on
         truth = f"the truth: {_words(e)}"
     for model in plan.models:
@@ -120,6 +123,8 @@ def work(plan: Plan, trial: Trial) -> None:
         else:
             try:
                 row = Row(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
+            except CannotDraw:
+                raise
             except Exception as e:
                 row = Row(model.name, trial.id, trial.path, _words(e), _of(truth), Measured())
         _keep(plan, model, trial, row)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamx import atomic, manifest
 from dreamx.config import from_json, to_json
 
 
@@ -38,17 +40,17 @@ def named(folder: Path, stage: str) -> str:
 def ship(folder: Path, weights: Sequence[str], own: object, to: Path) -> None:
     """Copy the files that a stage wrote in ``folder``, and how good the network is by itself (``own``). ValueError: one is
     missing."""
+    names = ("config.json", *weights, "card.json", "error.json")
+    manifest.claim(to, "a network to score by", [re.escape(name) for name in names], flag="ship", write=False)
     to.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", *weights, "card.json"):
         if not (folder / name).is_file():
             raise ValueError(f"{folder} has no {name}; only what its stage of dreamx train wrote can be shipped")
-        shutil.copy(folder / name, to / f"{name}.tmp")
-        (to / f"{name}.tmp").replace(to / name)
+        with atomic.whole(to / name) as temporary:
+            shutil.copyfile(folder / name, temporary)
     write(to / "error.json", to_json(own))
 
 
 def write(file: Path, values: object) -> None:
     """JSON, whole or not at all."""
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    atomic.write_text(file, json.dumps(values, indent=2) + "\n")

@@ -18,7 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.config import to_json
+from dreamx.eval import folders
 from dreamx.eval.models import weights_hash
 from dreamx.geometry.controls import from_keys
 from dreamx.world import World, find
@@ -99,17 +101,15 @@ class Speed:
 
 def main(cfg: SpeedConfig) -> None:
     """Measure, write, print."""
+    folders.claim(cfg.out, "speed", folders.SPEED)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     words = ["dreamx", "eval", "speed", "--world", cfg.world, "--seconds", f"{cfg.seconds:g}"]
     words += ["--threads", str(cfg.threads)] if cfg.threads else []
     speed = measure(cfg.world, cfg.seconds, Clocks(time.perf_counter, time.process_time), words)
-    cfg.out.mkdir(parents=True, exist_ok=True)
     text = markdown(speed)
     for name, content in (("speed.json", json.dumps(to_json(speed), indent=1) + "\n"), ("speed.md", text)):
-        temporary = cfg.out / f"{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(cfg.out / name)
+        atomic.write_text(cfg.out / name, content)
     print(text)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+from dreamx import atomic
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json, to_json
 from dreamx.geometry.path import parse_actions
@@ -91,9 +92,7 @@ class Suite:
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text(_text(self), encoding="utf-8")
-        temporary.replace(path)
+        atomic.write_text(path, _text(self))
 
     @staticmethod
     def load(path: Path) -> Suite:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.data import walker
 from dreamx.data.caption import caption
@@ -108,9 +109,8 @@ def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
     clip = render_truth(seed, path, view)
     clip.save(clip_file)
     case = Case(clip, warp_of(clip))
-    temporary = warp_file.with_suffix(".tmp")
-    save_file({"video": case.warp}, temporary)
-    temporary.replace(warp_file)
+    with atomic.whole(warp_file) as temporary:
+        save_file({"video": case.warp}, temporary)
     return case
 
 

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from dreamx import atomic, manifest
 from dreamx.generate import listed, released
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
@@ -105,6 +106,8 @@ def main(cfg: GenerateConfig) -> None:
         raise ValueError(f"out: {cfg.out} is there already; name another, or say --overwrite")
     if not cfg.out.parent.is_dir():
         raise ValueError(f"out: there is no folder {cfg.out.parent}; make it first")
+    if cfg.actions is not None:
+        manifest.refuse_other_json(cfg.out.with_suffix(".json"), ("dreamx", "world", "actions"))
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     console = Console(stderr=True)
@@ -190,7 +193,7 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
             frames=frames,
             actions=format_actions(keys),
         )
-        cfg.out.with_suffix(".json").write_text(json.dumps(asdict(said), indent=1) + "\n", encoding="utf-8")
+        atomic.write_text(cfg.out.with_suffix(".json"), json.dumps(asdict(said), indent=1) + "\n")
 
     _make(cfg.out, chunks, 1 + ceil(len(keys) / world.due), world, console, record)
 

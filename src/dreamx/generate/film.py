@@ -7,6 +7,7 @@ In ``NAME.part/`` lie ``0000.mp4``, ``0001.mp4``, ..., the cameras of each, the 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import av
 import torch
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.geometry.camera import Camera
 from dreamx.play.video import VideoFile
 
@@ -40,7 +42,10 @@ class Film:
         return self.folder / f"{self.parts - 1:04d}.session"
 
     def begin(self) -> None:
-        """From nothing; what lies there is thrown away."""
+        """From nothing; what a film left there is thrown away. ValueError where anything else lies there."""
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if not re.fullmatch(r"\d{4}\.(mp4|json|session)(\.tmp)?|opening\.png|progress\.json(\.tmp)?", path.name):
+                raise ValueError(f"out: {self.folder} holds {path.name}, which is of no film; move it away or give another name")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
 
@@ -115,6 +120,4 @@ class Film:
 
 
 def _write(path: Path, data: object) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(data), encoding="utf-8")
-    temporary.replace(path)
+    atomic.write_text(path, json.dumps(data))

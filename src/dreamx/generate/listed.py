@@ -16,6 +16,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
+from dreamx import atomic, manifest
 from dreamx.config import to_json
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import FORMAT, Case, Record, Settings
@@ -49,6 +50,8 @@ def make(
     if not overwrite and not resume and (video.exists() or film.folder.exists()):
         which = video if video.exists() else film.folder
         raise ValueError(f"out: {which} is there already; say --resume to go on with what is unfinished, or --overwrite")
+    manifest.refuse_other_json(video.with_suffix(".json"), ("format", "world", "weights"))
+    manifest.refuse_other_json(video.with_suffix(".cameras.json"), ())
     path = case.path(settings)
     image, note = (None, "") if case.image is None else read_picture(case.image, source.size)
     if note:
@@ -176,6 +179,5 @@ def _refuse_other(video: Path, known: dict[str, Any]) -> None:
 
 
 def _put(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    with atomic.whole(path) as temporary:
+        temporary.write_bytes(data)

@@ -18,6 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx import atomic
+
 #: Endings of torch's own checkpoints.
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 #: Shards say how many they are.
@@ -105,8 +107,8 @@ def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.d
     files = [f"{stem}{part}.safetensors" for part in parts]
     for file, names in zip(files, groups, strict=True):
         shard = {k: tensors[k].detach().to("cpu", dtype).contiguous() for k in names}
-        save_file(shard, folder / f".{file}.tmp", {"format": "pt"})
-        os.replace(folder / f".{file}.tmp", folder / file)
+        with atomic.whole(folder / file) as temporary:
+            save_file(shard, temporary, {"format": "pt"})
     if not one:
         places = {name: file for file, names in zip(files, groups, strict=True) for name in names}
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": places}

@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dreamx import manifest
 from dreamx.config import from_json, to_json
 from dreamx.play.opening import Opening, Session
 from dreamx.play.past import Kept, Span
@@ -62,9 +63,15 @@ class Store:
         self.folder = folder
         self.recordings = folder / "recordings"
         self._sessions = folder / "sessions"
+        manifest.claim(folder, "sessions of dreamx play", ("sessions", "recordings"), old=self._old, flag="state")
         for made in (self._sessions, self.recordings):
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._numbers = count(time.time_ns() // 1000)
+
+    def _old(self) -> None:
+        """ValueError where a folder without a manifest is none of ours: what is old in it would be deleted."""
+        if not (self._sessions.is_dir() and self.recordings.is_dir()):
+            raise ValueError(f"state: {self.folder} is not a folder of sessions; give the name of a new or an empty folder")
 
     def save(self, session: Session, weights: str) -> None:
         """Write a session that has a ``here``, whole or not at all. OSError where the disk does not take it."""
@@ -118,7 +125,7 @@ class Store:
     def sweep(self, running: set[str]) -> None:
         """Delete what is too old or too many, but for the sessions that run; and what was left half written long ago."""
         now = time.time()
-        sessions = sorted(self._sessions.iterdir(), key=_age, reverse=True)
+        sessions = sorted((p for p in self._sessions.iterdir() if _ID.fullmatch(p.name)), key=_age, reverse=True)
         for i, path in enumerate(sessions):
             if path.name not in running and (i >= SESSIONS or now - _age(path) > DAYS * 86400):
                 shutil.rmtree(path, ignore_errors=True)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from dreamx.data.render import refuse_without_simulator
 from dreamx.recipes import four, lanes, micro, tiny, ways
 from dreamx.train.together import Alone
 
@@ -29,6 +30,8 @@ def main(cfg: Curriculum) -> None:
     stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
     if cfg.stage is not None and cfg.stage not in stages:
         raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")
+    if cfg.stage is None and "starts" in stages:  # the last that draws, after hours
+        refuse_without_simulator()
     alone = Alone()
     for name, run in stages.items():
         if cfg.stage in (None, name):

@@ -68,6 +68,8 @@ class PreviewConfig:
     """Whose it is."""
     asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
     """What the file does not say."""
+    overwrite: bool = False
+    """Replace the drawings if there are any."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def preview(cfg: PreviewConfig) -> None:
     words = paragraph(motion)
     doubts = [p.says for p in problems(motion)]
     png, html = (cfg.out.with_name(cfg.out.name + end) for end in (".png", ".html"))
+    if not cfg.overwrite and (there := [path for path in (png, html) if path.exists()]):
+        raise ValueError(f"out: {there[0]} is there already; name another, or say --overwrite")
     _put(png, draw.png(motion, words))
     _put(html, page.html(motion, words, (*doubts, *motion.notes)).encode())
     print(words)

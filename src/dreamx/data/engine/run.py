@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +71,12 @@ def run(
         _claim(place, job)
         done = left(place.names(PARTS))
         todo = [i for i in range(len(source.names)) if i not in done]
-        if todo:
-            _make(job, todo, engine or Local(), words)
+        try:
+            if todo:
+                _make(job, todo, engine or Local(), words)
+        except BaseException:
+            _leave_nothing(place)
+            raise
         return _pack(place, job, megabytes, before)
 
 
@@ -144,6 +148,15 @@ def _claim(place: Place, job: Job) -> None:
     else:
         place.refuse_used()
         place.write(record, json.dumps(what).encode())
+
+
+def _leave_nothing(place: Place) -> None:
+    """A run that failed before anything was made leaves no trace."""
+    if not left(place.names(PARTS)):
+        place.remove(PARTS)
+        if place.local is not None:
+            with suppress(OSError):  # something else is there
+                place.local.rmdir()
 
 
 def _sweep(place: Place) -> None:

@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
-from dreamx.data.render import CannotDraw
+from dreamx.data.render import CannotDraw, refuse_without_simulator
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, film
 from dreamx.data.sim.ground import Rejected
@@ -76,6 +76,8 @@ def simulate(cfg: SimConfig) -> int:
         return cfg.into.run(Simulated.of(cfg), cfg.out, cfg.processes)[0]
     _claim(cfg)
     seeds = range(cfg.first_seed, cfg.first_seed + cfg.scenes)
+    if not all(_takes(cfg, s).exists() for s in seeds):
+        refuse_without_simulator()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -213,7 +215,7 @@ def _claim(cfg: SimConfig) -> None:
     """A folder is of one setting: what is in it was found under it. ValueError names the first field that differs."""
     fields = ("subset", "clips", "frames", "width", "height", "fps", "fov", "styles", "kinds", "held_out")
     now = json.loads(json.dumps({name: getattr(cfg, name) for name in fields}))
-    path = cfg.out / "takes" / "settings.json"
+    path = cfg.out / "takes" / "settings.json"  # of before there were manifests
     before = json.loads(path.read_text()) if path.exists() else now
     if other := [name for name in fields if before.get(name) != now[name]]:
         raise ValueError(
@@ -221,8 +223,6 @@ def _claim(cfg: SimConfig) -> None:
         )
     names = (rf"\d{{7,}}_({'|'.join((*SUBSETS, *TWINS))})_\d{{2,}}\.safetensors",)
     open_folder(cfg.out, "clips of dreamx data simulate", names, now, "takes")
-    if not path.exists():
-        _write(path, now)
 
 
 def _report(cfg: SimConfig, lost: dict[str, str]) -> None:

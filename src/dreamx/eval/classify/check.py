@@ -18,6 +18,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from dreamx import manifest
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import SimConfig, clip_path, simulate
@@ -95,6 +96,7 @@ def main(cfg: ClassifiersConfig) -> None:
         evaluation=True,
         held_out=True,
     )
+    manifest.claim(cfg.folder, "renders of dreamx eval classifiers", (r"clips", r"classifiers\.json"), flag="folder")
     simulate(plan)
     pairs = [p for told, still in twins(plan) for p in pairs_of(told, still)]
     found: dict[str, OwnAccuracy] = {}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from dreamx import manifest
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.simulate import SimulateConfig, clip_path, simulate
@@ -55,6 +56,7 @@ def main(cfg: EstimatorsConfig) -> None:
     }
     size = 64
     plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
+    manifest.claim(cfg.folder, "renders of dreamx eval estimators", (r"clips", r"estimators\.json"), flag="folder")
     simulate(plan)
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, 0)).exists()]
     found: dict[str, OwnError] = {}

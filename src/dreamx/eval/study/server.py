@@ -84,7 +84,9 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     """The page and its questions. ValueError when the folders do not pair, or the answers are to other videos."""
     found = pairs(cfg.a, cfg.b)
     study = fingerprint(found)
-    read(cfg.answers, study)
+    kept = read(cfg.answers, study)
+    if kept.spoilt and not kept.answers and cfg.answers.read_bytes().endswith(b"\n"):
+        raise ValueError(f"answers: {cfg.answers} is there already and holds no answers; give another file")
     cfg.answers.parent.mkdir(parents=True, exist_ok=True)
     where = {(pair.name, side): token_hex(8) for pair in found for side in "ab"}
     what: dict[str, tuple[Pair, str]] = {where[p.name, side]: (p, side) for p in found for side in "ab"}
