@@ -141,7 +141,7 @@ def test_workers_that_are_still_being_started_end_without_a_word(tmp_path: Path)
 @draws
 @pytest.mark.parametrize("form", [[], ["--dataset"]])
 def test_rendering(tmp_path: Path, form: list[str]) -> None:
-    words = ["data", "render", "--out", "c", "--scenes", "4000", "--frames", "400", "--processes", "2", *form]
+    words = ["data", "render", "--out", "c", "--scenes", "4000", "--frames", "21", "--processes", "2", *form]
 
     def at_work() -> bool:
         return any(tmp_path.glob("c/*.tmp")) or any(tmp_path.glob("c/*.safetensors")) or any(tmp_path.glob("c/.parts/*.part"))

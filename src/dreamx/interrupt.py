@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import FrameType
@@ -37,6 +38,8 @@ class Worker(SpawnProcess):
     def start(self) -> None:
         """Start; SIGINT, which a terminal sends to a whole group of processes, is blocked in it from its first instruction."""
         can_block = hasattr(signal, "pthread_sigmask")
+        if can_block:
+            resource_tracker.ensure_running()  # a start would else start it first, and that unblocks SIGINT at its end
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set[signal.Signals]()
         try:
             super().start()
