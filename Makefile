@@ -34,8 +34,9 @@ data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 
 data-sample: .venv/installed-test .venv/drawing ## about 200 clips of every source that is made here, sifted, packed, with a page (SCENES=60)
 	@$(BIN)/dreamx data simulate --out runs/sample/clips --scenes $(SCENES)
-	@$(BIN)/dreamx data doom --out runs/sample/clips --clips $(DOOM) --wanted.width 128 --wanted.height 128
-	@$(BIN)/dreamx data curate runs/sample/clips --out runs/sample/good
+	@$(BIN)/dreamx data doom --out runs/sample/doom --clips $(DOOM) --wanted.width 128 --wanted.height 128
+	@mkdir -p runs/sample/all && ln -f runs/sample/clips/*.safetensors runs/sample/doom/*.safetensors runs/sample/all/
+	@$(BIN)/dreamx data curate runs/sample/all --out runs/sample/good
 	@$(BIN)/dreamx data pack runs/sample/good --out runs/sample/dataset --size 128 128 --fps 16
 	@$(BIN)/dreamx data report runs/sample/good --out runs/sample/report.html
 
