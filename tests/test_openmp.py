@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dreamx.data.workers import pool
-from dreamx.openmp import ASKED, limit_spinning
+from dreamx.openmp import ASKED, SPINS, limit_spinning, ours
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ASKED}
 
@@ -21,10 +22,16 @@ def test_what_the_user_says_stands(asked: str) -> None:
     assert environment == {asked: "1"}
 
 
-def test_otherwise_threads_sleep() -> None:
-    environment = {"OMP_NUM_THREADS": "2"}
-    limit_spinning(environment)
-    assert environment == {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+def test_otherwise_threads_sleep_soon(tmp_path: Path) -> None:
+    blind, seeing = {"OMP_NUM_THREADS": "2"}, {"OMP_NUM_THREADS": "2"}
+    limit_spinning(blind, tmp_path / "nothing")
+    limit_spinning(seeing, tmp_path)
+    assert blind == {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert seeing == blind | {"GOMP_SPINCOUNT": SPINS}
+    assert (ours(blind), ours(seeing), ours({})) == (False, True, False)
+    again = dict(seeing)
+    limit_spinning(again)
+    assert again == seeing, "a process that ours started"
 
 
 @pytest.mark.parametrize("words", [("-m", "dreamx", "bench", "play", "--help"), ("-c", "import dreamx; dreamx.World")])

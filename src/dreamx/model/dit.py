@@ -19,6 +19,7 @@ from dreamx.frames import Frames
 from dreamx.model.attend import Attend, hear
 from dreamx.model.place import Place, Prope, Rope, Where
 from dreamx.model.product import add, add_product, layer_norm, linear, linear_gelu, rms_norm
+from dreamx.model.spinning import adapt
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class DiT(nn.Module):
 
     def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
+        adapt()
         c, p = self.config, self.config.patch
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
         grid = _grid(rows, cols, c.view)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
 from dreamx.model.hint import GATED, Tower, gated, planes_of
+from dreamx.model.spinning import adapt
 
 #: Frames that share one latent (after the first frame, which has one of its own).
 GROUP = 4
@@ -215,6 +216,7 @@ class VAE(nn.Module):
 
     def _latent(self, video: Tensor) -> Tensor:
         """Latents before they are normalised."""
+        adapt()
         b, f, _, h, w = video.shape
         t, s = latent_count(f), self.config.shrink
         if h % s or w % s:
@@ -225,6 +227,7 @@ class VAE(nn.Module):
         return self.to_latent(x).unflatten(0, (b, t))
 
     def _planes(self, z: Tensor, state: State | None, hint: View | None) -> tuple[Tensor, State]:
+        adapt()
         b, t = z.shape[:2]
         x = z.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         shown = None if hint is None or self.hint is None else self._shown(hint, state is None).unflatten(0, (b * t, GROUP))

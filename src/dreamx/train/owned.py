@@ -12,6 +12,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
+from dreamx.model.spinning import adapt
 from dreamx.train.muon import Muon
 
 
@@ -61,6 +62,7 @@ class Owned:
 
     def backward(self, loss: Tensor, clip: float | None) -> float:
         """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
+        adapt()
         self._forget()  # what other losses left here on their way to other modules
         loss.backward()
         for p in self.trained.values():
