@@ -149,7 +149,7 @@ def test_a_folder_is_captioned_and_what_fails_is_dropped(server: Server, tmp_pat
     cfg = CaptionConfig(tmp_path / "in", tmp_path / "out", server.endpoint)
     assert caption(cfg) == {"clips": 2, "dropped": 1}
     a, b = (Clip.load(tmp_path / f"out/{n}.safetensors") for n in "ab")
-    assert a.caption.startswith("Style: photoreal. A grey hall") and a.story is not None and a.scene == "indoor"
+    assert a.caption.startswith("Style: Photorealistic. A grey hall") and a.story is not None and a.scene == "indoor"
     assert b.caption == "It has one." and len(server.asked) == 1
     assert "not a readable clip" in json.loads((tmp_path / "out/dropped.json").read_text())["c"]
     assert caption(cfg) == {"clips": 2, "dropped": 1} and len(server.asked) == 1

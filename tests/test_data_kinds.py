@@ -164,7 +164,8 @@ def test_caption_tells_the_same_of_both_and_copies_pictures(server: Server, tmp_
     assert told[0] == told[1] == {"clips": 3, "dropped": 0}
     a, b = (store.read(str(tmp_path / f"told-{p.name}")) for p in (folder, dataset))
     assert [same_words(a.clip(i), b.clip(i)) for i in range(3)] == [True] * 3
-    assert b.row(0).caption.startswith("Style: photoreal") and b.row(1).caption == "It has one." and b.row(0).story is not None
+    assert b.row(0).caption.startswith("Style: Photorealistic.") and b.row(0).story is not None
+    assert b.row(1).caption == "It has one."
     assert [b.encoded(i) for i in range(3)] == [Dataset(str(dataset)).encoded(i) for i in range(3)]
     assert len(server.asked) == 4
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
 import torch
 
 from dreamx.clip import Clip
-from dreamx.events import Contact, Event, Story, prompt
+from dreamx.events import STYLE_WORDS, Contact, Event, Story, prompt
 from dreamx.geometry.camera import level
 
 ROLL = Event("e1", "a red ball", "rolls", "on the left", 0.5, 2.0, ("e2",))
@@ -18,7 +19,7 @@ STORY = Story("A yard with a wall", "The light fades", ("the ball hits the tower
 
 def test_a_story_in_words() -> None:
     assert prompt(STORY, "game") == (
-        "Style: game. A yard with a wall. The light fades. "
+        "Style: Game. A yard with a wall. The light fades. "
         "Events: (1) a red ball, on the left, rolls, from 0.5s to 2.0s; (2) a tower of blocks, falls, from 1.5s to 2.5s. "
         "Interactions: the ball hits the tower."
     )
@@ -26,6 +27,16 @@ def test_a_story_in_words() -> None:
         "A yard with a wall. The light fades. Events: (1) a red ball, rolls;"
     )
     assert prompt(Story("Nothing moves.")) == "Nothing moves."
+
+
+def test_a_style_has_one_word_and_one_place_has_it() -> None:
+    """A model that learned "Photorealistic" has never heard of "photoreal"."""
+    said = [prompt(Story("A yard."), style) for style in (*STYLE_WORDS, "pencil", "")]
+    assert said == [*(f"Style: {x}. A yard." for x in ("Photorealistic", "Game", "Stylised", "pencil")), "A yard."]
+    root = Path(str(resources.files("dreamx")))
+    assert [f.name for f in root.rglob("*.py") if "Photorealistic" in f.read_text(encoding="utf-8")] == ["events.py"]
+    starts = [f.read_text(encoding="utf-8") for f in root.glob("worlds/*/starts/*.txt")]
+    assert starts and all(any(s.startswith(f"Style: {x}.") for x in STYLE_WORDS.values()) for s in starts)
 
 
 @pytest.mark.parametrize(

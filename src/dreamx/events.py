@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Styles (``Clip.style``) and the word for each that is said to a model, in every caption and prompt: one word a style, because
+#: a model that learned "Photorealistic" has never heard of "photoreal".
+STYLE_WORDS = {"photoreal": "Photorealistic", "game": "Game", "stylised": "Stylised"}
+
 
 @dataclass(frozen=True)
 class Event:
@@ -68,9 +72,10 @@ class Contact:
 def prompt(story: Story, style: str = "", times: bool = True, anchors: bool = True) -> str:
     """The story as the words that the text encoder reads: scene, evolution, numbered events, interactions (algorithm sheet, 5).
 
-    ``times`` and ``anchors``: whether the seconds and the places are said (training leaves them out now and then).
+    ``style``: as in ``Clip.style``, or empty. ``times`` and ``anchors``: whether the seconds and the places are said (training
+    leaves them out now and then).
     """
-    parts = [f"Style: {style}." if style else "", _sentence(story.scene), _sentence(story.evolution)]
+    parts = [style_sentence(style), _sentence(story.scene), _sentence(story.evolution)]
     if story.events:
         said = [
             ", ".join(
@@ -85,6 +90,11 @@ def prompt(story: Story, style: str = "", times: bool = True, anchors: bool = Tr
     if story.interactions:
         parts.append("Interactions: " + "; ".join(x.strip().rstrip(".") for x in story.interactions) + ".")
     return " ".join(part for part in parts if part)
+
+
+def style_sentence(style: str) -> str:
+    """ "Style: Photorealistic." of ``photoreal``; a style that is not in ``STYLE_WORDS`` as it is, nothing of an empty one."""
+    return f"Style: {STYLE_WORDS.get(style, style)}." if style else ""
 
 
 def _sentence(words: str) -> str:

@@ -7,10 +7,10 @@ import numpy as np
 from dreamx.data.props import a
 from dreamx.data.scene import Scene
 from dreamx.data.textures import SKIES
+from dreamx.events import style_sentence
 from dreamx.geometry.camera import Camera
 
 LONGEST = 48  # words
-_STYLE = {"photoreal": "Photorealistic", "game": "Game", "stylised": "Stylised"}
 _OPENINGS = ("A first-person walk through {}", "Walking through {}", "A view of {}", "Inside {}", "We explore {}")
 
 
@@ -19,7 +19,7 @@ def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
     opening = str(rng.choice(_OPENINGS[: 4 if scene.kind in ("park", "plaza") else 5])).format(scene.place)
     if scene.kind != "room":
         opening += " " + SKIES[scene.hour][3]
-    sentences = [f"Style: {_STYLE[scene.style]}.", opening + "."]
+    sentences = [style_sentence(scene.style), opening + "."]
     ahead, left, right = views(scene, start)
     if ahead:
         where = str(rng.choice(("Ahead", "In front", "Straight on")))

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from dreamx.data import interior, layouts
 from dreamx.data.build import Builder, Landmark, Paint
 from dreamx.data.textures import COLOURS, SKIES, Picture, sky
+from dreamx.events import STYLE_WORDS
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 
-STYLES = ("photoreal", "game", "stylised")
+STYLES = tuple(STYLE_WORDS)
 KINDS = ("room", "maze", "park", "plaza")
 FOV = 70.0  # degrees from top to bottom, of every picture of the data set
 EYE = 1.5  # metres above the ground

@@ -16,7 +16,6 @@ from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.eventful import COMPOSED, SINGLE
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.take import Shot, Take, event
-from dreamx.data.sim.telling import STYLE
 from dreamx.eval import events
 from dreamx.eval.classify.check import evaluation, said_yes
 from dreamx.eval.suite import Said, Trial
@@ -82,7 +81,7 @@ def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
             said.append(Said(moment, words))
     sentences = story.scene.rstrip(".").split(". ")
     for count in range(len(sentences), 0, -1):
-        opening = prompt(Story(". ".join(sentences[:count])), STYLE[style])
+        opening = prompt(Story(". ".join(sentences[:count])), style)
         if all(len(split(f"{opening} {s.words}")) <= _READ for s in said):
             return opening, tuple(said)
     raise ValueError(f"the words of the event are more than {_READ}")

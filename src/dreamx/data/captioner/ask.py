@@ -24,7 +24,7 @@ from PIL import Image
 
 from dreamx.clip import Clip
 from dreamx.config import from_json
-from dreamx.events import Event, Story
+from dreamx.events import STYLE_WORDS, Event, Story
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}  # answers after which it is worth asking again
 _FOR_ALL = {401, 402, 403, 404, 405}  # and those that every other question would get, too
@@ -32,7 +32,7 @@ _PROMPT = """You see {count} frames of one video of {seconds:.1f} seconds, at th
 Describe it as JSON, and nothing else, with exactly these keys:
 "scene": the place and what stands in it, one or two sentences;
 "evolution": how the whole develops, one sentence, empty if nothing but the camera moves;
-"style": one of photoreal, game, stylised;
+"style": one of {styles};
 "kind": one of indoor, urban, nature, other;
 "interactions": a list of sentences on what things do to each other;
 "events": a list of objects with the keys "id" (e1, e2, ...), "entity", "predicate", "anchor" (where, coarsely, in words),
@@ -117,7 +117,7 @@ def question(clip: Clip, endpoint: Endpoint) -> dict[str, Any]:
     count = min(endpoint.frames, len(clip.video))
     picks = sorted({round(i * (len(clip.video) - 1) / max(1, count - 1)) for i in range(count)})
     times = ", ".join(f"{i / clip.fps:.1f}" for i in picks)
-    words = _PROMPT.format(count=len(picks), seconds=len(clip.video) / clip.fps, times=times)
+    words = _PROMPT.format(count=len(picks), seconds=len(clip.video) / clip.fps, times=times, styles=", ".join(STYLE_WORDS))
     parts: list[dict[str, Any]] = [{"type": "text", "text": words}]
     for i in picks:
         picture = Image.fromarray(clip.video[i].permute(1, 2, 0).contiguous().numpy())
@@ -150,7 +150,7 @@ def read_answer(text: str, seconds: float) -> Described:
         story = Story(answer.scene.strip(), answer.evolution.strip(), tuple(answer.interactions), events)
     except ValueError as e:
         raise ValueError(f"the answer does not follow the schema ({e})") from None
-    for name, known in (("style", ("photoreal", "game", "stylised")), ("kind", ("indoor", "urban", "nature", "other"))):
+    for name, known in (("style", tuple(STYLE_WORDS)), ("kind", ("indoor", "urban", "nature", "other"))):
         if getattr(answer, name) not in known:
             raise ValueError(f"the answer's {name} must be one of {', '.join(known)}, not {getattr(answer, name)[:40]!r}")
     if not story.scene:

@@ -13,8 +13,8 @@ from dreamx.data.scene import Scene
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.take import SUBSETS, Shot, Take
-from dreamx.data.sim.telling import STYLE, caption_of
-from dreamx.events import Story
+from dreamx.data.sim.telling import caption_of
+from dreamx.events import STYLE_WORDS, Story
 
 ATTEMPTS = 40
 #: Subsets that are others filmed once more: ``still`` is ``events`` of the same scene and number, in which nothing happens.
@@ -92,7 +92,7 @@ def film(take: Take, subset: str, shot: Shot) -> Clip:
         take.scene.seed,
         source="dreamx simulator",
         licence="Apache-2.0",
-        extra={"subset": subset, "kind": take.kind, "look": STYLE[take.scene.style]},
+        extra={"subset": subset, "kind": take.kind, "look": STYLE_WORDS[take.scene.style]},
         story=take.story,
         segments=ids,
         entities=take.entities,

@@ -17,7 +17,6 @@ from dreamx.data.textures import SKIES
 from dreamx.events import Event, Story, prompt
 from dreamx.geometry.camera import Camera, se3_inverse
 
-STYLE = {"photoreal": "Photorealistic", "game": "Game", "stylised": "Stylised"}
 LONGEST = 340  # words: 512 tokens by a rough count of 1.5 tokens a word
 
 
@@ -95,7 +94,7 @@ def tell(
 
 def caption_of(scene: Scene, story: Story) -> str:
     """The words that the model reads for this story."""
-    return prompt(story, STYLE[scene.style])
+    return prompt(story, scene.style)
 
 
 def anchor(scene: Scene, camera: Camera, point: Array, rng: np.random.Generator, held_out: bool) -> str:

@@ -28,6 +28,7 @@ from dreamx.clip import Clip, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
 from dreamx.data.sources.shot import Wanted, cropped, fitted
+from dreamx.events import style_sentence
 from dreamx.geometry.camera import Camera, rigid, rotation
 
 UNITS = 32.0  # of the map, a metre: a marine of 56 units is 1.75 m tall
@@ -160,7 +161,7 @@ def _clip(cfg: DoomConfig, seed: int, level: str, seen: list[Look], actions: Ten
     poses = torch.stack([x.pose for x in seen])
     poses[:, :3, 3] -= first[:3, 3].clone()
     said = sorted(set(names.values()))[:4]
-    words = "Style: Game. A first-person walk through a level of an old shooter."
+    words = style_sentence("game") + " A first-person walk through a level of an old shooter."
     return Clip(
         torch.stack([p for p, _ in fit]),
         Camera(poses, lens.double().expand(len(poses), 4)).to(dtype=torch.float32),
