@@ -38,6 +38,21 @@ class ViewConfig:
     rope: int = 0
     layers: tuple[int, ...] | None = None
 
+    def __post_init__(self) -> None:
+        _at_least(1, {"view.width": self.width, "view.heads": self.heads})
+        _at_least(0, {"view.rope": self.rope})
+        if self.width % self.heads:
+            raise ValueError(f"view.width {self.width} does not divide over view.heads {self.heads}; take a multiple of it")
+        head = self.width // self.heads
+        if self.rope % 4 or self.rope >= head:
+            words = f"of 4 below the {head} channels of a head, for row and column turn pairs of channels"
+            raise ValueError(f"view.rope must be a multiple {words}, not {self.rope}")
+        if (head - self.rope) % 4:
+            words = f"view.width {self.width} gives each of {self.heads} heads {head} channels, and view.rope takes {self.rope}"
+            raise ValueError(f"{words}: what is left must be a multiple of 4, for a camera acts on groups of four")
+        if not all(1 <= p < float("inf") for p in self.pool):
+            raise ValueError(f"view.pool must be two numbers of 1 or more, not {self.pool}; (1, 1) pools nothing")
+
 
 @dataclass(frozen=True)
 class DiTConfig:
@@ -57,6 +72,19 @@ class DiTConfig:
     eps: float = 1e-6
     view: ViewConfig | None = None
     hint: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})
+        if self.width % self.heads:
+            raise ValueError(f"dit.width {self.width} does not divide over dit.heads {self.heads}; take a multiple of it")
+        if (self.width // self.heads) % 2:
+            words = f"{self.width} gives each of {self.heads} heads {self.width // self.heads} channels"
+            raise ValueError(f"dit.width {words}; their number must be even, for positions turn pairs of channels")
+        if self.frequencies < 2 or self.frequencies % 2:
+            raise ValueError(f"dit.frequencies must be even and 2 or more, not {self.frequencies}: half are cosines, half sines")
+        lanes = () if self.view is None or self.view.layers is None else self.view.layers
+        if len(set(lanes)) < len(lanes) or any(not 0 <= layer < self.layers for layer in lanes):
+            raise ValueError(f"view.layers must be different numbers from 0 to {self.layers - 1}, not {lanes}")
 
 
 class QKV(nn.Module):
@@ -229,6 +257,12 @@ def _sinusoid(t: Tensor, dim: int) -> Tensor:
     power = torch.arange(half, device=t.device, dtype=torch.float64) / half
     angles = t.double()[..., None] * 10000.0**-power
     return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def _at_least(least: int, sizes: dict[str, int]) -> None:
+    for name, size in sizes.items():
+        if size < least:
+            raise ValueError(f"{name} must be {least} or more, not {size}")
 
 
 _Resize = Callable[[Tensor, tuple[int, int]], Tensor]
