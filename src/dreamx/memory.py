@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from dreamx.frames import Frames, hint_shape
-from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
 from dreamx.geometry.reproject import View, filled, layered, reproject, settled, tidy
@@ -25,8 +24,8 @@ class MemoryConfig:
     """How much is remembered.
 
     views:    at most so many are shown for a chunk, the latest one included.
-    capacity: at most so many are kept, then the oldest goes.
-    metres, degrees: a view is kept for good when no other lies so near in place and direction.
+    capacity: at most so many are kept, then the one goes that an older one resembles most (``Bank``).
+    metres, degrees: a view is kept when no other lies so near in place and direction.
     settle: smooth depth before it is remembered (``geometry.reproject.settled``).
     """
 
@@ -35,6 +34,14 @@ class MemoryConfig:
     metres: float = 0.5
     degrees: float = 12.0
     settle: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("views", "capacity"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"memory.{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("metres", "degrees"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"memory.{name} must be more than 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,12 @@ class Memory:
 
 
 class Bank:
-    """What one session remembers. Views are never changed, so that a fork copies nothing but the list."""
+    """What one session remembers. Views are never changed, so that a fork copies nothing but the list.
+
+    ``kept`` is in the order of time, the opening first. A full bank gives up a view that an older one resembles, because what
+    was copied least is truest: never the opening, never the newest quarter (a glance back must find what was just seen), walked
+    to and looked ahead alike. So what is left are views ever farther apart over the whole walk.
+    """
 
     def __init__(self, config: MemoryConfig) -> None:
         self.config = config
@@ -61,7 +73,10 @@ class Bank:
             self._keep(self.latest)
 
     def imagine(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
-        """Keep a view that was dreamt from where nobody has been yet; the latest stays what it is."""
+        """Keep a view that was dreamt from where nobody has been yet; the latest stays what it is.
+
+        It is kept however near others lie, for the memory of these did not suffice; once the bank is full it is thinned like any.
+        """
         self._keep(self._memory(rgb, depth, camera))
 
     def recall(self, camera: Camera) -> list[Memory]:
@@ -108,7 +123,19 @@ class Bank:
     def _keep(self, memory: Memory) -> None:
         self.kept.append(memory)
         if len(self.kept) > self.config.capacity:
-            del self.kept[0]
+            del self.kept[self._spare()]
+
+    def _spare(self) -> int:
+        """The number of the view that can be spared: the one nearest to an older one, of equals the latest."""
+        pose = self._cameras().pose
+        away = (pose[:, None, :3, 3] - pose[None, :, :3, 3]).norm(dim=-1) / self.config.metres
+        # Products summed in a fixed order, not a matrix product, and rounded: a replay spares the same views on any machine.
+        cosine = (pose[:, None, :3, 2] * pose[None, :, :3, 2]).sum(-1).clamp(-1, 1)
+        apart = away.square() + (torch.rad2deg(torch.acos(cosine)) / self.config.degrees).square()  # [N, N]
+        older = torch.ones_like(apart, dtype=torch.bool).tril(-1)
+        nearest = apart.masked_fill(~older, torch.inf).amin(1).round(decimals=3).tolist()
+        last = len(self.kept) - max(1, self.config.capacity // 4)
+        return min(range(1, last), key=lambda i: (nearest[i], -i), default=len(self.kept) - 1)
 
     def _new(self, camera: Camera) -> bool:
         there = self._cameras()
@@ -161,7 +188,7 @@ def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
 
 def stack(each: list[Camera]) -> Camera:
     """Single cameras as one ``[N]``."""
-    return cameras.cat([c.map(lambda x: x[None]) for c in each])
+    return Camera(torch.stack([c.pose for c in each]), torch.stack([c.lens for c in each]))
 
 
 _LEAST = 0.02  # share of what the camera sees, for a view to be used at all
