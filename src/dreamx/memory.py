@@ -24,7 +24,7 @@ class MemoryConfig:
     """How much is remembered.
 
     views:    at most so many are shown for a chunk, the latest one included.
-    capacity: at most so many are kept, then the one goes that an older one resembles most (``Bank``).
+    capacity: at most so many are kept, then it is thinned (``Bank``).
     metres, degrees: a view is kept when no other lies so near in place and direction.
     settle: smooth depth before it is remembered (``geometry.reproject.settled``).
     """
@@ -56,9 +56,9 @@ class Memory:
 class Bank:
     """What one session remembers. Views are never changed, so that a fork copies nothing but the list.
 
-    ``kept`` is in the order of time, the opening first. A full bank gives up a view that an older one resembles, because what
-    was copied least is truest: never the opening, never the newest quarter (a glance back must find what was just seen), walked
-    to and looked ahead alike. So what is left are views ever farther apart over the whole walk.
+    ``kept`` is in the order of time, the opening first. A full bank is thinned where it is densest, and of two views the later
+    goes, because what was copied least is truest: never the opening, never the newest quarter (a glance back must find what was
+    just seen), walked to and looked ahead alike. So what is left are views ever farther apart over the whole walk.
     """
 
     def __init__(self, config: MemoryConfig) -> None:
@@ -126,16 +126,24 @@ class Bank:
             del self.kept[self._spare()]
 
     def _spare(self) -> int:
-        """The number of the view that can be spared: the one nearest to an older one, of equals the latest."""
-        pose = self._cameras().pose
+        """The number of the view that can be spared: of the two that lie nearest where views lie densest, the later.
+
+        Dense is where the sum of the distances to the two nearest is least. One distance would not do: on a straight walk it
+        wears away a whole stretch, view by view, because what is left looks as dense as before.
+        """
+        last = len(self.kept) - max(1, self.config.capacity // 4)
+        if last < 2:
+            return len(self.kept) - 1
+        pose = self._cameras().pose[:last]
         away = (pose[:, None, :3, 3] - pose[None, :, :3, 3]).norm(dim=-1) / self.config.metres
         # Products summed in a fixed order, not a matrix product, and rounded: a replay spares the same views on any machine.
         cosine = (pose[:, None, :3, 2] * pose[None, :, :3, 2]).sum(-1).clamp(-1, 1)
-        apart = away.square() + (torch.rad2deg(torch.acos(cosine)) / self.config.degrees).square()  # [N, N]
-        older = torch.ones_like(apart, dtype=torch.bool).tril(-1)
-        nearest = apart.masked_fill(~older, torch.inf).amin(1).round(decimals=3).tolist()
-        last = len(self.kept) - max(1, self.config.capacity // 4)
-        return min(range(1, last), key=lambda i: (nearest[i], -i), default=len(self.kept) - 1)
+        turned = torch.rad2deg(torch.acos(cosine)) / self.config.degrees
+        apart = (1000 * (away.square() + turned.square()).sqrt()).round().long().fill_diagonal_(2**40)  # [last, last]
+        crowd = apart.topk(min(2, last - 1), largest=False).values.sum(1).tolist()
+        densest = min(range(1, last), key=lambda i: crowd[i])
+        row: list[int] = apart[densest].tolist()
+        return max(densest, row.index(min(row)))
 
     def _new(self, camera: Camera) -> bool:
         there = self._cameras()
