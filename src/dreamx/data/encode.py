@@ -1,7 +1,8 @@
 """Clips -> latents: a folder of shots becomes one file that the transformer trains from, each shot also mirrored and reversed.
 
-A mirrored room is a room and a walk back is a walk, so every clip counts four times: as it is, mirrored left to right, backwards
-in time, and both. Latents belong to one autoencoder; the file names it by a hash of its weights.
+A mirrored room is a room and a walk back is a walk, so a clip counts up to four times: as it is, mirrored left to right,
+backwards in time, and both, as far as that is true of what it shows and says (``variants``). Latents belong to one autoencoder;
+the file names it by a hash of its weights.
 
 With memory, every shot is also played back: each latent is decoded as it would be at play, what was decoded is remembered, and
 what memory then shows of the next one is kept beside it, mistakes of depth and colour included.
@@ -11,8 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,6 +27,7 @@ from dreamx import atomic
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.shots import Parts, Shot, is_finished, made_from, shots, stamp
+from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
@@ -42,7 +42,7 @@ class EncodeConfig:
     """clips: folder of clips, or a dataset; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``);
     None: ``latents/HASH.safetensors`` in the folder of clips, HASH being the fingerprint of the autoencoder's weights.
 
-    most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants.
+    most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants, where they are true.
     memory: also what it shows of each latent; None where there is none. ahead: of latents so many (from, to) further on, too.
     depth: folder of the network that guesses the depth of opening pictures; None takes the decoder's.
     processes: 1 works in this one, 0 means one for each core.
@@ -123,7 +123,7 @@ def encode(cfg: EncodeConfig) -> Latents:
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     name = _vae(cfg.vae)[1]
     out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
-    about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "shots": [stamp(s) for s in every]}
+    about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
     if finished:  # and killed, if at all, while it removed its parts
@@ -143,6 +143,8 @@ def encode(cfg: EncodeConfig) -> Latents:
     result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, now)
     result.save(out)
     parts.done()
+    if left_out := _left_out(cfg, rows):
+        print(left_out)
     return result
 
 
@@ -160,6 +162,20 @@ def _encoded(cfg: EncodeConfig, together: list[list[Shot]], parts: Parts) -> lis
         if one.z.shape[1:] != made[0].z.shape[1:]:
             raise ValueError(_unequal(some[0], one.z.shape[1], made[0].z.shape[1]))
     return made
+
+
+def _left_out(cfg: EncodeConfig, rows: tuple[Row, ...]) -> str:
+    """How many clips have no mirror image or are not written backwards, and why; nothing where all are."""
+    count = {name: sum(row.variant == name for row in rows) for name in ("", "mirror", "reverse")}
+    said = [
+        f"{count[''] - count[name]} of {count['']} clips {why}"
+        for name, on, why in (
+            ("mirror", cfg.mirror, "are not mirrored, because their words name sides in a way that cannot be turned around"),
+            ("reverse", cfg.reverse, "are not reversed, because something moves or happens in them"),
+        )
+        if on and count[name] < count[""]
+    ]
+    return "; ".join(said)
 
 
 def _unequal(shot: Shot, latents: int, before: int) -> str:
@@ -252,45 +268,5 @@ def latents(vae: VAE, video: Tensor) -> Tensor:
     return vae.encode(video[None].float() / 127.5 - 1)[0].half().contiguous()
 
 
-def variants(clip: Clip, mirror: bool, reverse: bool) -> Iterator[tuple[str, Clip]]:
-    """The clip and, where asked for, its mirror image, its reversal and both, each with its name."""
-    yield "", clip
-    if mirror:
-        yield "mirror", mirrored(clip)
-    if reverse:
-        yield "reverse", reversed_in_time(clip)
-    if mirror and reverse:
-        yield "mirror reverse", mirrored(reversed_in_time(clip))
-
-
-def mirrored(clip: Clip) -> Clip:
-    """The world in a mirror, left for right: what turned left turns right, and says so in the caption."""
-    s = torch.tensor([-1.0, 1.0, 1.0, 1.0], dtype=clip.camera.pose.dtype)
-    fx, fy, cx, cy = clip.camera.lens.unbind(-1)
-    camera = Camera(s[:, None] * clip.camera.pose * s, torch.stack([fx, fy, 1 - cx, cy], -1))
-    return replace(
-        clip,
-        video=clip.video.flip(-1),
-        depth=clip.depth.flip(-1) if clip.depth is not None else None,
-        camera=camera,
-        actions=clip.actions[:, _MIRRORED],
-        caption=re.sub(r"\b(left|right)\b", lambda m: {"left": "right", "right": "left"}[m[0]], clip.caption),
-    )
-
-
-def reversed_in_time(clip: Clip) -> Clip:
-    """The clip backwards. Row f of the actions led to frame f; backwards the opposite keys of row F - f do."""
-    back = torch.cat([torch.zeros_like(clip.actions[:1]), clip.actions[1:].flip(0)])
-    return replace(
-        clip,
-        video=clip.video.flip(0),
-        depth=clip.depth.flip(0) if clip.depth is not None else None,
-        camera=clip.camera.map(lambda x: x.flip(0)),
-        actions=back[:, _OPPOSITE],
-    )
-
-
 _TOGETHER = 8  # clips that one process encodes at a time
-# Columns of the action vector "wasdijkl" in the mirror (a and d, j and l change places) and backwards (all pairs do).
-_MIRRORED = [0, 3, 2, 1, 4, 7, 6, 5]
-_OPPOSITE = [2, 3, 0, 1, 6, 7, 4, 5]
+_RULE = 2  # of the variants: latents that were made by an earlier one are made anew
