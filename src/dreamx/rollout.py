@@ -17,6 +17,7 @@ from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.model.attend import Attend, Cache, Mute
+from dreamx.model.heap import tidy
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
 Network = Callable[[Frames, Tensor, Attend], Tensor]
@@ -50,6 +51,7 @@ def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler:
     made = make(dit, chunk, text, cache, sampler, rng)
     stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
     write(dit, stale, text, cache)
+    tidy()
     return made
 
 

@@ -1,0 +1,31 @@
+"""What malloc keeps of freed memory: between things that stay, such as remembered views, pieces gather that fit nothing any more.
+
+glibc gives back only what lies at the end of its heap. Asked to, it gives back every free page: 2 ms, and 5 ms for the pages that
+are wanted again, once in eight seconds of ``tiny``. Without that a walk of ten minutes grew by 2 % after its second minute.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
+from typing import Any
+
+EVERY = 32  # chunks
+
+
+def _glibc() -> Callable[[int], Any] | None:
+    """glibc's ``malloc_trim``; None where another library allocates."""
+    with suppress(AttributeError, OSError, TypeError):
+        return ctypes.CDLL(None).malloc_trim
+    return None
+
+
+_TRIM, _CHUNKS = _glibc(), count(1)
+
+
+def tidy() -> None:
+    """Called once a chunk: give freed pages back to the system, now and then."""
+    if _TRIM is not None and next(_CHUNKS) % EVERY == 0:
+        _TRIM(0)
