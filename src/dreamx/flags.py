@@ -66,9 +66,8 @@ def _raise(cls: type, event: events.ParseErrorEvent) -> None:
         count = event.argument.lowered.nargs
         raise ValueError(f"{_name(event.argument)} wants {'a value' if count == 1 else f'{count} values'} after it")
     if isinstance(event, events.InvalidChoice):
-        raise ValueError(
-            f"{_name(event.argument)} must be one of {', '.join(c for c in event.choices if c != 'None')}, not {event.value!r}"
-        )
+        choices = ", ".join(sorted(c for c in event.choices if c != "None"))  # tyro's order is by hash
+        raise ValueError(f"{_name(event.argument)} must be one of {choices}, not {event.value!r}")
     if isinstance(event, events.InstantiationFailure):
         if event.argument is None:
             raise ValueError(event.message)
