@@ -9,8 +9,10 @@ the command line alone: a checkpoint may name a folder that is long gone.
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from math import isfinite
@@ -34,6 +36,8 @@ Threads = Annotated[int, Ge(1), Le(1024)]
 #: The same for processes and threads where 0 is "as many as there are cores".
 Workers = Annotated[int, Ge(0), Le(1024)]
 FrameRate = Annotated[float, Ge(0.1), Le(240)]
+#: Of H.264: 0 is the best, 51 the worst.
+Crf = Annotated[int, Ge(0), Le(51)]
 #: Degrees from edge to edge. Beyond them a pinhole's picture is a point or a plane.
 FieldOfView = Annotated[float, Ge(1), Le(170)]
 #: A side in pixels; more than the largest video codecs take is a slip of the finger.
@@ -112,19 +116,32 @@ def check_paths(config: Any) -> None:
                     raise FieldError(leaf, fault)
 
 
+def new_folders(config: Any) -> list[Path]:
+    """Of the paths that a command writes: the topmost folder of each that is not there yet."""
+    found: list[Path] = []
+    for leaf in leaves(config):
+        if isinstance(leaf.value, Path) and any(isinstance(mark, Written) for mark in leaf.marks):
+            missing = [p for p in (leaf.value.absolute(), *leaf.value.absolute().parents) if not p.exists()]
+            found += missing[-1:]
+    return found
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Remove the folders, and those below them, that hold nothing: a command that was refused leaves none behind."""
+    for folder in folders:
+        below = sorted((p for p in folder.rglob("*") if p.is_dir()), reverse=True)
+        for place in (*below, folder):
+            with suppress(OSError):  # there is something in it, or it was never made
+                place.rmdir()
+
+
 def number_fault(value: float, marks: Sequence[Any]) -> str | None:
     """What is wrong with a number, as the end of a sentence that begins with its name; None if nothing is."""
-    low = next((m for m in marks if isinstance(m, Ge | Gt)), None)
-    high = next((m for m in marks if isinstance(m, Le | Lt)), None)
-    if not isfinite(value):
-        return f"must be {_range(low, high) or 'a finite number'}, not {value}"
-    fits = (
-        (not isinstance(low, Ge) or value >= low.ge)  # pyright: ignore[reportOperatorIssue]
-        and (not isinstance(low, Gt) or value > low.gt)  # pyright: ignore[reportOperatorIssue]
-        and (not isinstance(high, Le) or value <= high.le)  # pyright: ignore[reportOperatorIssue]
-        and (not isinstance(high, Lt) or value < high.lt)  # pyright: ignore[reportOperatorIssue]
-    )
-    return None if fits else f"must be {_range(low, high)}, not {value}"
+    bounds = [m for m in marks if isinstance(m, Ge | Gt | Le | Lt)]
+    if isfinite(value) and all(_within(value, bound) for bound in bounds):
+        return None
+    words = [f"{word} {limit}" if word != "or more" else f"{limit} or more" for word, limit, _ in map(_told, bounds)]
+    return f"must be {' and '.join(words) or 'a finite number'}, not {value}"
 
 
 def path_fault(path: Path, mark: Any) -> str | None:
@@ -182,10 +199,19 @@ def _leaves(path: tuple[str, ...], value: Any, hint: Any, marks: tuple[Any, ...]
         yield Leaf(path, value, marks)
 
 
-def _range(low: Ge | Gt | None, high: Le | Lt | None) -> str:
-    words = []
-    if low is not None:
-        words.append(f"{low.ge} or more" if isinstance(low, Ge) else f"more than {low.gt}")
-    if high is not None:
-        words.append(f"at most {high.le}" if isinstance(high, Le) else f"less than {high.lt}")
-    return " and ".join(words)
+def _told(bound: Ge | Gt | Le | Lt) -> tuple[str, Any, Callable[[Any, Any], bool]]:
+    """A bound in words, its limit, and how a number is held against it."""
+    match bound:
+        case Ge(limit):
+            return "or more", limit, operator.ge
+        case Gt(limit):
+            return "more than", limit, operator.gt
+        case Le(limit):
+            return "at most", limit, operator.le
+        case Lt(limit):
+            return "less than", limit, operator.lt
+
+
+def _within(value: float, bound: Ge | Gt | Le | Lt) -> bool:
+    _, limit, fits = _told(bound)
+    return fits(value, limit)

@@ -118,15 +118,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _call(target: str, name: str, words: Sequence[str]) -> None:
+    from dreamx.bounds import new_folders, remove_empty
     from dreamx.flags import parse
 
     module, function = target.split(":")
     run: Callable[[Any], object] = getattr(import_module(module), function)
     config = get_type_hints(run)["cfg"]
+    cfg = parse(config, words, name)
+    new = new_folders(cfg)
     try:
-        run(parse(config, words, name))
+        run(cfg)
     except Exception:  # Ctrl-C does the same
         manifest.undo()
+        remove_empty(new)
         raise
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 
+from dreamx.bounds import InputFile, InputPath, OutputFolder, PositiveFloat
 from dreamx.model import checkpoint, lora, parts, released
 from dreamx.model.checkpoint import Checkpoint
 from dreamx.model.parts import Part
@@ -29,23 +30,23 @@ LICENCE = "apache-2.0"
 class ConvertConfig:
     """Convert the weights of a released transformer, autoencoder or text encoder. The result is a new folder."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[InputPath, tyro.conf.Positional]
     """A .safetensors file, an index of shards, a .pth or .pt file, a folder with one of them, or our own folder."""
-    out: Path
+    out: OutputFolder
     """The folder to write; it must not exist yet."""
     to: Literal["dreamx", "official", "official-pth", "diffusers"] = "dreamx"
     """The layout to write: ours, the released one as safetensors or as a torch checkpoint, or that of diffusers."""
     kind: Literal["wan", "cam", "causal"] | None = None
     """What the source is, where no config.json says so: Wan2.2-TI2V-5B, DreamX-World-5B-Cam or DreamX-World-5B."""
-    config: Path | None = None
+    config: InputFile | None = None
     """The config.json of the source, where it does not lie beside it."""
-    lora: Path | None = None
+    lora: InputPath | None = None
     """A LoRA for the source. Our folder keeps it apart, unless --merge is given."""
     merge: float | None = None
     """Add the LoRA to the weights, at this strength; 1 is what it was trained for."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """What to round the weights to; by default they stay as they are, bit for bit."""
-    shard: float = 5.0
+    shard: PositiveFloat = 5.0
     """Most gigabytes in one file of the released or the diffusers layout."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dreamx.bounds import NonNegativeFloat, PositiveInt
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
@@ -29,10 +30,10 @@ class MemoryConfig:
     settle: smooth depth before it is remembered (``geometry.reproject.settled``).
     """
 
-    views: int = 3
-    capacity: int = 256
-    metres: float = 0.5
-    degrees: float = 12.0
+    views: PositiveInt = 3
+    capacity: PositiveInt = 256
+    metres: NonNegativeFloat = 0.5
+    degrees: NonNegativeFloat = 12.0
     settle: bool = True
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx import flow
+from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.model.attend import Attend, Cache, Mute
@@ -33,13 +34,13 @@ class Sampler:
     context_noise: the sigma that finished frames are noised to, and said to have, when they become history.
     """
 
-    steps: int = 4
-    shift: float = 5.0
+    steps: PositiveInt = 4
+    shift: PositiveFloat = 5.0
     stochastic: bool = True
-    chunk: int = 3
-    window: int = 12
-    sinks: int = 3
-    context_noise: float = 0.0
+    chunk: PositiveInt = 3
+    window: PositiveInt = 12
+    sinks: NonNegativeInt = 3
+    context_noise: Probability = 0.0
 
     def cache(self) -> Cache:
         """An empty past of this sampler's window."""

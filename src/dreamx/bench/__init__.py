@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from dreamx.bounds import PositiveFloat, Workers
 from dreamx.budget.machine import resident_memory
 from dreamx.geometry.controls import from_keys
 from dreamx.model.product import only_plain
@@ -24,8 +25,8 @@ class PlayBenchConfig:
     ``plain``: torch's plain products alone, not the faster ones of oneDNN."""
 
     world: str = "tiny"
-    seconds: float = 60.0
-    threads: int = 0
+    seconds: PositiveFloat = 60.0
+    threads: Workers = 0
     plain: bool = False
     json: bool = False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from dreamx.bounds import Pixels, PositiveInt
 from dreamx.budget.machine import resident_memory
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run
@@ -24,12 +25,12 @@ from dreamx.geometry.camera import Camera
 class DataBenchConfig:
     """``scenes`` of ``clips`` of ``frames`` are rendered bare and into a dataset; then ``many`` small clips for the memory."""
 
-    scenes: int = 2
-    clips: int = 4
-    frames: int = 81
-    width: int = 64
-    height: int = 64
-    many: int = 1000
+    scenes: PositiveInt = 2
+    clips: PositiveInt = 4
+    frames: PositiveInt = 81
+    width: Pixels = 64
+    height: Pixels = 64
+    many: PositiveInt = 1000
     json: bool = False
 
 

@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.bench.stopwatch import networks, run
+from dreamx.bounds import PositiveInt, Threads
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.fit import Need, Pace
 from dreamx.budget.machine import Speed
@@ -47,9 +48,9 @@ class EngineBenchConfig:
     """Which of torch's attentions; by default the one that torch chooses."""
     device: str | None = None
     """cuda, cuda:1 or cpu; by default the GPU where there is one."""
-    chunks: int = 5
+    chunks: PositiveInt = 5
     """Chunks that are timed, after the window is full."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads; by default what torch chooses."""
     json: bool = False
     """Print JSON alone."""

@@ -19,6 +19,7 @@ from typing import Annotated
 import torch
 import tyro
 
+from dreamx.bounds import InputFile
 from dreamx.conformance.autoencoder import autoencoder
 from dreamx.conformance.paths import trajectories
 from dreamx.conformance.transformer import bidirectional, causal
@@ -32,7 +33,7 @@ TOLERANCE = 1e-4
 class ConformanceConfig:
     """Compare with the official implementation, on files of its inputs, weights and outputs."""
 
-    files: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    files: Annotated[tuple[InputFile, ...], tyro.conf.Positional]
     """The .safetensors files."""
     json: bool = False
     """Print one JSON list instead of lines; an error that is no number is null there."""

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from rich.progress import track
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.shots import Parts, Shot, is_finished, made_from, shots, stamp
@@ -48,16 +50,16 @@ class EncodeConfig:
     processes: 1 works in this one, 0 means one for each core.
     """
 
-    clips: Path
-    vae: Path
-    out: Path | None = None
-    most: int | None = None
+    clips: InputFolder
+    vae: InputFolder
+    out: Annotated[OutputFile, Ending((".safetensors",))] | None = None
+    most: PositiveInt | None = None
     mirror: bool = True
     reverse: bool = True
     memory: MemoryConfig | None = None
-    depth: Path | None = None
-    ahead: tuple[int, int] | None = None
-    processes: int = 0
+    depth: InputFolder | None = None
+    ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    processes: Workers = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import safe_open
 
 from dreamx import manifest
+from dreamx.bounds import Crf, PositiveFloat
 from dreamx.interrupt import sweep_at_end
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ class Into:
 
     dataset: bool = False
     """Write a dataset, not a folder of clips; what follows is of a dataset alone."""
-    crf: int | None = 14
+    crf: Crf | None = 14
     """Of H.264; None keeps every bit."""
     engine: Literal["local", "ray"] = "local"
     """Processes here, or Ray."""
     ray_address: str | None = None
     """A Ray cluster; None starts Ray on this machine."""
-    patience: float = 3600.0
+    patience: PositiveFloat = 3600.0
     """Seconds that one clip may take (local)."""
 
     def __post_init__(self) -> None:

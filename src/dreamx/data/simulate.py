@@ -19,6 +19,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx import atomic
+from dreamx.bounds import FieldOfView, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.into import Into, open_folder, refuse_other_pictures
@@ -34,16 +35,16 @@ from dreamx.geometry.controls import Speed
 class SimulateConfig:
     """What to render. ``fov`` is vertical, degrees; ``processes`` 0 means one for each core."""
 
-    out: Path
-    scenes: int = 300
-    clips: int = 4  # for each scene
-    frames: int = 81
-    width: int = 64
-    height: int = 64
-    fps: float = 16.0
-    fov: float = 70.0
-    first_seed: int = 0
-    processes: int = 0
+    out: OutputFolder
+    scenes: PositiveInt = 300
+    clips: PositiveInt = 4  # for each scene
+    frames: PositiveInt = 81
+    width: Pixels = 64
+    height: Pixels = 64
+    fps: FrameRate = 16.0
+    fov: FieldOfView = 70.0
+    first_seed: Seed = 0
+    processes: Workers = 0
     styles: tuple[str, ...] = STYLES
     kinds: tuple[str, ...] = KINDS
     evaluation: bool = False  # may the seeds be those reserved for evaluation?

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from dreamx import atomic, manifest
+from dreamx.bounds import FieldOfView, OutputFolder, Pixels, PositiveInt, Seed
 from dreamx.clip import refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.render import Renderer
@@ -28,12 +28,12 @@ class StartsConfig:
     ``each``: so many of every kind of place in every look. ``fov`` is vertical, degrees.
     """
 
-    out: Path
-    width: int = 64
-    height: int = 64
-    fov: float = 70.0
-    first_seed: int = FIRST_SEED
-    each: int = 2
+    out: OutputFolder
+    width: Pixels = 64
+    height: Pixels = 64
+    fov: FieldOfView = 70.0
+    first_seed: Seed = FIRST_SEED
+    each: PositiveInt = 2
 
 
 def starts(cfg: StartsConfig) -> None:

@@ -19,6 +19,7 @@ import torch
 import tyro
 
 from dreamx import atomic
+from dreamx.bounds import OutputFolder, PositiveInt, Threads
 from dreamx.config import to_json
 from dreamx.eval import compare, folders
 from dreamx.eval.columns import cell, column
@@ -45,21 +46,21 @@ class AblateConfig:
 
     worlds: tyro.conf.Positional[tuple[str, ...]]
     """Names of shipped worlds, or folders of worlds; the others are compared with the first."""
-    steps: tuple[int, ...] = ()
+    steps: tuple[PositiveInt, ...] = ()
     """Take each world with so many denoising steps a chunk, one row for each number; as the world says without."""
-    cases: int = 15
+    cases: PositiveInt = 15
     """How many trials; paths, kinds of place and looks take turns."""
     seconds: float = 2.0
     """How much of each trial: at most its 5 seconds."""
-    chunks: int = 40
+    chunks: PositiveInt = 40
     """How many chunks of each row are timed, after its window is full."""
     memory: bool = True
     """Whether the worlds may use their re-projected memory."""
-    out: Path = Path("runs/eval/ablate")
+    out: OutputFolder = Path("runs/eval/ablate")
     """The folder that gets report.json, ablation.md and ablation.json, and keeps films and rows. Started again, it goes on."""
-    truth: Path = Path("runs/eval/truth")
+    truth: OutputFolder = Path("runs/eval/truth")
     """The folder that keeps the true renders."""
-    processes: int = 1
+    processes: Threads = 1
     """How many processes share the work."""
 
     def __post_init__(self) -> None:

@@ -12,6 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamx import atomic
+from dreamx.bounds import (
+    InputFile,
+    InputFolder,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OutputFile,
+    OutputFolder,
+    PositiveInt,
+    Seed,
+    Workers,
+)
 from dreamx.eval import folders, laws, page
 from dreamx.eval.happening import classifier
 from dreamx.eval.judge import Judge
@@ -36,37 +47,37 @@ class SuiteConfig:
 
     world: str = "tiny"
     """The name of a shipped world, or the folder of one. Its picture is the size of everything."""
-    cases: int | None = None
+    cases: PositiveInt | None = None
     """Only so many trials: a fair part of all paths, kinds of place and looks."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Draw a fresh suite of the same law with this seed; as shipped without."""
-    out: Path | None = None
+    out: OutputFolder | None = None
     """The folder that gets the report and keeps films and rows; runs/eval/NAME without."""
-    truth: Path = Path("runs/eval/truth")
+    truth: OutputFolder = Path("runs/eval/truth")
     """The folder that keeps the true renders."""
     models: tuple[str, ...] = ("ours", "truth", "warp", "copy-first")
     """The rows of the table."""
-    videos: tuple[Path, ...] = ()
+    videos: tuple[InputFolder, ...] = ()
     """Folders of videos that somebody else made (docs/eval.md says what is wanted); each is a row of the table."""
-    processes: int = 0
+    processes: Workers = 0
     """How many processes share the work; 0: one for each core."""
     memory: bool = True
     """Whether the world may use its re-projected memory."""
     camera: bool = True
     """Whether it may use its camera lane."""
-    steps: int | None = None
+    steps: PositiveInt | None = None
     """Denoising steps a chunk; as the world says without."""
-    shown: int = 24
+    shown: NonNegativeInt = 24
     """How many trials the page shows with their videos."""
-    moments: tuple[float, ...] = ()
+    moments: tuple[NonNegativeFloat, ...] = ()
     """Also write sheet.png: at these seconds (0 5 10) the first model above the truth, for each trial shown."""
-    quality: Path | None = None
+    quality: InputFile | None = None
     """A network for the quality of pictures (MUSIQ), exported: see docs/eval.md. A named stand-in without, here and below."""
-    flow: Path | None = None
+    flow: InputFile | None = None
     """A network for motion (RAFT)."""
-    middle: Path | None = None
+    middle: InputFile | None = None
     """A network for the picture between two (AMT)."""
-    distance: Path | None = None
+    distance: InputFile | None = None
     """A network for perceptual distance (LPIPS)."""
     judge: str | None = None
     """The address of a vision-language model that judges artifacts, before /chat/completions; the key in DREAMX_JUDGE_KEY."""
@@ -120,11 +131,11 @@ class DrawConfig:
 
     name: tyro.conf.Positional[str]
     """Of the law: basic, long, memory, events."""
-    out: Path
+    out: OutputFile
     """The file."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the law; 0 is what is shipped."""
-    cases: int | None = None
+    cases: PositiveInt | None = None
     """Only the first so many trials."""
 
 

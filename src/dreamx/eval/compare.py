@@ -15,6 +15,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from dreamx.bounds import InputFolder
 from dreamx.eval.chance import draws
 from dreamx.eval.columns import column
 from dreamx.eval.report import Report
@@ -28,9 +29,9 @@ _FEW = 12  # trials: with fewer a bootstrap is too sure
 class CompareConfig:
     """Two reports, or two models of one report."""
 
-    a: tyro.conf.Positional[Path]
+    a: tyro.conf.Positional[InputFolder]
     """A folder that dreamx eval has written a report to."""
-    b: tyro.conf.Positional[Path]
+    b: tyro.conf.Positional[InputFolder]
     """Another, of the same suite; or the same once more, for another model of it."""
     model: str = "ours"
     """Whose rows of the first."""

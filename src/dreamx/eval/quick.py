@@ -22,6 +22,7 @@ from rich.table import Table
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.bounds import NonNegativeInt, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.render import CannotDraw
 from dreamx.eval import folders
@@ -49,15 +50,15 @@ class QuickConfig:
     """The name of a shipped world, or the folder of one."""
     json: bool = False
     """Print the report as JSON and nothing else."""
-    out: Path = Path("runs/eval/quick")
+    out: OutputFolder = Path("runs/eval/quick")
     """The folder that gets quick.json and the contact sheet quick.png, dream above truth."""
-    truth: Path = Path("runs/eval/truth")
+    truth: OutputFolder = Path("runs/eval/truth")
     """The folder that keeps the true renders, so that the next run is quicker."""
-    scenes: int = 16
+    scenes: PositiveInt = 16
     """How many held-out scenes; kinds and styles take turns."""
-    first_seed: int = FIRST_HELD_OUT_SEED
+    first_seed: Seed = FIRST_HELD_OUT_SEED
     """The seed of the first of them."""
-    sheet: int = 3
+    sheet: NonNegativeInt = 3
     """How many scenes the contact sheet shows."""
     memory: bool = True
     """Whether the world may use its re-projected memory."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.bounds import OutputFolder, PositiveFloat, Workers
 from dreamx.config import to_json
 from dreamx.eval import folders
 from dreamx.eval.models import weights_hash
@@ -36,11 +37,11 @@ class SpeedConfig:
 
     world: str = "tiny"
     """The name of a shipped world, or the folder of one."""
-    seconds: float = 120.0
+    seconds: PositiveFloat = 120.0
     """Of the world, not of the clock: the length of the session."""
-    threads: int = 0
+    threads: Workers = 0
     """Of the processor; 0: as many as torch likes."""
-    out: Path = Path("runs/eval/speed")
+    out: OutputFolder = Path("runs/eval/speed")
     """The folder that gets speed.json and speed.md."""
 
     def __post_init__(self) -> None:

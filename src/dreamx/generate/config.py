@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from dreamx.bounds import InputFile, NonNegativeFloat, Pixels, PositiveInt, Probability, Threads
+
 
 @dataclass(frozen=True)
 class GenerateConfig:
@@ -17,9 +19,9 @@ class GenerateConfig:
     """The video to write, an .mp4, with its record beside it as .json (a replay is its own record); of an eval.json, a folder."""
     actions: str | None = None
     """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
-    replay: Path | None = None
+    replay: InputFile | None = None
     """A replay file, which the page shares, instead of actions; it brings its own start, prompt and seed."""
-    start: Path | None = None
+    start: InputFile | None = None
     """The picture to begin from; without it the world begins from the prompt alone."""
     prompt: str = ""
     """What there is to see."""
@@ -29,29 +31,29 @@ class GenerateConfig:
     """Name of a shipped world, or path of a checkpoint; by default that of the replay, or "tiny"."""
     overwrite: bool = False
     """Replace the video if there is one."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads of the model; by default what torch chooses."""
-    input: Annotated[Path | None, tyro.conf.Positional] = None
+    input: Annotated[InputFile | None, tyro.conf.Positional] = None
     """An eval.json of the official release, unchanged; or the record of a video made from one, to make it again as it was."""
     dialect: str | None = None
     """How the eval.json is read: dreamx-ar or dreamx-cam; by default as the world's kind of checkpoint reads it."""
-    frames: int | None = None
+    frames: PositiveInt | None = None
     """Frames of each video of an eval.json, 4 k + 1; by default 81."""
     resume: bool = False
     """Go on with the unfinished videos of an eval.json, bit for bit."""
-    part: int = 64
+    part: PositiveInt = 64
     """Frames of an eval.json's video after which its session is saved: at most so many are made again after a kill."""
-    steps: int | None = None
+    steps: PositiveInt | None = None
     """Passes of a released model's network; by default 4 if it is causal, 50 if it is bidirectional."""
-    guidance: float | None = None
+    guidance: NonNegativeFloat | None = None
     """Of a bidirectional model, towards the caption; by default 3. The causal model takes none."""
-    size: tuple[int, int] | None = None
+    size: tuple[Pixels, Pixels] | None = None
     """Rows and columns in pixels of a released model's video; by default 704 1280."""
     device: str | None = None
     """Where a released model computes; by default cuda where there is one."""
     offload: bool = False
     """Keep a released model's blocks in main memory, two of them on the device: slower, the same video."""
-    colour: float | None = None
+    colour: Probability | None = None
     """Pull the colours of an eval.json's video back to the opening picture's (Lab), 0 to 1; off by default, as in evaluation."""
 
     def __post_init__(self) -> None:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamx.bounds import NonNegativeInt, PositiveInt
+
 
 @dataclass(frozen=True)
 class DepthConfig:
@@ -23,9 +25,9 @@ class DepthConfig:
     near, far: metres; depth is guessed on a logarithmic scale between them.
     """
 
-    widths: tuple[int, ...] = (32, 64, 96)
-    blocks: tuple[int, ...] = (1, 2, 2)
-    heads: int = 4
+    widths: tuple[PositiveInt, ...] = (32, 64, 96)
+    blocks: tuple[NonNegativeInt, ...] = (1, 2, 2)
+    heads: PositiveInt = 4
     near: float = 0.2
     far: float = 50.0
 

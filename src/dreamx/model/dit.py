@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend, hear
 from dreamx.model.place import Place, Prope, Rope, Where
@@ -32,10 +33,10 @@ class ViewConfig:
     layers: which layers have a lane; None means all.
     """
 
-    width: int
-    heads: int
-    pool: tuple[float, float] = (1.0, 1.0)
-    rope: int = 0
+    width: PositiveInt
+    heads: PositiveInt
+    pool: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+    rope: NonNegativeInt = 0
     layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -61,15 +62,15 @@ class DiTConfig:
     ``hint``: whether it reads ``Frames.hint``; the reading starts at zero, so that a network without it is unchanged.
     """
 
-    channels: int
-    width: int
-    heads: int
-    layers: int
-    mlp: int
-    text: int
-    patch: int = 2
-    frequencies: int = 256
-    eps: float = 1e-6
+    channels: PositiveInt
+    width: PositiveInt
+    heads: PositiveInt
+    layers: PositiveInt
+    mlp: PositiveInt
+    text: PositiveInt
+    patch: PositiveInt = 2
+    frequencies: PositiveInt = 256
+    eps: PositiveFloat = 1e-6
     view: ViewConfig | None = None
     hint: bool = False
 

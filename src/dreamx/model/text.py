@@ -14,16 +14,18 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
+from dreamx.bounds import PositiveInt
+
 
 @dataclass(frozen=True)
 class WordConfig:
     """``width`` channels a token, ``rows`` of the hashed word table, at most ``words`` words in a prompt."""
 
-    width: int = 96
-    heads: int = 4
-    layers: int = 1
-    rows: int = 2048
-    words: int = 64
+    width: PositiveInt = 96
+    heads: PositiveInt = 4
+    layers: PositiveInt = 1
+    rows: PositiveInt = 2048
+    words: PositiveInt = 64
 
 
 def split(prompt: str) -> list[str]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamx.bounds import NonNegativeInt, PositiveInt
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
 from dreamx.model.hint import GATED, Tower, gated, planes_of
@@ -47,11 +48,11 @@ class VAEConfig:
     hint:    whether the decoder also reads what memory shows (``model.hint``).
     """
 
-    latent: int = 16
-    encoder: tuple[int, ...] = (32, 64, 128)
-    decoder: tuple[int, ...] = (48, 96, 160)
-    blocks: tuple[int, ...] = (1, 1, 2)
-    patch: int = 2
+    latent: PositiveInt = 16
+    encoder: tuple[PositiveInt, ...] = (32, 64, 128)
+    decoder: tuple[PositiveInt, ...] = (48, 96, 160)
+    blocks: tuple[NonNegativeInt, ...] = (1, 1, 2)
+    patch: PositiveInt = 2
     near: float = 0.2
     far: float = 50.0
     hint: bool = False

@@ -25,6 +25,7 @@ import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp
 
+from dreamx.bounds import InputFolder, OutputFolder, Port, PositiveFloat, PositiveInt, Threads
 from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import CPU
 from dreamx.budget.plan import of_world
@@ -51,21 +52,21 @@ class PlayConfig:
     """Name of a shipped world, or path of a checkpoint."""
     host: str = "127.0.0.1"
     """Address to listen on. The default is this machine alone; at any other, a token is needed to come in."""
-    port: int = 8800
+    port: Port = 8800
     """Port to listen on; a free one is taken where this one is not free."""
-    threads: int | None = None
+    threads: Threads | None = None
     """CPU threads of each stage; by default half of the cores, because a chunk is shown while the next is dreamt."""
     plain: bool = False
     """Use torch's plain products alone, not the faster ones of oneDNN; the pictures differ by rounding."""
     jpeg_quality: int = 85
     """1 to 95."""
-    sessions: int = 4
+    sessions: PositiveInt = 4
     """So many people may play at once."""
-    starts: Path | None = None
+    starts: InputFolder | None = None
     """Folder of start pictures, NAME.png with the prompt in NAME.txt; by default those of the world."""
-    state: Path | None = None
+    state: OutputFolder | None = None
     """Folder that sessions and recordings are kept in; by default dreamx in the user's folder for state (XDG_STATE_HOME)."""
-    idle_seconds: float = IDLE
+    idle_seconds: PositiveFloat = IDLE
     """A world that nobody looks at for so long is put to rest; its session is kept."""
     token: str | None = None
     """Whoever comes in must know it. By default there is none on this machine alone, and a new one elsewhere."""

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
+from dreamx.bounds import OutputFolder, Threads
 from dreamx.data.render import refuse_without_simulator
 from dreamx.recipes import four, lanes, micro, tiny, ways
 from dreamx.train.together import Alone
@@ -18,10 +18,10 @@ from dreamx.train.together import Alone
 class Curriculum:
     """``scale`` names the recipe; everything goes to ``out`` (the world to ``out``/world). ``stage`` runs one stage alone."""
 
-    out: Path
+    out: OutputFolder
     scale: Literal["micro", "tiny", "four", "lanes", "ways"] = "tiny"
     stage: str | None = None
-    threads: int = 2
+    threads: Threads = 2
 
 
 def main(cfg: Curriculum) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability
 from dreamx.clip import Clip, latent_count, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.geometry.camera import Camera
@@ -34,18 +35,18 @@ class AutoencoderStage:
     for which a decoder that reads hints is given some."""
 
     run: RunConfig
-    data: Path
-    out: Path
+    data: InputFolder
+    out: OutputFolder
     vae: VAEConfig = field(default_factory=VAEConfig)
     start: OptionalStart = None
-    batch: int = 2
-    frames: int = 9
-    lr: float = 1.5e-3
-    noise: float = 0.1
-    edges: float = 1.0
-    depth: float = 0.3
-    hints: float = 0.5
-    sheet_every: int = 500
+    batch: PositiveInt = 2
+    frames: PositiveInt = 9
+    lr: PositiveFloat = 1.5e-3
+    noise: NonNegativeFloat = 0.1
+    edges: NonNegativeFloat = 1.0
+    depth: NonNegativeFloat = 0.3
+    hints: Probability = 0.5
+    sheet_every: PositiveInt = 500
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ Source: DreamX-World 1.0, section 3.2. There a pre-trained backbone is frozen an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt, Probability
 from dreamx.flow import draw_sigma, mix, velocity_loss
 from dreamx.frames import Frames
 from dreamx.model.attend import Table
@@ -39,19 +39,19 @@ class CameraStage:
     """
 
     run: RunConfig
-    data: Path
-    out: Path
+    data: InputFile
+    out: OutputFolder
     dit: DiTConfig
     text: WordConfig = WordConfig()
     start: OptionalStart = None
     train: tuple[str, ...] | None = None
-    frames: int | None = None
-    batch: int = 8
-    lr: float = 1e-3
-    shift: float = 5.0
-    drop_text: float = 0.1
-    drop_first: float = 0.1
-    drop_hint: float = 0.1
+    frames: PositiveInt | None = None
+    batch: PositiveInt = 8
+    lr: PositiveFloat = 1e-3
+    shift: PositiveFloat = 5.0
+    drop_text: Probability = 0.1
+    drop_first: Probability = 0.1
+    drop_hint: Probability = 0.1
     samples: SamplesConfig | None = None
 
 

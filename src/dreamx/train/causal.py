@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
@@ -20,13 +20,13 @@ class CausalStage:
     trained ones go, ``samples`` what to look at meanwhile."""
 
     run: RunConfig
-    data: Path
+    data: InputFile
     start: StartFolder
-    out: Path
+    out: OutputFolder
     teaching: TeachingConfig = TeachingConfig()
-    frames: int | None = None
+    frames: PositiveInt | None = None
     samples: SamplesConfig | None = None
-    lr: float = 1e-3
+    lr: PositiveFloat = 1e-3
 
 
 def main(cfg: CausalStage) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.eval.classify.net import Classifier, ClassifierConfig
@@ -35,16 +36,16 @@ class ClassifierStage:
     """
 
     run: RunConfig
-    data: Path
-    out: Path
-    first_seed: int = 0
-    end_seed: int = 1_000_000
+    data: InputFolder
+    out: OutputFolder
+    first_seed: Seed = 0
+    end_seed: Seed = 1_000_000
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    batch: int = 24
-    lr: float = 1.5e-3
-    others: float = 1.0
-    vary: float = 0.12
-    spoil: float = 0.5
+    batch: PositiveInt = 24
+    lr: PositiveFloat = 1.5e-3
+    others: NonNegativeFloat = 1.0
+    vary: NonNegativeFloat = 0.12
+    spoil: Probability = 0.5
 
 
 @dataclass(frozen=True)

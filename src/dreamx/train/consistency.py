@@ -7,12 +7,14 @@ estimate the same clean frames from both points. Source: Causal Forcing++; Song 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from dreamx import flow
+from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
 from dreamx.train.outputs import StartFolder, claim
@@ -26,14 +28,14 @@ class ConsistencyStage:
     """As ``CausalStage``, and ``lattice``: into how many steps the teacher's flow is cut."""
 
     run: RunConfig
-    data: Path
+    data: InputFile
     start: StartFolder
-    out: Path
+    out: OutputFolder
     teaching: TeachingConfig = TeachingConfig()
-    frames: int | None = None
+    frames: PositiveInt | None = None
     samples: SamplesConfig | None = None
-    lr: float = 3e-4
-    lattice: int = 48
+    lr: PositiveFloat = 3e-4
+    lattice: Annotated[int, Ge(2)] = 48
 
 
 @torch.no_grad()

@@ -8,12 +8,12 @@ had to pre-train). Noise on the latents stands for what the transformer will get
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dreamx.bounds import InputFolder, NonNegativeFloat, NonNegativeInt, OutputFolder, PositiveFloat, PositiveInt, Probability
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
@@ -35,22 +35,22 @@ class DecoderStage:
     """
 
     run: RunConfig
-    data: Path
+    data: InputFolder
     start: StartFolder
-    out: Path
-    batch: int = 4
-    frames: int = 9
-    lr: float = 5e-4
-    noise: float = 0.3
-    edges: float = 1.0
-    depth: float = 1.0
-    hints: float = 0.6
-    critic: tuple[int, ...] = (32, 64, 128)
-    critic_lr: float = 1e-3
-    fool: float = 0.4
-    features: float = 0.5
-    alone: int = 100
-    sheet_every: int = 500
+    out: OutputFolder
+    batch: PositiveInt = 4
+    frames: PositiveInt = 9
+    lr: PositiveFloat = 5e-4
+    noise: NonNegativeFloat = 0.3
+    edges: NonNegativeFloat = 1.0
+    depth: NonNegativeFloat = 1.0
+    hints: Probability = 0.6
+    critic: tuple[PositiveInt, ...] = (32, 64, 128)
+    critic_lr: PositiveFloat = 1e-3
+    fool: NonNegativeFloat = 0.4
+    features: NonNegativeFloat = 0.5
+    alone: NonNegativeInt = 100
+    sheet_every: PositiveInt = 500
 
 
 class Critic(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.model.depth import Depth, DepthConfig
@@ -31,16 +32,16 @@ class PoseStage:
     edges: weight of the loss of differences. vary: how much colours are varied."""
 
     run: RunConfig
-    data: Path
-    out: Path
-    first_seed: int = 0
-    end_seed: int = 1_000_000
-    most: int = 600
+    data: InputFolder
+    out: OutputFolder
+    first_seed: Seed = 0
+    end_seed: Seed = 1_000_000
+    most: PositiveInt = 600
     depth: DepthConfig = field(default_factory=lambda: DepthConfig(widths=(24, 48, 80)))
-    batch: int = 16
-    lr: float = 2.5e-3
-    edges: float = 1.0
-    vary: float = 0.15
+    batch: PositiveInt = 16
+    lr: PositiveFloat = 2.5e-3
+    edges: NonNegativeFloat = 1.0
+    vary: NonNegativeFloat = 0.15
 
 
 def main(cfg: PoseStage) -> None:

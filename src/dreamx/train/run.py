@@ -19,15 +19,17 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
+from dreamx.bounds import NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed, Threads, check_numbers
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.model import weights
@@ -40,51 +42,44 @@ T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
 
 
+#: Of what was before, in a running average: of 1, nothing new would ever come in.
+Share = Annotated[float, Ge(0), Lt(1)]
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """What every stage's training has in common."""
 
-    folder: Path
+    folder: OutputFolder
     """Where checkpoints, log and contact sheets go; a run found there is resumed."""
-    steps: int
+    steps: PositiveInt
     """Updates in all."""
-    seed: int = 0
-    warmup: float = 0.02
+    seed: Seed = 0
+    warmup: Probability = 0.02
     """Share of the steps over which the learning rate rises from 0."""
-    decay: float = 0.5
+    decay: Probability = 0.5
     """Share of the steps, at the end, over which it falls along a half cosine; 0 keeps it constant."""
-    floor: float = 0.05
+    floor: Probability = 0.05
     """What it falls to, as a share of its peak."""
-    weight_decay: float = 0.01
+    weight_decay: NonNegativeFloat = 0.01
     """Of matrices and kernels; biases, gains and other vectors have none."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    clip: float | None = 1.0
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    clip: PositiveFloat | None = 1.0
     """The norm beyond which a gradient is scaled down."""
-    ema: float | None = 0.999
+    ema: Annotated[Share, Gt(0)] | None = 0.999
     """Decay of the running average of the weights, shorter during the first steps."""
-    save_seconds: float | None = 300.0
+    save_seconds: NonNegativeFloat | None = 300.0
     """Checkpoint after so many seconds ..."""
-    save_steps: int | None = None
+    save_steps: PositiveInt | None = None
     """... and after every so many steps; the last step is always saved."""
     muon: bool = False
     """Train the matrices of transformer blocks by Muon (``train.muon``); one process only."""
-    log_every: int = 50
-    threads: int | None = None
+    log_every: PositiveInt = 50
+    threads: Threads | None = None
     """CPU threads of torch; resume is bit-exact with the same number."""
 
     def __post_init__(self) -> None:
-        for name, value, good in (
-            *((n, v, v >= 1) for n, v in (("steps", self.steps), ("log_every", self.log_every))),
-            *((n, v, 0 <= v <= 1) for n, v in (("warmup", self.warmup), ("decay", self.decay), ("floor", self.floor))),
-            ("weight_decay", self.weight_decay, self.weight_decay >= 0),
-            ("betas", self.betas, all(0 <= b < 1 for b in self.betas)),
-            ("clip", self.clip, self.clip is None or self.clip > 0),
-            ("ema", self.ema, self.ema is None or 0 < self.ema < 1),
-            ("save_seconds", self.save_seconds, self.save_seconds is None or self.save_seconds >= 0),
-            *((n, v, v is None or v >= 1) for n, v in (("save_steps", self.save_steps), ("threads", self.threads))),
-        ):
-            if not good:
-                raise ValueError(f"run.{name} is {value}, which makes no sense; read its line in `--help`")
+        check_numbers(self)
 
     def lr_share(self, step: int) -> float:
         """The learning rate of a step as a share of its peak."""

@@ -6,11 +6,11 @@ Bidirectional and causal networks are sampled alike: a sampler whose chunk is th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dreamx.bounds import InputFolder, PositiveInt
 from dreamx.frames import Frames
 from dreamx.model import weights
 from dreamx.model.attend import Attend
@@ -25,11 +25,11 @@ from dreamx.train.run import Run
 class SamplesConfig:
     """``vae`` is the folder of the autoencoder that decodes, ``every`` how many steps; ``clips`` rows of ``columns`` pictures."""
 
-    vae: Path
+    vae: InputFolder
     sampler: Sampler
-    every: int = 500
-    clips: int = 4
-    columns: int = 11
+    every: PositiveInt = 500
+    clips: PositiveInt = 4
+    columns: PositiveInt = 11
 
 
 class Samples:

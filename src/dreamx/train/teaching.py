@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamx.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
 from dreamx.geometry.camera import Camera
@@ -37,18 +38,18 @@ class TeachingConfig:
     ahead:         how often (rows) what is to be made lies some frames further on, as when a world looks ahead.
     """
 
-    batch: int = 8
-    shift: float = 5.0
-    chunk: int = 3
-    windows: tuple[tuple[int, int], ...] = ((12, 3),)
-    history_noise: float = 0.0
-    drop_text: float = 0.1
-    drop_first: float = 0.1
-    drop_hint: float = 0.1
-    drop_view: float = 0.0
-    hint_noise: float = 0.0
-    unseen: float = 0.0
-    ahead: float = 0.0
+    batch: PositiveInt = 8
+    shift: PositiveFloat = 5.0
+    chunk: PositiveInt = 3
+    windows: tuple[tuple[PositiveInt, NonNegativeInt], ...] = ((12, 3),)
+    history_noise: Probability = 0.0
+    drop_text: Probability = 0.1
+    drop_first: Probability = 0.1
+    drop_hint: Probability = 0.1
+    drop_view: Probability = 0.0
+    hint_noise: NonNegativeFloat = 0.0
+    unseen: NonNegativeFloat = 0.0
+    ahead: Probability = 0.0
 
 
 @dataclass(frozen=True)

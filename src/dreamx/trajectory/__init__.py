@@ -13,6 +13,7 @@ from typing import Annotated
 
 import tyro
 
+from dreamx.bounds import InputFile, OutputFile
 from dreamx.geometry.controls import Speed
 from dreamx.geometry.formats import DIALECTS, Asked, Motion, dialect, read, write
 from dreamx.geometry.formats.check import problems
@@ -32,7 +33,7 @@ class ImportConfig:
     """The file or folder; for hy-string and lingbot-string also the line itself."""
     dialect: str
     """Whose it is: see docs/trajectories.md, or give a wrong name for the list."""
-    out: Path
+    out: OutputFile
     """The JSON file to write."""
     asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
     """What the file does not say."""
@@ -44,7 +45,7 @@ class ImportConfig:
 class ExportConfig:
     """Write one of our own JSON trajectories in any dialect."""
 
-    source: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[InputFile, tyro.conf.Positional]
     """The JSON file."""
     dialect: str
     """The dialect to write."""
@@ -62,7 +63,7 @@ class PreviewConfig:
 
     source: Annotated[str, tyro.conf.Positional]
     """The file, folder or line."""
-    out: Path
+    out: OutputFile
     """Where the drawings go: OUT.png and OUT.html."""
     dialect: str = "dreamx"
     """Whose it is."""

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
+from dreamx.bounds import NonNegativeFloat, Pixels, PositiveFloat, PositiveInt
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.events import STYLE_WORDS, Event, Story
@@ -50,11 +51,11 @@ class Endpoint:
     address: str = "http://127.0.0.1:8000/v1"
     model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
     key: str | None = None
-    tries: int = 4
-    wait: float = 1.0
-    patience: float = 120.0
-    frames: int = 8
-    side: int = 512
+    tries: PositiveInt = 4
+    wait: NonNegativeFloat = 1.0
+    patience: PositiveFloat = 120.0
+    frames: PositiveInt = 8
+    side: Pixels = 512
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.address)

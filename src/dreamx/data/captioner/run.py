@@ -17,6 +17,7 @@ import tyro
 from rich.progress import track
 
 from dreamx import atomic, manifest
+from dreamx.bounds import InputFolder, OutputFolder, Threads
 from dreamx.clip import Clip
 from dreamx.data.captioner.ask import Endpoint, Unreachable, describe
 from dreamx.data.into import is_dataset, open_folder, refuse_folder, sweep
@@ -30,15 +31,15 @@ if TYPE_CHECKING:
 class CaptionConfig:
     """Captions for clips of real video, by a vision model of your own or of somebody else."""
 
-    clips: Annotated[Path, tyro.conf.Positional]
+    clips: Annotated[InputFolder, tyro.conf.Positional]
     """Dataset, or folder of clips (.safetensors)."""
-    out: Path
+    out: OutputFolder
     """Of the same kind, to write."""
     endpoint: Endpoint = field(default_factory=Endpoint)
     """Whom to ask; by default a vLLM on this machine."""
     again: bool = False
     """Also caption clips that have a caption."""
-    at_once: int = 4
+    at_once: Threads = 4
     """Questions at a time."""
 
     def __post_init__(self) -> None:

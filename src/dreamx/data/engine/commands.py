@@ -14,6 +14,7 @@ import tyro
 from rich.progress import track
 
 from dreamx import manifest
+from dreamx.bounds import Crf, FrameRate, OutputFolder, Pixels, PositiveFloat, PositiveInt, Workers
 from dreamx.config import to_json
 from dreamx.data.engine import Count, Local, Ray, Stage, run
 from dreamx.data.engine.conform import Conform
@@ -30,9 +31,9 @@ class How:
     """How a run is carried out; what comes out does not depend on it."""
 
     engine: Literal["local", "ray"] = "local"
-    processes: int = 0
+    processes: Workers = 0
     """0 means one for each core; 1 works in this process."""
-    patience: float = 600.0
+    patience: PositiveFloat = 600.0
     """Seconds that one clip may take (local)."""
     ray_address: str | None = None
     """A Ray cluster; None starts Ray on this machine."""
@@ -52,9 +53,9 @@ class PackConfig:
 
     clips: Annotated[str, tyro.conf.Positional]
     out: str
-    crf: int | None = 14
-    size: tuple[int, int] | None = None
-    fps: float | None = None
+    crf: Crf | None = 14
+    size: tuple[Pixels, Pixels] | None = None
+    fps: FrameRate | None = None
     curate: bool = False
     limits: Limits = Limits()
     how: Annotated[How, tyro.conf.arg(name="")] = How()
@@ -72,7 +73,7 @@ class UnpackConfig:
     """A dataset into a folder of .safetensors clips, ``NAME.safetensors`` each."""
 
     clips: Annotated[str, tyro.conf.Positional]
-    out: Path
+    out: OutputFolder
 
 
 def unpack(cfg: UnpackConfig) -> int:
@@ -117,9 +118,9 @@ class ImportTarsConfig:
     out: str
     licence: str = ""
     source: str = ""
-    crf: int | None = None
-    size: tuple[int, int] | None = None
-    fps: float | None = None
+    crf: Crf | None = None
+    size: tuple[Pixels, Pixels] | None = None
+    fps: FrameRate | None = None
     how: Annotated[How, tyro.conf.arg(name="")] = How()
 
 
@@ -136,7 +137,7 @@ class ExportConfig:
 
     clips: Annotated[str, tyro.conf.Positional]
     out: str
-    clips_a_tar: int = 100
+    clips_a_tar: PositiveInt = 100
 
 
 def export(cfg: ExportConfig) -> int:

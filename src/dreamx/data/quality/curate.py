@@ -21,6 +21,7 @@ import tyro
 from rich.progress import track
 
 from dreamx import atomic, manifest
+from dreamx.bounds import InputFolder, OutputFolder, Workers
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.into import is_dataset, open_folder, refuse_folder
@@ -33,13 +34,13 @@ from dreamx.data.workers import pool
 class CurateConfig:
     """Keep the clips that are good, and say of the others why they are not."""
 
-    clips: Annotated[Path, tyro.conf.Positional]
+    clips: Annotated[InputFolder, tyro.conf.Positional]
     """Dataset, or folder of clips (.safetensors)."""
-    out: Path
+    out: OutputFolder
     """Of the same kind; what it holds of an earlier run with the same limits stays."""
     limits: Limits = field(default_factory=Limits)
     """What a clip must keep to; None switches a rule off."""
-    processes: int = 0
+    processes: Workers = 0
     """1 works in this one, 0 means one for each core."""
 
 

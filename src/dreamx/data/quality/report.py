@@ -19,6 +19,7 @@ import tyro
 from torch.nn import functional as F
 
 from dreamx import atomic
+from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile
 from dreamx.clip import Clip
 from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.judge import MEASURES, Verdict
@@ -34,13 +35,13 @@ _TAGS = ("kind", "style", "scene", "subject")
 class ReportConfig:
     """A page about a dataset or a folder of clips; what was not curated is judged for the page alone."""
 
-    clips: Annotated[Path, tyro.conf.Positional]
+    clips: Annotated[InputFolder, tyro.conf.Positional]
     """What `dreamx data curate` wrote, or any dataset or folder of clips (.safetensors)."""
-    out: Path
+    out: Annotated[OutputFile, Ending((".html", ".htm"))]
     """The HTML file to write."""
     limits: Limits = field(default_factory=Limits)
     """For what was not curated."""
-    samples: int = 6
+    samples: NonNegativeInt = 6
     """Clips that play, for all that were kept and for each reason."""
 
     def __post_init__(self) -> None:

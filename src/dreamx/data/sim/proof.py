@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import InputFolder, PositiveInt
 from dreamx.clip import Clip
 from dreamx.data.shots import shots
 from dreamx.geometry.camera import Camera, rays, se3_inverse
@@ -31,8 +31,8 @@ _PATCH, _CORNER = 7, 0.002  # pixels; least strength of a patch's weaker directi
 class ProofConfig:
     """``clips``: a folder of ``.safetensors`` clips, or a dataset; ``gap``: frames between the two of a pair."""
 
-    clips: Path
-    gap: int = 8
+    clips: InputFolder
+    gap: PositiveInt = 8
 
     def __post_init__(self) -> None:
         if self.gap < 1:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from dreamx import atomic
+from dreamx.bounds import Ending, InputFolder, OutputFile, PositiveInt
 from dreamx.clip import Clip
 from dreamx.data.shots import shots
 
@@ -21,9 +23,9 @@ _MADE = ("Software", "dreamx data sheet")
 class SheetConfig:
     """``clips``: a folder of clips, or a dataset; ``out``: the picture; ``columns``: frames of each row, evenly in time."""
 
-    clips: Path
-    out: Path
-    columns: int = 6
+    clips: InputFolder
+    out: Annotated[OutputFile, Ending((".png",))]
+    columns: PositiveInt = 6
 
     def __post_init__(self) -> None:
         if self.columns < 1:

@@ -20,6 +20,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx import atomic
+from dreamx.bounds import FieldOfView, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
 from dreamx.data.render import CannotDraw, refuse_without_simulator
@@ -40,17 +41,17 @@ class SimConfig:
     are kept for evaluation.
     """
 
-    out: Path
+    out: OutputFolder
     subset: tuple[str, ...] = tuple(SUBSETS)
-    scenes: int = 100
-    clips: int = 1
-    frames: int = 81
-    width: int = 128
-    height: int = 128
-    fps: float = 16.0
-    fov: float = 70.0
-    first_seed: int = 0
-    processes: int = 0
+    scenes: PositiveInt = 100
+    clips: PositiveInt = 1
+    frames: PositiveInt = 81
+    width: Pixels = 128
+    height: Pixels = 128
+    fps: FrameRate = 16.0
+    fov: FieldOfView = 70.0
+    first_seed: Seed = 0
+    processes: Workers = 0
     styles: tuple[str, ...] = STYLES
     kinds: tuple[str, ...] = KINDS
     evaluation: bool = False  # may the seeds be those reserved for evaluation?

@@ -23,6 +23,7 @@ import tyro
 from rich.progress import track
 
 from dreamx import atomic, manifest
+from dreamx.bounds import FrameRate, InputFolder, OutputFolder, Workers
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
@@ -56,17 +57,17 @@ class ImportConfig:
 
     kind: Annotated[Kind, tyro.conf.Positional]
     """Whose files they are; `video` are plain films, whose cameras pycolmap finds."""
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[InputFolder, tyro.conf.Positional]
     """The folder as it was downloaded."""
-    out: Path
+    out: OutputFolder
     """Folder of clips, or dataset, to write."""
     licence: str | None = None
     """Of all clips, where the source has none of its own; by default the first line of a LICENSE file in the folder."""
-    rate: float | None = None
+    rate: FrameRate | None = None
     """Frames a second of pictures that do not say it."""
     wanted: Wanted = field(default_factory=Wanted)
     """Size, rate and length of the clips."""
-    processes: int = 0
+    processes: Workers = 0
     """1 works in this one, 0 means one for each core."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 

@@ -24,6 +24,7 @@ import tyro
 from rich.progress import track
 from torch import Tensor
 
+from dreamx.bounds import OutputFolder, PositiveInt, Seed
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
@@ -47,11 +48,11 @@ _SPANS = (("w", 5, 12, 40), ("wj", 3, 8, 24), ("wl", 3, 8, 24), ("j", 2, 8, 24),
 class DoomConfig:
     """Clips from the game. A clip that is there is not made again, and each is a pure function of its number."""
 
-    out: Path
+    out: OutputFolder
     """Folder of clips, or dataset, to write."""
-    clips: int = 20
+    clips: PositiveInt = 20
     """How many."""
-    first_seed: int = 0
+    first_seed: Seed = 0
     """Number of the first."""
     maps: tuple[str, ...] = _MAPS
     """Levels of Freedoom's first part, in turn."""

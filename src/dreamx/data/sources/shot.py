@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import FrameRate, Pixels
 from dreamx.clip import Clip
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats.check import refuse_broken
@@ -56,9 +57,9 @@ class Shot:
 class Wanted:
     """Size in pixels and rate of the clips, and how many frames one holds at most."""
 
-    width: int = 64
-    height: int = 64
-    fps: float = 16.0
+    width: Pixels = 64
+    height: Pixels = 64
+    fps: FrameRate = 16.0
     frames: int = 161
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dreamx import manifest
+from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import SimConfig, clip_path, simulate
@@ -36,15 +37,15 @@ NETS = Path(str(resources.files("dreamx"))) / "eval" / "classify" / "nets"
 class ClassifiersConfig:
     """Measure classifiers of events on true renders."""
 
-    scenes: int = 120
+    scenes: PositiveInt = 120
     """So many, with two events in each, and each event once more without it happening."""
-    first_seed: int = FIRST_HELD_OUT_SEED + 950_000
+    first_seed: Seed = FIRST_HELD_OUT_SEED + 950_000
     """Of the scenes."""
-    folder: Path = Path("runs/eval/classifiers")
+    folder: OutputFolder = Path("runs/eval/classifiers")
     """The renders are kept here, and classifiers.json is written here."""
-    learned: tuple[Path, ...] = ()
+    learned: tuple[InputFolder, ...] = ()
     """Folders of networks that dreamx train classifier wrote; none: the two that come with dreamx."""
-    ship: Path | None = None
+    ship: OutputFolder | None = None
     """Copy these networks here, each under the name of its stage, with its own accuracy beside it."""
 
     def __post_init__(self) -> None:

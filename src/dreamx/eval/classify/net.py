@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from dreamx.bounds import NonNegativeInt, PositiveInt
 from dreamx.eval.classify.records import KINDS
 from dreamx.eval.classify.window import FRAMES, SIZE
 from dreamx.model.depth import Residual
@@ -17,8 +18,8 @@ from dreamx.model.depth import Residual
 class ClassifierConfig:
     """``widths`` and ``blocks`` of each level, fine to coarse; ``kinds``: what its answers are to, in their order."""
 
-    widths: tuple[int, ...] = (32, 64, 96)
-    blocks: tuple[int, ...] = (1, 2, 2)
+    widths: tuple[PositiveInt, ...] = (32, 64, 96)
+    blocks: tuple[NonNegativeInt, ...] = (1, 2, 2)
     kinds: tuple[str, ...] = KINDS
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from dreamx import manifest
+from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.simulate import SimulateConfig, clip_path, simulate
@@ -30,15 +31,15 @@ NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
 class EstimatorsConfig:
     """Measure pose estimators on true renders."""
 
-    clips: int = 24
+    clips: PositiveInt = 24
     """So many walks of 5 seconds, each through a scene of its own."""
-    first_seed: int = FIRST_HELD_OUT_SEED + 900_000
+    first_seed: Seed = FIRST_HELD_OUT_SEED + 900_000
     """Of the scenes."""
-    folder: Path = Path("runs/eval/estimators")
+    folder: OutputFolder = Path("runs/eval/estimators")
     """The renders are kept here, and estimators.json is written here."""
-    learned: tuple[Path, ...] = ()
+    learned: tuple[InputFolder, ...] = ()
     """Folders of networks that dreamx train pose wrote, or of worlds; none: the two that come with dreamx."""
-    ship: Path | None = None
+    ship: OutputFolder | None = None
     """Copy these networks here, each under the name of its stage, with its own error beside it."""
 
     def __post_init__(self) -> None:

@@ -22,6 +22,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from dreamx.bounds import InputFolder, OutputFile, Port, Seed
 from dreamx.eval import films
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
@@ -41,15 +42,15 @@ _FPS = 16.0  # of a video whose file says nothing
 class StudyConfig:
     """Ask people which of two sets of videos is better."""
 
-    a: Annotated[Path, tyro.conf.Positional]
+    a: Annotated[InputFolder, tyro.conf.Positional]
     """Folder of videos, as an evaluation run makes them (films/NAME) or anybody else."""
-    b: Annotated[Path, tyro.conf.Positional]
+    b: Annotated[InputFolder, tyro.conf.Positional]
     """Folder with the other's videos of the same names."""
-    answers: Path = Path("runs/eval/study.jsonl")
+    answers: OutputFile = Path("runs/eval/study.jsonl")
     """What people say is added to this file; a study goes on where its file ends."""
-    port: int = 8810
+    port: Port = 8810
     """Port to listen on; a free one is taken where this one is not free."""
-    seed: int = 0
+    seed: Seed = 0
     """Of orders and sides."""
     rates: bool = False
     """Print what the answers say, and end."""
