@@ -131,7 +131,7 @@ def test_it_gives_up_with_a_sentence(server: Server, tmp_path: Path, monkeypatch
     monkeypatch.setenv("OUR_KEY", "secret")
     describe(clip(), replace(server.endpoint, key="OUR_KEY"), tmp_path)
     assert server.keys[-1] == "Bearer secret"
-    with pytest.raises(ValueError, match="endpoint.address must be like"):
+    with pytest.raises(ValueError, match="address must be an address like"):
         Endpoint("localhost:8000")
 
 

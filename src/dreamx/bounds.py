@@ -3,7 +3,7 @@
     fps: PositiveFloat = 16.0
     clips: InputFolder
 
-``check_numbers`` serves every config, also one read from JSON: ranges, and no NaN or infinity anywhere. ``check_paths`` serves
+``check_values`` serves every config, also one read from JSON: ranges, and no NaN or infinity anywhere. ``check_paths`` serves
 the command line alone: a checkpoint may name a folder that is long gone.
 """
 
@@ -19,6 +19,7 @@ from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -42,6 +43,14 @@ Crf = Annotated[int, Ge(0), Le(51)]
 FieldOfView = Annotated[float, Ge(1), Le(170)]
 #: A side in pixels; more than the largest video codecs take is a slip of the finger.
 Pixels = Annotated[int, Ge(8), Le(16384)]
+
+
+@dataclass(frozen=True)
+class Web:
+    """Marks the address of a service, which is asked over HTTP."""
+
+
+WebAddress = Annotated[str, Web()]
 
 
 @dataclass(frozen=True)
@@ -97,13 +106,17 @@ def leaves(config: Any) -> Iterator[Leaf]:
         yield from _leaves((name,), getattr(config, name), hint, ())
 
 
-def check_numbers(config: Any) -> None:
-    """``FieldError`` for the first number that is not finite or not within the range of its field."""
+def check_values(config: Any) -> None:
+    """``FieldError`` for the first number that is not finite or not within the range of its field, or address that is none."""
     for leaf in leaves(config):
         if isinstance(leaf.value, int | float) and not isinstance(leaf.value, bool):
             fault = number_fault(leaf.value, leaf.marks)
             if fault:
                 raise FieldError(leaf, fault)
+        if isinstance(leaf.value, str) and any(isinstance(mark, Web) for mark in leaf.marks):
+            parts = urlsplit(leaf.value)
+            if parts.scheme not in ("http", "https") or not parts.netloc:
+                raise FieldError(leaf, f"must be an address like http://host:8000/v1, not {leaf.value!r}")
 
 
 def check_paths(config: Any) -> None:

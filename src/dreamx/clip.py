@@ -113,6 +113,13 @@ def refuse_held_out(seed: int) -> None:
         raise ValueError(f"scene seed {seed} is reserved for evaluation (>= {FIRST_HELD_OUT_SEED}); train on smaller seeds")
 
 
+def check_seeds(first: int, end: int) -> None:
+    """ValueError where scenes ``first`` up to ``end`` are none, or some of them are reserved for evaluation."""
+    if not first < end:
+        raise ValueError(f"end_seed must be more than first_seed, not {end} beside {first}")
+    refuse_held_out(end - 1)
+
+
 def latent_count(frames: int) -> int:
     """Video frames F -> latent frames T, ``F = 4 (T - 1) + 1``; ValueError where F is not of that form."""
     if frames < 1 or (frames - 1) % 4:

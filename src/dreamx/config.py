@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 import cattrs
 from cattrs.gen import make_dict_structure_fn
 
-from dreamx.bounds import check_numbers
+from dreamx.bounds import check_values
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def from_json(cls: type[T], data: object) -> T:
     """
     try:
         found = _CONVERTER.structure(data, cls)
-        check_numbers(found)
+        check_values(found)
         return found
     except cattrs.BaseValidationError as e:
         path, cause = _first(e)

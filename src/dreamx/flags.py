@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 import tyro
 from tyro import _errors as events
 
-from dreamx.bounds import FieldError, check_numbers, check_paths, hints
+from dreamx.bounds import FieldError, check_paths, check_values, hints
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ def parse(cls: type[T], words: Sequence[str], prog: str) -> T:
         raise ValueError(_unboxed(printed.getvalue())) from None
     try:
         _refuse_empty(cls, words)
-        check_numbers(config)
+        check_values(config)
         check_paths(config)
     except FieldError as e:
         shown = {field.path: field.shown for field in _walk(cls)}

@@ -61,6 +61,12 @@ class EncodeConfig:
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
     processes: Workers = 0
 
+    def __post_init__(self) -> None:
+        if self.ahead is not None and self.ahead[0] > self.ahead[1]:
+            raise ValueError(f"ahead must be the smaller number first, not {self.ahead[0]} {self.ahead[1]}")
+        if self.memory is None and (self.ahead is not None or self.depth is not None):
+            raise ValueError("ahead and depth are of what memory shows; ask for memory, or leave them out")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -124,6 +130,8 @@ def encode(cfg: EncodeConfig) -> Latents:
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     name = _vae(cfg.vae)[1]
+    if cfg.depth is not None:
+        _depth(cfg.depth)  # here, too, so that what cannot be read is refused before a file is written
     out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))

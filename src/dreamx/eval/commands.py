@@ -21,6 +21,7 @@ from dreamx.bounds import (
     OutputFolder,
     PositiveInt,
     Seed,
+    WebAddress,
     Workers,
 )
 from dreamx.eval import folders, laws, page
@@ -79,7 +80,7 @@ class SuiteConfig:
     """A network for the picture between two (AMT)."""
     distance: InputFile | None = None
     """A network for perceptual distance (LPIPS)."""
-    judge: str | None = None
+    judge: WebAddress | None = None
     """The address of a vision-language model that judges artifacts, before /chat/completions; the key in DREAMX_JUDGE_KEY."""
     judge_model: str = ""
     """Its name there."""
@@ -93,6 +94,8 @@ class SuiteConfig:
     def __post_init__(self) -> None:
         if (self.judge is None) != (not self.judge_model):
             raise ValueError("judge: give both its address, judge, and its name there, judge_model")
+        if not (self.models or self.videos):
+            raise ValueError(f"models: name some of ours, {', '.join(_BASELINES)}, or give folders of videos")
         if unknown := [m for m in self.models if m not in ("ours", *_BASELINES)]:
             raise ValueError(f"models: {unknown[0]!r} is not one of ours, {', '.join(_BASELINES)}")
         if missing := [v for v in self.videos if not v.is_dir()]:

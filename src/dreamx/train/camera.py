@@ -54,6 +54,10 @@ class CameraStage:
     drop_hint: Probability = 0.1
     samples: SamplesConfig | None = None
 
+    def __post_init__(self) -> None:
+        if self.start is None and self.dit.text != self.text.width:
+            raise ValueError(f"dit.text must be text.width, not {self.dit.text} beside {self.text.width}: it reads those words")
+
 
 def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tensor:
     """Noise levels ``[B, T]`` with the first frame known (sigma 0) in most rows."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed
-from dreamx.clip import Clip, refuse_held_out
+from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.eval.classify.net import Classifier, ClassifierConfig
 from dreamx.eval.classify.records import SCENIC, Record, records
@@ -46,6 +46,9 @@ class ClassifierStage:
     others: NonNegativeFloat = 1.0
     vary: NonNegativeFloat = 0.12
     spoil: Probability = 0.5
+
+    def __post_init__(self) -> None:
+        check_seeds(self.first_seed, self.end_seed)
 
 
 @dataclass(frozen=True)

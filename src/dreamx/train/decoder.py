@@ -24,6 +24,9 @@ from dreamx.train.run import Run, RunConfig
 PARTS = ("from_latent", "decoder", "out", "hint")
 
 
+_NORMED = 8  # groups of channels that the critic's norms take together
+
+
 @dataclass(frozen=True)
 class DecoderStage:
     """``data``: a folder of clips; ``start``: the trained autoencoder; ``out``: where the sharpened one goes.
@@ -52,6 +55,10 @@ class DecoderStage:
     alone: NonNegativeInt = 100
     sheet_every: PositiveInt = 500
 
+    def __post_init__(self) -> None:
+        if not self.critic or any(width % _NORMED for width in self.critic):
+            raise ValueError(f"critic must be widths that {_NORMED} divides, not {' '.join(map(str, self.critic)) or 'none'}")
+
 
 class Critic(nn.Module):
     """Pairs of neighbouring frames ``[N, 6, H, W]`` -> features of every level, the last being a score for each patch."""
@@ -60,7 +67,7 @@ class Critic(nn.Module):
         super().__init__()
         each = zip((6, *widths[:-1]), widths, strict=True)
         self.levels = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in each)
-        self.norms = nn.ModuleList(nn.GroupNorm(8, w) for w in widths)
+        self.norms = nn.ModuleList(nn.GroupNorm(_NORMED, w) for w in widths)
         self.score = nn.Conv2d(widths[-1], 1, 3, padding=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
-from dreamx.clip import Clip, refuse_held_out
+from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.carded import write_card
@@ -43,6 +43,9 @@ class PoseStage:
     edges: NonNegativeFloat = 1.0
     vary: NonNegativeFloat = 0.15
 
+    def __post_init__(self) -> None:
+        check_seeds(self.first_seed, self.end_seed)
+
 
 def main(cfg: PoseStage) -> None:
     """Train, and write ``cfg.out``."""
@@ -63,7 +66,7 @@ def load_clips(folder: Path, seeds: range, most: int) -> list[Clip]:
     ValueError when there are none, or one has no depth.
     """
     found: list[Clip] = []
-    files = [path for path in clip_files(folder) if int(path.stem.split("_")[0]) in seeds]
+    files = [path for path in clip_files(folder) if _seed(path) in seeds]
     for path in files[:: max(1, -(-len(files) // most))]:
         clip = Clip.load(path)
         refuse_held_out(clip.seed)
@@ -73,6 +76,13 @@ def load_clips(folder: Path, seeds: range, most: int) -> list[Clip]:
     if not found:
         raise ValueError(f"{folder}: no clip of scenes {seeds.start} to {seeds.stop - 1}; render some, or choose other seeds")
     return found
+
+
+def _seed(path: Path) -> int:
+    name = path.stem.split("_")[0]
+    if not (name.isascii() and name.isdigit()):
+        raise ValueError(f"{path}: its name does not begin with the seed of its scene, as `dreamx data render` writes it")
+    return int(name)
 
 
 def draw(clips: list[Clip], cfg: PoseStage, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
-from dreamx.bounds import NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed, Threads, check_numbers
+from dreamx.bounds import NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed, Threads, check_values
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.model import weights
@@ -79,7 +79,7 @@ class RunConfig:
     """CPU threads of torch; resume is bit-exact with the same number."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
+        check_values(self)
 
     def lr_share(self, step: int) -> float:
         """The learning rate of a step as a share of its peak."""

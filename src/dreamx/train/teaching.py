@@ -51,6 +51,13 @@ class TeachingConfig:
     unseen: NonNegativeFloat = 0.0
     ahead: Probability = 0.0
 
+    def __post_init__(self) -> None:
+        if not self.windows:
+            raise ValueError("teaching.windows must be one window and its sinks at least")
+        for window, sinks in self.windows:
+            if window < sinks + self.chunk:
+                raise ValueError(f"teaching.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+
 
 @dataclass(frozen=True)
 class Teaching:

@@ -18,11 +18,10 @@ from hashlib import blake2b
 from pathlib import Path
 from threading import get_ident
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image
 
-from dreamx.bounds import NonNegativeFloat, Pixels, PositiveFloat, PositiveInt
+from dreamx.bounds import NonNegativeFloat, Pixels, PositiveFloat, PositiveInt, WebAddress, check_values
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.events import STYLE_WORDS, Event, Story
@@ -48,7 +47,7 @@ class Endpoint:
     tries: how often at most. wait: seconds before the second try, doubled each time. patience: seconds for an answer.
     """
 
-    address: str = "http://127.0.0.1:8000/v1"
+    address: WebAddress = "http://127.0.0.1:8000/v1"
     model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
     key: str | None = None
     tries: PositiveInt = 4
@@ -58,14 +57,7 @@ class Endpoint:
     side: Pixels = 512
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.address)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError(f"endpoint.address must be like http://host:8000/v1, not {self.address!r}")
-        for name in ("tries", "frames", "side"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"endpoint.{name} must be 1 or more, not {getattr(self, name)}")
-        if self.wait < 0 or self.patience <= 0:
-            raise ValueError("endpoint.wait must be 0 or more and endpoint.patience more than 0 seconds")
+        check_values(self)
 
 
 @dataclass(frozen=True)
