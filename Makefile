@@ -3,7 +3,9 @@ PYTHON ?= python3
 SCENES ?= 60
 DOOM ?= 20
 BIN := .venv/bin
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# An index of packages beside pip's own; of PyTorch's CPU index, pip takes torch without CUDA.
+TORCH_INDEX ?=
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 SETUP := pyproject.toml constraints.txt
 
 .PHONY: help play test check bench latency curriculum data data-sample clean

@@ -1,6 +1,6 @@
 """Walk in a world from Python: a contact sheet, does it stay the same when one comes back, a map.
 
-    pip install "dreamx[examples]"
+    pip install '.[examples]' in the checkout
     python examples/walk.py FOLDER [WORLD [FRAMES]]
 
 writes three figures to FOLDER. The cells (``# %%``) can be run one by one in an editor that knows notebooks.

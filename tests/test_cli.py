@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -99,6 +100,16 @@ def test_every_command_is_a_function_of_a_config() -> None:
         run = getattr(import_module(module), function)
         assert is_dataclass(get_type_hints(run)["cfg"]), target
         assert words
+
+
+def test_extras_are_named_as_a_checkout_installs_them() -> None:
+    """There is no dreamx to be downloaded by its name."""
+    root = Path(__file__).parents[1]
+    texts = [
+        root / "README.md",
+        *(p for d in ("src", "docs", "examples") for e in ("py", "md") for p in (root / d).rglob(f"*.{e}")),
+    ]
+    assert [p.name for p in texts if re.search(r"dreamx\[[a-z]", p.read_text(encoding="utf-8"))] == []
 
 
 def test_help_imports_nothing_heavy() -> None:

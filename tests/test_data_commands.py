@@ -112,4 +112,4 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     script = "import sys; sys.modules['pyarrow'] = None; from dreamx.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", script, "data", "pack", "nowhere", "--out", str(tmp_path / "d")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "pip install 'dreamx[data]'" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "pip install '.[data]'" in done.stderr and "Traceback" not in done.stderr

@@ -182,4 +182,4 @@ def test_the_front_door_knows_it_and_waits_for_it() -> None:
         "import sys, dreamx, dreamx.world; assert 'gymnasium' not in sys.modules; sys.modules['gymnasium'] = None; dreamx.Env"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stderr.strip().splitlines()[-1] == "ImportError: dreamx.Env needs Gymnasium: pip install dreamx[gym]"
+    assert done.stderr.strip().splitlines()[-1] == "ImportError: dreamx.Env needs Gymnasium: pip install '.[gym]' in the checkout"

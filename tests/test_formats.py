@@ -71,7 +71,7 @@ def test_w_31_means_what_its_dialect_says() -> None:
     hy, lingbot = text("hy-string", "w-31", Asked()), text("lingbot-string", "w-31", Asked())
     assert (len(hy.camera), hy.fps, place(hy)) == (125, 24.0, [0, 0, 2.48])
     assert (len(lingbot.camera), lingbot.fps, place(lingbot)) == (32, 16.0, [0, 0, 1.55])
-    with pytest.raises(ValueError, match=r"dialect: there is no 'string'; the dialects are dreamx, "):
+    with pytest.raises(ValueError, match=r"dialect: there is no 'string'; like it are hy-string, lingbot-string"):
         text("string", "w-31")
 
 

@@ -151,7 +151,7 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "said"),
     [
         (["check", "nowhere.json"], "source: there is no file 'nowhere.json'"),
-        (["check", "w-31", "--dialect", "string"], "dialect: there is no 'string'; the dialects are dreamx, "),
+        (["check", "w-31", "--dialect", "string"], "dialect: there is no 'string'; like it are hy-string, lingbot-string"),
         (["check", "x", "--dialect", "lingbot"], "source: 'x' is no folder"),
         (["check", "jump-3", "--dialect", "hy-string"], "segment 1 'jump-3' is not KEY-LATENTS"),
         (["check", "w-31", "--dialect", "hy-string", "--world", "nowhere"], "world: 'nowhere' is no world"),

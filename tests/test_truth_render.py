@@ -123,7 +123,7 @@ def test_a_picture_of_no_scene_has_no_truth(tmp_path: Path) -> None:
 
 def test_without_the_simulator_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "mujoco" else importlib.util.find_spec(name))
-    with pytest.raises(ValueError, match=r"pip install dreamx\[sim\]"):
+    with pytest.raises(ValueError, match=r"pip install .\.\[sim\]"):
         truth_for(micro.world(), start(tmp_path))
 
 

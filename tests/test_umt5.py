@@ -162,4 +162,4 @@ def test_a_missing_library_is_one_sentence(library: str, line: str) -> None:
     code = f"import sys; sys.modules[{library!r}] = None; {line}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
-    assert f"needs {library}: pip install 'dreamx[wan]'" in done.stderr.splitlines()[-1]
+    assert f"needs {library}: pip install '.[wan]'" in done.stderr.splitlines()[-1]

@@ -52,11 +52,14 @@ class Finding:
 
 def main(cfg: DoctorConfig) -> None:
     """Print the findings; exit code 1 where something that ``dreamx play`` needs is amiss, or the world is or does not fit."""
-    findings = [python(), library(), video(), worlds(), drawing(), disk()]
+    findings, device = [python(), library()], None
     if findings[1].good:
-        from dreamx.budget import machine
+        from dreamx.budget import machine, plan
 
         device = machine.device_of(cfg.device)
+        plan.read_size(cfg.size)  # what is asked wrongly is said before the machine is looked at
+    findings += [video(), worlds(), drawing(), disk()]
+    if device is not None:
         findings += [memory(device), attention(device), complete(cfg.world)]
         findings += predictions(cfg, device) if findings[-1].good is not False else []
     if cfg.json:
@@ -107,7 +110,9 @@ def worlds(folder: Path = WORLDS) -> Finding:
 def drawing() -> Finding:
     """Can the simulator draw off-screen? Tried in processes of their own, since a failing driver may take one along."""
     if find_spec("mujoco") is None:
-        return Finding("simulator", None, "not installed; only `dreamx data` and its tests need it: pip install 'dreamx[sim]'")
+        return Finding(
+            "simulator", None, "not installed; only `dreamx data` and its tests need it: pip install '.[sim]' in the checkout"
+        )
     code = "import mujoco as m; m.Renderer(m.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()"
     backends = ("egl", "osmesa") if sys.platform == "linux" else ("",)
     for backend in backends:

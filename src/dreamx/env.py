@@ -1,4 +1,4 @@
-"""A world as an environment of Gymnasium, for agents: ``pip install dreamx[gym]``.
+"""A world as an environment of Gymnasium, for agents: ``pip install '.[gym]'`` in the checkout.
 
     env = gymnasium.make("dreamx/World-v0", world="tiny", reward=lambda frames, info: float(info["pose"][2, 3]))   # go ahead
     observation, info = env.reset(seed=7)
@@ -32,7 +32,7 @@ try:
     import gymnasium
     from gymnasium import spaces
 except ImportError as e:
-    raise ImportError("dreamx.Env needs Gymnasium: pip install dreamx[gym]") from e
+    raise ImportError("dreamx.Env needs Gymnasium: pip install '.[gym]' in the checkout") from e
 
 #: Frames of a chunk, uint8 ``[n, H, W, 3]``, and the step's info -> the reward.
 Reward = Callable[[NDArray[np.uint8], dict[str, Any]], float]

@@ -46,8 +46,7 @@ class EncodeConfig:
 
     most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants, where they are true.
     memory: also what it shows of each latent; None where there is none. ahead: of latents so many (from, to) further on, too.
-    depth: folder of the network that guesses the depth of opening pictures; None takes the decoder's.
-    processes: 1 works in this one, 0 means one for each core.
+    depth: folder of the network for the depth of opening pictures; None: the decoder's. processes: 1 is this one, 0 one a core.
     """
 
     clips: InputFolder
@@ -62,10 +61,8 @@ class EncodeConfig:
     processes: Workers = 0
 
     def __post_init__(self) -> None:
-        if self.ahead is not None and self.ahead[0] > self.ahead[1]:
-            raise ValueError(f"ahead must be the smaller number first, not {self.ahead[0]} {self.ahead[1]}")
-        if self.memory is None and (self.ahead is not None or self.depth is not None):
-            raise ValueError("ahead and depth are of what memory shows; ask for memory, or leave them out")
+        if self.ahead is not None and (self.memory is None or self.ahead[0] > self.ahead[1]):
+            raise ValueError(f"ahead must be two numbers, the smaller first, and goes with memory, not {self.ahead}")
 
 
 @dataclass(frozen=True)
@@ -130,8 +127,6 @@ def encode(cfg: EncodeConfig) -> Latents:
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     name = _vae(cfg.vae)[1]
-    if cfg.depth is not None:
-        _depth(cfg.depth)  # here, too, so that what cannot be read is refused before a file is written
     out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))

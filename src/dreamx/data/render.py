@@ -76,7 +76,10 @@ class Canvas:
 
     def __init__(self, mj: Any, model: Any, width: int, height: int) -> None:
         self.width, self.height, self._mujoco = width, height, mj
-        self.context: Any = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
+        try:
+            self.context: Any = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
+        except mj.FatalError as e:
+            raise CannotDraw(f"{width}x{height} pixels are more than this machine can draw at once ({e}); ask for fewer") from e
         mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.context.readDepthMap = mj.mjtDepthMap.mjDEPTH_ZEROFAR
         w, h = width * OVERSAMPLE, height * OVERSAMPLE
@@ -155,7 +158,8 @@ def gl(width: int, height: int) -> Any:
             reasons.append(f"{way}: {type(e).__name__} {e}")
     if not _CONTEXT:
         raise CannotDraw(
-            "the simulator cannot draw on this machine; install `dreamx[sim]` and libegl1 libgl1-mesa-dri (or libosmesa6)"
+            "the simulator cannot draw on this machine; pip install '.[sim]' in the checkout, and libegl1 libgl1-mesa-dri"
+            " (or libosmesa6) from the system"
             f" [{'; '.join(reasons)}]"
         )
     import mujoco

@@ -171,9 +171,10 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     if view.fps != suite.fps:
         raise ValueError(f"world: it makes {view.fps:g} frames a second where the suite's keys are for {suite.fps:g}")
     rows_of = _models(cfg)
+    tools = cfg.tools
+    tools.open()
     out = cfg.out or Path("runs/eval") / suite.name
     folders.claim(out, name, folders.SUITE, cfg.truth)
-    tools = cfg.tools
     plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
     rows = run(plan, cfg.processes or os.cpu_count() or 1)
     about = About(

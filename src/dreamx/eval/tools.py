@@ -52,6 +52,12 @@ class Tools:
             if file is not None and not file.is_file():
                 raise ValueError(f"{name}: there is no file {file}; give an exported network, or leave it out for a stand-in")
 
+    def open(self) -> None:
+        """Read every file that is given, so that one that is no network is found before the first render. ValueError for that."""
+        for file in (self.quality, self.flow, self.middle, self.distance):
+            if file is not None:
+                _network(file)
+
     @property
     def names(self) -> dict[str, str]:
         """What each is, for the table: two tables with other names are not compared."""

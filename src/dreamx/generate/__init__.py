@@ -175,7 +175,10 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
     data = _read(cfg.start)
     name = cfg.world or "tiny"
     world = World.open(name)
-    image, note = (None, "") if data is None else read_picture(data, world.size)
+    try:
+        image, note = (None, "") if data is None else read_picture(data, world.size)
+    except ValueError as e:
+        raise ValueError(f"start: {cfg.start}: {e}") from None
     if note:
         console.print(note)
     chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys)

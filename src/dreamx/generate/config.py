@@ -69,6 +69,8 @@ class GenerateConfig:
             raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
         if self.input is not None and self.out.suffix == ".mp4":
             raise ValueError(f"out: {self.out} would be a folder of videos; name one without .mp4")
+        if self.input is not None and self.out.is_file():
+            raise ValueError(f"out: {self.out} is a file, and the videos of an eval.json go into a folder; name another")
         if self.resume and self.overwrite:
             raise ValueError("resume and overwrite: say one of them")
         if self.replay is not None and (self.start, self.prompt, self.seed) != (None, "", 0):

@@ -87,7 +87,7 @@ def cleaned(prompt: str) -> str:
     try:
         import ftfy
     except ImportError as e:
-        raise ValueError("the text encoder umT5 needs ftfy: pip install 'dreamx[wan]'") from e
+        raise ValueError("the text encoder umT5 needs ftfy: pip install '.[wan]' in the checkout") from e
     return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()
 
 
@@ -180,7 +180,7 @@ def _network(config: UMT5Config) -> Any:
         from transformers import UMT5Config as Theirs
         from transformers import UMT5EncoderModel
     except ImportError as e:
-        raise ValueError("the text encoder umT5 needs transformers: pip install 'dreamx[wan]'") from e
+        raise ValueError("the text encoder umT5 needs transformers: pip install '.[wan]' in the checkout") from e
     return UMT5EncoderModel(Theirs(**_arguments(config)))
 
 
@@ -205,7 +205,7 @@ def _tokenizer(file: Path, words: int) -> Any:
     try:
         from tokenizers import Tokenizer
     except ImportError as e:
-        raise ValueError("the text encoder umT5 needs tokenizers: pip install 'dreamx[wan]'") from e
+        raise ValueError("the text encoder umT5 needs tokenizers: pip install '.[wan]' in the checkout") from e
     if not file.is_file():
         raise ValueError(f"{file}: no such file; copy the tokenizer.json of google/umt5-xxl there")
     try:

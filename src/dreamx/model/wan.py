@@ -153,7 +153,7 @@ def _network(config: WanVAEConfig) -> Any:
     try:
         from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
     except ImportError as e:
-        raise ValueError("the autoencoder of Wan2.2 needs diffusers: pip install 'dreamx[wan]'") from e
+        raise ValueError("the autoencoder of Wan2.2 needs diffusers: pip install '.[wan]' in the checkout") from e
     return AutoencoderKLWan(**arguments(config))
 
 

@@ -209,6 +209,7 @@ def state_folder() -> Path:
 
 def main(cfg: PlayConfig) -> None:
     """Open the world, print the address, serve until interrupted (Ctrl-C or SIGTERM), and keep every session then."""
+    listen(cfg.host, 0).close()  # refused at once, not after seconds of opening the world
     _few_arenas()
     if cfg.plain:
         only_plain()

@@ -59,7 +59,7 @@ def truth_for(world: World, start_file: Path) -> Callable[[Camera], Tensor] | No
     except ValueError as e:
         raise ValueError(f"{file}: {e}; delete it, or make the starts again with dreamx data starts") from e
     if find_spec("mujoco") is None:
-        raise ValueError("truth: the simulator is not installed; pip install dreamx[sim]")
+        raise ValueError("truth: the simulator is not installed; pip install '.[sim]' in the checkout")
     rows, cols = world.size
 
     def truth(path: Camera) -> Tensor:

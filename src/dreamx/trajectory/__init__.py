@@ -32,7 +32,7 @@ class ImportConfig:
     source: Annotated[str, tyro.conf.Positional]
     """The file or folder; for hy-string and lingbot-string also the line itself."""
     dialect: str
-    """Whose it is: see docs/trajectories.md, or give a wrong name for the list."""
+    """Whose it is: docs/trajectories.md has the list."""
     out: OutputFile
     """The JSON file to write."""
     asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)

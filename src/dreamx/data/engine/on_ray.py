@@ -1,4 +1,4 @@
-"""The same run on Ray Data (``pip install dreamx[ray]``): many machines, one place that all of them can write to."""
+"""The same run on Ray Data (``pip install '.[ray]'`` in the checkout): many machines, one place that all of them can write to."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def on_ray(job: Job, todo: list[int], engine: Ray) -> Generator[Outcome, None, N
         ray: Any = import_module("ray")  # by its name: types are checked without it, too
         import_module("ray.data")
     except ImportError as e:
-        raise ValueError("the engine Ray needs the extra: pip install 'dreamx[ray]'") from e
+        raise ValueError("the engine Ray needs the extra: pip install '.[ray]' in the checkout") from e
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(address=engine.address, include_dashboard=False, log_to_driver=False)

@@ -167,7 +167,9 @@ def cuts_of(clip: Clip, threshold: float) -> list[int]:
         from scenedetect import FrameTimecode
         from scenedetect.detectors import AdaptiveDetector
     except ImportError as e:
-        raise ValueError(f"limits.cut needs PySceneDetect ({e}); install dreamx[curate], or set it to None") from None
+        raise ValueError(
+            f"limits.cut needs PySceneDetect ({e}); pip install '.[curate]' in the checkout, or set it to None"
+        ) from None
     detector = AdaptiveDetector(min_content_val=threshold, min_scene_len=1)
     step = -(-max(clip.video.shape[2:]) // 256)
     pictures = clip.video[:, [2, 1, 0], ::step, ::step].permute(0, 2, 3, 1).contiguous().numpy()  # blue, green, red

@@ -83,7 +83,7 @@ def motion_of(clip: Clip) -> tuple[float, float]:
     try:
         import cv2
     except ImportError as e:
-        raise ValueError(f"tags need OpenCV for optical flow ({e}); install dreamx[curate]") from None
+        raise ValueError(f"tags need OpenCV for optical flow ({e}); pip install '.[curate]' in the checkout") from None
     count, _, rows, cols = clip.video.shape
     if count < 2 or min(rows, cols) < 16:
         return 0.0, 0.0

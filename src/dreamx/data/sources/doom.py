@@ -185,7 +185,7 @@ def _engine() -> Any:
     try:
         import vizdoom
     except ImportError as e:
-        raise ValueError(f"the game needs ViZDoom ({e}); install dreamx[doom]") from None
+        raise ValueError(f"the game needs ViZDoom ({e}); pip install '.[doom]' in the checkout") from None
     return vizdoom
 
 

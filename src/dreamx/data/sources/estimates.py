@@ -85,7 +85,7 @@ def _model(model: Path) -> dict[str, bytes]:
     try:
         import pycolmap
     except ImportError as e:
-        raise ValueError(f"{model.name} is binary, which pycolmap reads ({e}); install dreamx[colmap]") from None
+        raise ValueError(f"{model.name} is binary, which pycolmap reads ({e}); pip install '.[colmap]' in the checkout") from None
     try:
         with tempfile.TemporaryDirectory() as text:
             pycolmap.Reconstruction(str(model)).write_text(text)

@@ -55,7 +55,7 @@ def recover(video: Tensor, focal: float | None = None) -> tuple[list[int], Camer
     try:
         import pycolmap
     except ImportError as e:
-        raise ValueError(f"cameras of plain films need pycolmap ({e}); install dreamx[colmap]") from None
+        raise ValueError(f"cameras of plain films need pycolmap ({e}); pip install '.[colmap]' in the checkout") from None
     pycolmap.logging.minloglevel = 3
     h, w = video.shape[2:]
     with tempfile.TemporaryDirectory() as folder:

@@ -230,7 +230,9 @@ def _straight(picture: Tensor, shot: Shot) -> Tensor:
     try:
         import cv2
     except ImportError as e:
-        raise ValueError(f"its lens is distorted, which OpenCV makes straight ({e}); install dreamx[curate]") from None
+        raise ValueError(
+            f"its lens is distorted, which OpenCV makes straight ({e}); pip install '.[curate]' in the checkout"
+        ) from None
     h, w = picture.shape[1:]
     fx, fy, cx, cy = shot.camera.lens[0].tolist()
     k = np.array([[fx * w, 0, cx * w - 0.5], [0, fy * h, cy * h - 0.5], [0, 0, 1]])

@@ -30,7 +30,7 @@ try:
     from dreamx.data.store.part import Row, make
     from dreamx.data.store.pictures import Coding
 except ImportError as e:
-    raise ValueError(f"datasets need the extra: pip install 'dreamx[data]' ({e})") from e
+    raise ValueError(f"datasets need the extra: pip install '.[data]' in the checkout ({e})") from e
 
 __all__ = ["Clips", "Coding", "Dataset", "Folder", "Place", "Row", "make", "read", "window", "write"]
 

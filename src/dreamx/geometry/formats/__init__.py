@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from dreamx.geometry.formats import actions, poses, samples, scenes, words
 from dreamx.geometry.formats.check import refuse_broken
@@ -83,9 +84,10 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """By its name. ValueError lists the names."""
+    """By its name. ValueError says which are like it."""
     if name not in DIALECTS:
-        raise ValueError(f"dialect: there is no {name!r}; the dialects are {', '.join(DIALECTS)}")
+        near = ", ".join(get_close_matches(name, DIALECTS, 4, 0.3) or list(DIALECTS)[:4])
+        raise ValueError(f"dialect: there is no {name!r}; like it are {near} (docs/trajectories.md has all {len(DIALECTS)})")
     return DIALECTS[name]
 
 
