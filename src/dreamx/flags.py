@@ -47,7 +47,7 @@ def flags(cls: type) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in _walk(cls):
         if field.shown.startswith("--"):
-            found[field.shown] = field.default
+            found |= dict.fromkeys((field.shown, *field.aliases), field.default)
             if field.default is True:
                 found[f"--no-{field.shown[2:]}"] = True
     return found
@@ -124,6 +124,7 @@ class Flag:
     path: tuple[str, ...]
     shown: str
     default: Any
+    aliases: tuple[str, ...] = ()
 
 
 def _walk(cls: type, path: tuple[str, ...] = (), prefix: tuple[str, ...] = ()) -> Iterator[Flag]:
@@ -131,13 +132,16 @@ def _walk(cls: type, path: tuple[str, ...] = (), prefix: tuple[str, ...] = ()) -
         hint = hints(cls)[f.name]
         marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
         name = next((n for m in marks if (n := getattr(m, "name", None)) is not None), f.name)  # tyro.conf.arg(name="")
+        aliases = next((tuple(a) for m in marks if (a := getattr(m, "aliases", None))), ())
         here, shown = (*path, f.name), (*prefix, name) if name else prefix
         inner = [h for h in (hint, *get_args(hint)) if isinstance(h, type) and is_dataclass(h)]
         if inner:
             yield from _walk(inner[0], here, shown)
         else:
             dotted = ".".join(shown)
-            yield Flag(here, dotted.upper() if tyro.conf.Positional in marks else "--" + dotted.replace("_", "-"), f.default)
+            yield Flag(
+                here, dotted.upper() if tyro.conf.Positional in marks else "--" + dotted.replace("_", "-"), f.default, aliases
+            )
 
 
 def _name(argument: Any) -> str:
