@@ -24,7 +24,7 @@ import tyro
 from rich.progress import track
 from torch import Tensor
 
-from dreamx.bounds import OutputFolder, PositiveInt, Seed
+from dreamx.bounds import OutputFolder, PositiveInt, Seed, check_values
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.into import Into, open_folder
@@ -63,8 +63,7 @@ class DoomConfig:
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
-        if self.clips < 1 or self.first_seed < 0:
-            raise ValueError("doom.clips must be 1 or more, and doom.first_seed 0 or more")
+        check_values(self)
         if not self.maps or set(self.maps) - set(_MAPS):
             raise ValueError(f"doom.maps must be some of {', '.join(_MAPS)}, not {', '.join(self.maps) or 'nothing'}")
         refuse_held_out(self.first_seed + self.clips - 1)
