@@ -108,6 +108,25 @@ def test_parts_join_to_the_frames_of_one_session(folder: Path, tmp_path: Path, m
     assert len(set(np.diff(times))) == 1, "frames follow each other evenly also where parts meet"
 
 
+def test_captions_of_any_length_and_script_are_taken(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The official captions have 74 to 191 words and marks."""
+    captions = [
+        "A path runs between old trees. " * 20,
+        "夕方の光が差し込む並木道を歩いていく。左側には池がある。",
+        "a park 🌳🌳 ❄\ufe0f",
+        "",
+        " \n",
+    ]
+    entries = [{**ENTRY, "caption": c, "image_path": str(folder / "a.png")} for c in captions]
+    (tmp_path / "eval.json").write_text(json.dumps(entries))
+    main(replace(config(folder, tmp_path / "out"), input=tmp_path / "eval.json", frames=5))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The prompt has 140 words and marks and this world reads 24: the first 21, to the end of a sentence, are used." in said
+    assert "The prompt has 28 words and marks and this world reads 24: the first 19, to the end of a sentence, are used." in said
+    assert said.count("words and marks") == 2
+    assert json.loads((tmp_path / "out/000.json").read_text())["caption"] == captions[0]
+
+
 KILLED = """
 import os, signal, sys
 from dreamx.cli import main

@@ -255,7 +255,9 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"size": (30, 64)}, "size: \\(30, 64\\) must be rows and columns that are multiples of 32"),
+        ({"size": (30, 64)}, "size: 30 rows and 64 columns are not both multiples of 32; the nearest that are: --size 32 64"),
+        ({"size": (1280, 720)}, "1280 rows and 720 columns .* --size 1280 704$"),
+        ({"size": (1, 100)}, "--size 32 96$"),
         ({"guidance": 2.0}, "guidance: the causal model is distilled"),
         ({"steps": 0}, "steps is 0"),
         ({"world": "tiny"}, "tiny is a world of ours"),
@@ -270,12 +272,26 @@ def test_bad_settings_are_one_sentence(folders: dict[str, Path], tmp_path: Path,
 
 def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "transformer").symlink_to(folders["causal"] / "transformer")
-    with pytest.raises(ValueError, match="has no folder vae"):
+    with pytest.raises(ValueError, match="has no folder vae and no text_encoder;"):
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(tmp_path)))
     with pytest.raises(ValueError, match="is a transformer alone"):
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(folders["causal"] / "transformer")))
     with pytest.raises(ValueError, match="for released models and an eval.json"):
         GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4)
+
+
+@pytest.mark.parametrize("kind", ["causal", "cam"])
+def test_a_caption_beyond_the_encoder_is_said(
+    folders: dict[str, Path], tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The encoder has nine tokens, of which one closes the prompt."""
+    given = tmp_path / "eval.json"
+    image = str(folders[kind] / "a.png")
+    given.write_text(json.dumps([{**ENTRY, "image_path": image, "caption": "a red car " * 40}, {**ENTRY, "image_path": image}]))
+    main(replace(config(folders[kind], tmp_path / "out"), input=given, frames=9))
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("tokens") == 1, "a caption that fits needs no words"
+    assert 'The prompt has 120 tokens and the text encoder reads 8: 8 of 120 words, to "a red car a red car a red".' in said
 
 
 def test_nan_stops_at_its_step(folders: dict[str, Path]) -> None:

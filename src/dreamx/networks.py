@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.prompt import Taught, read_prompt, shorten
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.session import WorldConfig
@@ -40,6 +41,27 @@ def deep(folder: Path) -> Depth:
     return depth
 
 
+def extras(folder: Path) -> tuple[Path | None, Path | None]:
+    """What a world's folder may hold beside its networks: the folders of its depth network, and of its painter."""
+    deep, painter = folder if (folder / "depth.safetensors").is_file() else None, folder / "painter"
+    return deep, painter if painter.is_dir() else None
+
+
+def taught(folder: Path) -> Taught | None:
+    """What a world was taught, None where its folder does not say."""
+    return weights.read_config(folder, "taught", Taught) if weights.holds(folder, "taught") else None
+
+
+def read(text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None) -> tuple[Tensor, str]:
+    """What a transformer reads of a prompt and an event ``[1, words, width]``, and a note on what is not read, or not known.
+
+    painter: what draws the opening picture from the prompt; then the note is about what that reads. None: nothing is drawn.
+    """
+    words = None if known is None else frozenset(known.words if painter is None else known.drawn)
+    first = read_prompt(prompt, event, (text if painter is None else painter[1]).config.words, words)
+    return text([shorten(first.text, text.config.words)]), first.note
+
+
 def export(
     folder: Path,
     config: WorldConfig,
@@ -48,10 +70,12 @@ def export(
     text: WordEncoder,
     depth: Depth | None,
     painter: Painter | None,
+    known: Taught | None = None,
 ) -> None:
     """Write a world to a folder; the painter to one within it."""
     nets = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
-    weights.save(folder, {**nets, **deep, "world": (nn.Module(), config)})
+    knows = {} if known is None else {"taught": (nn.Module(), known)}
+    weights.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows})
     if painter is not None:
         weights.save(folder / "painter", {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)})

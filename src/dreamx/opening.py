@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend, Table
+from dreamx.model.prompt import shorten
 from dreamx.model.text import WordEncoder
 from dreamx.model.vae import VAE
 from dreamx.rollout import Network, Sampler, guided, make
@@ -36,6 +37,8 @@ def draw(
         return dit(frames, text([""]), attend)
 
     net = dit if cfg.guidance is None else guided(dit, silent, cfg.guidance)
-    made = make(net, noise, text([prompt]), Table(), replace(sampler, steps=cfg.steps, stochastic=False), None)
+    made = make(
+        net, noise, text([shorten(prompt, text.config.words)]), Table(), replace(sampler, steps=cfg.steps, stochastic=False), None
+    )
     pixels, _ = vae.push(made.z[:, 0], None, None)
     return made, pixels.rgb

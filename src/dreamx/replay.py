@@ -28,7 +28,7 @@ from dreamx.world import World
 FORMAT = 1
 STEP_LIMIT = 50_000  # hours of walking, and about 5 MB
 FRAME_LIMIT = 64  # of one step
-WORDS_LIMIT = 500  # characters of a prompt or an event
+WORDS_LIMIT = 4000  # characters of a prompt or an event
 IMAGE_LIMIT = 8 * 2**20  # bytes of the opening picture's file
 FASTEST_TURN = 12.0  # degrees a frame, however fast a mouse is: faster, a frame has nothing in common with the one before
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

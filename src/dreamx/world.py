@@ -30,6 +30,7 @@ from dreamx.memory import Bank, hinted, stack
 from dreamx.model import weights
 from dreamx.model.depth import Depth
 from dreamx.model.dit import DiT
+from dreamx.model.prompt import Taught
 from dreamx.model.text import WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, fingerprint
 from dreamx.networks import Painter
@@ -42,6 +43,7 @@ class World:
     """One session in a learned world. Forks share the networks.
 
     ``depth`` is of opening pictures; None asks the decoder. ``painter``: what draws a picture from words; None: ``dit`` itself.
+    ``note``: what of the words given last is not read, or not known, or ``""``; ``taught`` None: nobody knows what they know.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class World:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
         self.depth = None if depth is None else depth.eval()
         self.painter = None if painter is None else (painter[0].eval(), painter[1].eval())
-        self.prompt, self.event, self.seed, self.chunk = "", "", 0, 0
+        self.taught: Taught | None = None
+        self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
         self.camera = level(config.lens)
         self.actions: list[Action] = []
         self.switches = Switches()
@@ -71,9 +74,9 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        deep = folder if (folder / "depth.safetensors").is_file() else None
-        painter = folder / "painter" if (folder / "painter").is_dir() else None
-        return World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, deep, painter)
+        world = World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, *networks.extras(folder))
+        world.taught = networks.taught(folder)
+        return world
 
     @staticmethod
     def of(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
@@ -84,7 +87,7 @@ class World:
 
     def export(self, folder: Path) -> None:
         """Write the world (not the session) to a folder that ``open`` reads."""
-        networks.export(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter)
+        networks.export(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,7 +126,7 @@ class World:
             raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
-        words = self.text([prompt])
+        words, self.note = networks.read(self.text, self.taught, prompt, "", None if image is not None else self.painter)
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
         self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
@@ -173,7 +176,7 @@ class World:
             raise ValueError("this world remembers what it shows: show the dream before this one first")
         if len(controls) != self.due:
             raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
-        words = self._words if event is None else self.text([f"{self.prompt} {event}".strip()])
+        words, note = (self._words, self.note) if event is None else networks.read(self.text, self.taught, self.prompt, event)
         self.look_ahead()
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
@@ -185,7 +188,7 @@ class World:
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
-        self._words, self._known, self.camera = words, None, path[-1]
+        self._words, self._known, self.camera, self.note = words, None, path[-1], note
         self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
         self.actions.append(Action.of(controls, event, self.switches))
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
@@ -252,7 +255,7 @@ class World:
         self.config = from_json(WorldConfig, words["config"])
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         self.camera = Camera(t["pose"], t["lens"])
-        self._words = self.text([f"{self.prompt} {self.event}".strip()])
+        self._words, self.note = networks.read(self.text, self.taught, self.prompt, self.event)
         self._cache = self.config.sampler.cache()
         self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
         self._looked, self._bank = 0, None if self.config.memory is None else Bank(self.config.memory)
@@ -294,7 +297,4 @@ class World:
 _WORDS = ("prompt", "event", "seed", "chunk")
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
-
-def load(name_or_path: str | Path) -> World:
-    """Open a world by its name among the shipped ones, or from a folder; see ``World.open``."""
-    return World.open(name_or_path)
+load = World.open  # a world by its name among the shipped ones, or from a folder

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import ceil
@@ -38,6 +39,7 @@ from dreamx.generate.released import chosen, is_released
 from dreamx.generate.walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions, parse_actions
+from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
 from dreamx.play.video import VideoFile
 from dreamx.replay import Replay, play, read, warning
@@ -99,6 +101,7 @@ def walk_along(world: World, image: Tensor | None, prompt: str, seed: int, keys:
 
 def main(cfg: GenerateConfig) -> None:
     """Write the video and its record; while it is being made it is called ``NAME.part.mp4``, which Ctrl-C leaves playable."""
+    warnings.simplefilter("ignore", CutWarning)  # it is printed as a note
     if cfg.input is not None:
         _walk_list(cfg, cfg.input)
         return
@@ -218,7 +221,7 @@ def _make(
     part = out.with_suffix(".part.mp4")
     try:
         with _bar(console) as bar:
-            frames = write_video(part, bar.track(chunks, count), world.size, world.fps)
+            frames = write_video(part, bar.track(_say_notes(chunks, world, console), count), world.size, world.fps)
     except KeyboardInterrupt:
         console.print(f"Stopped; what was made so far is in {part}.")
         sys.exit(130)
@@ -229,6 +232,16 @@ def _make(
         record(frames)
     part.replace(out)
     console.print(f"{out}: {frames} frames, {frames / world.fps:.1f} s at {world.fps:g} fps")
+
+
+def _say_notes(chunks: Iterator[Tensor], world: World, console: Console) -> Iterator[Tensor]:
+    """The same chunks; what the world notes about the words that were said is printed, once."""
+    said = ""
+    for chunk in chunks:
+        if world.note not in ("", said):
+            said = world.note
+            console.print(said, markup=False, emoji=False)
+        yield chunk
 
 
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:

@@ -31,7 +31,10 @@ _AT_ONCE = 3  # latents that are shown in one go
 
 
 class Bidirectional:
-    """One video of a bidirectional model, of a length that fits the device; ``say`` hears how far it is."""
+    """One video of a bidirectional model, of a length that fits the device; ``say`` hears how far it is.
+
+    note: what of the caption its text encoder does not read, one sentence or ``""``.
+    """
 
     legs, lens = "goes where it was led", level(dtype=torch.float64).lens
 
@@ -39,7 +42,7 @@ class Bidirectional:
         self.nets, self.size, self.fps, self.identity = nets, sampling.size, FPS, nets.identity
         self.sampler: dict[str, Any] = to_json(sampling)
         self._sampling, self._say = sampling, say
-        self._z, self._at = torch.empty(0), 0
+        self._z, self._at, self.note = torch.empty(0), 0, ""
         self._state: State | None = None
         self._path = Camera(torch.empty(0, 4, 4), torch.empty(0, 4))
 
@@ -48,7 +51,7 @@ class Bidirectional:
         """Makes all latents, and shows the first."""
         s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
         prompts = [caption] if s.guidance is None else [caption, s.negative]
-        words = released.say(self.nets, prompts, s.device)
+        words, self.note = released.say(self.nets, prompts, s.device)
         here = bidirectional_latents(path).map(lambda x: x[None].float())
         rows, cols = (side // self.nets.vae.config.shrink for side in s.size)
         z = noise_like(torch.empty(1, here.shape[1], self.nets.dit.config.channels, rows, cols), rng)

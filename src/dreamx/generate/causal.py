@@ -25,7 +25,10 @@ from dreamx.rollout import Sampler, next_chunk, noise_like
 
 
 class Causal:
-    """One video of a causal model. What it holds does not grow with the video: a window of frames, and the decoder's state."""
+    """One video of a causal model. What it holds does not grow with the video: a window of frames, and the decoder's state.
+
+    note: what of the caption its text encoder does not read, one sentence or ``""``.
+    """
 
     legs, lens = "goes where it was led", level(dtype=torch.float64).lens
 
@@ -36,13 +39,13 @@ class Causal:
         self._sampler = Sampler(sampling.steps, sampling.shift, True, past.chunk, window, past.sinks, sampling.context_noise)
         self.sampler: dict[str, Any] = to_json(self._sampler)
         self._cache, self._state, self._chunk, self._seed = past.cache(), None, 0, 0
-        self._words = torch.empty(0)
+        self._words, self.note = torch.empty(0), ""
         self._path = self._latents = Camera(torch.empty(0, 4, 4), torch.empty(0, 4))
 
     @torch.inference_mode()
     def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
         """The opening picture, of ``image`` (uint8 ``[3, H, W]``); of words alone, the whole first chunk."""
-        self._words = released.say(self.nets, [caption], self._device)
+        self._words, self.note = released.say(self.nets, [caption], self._device)
         self._cache, self._state, self._chunk, self._seed = self._past.cache(), None, 0, seed
         self._lead(path)
         if image is None:

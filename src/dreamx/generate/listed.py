@@ -63,7 +63,7 @@ def make(
     if not going_on:
         film.begin()
     try:
-        _walk(case, settings, source, film, path, image)
+        _walk(case, settings, source, film, path, image, console)
     except KeyboardInterrupt:
         film.close()
         console.print(f"Stopped; {film.frames} frames are in {film.folder}, and --resume goes on from there.")
@@ -74,7 +74,9 @@ def make(
     _finish(film, about, path, source, video, console)
 
 
-def _walk(case: Case, settings: Settings, source: Source, film: Film, path: Camera, image: Tensor | None) -> None:
+def _walk(
+    case: Case, settings: Settings, source: Source, film: Film, path: Camera, image: Tensor | None, console: Console
+) -> None:
     """All frames that are missing. While new ones are made, those before them are encoded."""
     health: Health | None = None
     correct: Correction | None = None
@@ -92,6 +94,8 @@ def _walk(case: Case, settings: Settings, source: Source, film: Film, path: Came
         while frames < settings.frames:
             new = source.more(frames) if frames else source.begin(image, case.caption, settings.seed, path)
             if health is None:
+                if source.note:
+                    console.print(source.note, markup=False, emoji=False)
                 health = look(new.frames[0])
                 _keep_opening(film, new.frames[0])
             health.latents(new.latents)

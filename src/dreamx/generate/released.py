@@ -77,9 +77,11 @@ def is_released(world: str) -> bool:
 
 def read(world: str) -> Checkpoint:
     """Its transformer, mapped. ValueError names what is missing in the folder."""
-    for name in (VAE, TEXT):
-        if not (Path(world) / name).is_dir():
-            raise ValueError(f"world: {world} has no folder {name}; see docs/generate.md for what belongs into it")
+    missing = [name for name in (VAE, TEXT) if not (Path(world) / name).is_dir()]
+    if missing:
+        raise ValueError(
+            f"world: {world} has no folder {' and no '.join(missing)}; see docs/generate.md for what belongs into it"
+        )
     return checkpoint.read(Path(world) / TRANSFORMER)
 
 
@@ -117,7 +119,9 @@ def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare
         raise ValueError(f"world: {Path(world) / VAE} holds no autoencoder of Wan2.2")
     step = vae.config.shrink * found.config.patch
     if any(side < step or side % step for side in sampling.size):
-        raise ValueError(f"size: {sampling.size} must be rows and columns that are multiples of {step}")
+        near = " ".join(str(max(step, round(side / step) * step)) for side in sampling.size)
+        given = "{} rows and {} columns".format(*sampling.size)
+        raise ValueError(f"size: {given} are not both multiples of {step}; the nearest that are: --size {near}")
     dtype = next(iter(found.tensors.values())).dtype
     _fits(world, found, sampling, latents, spare, device, vae.config)
     if spare or (device.type == "cpu" and dtype != torch.float32):
@@ -149,8 +153,11 @@ def _fingerprint(found: Checkpoint) -> str:
 
 
 @torch.inference_mode()
-def say(nets: Networks, prompts: list[str], device: str) -> Tensor:
-    """Prompts ``[B, words, channels]``, float32 on the CPU; the text encoder is opened for them and dropped."""
+def say(nets: Networks, prompts: list[str], device: str) -> tuple[Tensor, str]:
+    """Prompts ``[B, words, channels]``, float32 on the CPU; the text encoder is opened for them and dropped.
+
+    And what of the first of them is beyond what it reads, in one sentence, or ``""``.
+    """
     part = parts.read(nets.texts)
     text = None if part is None else parts.build(part, torch.device(device))
     if not isinstance(text, UMT5):
@@ -161,7 +168,7 @@ def say(nets: Networks, prompts: list[str], device: str) -> Tensor:
         raise ValueError(f"world: its text encoder has {said.shape[2]} channels, and its transformer reads {channels}")
     out = said.new_zeros(len(prompts), words, channels)
     out[:, : said.shape[1]] = said[:, :words]
-    return out
+    return out, text.cut_note(prompts[0], words)
 
 
 def shown(rgb: Tensor) -> Tensor:

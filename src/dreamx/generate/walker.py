@@ -35,6 +35,11 @@ class Walker:
         self.legs = "walks on level ground and never rolls" if world.config.upright else "turns about two axes at a time"
         self._path = world.camera.map(lambda x: x[None])
 
+    @property
+    def note(self) -> str:
+        """What of the caption is not read, or not known, in sentences, or ``""``."""
+        return self.world.note
+
     def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
         """The opening picture, of ``image`` (uint8 ``[3, H, W]``) or of words alone."""
         self._path = path

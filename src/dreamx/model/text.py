@@ -51,7 +51,8 @@ class WordEncoder(nn.Module):
             raise ValueError(
                 f"prompt: {len(words)} words and marks are more than the {self.config.words} this world reads; shorten it"
             )
-        return [1 + crc32(w.encode()) % self.config.rows for w in words]
+        # half of a surrogate pair, as broken JSON holds, is a word like any other
+        return [1 + crc32(w.encode("utf-8", "surrogatepass")) % self.config.rows for w in words]
 
     def forward(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> ``[B, words, width]``."""

@@ -71,6 +71,22 @@ class UMT5(nn.Module):
             raise ValueError("tokenizer: none was given, so no words can be read; give the tokenizer.json of google/umt5-xxl")
         return self._tokenizer.encode(cleaned(prompt)).ids
 
+    def cut_note(self, prompt: str, most: int) -> str:
+        """One sentence on a prompt that is longer than ``most`` tokens, or than are read at all; ``""`` where it is not."""
+        if self._tokenizer is None:
+            return ""
+        text = cleaned(prompt)
+        pieces = [(found := self._tokenizer.encode(text)), *found.overflowing]
+        total = sum(mask.count(0) for mask in (piece.special_tokens_mask for piece in pieces))
+        kept = [
+            end for (_, end), special in list(zip(found.offsets, found.special_tokens_mask, strict=True))[:most] if not special
+        ]
+        if len(kept) == total:
+            return ""
+        whole = text[: max(kept, default=0)]
+        words = f"{len(whole.split())} of {len(text.split())} words"
+        return f'The prompt has {total} tokens and the text encoder reads {len(kept)}: {words}, to "{whole[-40:]}".'
+
     def encode(self, tokens: Sequence[Sequence[int]]) -> Tensor:
         """Rows of tokens -> ``[B, words, width]``. Padding is not computed: nobody attends to it, and it ends as zeros."""
         weight, longest = self.shared.weight, max(map(len, tokens))

@@ -89,6 +89,15 @@ def _removed(temporary: Path) -> Iterator[Path]:
 _NEW, _OLD = ".config.new", ".config.old"
 
 
+def holds(folder: Path, name: str) -> bool:
+    """Does ``config.json`` of the folder have an entry of that name? False where it cannot be read."""
+    try:
+        configs = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(configs, dict) and name in configs
+
+
 def read_config(folder: Path, name: str, cls: type[T]) -> T:
     """The config that the network ``name`` in ``folder`` was saved with, as an instance of ``cls``."""
     file = folder / "config.json"

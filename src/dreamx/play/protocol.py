@@ -16,7 +16,7 @@ from dreamx.geometry.controls import check_keys
 from dreamx.session import Switches
 
 VERSION = 1
-PROMPT_LIMIT = 500  # characters
+PROMPT_LIMIT = 4000  # characters; a world reads as many of its words as it can, and says how many
 IMAGE_LIMIT = 8 * 2**20  # bytes of a picture file
 MESSAGE_LIMIT = IMAGE_LIMIT * 4 // 3 + 2**16  # bytes of one message: such a picture in base64, and its words
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)

@@ -1,0 +1,113 @@
+"""What a world reads of a prompt: how much of it fits, what is cut, and which of its words were never taught."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from dataclasses import dataclass
+
+from dreamx.model.text import split
+
+_TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]", re.I)
+#: The end of a sentence: a mark and a blank, so that "3.5 m" is none; or the mark of a script that has no blanks.
+_END = re.compile(r"[.!?…]['\")\]”’»]*(?=\s|$)|[。！？]['\")\]”’」』]*")
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+_NAMED = 6  # unknown words that a note names; a list of more is not read
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the networks of a world learned to understand, as far as that was written down."""
+
+    words: tuple[str, ...]
+    """Words of the captions that the world was trained on."""
+    drawn: tuple[str, ...]
+    """Words of the captions that its painter was trained on; the same where it has none."""
+    events: bool
+    """Whether training showed that what is said during a walk happens."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of a prompt, and an event after it. note: what is not, and what is not known, in sentences, or ``""``."""
+
+    text: str
+    note: str
+
+
+class CutWarning(UserWarning):
+    """A prompt is longer than the text encoder reads."""
+
+
+def read_prompt(prompt: str, event: str, most: int, known: frozenset[str] | None) -> Reading:
+    """As much of a prompt as an encoder of ``most`` words and marks reads. An event comes after it and has the right of way.
+
+    known: the words that were taught, None where nobody knows; of a prompt with an event only the event's are looked up. What
+    is cut is also a ``CutWarning``.
+    """
+    happening = shorten(event, most)
+    left = most - len(split(happening))
+    scene = shorten(prompt, left)
+    cuts = [cut_note("The event" if event else "The prompt", event or prompt, happening if event else scene, most)]
+    if event and scene != shorten(prompt, most):
+        cuts.append(f"Beside the event the first {len(split(scene))} of {len(split(prompt))} words and marks of the prompt fit.")
+    if any(cuts):
+        warnings.warn(" ".join(filter(None, cuts)), CutWarning, stacklevel=5)
+    names = [] if known is None else unknown(event or scene, known)
+    return Reading(f"{scene} {happening}".strip(), " ".join(filter(None, [*cuts, unknown_note(names)])))
+
+
+def shorten(prompt: str, most: int) -> str:
+    """The longest beginning of at most ``most`` words and marks that ends with a sentence; if less than half fits so, a word."""
+    if len(split(prompt)) <= most:
+        return prompt
+    ends = [m.end() for m in _TOKEN.finditer(prompt)][:most]
+    if not ends:
+        return ""
+    sentences = [m.end() for m in _END.finditer(prompt) if m.end() <= ends[-1]]
+    if sentences and 2 * len(split(prompt[: sentences[-1]])) >= most:
+        return prompt[: sentences[-1]].strip()
+    blank = max((m.start() for m in re.finditer(r"\s", prompt[: ends[-1] + 1])), default=0)
+    at = blank if 2 * len(split(prompt[:blank])) >= most else _whole_letter(prompt, ends[-1])
+    return prompt[:at].rstrip(" \t\n,;:-–—(")
+
+
+def cut_note(name: str, prompt: str, kept: str, most: int) -> str:
+    """Of a prompt that was cut to ``kept``, one sentence for whoever wrote it; ``""`` where it is whole."""
+    if kept == prompt:
+        return ""
+    whole = any(m.end() == len(kept) for m in _END.finditer(kept))
+    where = f"to the end of a {'sentence' if whole else 'word'}"
+    count = len(split(kept))
+    return f"{name} has {len(split(prompt))} words and marks and this world reads {most}: the first {count}, {where}, are used."
+
+
+def unknown(prompt: str, known: frozenset[str]) -> list[str]:
+    """The words and signs of a prompt that were never taught, once each, in their order; marks between words are none."""
+    found = [m[0].lower() for m in _WORD.finditer(prompt) if any(map(str.isalnum, m[0])) or _is_sign(m[0])]
+    return list(dict.fromkeys(word for word in found if not known.issuperset(split(word))))
+
+
+def unknown_note(words: list[str]) -> str:
+    """Those words in one sentence, or ``""``."""
+    if not words:
+        return ""
+    names = ", ".join(f'"{w[:24]}"' for w in words[:_NAMED])
+    more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
+    return f"This world was not taught {'this word' if len(words) == 1 else 'these words'}: {names}{more}."
+
+
+def _is_sign(mark: str) -> bool:
+    """An emoji or another sign that means something by itself."""
+    return unicodedata.category(mark[0]).startswith("S")
+
+
+def _whole_letter(prompt: str, at: int) -> int:
+    """The end of what is written as one letter or sign: marks, selectors and joined emoji stay with what they belong to."""
+    while 0 < at < len(prompt) and (unicodedata.category(prompt[at]) in _JOINED or prompt[at - 1] == "\u200d"):
+        at -= 1
+    return at
+
+
+_JOINED = ("Mn", "Mc", "Me", "Cf")
