@@ -151,7 +151,7 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
     path = bidirectional(["w", "wj"], [4, 6], 9)
     first = it.begin(image(), "a red car", 5, path)
     assert len(heard.calls) == 6
-    words, unwanted = released.say(it.nets, ["a red car", released.NEGATIVE], "cpu").split(1)
+    words, unwanted = released.say(it.nets, ["a red car", released.NEGATIVE], "cpu")[0].split(1)
     here = bidirectional_latents(path).map(lambda x: x[None].float())
     x = heard.calls[0][0].z
     assert torch.equal(x[:, :1], released.encoded(it.nets.vae, image()))
@@ -280,18 +280,18 @@ def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Pat
         GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4)
 
 
-@pytest.mark.parametrize("kind", ["causal", "cam"])
+@pytest.mark.parametrize(("kind", "reads"), [("causal", 8), ("cam", 511)])
 def test_a_caption_beyond_the_encoder_is_said(
-    folders: dict[str, Path], tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+    folders: dict[str, Path], tmp_path: Path, kind: str, reads: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The encoder has nine tokens, of which one closes the prompt."""
+    """Our folder says how many tokens there are; in the layouts of others it is 512. One of them closes the prompt."""
     given = tmp_path / "eval.json"
     image = str(folders[kind] / "a.png")
-    given.write_text(json.dumps([{**ENTRY, "image_path": image, "caption": "a red car " * 40}, {**ENTRY, "image_path": image}]))
+    given.write_text(json.dumps([{**ENTRY, "image_path": image, "caption": "a red car " * 180}, {**ENTRY, "image_path": image}]))
     main(replace(config(folders[kind], tmp_path / "out"), input=given, frames=9))
     said = " ".join(capsys.readouterr().err.split())
     assert said.count("tokens") == 1, "a caption that fits needs no words"
-    assert 'The prompt has 120 tokens and the text encoder reads 8: 8 of 120 words, to "a red car a red car a red".' in said
+    assert f"The prompt has 540 tokens and the text encoder reads {reads}: {reads} of 540 words, to" in said
 
 
 def test_nan_stops_at_its_step(folders: dict[str, Path]) -> None:
