@@ -45,20 +45,21 @@ def open_house(
     truth: TruthOf | None = None,
     idle: float = 120.0,
     token: str | None = None,
+    allowed: tuple[str, ...] = (),
 ) -> Iterator[tuple[House, int]]:
     """The house and its port; everything is shut down at the end. ``state`` None: sessions are kept while it is open."""
     with TemporaryDirectory() as folder:
         store = Store(state or Path(folder))
         house = House(cast(World, world), "fake", STARTS, quality=85, room=room, store=store, truth=truth, idle=idle)
-        with running(house, port, token) as it:
+        with running(house, port, token, allowed) as it:
             yield house, it
 
 
 @contextmanager
-def running(house: House, port: int = 0, token: str | None = None) -> Iterator[int]:
+def running(house: House, port: int = 0, token: str | None = None, allowed: tuple[str, ...] = ()) -> Iterator[int]:
     """The port of a server of the house."""
     listener = listen("127.0.0.1", port)
-    server = serve(create_app(house, token), house)
+    server = serve(create_app(house, token, allowed), house)
     thread = Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -72,6 +72,7 @@ def test_the_http_part_describes_itself() -> None:
         paths = http.get("/openapi.json").json()["paths"]
         assert set(paths) == {
             "/api/world",
+            "/api/origin",
             "/starts/{name}.png",
             "/api/sessions/{session}/replay.json",
             "/api/sessions/{session}/frame.png",

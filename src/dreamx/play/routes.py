@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -15,6 +15,7 @@ from dreamx.play import protocol
 from dreamx.play.codec import h264_fits
 from dreamx.play.house import House
 from dreamx.play.metrics import MEDIA_TYPE
+from dreamx.play.origin import Origins
 from dreamx.play.protocol import Codec
 from dreamx.play.script import replay_of
 
@@ -70,7 +71,15 @@ class Health:
     room: int
 
 
-def add_routes(app: FastAPI, house: House) -> None:
+@dataclass(frozen=True)
+class Permission:
+    """Whether a page may open the socket; ``text`` says what to change where it may not."""
+
+    allowed: bool
+    text: str
+
+
+def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
     """Everything but the socket."""
 
     @app.get("/api/world")
@@ -86,6 +95,12 @@ def add_routes(app: FastAPI, house: House) -> None:
             truth=house.truth is not None,
             resumable=house.store is not None,
         )
+
+    @app.get("/api/origin")
+    def origin(of: str, request: Request) -> Permission:
+        """May a page of the site ``of`` play here? No browser tells its page why a socket failed."""
+        refusal = origins.refusal(of, request.headers)
+        return Permission(not refusal, refusal)
 
     @app.get("/starts/{name}.png", response_class=Response)
     def start(name: str) -> Response:

@@ -12,15 +12,18 @@ import os
 import signal
 import socket as sockets
 import sys
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
-from urllib.parse import quote, urlsplit
+from typing import Annotated
+from urllib.parse import quote
 
 import torch
+import tyro
 import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp
@@ -30,9 +33,11 @@ from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import CPU
 from dreamx.budget.plan import of_world
 from dreamx.model.product import only_plain
+from dreamx.model.prompt import CutWarning
 from dreamx.play import protocol
 from dreamx.play.guard import Guard, is_loopback
 from dreamx.play.house import IDLE, RETRY, House, TruthOf
+from dreamx.play.origin import Origins, check_origin
 from dreamx.play.replies import Busy, pack
 from dreamx.play.routes import add_routes
 from dreamx.play.starts import read_starts
@@ -72,6 +77,9 @@ class PlayConfig:
     """Whoever comes in must know it. By default there is none on this machine alone, and a new one elsewhere."""
     truth: bool = False
     """Show what the simulator would show beside the dream, for start pictures that are scenes of it."""
+    allow_origin: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Site whose pages may play, as https://worlds.example.org: where a proxy does not pass on what it was asked for.
+    May be given several times."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.jpeg_quality <= 95:
@@ -88,10 +96,16 @@ class PlayConfig:
             raise ValueError(f"idle_seconds is {self.idle_seconds}; give a positive number of seconds")
         if self.token is not None and len(self.token) < 8:
             raise ValueError("token is shorter than 8 characters and can be guessed; use a longer one")
+        for site in self.allow_origin:
+            try:
+                check_origin(site)
+            except ValueError as e:
+                raise ValueError(f"allow_origin: {e}") from None
 
 
-def create_app(house: House, token: str | None = None) -> ASGIApp:
-    """The HTTP and socket side of a house; with a token, for those who know it."""
+def create_app(house: House, token: str | None = None, allowed: Sequence[str] = ()) -> ASGIApp:
+    """The HTTP and socket side of a house; with a token, for those who know it. ``allowed``: sites whose pages may play, too."""
+    origins = Origins(allowed)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -104,16 +118,19 @@ def create_app(house: House, token: str | None = None) -> ASGIApp:
 
     @app.websocket("/socket")
     async def socket(ws: WebSocket) -> None:
-        await _welcome(house, ws)
+        await _welcome(house, origins, ws)
 
-    add_routes(app, house)  # the page's files come last: they answer to every path
+    add_routes(app, house, origins)  # the page's files come last: they answer to every path
     return app if token is None else Guard(app, token)
 
 
-async def _welcome(house: House, ws: WebSocket) -> None:
+async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
     """One player, from the door to the door."""
-    if not _same_origin(ws):
-        await ws.close(1008)  # another site's page must not play here in its visitor's name
+    origin = ws.headers.get("origin")
+    refusal = origins.refusal(origin, ws.headers)
+    if origin is not None and refusal:
+        origins.log(origin, refusal)
+        await ws.close(1008)  # HTTP 403; the page asks api/origin why
         return
     await ws.accept()
     with suppress(WebSocketDisconnect, ConnectionError):
@@ -131,11 +148,6 @@ async def _welcome(house: House, ws: WebSocket) -> None:
         finally:
             await visit.leave()
             house.guests.discard(visit)
-
-
-def _same_origin(ws: WebSocket) -> bool:
-    origin = ws.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == ws.headers.get("host")
 
 
 def serve(app: ASGIApp, house: House) -> uvicorn.Server:
@@ -210,6 +222,7 @@ def state_folder() -> Path:
 def main(cfg: PlayConfig) -> None:
     """Open the world, print the address, serve until interrupted (Ctrl-C or SIGTERM), and keep every session then."""
     listen(cfg.host, 0).close()  # refused at once, not after seconds of opening the world
+    warnings.simplefilter("ignore", CutWarning)  # the page shows it as a note
     _few_arenas()
     if cfg.plain:
         only_plain()
@@ -239,4 +252,4 @@ def main(cfg: PlayConfig) -> None:
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when all is done
     with suppress(KeyboardInterrupt):  # Ctrl-C is how one leaves
-        serve(create_app(house, token), house).run(sockets=[listener])
+        serve(create_app(house, token, cfg.allow_origin), house).run(sockets=[listener])

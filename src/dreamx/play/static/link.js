@@ -73,12 +73,19 @@ export class Link {
     socket?.close();
   }
 
-  // A browser does not say why a socket was refused. Where it was for want of the token, waiting does not help.
+  // A browser does not say why a socket was refused. Where it was for want of the token or because of where this page comes from,
+  // waiting does not help; where pages come through and sockets do not, something between does not pass them on.
   async #askWhy() {
-    const answer = await fetch("api/world").catch(() => null);
-    if (answer?.status !== 401 && answer?.status !== 403) return;
-    clearInterval(this.timer);
-    this.#tell("gone", "The server wants its token: open the whole address that it printed", null);
+    const answer = await fetch(`api/origin?of=${encodeURIComponent(location.origin)}`).catch(() => null);
+    if (this.socket || !answer) return;
+    const final = (text) => {
+      clearInterval(this.timer);
+      this.#tell("gone", text, null);
+    };
+    if (answer.status === 401 || answer.status === 403) return final("The server wants its token: open the whole address that it printed");
+    const said = answer.ok ? await answer.json().catch(() => null) : null;
+    if (said?.allowed === false) return final(said.text);
+    if (said?.allowed) this.#later("gone", "This page comes through, but its socket does not: a proxy must pass on Upgrade and Connection", this.wait);
   }
 
   #later(state, text, seconds) {
