@@ -71,6 +71,7 @@ def main(cfg: CameraStage) -> None:
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks(cfg.dit, cfg.text), cfg.lr, cfg.train)
+    data.refuse_other(nets.dit.config.channels)
 
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
         rng = run.generator(step)

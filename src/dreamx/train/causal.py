@@ -35,6 +35,7 @@ def main(cfg: CausalStage) -> None:
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
+    data.refuse_other(nets.dit.config.channels)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
         run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0, now.weight))
         if samples:

@@ -55,6 +55,7 @@ def main(cfg: ConsistencyStage) -> None:
     samples = Samples(cfg.samples, data) if cfg.samples else None
     teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)
     student = run.own(load(cfg.start), cfg.lr)
+    data.refuse_other(student.dit.config.channels)
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):
         target = ahead(now, teacher, student, run, levels)

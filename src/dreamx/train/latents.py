@@ -31,6 +31,13 @@ class LatentClips:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
         self.captions = [row.caption for row in data.rows]
 
+    def refuse_other(self, channels: int) -> None:
+        """ValueError where a network that reads latents of so many channels cannot read these."""
+        if self.z.shape[2] != channels:
+            raise ValueError(
+                f"data: its latents have {self.z.shape[2]} channels, and dit.channels is {channels}; make them alike"
+            )
+
     def batch(self, size: int, rng: torch.Generator) -> tuple[Frames, list[str]]:
         """``size`` stretches drawn at random: clean frames, and what is said of them."""
         known, _, prompts = self.both(size, rng)
