@@ -37,7 +37,8 @@ def test_a_folder_into_a_dataset_and_back(tmp_path: Path, capsys: pytest.Capture
     assert isinstance(got, Dataset) and got.names == ["0", "1", "2"]
     assert [(d["name"], d["stage"]) for d in got.dropped] == [("broken", "Folder")]
     main(["data", "unpack", str(tmp_path / "d"), "--out", str(tmp_path / "back")])
-    assert [p.name for p in sorted((tmp_path / "back").iterdir())] == ["0.safetensors", "1.safetensors", "2.safetensors"]
+    names = ["0.safetensors", "1.safetensors", "2.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "back").iterdir()) == [".dreamx.json", *names]
     assert all(same(Clip.load(tmp_path / f"back/{i}.safetensors"), clip) for i, clip in enumerate(clips))
 
 

@@ -214,7 +214,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(tmp_path: Path) -> None:
     files = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
     assert files == {p.relative_to(tmp_path / "b"): p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()}
     assert "rejected" in json.loads((tmp_path / "a/takes/report.json").read_text())
-    with pytest.raises(ValueError, match="simulate.frames: .*use another folder"):
+    with pytest.raises(ValueError, match="frames: .* was begun with 9, not 10; .*another folder"):
         simulate(SimConfig(tmp_path / "a", small.subset, 1, 1, 10, 16, 16, processes=1, kinds=small.kinds, styles=small.styles))
 
 

@@ -100,8 +100,9 @@ def test_simulate_makes_every_clip_and_nothing_half_written(tmp_path: Path) -> N
         tmp_path, scenes=2, clips=1, frames=5, width=16, height=16, processes=1, styles=("game",), kinds=("park",)
     )
     assert simulate(cfg) == 2
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["0000000_00.safetensors", "0000001_00.safetensors"]
-    assert {(Clip.load(p).style, Clip.load(p).scene) for p in tmp_path.iterdir()} == {("game", "park")}
+    names = ["0000000_00.safetensors", "0000001_00.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".dreamx.json", *names]
+    assert {(Clip.load(tmp_path / n).style, Clip.load(tmp_path / n).scene) for n in names} == {("game", "park")}
 
 
 def test_held_out_seeds_are_for_evaluation(tmp_path: Path) -> None:
