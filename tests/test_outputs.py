@@ -38,6 +38,9 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(2):
         walk_clip(i, 12).save(root / f"clips/walk-{i}.safetensors")
     store.write(str(root / "set"), [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
+    (root / "twins").mkdir()
+    for i in range(2):
+        walk_clip(50 + i, 12).save(root / f"twins/walk-{i}.safetensors")
     (root / "shots").mkdir()
     layouts.LAYOUTS["megasam"][1](root / "shots", *layouts.walk())
     vae = VAE(SMALL)
@@ -87,7 +90,7 @@ TO_A_PLACE = (
     "data curate clips --out clips --processes 1",
     "data caption clips --out clips --endpoint.model eyes",
     "data unpack set --out set",
-    "data unpack set --out clips",
+    "data unpack set --out twins",
     "data pack clips --out clips --processes 1",
     "data pack set --out set --processes 1",
     "data export set --out set",

@@ -144,22 +144,23 @@ class DrawConfig:
 
 def draw(cfg: DrawConfig) -> None:
     """Write the suite and print its hash, which belongs into suite.SHIPPED where it is to be shipped."""
+    _refuse_other(cfg)
     suite = laws.draw(cfg.name, cfg.seed, cfg.cases)
-    _refuse_other(cfg.out, suite)
     suite.save(cfg.out)
     print(f"{cfg.out}: {len(suite.trials)} trials, hash {suite.hash}")
 
 
-def _refuse_other(file: Path, suite: Suite) -> None:
-    """ValueError where another file is in the place of this suite."""
-    if not file.exists():
+def _refuse_other(cfg: DrawConfig) -> None:
+    """ValueError where another file is in the place of this suite: known before the minutes that drawing it takes."""
+    if not cfg.out.exists():
         return
     try:
-        same = Suite.load(file).hash == suite.hash
+        there = Suite.load(cfg.out)
+        same = (there.name, there.seed) == (cfg.name, cfg.seed) and cfg.cases in (None, len(there.trials))
     except ValueError:
         same = False
     if not same:
-        raise ValueError(f"out: {file} is there already and not this suite; remove it or give another name")
+        raise ValueError(f"out: {cfg.out} is there already and not this suite; remove it or give another name")
 
 
 def evaluate(name: str, cfg: SuiteConfig) -> Report:

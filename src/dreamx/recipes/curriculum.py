@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from dreamx import manifest
 from dreamx.bounds import OutputFolder, Threads
 from dreamx.data.render import refuse_without_simulator
 from dreamx.recipes import four, lanes, micro, tiny, ways
@@ -24,12 +27,19 @@ class Curriculum:
     threads: Threads = 2
 
 
+#: What recipes make beside a folder for each stage.
+_FOLDERS = (r"clips", r"pictures", r"happenings", r"world", r"four", r"lanes", r"ways", r"[a-z]+\.safetensors(\.parts)?")
+
+
 def main(cfg: Curriculum) -> None:
     """Run the stages; interrupted, run the same command again to go on."""
     recipes = {"micro": micro, "tiny": tiny, "four": four, "lanes": lanes, "ways": ways}
     stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
     if cfg.stage is not None and cfg.stage not in stages:
         raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")
+    trains = [name for r in (tiny, micro) for name, run in r.curriculum(cfg.out).items() if _is_training(run)]
+    made = (*_FOLDERS, *map(re.escape, dict.fromkeys(trains)))
+    manifest.claim(cfg.out, "runs of dreamx train curriculum", made, write=int(os.environ.get("RANK", "0")) == 0)
     if cfg.stage is None and "starts" in stages:  # the last that draws, after hours
         refuse_without_simulator()
     alone = Alone()

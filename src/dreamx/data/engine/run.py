@@ -143,7 +143,7 @@ def _claim(place: Place, job: Job) -> None:
         if before != what:
             differ = ", ".join(k for k in what if before.get(k) != what[k])
             raise ValueError(
-                f"{place.url}: another run was begun here (it differs in {differ}); remove it or choose another place"
+                f"out: {place.url}: another run was begun here (it differs in {differ}); remove it or choose another place"
             )
     else:
         place.refuse_used()
@@ -173,7 +173,7 @@ def _finished(place: Place, job: Job) -> Count:
     info = json.loads(place.read(INFO))
     made = info.get("dreamx", {}).get("run")
     if made != json.loads(json.dumps(job.about())):
-        raise ValueError(f"{place.url}: another dataset is here; remove it or choose another place")
+        raise ValueError(f"out: {place.url}: another dataset is here; remove it or choose another place")
     place.remove(PARTS)
     return Count(int(info["total_episodes"]), len(place.read(DROPPED).splitlines()), int(info["total_frames"]))
 
