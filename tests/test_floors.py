@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    ("geometry", "config", "bounds", "version", "openmp"),
+    ("geometry", "config", "bounds", "plaintext", "version", "openmp"),
     ("clip", "events", "frames", "flow", "picture", "atomic", "manifest", "interrupt"),
     ("model",),
     ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),

@@ -30,7 +30,7 @@ MANY = settings(
 ASKED = Asked(fps=16.0, size=(640, 360), lens=(0.6, 0.9, 0.5, 0.5), frames=33, image="a.png", caption="a park")
 POSES = [
     "dreamx", "dreamx-rows", "hy-inference", "hy-training", "lingbot", "matrix-game-3.5", "matrix-game-3.5-w2c", "realestate10k",
-    "colmap", "dl3dv", "megasam", "kitti",
+    "colmap", "dl3dv", "megasam", "vipe", "tum", "kitti",
 ]  # fmt: skip
 KEYS = [d for d in DIALECTS if d not in POSES]
 
@@ -232,7 +232,7 @@ def held() -> st.SearchStrategy[str]:
     return st.tuples(*axes).map("".join)
 
 
-@pytest.mark.parametrize("name", [n for n in KEYS if n not in ("hy-string", "gamecraft", "dreamx-cam")])
+@pytest.mark.parametrize("name", [n for n in KEYS if n not in ("hy-string", "minwm", "gamecraft", "dreamx-cam")])
 @MANY
 @given(spans=st.lists(st.tuples(held(), st.integers(1, 9)), min_size=1, max_size=5))
 def test_keys_there_and_back(name: str, spans: list[tuple[str, int]]) -> None:
@@ -289,7 +289,7 @@ def test_speeds_there_and_back(spans: list[tuple[str, int]]) -> None:
 def examples() -> dict[str, dict[str, bytes]]:
     """A good file of each dialect."""
     lines = {
-        "hy-string": "w-3, right-1, d-4", "lingbot-string": "w-10,iw-5,none-3",
+        "hy-string": "w-3, right-1, d-4", "minwm": "a*4,w*8", "lingbot-string": "w-10,iw-5,none-3",
         "yume": "Person moves left (A). Camera turns right (→).\n" * 2,
         "gamecraft": '{"action_list": ["w", "left_rot"], "action_speed_list": [0.2, 10]}',
         "abot": json.dumps({"total_frames": 2, "fps": 16, "frames": [{"keys": {"W": True}, "frame_id": "000000"}] * 2}),
@@ -437,7 +437,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hy-string", "lingbot-string", "dreamx-ar", "dreamx-cam", "abot", "gamecraft", "yume", "matrix-game-3"]
+    "name", ["hy-string", "minwm", "lingbot-string", "dreamx-ar", "dreamx-cam", "abot", "gamecraft", "yume", "matrix-game-3"]
 )
 def test_keys_cannot_say_what_they_do_not_make(name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name}: .*(poses|hy-inference|rows|33 frames)"):

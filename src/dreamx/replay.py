@@ -22,6 +22,7 @@ from torch import Tensor
 from dreamx.config import from_json, to_json
 from dreamx.geometry.controls import Controls, Speed, check_keys, from_keys
 from dreamx.picture import read_picture
+from dreamx.plaintext import read_json
 from dreamx.session import Switches, find
 from dreamx.world import World
 
@@ -111,7 +112,7 @@ def parse(data: object) -> Replay:
 def read(path: Path) -> Replay:
     """A replay from its file. ValueError, one sentence that names the file."""
     try:
-        data = json.loads(path.read_bytes())
+        data = read_json(path)
     except OSError as e:
         raise ValueError(f"replay: {path} cannot be read ({e.strerror}); name a replay file") from None
     except (ValueError, RecursionError):

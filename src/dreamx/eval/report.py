@@ -12,6 +12,7 @@ from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
 from dreamx.eval.columns import COLUMNS, PAPER, TABLES, Column, column
 from dreamx.eval.runner import Row
+from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,10 @@ class Report:
         """Read what ``save`` wrote, or ``report.json`` in a folder; ValueError names the file."""
         file = path / "report.json" if path.is_dir() else path
         try:
-            return from_json(Report, json.loads(file.read_text(encoding="utf-8")))
+            return from_json(Report, read_json(file))
         except (OSError, ValueError) as e:
-            raise ValueError(f"{file}: not a readable report ({e}); run the suite again") from e
+            why = str(e).removeprefix(f"{file}: ")
+            raise ValueError(f"{file}: not a readable report ({why}); run the suite again") from e
 
 
 def report(about: About, rows: list[Row]) -> Report:

@@ -16,6 +16,7 @@ from dreamx import atomic
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json, to_json
 from dreamx.geometry.path import parse_actions
+from dreamx.plaintext import read_json
 
 #: The hashes of the shipped files: what carries their names is them.
 SHIPPED = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43ed9dfa99be25e2", "events": "5c710dce55ddd228"}
@@ -98,9 +99,10 @@ class Suite:
     def load(path: Path) -> Suite:
         """Read what ``save`` wrote; ValueError names the file and the field."""
         try:
-            return from_json(Suite, json.loads(path.read_text(encoding="utf-8")))
+            return from_json(Suite, read_json(path))
         except (OSError, ValueError) as e:
-            raise ValueError(f"{path}: not a readable suite ({e}); draw it again") from e
+            why = str(e).removeprefix(f"{path}: ")
+            raise ValueError(f"{path}: not a readable suite ({why}); draw it again") from e
 
 
 def shipped(name: str) -> Suite:

@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import ceil
-from os.path import isfile  # unlike Path's, it is calm about names no file can have
 from pathlib import Path
 
 import torch
@@ -30,6 +29,7 @@ from torch import Tensor
 
 from dreamx import atomic, manifest
 from dreamx.generate import listed, released
+from dreamx.generate.action_file import read_actions
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
 from dreamx.generate.causal import Causal
@@ -38,7 +38,7 @@ from dreamx.generate.health import Health
 from dreamx.generate.released import chosen, is_released
 from dreamx.generate.walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
-from dreamx.geometry.path import format_actions, parse_actions
+from dreamx.geometry.path import format_actions
 from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
 from dreamx.play.video import VideoFile
@@ -62,32 +62,6 @@ class Record:
     size: tuple[int, int]
     frames: int
     actions: str
-
-
-def read_actions(text: str) -> list[str]:
-    """The held keys of every frame, from the action file that is named by ``text`` or from a line of actions itself.
-
-    ValueError in one sentence that names the line, or the span.
-    """
-    if "*" in text:
-        return parse_actions(text)
-    path = Path(text)
-    if not isfile(path):
-        raise ValueError(f'actions: there is no file {text!r}; name one, or give the actions themselves, as "w*16,wj*32"')
-    keys: list[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2 or "*" in line or "," in line:
-            raise ValueError(f"{path}, line {number}: {line.strip()!r} is not KEYS FRAMES; write for example: wj 32")
-        try:
-            keys += parse_actions("*".join(words))
-        except ValueError as e:
-            raise ValueError(f"{path}, line {number}: {e}") from None
-    if not keys:
-        raise ValueError(f"{path}: there are no actions in it; write for example: wj 32")
-    return keys
 
 
 def walk_along(world: World, image: Tensor | None, prompt: str, seed: int, keys: list[str]) -> Iterator[Tensor]:

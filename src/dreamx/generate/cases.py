@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.actions import actions_of, entries
 from dreamx.geometry.formats.motion import json_of
 from dreamx.geometry.official import autoregressive, bidirectional
+from dreamx.plaintext import read_json
 from dreamx.session import find
 
 #: How the numbers of ``action_speed_list`` are read, and by which kind of checkpoint.
@@ -165,7 +165,7 @@ def dialect_of(world: str) -> tuple[str, str]:
     if released.is_released(world):
         both_ways = released.read(world).kind.past is None
     else:
-        config = json.loads((find(world) / "config.json").read_text(encoding="utf-8"))
+        config = read_json(find(world) / "config.json")
         if isinstance(config, dict) and "kind" in config and "world" not in config:
             raise ValueError(f"world: {world} is a transformer alone; put it into a folder as transformer, see docs/generate.md")
         both_ways = isinstance(config, dict) and "kind" in config and config["kind"].get("past") is None

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera, rigid, rotation
+from dreamx.plaintext import letter, shown
 
 KEYS = "wasdijkl"
 
@@ -74,9 +75,9 @@ def check_keys(keys: str) -> str:
     held = set(keys.lower().replace(" ", ""))
     unknown = held - set(KEYS)
     if unknown:
-        raise ValueError(
-            f"keys: {sorted(unknown)[0]!r} is not a key; use w a s d to move and i j k l to look, in any combination"
-        )
+        other = sorted(unknown)[0]
+        named = shown(other) if other.isascii() else letter(other)
+        raise ValueError(f"keys: {named} is not a key; use w a s d to move and i j k l to look, in any combination")
     return "".join(k for k in KEYS if k in held)
 
 

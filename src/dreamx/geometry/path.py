@@ -13,9 +13,14 @@ from torch import Tensor
 
 from dreamx.geometry.camera import Camera, rigid
 from dreamx.geometry.controls import check_keys
+from dreamx.plaintext import folded, shown
 
 _BACK = str.maketrans("wsadijkl", "swdaklij")
 _LONGEST = 1_000_000  # frames in one script: 17 hours at 16 fps, and far from what would fill the memory
+#: Words for keys, in action files alone. Which of them step and which look is another thing in every game.
+_NAMED = {"forward": "w", "forwards": "w", "backward": "s", "backwards": "s", "back": "s", "none": "", "-": ""}
+_UNCLEAR = {"left": ("a", "j"), "right": ("d", "l"), "up": ("w", "i"), "down": ("s", "k")}
+_ARROWS = {"←": "left", "→": "right", "↑": "up", "↓": "down"}
 
 
 def straight(frames: int, keys: str = "w") -> list[str]:
@@ -53,13 +58,13 @@ def loop(frames: int, keys: str = "l", corner: int = 60) -> list[str]:
 def parse_actions(text: str) -> list[str]:
     """``"w*16,wj*32,-*8"`` -> held keys, one string a frame. Without ``*`` a span is one frame; ValueError names the span."""
     keys: list[str] = []
-    for number, span in enumerate(text.strip().rstrip(",").split(","), start=1):
+    for number, span in enumerate(folded(text).strip().rstrip(",").split(","), start=1):
         held, star, count = (part.strip() for part in span.partition("*"))
-        where = f"actions: span {number} {span.strip()!r}"
+        where = f"actions: span {number} {shown(span.strip())}"
         if not held or (star and not (count.isascii() and count.isdigit())):
             raise ValueError(f"{where} is not of the form keys*frames; write for example w*16 or wj*32, and -*8 to stay")
         try:
-            held = "" if held == "-" else check_keys(held)
+            held = read_keys(held)
         except ValueError as error:
             raise ValueError(f"{where}: {str(error).removeprefix('keys: ')}") from None
         frames = int(count[:9]) if star else 1
@@ -67,6 +72,18 @@ def parse_actions(text: str) -> list[str]:
             raise ValueError(f"{where} must last at least 1 frame, and the whole script at most {_LONGEST}")
         keys += [held] * frames
     return keys
+
+
+def read_keys(text: str) -> str:
+    """Held keys as people write them: ``WJ``, ``w+j``, ``forward+j``, ``-`` for none. ValueError for what is none or unclear."""
+    held = ""
+    for word in text.lower().replace("+", " ").split():
+        name = word.removeprefix("arrow")
+        if name in _UNCLEAR or word in _ARROWS:
+            step, look = _UNCLEAR[_ARROWS.get(word, name)]
+            raise ValueError(f"keys: {shown(word)} may be a step or a look; write {step} to step, or {look} to look")
+        held += _NAMED[word] if word in _NAMED else check_keys(word)
+    return check_keys(held)
 
 
 def format_actions(keys: list[str]) -> str:

@@ -6,7 +6,6 @@ the past is seen), a LoRA apart where there is one, and a card to read. ``weight
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dreamx import plaintext
 from dreamx.model import lora as loras
 from dreamx.model import official, released, shards, weights
 from dreamx.model.dit import DiT, DiTConfig
@@ -36,7 +36,7 @@ class Checkpoint:
 def is_ours(path: Path) -> bool:
     """Whether ``path`` is a folder that ``write`` (or a training stage) made."""
     try:
-        return "dit" in json.loads((path / "config.json").read_text())
+        return "dit" in plaintext.read_json(path / "config.json")
     except (OSError, ValueError):
         return (path / "dit.safetensors").is_file()  # ours, and broken: let its reader say so
 

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, plaintext
 
 #: Endings of torch's own checkpoints.
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
@@ -81,11 +81,11 @@ def mapped(file: Path) -> dict[str, Tensor]:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object; ValueError when it is not there or is none."""
     try:
-        found = json.loads(file.read_text())
+        found = plaintext.read_json(file)
     except FileNotFoundError as e:
         raise ValueError(f"{file}: no such file") from e
     except ValueError as e:  # not JSON, not even text
-        raise ValueError(f"{file}: not JSON ({_first_line(e)}); {_AGAIN}") from e
+        raise ValueError(f"{e}; {_AGAIN}") from e
     if not isinstance(found, dict):
         raise ValueError(f"{file}: must hold a JSON object, not {type(found).__name__}")
     return found

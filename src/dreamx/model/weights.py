@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from dreamx import atomic
 from dreamx.config import from_json, to_json
+from dreamx.plaintext import read_json
 
 T = TypeVar("T")
 
@@ -102,11 +103,11 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
     """The config that the network ``name`` in ``folder`` was saved with, as an instance of ``cls``."""
     file = folder / "config.json"
     try:
-        configs = json.loads(file.read_text())
+        configs = read_json(file)
     except FileNotFoundError as e:
         raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote") from e
     except ValueError as e:
-        raise ValueError(f"{file}: not JSON ({e}); save the networks again") from e
+        raise ValueError(f"{e}; save the networks again") from e
     if not isinstance(configs, dict) or name not in configs:
         held = ", ".join(configs) if isinstance(configs, dict) and configs else "nothing"
         raise ValueError(f"{file}: holds no network {name!r} but {held}; give the folder of a stage that trains it")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dreamx.plaintext import read_text
+
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -27,6 +29,6 @@ def read_starts(folder: Path | None) -> dict[str, StartPicture]:
         if not _ID.fullmatch(path.stem):
             raise ValueError(f"{path}: the name of a start picture may hold letters, digits, - and _ only; rename it")
         words = path.with_suffix(".txt")
-        prompt = words.read_text(encoding="utf-8").strip() if words.exists() else ""
+        prompt = read_text(words).strip() if words.exists() else ""
         starts[path.stem] = StartPicture(path.stem, prompt, path.read_bytes())
     return starts

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
+from os import fsencode
+from os.path import isdir, isfile  # unlike Path's, they are calm about names no file can have
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +18,9 @@ import tyro
 from dreamx.bounds import InputFile, OutputFile
 from dreamx.geometry.controls import Speed
 from dreamx.geometry.formats import DIALECTS, Asked, Motion, dialect, read, write
-from dreamx.geometry.formats.check import problems
+from dreamx.geometry.formats.check import doubts, problems
 from dreamx.model import weights
+from dreamx.plaintext import shown
 from dreamx.session import WorldConfig, find
 from dreamx.trajectory import draw, page
 from dreamx.trajectory.words import paragraph
@@ -92,7 +95,7 @@ def bring(cfg: ImportConfig) -> None:
     motion = open_motion(cfg.source, cfg.dialect, cfg.asked)
     save("dreamx", motion, cfg.out, cfg.asked, cfg.overwrite)
     print(paragraph(motion))
-    for note in motion.notes:
+    for note in (*motion.notes, *doubts(motion)):
         print(f"Note: {note}")
 
 
@@ -109,15 +112,17 @@ def preview(cfg: PreviewConfig) -> None:
     if not cfg.out.parent.is_dir():
         raise ValueError(f"out: there is no folder {cfg.out.parent}; make it first")
     words = paragraph(motion)
-    doubts = [p.says for p in problems(motion)]
+    odd = [p.says for p in problems(motion)]
     png, html = (cfg.out.with_name(cfg.out.name + end) for end in (".png", ".html"))
     if not cfg.overwrite and (there := [path for path in (png, html) if path.exists()]):
         raise ValueError(f"out: {there[0]} is there already; name another, or say --overwrite")
     _put(png, draw.png(motion, words))
-    _put(html, page.html(motion, words, (*doubts, *motion.notes)).encode())
+    _put(html, page.html(motion, words, (*odd, *motion.notes, *doubts(motion))).encode())
     print(words)
-    for doubt in doubts:
+    for doubt in odd:
         print(f"Doubtful: {doubt}.")
+    for note in (*motion.notes, *doubts(motion)):
+        print(f"Note: {note}")
     print(f"{png}\n{html}")
 
 
@@ -127,6 +132,8 @@ def check(cfg: CheckConfig) -> None:
     found = problems(motion, None if cfg.world is None else taught(cfg.world))
     for problem in found:
         print(f"{problem.kind}: {problem.says}.")
+    for note in (*motion.notes, *doubts(motion)):
+        print(f"Note: {note}")
     if found:
         sys.exit(1)
     print(f"ok: {len(motion.camera)} frames, nothing to complain about.")
@@ -140,18 +147,23 @@ def open_motion(source: str, name: str, asked: Asked, broken: bool = False) -> M
             if not path.is_dir():
                 raise ValueError(f"source: {source!r} is no folder, and {name} is one of {', '.join(kind.names)}")
             files = {n: _bytes(path / n) for n in kind.names if (path / n).is_file()}
-        elif path.is_file():
+        elif isfile(source):
             files = {"": _bytes(path)}
+            names = (path.parent / where.format(name=path.name, stem=path.stem, end=path.suffix) for where in kind.beside)
+            second = next((n for n in names if n.is_file()), None)
+            files |= {} if second is None else {"intrinsics": _bytes(second)}
         elif kind.line:
-            files = {"": source.encode()}
+            files = {"": fsencode(source)}
+        elif isdir(source):
+            raise ValueError(f"source: {source!r} is a folder, and {name} is a single file")
         else:
-            raise ValueError(f"source: there is no file {source!r}")
+            raise ValueError(f"source: there is no file {source[:200]!r}")
     except OSError as e:
         raise ValueError(f"source: {source[:80]!r} cannot be read ({e.strerror})") from None
     try:
         return read(name, files, asked, broken)
     except ValueError as e:
-        raise ValueError(f"{source[:80]}: {e}") from e
+        raise ValueError(f"{shown(source, 80)[1:-1]}: {e}") from e
 
 
 def save(name: str, motion: Motion, out: Path, asked: Asked, overwrite: bool) -> list[Path]:

@@ -31,6 +31,7 @@ from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
 from dreamx.data.workers import pool
+from dreamx.plaintext import read_text
 
 #: By kind: the reader, the name of the source, and its licence where all of it has one.
 READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
@@ -180,8 +181,8 @@ def licence_of(folder: Path, given: str | None, own: str) -> str:
     for path in (folder / n for n in _LICENCES):
         if path.is_file():
             try:
-                words = next((x.strip() for x in path.read_text(encoding="utf-8").splitlines() if x.strip()), "")
-            except (OSError, UnicodeDecodeError) as e:
+                words = next((x.strip() for x in read_text(path).split("\n") if x.strip()), "")
+            except (OSError, ValueError) as e:
                 raise ValueError(f"licence: {path.name} cannot be read ({type(e).__name__}); give licence yourself") from None
             if not words:
                 raise ValueError(f"licence: {path.name} is empty; give licence yourself")

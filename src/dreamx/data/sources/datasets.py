@@ -7,6 +7,7 @@ for a shot that is broken. Nothing is opened before it is needed: such folders h
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,7 +22,9 @@ from dreamx.geometry.camera import Camera, rigid, se3_inverse
 from dreamx.geometry.formats import Asked, read
 from dreamx.geometry.formats.arrays import read_npy, read_npz
 from dreamx.geometry.formats.motion import rigid_rows
+from dreamx.geometry.formats.transforms import bends, by_name
 from dreamx.geometry.path import matrices
+from dreamx.plaintext import lines, read_json, read_text
 
 Listed = Iterator[tuple[str, Callable[[], Shot]]]
 PICTURES = {".png", ".jpg", ".jpeg"}
@@ -37,8 +40,8 @@ def realestate10k(folder: Path, rate: float | None) -> Listed:
 
 def _realestate10k(path: Path, folder: Path, frames: Path | None) -> Shot:
     motion = read("realestate10k", {"": path.read_bytes()}, Asked(), broken=True)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    times = torch.tensor([float(x.split()[0]) for x in lines[1:] if x.strip()], dtype=torch.float64) / 1e6
+    rows = lines(read_text(path))
+    times = torch.tensor([float(x.replace(",", " ").split()[0]) for _, x in rows[1:]], dtype=torch.float64) / 1e6
     gaps = times.diff()
     if len(gaps) and float(gaps.max()) > max(0.5, 5 * float(gaps.median())):
         raise ValueError(f"rows are missing: {float(gaps.max()):.2f} s lie between two of its cameras")
@@ -48,7 +51,7 @@ def _realestate10k(path: Path, folder: Path, frames: Path | None) -> Shot:
         if missing := [k for k in keys if k not in found]:
             raise ValueError(f"{frames.name} lacks the pictures of {len(missing)} of {len(keys)} cameras")
         return Shot(tuple(found[k] for k in keys), motion.camera, None, motion.fps)
-    name = lines[0].strip().rsplit("v=", 1)[-1].rsplit("/", 1)[-1]
+    name = rows[0][1].rsplit("v=", 1)[-1].rsplit("/", 1)[-1]
     video = folder / "videos" / f"{name}.mp4"
     if not video.is_file():
         raise ValueError(f"there is neither videos/{name}.mp4 nor a folder of its frames")
@@ -66,15 +69,18 @@ def _dl3dv(path: Path, rate: float | None) -> Shot:
     bend = tuple(float(data.get(k, 0.0)) for k in ("k1", "k2", "p1", "p2"))
     flat = json.dumps({**data, "k1": 0, "k2": 0, "p1": 0, "p2": 0}).encode()  # the pictures are made straight below
     motion = read("dl3dv", {"": flat}, Asked(fps=_need(rate)), broken=True)
-    names = [Path(str(f.get("file_path", ""))).name for f in data["frames"]]
+    if other := bends(json.loads(flat)):
+        raise ValueError(f"its lens is distorted by {other[0]}, which is not made straight here; undistort the pictures first")
+    order = by_name(data["frames"])  # in which the cameras are
+    if order is None:
+        raise ValueError("a frame of transforms.json has no file_path, so its picture is not known")
+    names = [Path(str(data["frames"][i]["file_path"])).name for i in order]
     here = next((d for n in ("images_8", "images_4", "images_2", "images") if (d := path.parent / n).is_dir()), None)
     if here is None:
         raise ValueError("there is no folder images_8, images_4, images_2 or images beside transforms.json")
     if missing := [n for n in names if not (here / n).is_file()]:
         raise ValueError(f"{here.name} lacks {len(missing)} of {len(names)} pictures, the first {missing[0]!r}")
-    order = sorted(range(len(names)), key=lambda i: names[i])
-    pictures = tuple(here / names[i] for i in order)
-    return Shot(pictures, motion.camera[torch.tensor(order)], None, rate, bend=(bend[0], bend[1], bend[2], bend[3]))
+    return Shot(tuple(here / n for n in names), motion.camera, None, rate, bend=(bend[0], bend[1], bend[2], bend[3]))
 
 
 def sekai(folder: Path, rate: float | None, style: str = "photoreal") -> Listed:
@@ -126,7 +132,7 @@ def _spatialvid(folder: Path, row: dict[str, str]) -> Shot:
     notes = _below(folder, "annotations", row.get("annotation path") or row["id"])
     table = _array(notes / "poses.npy").double()
     lens = _array(notes / "intrinsics.npy").double()
-    at = torch.tensor([float(x.split()[-1]) for x in (notes / "indexes.txt").read_text().splitlines() if x.strip()])
+    at = torch.tensor([float(x.split()[-1]) for x in read_text(notes / "indexes.txt").split("\n") if x.strip()])
     if table.ndim != 2 or table.shape[1] != 7 or not len(table) == len(lens) == len(at):
         raise ValueError(f"rows are missing: {len(table)} poses, {len(lens)} lenses and {len(at)} indexes do not go together")
     camera = Camera(_from_quaternions(table[:, [6, 3, 4, 5]], table[:, :3]), lens)
@@ -162,7 +168,7 @@ def _omniworld(info: Path, path: Path) -> Shot:
     lens = torch.stack([f / w, f / h, torch.full_like(f, 0.5), torch.full_like(f, 0.5)], -1)
     depth = {int(p.stem): p for p in (info.parent / "depth").glob("*.png") if p.stem.isdigit()}
     deep = tuple(depth[i] for i in frames) if all(i in depth for i in frames) else None
-    fps = float((info.parent / "fps.txt").read_text().split()[0]) if (info.parent / "fps.txt").is_file() else 24.0
+    fps = float(read_text(info.parent / "fps.txt").split()[0]) if (info.parent / "fps.txt").is_file() else 24.0
     return Shot(tuple(pictures[i] for i in frames), Camera(_from_quaternions(q, t), lens), None, fps, style="game", depth=deep)
 
 
@@ -188,11 +194,10 @@ def _rows(folder: Path, column: str) -> Iterator[dict[str, str]]:
     """The rows of every ``.csv`` below the folder that has the column. ValueError where there is none."""
     found = False
     for path in sorted(folder.rglob("*.csv")):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            if column in (table.fieldnames or ()):
-                found = True
-                yield from (r for r in table if r.get(column))
+        table = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        if column in (table.fieldnames or ()):
+            found = True
+            yield from (r for r in table if r.get(column))
     if not found:
         raise ValueError(f"folder: there is no .csv with the column {column!r} in {folder}")
 
@@ -208,7 +213,7 @@ def _below(folder: Path, part: str, where: str) -> Path:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError) as e:
         raise ValueError(f"{path.name} is no JSON that can be read ({type(e).__name__})") from None
 

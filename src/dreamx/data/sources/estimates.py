@@ -16,6 +16,8 @@ from dreamx.data.sources.shot import Shot
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.formats import Asked, read
 from dreamx.geometry.formats.motion import rigid_rows
+from dreamx.geometry.formats.scenes import distorted
+from dreamx.plaintext import decode, lines, natural
 
 
 def megasam(folder: Path, rate: float | None) -> Listed:
@@ -68,9 +70,12 @@ def colmap(folder: Path, rate: float | None) -> Listed:
 def _colmap(model: Path, images: Path, rate: float | None) -> Shot:
     files = _model(model)
     motion = read("colmap", files, Asked(fps=_need(rate)), broken=True)
-    lines = [x for x in files["images.txt"].decode().splitlines() if x.strip() and not x.lstrip().startswith("#")]
-    registered = {x.split(maxsplit=9)[9] for x in lines if len(x.split(maxsplit=9)) == 10 and Path(x.split()[-1]).suffix}
-    pictures = sorted(p for p in images.rglob("*") if p.suffix.lower() in PICTURES) if images.is_dir() else []
+    if bent := distorted(files):
+        raise ValueError(f"its lens is distorted ({bent[0]}); undistort the pictures first (colmap image_undistorter)")
+    rows = [x.split(maxsplit=9) for _, x in lines(decode(files["images.txt"], "images.txt"))]
+    registered = {x[9] for x in rows if len(x) == 10 and Path(x[9]).suffix}
+    found = (p for p in images.rglob("*") if p.suffix.lower() in PICTURES) if images.is_dir() else ()
+    pictures = sorted(found, key=lambda p: natural(p.relative_to(images).as_posix()))
     at = [i for i, p in enumerate(pictures) if p.relative_to(images).as_posix() in registered]
     if len(at) != len(motion.camera):
         raise ValueError(f"{images.name} lacks the pictures of {len(motion.camera) - len(at)} of {len(motion.camera)} cameras")

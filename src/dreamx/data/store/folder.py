@@ -16,6 +16,7 @@ from dreamx.data.store.dataset import within
 from dreamx.data.store.part import EXACT_KEYS, Row
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import read_json
 
 
 class Folder:
@@ -55,9 +56,9 @@ class Folder:
         found: list[dict[str, Any]] = []
         path = self.folder / "limits.json"
         try:
-            place = {"place": json.loads(path.read_text())["clips"]} if path.exists() else {}
+            place = {"place": read_json(path)["clips"]} if path.exists() else {}
             for path in sorted(self.folder.glob("records/*.json")):
-                said = json.loads(path.read_text(encoding="utf-8"))
+                said = read_json(path)
                 if said.get("reason"):
                     found.append({"name": path.stem, "stage": "import", "rule": "", "reason": said["reason"]})
                 for rule, why in list(said.get("reasons", {}).items())[:1]:
@@ -65,7 +66,7 @@ class Folder:
                     words |= {f"tag_{k}": str(v) for k, v in (said["tags"] or {}).items()}
                     found.append({"name": path.stem, "stage": "curate", "rule": rule, "reason": why, "extra": words, **place})
             if (path := self.folder / "dropped.json").exists():
-                said = json.loads(path.read_text(encoding="utf-8"))
+                said = read_json(path)
                 found += [{"name": k, "stage": "caption", "rule": "", "reason": str(v)} for k, v in said.items()]
         except Exception as e:
             raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({type(e).__name__}: {e})") from e

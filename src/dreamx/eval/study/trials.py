@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx.eval.suite import Suite
+from dreamx.plaintext import read_text
 
 VIDEOS = (".mp4", ".mkv", ".webm")
 HASH = 12  # letters of the hash that an evaluation run ends the names of its films with (runner.film_file)
@@ -99,7 +100,7 @@ def _told(folder: Path) -> dict[str, str]:
 def _words(video: Path, name: str) -> str:
     for file in (video.parent / f"{stem}{end}" for end in (".json", ".txt") for stem in (video.stem, name)):
         try:
-            text = file.read_text(encoding="utf-8")
+            text = read_text(file)
         except OSError:
             continue
         if file.suffix == ".txt":

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from dreamx.geometry.formats import actions, poses, samples, scenes, words
+from dreamx.geometry.formats import actions, estimators, poses, samples, scenes, transforms, words
 from dreamx.geometry.formats.check import refuse_broken
 from dreamx.geometry.formats.motion import Asked, Files, Motion
 
@@ -21,7 +21,8 @@ class Dialect:
     """One way to write a trajectory down.
 
     says: what it is, in a line. names: the files of its folder; empty where it is a single file. line: short enough to be given
-    in place of a file.
+    in place of a file. beside: where a second file may lie that is read along as "intrinsics", from the folder of the first and
+    with its ``{name}``, ``{stem}`` and ``{end}``.
     """
 
     read: Callable[[Files, Asked], Motion]
@@ -29,6 +30,7 @@ class Dialect:
     says: str
     names: tuple[str, ...] = ()
     line: bool = False
+    beside: tuple[str, ...] = ()
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -49,6 +51,7 @@ DIALECTS: dict[str, Dialect] = {
     "hy-string": Dialect(
         words.read_hy_string, words.write_hy_string, 'HY-WorldPlay\'s line "w-3, right-1": latents of 4 frames', line=True
     ),
+    "minwm": Dialect(words.read_minwm, words.write_minwm, 'minWM\'s line "a*4,w*8": latents of 4 frames', line=True),
     "lingbot": Dialect(
         poses.read_lingbot, poses.write_lingbot, "LingBot-World's folder of arrays", ("poses.npy", "intrinsics.npy")
     ),
@@ -77,9 +80,16 @@ DIALECTS: dict[str, Dialect] = {
         scenes.read_colmap, scenes.write_colmap, "COLMAP's text model: a folder of images.txt and cameras.txt",
         ("cameras.txt", "images.txt"),
     ),
-    "dl3dv": Dialect(scenes.read_dl3dv, scenes.write_dl3dv, "transforms.json of DL3DV and nerfstudio: OpenGL's axes"),
-    "megasam": Dialect(scenes.read_megasam, scenes.write_megasam, "MegaSaM's .npz: cam_c2w, intrinsic"),
-    "kitti": Dialect(scenes.read_kitti, scenes.write_kitti, "KITTI's rows of 12 numbers, camera-to-world"),
+    "dl3dv": Dialect(transforms.read_dl3dv, transforms.write_dl3dv, "transforms.json of DL3DV and nerfstudio: OpenGL's axes"),
+    "megasam": Dialect(estimators.read_megasam, estimators.write_megasam, "MegaSaM's .npz: cam_c2w, intrinsic"),
+    "vipe": Dialect(
+        estimators.read_vipe, estimators.write_vipe, "ViPE's pose/NAME.npz: data, inds; intrinsics/NAME.npz beside it",
+        beside=("../intrinsics/{name}", "{stem}_intrinsics{end}"),
+    ),
+    "tum": Dialect(
+        estimators.read_tum, estimators.write_tum, "rows of time tx ty tz qx qy qz qw: TUM, DROID-SLAM, ORB-SLAM, evo"
+    ),
+    "kitti": Dialect(estimators.read_kitti, estimators.write_kitti, "KITTI's rows of 12 numbers, camera-to-world"),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
-from math import prod
+from math import ldexp, prod
 
 import torch
 from torch import Tensor
@@ -22,9 +22,10 @@ _HEADER = re.compile(
     r"\s*'shape'\s*:\s*\(((?:\s*\d+\s*,)*(?:\s*\d+)?\s*)\)\s*,?\s*\}\s*",
     re.ASCII,
 )
+_LONG = "f16"  # numpy's long double: 80 bits of Intel, or 128 of IEEE
 _TYPES = {
     "f2": torch.float16, "f4": torch.float32, "f8": torch.float64, "i1": torch.int8, "i2": torch.int16, "i4": torch.int32,
-    "i8": torch.int64, "u1": torch.uint8, "b1": torch.bool,
+    "i8": torch.int64, "u1": torch.uint8, "u2": torch.uint16, "u4": torch.uint32, "u8": torch.uint64, "b1": torch.bool,
 }  # fmt: skip
 _LIMIT = 2**28  # bytes of one array: thousands of times what a trajectory needs
 
@@ -33,6 +34,9 @@ def read_npy(data: bytes, name: str) -> Tensor:
     """An array of plain numbers. ValueError, one sentence with its ``name``, for anything else."""
     shape, kind, little, fortran, body = _header(data, name)
     raw = data[body:]
+    if kind == _LONG:
+        raw = _long_doubles(raw if little else _turned(raw, 16), name)
+        kind, little = "f8", True
     dtype = _TYPES[kind]
     if len(raw) != prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} is cut short or too long: {len(raw)} bytes where its shape {list(shape)} needs another number")
@@ -40,11 +44,41 @@ def read_npy(data: bytes, name: str) -> Tensor:
         raise ValueError(f"{name} is damaged: a truth value in it is neither true nor false")
     if not raw:
         return torch.zeros(shape, dtype=dtype)
-    bytes_ = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-    if not little:
-        bytes_ = bytes_.reshape(-1, dtype.itemsize).flip(1).reshape(-1).contiguous()
-    flat = bytes_.view(dtype)
+    flat = torch.frombuffer(bytearray(raw if little else _turned(raw, dtype.itemsize)), dtype=torch.uint8).view(dtype)
     return flat.reshape(shape[::-1]).permute(*reversed(range(len(shape)))).contiguous() if fortran else flat.reshape(shape)
+
+
+def _turned(raw: bytes, size: int) -> bytes:
+    """Each number's bytes the other way round."""
+    whole = raw[: len(raw) // size * size]
+    return (
+        bytes(torch.frombuffer(bytearray(whole), dtype=torch.uint8).reshape(-1, size).flip(1).flatten().tolist())
+        if whole
+        else b""
+    )
+
+
+def _long_doubles(raw: bytes, name: str) -> bytes:
+    """Long doubles as doubles: Intel's 80 bits and 48 of nothing, or IEEE's 128, of which the top 16 hold an exponent."""
+    if len(raw) % 16 or len(raw) > _LIMIT // 64:
+        raise ValueError(f"{name} is cut short or too long: {len(raw)} bytes of numbers with 16 each")
+    every = [raw[i : i + 16] for i in range(0, len(raw), 16)]
+    ieee = any(any(b[10:]) for b in every) and all(
+        not any(b) or abs((int.from_bytes(b[14:], "little") & 0x7FFF) - 16383) < 1100 for b in every
+    )
+    found: list[float] = []
+    for b in every:
+        top = int.from_bytes(b[14:16] if ieee else b[8:10], "little")
+        fraction = int.from_bytes(b[:14] if ieee else b[:8], "little")
+        bits, hidden = (112, 1 if top & 0x7FFF else 0) if ieee else (63, 0)
+        power = top & 0x7FFF
+        value = float("nan") if power == 0x7FFF else 0.0
+        if power < 0x7FFF and -1100 < power - 16383 < 1024:
+            value = ldexp(float(fraction + (hidden << bits)), power - 16383 - bits)
+        elif power >= 16383 + 1024:
+            value = float("inf") if power < 0x7FFF else value
+        found.append(-value if top & 0x8000 else value)
+    return struct.pack(f"<{len(found)}d", *found)
 
 
 def shape_of(data: bytes, name: str) -> tuple[int, ...]:
@@ -94,7 +128,9 @@ def _header(data: bytes, name: str) -> tuple[tuple[int, ...], str, bool, bool, i
     length = struct.unpack_from("<I" if wide else "<H", data, 8)[0]
     text = data[start : start + length].decode("latin-1")
     match = _HEADER.fullmatch(text)
-    if len(text) != length or length > 10_000 or match is None or match[1][1:] not in _TYPES:
+    if "'descr': '|O'" in text:
+        raise ValueError(f"{name} holds no array of plain numbers but pickled objects, which are never opened; save it as floats")
+    if len(text) != length or length > 10_000 or match is None or match[1][1:] not in (*_TYPES, _LONG):
         raise ValueError(f"{name} holds no array of plain numbers, or it is cut short; save it with numpy.save as floats")
     sizes = [s for s in (part.strip() for part in match[3].split(",")) if s]
     if any(len(s) > 12 for s in sizes) or len(sizes) > 8:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
 
-from dreamx.geometry.camera import Camera, relative_to, se3_inverse
+from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Speed
+from dreamx.geometry.formats.causes import angle, cause, steps
 from dreamx.geometry.formats.motion import Motion
+
+__all__ = ["Problem", "angle", "doubts", "problems", "refuse_broken"]
 
 #: How far from a rotation a matrix may be: files are written with four digits, too.
 RIGID = 1e-3
@@ -41,7 +45,22 @@ def problems(motion: Motion, speed: Speed | None = None) -> list[Problem]:
     if any(p.fatal for p in found) or len(motion.camera) < 2:
         return found
     camera = motion.camera
-    return [*found, *_direction(camera), *_jumps(camera), *_scale(camera, motion.fps, speed or Speed())]
+    why = cause(camera, motion.every)
+    if why is not None:  # what else is wrong is asked of the path that is meant: else it would be told to be scaled
+        found.append(Problem(why.kind, why.says))
+        camera = why.camera
+    return [*found, *_repeated(camera), *_jumps(camera), *_scale(camera, motion.fps, speed or Speed())]
+
+
+def doubts(motion: Motion) -> list[str]:
+    """Sentences about what is odd and harms no path: a lens that no picture of a usual size has."""
+    fx, fy, cx, cy = motion.camera.lens.unbind(-1)
+    odd = ((fx < 0.15) | (fy < 0.15) | (fx > 10) | (fy > 10) | ((cx - 0.5).abs() > 0.5) | ((cy - 0.5).abs() > 0.5)).nonzero()
+    if not len(odd):
+        return []
+    lens = " ".join(f"{x:.3g}" for x in motion.camera.lens[int(odd[0])].tolist())
+    says = "its focal lengths or its middle are out of the picture"
+    return [f"The lens of frame {int(odd[0])} is {lens} (fx fy cx cy as shares): {says}, so it may be in pixels of another size."]
 
 
 def _broken(camera: Camera) -> Iterator[Problem]:
@@ -82,43 +101,21 @@ def _count(frames: int) -> list[Problem]:
     ]
 
 
-def _steps(camera: Camera) -> tuple[Tensor, Tensor]:
-    """Metres along the camera's own axes ``[T - 1, 3]`` and degrees ``[T - 1]`` of each step."""
-    step = relative_to(camera[1:], camera[:-1]).pose
-    return step[:, :3, 3], angle(step[:, :3, :3])
-
-
-def angle(r: Tensor) -> Tensor:
-    """Degrees ``[...]`` that rotations ``[..., 3, 3]`` turn by, accurate also for small ones."""
-    axis = torch.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
-    return torch.rad2deg(torch.atan2(axis.norm(dim=-1), r.diagonal(dim1=-2, dim2=-1).sum(-1) - 1))
-
-
-def _direction(camera: Camera) -> list[Problem]:
-    """World-to-camera given as camera-to-world, or OpenGL's axes: the motion is along the wrong axis.
-
-    People walk where they look, so of a path and its inverse the one that goes forwards is meant. A walk sideways tells nothing.
-    """
-    ahead, other = _ahead(camera), _ahead(Camera(se3_inverse(camera.pose), camera.lens))
-    advice = "it may be world-to-camera where camera-to-world is meant (w2c as c2w)"
-    if ahead < -0.7:
-        says = f"it goes backwards for {-100 * ahead:.0f} % of its way: {advice}, or have OpenGL's axes (y up and z back)"
-    elif other > 0.45 and ahead < 0.25:
-        says = f"forwards are {100 * ahead:.0f} % of its way, and {100 * other:.0f} % of its inverse's: {advice}"
-    else:
+def _repeated(camera: Camera) -> list[Problem]:
+    """Frames that stand still between others that move, again and again: poses of fewer frames a second than the film has."""
+    move, turn = steps(camera)
+    still = ((move.norm(dim=-1) < 1e-9) & (turn < 1e-6)).tolist()
+    spans = [(held, len(list(group))) for held, group in groupby(still)]
+    pauses = [n for held, n in spans[1:-1] if held]
+    if len(pauses) < 4 or max(pauses) > 4 or sum(pauses) * 4 < len(still):
         return []
-    return [Problem("inverted", says + "; if it really walks so, all is well")]
-
-
-def _ahead(camera: Camera) -> float:
-    """How much of the way is forward: -1 to 1; 0 where nothing moves."""
-    move, _ = _steps(camera)
-    way = float(move.norm(dim=-1).sum())
-    return float(move[:, 2].sum()) / way if way > 1e-6 else 0.0
+    first = still.index(True)
+    says = f"{sum(still)} frames repeat the pose of the one before, as frame {first + 1} that of frame {first}"
+    return [Problem("repeated", f"{says}: take them out, or give the frames a second that the poses have")]
 
 
 def _jumps(camera: Camera) -> list[Problem]:
-    move, turn = _steps(camera)
+    move, turn = steps(camera)
     found: list[Problem] = []
     for values, unit, least, alone in ((move.norm(dim=-1), "m", 0.05, 0.5), (turn, "degrees", 3.0, 10.0)):
         moving = values[values > 1e-6]
@@ -142,7 +139,7 @@ def _jumps(camera: Camera) -> list[Problem]:
 
 def _scale(camera: Camera, fps: float, speed: Speed) -> list[Problem]:
     """Speeds that the model never met in training: a quarter of its speed to twice as much."""
-    move, turn = _steps(camera)
+    move, turn = steps(camera)
     found: list[Problem] = []
     each = (
         ("moves", move.norm(dim=-1), speed.metres_per_second, "m/s", "multiply its places by"),

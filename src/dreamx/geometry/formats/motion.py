@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import decode, shown
 
 #: Frames that one file may hold: 1.7 hours at 16 fps. More is a mistake, and would take minutes to walk.
 LONGEST = 100_000
@@ -29,12 +30,13 @@ class Motion:
 
     camera: ``[T]`` float64, one for each video frame, in the file's own world (nothing is moved or scaled). As they stand in the
     file: that they are rotations is for ``refuse_broken`` and ``problems`` to say. fps: frames a second. notes: sentences about
-    what was assumed and what was left out.
+    what was assumed and what was left out. every: of the frames, the file holds one of so many; those between were filled in.
     """
 
     camera: Camera
     fps: float
     notes: tuple[str, ...] = ()
+    every: int = 1
 
     def __post_init__(self) -> None:
         if len(self.camera.shape) != 1 or len(self.camera) < 1:
@@ -84,13 +86,10 @@ Files = Mapping[str, bytes]
 
 
 def text_of(files: Files, name: str = "") -> str:
-    """A file as text. ValueError where it is missing or no UTF-8."""
+    """A file as text, of any coding. ValueError where it is missing or no text."""
     if name not in files:
         raise ValueError(f"there is no {name} in the folder")
-    try:
-        return files[name].decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{name or 'it'} is not text in UTF-8") from None
+    return decode(files[name], name)
 
 
 def json_of(files: Files) -> Any:
@@ -114,13 +113,13 @@ def number(text: str, where: str) -> float:
     """A plain decimal number. ValueError says ``where`` it stands."""
     value = float(text) if _NUMBER.fullmatch(text) else inf
     if not isfinite(value):
-        raise ValueError(f"{where}: {text[:40]!r} is not a finite number")
+        raise ValueError(f"{where}: {shown(text, 40)} is not a finite number")
     return value
 
 
 def numbers(line: str, count: int, where: str, says: str) -> list[float]:
-    """``count`` numbers, apart by blanks; ``says`` is what they are, for the sentence."""
-    words = line.split()
+    """``count`` numbers, apart by blanks or commas; ``says`` is what they are, for the sentence."""
+    words = line.replace(",", " ").split()
     if len(words) != count:
         raise ValueError(f"{where} has {len(words)} words where there must be {count}: {says}")
     return [number(w, where) for w in words]
@@ -162,17 +161,52 @@ def rigid_rows(values: Sequence[Sequence[float]]) -> Tensor:
     return torch.cat([top, last], 1)
 
 
+def pose_rows(value: object, where: str) -> list[list[float]]:
+    """A pose from JSON: 4 rows of 4 numbers, or the upper 3."""
+    three = isinstance(value, list) and len(value) == 3
+    rows = grid(value, 3 if three else 4, 4, where)
+    return [*rows, [0.0, 0.0, 0.0, 1.0]] if three else rows
+
+
 def poses_of(values: Tensor, where: str) -> Tensor:
-    """``[T, 4, 4]`` float64 whose last row is 0 0 0 1, as that of a pose is. ValueError names the frame."""
+    """``[T, 4, 4]`` float64 whose last row is 0 0 0 1, as a pose's is; ``[T, 3, 4]`` gets it. ValueError names the frame."""
     p = values.double()
-    if p.ndim != 3 or p.shape[1:] != (4, 4):
-        raise ValueError(f"{where} must be [frames, 4, 4], not {list(p.shape)}")
-    if not bool(torch.isfinite(p).all()):
-        raise ValueError(f"{where} holds NaN or infinity; every number must be finite")
-    off = (p[:, 3] - p.new_tensor([0.0, 0.0, 0.0, 1.0])).abs().amax(-1) > 1e-6
+    while p.ndim > 3 and p.shape[0] == 1:  # a batch of one path
+        p = p[0]
+    p = p[None] if p.shape in ((4, 4), (3, 4)) else p
+    if p.ndim != 3 or p.shape[1:] not in ((4, 4), (3, 4)):
+        raise ValueError(f"{where} must be [frames, 4, 4] or [frames, 3, 4], not {list(values.shape)}")
+    bad = ~torch.isfinite(p).flatten(1).all(-1)
+    if bool(bad.any()):
+        raise ValueError(f"{where}: frame {int(bad.nonzero()[0])} holds NaN or infinity; every number must be finite")
+    last = p.new_tensor([0.0, 0.0, 0.0, 1.0])
+    if p.shape[1] == 3:
+        return torch.cat([p, last.expand(len(p), 1, 4)], 1)
+    off = (p[:, 3] - last).abs().amax(-1) > 1e-6
     if bool(off.any()):
-        raise ValueError(f"{where}: the last row of frame {int(off.nonzero()[0])} is not 0 0 0 1, so it is no camera pose")
+        at = int(off.nonzero()[0])
+        other = ": its last column is, so transpose the matrices" if bool((p[at, :, 3] - last).abs().amax() < 1e-6) else ""
+        raise ValueError(f"{where}: the last row of frame {at} is not 0 0 0 1, so it is no camera pose{other}")
     return p
+
+
+def unit_quaternions(q: Tensor, rows: Sequence[str]) -> Tensor:
+    """Quaternions ``[T, 4]`` made as long as 1. ValueError names the row of one that is far from it."""
+    size = q.norm(dim=-1, keepdim=True)
+    off = ((size[:, 0] - 1).abs() > 1e-2).nonzero()
+    if len(off):
+        raise ValueError(f"{rows[int(off[0])]}: its quaternion has the length {float(size[int(off[0]), 0]):.3g}, not 1")
+    return q / size
+
+
+def refuse_unturned(camera: Camera) -> None:
+    """ValueError where a matrix is no rotation, or a left-handed one: nothing can be filled in between such."""
+    r = camera.pose[:, :3, :3]
+    off = (r @ r.mT - torch.eye(3, dtype=r.dtype)).abs().amax((-1, -2)) > 1e-3
+    off = off | (torch.linalg.det(r) < 0)
+    if bool(off.any()):
+        at = int(off.nonzero()[0])
+        raise ValueError(f"entry {at}: its matrix is no rotation (or a left-handed one), so nothing can be filled in between")
 
 
 def inverted(poses: Tensor, where: str) -> Tensor:
@@ -188,7 +222,7 @@ def inverted(poses: Tensor, where: str) -> Tensor:
     return torch.cat([top, poses[:, 3:]], 1)
 
 
-def pixel_lens(k: Tensor, size: tuple[int, int], where: str) -> Tensor:
+def pixel_lens(k: Tensor, size: tuple[float, float], where: str) -> Tensor:
     """Lenses in pixels ``[..., 4]`` as shares of width and height. ValueError where a focal length is not positive."""
     if not bool(torch.isfinite(k).all()) or not bool((k[..., :2] > 0).all()):
         raise ValueError(f"{where}: focal lengths must be positive and every number finite")

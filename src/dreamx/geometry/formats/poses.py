@@ -25,11 +25,14 @@ from dreamx.geometry.formats.motion import (
     need_size,
     numbers,
     pixel_lens,
+    pose_rows,
     poses_of,
     real,
+    refuse_unturned,
     rigid_rows,
     text_of,
 )
+from dreamx.plaintext import lines
 
 FORMAT = "dreamx-trajectory-1"
 HY_SIZE = (1920, 1080)  # pixels that HY-WorldPlay's lenses belong to
@@ -75,8 +78,9 @@ def write_dreamx(motion: Motion, asked: Asked) -> dict[str, bytes]:
 def read_dreamx_rows(files: Files, asked: Asked) -> Motion:
     """``frame fx fy cx cy 0 0 w2c[12]``, a line a video frame. The lenses are read; DreamX's own scripts ignore them."""
     says = "frame fx fy cx cy 0 0 and a world-to-camera matrix of 12"
-    lines = [x for x in text_of(files).splitlines() if x.strip()]
-    rows = torch.tensor([numbers(x, 19, f"line {i}", says) for i, x in enumerate(lines, 1)], dtype=torch.float64).reshape(-1, 19)
+    rows = torch.tensor([numbers(x, 19, f"line {i}", says) for i, x in lines(text_of(files))], dtype=torch.float64).reshape(
+        -1, 19
+    )
     return Motion(rows_camera(rows), asked.fps or 16.0)
 
 
@@ -100,13 +104,22 @@ def camera_rows(camera: Camera) -> list[str]:
 
 
 def read_hy_inference(files: Files, asked: Asked) -> Motion:
-    """``{"0": {"extrinsic": 4x4, "K": 3x3}, ...}`` in the order of the file: camera-to-world, one for each *latent*.
+    """``{"0": {"extrinsic": 4x4, "K": 3x3}, ...}`` in the order of the numbers: camera-to-world, one for each *latent*.
 
     n entries are 4 n - 3 video frames: those between are filled in. K is in pixels of a picture whose middle is (cx, cy).
     """
-    poses, lens = _hy(json_of(files), "extrinsic", "K", _hy_lens)
+    data = json_of(files)
+    notes: tuple[str, ...] = ()
+    if isinstance(data, dict) and all(k.isascii() and k.isdigit() and len(k) < 8 for k in data):
+        ordered = {k: data[k] for k in sorted(data, key=int)}
+        if list(ordered) != list(data):
+            notes = (
+                "Its keys are not in the order of their numbers, in which they are taken; HY-WorldPlay takes them as they stand.",
+            )
+        data = ordered
+    poses, lens = _hy(data, "extrinsic", "K", _hy_lens)
     latents = camera_of(poses_of(poses, "extrinsic"), lens)
-    return Motion(spread_any(latents, _GROUP), asked.fps or 24.0)
+    return Motion(spread_any(latents, _GROUP), asked.fps or 24.0, notes, _GROUP)
 
 
 def write_hy_inference(motion: Motion, asked: Asked) -> dict[str, bytes]:
@@ -129,7 +142,8 @@ def read_hy_training(files: Files, asked: Asked) -> Motion:
     ordered = {str(i): data[k] for i, k in ((int(k), k) for k in sorted(data, key=int))}
     poses, lens = _hy(ordered, "w2c", "intrinsic", _hy_lens)
     camera = camera_of(inverted(poses_of(poses, "w2c"), "w2c"), lens)
-    return Motion(spread_any(camera, _GROUP) if len(frames) > 1 and frames[1] == _GROUP else camera, asked.fps or 24.0)
+    every = _GROUP if len(frames) > 1 and frames[1] == _GROUP else 1
+    return Motion(spread_any(camera, every) if every > 1 else camera, asked.fps or 24.0, (), every)
 
 
 def write_hy_training(motion: Motion, asked: Asked) -> dict[str, bytes]:
@@ -142,7 +156,7 @@ def write_hy_training(motion: Motion, asked: Asked) -> dict[str, bytes]:
 def _hy(data: Any, pose: str, k: str, lens: Any) -> tuple[Tensor, Tensor]:
     if not isinstance(data, dict) or not 1 <= len(data) <= LONGEST:
         raise ValueError(f"it must be an object with an entry for each camera, which has {pose!r} and {k!r}")
-    poses = [grid(entry(v, pose, f"entry {n!r}"), 4, 4, f"entry {n!r}.{pose}") for n, v in data.items()]
+    poses = [pose_rows(entry(v, pose, f"entry {n!r}"), f"entry {n!r}.{pose}") for n, v in data.items()]
     lenses = [lens(grid(entry(v, k, f"entry {n!r}"), 3, 3, f"entry {n!r}.{k}"), f"entry {n!r}.{k}") for n, v in data.items()]
     return torch.tensor(poses, dtype=torch.float64), torch.tensor(lenses, dtype=torch.float64)
 
@@ -163,14 +177,15 @@ def _hy_rows(poses: Tensor, lens: Tensor) -> list[tuple[list[list[float]], list[
 
 
 def read_lingbot(files: Files, asked: Asked) -> Motion:
-    """A folder with ``poses.npy`` [T, 4, 4], camera-to-world, and ``intrinsics.npy`` [T, 4] in pixels of 832 x 480."""
+    """A folder with ``poses.npy`` [T, 4, 4], camera-to-world, and ``intrinsics.npy`` [T, 4] in pixels of 832 x 480.
+
+    Poses [T, 3, 4] are read, too, and lenses [4], [3, 3] and [T, 3, 3].
+    """
     for name in ("poses.npy", "intrinsics.npy"):
         if name not in files:
             raise ValueError(f"there is no {name} in the folder")
     poses = poses_of(read_npy(files["poses.npy"], "poses.npy"), "poses.npy")
-    lens = read_npy(files["intrinsics.npy"], "intrinsics.npy").double()
-    if lens.shape not in ((len(poses), 4), (1, 4)):
-        raise ValueError(f"intrinsics.npy must be [{len(poses)}, 4], fx fy cx cy for each pose, not {list(lens.shape)}")
+    lens = lenses_of(read_npy(files["intrinsics.npy"], "intrinsics.npy"), len(poses), "intrinsics.npy")
     note = "LingBot-World divides the steps by the longest of them, so how fast this is does not reach its model."
     return Motion(camera_of(poses, pixel_lens(lens, LINGBOT_SIZE, "intrinsics.npy")), asked.fps or 16.0, (note,))
 
@@ -217,27 +232,33 @@ def _matrix_game_35(files: Files, asked: Asked, dialect: str, w2c: bool) -> Moti
     name = next((n for n in ("extrinsics_c2w", "extrinsics") if n in arrays), None)
     if name is None or "intrinsics" not in arrays:
         raise ValueError(f"it has no {'intrinsics' if name else 'extrinsics_c2w'}; its arrays are {', '.join(arrays) or 'none'}")
-    poses, k = poses_of(read_npy(arrays[name], name), name), matrix_lens(read_npy(arrays["intrinsics"], "intrinsics"))
-    if k.shape not in ((4,), (len(poses), 4)):
-        raise ValueError(f"intrinsics must be [4], [N, 4], [3, 3] or [N, 3, 3] for {len(poses)} poses")
+    poses = poses_of(read_npy(arrays[name], name), name)
+    k = lenses_of(read_npy(arrays["intrinsics"], "intrinsics"), len(poses), "intrinsics")
     poses = inverted(poses, name) if w2c else poses
     return Motion(camera_of(poses, pixel_lens(k, size, "intrinsics")), need_fps(asked, dialect))
 
 
-def matrix_lens(k: Tensor) -> Tensor:
-    """fx fy cx cy ``[..., 4]`` of matrices ``[..., 3, 3]``; what is no matrix stays."""
-    if k.shape[-2:] != (3, 3):
-        return k.double()
-    return torch.stack([k[..., 0, 0], k[..., 1, 1], k[..., 0, 2], k[..., 1, 2]], -1).double()
+def lenses_of(k: Tensor, frames: int, where: str) -> Tensor:
+    """fx fy cx cy, ``[4]`` or ``[T, 4]``: one lens for all frames or one for each, given so or as matrices ``[3, 3]``."""
+    while k.ndim > 2 and k.shape[0] == 1:
+        k = k[0]
+    found = k.double()
+    if k.shape in ((3, 3), (frames, 3, 3)):
+        if bool(((found[..., 2, :] - found.new_tensor([0.0, 0.0, 1.0])).abs() > 1e-6).any()):
+            raise ValueError(f"{where}: the last row of a lens's matrix is not 0 0 1")
+        found = torch.stack([found[..., 0, 0], found[..., 1, 1], found[..., 0, 2], found[..., 1, 2]], -1)
+    if found.shape not in ((4,), (1, 4), (frames, 4)):
+        says = f"[4], [{frames}, 4], [3, 3] or [{frames}, 3, 3]: fx fy cx cy, for all poses or for each"
+        raise ValueError(f"{where} must be {says}, not {list(k.shape)}")
+    bad = ~torch.isfinite(found).reshape(-1, 4).all(-1)
+    if bool(bad.any()):
+        raise ValueError(f"{where}: the lens of frame {int(bad.nonzero()[0])} holds NaN or infinity; every number must be finite")
+    return found
 
 
 def spread_any(camera: Camera, steps: int) -> Camera:
     """``keys.spread``, which needs rotations: ValueError, one sentence, where there are none."""
-    r = camera.pose[:, :3, :3]
-    off = (r @ r.mT - torch.eye(3, dtype=r.dtype)).abs().amax((-1, -2)) > 1e-3
-    if bool((off | (torch.linalg.det(r) < 0)).any()):
-        at = int((off | (torch.linalg.det(r) < 0)).nonzero()[0])
-        raise ValueError(f"entry {at}: its matrix is no rotation (or a left-handed one), so nothing can be filled in between")
+    refuse_unturned(camera)
     return spread(camera, steps)
 
 

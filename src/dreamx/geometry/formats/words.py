@@ -1,4 +1,4 @@
-"""Dialects that are one line of keys: HY-WorldPlay's and LingBot-World's strings, GameCraft's actions, Yume's captions.
+"""Dialects that are one line of keys: HY-WorldPlay's, minWM's and LingBot-World's, GameCraft's actions, Yume's captions.
 
 ``w-31`` is a sentence of both HY-WorldPlay and LingBot-World and means different things: 31 latents (124 frames, 2.48 units) in
 the one, 31 frames (1.55 units) in the other. So a dialect is always named, never guessed.
@@ -12,14 +12,16 @@ from itertools import groupby
 import torch
 
 from dreamx.geometry.camera import OFFICIAL_LENS, Camera, relative_to, rigid, rotation
-from dreamx.geometry.controls import check_keys
+from dreamx.geometry.controls import Controls, check_keys
 from dreamx.geometry.formats.keys import OFFICIAL, Rule, angles, controls_of, keys_of, path, refuse_other, spread
 from dreamx.geometry.formats.motion import LONGEST, Asked, Files, Motion, camera_of, dump, entry, json_of, number, real, text_of
+from dreamx.plaintext import folded, shown
 
 HY = Rule(0.08, 3.0)
 LINGBOT = Rule(0.05, 2.0, ground=True, steepest=85.0)
 GROUP = 4  # video frames of a latent
 _HY_KEYS = {"w": "w", "s": "s", "a": "a", "d": "d", "up": "i", "down": "k", "left": "j", "right": "l"}
+_MINWM = {**{k: k for k in "wsadjlik"}, "u": "+", "dn": "-"}
 _GAMECRAFT = {
     "forward": "w", "backward": "s", "left": "a", "right": "d",
     "left_rot": "j", "right_rot": "l", "up_rot": "i", "down_rot": "k",
@@ -43,7 +45,7 @@ def read_hy_string(files: Files, asked: Asked) -> Motion:
     """``w-3, right-1, d-4``: one key a segment, lengths in latents and rounded down; n latents are 4 n - 3 frames."""
     keys: list[str] = []
     for number_, word in _segments(text_of(files), ","):
-        where = f"segment {number_} {word!r}"
+        where = f"segment {number_} {shown(word)}"
         key, dash, length = (x.strip() for x in word.partition("-"))
         if not dash or key.lower() not in _HY_KEYS:
             raise ValueError(f"{where} is not KEY-LATENTS with one key of {', '.join(_HY_KEYS)}; write for example w-3, right-1")
@@ -58,19 +60,49 @@ def read_hy_string(files: Files, asked: Asked) -> Motion:
 def write_hy_string(motion: Motion, asked: Asked) -> dict[str, bytes]:
     """The string whose path this is."""
     names = {v: k for k, v in _HY_KEYS.items()}
-    keys = keys_of(motion.camera, HY, GROUP, "hy-string")
-    for at, held in enumerate(keys):
-        if held not in names:
-            words = f"{held!r} are held together" if held else "nothing moves"
-            raise ValueError(f"hy-string holds exactly one key at a time, and {words} at latent {at + 1}; use hy-inference")
+    keys = _single(keys_of(motion.camera, HY, GROUP, "hy-string"), "hy-string")
     return {"": (", ".join(f"{names[k]}-{len(list(g))}" for k, g in groupby(keys)) + "\n").encode()}
+
+
+def read_minwm(files: Files, asked: Asked) -> Motion:
+    """``a*4,w*8``: one key a segment, lengths in latents; n of them are 4 n + 1 frames. Or minWM's list of ``trajectory``.
+
+    Its steps are HY-WorldPlay's; ``u`` and ``dn`` move up and down.
+    """
+    text = text_of(files)
+    if text.lstrip()[:1] in ("[", "{"):
+        items = json_of(files)
+        items = items if isinstance(items, list) else [items]
+        if asked.item >= len(items):
+            raise ValueError(f"item is {asked.item}, and the list has {len(items)} entries, counted from 0")
+        text = entry(items[asked.item], "trajectory", f"entry {asked.item}")
+        if not isinstance(text, str):
+            raise ValueError(f"entry {asked.item}.trajectory must be text, as a*4,w*8")
+    keys: list[str] = []
+    for number_, word in _segments(text, ","):
+        where = f"segment {number_} {shown(word)}"
+        key, _, length = (x.strip() for x in word.partition("*"))
+        if key.lower() not in _MINWM or not re.fullmatch(r"\d{1,9}", length, re.ASCII) or int(length) < 1:
+            raise ValueError(f"{where} is not KEY*LATENTS with one key of {', '.join(_MINWM)}; write for example a*4,w*8")
+        _append(keys, _MINWM[key.lower()], int(length), LONGEST // GROUP, where)
+    held = controls_of(["" if k in "+-" else k for k in keys], HY)
+    lift = [{"+": -HY.metres, "-": HY.metres}.get(k, 0.0) for k in keys]
+    move = torch.stack([held.move[:, 0], torch.tensor(lift, dtype=torch.float64), held.move[:, 2]], -1)
+    camera = spread(path(Controls(move, held.turn), HY), GROUP)
+    return Motion(camera_of(camera.pose, OFFICIAL_LENS), asked.fps or 16.0)
+
+
+def write_minwm(motion: Motion, asked: Asked) -> dict[str, bytes]:
+    """The line whose path this is, of the keys that move on the level and turn."""
+    keys = _single(keys_of(motion.camera, HY, GROUP, "minwm"), "minwm")
+    return {"": (",".join(f"{k}*{len(list(g))}" for k, g in groupby(keys)) + "\n").encode()}
 
 
 def read_lingbot_string(files: Files, asked: Asked) -> Motion:
     """``w-10,iw-5,none-3``: any keys together, lengths in frames; F steps are F + 1 frames."""
     keys: list[str] = []
-    for number_, word in _segments(text_of(files).replace("，", ","), ","):
-        where = f"segment {number_} {word!r}"
+    for number_, word in _segments(text_of(files), ","):
+        where = f"segment {number_} {shown(word)}"
         held, dash, length = (x.strip() for x in word.rpartition("-"))
         if not dash or not held or not re.fullmatch(r"\d{1,9}", length, re.ASCII) or int(length) < 1:
             raise ValueError(f"{where} is not KEYS-FRAMES; write for example w-10, iw-5 or none-3")
@@ -187,8 +219,16 @@ def _said(line: str, table: dict[str, str], at: int, what: str) -> str:
     return found[0]
 
 
+def _single(keys: list[str], dialect: str) -> list[str]:
+    for at, held in enumerate(keys):
+        if len(held) != 1:
+            words = f"{held!r} are held together" if held else "nothing moves"
+            raise ValueError(f"{dialect} holds exactly one key at a time, and {words} at latent {at + 1}; use hy-inference")
+    return keys
+
+
 def _segments(text: str, comma: str) -> list[tuple[int, str]]:
-    words = [w.strip() for w in text.strip().rstrip(comma).split(comma)]
+    words = [w.strip() for w in folded(text).strip().rstrip(comma).split(comma)]
     if not any(words):
         raise ValueError("it is empty; write for example w-3")
     if not all(words):
