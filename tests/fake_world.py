@@ -15,6 +15,7 @@ from dreamx import session
 from dreamx.geometry import Camera, Controls, Speed
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import walk
+from dreamx.model.prompt import Taught
 from dreamx.session import Dream, Switches, WorldConfig
 
 
@@ -35,6 +36,7 @@ class FakeWorld:
     """
 
     identity = "fake"
+    taught: Taught | None = None
 
     def __init__(
         self,
@@ -59,19 +61,21 @@ class FakeWorld:
         self.before: Camera | None = None  # cameras of the last chunk that was shown
         self.unshown = 0
         self.forks: list[FakeWorld] = []
+        self.note = ""
 
     def fork(self) -> FakeWorld:
         assert self.unshown == 0, "a world is whole only when all that was dreamt is shown"
         other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at, self.fps, self.ahead)
         other.base, other.place, other.camera, other.before = self.base, self.place, self.camera, self.before
         other.actions, other.events, other.switched = self.actions[:], self.events[:], self.switched[:]
-        other.switches = self.switches
+        other.switches, other.taught = self.switches, self.taught
         self.forks.append(other)
         return other
 
     def reset(self, image: Tensor | None, prompt: str = "", seed: int = 0) -> Tensor:
         if len(prompt) > 100:
             raise ValueError(f"prompt has {len(prompt)} characters; this world reads 100, so shorten it")
+        self.note = 'This world was not taught this word: "zzzz".' if "zzzz" in prompt else ""
         rows, cols = self.size
         noise = torch.Generator().manual_seed(seed)
         self.base = torch.randint(0, 80, (3, rows, cols), generator=noise) if image is None else image.long() // 3
@@ -91,6 +95,7 @@ class FakeWorld:
         self.switched.append(self.switches)
         if event is not None:
             self.events.append(event)
+            self.note = 'This world was not taught this word: "zzzz".' if "zzzz" in event else ""
         places: list[Tensor] = []
         for move in torch.cat([controls.move, controls.turn / 20], 1):
             self.place = self.place + move

@@ -79,6 +79,27 @@ def test_a_large_picture_is_made_smaller_before_it_travels(page: Page) -> None:
     assert "640 x 640" in page.text("caption")
 
 
+def test_a_picture_does_not_inherit_what_was_typed_before(page: Page) -> None:
+    page.js("document.getElementById('prompt').value = 'a park'")
+    page.give("mine.png", png((80, 80)), type="image/png")
+    page.until(f"{STAGE} && dreamx.walk.phase === 'running'")
+    assert said(page, "start")[-1].get("prompt", "") == ""
+    assert page.text("caption") == ""
+
+
+def test_a_long_prompt_is_sent_whole_and_what_is_not_read_is_shown(page: Page) -> None:
+    page.js("document.getElementById('prompt').value = 'a zzzz ' + 'x'.repeat(90)")
+    page.js("document.getElementById('words').requestSubmit()")
+    page.until(f"{STAGE} && dreamx.walk.phase === 'running'")
+    for place in ("caption", "toast"):
+        assert 'not taught this word: "zzzz"' in page.text(place)
+    page.click("home")
+    page.js("document.getElementById('prompt').value = 'x'.repeat(4001)")
+    page.js("document.getElementById('words').requestSubmit()")
+    page.until("document.getElementById('toast').textContent.includes('4001 characters')")
+    assert not page.js(STAGE)
+
+
 def test_words_begin_a_walk(page: Page) -> None:
     page.js("document.getElementById('words').requestSubmit()")
     assert "few words" in page.text("toast")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 
 from browser import Page, needs_chromium
+from dreamx.model.prompt import Taught
+from dreamx.play.server import House
+from fake_world import FakeWorld
 from page_visit import CHANGE, enter, heard, keep_picture, said
 
 pytest_plugins = ["page_house"]
@@ -129,6 +132,38 @@ def test_views_that_memory_brought_back_light_up_on_the_map(page: Page) -> None:
     })()"""
     assert page.js(f"dreamx.map.draw() || {blue}") > 20
     assert page.js(f"dreamx.map.views.clear(), dreamx.map.draw() || {blue}") == 0
+
+
+def test_a_switch_that_is_off_is_shown_on_the_picture_also_in_the_next_place(page: Page) -> None:
+    enter(page)
+    badge = "document.getElementById('badge')"
+    assert page.js(f"{badge}.hidden")
+    page.click("memory")
+    page.until(f"!{badge}.hidden && {badge}.textContent === 'Memory is off'")
+    page.click("home")
+    page.click("[data-id=hill]")
+    page.until("dreamx.walk.phase === 'running' && heard.filter(m => m.type === 'state').at(-1).switches.memory === false")
+    assert page.js(f"!{badge}.hidden && {badge}.textContent === 'Memory is off'")
+    page.click("memory")
+    page.until(f"{badge}.hidden")
+
+
+def test_what_is_said_is_answered(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+    """Also by a world that was not taught events: then that is said before and after."""
+    assert "it starts to snow" in page.js("document.getElementById('event-text').placeholder")
+    say = "document.getElementById('event-text').value = '{}'; document.getElementById('event').requestSubmit()"
+    house[0].taught = Taught(("a",), ("a",), False)
+    try:
+        page.js("dreamx.link.socket.close()")
+        page.until("document.getElementById('event-text').placeholder.startsWith('This world was not taught events')")
+        enter(page)
+        page.js(say.format("a zzzz"))
+        page.until("document.getElementById('toast').textContent.startsWith('Said: a zzzz. ')")
+        told = page.text("toast")
+        assert "was not taught that what is said happens" in told and 'this word: "zzzz"' in told
+        assert [m["event"] for m in heard(page, "made") if m["event"]] == ["a zzzz"]
+    finally:
+        house[0].taught = None
 
 
 def test_a_recording_ends_in_a_link(page: Page) -> None:

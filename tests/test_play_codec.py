@@ -163,6 +163,28 @@ def test_a_recording_ends_at_the_limit_or_when_it_is_stopped(tmp_path: Path, mon
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.parametrize(("size", "shown"), [((64, 64), (640, 640)), ((48, 80), (384, 640)), ((704, 1280), (704, 1280))])
+def test_a_recording_is_as_large_as_the_page_shows_the_world(
+    tmp_path: Path, size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    squares = (torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) > 0.5).to(torch.uint8) * 200
+    scale = shown[1] // size[1]
+    rough: list[float] = []
+    for crisp in (True, False):
+        recorder = Recorder(tmp_path, size, 16.0)
+        recorder.start(crisp)
+        recorder.write(squares[None])
+        ended = recorder.stop()
+        assert ended is not None
+        picture = read(tmp_path / Path(ended.url).name)[0]
+        assert picture.shape == (3, *shown)
+        grey = picture.float().mean(0)
+        edges = (grey[:, 1:] - grey[:, :-1]).abs()
+        edges[:, scale - 1 :: scale] = 0  # between two pixels of the world
+        rough.append(float(edges.mean()))
+    assert scale == 1 or rough[0] < 0.5 * rough[1], "squares are flat within, and smooth pictures are not"
+
+
 def test_a_player_records_and_downloads() -> None:
     with open_house(FakeWorld(due=4, fps=100)) as (house, port), Player(port) as player:
         player.say(type="start", start="hill")

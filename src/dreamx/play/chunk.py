@@ -28,6 +28,8 @@ class Chunk:
     fresh: bool = False
     dream_ms: float = 0.0
     show_ms: float = 0.0
+    event: str = ""
+    note: str = ""
 
 
 def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Recorded | None:
@@ -48,6 +50,8 @@ def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Record
         recalled=[]
         if chunk.recalled is None
         else [place(x)[:3] for x in map(chunk.recalled.__getitem__, range(len(chunk.recalled)))],
+        event=chunk.event,
+        note=chunk.note,
     )
     outlets.emit(made)
     for i, (kind, data) in enumerate(coded):

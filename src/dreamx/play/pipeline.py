@@ -31,6 +31,7 @@ from dreamx.world import Dream, World
 
 KEEP_EVERY = 5.0  # seconds of walking
 ACTIONS = 256  # that the world itself remembers: the whole walk is in the past's spans, once
+_UNTAUGHT = "This world was not taught that what is said happens, so little may come of it."
 TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds that are news
 
 
@@ -90,12 +91,12 @@ class Pipeline:
         self.asked.switch(switches)
         self._tell_state()
 
-    def record(self, on: bool) -> None:
-        """Begin to record what is shown, or stop. ValueError where nothing can be recorded. May take as long as a disk takes."""
+    def record(self, on: bool, crisp: bool = False) -> None:
+        """Record what is shown (``crisp``: as squares), or stop; as slow as the disk. ValueError where there is no folder."""
         if self._out.recorder is None:
             raise ValueError("record: this server keeps no files; start it with a folder for its state")
         if on:
-            self._out.recorder.start()
+            self._out.recorder.start(crisp)
         self._recorded(None if on else self._out.recorder.stop())
         self._tell_state()
 
@@ -125,7 +126,7 @@ class Pipeline:
             session=self._session.id,
             seed=opening.seed,
             prompt=opening.prompt,
-            note=opening.note if here is None else "",
+            note=" ".join(filter(None, (opening.note, self._world.note))) if here is None else "",
             truth=truth,
         )
         self._out.emit(said)
@@ -220,6 +221,9 @@ class Pipeline:
         self.past.step(step)
         ms, here = since(started), dream.path[-1]
         chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, here, dream.recalled, dream_ms=ms)
+        if step.event is not None:
+            untaught = world.taught is not None and not world.taught.events
+            chunk.event, chunk.note = step.event, " ".join(filter(None, (_UNTAUGHT if untaught else "", world.note)))
         self._truth(dream.path)
         self._put(chunk, step.frames)
 

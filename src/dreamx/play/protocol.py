@@ -165,10 +165,11 @@ class Switch:
 
 @dataclass(frozen=True)
 class Record:
-    """Begin to record what is shown, or stop and get the video."""
+    """Begin to record what is shown, or stop and get the video. ``crisp``: as true pixels, not smoothed."""
 
     type: Literal["record"]
     on: bool
+    crisp: bool = False
 
     __pydantic_config__ = _STRICT
 

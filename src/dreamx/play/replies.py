@@ -48,7 +48,8 @@ class Made:
 
     A jump (``restore``, ``rewind``, ``resume_session``) is a chunk of one frame, the picture where one landed.
     ``pose``: x, z in metres, heading and pitch in degrees, of the last frame; the first frame of a session is 0, 0, 0, 0; heading
-    grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk.
+    grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk. ``event``: what was
+    said and begins with it, or ``""``; ``note``: what of that the world does not read, or was not taught.
     """
 
     type: Literal["made"] = "made"
@@ -60,6 +61,8 @@ class Made:
     encode_ms: float
     pose: tuple[float, float, float, float]
     recalled: list[tuple[float, float, float]]
+    event: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class WorldInfo:
-    """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams."""
+    """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams.
+
+    ``events``: was it taught that what is said happens? None where that was not written down.
+    """
 
     name: str
     size: tuple[int, int]
@@ -60,6 +63,7 @@ class WorldInfo:
     codecs: list[Codec]
     truth: bool
     resumable: bool
+    events: bool | None
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
             codecs=["jpeg", "h264"] if h264_fits(house.world.size) else ["jpeg"],
             truth=house.truth is not None,
             resumable=house.store is not None,
+            events=None if house.world.taught is None else house.world.taught.events,
         )
 
     @app.get("/api/origin")

@@ -9,24 +9,31 @@ from secrets import token_urlsafe
 from threading import Lock
 
 import av
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
 from dreamx.play.replies import Recorded
 
 LIMIT = 600  # seconds that one recording may last
+WIDE = 640  # pixels: smaller pictures are enlarged to this, as on the page
 
 
 class VideoFile:
-    """An mp4 with H.264 that grows by frames; ``close`` makes it playable."""
+    """An mp4 with H.264 that grows by frames; ``close`` makes it playable.
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float) -> None:
+    ``scale``: pixels of the video for one of the frames, by bicubic interpolation, or ``crisp``, as squares.
+    """
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, scale: int = 1, crisp: bool = False) -> None:
         self.frames = 0
+        self._scaling = None if scale == 1 else Interpolation.POINT if crisp else Interpolation.BICUBIC
         self._container = av.open(str(path), "w", format="mp4")
         # Frames that wait in the encoder's look-ahead are damaged now and then (PyAV 18.1): without it, none wait.
-        options = {"crf": "16", "tune": "zerolatency"}
+        options = {"crf": "16", "tune": "zerolatency", **({"preset": "veryfast"} if scale > 1 else {})}
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
-        self._stream.height, self._stream.width = (x + x % 2 for x in size)  # its colours are halved: sides must be even
+        self._stream.height, self._stream.width = (
+            x * scale + x * scale % 2 for x in size
+        )  # its colours are halved: sides must be even
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.thread_count = 1  # the number of threads changes the bits
         self._colours = VideoReformatter()  # one, of one thread: `frame.reformat` starts a thread a core for every frame
@@ -37,7 +44,9 @@ class VideoFile:
         for image in frames:
             array = image.permute(1, 2, 0).contiguous().cpu().numpy()
             picture = av.VideoFrame.from_ndarray(array, "rgb24")
-            picture = self._colours.reformat(picture, stream.width, stream.height, stream.pix_fmt, threads=1)
+            picture = self._colours.reformat(
+                picture, stream.width, stream.height, stream.pix_fmt, interpolation=self._scaling, threads=1
+            )
             self._container.mux(stream.encode(picture))
             self.frames += 1
 
@@ -49,10 +58,14 @@ class VideoFile:
 
 
 class Recorder:
-    """Records what a player sees into ``folder``, one video at a time. Its methods may be called from any thread."""
+    """Records what a player sees into ``folder``, one video at a time, as large as the page shows it (``screen.js``).
+
+    Its methods may be called from any thread.
+    """
 
     def __init__(self, folder: Path, size: tuple[int, int], fps: float) -> None:
         self._folder, self._size, self._fps = folder, size, fps
+        self._scale = max(1, -(-WIDE // max(size)))
         self._lock = Lock()
         self._file: VideoFile | None = None
         self._name = ""
@@ -62,13 +75,13 @@ class Recorder:
         """Whether a video is being recorded."""
         return self._file is not None
 
-    def start(self) -> None:
-        """Begin a video, if none is being recorded."""
+    def start(self, crisp: bool = False) -> None:
+        """Begin a video, if none is being recorded; ``crisp``: every pixel is a square."""
         with self._lock:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._name = token_urlsafe(12)
-                self._file = VideoFile(self._part, self._size, self._fps)
+                self._file = VideoFile(self._part, self._size, self._fps, self._scale, crisp)
 
     def write(self, frames: Tensor) -> Recorded | None:
         """Add frames ``[n, 3, H, W]``, if a video is being recorded; when it is long enough it ends, and this says so."""

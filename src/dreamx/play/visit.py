@@ -136,7 +136,7 @@ class Visit:
             case Switch():
                 pipeline.switch(Switches(request.memory, request.camera))
             case Record():
-                await asyncio.to_thread(pipeline.record, request.on)
+                await asyncio.to_thread(pipeline.record, request.on, request.crisp)
                 await self._house.sweep()
             case Command(type="pause" | "resume"):
                 pipeline.pause(request.type == "pause")

@@ -42,7 +42,7 @@ export function toast(text, { calm = false } = {}) {
   $("toast").classList.toggle("calm", calm);
   $("toast").hidden = false;
   clearTimeout(timer);
-  timer = setTimeout(() => ($("toast").hidden = true), calm ? 3500 : 7000);
+  timer = setTimeout(() => ($("toast").hidden = true), calm ? 3500 + 30 * text.length : 7000);
 }
 
 // Let the browser save what is at that address of the server (or in that blob) under a name.

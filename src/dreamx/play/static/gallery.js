@@ -27,7 +27,8 @@ export class Gallery {
   // What api/world says.
   show(world) {
     this.world = world;
-    $("prompt").maxLength = $("event-text").maxLength = world.limits.prompt_characters;
+    const untaught = "This world was not taught events: what you say changes little";
+    $("event-text").placeholder = world.events === false ? untaught : "let something happen: it starts to snow";
     $("starts").style.setProperty("--aspect", `${world.size[1] / world.size[0]}`);
     this.cards = world.starts.map((start) => this.#card(start));
     this.#chips("look", [...new Set(this.cards.map((c) => c.look))]);
@@ -61,7 +62,7 @@ export class Gallery {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     let text = "";
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-    this.begin({ image: btoa(text), prompt: $("prompt").value.trim() });
+    this.begin({ image: btoa(text) }); // without what stands in the line of words: that was meant for another place
   }
 
   async #replay(file) {

@@ -55,6 +55,7 @@ function heard(message) {
       return started(message);
     case "made":
       hud.made(message);
+      if (message.event) tools.heard(message);
       return map.expect(message);
     case "state":
       return stated(message);
@@ -91,7 +92,8 @@ function started(message) {
   }
   $("truth-box").hidden = !message.truth;
   $("screens").classList.toggle("two", message.truth);
-  $("caption").textContent = [plain(message.prompt), message.note].filter(Boolean).join(" · ");
+  $("caption").textContent = $("caption").title = [message.note, plain(message.prompt)].filter(Boolean).join(" · ");
+  if (message.note) toast(message.note, { calm: true });
   $("hint").textContent = TOUCH.matches ? "Drag the picture to look around" : "Click the picture to look around with the mouse";
   $("hint").hidden = false;
   veil(null);
@@ -105,8 +107,6 @@ function stated(message) {
   for (const name of ["paused", "recording", "replaying", "rewindable", "switches"]) walk[name] = message[name];
   moments.update(message.moments);
   map.mark(message.moments);
-  $("badge").hidden = !walk.replaying;
-  $("badge").textContent = "A replay: you take over at its end";
   tools.show();
 }
 

@@ -3,6 +3,7 @@
 import { $, clock, download, element, toast } from "./dom.js";
 
 const BACK = 3; // seconds that rewind goes back
+const NAMES = { memory: "Memory", camera: "Camera control" };
 
 // walk is the state of play.js; say sends a message, goBack one that goes back in time; screen and moments are its parts.
 export class Tools {
@@ -13,7 +14,7 @@ export class Tools {
       pause: () => say({ type: walk.paused ? "resume" : "pause" }),
       save: () => this.#save(),
       rewind: () => walk.rewindable > 0 && goBack({ type: "rewind", seconds: Math.min(BACK, walk.rewindable) }),
-      record: () => say({ type: "record", on: !walk.recording }),
+      record: () => say({ type: "record", on: !walk.recording, crisp: screen.crisp }),
       photo: () => this.#photo(),
       share: () => this.#share(),
     };
@@ -40,14 +41,22 @@ export class Tools {
 
   // Everything as the walk stands now.
   show() {
-    const { paused, recording, rewindable, switches } = this.walk;
+    const { paused, recording, rewindable, switches, replaying } = this.walk;
     this.#face("pause", paused ? "go" : "pause", paused ? "Go on" : "Pause", paused);
     $("rewind").disabled = rewindable <= 0;
     if (recording) this.recordingSince ??= performance.now();
     else this.recordingSince = null;
     $("record").setAttribute("aria-pressed", recording);
     for (const name of ["memory", "camera"]) $(name).setAttribute("aria-checked", switches[name]);
+    const said = [replaying && "A replay: you take over at its end", ...Object.keys(NAMES).map((x) => !switches[x] && `${NAMES[x]} is off`)];
+    $("badge").textContent = said.filter(Boolean).join(" · ");
+    $("badge").hidden = !said.some(Boolean);
     this.tick();
+  }
+
+  // What the player said begins with this chunk.
+  heard({ event, note }) {
+    toast(["Said: ", event.length > 80 ? `${event.slice(0, 79)}…` : event, ". ", note].join(""), { calm: true });
   }
 
   // To be called a few times a second.
@@ -75,8 +84,7 @@ export class Tools {
     walk.switches = { ...walk.switches, [name]: !walk.switches[name] };
     if (walk.phase === "running") this.say({ type: "switch", ...walk.switches });
     this.show();
-    const what = name === "memory" ? "Memory" : "Camera control";
-    toast(`${what} is ${walk.switches[name] ? "on" : "off"}.`, { calm: true });
+    toast(`${NAMES[name]} is ${walk.switches[name] ? "on" : "off"}.`, { calm: true });
   }
 
   #crisp() {
