@@ -56,7 +56,7 @@ class Switches:
     """What of a model is on; a player turns either off to see what it does.
 
     memory: re-projected memory, views of the past moved by their depth to where the camera is now (``dreamx.memory``).
-    camera: the camera lane (E-PRoPE).
+    camera: the camera lane, in the form that the model was trained with (PRoPE or E-PRoPE, ``model.dit.ViewConfig``).
     """
 
     memory: bool = True

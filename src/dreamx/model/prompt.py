@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dreamx.model.text import split
@@ -38,6 +39,11 @@ class Reading:
 
 class CutWarning(UserWarning):
     """A prompt is longer than the text encoder reads."""
+
+
+def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
+    """Every word and mark of some captions once, sorted."""
+    return tuple(sorted({word for caption in captions for word in split(caption)}))
 
 
 def read_prompt(prompt: str, event: str, most: int, known: frozenset[str] | None) -> Reading:

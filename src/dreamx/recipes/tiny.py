@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.data.sim import simulate as sim
 from dreamx.data.simulate import SimulateConfig, simulate
 from dreamx.data.starts import StartsConfig, starts
@@ -20,6 +20,7 @@ from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.prompt import Taught, vocabulary
 from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.opening import OpeningConfig
@@ -97,6 +98,13 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         training = run(stage, steps, decay)
         return partial(causal.main, causal.CausalStage(training, further, nets[start], nets[stage], AHEAD, frames=STRETCH, lr=lr))
 
+    def world() -> None:
+        """All networks in one folder, with the words of the captions that they read in training."""
+        made = World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"])
+        seen, painted = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (further, drawn))
+        made.taught = Taught(seen, painted, events=False)
+        made.export(root / "world")
+
     return {
         "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
         "autoencoder": partial(
@@ -161,9 +169,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 drop_first=1.0,
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"]).export(
-            root / "world"
-        ),
+        "world": world,
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
         # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/pose).
         "pose_evaluation": partial(
