@@ -176,9 +176,9 @@ def test_a_recording_is_as_large_as_the_page_shows_the_world(
         recorder.write(squares[None])
         ended = recorder.stop()
         assert ended is not None
-        picture = read(tmp_path / Path(ended.url).name)[0]
-        assert picture.shape == (3, *shown)
-        grey = picture.float().mean(0)
+        picture = torch.as_tensor(read(tmp_path / Path(ended.url).name)[0])
+        assert picture.shape == (*shown, 3)
+        grey = picture.float().mean(-1)
         edges = (grey[:, 1:] - grey[:, :-1]).abs()
         edges[:, scale - 1 :: scale] = 0  # between two pixels of the world
         rough.append(float(edges.mean()))

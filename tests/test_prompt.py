@@ -11,6 +11,7 @@ import micro
 from dreamx.geometry.controls import Controls, from_keys
 from dreamx.model.prompt import CutWarning, Taught, read_prompt, shorten, unknown, unknown_note
 from dreamx.model.text import split
+from dreamx.session import find
 from dreamx.world import World
 
 LONG = "A path runs between trees. Benches stand on the left, a pond lies on the right. Hills close the view, far away."
@@ -121,3 +122,12 @@ def test_what_was_taught_is_kept_with_the_world(tmp_path: Path) -> None:
 
 def _still(world: World) -> Controls:
     return from_keys([""] * world.due, world.config.speed)
+
+
+def test_the_shipped_world_knows_the_words_of_its_gallery_and_no_others() -> None:
+    folder = find("tiny")
+    known = World.open("tiny").taught
+    assert known is not None and not known.events
+    for file in (folder / "starts").glob("*.txt"):
+        assert unknown(file.read_text(encoding="utf-8"), frozenset(known.words)) == [], file
+    assert unknown("a spaceship in the park, zzzz", frozenset(known.drawn)) == ["spaceship", "zzzz"]
