@@ -17,9 +17,10 @@ import torch
 import tyro
 
 from dreamx.bounds import InputFile, InputPath, OutputFolder, PositiveFloat
-from dreamx.model import checkpoint, lora, parts, released
+from dreamx.model import checkpoint, contents, lora, lora_file, parts, released
 from dreamx.model.checkpoint import Checkpoint
 from dreamx.model.parts import Part
+from dreamx.model.released import Family
 from dreamx.model.wan import WanVAEConfig
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -31,11 +32,13 @@ class ConvertConfig:
     """Convert the weights of a released transformer, autoencoder or text encoder. The result is a new folder."""
 
     source: Annotated[InputPath, tyro.conf.Positional]
-    """A .safetensors file, an index of shards, a .pth or .pt file, a folder with one of them, or our own folder."""
+    """A .safetensors or .gguf file, an index of shards, a .pth or .pt file, a folder with one of them, or our own folder."""
     out: OutputFolder
     """The folder to write; it must not exist yet."""
     to: Literal["dreamx", "official", "official-pth", "diffusers"] = "dreamx"
     """The layout to write: ours, the released one as safetensors or as a torch checkpoint, or that of diffusers."""
+    part: Literal["transformer", "vae", "text_encoder"] | None = None
+    """Which network of a file that holds several; by default the transformer, where there is one."""
     kind: Literal["wan", "cam", "causal"] | None = None
     """What the source is, where no config.json says so: Wan2.2-TI2V-5B, DreamX-World-5B-Cam or DreamX-World-5B."""
     config: InputFile | None = None
@@ -54,8 +57,10 @@ def main(cfg: ConvertConfig) -> None:
     """Convert; ValueError, one sentence, when the source or what is asked of it does not fit, and then nothing is written."""
     found = convert(cfg)
     print(f"{cfg.source}: {describe(found) if isinstance(found, Checkpoint) else describe_part(found)}")
-    if isinstance(found, Checkpoint) and found.left:
-        print(f"left behind: {found.left} tensors of other networks (a critic, an optimizer) that lie beside it")
+    if found.others:
+        print(
+            f"left behind, tensors that are not of it: {', '.join(found.others)}; --part takes another network of the same file"
+        )
     if isinstance(found, Part) and found.name == "text" and found.tokenizer is None:
         print("its tokenizer was not found; copy the tokenizer.json of google/umt5-xxl beside it before it reads words")
     print(f"wrote {cfg.out} ({cfg.to})")
@@ -65,12 +70,16 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
     """Read, change and write; what was written."""
     if cfg.out.exists():
         raise ValueError(f"--out: {cfg.out} is there already; give the name of a new folder")
+    if cfg.part in ("vae", "text_encoder") and cfg.kind is not None:
+        raise ValueError(
+            f"--kind: says what a transformer is, but --part asks for the {cfg.part.replace('_', ' ')}; leave one out"
+        )
     if not cfg.shard > 0:
         raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
     family = None if cfg.kind is None else released.FAMILIES[cfg.kind]
-    found = None if family is not None or checkpoint.is_ours(cfg.source) else parts.read(cfg.source)
-    if found is None:
-        found = _with_lora(checkpoint.read(cfg.source, cfg.config, family), cfg)
+    found = _read(cfg, family, None if cfg.dtype is None else DTYPES[cfg.dtype])
+    if isinstance(found, Checkpoint):
+        found = _with_lora(found, cfg)
     elif cfg.lora is not None or cfg.merge is not None:
         raise ValueError(f"--lora and --merge: {cfg.source} is no transformer; leave them out")
     elif cfg.to == "official":
@@ -93,6 +102,17 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return found
+
+
+def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | Part:
+    """The network that was asked for: the transformer of the source, or what else it holds. ``dtype``: of what is quantised."""
+    if parts.is_ours(cfg.source) and not checkpoint.is_ours(cfg.source):
+        return parts.ours(cfg.source)
+    if checkpoint.is_ours(cfg.source):
+        return checkpoint.read(cfg.source, cfg.config, family, dtype)
+    held = contents.read(cfg.source, dtype)
+    part = None if family is not None or cfg.part == "transformer" else parts.of(held, cfg.part, dtype)
+    return checkpoint.of(held, cfg.config, family, dtype) if part is None else part
 
 
 def describe(found: Checkpoint) -> str:
@@ -145,7 +165,7 @@ def _with_lora(found: Checkpoint, cfg: ConvertConfig) -> Checkpoint:
     if cfg.lora is not None:
         if found.lora is not None:
             raise ValueError(f"--lora: {cfg.source} has a LoRA already; merge that one first")
-        found = replace(found, lora=lora.read(cfg.lora, found.config))
+        found = replace(found, lora=lora_file.read(cfg.lora, found.config))
     if cfg.merge is not None:
         if found.lora is None:
             raise ValueError("--merge: there is no LoRA to add; give one with --lora")

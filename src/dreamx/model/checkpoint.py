@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from dreamx import plaintext
+from dreamx.model import contents, official, quantised, released, shards, weights
 from dreamx.model import lora as loras
-from dreamx.model import official, released, shards, weights
+from dreamx.model.contents import Contents
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.kind import Kind
 from dreamx.model.lora import Lora, LoraConfig
@@ -24,13 +25,17 @@ from dreamx.model.released import Family
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A transformer's weights, memory-mapped, and what they mean. ``left``: tensors of other networks that lay beside it."""
+    """A transformer's weights, memory-mapped, and what they mean.
+
+    left: how many tensors of other networks lay beside it; others: what they are, in words.
+    """
 
     tensors: dict[str, Tensor]
     config: DiTConfig
     kind: Kind
     lora: Lora | None = None
     left: int = 0
+    others: tuple[str, ...] = ()
 
 
 def is_ours(path: Path) -> bool:
@@ -41,20 +46,19 @@ def is_ours(path: Path) -> bool:
         return (path / "dit.safetensors").is_file()  # ours, and broken: let its reader say so
 
 
-def read(path: Path, config: Path | None = None, family: Family | None = None) -> Checkpoint:
-    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``released.read``).
+def read(path: Path, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
+    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``released.of``).
 
     ValueError, one sentence that names the file and the key, when it is not whole or not a transformer.
     """
     if not is_ours(path):
-        found = released.read(path, config, family)
-        return Checkpoint(found.tensors, found.config, found.kind, None, found.left)
+        return of(contents.read(path, dtype), config, family, dtype)
     dit = weights.read_config(path, "dit", DiTConfig)
     if "kind" not in shards.read_json(path / "config.json"):
         raise ValueError(f"{path}: does not say what kind its transformer is; it is of a training stage, not of `dreamx convert`")
     kind = weights.read_config(path, "kind", Kind)
-    tensors = shards.mapped(path / "dit.safetensors")
     try:
+        tensors = quantised.restore(shards.mapped(path / "dit.safetensors"), {}, dtype)
         official.check(tensors, official.our_shapes(dit))
     except ValueError as e:
         raise ValueError(f"{path / 'dit.safetensors'}: {e}") from e
@@ -66,6 +70,12 @@ def read(path: Path, config: Path | None = None, family: Family | None = None) -
     except ValueError as e:
         raise ValueError(f"{path / 'lora.safetensors'}: {e}") from e
     return Checkpoint(tensors, dit, kind, lora)
+
+
+def of(found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
+    """The transformer of another's file that is open already (``released.of``)."""
+    net = released.of(found, config, family, dtype)
+    return Checkpoint(net.tensors, net.config, net.kind, None, net.left, net.others)
 
 
 def build(
@@ -92,6 +102,12 @@ def write(folder: Path, found: Checkpoint, card: str, dtype: torch.dtype | None 
     parts: dict[str, tuple[dict[str, Tensor], object]] = {"dit": (cast, found.config), "kind": ({}, found.kind)}
     if found.lora is not None:
         parts["lora"] = (found.lora.factors, found.lora.config)
-    weights.write(folder, parts)
+    try:
+        weights.write(folder, parts)
+    except weights.NotFinite as e:
+        if e.name == "dit":  # by the name that it was released with: ours is known to nobody yet
+            theirs = next((a for a, b in official.names(found.config).items() if b == e.key), e.key)
+            shards.refuse_broken(theirs, cast[e.key], found.tensors[e.key])
+        raise
     (folder / ".README.tmp").write_text(card)
     os.replace(folder / ".README.tmp", folder / "README.md")

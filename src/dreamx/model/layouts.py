@@ -1,4 +1,4 @@
-"""What stands between a file of a released transformer and its own names: nesting, wrappers, and the names of diffusers.
+"""The names of diffusers for a released transformer, and back.
 
 Diffusers' ``WanTransformer3DModel`` has the tensors of the released network under other names, in the same shapes. It has no
 camera lane; whoever adds one keeps the released names for it, and so do we.
@@ -54,20 +54,6 @@ _EXTRA = (
     *("text_len", "local_attn_size", "sink_size", "num_frames_per_block"),
     *("add_control_adapter", "cam_method", "attn_compress", "cam_self_attn_layers"),
 )
-#: Training checkpoints hold several networks; the first of these that is there is the one to use.
-_NESTS = ("generator_ema.", "generator.", "generator_lora.", "model_state_dict.", "state_dict.")
-#: Left by wrappers, wherever they stand in a name, or before all names.
-_WRAPPED = re.compile(r"(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.")
-_PREFIXES = ("base_model.model.", "diffusion_model.", "transformer.", "module.", "model.")
-
-
-def unwrap(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], int]:
-    """The network of a checkpoint under its bare names, and how many tensors of others (critic, optimizer) were left out."""
-    nest = next((n for n in _NESTS if any(k.startswith(n) for k in tensors)), "")
-    inside = {_WRAPPED.sub("", k.removeprefix(nest)): x for k, x in tensors.items() if k.startswith(nest)}
-    while prefix := next((p for p in _PREFIXES if inside and all(k.startswith(p) for k in inside)), ""):
-        inside = {k.removeprefix(prefix): x for k, x in inside.items()}
-    return inside, len(tensors) - len(inside)
 
 
 def is_diffusers(names: Iterable[str]) -> bool:

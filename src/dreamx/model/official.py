@@ -43,6 +43,8 @@ _BETRAYALS = {
     "condition_embedder": "it is in the diffusers layout",
     "generator": "it is a training checkpoint; take what is under `generator_ema` or `generator`",
     "model.": "it is wrapped in a module; strip `model.` from the names",
+    "blk.": "these are the weights of a language model in GGUF, not a transformer of video",
+    "_scale": "these are scales of a quantised kind that is not read; take the bfloat16, fp8 or GGUF file of the model",
     "decoder.3.conv.": "it is a small autoencoder such as taew2_2, which dreamx does not read; Wan2.2_VAE.pth is the one to give",
     "encoder.conv": "these are autoencoder weights, not a transformer",
     "decoder.": "these are autoencoder weights, not a transformer",
@@ -206,12 +208,17 @@ def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str,
     ValueError, one sentence that names the key and the likely cause, when one is missing, unknown or of another shape.
     """
     check(tensors, shapes(config))
-    c, p = config.channels, config.patch
-    ours = {b: tensors[a] for a, b in names(config).items()}
-    ours["patch.weight"] = ours["patch.weight"].flatten(1)
-    for name in ("head.weight", "head.bias"):  # theirs: row, column, channel; ours, like the patch: channel, row, column
-        ours[name] = ours[name].unflatten(0, (p, p, c)).movedim(2, 0).flatten(0, 2)
-    return {k: x[0] if k.endswith("modulation") else x for k, x in ours.items()}
+    return {b: laid(b, tensors[a], config) for a, b in names(config).items()}
+
+
+def laid(ours: str, x: Tensor, config: DiTConfig) -> Tensor:
+    """A released parameter (or rows like its own) in the shape and order of our parameter of the name ``ours``."""
+    if ours == "patch.weight":
+        return x.flatten(1)
+    if ours in ("head.weight", "head.bias"):  # theirs: row, column, channel; ours, like the patch: channel, row, column
+        p = config.patch
+        return x.unflatten(0, (p, p, config.channels)).movedim(2, 0).flatten(0, 2)
+    return x[0] if ours.endswith("modulation") else x
 
 
 def to_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from dreamx.model import shards, umt5, wan, wan_names, weights
+from dreamx.model import contents, quantised, shards, umt5, wan, wan_names, weights
+from dreamx.model.contents import Contents
 from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.vae import VAE, VAEConfig
@@ -30,11 +31,15 @@ _TOKENIZERS = ("tokenizer.json", "google/umt5-xxl/tokenizer.json", "../tokenizer
 
 @dataclass(frozen=True)
 class Part:
-    """One of the two networks: its state by our names, memory-mapped; for the text encoder its tokenizer, if it was found."""
+    """One of the two networks: its state by our names, memory-mapped; for the text encoder its tokenizer, if it was found.
+
+    others: what lay beside it in the same file, in words.
+    """
 
     tensors: dict[str, Tensor]
     config: WanVAEConfig | UMT5Config
     tokenizer: Path | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -42,30 +47,54 @@ class Part:
         return "vae" if isinstance(self.config, WanVAEConfig) else "text"
 
 
-def read(path: Path) -> Part | None:
-    """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else.
+def read(path: Path, dtype: torch.dtype | None = None) -> Part | None:
+    """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else (``of``)."""
+    return of(contents.read(path, dtype), None, dtype) if not is_ours(path) else ours(path)
 
-    ValueError, one sentence that names the file and the key, when it is not whole.
-    """
+
+def is_ours(path: Path) -> bool:
+    """Whether ``path`` is a folder of ours that holds one of the two, and no transformer."""
     said = _said(path)
-    if said is not None and {"vae", "text"} & said.keys() and "dit" not in said:
-        return _ours(path, "vae" if "vae" in said else "text")
-    file = shards.find(path)
-    tensors = shards.read(path)
+    return said is not None and bool({"vae", "text"} & said.keys()) and "dit" not in said
+
+
+def ours(folder: Path) -> Part:
+    """The autoencoder or text encoder in a folder of ours. ValueError names the file and the key when it is not whole."""
+    return _ours(folder, "vae" if "vae" in (_said(folder) or {}) else "text")
+
+
+def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> Part | None:
+    """The autoencoder or text encoder among what a checkpoint holds, where there is one and no transformer, or ``which`` is it.
+
+    ``which``: ``vae`` or ``text_encoder``. ``dtype``: of weights that are quantised (None: bfloat16). ValueError, one sentence
+    that names the file and the key, when it is not whole, or not there though it was asked for.
+    """
+    if which is None:
+        which = next((k for k in ("vae", "text_encoder") if k in found.networks and "transformer" not in found.networks), None)
+    elif which not in found.networks:
+        held = " and ".join(contents.SAID[k] for k in found.networks) or "nothing that is known here"
+        raise ValueError(f"{found.file}: holds no {which.replace('_', ' ')} but {held}")
+    if which is None:
+        return None
+    folder, others = found.file.parent, tuple(found.beside(which))
+    tensors = found.restored(which, dtype)
     try:
-        if _is(tensors, "encoder.conv1.weight", "encoder.conv_in.weight"):
-            return _vae(tensors, file.parent)
-        if _is(tensors, "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"):
-            return _text(tensors, file.parent)
+        part = (_vae if which == "vae" else _text)(tensors, folder)
     except ValueError as e:
-        raise e if str(e).startswith(str(file.parent)) else ValueError(f"{file}: {e}") from e
-    return None
+        raise e if str(e).startswith(str(folder)) else ValueError(f"{found.file}: {e}") from e
+    except (IndexError, TypeError, ZeroDivisionError) as e:  # of sizes that are read off the shapes
+        raise ValueError(f"{found.file}: its tensors have shapes of no {which.replace('_', ' ')}, so it is something else") from e
+    return replace(part, others=others)
 
 
 def write(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
     """Write our folder. ValueError when a weight is NaN or infinite."""
     cast = part.tensors if dtype is None else {k: x.to(dtype) for k, x in part.tensors.items()}
-    weights.write(folder, {part.name: (cast, part.config)})
+    try:
+        weights.write(folder, {part.name: (cast, part.config)})
+    except weights.NotFinite as e:
+        shards.refuse_broken(e.key, cast[e.key], part.tensors[e.key])
+        raise
     _copy_tokenizer(part, folder / "tokenizer.json")
 
 
@@ -123,8 +152,9 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
 
 def _ours(folder: Path, name: str) -> Part:
     file = folder / f"{name}.safetensors"
-    tensors = shards.mapped(file)
+    stored = shards.mapped(file)
     try:
+        tensors = quantised.restore(stored, {}, None)
         if name == "vae":
             vae = weights.read_config(folder, name, WanVAEConfig)
             return Part(wan_names.from_diffusers(tensors, vae), vae)
@@ -138,7 +168,7 @@ def _vae(tensors: Mapping[str, Tensor], folder: Path) -> Part:
     if "encoder.conv1.weight" in tensors:
         config = wan_names.config_of(tensors)
         return Part(wan_names.from_official(tensors, config), config)
-    config = _beside(folder, wan_names.read_config)
+    config = _beside(folder, wan_names.read_config) or wan_names.config_of_diffusers(tensors)
     return Part(wan_names.from_diffusers(tensors, config), config)
 
 
@@ -147,7 +177,7 @@ def _text(tensors: Mapping[str, Tensor], folder: Path) -> Part:
     if "token_embedding.weight" in tensors:
         config = umt5.config_of(tensors)
         return Part(umt5.from_official(tensors, config), config, tokenizer)
-    config = _beside(folder, umt5.read_config)
+    config = _beside(folder, umt5.read_config) or umt5.config_of_transformers(tensors)
     return Part(umt5.from_transformers(tensors, config), config, tokenizer)
 
 
@@ -159,19 +189,18 @@ def _tokenizer(folder: Path) -> Path | None:
     return found
 
 
-def _beside(folder: Path, read_config: Callable[[Mapping[str, Any]], C]) -> C:
-    """What the config.json beside the weights says; the libraries always write one."""
+def _beside(folder: Path, read_config: Callable[[Mapping[str, Any]], C]) -> C | None:
+    """What the config.json beside the weights says, which the libraries always write; None where there is none.
+
+    That of a transformer (``freq_dim``) beside a file that holds all three networks says nothing of this one.
+    """
     said = _said(folder)
-    if said is None:
-        raise ValueError("there is no config.json beside it, which diffusers and transformers write; copy it there")
+    if said is None or "freq_dim" in said:
+        return None
     try:
         return read_config(said)
     except ValueError as e:
         raise ValueError(f"{folder / 'config.json'}: {e}") from e
-
-
-def _is(tensors: Mapping[str, Tensor], *marks: str) -> bool:
-    return any(mark in tensors for mark in marks)
 
 
 def _said(folder: Path) -> dict[str, Any] | None:

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.model import layouts, official, shards
+from dreamx.model import contents, layouts, official, shards
+from dreamx.model.contents import Contents
 from dreamx.model.dit import DiTConfig
 from dreamx.model.kind import Kind
 
@@ -47,7 +48,7 @@ FAMILIES = {
 class Released:
     """A released transformer as ours: ``tensors`` is the state of ``DiT(config)``, memory-mapped but for its last layer.
 
-    ``left`` counts the tensors of other networks beside it in a training checkpoint.
+    ``left`` counts the tensors of other networks beside it, and ``others`` says what they are.
     """
 
     tensors: dict[str, Tensor]
@@ -55,20 +56,29 @@ class Released:
     kind: Kind
     family: Family
     left: int = 0
+    others: tuple[str, ...] = ()
 
 
-def read(path: Path, config: Path | None = None, family: Family | None = None) -> Released:
-    """A checkpoint in the released or the diffusers layout: a file, an index of shards, or a folder.
+def read(path: Path, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Released:
+    """A checkpoint in the released or the diffusers layout: a file, an index of shards, or a folder; ``of`` says the rest."""
+    return of(contents.read(path, dtype), config, family, dtype)
+
+
+def of(found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Released:
+    """The transformer among what a checkpoint holds, in the released or the diffusers layout.
 
     ``config`` is its ``config.json`` where that does not lie beside it; ``family`` says what it is where no config does.
-    ValueError, one sentence that names the file and the key, when it is not whole, not a transformer or not of that family.
+    ``dtype``: of weights that are quantised (None: bfloat16). ValueError, one sentence that names the file and the key, when it
+    is not whole, not a transformer or not of that family.
     """
-    file = shards.find(path)
-    tensors, left = layouts.unwrap(shards.read(path))
+    file = found.file
     with _naming(file):
-        sizes = layouts.sizes(tensors)
-        if len(sizes.get("patch_embedding.weight", ())) != 5:
-            raise ValueError(f"{next(iter(tensors), '')!r} has no place in a transformer: {official.cause(list(tensors))}")
+        if "transformer" not in found.networks:
+            raise ValueError(
+                f"{next(iter(found.stored), '')!r} has no place in a transformer: {official.cause(list(found.stored))}"
+            )
+    found.refuse_unread("transformer")
+    sizes = layouts.sizes(found.networks["transformer"].tensors)
     beside = file.parent / "config.json" if config is None else config
     said = shards.read_json(beside) if config is not None or beside.is_file() else None
     with _naming(file if said is None else beside):
@@ -77,13 +87,16 @@ def read(path: Path, config: Path | None = None, family: Family | None = None) -
             raise ValueError(f"{_silent(said)}; give --config, or --kind {' or '.join(FAMILIES)}")
         causal = family.causal if causal is None and family is not None else bool(causal)
         words = _words(said, sizes)
-        found, kind = official.read_config(words, causal), official.read_kind(words, causal)
+        dit, kind = official.read_config(words, causal), official.read_kind(words, causal)
+    lane = dit.view is not None
     with _naming(file):
-        lane = found.view is not None
         known = next((f for f in FAMILIES.values() if (f.lane, f.causal) == (lane, causal)), FAMILIES["causal"])
         if family is not None and family != known:
             raise ValueError(f"this is {_described(known)}, but --kind says {_described(family)}")
-        return Released(layouts.from_layout(tensors, found), found, kind, known, left)
+    tensors = found.restored("transformer", dtype)
+    with _naming(file):
+        state = layouts.from_layout(tensors, dit)
+    return Released(state, dit, kind, known, found.left("transformer"), tuple(found.beside("transformer")))
 
 
 def write(

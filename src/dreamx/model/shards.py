@@ -1,4 +1,4 @@
-"""Files of tensors as other programs write them: one safetensors file, shards with an index, a torch checkpoint; or a folder.
+"""Files of tensors as other programs write them: safetensors, GGUF, torch's checkpoints, one or in shards; or a folder.
 
 Nothing is read here but names and shapes: tensors are views of memory-mapped files, whose bytes come from disk when they are used
 and need no memory of their own. A torch checkpoint is opened with ``weights_only=True``, so that it cannot run code.
@@ -19,11 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, plaintext
+from dreamx.model import gguf_file
 
 #: Endings of torch's own checkpoints.
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 #: Shards say how many they are.
-_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|pth|pt|bin|gguf))$")
 _AGAIN = "copy or download it again"
 
 
@@ -39,8 +40,15 @@ def find(path: Path) -> Path:
         return path
     if (path / "transformer").is_dir():
         path = path / "transformer"
-    for pattern in ("*.safetensors.index.json", "*.safetensors", "*"):
-        found = [p for p in sorted(path.glob(pattern)) if pattern != "*" or p.suffix in PICKLED]
+    kinds = (
+        ("*.safetensors.index.json",),
+        ("*.safetensors",),
+        ("*.gguf",),
+        ("*.index.json",),
+        tuple(f"*{end}" for end in PICKLED),
+    )
+    for patterns in kinds:
+        found = sorted(p for pattern in patterns for p in path.glob(pattern) if p.is_file())
         if found and (len(found) == 1 or _SHARD.match(found[0].name)):
             return found[0]
         if found:
@@ -50,21 +58,32 @@ def find(path: Path) -> Path:
         return find(inside[0])
     if inside:
         raise ValueError(f"{path}: holds {', '.join(p.name for p in inside)}; name the one to read")
-    raise ValueError(f"{path}: holds no checkpoint; there is no safetensors file in it and no {', '.join(PICKLED)}")
+    if any(path.glob("*.distcp")):
+        raise ValueError(
+            f"{path}: is a training state of torch.distributed; make one file of it with "
+            "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE.pt"
+        )
+    kinds_of = f"no safetensors file in it, no GGUF and no {', '.join(PICKLED)}"
+    raise ValueError(f"{path}: holds no checkpoint; there is {kinds_of}")
 
 
-def read(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a checkpoint, memory-mapped. ValueError, one sentence, when a file is missing, cut or not a checkpoint."""
-    file = find(path)
-    if file.suffix in PICKLED:
-        return _pickled(file)
-    if file.suffix == ".json":
-        return _indexed(file)
-    shard = _SHARD.match(file.name)
-    if shard is None:
-        return mapped(file)
-    numbers = range(1, int(shard[3]) + 1)
-    return _joined({file.parent / f"{shard[1]}-{n:05}-of-{shard[3]}.safetensors": None for n in numbers})
+def read(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Every tensor of a checkpoint as it is stored, memory-mapped; but blocks of GGUF are dequantised to ``dtype``.
+
+    What a file is, is seen in its first bytes, whatever its ending. ValueError, one sentence, when one is missing, cut or no
+    checkpoint.
+    """
+    return _joined(_parts(find(path)), dtype)
+
+
+def notes(path: Path) -> dict[str, str]:
+    """What the headers of safetensors files say beside their tensors; empty for other files."""
+    said: dict[str, str] = {}
+    for file in _parts(find(path)):
+        if file.is_file() and _is_safetensors(_head(file)):
+            with safe_open(file, "pt") as f:
+                said |= f.metadata() or {}
+    return said
 
 
 def mapped(file: Path) -> dict[str, Tensor]:
@@ -91,8 +110,23 @@ def read_json(file: Path) -> dict[str, Any]:
     return found
 
 
+def refuse_broken(name: str, x: Tensor, source: Tensor | None = None) -> None:
+    """ValueError that names a tensor that holds NaN or infinity. ``source``: what it was before it was rounded to its dtype."""
+    if bool(torch.isfinite(x).all()):
+        return
+    if source is not None and x.dtype != source.dtype and bool(torch.isfinite(source).all()):
+        kind = str(x.dtype).removeprefix("torch.")
+        raise ValueError(f"{name!r} has numbers too large for {kind}, so nothing was written; say bfloat16 or float32")
+    raise ValueError(
+        f"{name!r} holds NaN or infinity, so nothing was written; the source is broken: copy, download or train it again"
+    )
+
+
 def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.dtype | None, limit: int) -> None:
-    """Write ``<stem>.safetensors``, or shards of at most ``limit`` bytes and their index; a cast needs the memory of a shard."""
+    """Write ``<stem>.safetensors``, or shards of at most ``limit`` bytes and their index; a cast needs the memory of a shard.
+
+    ValueError when a tensor is NaN or infinite.
+    """
     sizes = {k: x.numel() * (dtype or x.dtype).itemsize for k, x in tensors.items()}
     groups: list[list[str]] = [[]]
     room = limit
@@ -107,6 +141,8 @@ def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.d
     files = [f"{stem}{part}.safetensors" for part in parts]
     for file, names in zip(files, groups, strict=True):
         shard = {k: tensors[k].detach().to("cpu", dtype).contiguous() for k in names}
+        for name, x in shard.items():
+            refuse_broken(name, x, tensors[name])
         with atomic.whole(folder / file) as temporary:
             save_file(shard, temporary, {"format": "pt"})
     if not one:
@@ -116,8 +152,13 @@ def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.d
 
 
 def write_pickled(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:
-    """Write torch's own format. Its writer takes whole storages, so that views are copied first: it needs memory for them all."""
+    """Write torch's own format. Its writer takes whole storages, so that views are copied first: it needs memory for them all.
+
+    ValueError when a tensor is NaN or infinite.
+    """
     whole = {k: x.detach().to("cpu", dtype).contiguous() for k, x in tensors.items()}
+    for name, x in whole.items():
+        refuse_broken(name, x, tensors[name])
     whole = {k: x if x.untyped_storage().nbytes() == x.nbytes else x.clone() for k, x in whole.items()}
     torch.save(whole, file.with_name(f".{file.name}.tmp"))
     os.replace(file.with_name(f".{file.name}.tmp"), file)
@@ -130,7 +171,18 @@ def write_json(file: Path, data: Mapping[str, Any]) -> None:
     os.replace(temporary, file)
 
 
-def _indexed(file: Path) -> dict[str, Tensor]:
+def _parts(file: Path) -> dict[Path, set[str] | None]:
+    """The files of a checkpoint, and the names wanted of each where an index says so."""
+    if file.suffix == ".json":
+        return _indexed(file)
+    shard = _SHARD.match(file.name)
+    if shard is None:
+        return {file: None}
+    numbers = range(1, int(shard[3]) + 1)
+    return {file.parent / f"{shard[1]}-{n:05}-of-{shard[3]}{shard[4]}": None for n in numbers}
+
+
+def _indexed(file: Path) -> dict[Path, set[str] | None]:
     places = read_json(file).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(s, str) and Path(s).name == s for s in places.values()):
         raise ValueError(f"{file}: has no weight_map of tensor names to file names beside it; {_AGAIN}")
@@ -139,10 +191,10 @@ def _indexed(file: Path) -> dict[str, Tensor]:
         names = wanted.setdefault(file.parent / shard, set())
         assert names is not None
         names.add(name)
-    return _joined(wanted)
+    return wanted
 
 
-def _joined(wanted: Mapping[Path, set[str] | None]) -> dict[str, Tensor]:
+def _joined(wanted: Mapping[Path, set[str] | None], dtype: torch.dtype | None) -> dict[str, Tensor]:
     """The tensors of all shards together; each must hold exactly the names wanted of it, where these are known."""
     gone = [p for p in wanted if not p.is_file()]
     if gone:
@@ -150,7 +202,7 @@ def _joined(wanted: Mapping[Path, set[str] | None]) -> dict[str, Tensor]:
         raise ValueError(f"{gone[0]}{more}: this shard of {len(wanted)} is missing; {_AGAIN}")
     found: dict[str, Tensor] = {}
     for shard, names in wanted.items():
-        tensors = mapped(shard)
+        tensors = _loaded(shard, dtype)
         odd = sorted(names ^ tensors.keys() if names is not None else found.keys() & tensors.keys())
         if odd:
             raise ValueError(f"{shard}: {odd[0]!r} is in the wrong shard, so this one is of another checkpoint; {_AGAIN}")
@@ -158,16 +210,49 @@ def _joined(wanted: Mapping[Path, set[str] | None]) -> dict[str, Tensor]:
     return found
 
 
-def _pickled(file: Path) -> dict[str, Tensor]:
+def _loaded(file: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """One file by what it is, whatever its ending says."""
+    head = _head(file)
+    if head.startswith(gguf_file.MAGIC):
+        return gguf_file.read(file, dtype)
+    if head.startswith(b"version https://git-lfs"):
+        raise ValueError(
+            f"{file}: is a pointer of Git LFS and not the weights; get them with git lfs pull, or download the file itself"
+        )
+    if re.match(rb"\s*<(!doctype|html|\?xml)", head, re.IGNORECASE):
+        raise ValueError(
+            f"{file}: is a web page and not weights; download the file itself, after signing in where that is asked for"
+        )
+    if head[257:262] == b"ustar":
+        raise ValueError(f"{file}: is a tar archive; unpack it, and give the checkpoint that is in it")
+    if head.startswith((b"PK\x03\x04", b"\x80\x02")) or (file.suffix in PICKLED and not _is_safetensors(head)):
+        return _pickled(file, old=head.startswith(b"\x80\x02"))
+    if file.suffix == ".gguf" and not _is_safetensors(head):
+        raise ValueError(f"{file}: not a whole GGUF file (it does not begin as one); probably cut short: {_AGAIN}")
+    return mapped(file)
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as f:
+        return f.read(512)
+
+
+def _is_safetensors(head: bytes) -> bool:
+    """Is it a JSON header after its length, of 100 MB at most?"""
+    return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
+
+
+def _pickled(file: Path, old: bool) -> dict[str, Tensor]:
+    """A checkpoint of torch; ``old`` ones, from before 1.6, cannot be mapped and are read whole."""
     try:
-        found = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        found = torch.load(file, map_location="cpu", mmap=not old, weights_only=True)
     except Exception as e:
         if "weights_only" in str(e).lower() or "unsupported" in str(e).lower():
             raise ValueError(
                 f"{file}: holds more than tensors, which may run code when it is read, so it was not; save its state_dict alone"
             ) from e
         if "mmap can only" in str(e):
-            raise ValueError(f"{file}: no torch checkpoint, or one from before torch 1.6, or cut short: {_AGAIN}") from e
+            raise ValueError(f"{file}: no torch checkpoint, or cut short: {_AGAIN}") from e
         raise ValueError(f"{file}: not a whole torch checkpoint ({_first_line(e)}); probably cut short: {_AGAIN}") from e
     return _flat(found, "")
 

@@ -134,8 +134,12 @@ def from_official(tensors: Mapping[str, Tensor], config: UMT5Config) -> dict[str
 
 
 def from_transformers(tensors: Mapping[str, Tensor], config: UMT5Config) -> dict[str, Tensor]:
-    """The same for the state of a ``UMT5EncoderModel``, whose names are ours; some files hold the word table twice."""
-    own = {k: x for k, x in tensors.items() if k != "encoder.embed_tokens.weight"}
+    """The same for the state of a ``UMT5EncoderModel``, whose names are ours.
+
+    Some files hold the word table twice, some the decoder, too; ComfyUI's have a ``logit_scale``, which the network has not.
+    """
+    left = ("encoder.embed_tokens.weight", "logit_scale")
+    own = {k: x for k, x in tensors.items() if k not in left and not k.startswith(("decoder.", "lm_head."))}
     if "shared.weight" not in own and "encoder.embed_tokens.weight" in tensors:
         own["shared.weight"] = tensors["encoder.embed_tokens.weight"]
     want = shapes(config)
@@ -189,6 +193,24 @@ def config_of(official: Mapping[str, Tensor]) -> UMT5Config:
     buckets, heads = official[position].shape
     layers = sum(re.fullmatch(r"blocks\.\d+\.norm1\.weight", k) is not None for k in official)
     return UMT5Config(rows, width, heads, len(official[q]) // heads, len(official["blocks.0.ffn.fc1.weight"]), layers, buckets)
+
+
+def config_of_transformers(tensors: Mapping[str, Tensor]) -> UMT5Config:
+    """The config of a file with the names of transformers (and of ComfyUI), which has no ``config.json`` beside it."""
+    first = "encoder.block.0.layer"
+    q, bias, up = (
+        f"{first}.{x}.weight" for x in ("0.SelfAttention.q", "0.SelfAttention.relative_attention_bias", "1.DenseReluDense.wi_1")
+    )
+    words = next((x for x in ("shared.weight", "encoder.embed_tokens.weight") if x in tensors), "shared.weight")
+    for key in (words, q, bias, up):
+        if key not in tensors or tensors[key].ndim != 2:
+            some = next((why for part, why in _BETRAYALS.items() if any(part in k for k in tensors)), "it is something else")
+            raise ValueError(f"has no matrix {key!r}, so it is no text encoder umT5: {some}")
+    layers = sum(re.fullmatch(r"encoder\.block\.\d+\.layer\.0\.layer_norm\.weight", k) is not None for k in tensors)
+    if layers > 1 and f"encoder.block.1.{bias.removeprefix('encoder.block.0.')}" not in tensors:
+        raise ValueError("it is a T5, with one table of positions for all layers; the text encoder of the 5B models is umT5-XXL")
+    (rows, width), (buckets, heads) = tensors[words].shape, tensors[bias].shape
+    return UMT5Config(rows, width, heads, len(tensors[q]) // heads, len(tensors[up]), layers, buckets)
 
 
 def _network(config: UMT5Config) -> Any:

@@ -6,6 +6,7 @@ read off the shapes. (The converter inside diffusers does not know this file's n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -125,6 +126,29 @@ def config_of(official: Mapping[str, Tensor]) -> WanVAEConfig:
         mean=MEAN if known else (0.0,) * latent,
         std=STD if known else (1.0,) * latent,
     )
+
+
+def config_of_diffusers(tensors: Mapping[str, Tensor]) -> WanVAEConfig:
+    """The same for the names of diffusers, where no ``config.json`` lies beside them."""
+    told = (
+        ("encoder.conv_in.", "encoder.conv1."),
+        ("post_quant_conv.", "conv2."),
+        ("decoder.norm_out.", "decoder.head.0."),
+        (r"encoder\.down_blocks\.(\d+)\.resnets\.(\d+)\.conv1\.", r"encoder.downsamples.\1.downsamples.\2.residual.2."),
+    )
+    renamed: dict[str, Tensor] = {}
+    blocks = _count(tensors, "encoder.down_blocks.0.resnets.{}.conv1.weight")
+    for name, x in tensors.items():
+        for theirs, ours in (
+            *told,
+            (
+                r"encoder\.down_blocks\.(\d+)\.downsampler\.time_conv\.",
+                rf"encoder.downsamples.\1.downsamples.{blocks}.time_conv.",
+            ),
+        ):
+            name = re.sub(f"^{theirs}", ours, name)
+        renamed[name] = x
+    return config_of(renamed)
 
 
 def _conv(theirs: str, ours: str) -> dict[str, str]:

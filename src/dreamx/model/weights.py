@@ -19,9 +19,18 @@ from torch import Tensor, nn
 
 from dreamx import atomic
 from dreamx.config import from_json, to_json
+from dreamx.model import quantised
 from dreamx.plaintext import read_json
 
 T = TypeVar("T")
+
+
+class NotFinite(ValueError):
+    """A tensor to be saved holds NaN or infinity. ``name``: of its network; ``key``: of the tensor in it."""
+
+    def __init__(self, folder: Path, name: str, key: str) -> None:
+        super().__init__(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
+        self.name, self.key = name, key
 
 
 def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
@@ -44,7 +53,7 @@ def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]
         for name, (tensors, _) in parts.items():
             for key, tensor in tensors.items():
                 if not bool(torch.isfinite(tensor).all()):
-                    raise ValueError(f"{folder}: {name}.{key} holds NaN or infinity, so nothing was saved")
+                    raise NotFinite(folder, name, key)
             if tensors:
                 temporary = written.enter_context(_removed(folder / f".{name}.tmp"))
                 save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
@@ -118,7 +127,7 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
 
 
 def load_into(module: nn.Module, file: Path) -> None:
-    """Fill ``module`` from a ``.safetensors`` file; every key must be there, and none more, in the right shape.
+    """Fill ``module`` from a ``.safetensors`` file; every key must be there, and none more, in the right shape, all numbers.
 
     ValueError, one sentence with the key, the file and the likely cause; the module is untouched then.
     """
@@ -142,17 +151,23 @@ def load_into(module: nn.Module, file: Path) -> None:
                 f"{file}: {key!r} is {tuple(tensors[key].shape)} where {kind} wants {tuple(tensor.shape)}; "
                 "the network was built from another config: use the config.json beside the file"
             )
+        if not bool(torch.isfinite(tensors[key]).all()):
+            raise ValueError(f"{file}: {key!r} holds NaN or infinity, so the file is broken; copy or train it again")
     module.load_state_dict(tensors)
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file, on the CPU; ValueError when it is not there or not whole."""
+    """All tensors of a ``.safetensors`` file, on the CPU, float8 with its scales as float32; ValueError when it is not whole."""
     if not file.is_file():
         raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
     try:
-        return load_file(file)
+        tensors = load_file(file)
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
+    try:
+        return quantised.restore(tensors, {}, torch.float32)
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}") from e
 
 
 def _more(keys: list[str]) -> str:
