@@ -166,7 +166,7 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
         moved = x + (b - a) * (u + 3.0 * (v - u))
         x = torch.cat([x[:, :1], moved[:, 1:]], 1)
     shown = [first, it.more(1)]
-    assert torch.equal(torch.cat([s.frames for s in shown]), released.shown(it.nets.vae.decode(x).rgb))
+    assert torch.equal(torch.cat([s.frames for s in shown]), released.shown(it.nets.vae.decode(x).rgb, it.nets.vae))
     assert torch.equal(torch.cat([s.camera.pose for s in shown]), path.pose)
 
 

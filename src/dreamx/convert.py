@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +21,7 @@ import tyro
 from dreamx.bounds import InputFile, InputPath, OutputFolder, PositiveFloat
 from dreamx.model import checkpoint, contents, lora, lora_file, parts, released
 from dreamx.model.checkpoint import Checkpoint
+from dreamx.model.contents import SAID
 from dreamx.model.parts import Part
 from dreamx.model.released import Family
 from dreamx.model.wan import WanVAEConfig
@@ -58,9 +61,9 @@ def main(cfg: ConvertConfig) -> None:
     found = convert(cfg)
     print(f"{cfg.source}: {describe(found) if isinstance(found, Checkpoint) else describe_part(found)}")
     if found.others:
-        print(
-            f"left behind, tensors that are not of it: {', '.join(found.others)}; --part takes another network of the same file"
-        )
+        print(f"left behind, tensors of others: {', '.join(found.others)}")
+    if any(said in x for x in found.others for said in (SAID["vae"], SAID["text_encoder"])):
+        print("--part vae and --part text_encoder take the other networks out of the same file")
     if isinstance(found, Part) and found.name == "text" and found.tokenizer is None:
         print("its tokenizer was not found; copy the tokenizer.json of google/umt5-xxl beside it before it reads words")
     print(f"wrote {cfg.out} ({cfg.to})")
@@ -74,6 +77,8 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
         raise ValueError(
             f"--kind: says what a transformer is, but --part asks for the {cfg.part.replace('_', ' ')}; leave one out"
         )
+    if cfg.merge is not None and not isfinite(cfg.merge):
+        raise ValueError(f"--merge: must be a number, such as 1, not {cfg.merge}")
     if not cfg.shard > 0:
         raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
     family = None if cfg.kind is None else released.FAMILIES[cfg.kind]
@@ -86,7 +91,20 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
         raise ValueError("--to: this network was released as a torch checkpoint alone; say official-pth")
     dtype = None if cfg.dtype is None else DTYPES[cfg.dtype]
     size = sum(x.numel() * (dtype or x.dtype).itemsize for x in found.tensors.values())
+    missing = [folder for folder in cfg.out.parents if not folder.exists()]
     cfg.out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_new(cfg, found, dtype, size)
+    except BaseException:
+        for folder in missing:  # the innermost first; what is not empty stays
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return found
+
+
+def _write_new(cfg: ConvertConfig, found: Checkpoint | Part, dtype: torch.dtype | None, size: int) -> None:
+    """The folder ``--out``, whole or not at all. ``size``: bytes that it needs."""
     free = shutil.disk_usage(cfg.out.parent).free
     if size > free:
         raise ValueError(f"--out: {cfg.out} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free there")
@@ -101,7 +119,6 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
         os.replace(temporary, cfg.out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return found
 
 
 def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | Part:
@@ -165,7 +182,9 @@ def _with_lora(found: Checkpoint, cfg: ConvertConfig) -> Checkpoint:
     if cfg.lora is not None:
         if found.lora is not None:
             raise ValueError(f"--lora: {cfg.source} has a LoRA already; merge that one first")
-        found = replace(found, lora=lora_file.read(cfg.lora, found.config))
+        read = lora_file.read(cfg.lora, found.config)
+        beside = (f"{read.left} beside the LoRA",) if read.left else ()
+        found = replace(found, lora=read, others=(*found.others, *beside))
     if cfg.merge is not None:
         if found.lora is None:
             raise ValueError("--merge: there is no LoRA to add; give one with --lora")

@@ -32,7 +32,7 @@ from dreamx.model.depth import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
 from dreamx.model.text import WordEncoder
-from dreamx.model.vae import GROUP, VAE, State, fingerprint
+from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
 from dreamx.networks import Painter
 from dreamx.opening import draw
 from dreamx.rollout import next_chunk, noise_like, without_lane, write
@@ -291,7 +291,7 @@ class World:
             if self._bank is not None:
                 deep = h.depth if opening and h is not None else pixels.depth
                 self._bank.remember(pixels.rgb[0, -1], deep[0, -1], dream.path[now][-1])
-        return ((torch.cat(made) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return to_bytes(torch.cat(made))
 
 
 _WORDS = ("prompt", "event", "seed", "chunk")

@@ -194,7 +194,7 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
     found = checkpoint.read(folder)
     past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
     passes = 5 if found.kind.past else 100  # 50 steps, with and without words
-    kept, size, words = dtype or next(iter(found.tensors.values())).dtype, size or W5B_SIZE, found.kind.words
+    kept, size, words = dtype or found.dtype, size or W5B_SIZE, found.kind.words
     return Plan(folder.name, found.config, past, WanVAEConfig(), size, kept, words, UMT5_XXL, True, passes, folder=folder)
 
 

@@ -18,6 +18,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -108,8 +109,13 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
     if record is not None and record.weights != source.identity:
         console.print("The record was made in other weights, so the video will look different.")
     cfg.out.mkdir(parents=True, exist_ok=True)
-    for case in cases:
-        listed.make(case, settings, source, name, cfg.out, cfg.resume, cfg.overwrite, console)
+    try:
+        for case in cases:
+            listed.make(case, settings, source, name, cfg.out, cfg.resume, cfg.overwrite, console)
+    except ValueError:
+        with suppress(OSError):  # it stays where there is something in it
+            cfg.out.rmdir()
+        raise
 
 
 def _settings(cfg: GenerateConfig, name: str, own: str) -> Settings:

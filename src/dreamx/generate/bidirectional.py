@@ -73,7 +73,7 @@ class Bidirectional:
                 v = away + s.guidance * (v - away)
             moved = flow.euler(x, sigma * new, following * new, v)
             x = torch.where(new[..., None, None, None] == 0, x, moved)
-            refuse_broken(x, f"in step {i + 1} of {s.steps}")
+            refuse_broken(x, f"in step {i + 1} of {s.steps}", self.nets.dit)
             if (i + 1) % 10 == 0 or i + 1 == s.steps:
                 self._say(f"step {i + 1} of {s.steps}")
         return x
@@ -88,7 +88,7 @@ class Bidirectional:
         start = 4 * self._at - 3 if self._at else 0
         for latent in z.unbind(1):
             pixels, self._state = self.nets.vae.push(latent, self._state)
-            made.append(released.shown(pixels.rgb))
+            made.append(released.shown(pixels.rgb, self.nets.vae))
         self._at += z.shape[1]
         frames = torch.cat(made)
         return Shown(frames, self._path[start : start + len(frames)], z)

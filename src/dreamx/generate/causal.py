@@ -15,6 +15,7 @@ from dreamx import session
 from dreamx.config import to_json
 from dreamx.frames import clean
 from dreamx.generate import released
+from dreamx.generate.health import refuse_broken
 from dreamx.generate.released import FPS, Networks, Sampling
 from dreamx.generate.walker import Shown
 from dreamx.geometry.camera import Camera, cat, level
@@ -74,10 +75,11 @@ class Causal:
         return self._show(made.z[:, 0 if known is None else 1 :], start)
 
     def _show(self, z: Tensor, start: int) -> Shown:
+        refuse_broken(z, f"after frame {max(0, start - 1)}", self.nets.dit)
         made: list[Tensor] = []
         for latent in z.unbind(1):
             pixels, self._state = self.nets.vae.push(latent, self._state)
-            made.append(released.shown(pixels.rgb))
+            made.append(released.shown(pixels.rgb, self.nets.vae))
         frames = torch.cat(made)
         seen = self._path[[min(i, len(self._path) - 1) for i in range(start, start + len(frames))]]
         return Shown(frames, seen, z)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import platform
+import shutil
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
@@ -70,6 +71,8 @@ def make(
         sys.exit(130)
     except BaseException:
         film.close()
+        if not film.parts:  # nothing to go on from
+            shutil.rmtree(film.folder, ignore_errors=True)
         raise
     _finish(film, about, path, source, video, console)
 

@@ -17,6 +17,7 @@ from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import best, device_of
 from dreamx.budget.plan import of, on
 from dreamx.fast.offload import border, offload
+from dreamx.generate.health import refuse_broken
 from dreamx.model import checkpoint, parts
 from dreamx.model.checkpoint import Checkpoint
 from dreamx.model.dit import DiT
@@ -122,13 +123,14 @@ def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare
         near = " ".join(str(max(step, round(side / step) * step)) for side in sampling.size)
         given = "{} rows and {} columns".format(*sampling.size)
         raise ValueError(f"size: {given} are not both multiples of {step}; the nearest that are: --size {near}")
-    dtype = next(iter(found.tensors.values())).dtype
+    few = any(x.dtype != torch.float32 for x in found.tensors.values())
+    mixed = found.dtype if len({x.dtype for x in found.tensors.values()}) > 1 else None  # a device computes in one dtype
     _fits(world, found, sampling, latents, spare, device, vae.config)
-    if spare or (device.type == "cpu" and dtype != torch.float32):
+    if spare or (device.type == "cpu" and few):
         dit = checkpoint.build(found)
-        offload(dit, device, torch.float32 if device.type == "cpu" else None, ahead=device.type == "cuda")
+        offload(dit, device, torch.float32 if device.type == "cpu" else mixed, ahead=device.type == "cuda")
     else:
-        dit = checkpoint.build(found, device)
+        dit = checkpoint.build(found, device, mixed)
         border(dit)
     identity = f"{fingerprint(vae)}-{_fingerprint(found)}"
     return Networks(dit.requires_grad_(False).eval(), vae, found.kind, Path(world) / TEXT, identity)
@@ -163,6 +165,7 @@ def say(nets: Networks, prompts: list[str], device: str) -> tuple[Tensor, str]:
     if not isinstance(text, UMT5):
         raise ValueError(f"world: {nets.texts} holds no umT5 text encoder")
     said = text(prompts).float().cpu()
+    refuse_broken(said, "reading the prompt", text)
     words, channels = nets.kind.words, nets.dit.config.text
     if said.shape[2] != channels:
         raise ValueError(f"world: its text encoder has {said.shape[2]} channels, and its transformer reads {channels}")
@@ -171,11 +174,14 @@ def say(nets: Networks, prompts: list[str], device: str) -> tuple[Tensor, str]:
     return out, text.cut_note(prompts[0], words)
 
 
-def shown(rgb: Tensor) -> Tensor:
-    """Pixels ``[B = 1, n, 3, H, W]`` in [-1, 1] -> uint8 ``[n, 3, H, W]`` on the CPU."""
+def shown(rgb: Tensor, vae: WanVAE) -> Tensor:
+    """Pixels ``[B = 1, n, 3, H, W]`` in [-1, 1] -> uint8 ``[n, 3, H, W]`` on the CPU. ValueError where they are no numbers."""
+    refuse_broken(rgb, "decoding", vae)
     return ((rgb[0] + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8)
 
 
 def encoded(vae: WanVAE, image: Tensor) -> Tensor:
     """A picture, uint8 ``[3, H, W]``, as one latent frame ``[1, 1, C, h, w]``, float32 on the CPU."""
-    return vae.encode(image[None, None].float() / 127.5 - 1).float().cpu()
+    z = vae.encode(image[None, None].float() / 127.5 - 1).float().cpu()
+    refuse_broken(z, "encoding the picture", vae)
+    return z

@@ -7,6 +7,7 @@ the past is seen), a LoRA apart where there is one, and a card to read. ``weight
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,14 @@ class Checkpoint:
     lora: Lora | None = None
     left: int = 0
     others: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of most of the numbers: repacks keep norms in float32, and the rest in 16 bits."""
+        counts: Counter[torch.dtype] = Counter()
+        for x in self.tensors.values():
+            counts[x.dtype] += x.numel()
+        return counts.most_common(1)[0][0]
 
 
 def is_ours(path: Path) -> bool:

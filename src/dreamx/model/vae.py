@@ -254,6 +254,15 @@ class VAE(nn.Module):
         return Pixels(planes[:, :, :3].clamp(-1, 1), self.plane_to_depth(planes[:, :, 3]))
 
 
+def to_bytes(rgb: Tensor) -> Tensor:
+    """Colours in [-1, 1] -> uint8. ValueError where they are no numbers: as bytes they would be black, and nobody knew why."""
+    if not bool(torch.isfinite(rgb).all()):
+        raise ValueError(
+            "the world makes NaN or infinity instead of pictures: its weights are broken, so copy or train them again"
+        )
+    return ((rgb + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def fingerprint(module: nn.Module) -> str:
     """A short name of these very weights (sha256), so that latents can say which autoencoder they belong to."""
     digest = hashlib.sha256()
