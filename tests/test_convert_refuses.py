@@ -255,8 +255,8 @@ def test_a_config_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_pickle_that_runs_code_is_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth")
     assert "may run code" in refused(capsys, tmp_path / "model.pth")
-    torch.save({"a": torch.ones(2)}, tmp_path / "model.pth", _use_new_zipfile_serialization=False)
-    assert "torch 1.6" in refused(capsys, tmp_path / "model.pth")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pth", _use_new_zipfile_serialization=False)
+    assert "may run code" in refused(capsys, tmp_path / "model.pth")
 
 
 def test_folders_and_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

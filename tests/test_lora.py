@@ -142,14 +142,14 @@ ONE = "base_model.model.blocks.1.cam_self_attn.q_proj.lora_"
         (without(f"{ONE}B"), "'blocks.1.view.q.up' is missing: the LoRA was cut, or has only half of its factors"),
         (without(f"{ONE}A"), "'blocks.1.view.q.down' is missing"),
         ({**peft(), f"{ONE}A.weight": torch.zeros(RANK, 7)}, "the LoRA is of another transformer"),
-        ({**peft(), f"{ONE}A.weight": torch.zeros(3, 48)}, "must be of one rank and one alpha, not ranks [3, 4]"),
-        ({**kohya(), "diffusion_model.blocks.0.ffn.0.alpha": torch.tensor(3.0)}, "and alphas [3.0, 8.0]"),
+        ({**peft(), f"{ONE}A.weight": torch.zeros(3, 48)}, "factors (24, 4) and (3, 48) do not make (24, 48)"),
+        ({**kohya(), "diffusion_model.blocks.0.ffn.0.alpha": torch.ones(2)}, "must be one number, not (2,)"),
         (
             {**peft(), "base_model.model.blocks.3.ffn.0.lora_A.weight": torch.zeros(RANK, 48)},
             "a layer that the transformer has not",
         ),
         (theirs("causal"), "is no factor of a LoRA; give whole weights as the checkpoint itself"),
-        ({}, "must be of one rank"),
+        ({}, "holds no factor of a LoRA and no difference"),
     ],
 )
 def test_one_that_does_not_fit(

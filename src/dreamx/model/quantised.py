@@ -43,7 +43,7 @@ _BETRAYALS = {
     "._data": "optimum-quanto's",
     ".W_q": "HQQ's",
 }
-_BLOCK = 128  # of a side that does not divide by its number of scales
+_BLOCK = 128  # rows or columns: what all have whose sides may not divide by it
 _INSTEAD = "take the bfloat16, float16, fp8 or GGUF file of the same model"
 
 
@@ -137,9 +137,10 @@ def _spread(scale: Tensor, shape: torch.Size, name: str) -> Tensor:
         n = s.shape[dim] if fits else 0
         if n in (1, size) and fits:
             continue
-        fits = fits and 0 < n < size and (size % n == 0 or n == ceil(size / _BLOCK))
+        cut = 0 < n == ceil(size / _BLOCK)  # blocks of 128, of which the last may be shorter
+        fits = fits and 0 < n < size and (size % n == 0 or cut)
         if fits:
-            s = s.repeat_interleave(size // n if size % n == 0 else _BLOCK, dim).narrow(dim, 0, size)
+            s = s.repeat_interleave(_BLOCK if cut else size // n, dim).narrow(dim, 0, size)
     if not fits:
         raise ValueError(
             f"{name!r} is {tuple(scale.shape)}, which is no scale of a weight {tuple(shape)}, of its rows or blocks; {_INSTEAD}"
