@@ -125,8 +125,6 @@ def test_what_is_not_whole_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
     source = vae if which == "vae" else text
     lost = "decoder.conv1.bias" if which == "vae" else "blocks.1.norm2.weight"
     ours = through(tmp_path / "a", source, ["dreamx"])
-    theirs = _inside(through(tmp_path / "b", source, ["diffusers"]))
-    (theirs / "config.json").unlink()
     cut, less = tmp_path / "cut.pth", tmp_path / "less.pth"
     cut.write_bytes(source.read_bytes()[:-5000])
     torch.save({k: x for k, x in shards.read(source).items() if k != lost}, less)
@@ -136,7 +134,6 @@ def test_what_is_not_whole_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
         (cut, "cut short"),
         (less, f"'{lost}' is missing"),
         (ours, "cut short"),
-        (theirs, "no config.json beside it"),
         (tmp_path / "released", "name the one to read"),
     ):
         assert said in refused(capsys, path, tmp_path / "out")
@@ -176,8 +173,8 @@ def test_a_file_cut_anywhere(layouts: list[Path], data: st.DataObject) -> None:
 def test_a_deleted_file(layouts: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     for folder in layouts:
         for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix != ".md"):
-            if file.name == "tokenizer.json" or file.name.endswith(".index.json"):
-                continue  # weights are whole without; shards say themselves how many they are
+            if file.name in ("tokenizer.json", "config.json") or file.name.endswith(".index.json"):
+                continue  # weights are whole without: shards say themselves how many they are, and shapes what sizes
             whole = file.read_bytes()
             file.unlink()
             try:

@@ -11,7 +11,6 @@ import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -77,8 +76,6 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
         raise ValueError(
             f"--kind: says what a transformer is, but --part asks for the {cfg.part.replace('_', ' ')}; leave one out"
         )
-    if cfg.merge is not None and not isfinite(cfg.merge):
-        raise ValueError(f"--merge: must be a number, such as 1, not {cfg.merge}")
     if not cfg.shard > 0:
         raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
     family = None if cfg.kind is None else released.FAMILIES[cfg.kind]

@@ -47,8 +47,11 @@ def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     try:
         reader = GGUFReader(file, "c")  # copy on write: torch wants to be allowed to write, and the file stays as it is
     except Exception as e:
-        if "GGMLQuantizationType" in str(e) or isinstance(e, KeyError):
-            raise ValueError(f"{file}: is a GGUF file with blocks of a type that gguf does not know ({e}); {_INSTEAD}") from e
+        if "GGMLQuantizationType" in str(e):
+            number = next(iter(re.findall(r"\d+(?=\)| is)", str(e))), "?")
+            raise ValueError(
+                f"{file}: is a GGUF file with blocks of the type {number}, which gguf does not know; {_INSTEAD}"
+            ) from e
         if "version" in str(e):
             raise ValueError(f"{file}: is a GGUF file of another version than 2 or 3; {_INSTEAD}") from e
         raise ValueError(

@@ -77,6 +77,8 @@ def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> 
     if which is None:
         return None
     folder, others = found.file.parent, tuple(found.beside(which))
+    decoder = sum(k.startswith(umt5.DECODER) for k in found.networks[which].tensors) if which == "text_encoder" else 0
+    others += (f"{decoder} of its decoder",) if decoder else ()
     tensors = found.restored(which, dtype)
     try:
         part = (_vae if which == "vae" else _text)(tensors, folder)

@@ -226,7 +226,7 @@ def _loaded(file: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
     if head[257:262] == b"ustar":
         raise ValueError(f"{file}: is a tar archive; unpack it, and give the checkpoint that is in it")
     if head.startswith((b"PK\x03\x04", b"\x80\x02")) or (file.suffix in PICKLED and not _is_safetensors(head)):
-        return _pickled(file, old=head.startswith(b"\x80\x02"))
+        return _pickled(file, whole=head.startswith(b"\x80\x02") or file.suffix == ".safetensors")
     if file.suffix == ".gguf" and not _is_safetensors(head):
         raise ValueError(f"{file}: not a whole GGUF file (it does not begin as one); probably cut short: {_AGAIN}")
     return mapped(file)
@@ -242,10 +242,14 @@ def _is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000
 
 
-def _pickled(file: Path, old: bool) -> dict[str, Tensor]:
-    """A checkpoint of torch; ``old`` ones, from before 1.6, cannot be mapped and are read whole."""
+def _pickled(file: Path, whole: bool) -> dict[str, Tensor]:
+    """A checkpoint of torch. ``whole``: not mapped but read, as those from before torch 1.6, and those under a wrong ending."""
     try:
-        found = torch.load(file, map_location="cpu", mmap=not old, weights_only=True)
+        if whole:
+            with file.open("rb") as f:  # of a path torch would believe the ending
+                found = torch.load(f, map_location="cpu", weights_only=True)
+        else:
+            found = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
     except Exception as e:
         if "weights_only" in str(e).lower() or "unsupported" in str(e).lower():
             raise ValueError(

@@ -30,6 +30,10 @@ _BETRAYALS = {
 }
 
 
+#: Of the whole umT5, of which the encoder is enough.
+DECODER = ("decoder.", "lm_head.")
+
+
 @dataclass(frozen=True)
 class UMT5Config:
     """Sizes; the defaults are those of umT5-XXL.
@@ -139,7 +143,7 @@ def from_transformers(tensors: Mapping[str, Tensor], config: UMT5Config) -> dict
     Some files hold the word table twice, some the decoder, too; ComfyUI's have a ``logit_scale``, which the network has not.
     """
     left = ("encoder.embed_tokens.weight", "logit_scale")
-    own = {k: x for k, x in tensors.items() if k not in left and not k.startswith(("decoder.", "lm_head."))}
+    own = {k: x for k, x in tensors.items() if k not in left and not k.startswith(DECODER)}
     if "shared.weight" not in own and "encoder.embed_tokens.weight" in tensors:
         own["shared.weight"] = tensors["encoder.embed_tokens.weight"]
     want = shapes(config)
