@@ -182,7 +182,7 @@ def test_the_examples_of_the_docs_are_commands_and_all_flags_are_there() -> None
     examples = [shlex.split(x) for x in re.findall(r"^    dreamx convert (.*?)(?:   .*)?$", page, re.MULTILINE)]
     assert len(examples) >= 7
     read = [tyro.cli(ConvertConfig, args=x) for x in examples]
-    assert {c.kind for c in read} == {None, "cam", "causal"}
+    assert {c.kind for c in read} == {None, "wan", "cam", "causal"}
     for field in fields(ConvertConfig):
         assert field.name in ("source", "out") or f"| `--{field.name}" in page
 
