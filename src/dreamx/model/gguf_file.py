@@ -49,9 +49,7 @@ def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     except Exception as e:
         if "GGMLQuantizationType" in str(e):
             number = next(iter(re.findall(r"\d+(?=\)| is)", str(e))), "?")
-            raise ValueError(
-                f"{file}: is a GGUF file with blocks of the type {number}, which gguf does not know; {_INSTEAD}"
-            ) from e
+            raise ValueError(f"{file}: is a GGUF file with blocks of type {number}, which gguf does not know; {_INSTEAD}") from e
         if "version" in str(e):
             raise ValueError(f"{file}: is a GGUF file of another version than 2 or 3; {_INSTEAD}") from e
         raise ValueError(
