@@ -125,7 +125,7 @@ def test_a_text_encoder(tmp_path: Path, kind: Kind) -> None:
     for i in range(TEXT.layers):
         named |= {f"encoder.block.{i}.layer.{a}.weight": f"enc.blk.{i}.{b}.weight" for a, b in LLAMA.items()}
     means = save(tmp_path / "t.gguf", {named[k]: x for k, x in state.items()}, kind, "t5encoder")
-    part = parts.read(tmp_path / "t.gguf", torch.float32)
+    part = parts.read(tmp_path / "t.gguf", None, torch.float32)
     assert part is not None and part.config == TEXT
     assert all(torch.equal(x.float(), means[named[k]]) for k, x in part.tensors.items())
 

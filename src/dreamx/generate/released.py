@@ -114,7 +114,7 @@ def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare
     On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits. ``latents``: frames of a
     video, in latents. ValueError, which says what to change, where all of it does not fit.
     """
-    device, part = device_of(sampling.device), parts.read(Path(world) / VAE)
+    device, part = device_of(sampling.device), parts.read(Path(world) / VAE, "vae")
     vae = None if part is None else parts.build(part, device, torch.float32 if device.type == "cpu" else None)
     if not isinstance(vae, WanVAE):
         raise ValueError(f"world: {Path(world) / VAE} holds no autoencoder of Wan2.2")
@@ -124,13 +124,12 @@ def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare
         given = "{} rows and {} columns".format(*sampling.size)
         raise ValueError(f"size: {given} are not both multiples of {step}; the nearest that are: --size {near}")
     few = any(x.dtype != torch.float32 for x in found.tensors.values())
-    mixed = found.dtype if len({x.dtype for x in found.tensors.values()}) > 1 else None  # a device computes in one dtype
     _fits(world, found, sampling, latents, spare, device, vae.config)
     if spare or (device.type == "cpu" and few):
-        dit = checkpoint.build(found)
-        offload(dit, device, torch.float32 if device.type == "cpu" else mixed, ahead=device.type == "cuda")
+        dit = checkpoint.as_stored(found)
+        offload(dit, device, torch.float32 if device.type == "cpu" else found.dtype, ahead=device.type == "cuda")
     else:
-        dit = checkpoint.build(found, device, mixed)
+        dit = checkpoint.build(found, device)
         border(dit)
     identity = f"{fingerprint(vae)}-{_fingerprint(found)}"
     return Networks(dit.requires_grad_(False).eval(), vae, found.kind, Path(world) / TEXT, identity)
@@ -160,7 +159,7 @@ def say(nets: Networks, prompts: list[str], device: str) -> tuple[Tensor, str]:
 
     And what of the first of them is beyond what it reads, in one sentence, or ``""``.
     """
-    part = parts.read(nets.texts)
+    part = parts.read(nets.texts, "text_encoder")
     text = None if part is None else parts.build(part, torch.device(device))
     if not isinstance(text, UMT5):
         raise ValueError(f"world: {nets.texts} holds no umT5 text encoder")

@@ -7,7 +7,6 @@ the past is seen), a LoRA apart where there is one, and a card to read. ``weight
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,11 +39,8 @@ class Checkpoint:
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of most of the numbers: repacks keep norms in float32, and the rest in 16 bits."""
-        counts: Counter[torch.dtype] = Counter()
-        for x in self.tensors.values():
-            counts[x.dtype] += x.numel()
-        return counts.most_common(1)[0][0]
+        """That of most of the numbers."""
+        return shards.dtype_of(self.tensors)
 
 
 def is_ours(path: Path) -> bool:
@@ -90,11 +86,20 @@ def of(found: Contents, config: Path | None = None, family: Family | None = None
 def build(
     found: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, strength: float | None = 1.0
 ) -> DiT:
-    """The network of a checkpoint on ``device`` in ``dtype`` (None: as stored), its LoRA added at ``strength`` (None: without).
+    """The network of a checkpoint on ``device`` in ``dtype``, its LoRA added at ``strength`` (None: without).
 
-    There is no second copy: weights that stay on the CPU as they are stored are the mapped file itself, others are moved one by
-    one.
+    ``dtype``: None is that of most of the weights, since a network computes in one. There is no second copy: weights that stay
+    on the CPU as they are stored are the mapped file itself, others are moved one by one.
     """
+    return _assigned(found, strength, device, dtype or found.dtype)
+
+
+def as_stored(found: Checkpoint) -> DiT:
+    """The same on the CPU with each weight in its own dtype, for one that casts them when they are used (``fast.offload``)."""
+    return _assigned(found, 1.0, "cpu", None)
+
+
+def _assigned(found: Checkpoint, strength: float | None, device: torch.device | str, dtype: torch.dtype | None) -> DiT:
     tensors = found.tensors if found.lora is None or strength is None else loras.merge(found.tensors, found.lora, strength)
     with torch.device("meta"):
         dit = DiT(found.config)

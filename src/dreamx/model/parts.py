@@ -47,9 +47,15 @@ class Part:
         return "vae" if isinstance(self.config, WanVAEConfig) else "text"
 
 
-def read(path: Path, dtype: torch.dtype | None = None) -> Part | None:
-    """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else (``of``)."""
-    return of(contents.read(path, dtype), None, dtype) if not is_ours(path) else ours(path)
+def read(path: Path, which: str | None = None, dtype: torch.dtype | None = None) -> Part | None:
+    """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else.
+
+    ``which``: the one to take of a file that holds more (``of``); in a folder of ours there is only one.
+    """
+    if is_ours(path):
+        return ours(path)
+    found = contents.read(path, dtype)
+    return of(found, which if which in found.networks else None, dtype)
 
 
 def is_ours(path: Path) -> bool:
@@ -123,7 +129,8 @@ def write_diffusers(folder: Path, part: Part, dtype: torch.dtype | None, limit: 
 
 
 def build(part: Part, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> WanVAE | UMT5:
-    """The network on ``device`` in ``dtype`` (None: as stored); what stays as it is, is the mapped file itself."""
+    """The network on ``device`` in ``dtype`` (None: of most of its weights); what stays as it is, is the mapped file itself."""
+    dtype = dtype or shards.dtype_of(part.tensors)
     state = {k: x.to(device, dtype) for k, x in part.tensors.items()}
     if isinstance(part.config, WanVAEConfig):
         return wan.load(state, part.config)
@@ -133,9 +140,9 @@ def build(part: Part, device: torch.device | str = "cpu", dtype: torch.dtype | N
 def open_vae(folder: Path) -> VAE | WanVAE:
     """Whichever autoencoder one of our folders holds."""
     if "multiples" in _config(folder, "vae"):
-        part = _ours(folder, "vae")
-        assert isinstance(part.config, WanVAEConfig)
-        return wan.load(part.tensors, part.config)
+        vae = build(_ours(folder, "vae"))
+        assert isinstance(vae, WanVAE)
+        return vae
     vae = VAE(weights.read_config(folder, "vae", VAEConfig))
     weights.load_into(vae, folder / "vae.safetensors")
     return vae
@@ -144,9 +151,9 @@ def open_vae(folder: Path) -> VAE | WanVAE:
 def open_text(folder: Path) -> WordEncoder | UMT5:
     """Whichever text encoder one of our folders holds."""
     if "buckets" in _config(folder, "text"):
-        part = _ours(folder, "text")
-        assert isinstance(part.config, UMT5Config)
-        return umt5.load(part.tensors, part.config, part.tokenizer)
+        text = build(_ours(folder, "text"))
+        assert isinstance(text, UMT5)
+        return text
     text = WordEncoder(weights.read_config(folder, "text", WordConfig))
     weights.load_into(text, folder / "text.safetensors")
     return text

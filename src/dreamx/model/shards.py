@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"{file}: must hold a JSON object, not {type(found).__name__}")
     return found
+
+
+def dtype_of(tensors: Mapping[str, Tensor]) -> torch.dtype:
+    """The dtype of most of the numbers: repacks keep norms in float32, and the rest in 16 bits."""
+    counts: Counter[torch.dtype] = Counter()
+    for x in tensors.values():
+        counts[x.dtype] += x.numel()
+    return counts.most_common(1)[0][0]
 
 
 def refuse_broken(name: str, x: Tensor, source: Tensor | None = None) -> None:
