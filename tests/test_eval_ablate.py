@@ -9,7 +9,7 @@ import pytest
 
 import eval_house
 import micro
-from dreamx.eval import ablate, runner
+from dreamx.eval import ablate, preflight, report, runner
 from dreamx.eval.ablate import AblateConfig, Ablation, beginnings, markdown
 from dreamx.eval.chance import Mean
 from dreamx.eval.report import Report
@@ -27,7 +27,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ablation]:
     cfg = AblateConfig((str(root / "one" / "world"),), steps=(1, 3), cases=2, chunks=3, out=root / "out", truth=root / "truth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "true_clip", eval_house.true_clip)
-        patch.setattr(ablate, "sight", lambda: "a guess")
+        patch.setattr(report, "sight", lambda: "a guess")
+        patch.setattr(preflight, "kept_truths", lambda *_: True)
         return root, ablate.ablate(cfg, beginnings(eval_house.suite(2), 0.5))
 
 
@@ -51,7 +52,7 @@ def test_the_table_says_what_differs_and_how_sure_that_is(done: tuple[Path, Abla
     assert " to " not in rows[1], "the first row is not compared with itself"
     assert " to " in rows[2]
     assert "2 held-out trials" in text
-    assert "a guess" in text
+    assert "Cameras by flow: a guess; " in text
 
 
 def test_a_difference_in_every_trial_is_bold(done: tuple[Path, Ablation]) -> None:

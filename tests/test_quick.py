@@ -15,6 +15,7 @@ from torch import Tensor
 import sphere
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data import walker
+from dreamx.data.render import CannotDraw
 from dreamx.data.scene import scene
 from dreamx.eval import quick, truth
 from dreamx.eval.quick import QuickConfig, drive, evaluate, summary
@@ -115,23 +116,38 @@ def test_a_path_that_fails_is_named_and_left_out_for_every_model():
     assert report["evaluated"] == {"walk": 1, "turn360": 2, "out_and_back": 2}
 
 
-def test_nothing_evaluated_is_an_error():
-    def failing(seed: int, path: str) -> Case:
-        raise ValueError(f"no {path} in {seed}")
-
-    with pytest.raises(
-        ValueError, match=rf"no path could be evaluated; the first of 3 failed with ValueError: no walk in {SEED}"
-    ):
-        evaluate(world(), [SEED], failing)
-
-
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QuickConfig:
     (tmp_path / "world").mkdir()
     (tmp_path / "world" / "config.json").write_text("{}")
     monkeypatch.setattr(quick, "World", SimpleNamespace(open=lambda _: world()))
     monkeypatch.setattr(truth, "render_truth", lambda seed, path, _: sphere_case(seed, path).truth)
+    monkeypatch.setattr(quick, "gl", lambda *_: None)
     return QuickConfig(str(tmp_path / "world"), scenes=1, out=tmp_path / "out", truth=tmp_path / "truth")
+
+
+def test_when_all_fails_it_exits_with_1_and_the_first_reason(
+    shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def broken(seed: int, path: str, view: View) -> Clip:
+        raise ValueError(f"no {path} in {seed}")
+
+    monkeypatch.setattr(truth, "render_truth", broken)
+    with pytest.raises(SystemExit) as end:
+        quick.main(shipped)
+    assert end.value.code == 1
+    assert f"all 3 paths failed; the first: ValueError: no walk in {SEED}" in capsys.readouterr().err
+    assert not shipped.out.exists()
+
+
+def test_a_machine_that_cannot_draw_is_found_before_the_first_scene(shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch):
+    def blind(width: int, height: int) -> None:
+        raise CannotDraw("the simulator cannot draw on this machine")
+
+    monkeypatch.setattr(quick, "gl", blind)
+    monkeypatch.setattr(quick, "evaluate", lambda *_: pytest.fail("it began"))
+    with pytest.raises(ValueError, match="cannot draw"):
+        quick.main(shipped)
 
 
 def test_json_alone_goes_to_standard_output(shipped: QuickConfig, capsys: pytest.CaptureFixture[str]):

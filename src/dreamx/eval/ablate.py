@@ -23,9 +23,10 @@ from dreamx.bounds import OutputFolder, PositiveInt, Threads
 from dreamx.config import to_json
 from dreamx.eval import compare, folders
 from dreamx.eval.columns import cell, column
-from dreamx.eval.measure import code, sight
+from dreamx.eval.measure import code
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth
-from dreamx.eval.report import About, Report, report
+from dreamx.eval.preflight import preflight
+from dreamx.eval.report import About, Report, fail_if_all_failed, readers_of_cameras, report
 from dreamx.eval.runner import Plan, run
 from dreamx.eval.speed import machine
 from dreamx.eval.suite import Suite, shipped
@@ -106,6 +107,7 @@ def main(cfg: AblateConfig) -> None:
     ):
         atomic.write_text(cfg.out / name, content)
     sys.stdout.write(text)
+    fail_if_all_failed(done.report)
 
 
 def beginnings(suite: Suite, seconds: float) -> Suite:
@@ -116,18 +118,21 @@ def beginnings(suite: Suite, seconds: float) -> Suite:
 
 def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
     """Every world and number of steps on every trial of ``suite``, then the clock."""
-    rows = _rows(cfg)
-    worlds = {row.name: row.open() for row in rows}
+    ours = _rows(cfg)
+    worlds = {row.name: row.open() for row in ours}
     views = {name: View(*w.size, tuple(w.camera.lens.tolist()), w.fps) for name, w in worlds.items()}
-    view = views[rows[0].name]
+    view = views[ours[0].name]
     for name, other in views.items():
         if other != view or other.fps != suite.fps:
             raise ValueError(
                 f"worlds: {name} has {other} where the others have {view} and the suite {suite.fps:g} frames a second"
             )
-    models: tuple[Model, ...] = (*rows, Truth(), CopyFirst())
-    folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)
+    models: tuple[Model, ...] = (*ours, Truth(), CopyFirst())
     plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (sources(), code()))
+    for note in preflight(plan):
+        print(note, file=sys.stderr)
+    folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)
+    rows = run(plan, cfg.processes)
     whole = report(
         About(
             suite=suite.name,
@@ -136,17 +141,17 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
             suite_hash=suite.hash,
             trials=len(suite.trials),
             whole=len(shipped(suite.name).trials),
-            size=worlds[rows[0].name].size,
+            size=worlds[ours[0].name].size,
             fps=view.fps,
             models={m.name: m.identity for m in models},
-            measures=Tools().names | {"sight": sight()},
+            measures=Tools().names | readers_of_cameras(rows),
             command=_command(cfg),
             hardware=machine(),
             dreamx=__version__,
             simulator=plan.code[0],
             scores=plan.code[1],
         ),
-        run(plan, cfg.processes),
+        rows,
     )
     suite.save(cfg.out / "suite.json")
     whole.save(cfg.out / "report.json")
@@ -186,7 +191,7 @@ def markdown(done: Ablation) -> str:
         f"{about.trials} held-out trials of the basic suite, cut (hash {about.suite_hash}); {about.fps:g} frames a second,"
         f" {about.size[0]} x {about.size[1]} pixels. After ± half of the interval of 95 % of the mean (bootstrap over trials);"
         " differences are taken in pairs, with their interval, bold where it leaves out 0.",
-        f"Cameras by flow: {about.measures['sight']}.",
+        f"Cameras by flow: {about.measures['sight']}; {about.measures['sight itself']}.",
         f"ms: processor time on one thread, median, worlds in turn; {done.machine}.",
     ]
     lines += [f"{name}: {failed} trials failed." for name, failed in done.report.failed.items() if failed]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dreamx.eval.chance import Mean
 
 
 @dataclass(frozen=True)
 class Column:
-    """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``tools.Tools`` that it is taken with, or ""."""
+    """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``tools.Tools`` that it is taken with, or "".
+
+    ``instead``: what it is called where a stand-in takes it, so that nobody reads it as the published score.
+    """
 
     score: str
     head: str
@@ -17,19 +20,22 @@ class Column:
     digits: int
     says: str
     tool: str = ""
+    instead: str = ""
 
 
 #: The seven columns of DreamX-World 1.0, tables 3 and 4, in their order; Overall is their plain mean.
 PAPER = (
-    Column("camera", "Camera", 1, 2, "does the video go the commanded way (WorldScore's protocol)", "pose"),
-    Column("quality", "Quality", 1, 2, "imaging quality", "quality"),
+    Column(
+        "camera", "Camera", 1, 2, "does the video go the commanded way (WorldScore's protocol)", "pose", "Alignment (for Camera)"
+    ),
+    Column("quality", "Quality", 1, 2, "imaging quality", "quality", "Detail (for Quality)"),
     Column("transition", "Trans.", 1, 2, "videos without a cut, %"),
     Column("flicker", "Flicker", 1, 2, "temporal flickering"),
-    Column("smoothness", "Smooth.", 1, 2, "motion smoothness", "middle"),
-    Column("dynamic", "Dynamic", 1, 2, "videos that move, %", "flow"),
-    Column("artifact", "Artifact", 1, 2, "frames without a critical failure, %", "judge"),
+    Column("smoothness", "Smooth.", 1, 2, "motion smoothness", "middle", "Lucas-Kanade (for Smooth.)"),
+    Column("dynamic", "Dynamic", 1, 2, "videos that move, %", "flow", "Lucas-Kanade (for Dynamic)"),
+    Column("artifact", "Artifact", 1, 2, "frames without a critical failure, %", "judge", "No breakdown (for Artifact)"),
 )
-OVERALL = Column("overall", "Overall", 1, 2, "the plain mean of the seven")
+OVERALL = Column("overall", "Overall", 1, 2, "the plain mean of the seven", "", "Mean of these (for Overall)")
 TRUTH = (
     Column("psnr", "PSNR, dB", 1, 2, "to the true render; 99 is equal"),
     Column("psnr end", "PSNR at the end", 1, 2, "the same in the last second"),
@@ -53,11 +59,23 @@ MEMORY = (
         "gain PSNR", "PSNR gain", 1, 2, "two frames of one place are so much more alike than two as far apart that are not: dB"
     ),
     Column("gain SSIM", "SSIM gain", 1, 3, "the same by SSIM"),
-    Column("gain edges (for LPIPS)", "Edges gain (for LPIPS)", 1, 3, "the same by a stand-in for LPIPS"),
-    Column("gain layout (for DINO)", "Layout gain (for DINO)", 1, 3, "the same by a stand-in for DINO"),
-    Column("gain gradients (for VPR)", "Gradients gain (for VPR)", 1, 3, "the same by a stand-in for VPR"),
-    Column("gain SIFT (for SP-Match)", "SIFT gain (for SP-Match)", 1, 3, "the same by SIFT instead of SuperPoint and LightGlue"),
-    Column("steadiness (for CLIP-V)", "Steadiness (for CLIP-V)", 0, 3, "likeness of neighbouring frames; 1 stands still"),
+    Column("gain edges (for LPIPS)", "Edges gain (for LPIPS)", 1, 3, "the same by a stand-in for LPIPS", "distance"),
+    Column("gain LPIPS", "LPIPS gain", 1, 3, "the same by LPIPS", "distance"),
+    Column("gain layout (for DINO)", "Layout gain (for DINO)", 1, 3, "the same by a stand-in for DINO", "dino"),
+    Column("gain DINO", "DINO gain", 1, 3, "the same by DINO", "dino"),
+    Column("gain gradients (for VPR)", "Gradients gain (for VPR)", 1, 3, "the same by a stand-in for VPR", "vpr"),
+    Column("gain VPR", "VPR gain", 1, 3, "the same by a descriptor of places", "vpr"),
+    Column(
+        "gain SIFT (for SP-Match)",
+        "SIFT gain (for SP-Match)",
+        1,
+        3,
+        "the same by SIFT instead of SuperPoint and LightGlue",
+        "points",
+    ),
+    Column("gain SP-Match", "SP-Match gain", 1, 3, "the same by SuperPoint and LightGlue", "points"),
+    Column("steadiness (for CLIP-V)", "Steadiness (for CLIP-V)", 0, 3, "likeness of neighbouring frames; 1 stands still", "clip"),
+    Column("CLIP-V", "CLIP-V", 0, 3, "cosine of neighbouring frames by CLIP; 1 stands still", "clip"),
 )
 EVENTS = (
     Column("happened", "Happened, %", 1, 1, "frames of the event's time that look more like the truth with it than without"),
@@ -81,15 +99,27 @@ CURVES = {
     "colour": "mean colour off, grey levels",
     "sharpness": "sharpness, the truth is 1",
 }
+#: The title of the first table where all of it was taken as the paper takes it, and where it was not.
+AS_IN_THE_PAPER, BY_STAND_INS = "as in the paper", "by stand-ins for the paper's columns"
+#: Why a cell of Artifact, and with it of the mean, may be empty.
+STILL = "A picture that stands still cannot break down, so by a stand-in it has no score of that (-), and no mean."
 #: By their titles, in the order of a report.
 TABLES = (
-    ("as in the paper", (*PAPER, OVERALL)),
+    (AS_IN_THE_PAPER, (*PAPER, OVERALL)),
     ("against the true render", TRUTH),
     ("camera", CAMERA),
     ("memory", MEMORY),
     ("events", EVENTS),
 )
 COLUMNS = {c.score: c for _, columns in TABLES for c in columns}
+
+
+def named_for(columns: tuple[Column, ...], stand_ins: set[str]) -> tuple[Column, ...]:
+    """The columns, those that a stand-in (a field of ``tools.Tools``) takes under a name of their own. A mean of some is none."""
+    mean = any(c.tool in stand_ins for c in PAPER)
+    return tuple(
+        replace(c, head=c.instead) if c.instead and (c.tool in stand_ins or (c == OVERALL and mean)) else c for c in columns
+    )
 
 
 def overall(scores: dict[str, float]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -28,10 +29,11 @@ from dreamx.eval import folders, laws, page
 from dreamx.eval.happening import classifier
 from dreamx.eval.judge import Judge
 from dreamx.eval.markdown import markdown
-from dreamx.eval.measure import code, sight
+from dreamx.eval.measure import code
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
-from dreamx.eval.report import About, Report, layout, report
-from dreamx.eval.runner import Plan, run
+from dreamx.eval.preflight import preflight
+from dreamx.eval.report import About, Report, fail_if_all_failed, layout, readers_of_cameras, report
+from dreamx.eval.runner import Plan, Row, run
 from dreamx.eval.speed import machine
 from dreamx.eval.suite import SHIPPED, Suite, shipped
 from dreamx.eval.tools import Tools
@@ -80,6 +82,14 @@ class SuiteConfig:
     """A network for the picture between two (AMT)."""
     distance: InputFile | None = None
     """A network for perceptual distance (LPIPS)."""
+    dino: InputFile | None = None
+    """A network for what is where (DINOv2), of the memory suite, as the next two."""
+    vpr: InputFile | None = None
+    """A network that describes places (visual place recognition)."""
+    points: InputFile | None = None
+    """A network that matches points of two pictures (SuperPoint and LightGlue)."""
+    clip: InputFile | None = None
+    """The picture side of CLIP, for CLIP-V."""
     judge: WebAddress | None = None
     """The address of a vision-language model that judges artifacts, before /chat/completions; the key in DREAMX_JUDGE_KEY."""
     judge_model: str = ""
@@ -89,7 +99,8 @@ class SuiteConfig:
     def tools(self) -> Tools:
         """What the scores are taken with."""
         judge = None if self.judge is None else Judge(self.judge, self.judge_model)
-        return Tools(self.quality, self.flow, self.middle, self.distance, judge)
+        networks = (self.quality, self.flow, self.middle, self.distance)
+        return Tools(*networks, judge, self.dino, self.vpr, self.points, self.clip)
 
     def __post_init__(self) -> None:
         if (self.judge is None) != (not self.judge_model):
@@ -110,22 +121,22 @@ class SuiteConfig:
 
 def basic(cfg: SuiteConfig) -> None:
     """120 paths of 5 seconds."""
-    evaluate("basic", cfg)
+    fail_if_all_failed(evaluate("basic", cfg))
 
 
 def long(cfg: SuiteConfig) -> None:
     """100 paths of 30 seconds."""
-    evaluate("long", cfg)
+    fail_if_all_failed(evaluate("long", cfg))
 
 
 def events(cfg: SuiteConfig) -> None:
     """52 things that happen in 5 seconds."""
-    evaluate("events", cfg)
+    fail_if_all_failed(evaluate("events", cfg))
 
 
 def memory(cfg: SuiteConfig) -> None:
     """60 paths of 10 seconds that come back."""
-    evaluate("memory", cfg)
+    fail_if_all_failed(evaluate("memory", cfg))
 
 
 @dataclass(frozen=True)
@@ -175,8 +186,10 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     tools = cfg.tools
     tools.open()
     out = cfg.out or Path("runs/eval") / suite.name
-    folders.claim(out, name, folders.SUITE, cfg.truth)
     plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
+    for note in preflight(plan):
+        print(note, file=sys.stderr)
+    folders.claim(out, name, folders.SUITE, cfg.truth)
     rows = run(plan, cfg.processes or os.cpu_count() or 1)
     about = About(
         suite=suite.name,
@@ -188,7 +201,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
-        measures=tools.names | _readers(name),
+        measures=tools.names | _readers(name, rows),
         command=command(name, cfg),
         hardware=machine(),
         dreamx=__version__,
@@ -206,9 +219,11 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     return whole
 
 
-def _readers(name: str) -> dict[str, str]:
-    """The networks of ours that a suite is scored with."""
-    return {"basic": {"sight": sight()}, "events": {"classifier": classifier()}}.get(name, {})
+def _readers(name: str, rows: list[Row]) -> dict[str, str]:
+    """The networks of ours that a suite is scored with, and how good they are."""
+    if name == "events":
+        return {"classifier": classifier()}
+    return readers_of_cameras(rows) if name == "basic" else {}
 
 
 def _models(cfg: SuiteConfig) -> tuple[Model, ...]:

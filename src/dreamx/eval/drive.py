@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
+from dreamx.eval.progress import filmed
 from dreamx.eval.suite import Said
 from dreamx.eval.truth import held
 from dreamx.geometry.controls import Speed, from_keys
@@ -29,4 +30,5 @@ def drive(world: World, truth: Clip, said: tuple[Said, ...] = ()) -> Tensor:
             words = waiting.pop(0).words
         shown.append(world.step(from_keys(now, Speed(fps=truth.fps)), words))
         done += due
+        filmed(min(done, len(keys)), len(keys))
     return torch.cat(shown)[: len(truth.video)]

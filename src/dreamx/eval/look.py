@@ -96,6 +96,11 @@ def collapse(video: Tensor, truth: Tensor, fps: float) -> float:
     return 100 * float(((share > 1 / 8) & (share < 4) & (off < 1 / 3)).float().mean())
 
 
+def still(video: Tensor) -> bool:
+    """Does ``video [F, 3, H, W]`` uint8 show one picture, but for what a codec adds: less than a grey level in the mean?"""
+    return bool(((video.float() - video[:1].float()).abs().mean((1, 2, 3)) < 1).all())
+
+
 def colour_off(video: Tensor, truth: Tensor) -> Tensor:
     """How far the mean colour of each frame is from the true one's, ``[F]`` grey levels, 0 to 255."""
     return (video.float().mean((-2, -1)) - truth.float().mean((-2, -1))).abs().mean(-1)

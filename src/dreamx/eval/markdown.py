@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dreamx.eval.columns import PAPER, Column, cell
-from dreamx.eval.paper import PUBLISHED
-from dreamx.eval.report import Report, layout
-from dreamx.eval.tools import STAND_INS
+from dreamx.eval.chance import Mean
+from dreamx.eval.columns import OVERALL, PAPER, STILL, Column, cell
+from dreamx.eval.paper import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
+from dreamx.eval.report import Report, layout, stand_ins
 
 
 def markdown(report: Report) -> str:
@@ -18,6 +18,7 @@ def markdown(report: Report) -> str:
     lines += ["of 95 % (bootstrap over trials).", ""]
     for title, columns in layout(report):
         lines += [f"## {title.capitalize()}", "", *_table(report, columns), ""]
+    lines += _published(report)
     lines += ["## What the scores are taken with", ""]
     lines += [f"- {name}: {what}" for name, what in about.measures.items()]
     failed = [r for r in report.rows if r.failed]
@@ -26,23 +27,29 @@ def markdown(report: Report) -> str:
 
 
 def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
-    paper = columns[: len(PAPER)] == PAPER and report.about.suite in PUBLISHED
-    stand_in = {c.score for c in columns if c.tool in STAND_INS and report.about.measures[c.tool] == STAND_INS[c.tool]}
-    heads = [c.head + ("†" if c.score in stand_in else "") + (" ↓" if c.better < 0 else "") for c in columns]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" + "|---:" * len(columns) + "|"]
-    for model, scores in report.table.items():
-        cells = (cell(scores[c.score], c.digits) if c.score in scores else "-" for c in columns)
-        lines.append(f"| {model} | " + " | ".join(cells) + " |")
-    if paper:
-        for row in PUBLISHED[report.about.suite]:
-            lines.append(
-                f"| *{row.model} ({row.size})* \\* | " + " | ".join(f"*{x:.2f}*" for x in (*row.scores, row.overall)) + " |"
-            )
-        lines += [
-            "",
-            "\\* published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable.",
-        ]
+    marked = stand_ins(report)
+    heads = [c.head + ("†" if c.tool in marked else "") + (" ↓" if c.better < 0 else "") for c in columns]
+    lines = _lines(heads, {model: [_value(scores, c) for c in columns] for model, scores in report.table.items()})
     notes = ["↓ less is better."] if any(c.better < 0 for c in columns) else []
-    notes += ["† taken with a stand-in, named below."] if stand_in else []
+    notes += ["† taken with a stand-in, named below."] if any(c.tool in marked for c in columns) else []
+    notes += [STILL] if any(c.score == "artifact" for c in columns) else []
     said = "; ".join(f"{c.head}: {c.says}" for c in columns)
     return [*lines, "", " ".join([*notes, f"{said}."])]
+
+
+def _published(report: Report) -> list[str]:
+    rows = PUBLISHED.get(report.about.suite, ())
+    if not rows:
+        return []
+    figures = {f"*{r.model} ({r.size})*": [f"*{x:.2f}*" for x in (*r.scores, r.overall)] for r in rows}
+    lines = _lines([c.head for c in (*PAPER, OVERALL)], figures)
+    return [f"## {PUBLISHED_TITLE}", "", *lines, "", NOT_COMPARABLE, ""]
+
+
+def _lines(heads: list[str], rows: dict[str, list[str]]) -> list[str]:
+    lines = ["| | " + " | ".join(heads) + " |", "|---" + "|---:" * len(heads) + "|"]
+    return lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
+
+
+def _value(scores: dict[str, Mean], c: Column) -> str:
+    return cell(scores[c.score], c.digits) if c.score in scores else "-"

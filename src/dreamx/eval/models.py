@@ -136,6 +136,11 @@ class Videos:
             digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
         return f"videos {digest.hexdigest()[:16]}"
 
+    def file(self, trial: Trial) -> Path | None:
+        """The video of a trial; None where there is none."""
+        paths = (self.folder / f"{trial.id}{kind}" for kind in (".mp4", ".mkv", ".webm"))
+        return next((p for p in paths if p.is_file()), None)
+
     def film(self, trial: Trial, truth: Clip) -> Tensor:
         """Read, and refuse what is not this trial."""
         self._check_cameras(trial, truth)

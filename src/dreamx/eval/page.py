@@ -9,14 +9,13 @@ from pathlib import Path
 
 from dreamx import atomic
 from dreamx.eval import drawn, films
-from dreamx.eval.columns import CURVES, PAPER, Column, cell
-from dreamx.eval.paper import PUBLISHED
-from dreamx.eval.report import Report, by_path, layout
+from dreamx.eval.columns import CURVES, OVERALL, PAPER, STILL, Column, cell
+from dreamx.eval.paper import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
+from dreamx.eval.report import Report, by_path, layout, stand_ins
 from dreamx.eval.runner import Plan, Row, film_file
 from dreamx.eval.sheet import Strip, contact_sheet
 from dreamx.eval.stage import true_clip
 from dreamx.eval.suite import Trial
-from dreamx.eval.tools import STAND_INS
 
 
 def html(report: Report, plan: Plan, shown: int) -> str:
@@ -30,6 +29,7 @@ def html(report: Report, plan: Plan, shown: int) -> str:
         f"<p>{part}, {about.size[1]} x {about.size[0]} pixels, {about.fps:g} frames a second. Every figure is a mean over"
         " trials; after ± half of its interval of 95 % (bootstrap over trials).</p>",
         *(_table(report, title, columns) for title, columns in layout(report)),
+        _published(report),
         _tools(report),
         _drift(report),
         _paths(report),
@@ -62,29 +62,42 @@ def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], ou
 
 
 def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
-    stand_ins = {c.score for c in columns if c.tool in STAND_INS and report.about.measures[c.tool] == STAND_INS[c.tool]}
-    heads = "".join(
-        f'<th title="{escape(c.says)}">{escape(c.head)}{"†" if c.score in stand_ins else ""}'
-        f"{'<i> ↓</i>' if c.better < 0 else ''}</th>"
-        for c in columns
-    )
+    marked = stand_ins(report)
     rows: list[str] = []
     for number, (model, scores) in enumerate(report.table.items()):
         cells = "".join(_cell(cell(scores[c.score], c.digits)) if c.score in scores else "<td>-</td>" for c in columns)
         rows.append(f'<tr><th><b class="key c{number}"></b>{escape(model)}</th>{cells}</tr>')
-    note = ""
-    if columns[: len(PAPER)] == PAPER and report.about.suite in PUBLISHED:
-        for row in PUBLISHED[report.about.suite]:
-            figures = "".join(f"<td>{x:.2f}</td>" for x in (*row.scores, row.overall))
-            rows.append(f'<tr class="published"><th>{escape(row.model)} ({row.size})*</th>{figures}</tr>')
-        note = "* as published in DreamX-World 1.0: measured by others, on other data, with other networks. Not comparable. "
-    note += "† a stand-in, named below. " if stand_ins else ""
-    note += "↓ less is better." if any(c.better < 0 for c in columns) else ""
+    notes = ["† a stand-in, named below."] if any(c.tool in marked for c in columns) else []
+    notes += ["↓ less is better."] if any(c.better < 0 for c in columns) else []
+    notes += [STILL] if any(c.score == "artifact" for c in columns) else []
     said = "".join(f"<li><b>{escape(c.head)}</b>: {escape(c.says)}</li>" for c in columns)
     meant = f"<details><summary>What the columns mean</summary><ul>{said}</ul></details>"
+    return _framed(title.capitalize(), _heads(columns, marked), rows, escape(" ".join(notes))) + meant
+
+
+def _published(report: Report) -> str:
+    """What others published, in a table of its own."""
+    rows = [
+        f'<tr class="published"><th>{escape(row.model)} ({row.size})</th>'
+        + "".join(f"<td>{x:.2f}</td>" for x in (*row.scores, row.overall))
+        + "</tr>"
+        for row in PUBLISHED.get(report.about.suite, ())
+    ]
+    return _framed(PUBLISHED_TITLE, _heads((*PAPER, OVERALL), set()), rows, NOT_COMPARABLE) if rows else ""
+
+
+def _heads(columns: tuple[Column, ...], marked: set[str]) -> str:
+    heads: list[str] = []
+    for c in columns:
+        marks = ("†" if c.tool in marked else "") + ("<i> ↓</i>" if c.better < 0 else "")
+        heads.append(f'<th title="{escape(c.says)}">{escape(c.head)}{marks}</th>')
+    return "".join(heads)
+
+
+def _framed(title: str, heads: str, rows: list[str], note: str) -> str:
     return (
-        f'<h2>{escape(title.capitalize())}</h2><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>{meant}'
+        f'<h2>{escape(title)}</h2><div class="wide"><table><thead><tr><th></th>{heads}</tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody></table></div><p class="note">{note}</p>'
     )
 
 

@@ -1,6 +1,6 @@
 """What the paper publishes (DreamX-World 1.0, tables 3 and 4): measured by others, on other data, with other networks.
 
-Beside ours for the layout, not for the comparison: our scenes are simulated, small, and scored with what ``tools`` names.
+In a table of its own, not for the comparison: our scenes are simulated, small, and scored with what ``tools`` names.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ THIRTY_SECONDS = (
     Published("LingBot-World", "14B", (63.76, 60.81, 54.00, 96.59, 97.86, 87.00, 12.00), 67.43),
     Published("DreamX-World-1.0-5B", "5B", (62.03, 64.11, 80.00, 96.35, 98.41, 75.00, 17.00), 70.41),
 )
+PUBLISHED_TITLE = "Published in DreamX-World 1.0"
+NOT_COMPARABLE = "Measured by others, on other data, with other networks: not comparable with the tables above."
 #: By the suite that is of the same kind.
 PUBLISHED = {"basic": FIVE_SECONDS, "long": THIRTY_SECONDS}
 #: Table 5, gains on revisits: PSNR, SSIM, LPIPS, DINO, VPR, SP-Match, and CLIP-V itself.

@@ -17,21 +17,21 @@ from typing import Any
 
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
 from dreamx import atomic
 from dreamx.bounds import NonNegativeInt, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data.render import CannotDraw
+from dreamx.data.render import CannotDraw, gl
 from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
 from dreamx.eval.drive import drive as play
 from dreamx.eval.heading import heading
+from dreamx.eval.progress import Progressing, watched
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.sheet import Strip, contact_sheet
-from dreamx.eval.truth import PATHS, Case, View, held, load_case
+from dreamx.eval.truth import PATHS, Case, View, case_files, held, load_case
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.version import __version__
 from dreamx.world import Switches, World, find
@@ -97,14 +97,22 @@ class Results:
 
 
 def main(cfg: QuickConfig) -> None:
-    """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON. ValueError when nothing could be run."""
+    """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON.
+
+    Exit code 1, and the first reason, when nothing could be run.
+    """
     folder = find(cfg.world)
     folders.claim(cfg.out, "quick", folders.QUICK, cfg.truth)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
+    if not all(case_files(cfg.truth, seed, path, view)[1].exists() for seed in seeds for path in PATHS):
+        gl(view.width, view.height)  # ValueError, before the first minute, where this machine cannot draw
     everything = evaluate(world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet)
+    if not everything.results:
+        print(f"all {len(everything.failures)} paths failed; the first: {everything.failures[0]['reason']}", file=sys.stderr)
+        raise SystemExit(1)
     report = summary(everything, view.fps) | {
         "settings": {
             "world": cfg.world,
@@ -129,23 +137,29 @@ def main(cfg: QuickConfig) -> None:
 
 
 def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], sheet: int = 0) -> Results:
-    """Walk every path of every seed. One that fails is named and left out for all models; ValueError when all fail."""
+    """Walk every path of every seed. One that fails is named and left out for all models."""
     out = Results()
     cases = [(seed, path) for seed in seeds for path in PATHS]
-    for seed, path in track(cases, "evaluating", console=Console(stderr=True), transient=True):
-        try:
-            known = case(seed, path)
-            dream = drive(world, known)
-        except CannotDraw:  # nor can any other be drawn
-            raise
-        except Exception as error:  # whatever it is, the other scenes go on
-            out.failures.append({"seed": seed, "path": path, "reason": f"{type(error).__name__}: {error}"})
-            continue
-        out.results.append(_score(seed, path, known, dream))
-        if seed < seeds[0] + sheet:
-            out.strips.append(_strip(seed, path, known, dream))
-    if not out.results:
-        raise ValueError(f"no path could be evaluated; the first of {len(cases)} failed with {out.failures[0]['reason']}")
+    now, part = "", 0.0
+
+    def watch(done: int, frames: int) -> None:
+        nonlocal part
+        part = done / frames
+
+    with Progressing("evaluating", len(cases), lambda: (len(out.results) + len(out.failures) + part, now)), watched(watch):
+        for seed, path in cases:
+            now, part = f"scene {seed}, {path}", 0.0
+            try:
+                known = case(seed, path)
+                dream = drive(world, known)
+            except CannotDraw:  # nor can any other be drawn
+                raise
+            except Exception as error:  # whatever it is, the other scenes go on
+                out.failures.append({"seed": seed, "path": path, "reason": f"{type(error).__name__}: {error}"})
+                continue
+            out.results.append(_score(seed, path, known, dream))
+            if seed < seeds[0] + sheet:
+                out.strips.append(_strip(seed, path, known, dream))
     return out
 
 

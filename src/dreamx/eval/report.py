@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, geometric_mean
@@ -10,8 +11,10 @@ from statistics import fmean, geometric_mean
 from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.eval.chance import Mean, bootstrap
-from dreamx.eval.columns import COLUMNS, PAPER, TABLES, Column, column
+from dreamx.eval.columns import BY_STAND_INS, COLUMNS, PAPER, TABLES, Column, column, named_for
+from dreamx.eval.measure import own_error_of_sight, sight
 from dreamx.eval.runner import Row
+from dreamx.eval.tools import STAND_INS
 from dreamx.plaintext import read_json
 
 
@@ -87,12 +90,45 @@ def report(about: About, rows: list[Row]) -> Report:
 
 
 def layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
-    """The tables of a report: a title, and the columns that any of its models has."""
+    """The tables of a report: a title, and the columns that any of its models has; stand-ins under names of their own."""
     there = {name for scores in whole.table.values() for name in scores}
     more = tuple(column(name) for name in sorted(there) if name not in COLUMNS)
-    tables = [*TABLES, ("more", more)]
-    seen = [(title, tuple(c for c in columns if columns[: len(PAPER)] == PAPER or c.score in there)) for title, columns in tables]
-    return [(title, columns) for title, columns in seen if any(c.score in there for c in columns)]
+    used = stand_ins(whole)
+    tables: list[tuple[str, tuple[Column, ...]]] = []
+    for title, columns in (*TABLES, ("more", more)):
+        paper = columns[: len(PAPER)] == PAPER
+        known = tuple(c for c in columns if paper or c.score in there)
+        if any(c.score in there for c in known):
+            own = paper and any(c.tool in used for c in known)
+            tables.append((BY_STAND_INS if own else title, named_for(known, used)))
+    return tables
+
+
+def stand_ins(whole: Report) -> set[str]:
+    """What of ``Tools`` was a stand-in, by field; also what an older report did not know of."""
+    return {name for name, what in STAND_INS.items() if whole.about.measures.get(name, what) == what}
+
+
+def readers_of_cameras(rows: list[Row]) -> dict[str, str]:
+    """What reads cameras by flow, and how far off it is itself on the true renders among these rows."""
+    truths = [r.measured for r in rows if r.model == "truth" and not r.failed]
+    return {"sight": sight(), "sight itself": own_error_of_sight(truths)}
+
+
+def all_failed(rows: list[Row]) -> str:
+    """A sentence with the first reason where a model could do no trial at all, or ``""``."""
+    for model in dict.fromkeys(r.model for r in rows):
+        mine = [r for r in rows if r.model == model]
+        if all(r.failed for r in mine):
+            return f"all {len(mine)} trials of {model} failed; the first, {mine[0].trial}: {mine[0].failed}"
+    return ""
+
+
+def fail_if_all_failed(whole: Report) -> None:
+    """Exit code 1, and the first reason, where a model could do no trial at all. The report is written by then."""
+    if why := all_failed(whole.rows):
+        print(why, file=sys.stderr)
+        raise SystemExit(1)
 
 
 def by_path(whole: Report, score: str) -> dict[str, dict[str, float]]:

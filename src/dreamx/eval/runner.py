@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Generator
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,8 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
@@ -27,6 +26,7 @@ from dreamx.data.render import CannotDraw
 from dreamx.eval import films, happening
 from dreamx.eval.measure import Measured, measure
 from dreamx.eval.models import Model, Truth
+from dreamx.eval.progress import Progressing, noted, notes
 from dreamx.eval.stage import true_clip, twin_truth
 from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.tools import Tools
@@ -63,17 +63,25 @@ class Row:
 
 def run(plan: Plan, processes: int) -> list[Row]:
     """All rows, in the order of the models and of the suite. ``processes`` 1 works in this process."""
-    trials = plan.suite.trials
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("measuring", total=len(trials))
-        if processes == 1:
-            for trial in trials:
-                work(plan, trial)
-                progress.advance(bar)
-        else:
-            with closing(_pool(plan, processes)) as done:
-                for _ in done:
-                    progress.advance(bar)
+    trials, at, done = plan.suite.trials, plan.out / "at", 0
+
+    def state() -> tuple[float, str]:
+        parts, words = notes(at)
+        return done + parts, words
+
+    shutil.rmtree(at, ignore_errors=True)  # of a run that was killed
+    try:
+        with Progressing("measuring", len(trials), state):
+            if processes == 1:
+                for trial in trials:
+                    work(plan, trial)
+                    done += 1
+            else:
+                with closing(_pool(plan, processes)) as measured:
+                    for _ in measured:
+                        done += 1
+    finally:
+        shutil.rmtree(at, ignore_errors=True)
     return [_kept(plan, model, trial) for model in plan.models for trial in trials]
 
 
@@ -109,20 +117,23 @@ def work(plan: Plan, trial: Trial) -> None:
     if all(_done(plan, model, trial) for model in plan.models):
         return
     truth: Clip | str
+    at, part = plan.out / "at", 1 / (1 + len(plan.models))
     try:
-        truth = true_clip(trial, plan.view, plan.truth)
+        with noted(at, f"the truth of {trial.id}", 0, part):
+            truth = true_clip(trial, plan.view, plan.truth)
     except CannotDraw:  # nor can any other trial be
         raise
     except Exception as e:  # whatever it is, the other trials go on
         truth = f"the truth: {_words(e)}"
-    for model in plan.models:
+    for number, model in enumerate(plan.models, 1):
         if _done(plan, model, trial):
             continue
         if isinstance(truth, str):
             row = Row(model.name, trial.id, trial.path, truth, "", Measured())
         else:
             try:
-                row = Row(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
+                with noted(at, f"{trial.id} of {model.name}", number * part, part):
+                    row = Row(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
             except CannotDraw:
                 raise
             except Exception as e:

@@ -13,7 +13,7 @@ from dreamx.data import walker
 from dreamx.data.render import render_path
 from dreamx.data.scene import scene, stand
 from dreamx.eval import happening
-from dreamx.eval.suite import Trial
+from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.truth import View, sources
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Speed
@@ -45,10 +45,24 @@ def true_clip(trial: Trial, view: View, folder: Path) -> Clip:
     return _kept(trial, view, folder, "true", happening.told if trial.happens else render)
 
 
-def _kept(trial: Trial, view: View, folder: Path, which: str, make: Callable[[Trial, View], Clip]) -> Clip:
+def kept_truths(suite: Suite, view: View, folder: Path) -> bool:
+    """Whether every true render of a suite is in ``folder``, so that nothing has to be drawn."""
+    code = sources()
+    return all(
+        _file(trial, view, folder, which, code).exists()
+        for trial in suite.trials
+        for which in (("true", "plain") if trial.happens else ("true",))
+    )
+
+
+def _file(trial: Trial, view: View, folder: Path, which: str, code: str) -> Path:
     what = (trial.seed, trial.kind, trial.style, trial.start, trial.keys, trial.prompt, trial.happens, trial.attempt, view)
     name = hashlib.sha256(repr(what).encode()).hexdigest()[:12]
-    file = folder / f"{trial.id}-{which}-{name}-{sources()}.safetensors"
+    return folder / f"{trial.id}-{which}-{name}-{code}.safetensors"
+
+
+def _kept(trial: Trial, view: View, folder: Path, which: str, make: Callable[[Trial, View], Clip]) -> Clip:
+    file = _file(trial, view, folder, which, sources())
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         make(trial, view).save(file)

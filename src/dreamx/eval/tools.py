@@ -6,6 +6,8 @@ The protocol is small: a file of ``torch.export`` (``.pt2``) or TorchScript, fed
 - flow (RAFT): pictures, pictures -> ``[N, 2, H, W]`` pixels
 - middle (AMT): pictures, pictures -> ``[N, 3, H, W]`` in 0 to 1
 - distance (LPIPS): pictures, pictures -> ``[N]``, less is more alike
+- dino (DINOv2), vpr (a descriptor of places), clip (the picture side of CLIP): pictures -> ``[N, D]``
+- points (SuperPoint and LightGlue): pictures, pictures -> ``[N]``, the share of points that match, 0 to 1
 
 The judge of artifacts is an address that speaks the chat protocol (``judge``).
 """
@@ -14,17 +16,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamx.eval import motion
+from dreamx.eval import likeness, motion
 from dreamx.eval.judge import Judge
-from dreamx.eval.likeness import edges
 from dreamx.eval.look import Flow, Middle
+from dreamx.eval.memory import Compare, Embed
 
 #: What each stand-in is, by the field of ``Tools``.
 STAND_INS = {
@@ -34,6 +37,10 @@ STAND_INS = {
     "middle": "Lucas-Kanade, half way (stand-in for AMT)",
     "distance": "edges (stand-in for LPIPS)",
     "judge": "no breakdown (stand-in for a judge)",
+    "dino": "colours on a grid (stand-in for DINO)",
+    "vpr": "edge directions on a grid (stand-in for VPR)",
+    "points": "SIFT (stand-in for SuperPoint and LightGlue)",
+    "clip": "colours on a grid (stand-in for CLIP)",
 }
 
 
@@ -46,10 +53,14 @@ class Tools:
     middle: Path | None = None
     distance: Path | None = None
     judge: Judge | None = None
+    dino: Path | None = None
+    vpr: Path | None = None
+    points: Path | None = None
+    clip: Path | None = None
 
     def __post_init__(self) -> None:
-        for name, file in (("quality", self.quality), ("flow", self.flow), ("middle", self.middle), ("distance", self.distance)):
-            if file is not None and not file.is_file():
+        for name, file in self.files.items():
+            if not file.is_file():
                 raise ValueError(f"{name}: there is no file {file}; give an exported network, or leave it out for a stand-in")
 
     def open(self) -> None:
@@ -59,32 +70,51 @@ class Tools:
                 _network(file)
 
     @property
+    def files(self) -> dict[str, Path]:
+        """The networks that are given, by field."""
+        return {f.name: file for f in fields(self) if isinstance(file := getattr(self, f.name), Path)}
+
+    @property
     def names(self) -> dict[str, str]:
         """What each is, for the table: two tables with other names are not compared."""
-        given = {
-            "quality": self.quality,
-            "flow": self.flow,
-            "middle": self.middle,
-            "distance": self.distance,
-            "judge": self.judge,
-        }
-        return {name: _named(name, given.get(name)) for name in STAND_INS}
+        return {name: _named(name, getattr(self, name, None)) for name in STAND_INS}
 
     def rate_of(self) -> Callable[[Tensor], Tensor] | None:
         """The quality of pictures, 0 to 100; None: the stand-in wants the truth."""
-        return None if self.quality is None else _network(self.quality)
+        return None if self.quality is None else network(self.quality)
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
         """How unlike pictures look, ``[N]``."""
-        return (lambda a, b: -edges(a, b)) if self.distance is None else _network(self.distance)
+        return (lambda a, b: -likeness.edges(a, b)) if self.distance is None else network(self.distance)
 
     def flow_of(self) -> Flow:
         """Motion between pictures."""
-        return motion.flow if self.flow is None else _network(self.flow)
+        return motion.flow if self.flow is None else network(self.flow)
 
     def middle_of(self) -> Middle:
         """Pictures half way."""
-        return motion.middle if self.middle is None else _network(self.middle)
+        return motion.middle if self.middle is None else network(self.middle)
+
+    def likenesses(self) -> dict[str, Compare]:
+        """How alike two pictures are, by each measure of DreamX-World 1.0, table 5, under its name; a stand-in under its own."""
+        given = {
+            "edges (for LPIPS)": ("LPIPS", self.distance, likeness.flipped),
+            "layout (for DINO)": ("DINO", self.dino, likeness.cosine),
+            "gradients (for VPR)": ("VPR", self.vpr, likeness.cosine),
+            "SIFT (for SP-Match)": ("SP-Match", self.points, lambda compare: compare),
+        }
+        found: dict[str, Compare] = {}
+        for name, stand_in in likeness.WEIGHT_FREE.items():
+            real, file, by = given.get(name, ("", None, None))
+            if file is not None and by is not None:
+                found[real] = by(network(file))
+            elif find_spec("cv2") or "SIFT" not in name:  # OpenCV comes with an extra
+                found[name] = stand_in
+        return found
+
+    def steadiness_of(self) -> tuple[str, Embed]:
+        """What neighbouring frames are compared by, and the name of the score: CLIP-V, or a stand-in under its own."""
+        return ("CLIP-V", network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", likeness.layout)
 
 
 def _named(name: str, what: Path | Judge | None) -> str:
@@ -94,7 +124,8 @@ def _named(name: str, what: Path | Judge | None) -> str:
 
 
 @lru_cache(maxsize=8)
-def _network(file: Path) -> Callable[..., Tensor]:
+def network(file: Path) -> Callable[..., Tensor]:
+    """A network from its file, fed with pictures as they are here. ValueError where the file is neither of the two kinds."""
     try:
         if file.suffix == ".pt2":
             net: Callable[..., Tensor] = torch.export.load(file).module()

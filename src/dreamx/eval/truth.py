@@ -99,10 +99,15 @@ def render_truth(seed: int, path: str, view: View) -> Clip:
     return Clip(video, cameras, actions, depth.half(), view.fps, words, place.style, place.kind, seed, "dreamx simulator")
 
 
+def case_files(folder: Path, seed: int, path: str, view: View) -> tuple[Path, Path]:
+    """Where a case lies: the truth, and its warp, which is written last."""
+    name = f"{seed}-{path}-{view.width}x{view.height}-{sources()}-{_hash(repr(view).encode())}"
+    return folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
+
+
 def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
     """The case, from ``folder`` or made and kept there. A change of the simulator's or the warp's code makes it anew."""
-    name = f"{seed}-{path}-{view.width}x{view.height}-{sources()}-{_hash(repr(view).encode())}"
-    clip_file, warp_file = folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
+    clip_file, warp_file = case_files(folder, seed, path, view)
     if warp_file.exists():  # written last: then both are there
         return Case(Clip.load(clip_file), load_file(warp_file)["video"])
     folder.mkdir(parents=True, exist_ok=True)
