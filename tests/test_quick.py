@@ -137,7 +137,7 @@ def test_when_all_fails_it_exits_with_1_and_the_first_reason(
         quick.main(shipped)
     assert end.value.code == 1
     assert f"all 3 paths failed; the first: ValueError: no walk in {SEED}" in capsys.readouterr().err
-    assert not shipped.out.exists()
+    assert not (shipped.out / "quick.json").exists()
 
 
 def test_a_machine_that_cannot_draw_is_found_before_the_first_scene(shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch):

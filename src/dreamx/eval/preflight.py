@@ -11,8 +11,9 @@ from dreamx.data.render import gl
 from dreamx.eval.models import Videos
 from dreamx.eval.runner import Plan
 from dreamx.eval.stage import kept_truths
-from dreamx.eval.tools import Tools, network
+from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View
+from dreamx.model.exported import network
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
 

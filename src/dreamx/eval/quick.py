@@ -102,13 +102,13 @@ def main(cfg: QuickConfig) -> None:
     Exit code 1, and the first reason, when nothing could be run.
     """
     folder = find(cfg.world)
-    folders.claim(cfg.out, "quick", folders.QUICK, cfg.truth)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
     if not all(case_files(cfg.truth, seed, path, view)[1].exists() for seed in seeds for path in PATHS):
         gl(view.width, view.height)  # ValueError, before the first minute, where this machine cannot draw
+    folders.claim(cfg.out, "quick", folders.QUICK, cfg.truth)
     everything = evaluate(world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet)
     if not everything.results:
         print(f"all {len(everything.failures)} paths failed; the first: {everything.failures[0]['reason']}", file=sys.stderr)

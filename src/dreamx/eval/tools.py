@@ -17,17 +17,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from dreamx.eval import likeness, motion
 from dreamx.eval.judge import Judge
 from dreamx.eval.look import Flow, Middle
 from dreamx.eval.memory import Compare, Embed
+from dreamx.model.exported import network
 
 #: What each stand-in is, by the field of ``Tools``.
 STAND_INS = {
@@ -121,21 +120,3 @@ def _named(name: str, what: Path | Judge | None) -> str:
     if what is None:
         return STAND_INS[name]
     return what.named if isinstance(what, Judge) else f"{what.name} {hashlib.sha256(what.read_bytes()).hexdigest()[:10]}"
-
-
-@lru_cache(maxsize=8)
-def network(file: Path) -> Callable[..., Tensor]:
-    """A network from its file, fed with pictures as they are here. ValueError where the file is neither of the two kinds."""
-    try:
-        if file.suffix == ".pt2":
-            net: Callable[..., Tensor] = torch.export.load(file).module()
-        else:
-            net = torch.jit.load(file, map_location="cpu").eval()
-    except Exception as e:  # broken files break in many ways
-        raise ValueError(f"{file} is neither an exported program (.pt2) nor TorchScript ({type(e).__name__})") from e
-
-    def run(*pictures: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return net(*(p.float() / 255 if p.dtype == torch.uint8 else p for p in pictures))
-
-    return run
