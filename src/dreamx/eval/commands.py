@@ -184,7 +184,6 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         raise ValueError(f"world: it makes {view.fps:g} frames a second where the suite's keys are for {suite.fps:g}")
     rows_of = _models(cfg)
     tools = cfg.tools
-    tools.open()
     out = cfg.out or Path("runs/eval") / suite.name
     plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
     for note in preflight(plan):

@@ -62,12 +62,6 @@ class Tools:
             if not file.is_file():
                 raise ValueError(f"{name}: there is no file {file}; give an exported network, or leave it out for a stand-in")
 
-    def open(self) -> None:
-        """Read every file that is given, so that one that is no network is found before the first render. ValueError for that."""
-        for file in (self.quality, self.flow, self.middle, self.distance):
-            if file is not None:
-                _network(file)
-
     @property
     def files(self) -> dict[str, Path]:
         """The networks that are given, by field."""
