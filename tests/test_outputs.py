@@ -20,6 +20,7 @@ from dreamx.cli import main
 from dreamx.data import store
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
+from dreamx.train import autoencoder
 
 SMALL = VAEConfig(latent=4, encoder=(8, 12, 16), decoder=(8, 12, 16), blocks=(1, 1, 1))
 MICRO = Path(__file__).parent / "data" / "micro"
@@ -181,6 +182,7 @@ def test_what_was_made_before_there_were_manifests_goes_on(
 ) -> None:
     """Unpacked clips and a run of training, without their manifests, as an older dreamx left them."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(autoencoder, "_MEASURED", 2)
     store.write("set", [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
     train = f"train autoencoder --data {MICRO} --out m --run.folder r --run.steps 1 --batch 1 --vae.latent 4"
     train += " --vae.encoder 8 12 16 --vae.decoder 8 12 16 --vae.blocks 1 1 1"
