@@ -201,7 +201,7 @@ def test_what_was_made_before_there_were_manifests_goes_on(
     assert "lr: r was begun with 0.0015, not 0.5" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(train.replace("--run.folder r", "--run.folder other").split())
-    assert "run" in capsys.readouterr().err
+    assert "run.folder: m was begun with ../r, not ../other" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
 

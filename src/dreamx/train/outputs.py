@@ -65,7 +65,7 @@ def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Pa
     if run.resolve() == out.resolve():
         manifest.claim(out, f"a run of dreamx train {stage}", (*_RUN, *networks), settings, old, write=first)
         return
-    home = {"of": os.path.relpath(run.resolve(), out.resolve())}
+    home = {"run.folder": os.path.relpath(run.resolve(), out.resolve())}
     for write in (False, first):  # look at both before one of them is made
         manifest.claim(run, f"a run of dreamx train {stage}", _RUN, settings, flag="run.folder", write=write)
         manifest.claim(out, f"networks of dreamx train {stage}", networks, home, old, write=write)

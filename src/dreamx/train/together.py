@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -24,7 +25,7 @@ class Alone:
     def __init__(self) -> None:
         join()
         self.first = not dist.is_initialized() or dist.get_rank() == 0
-        self._group = dist.new_group(timeout=_PATIENCE, backend="gloo") if dist.is_initialized() else None
+        self._group: Any = dist.new_group(timeout=_PATIENCE, backend="gloo") if dist.is_initialized() else None
 
     def run(self, work: Callable[[], object]) -> None:
         """Do ``work`` in the first process; all go on when it is done."""

@@ -100,11 +100,11 @@ def _what(clips: Clips) -> dict[str, str]:
 
 def _refuse_others(out: Path, clips: Clips, files: list[str]) -> None:
     """ValueError where a folder from before there were manifests holds other clips of the same names."""
-    there = Folder(str(out)) if any(out.glob("*.safetensors")) else None
-    for i, name in enumerate(there.names if there else ()):
-        own, given = (
-            (r.frames, r.width, r.height, r.caption, r.seed) for r in (there.row(i), clips.row(files.index(name))) if there
-        )
+    if not any(out.glob("*.safetensors")):
+        return
+    there = Folder(str(out))
+    for i, name in enumerate(there.names):
+        own, given = ((r.frames, r.width, r.height, r.caption, r.seed) for r in (there.row(i), clips.row(files.index(name))))
         if own != given:
             raise ValueError(f"out: {out} holds another clip {name!r}; give the name of a new or an empty folder")
 
