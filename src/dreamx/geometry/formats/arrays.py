@@ -59,13 +59,17 @@ def _turned(raw: bytes, size: int) -> bytes:
 
 
 def _long_doubles(raw: bytes, name: str) -> bytes:
-    """Long doubles as doubles: Intel's 80 bits and 48 of nothing, or IEEE's 128, of which the top 16 hold an exponent."""
+    """Long doubles as doubles: Intel's 80 bits before 48 of whatever lay in memory, or IEEE's 128.
+
+    A number of Intel's has the top bit of its fraction set, and its exponent in bytes 8 and 9.
+    """
     if len(raw) % 16 or len(raw) > _LIMIT // 64:
         raise ValueError(f"{name} is cut short or too long: {len(raw)} bytes of numbers with 16 each")
     every = [raw[i : i + 16] for i in range(0, len(raw), 16)]
-    ieee = any(any(b[10:]) for b in every) and all(
-        not any(b) or abs((int.from_bytes(b[14:], "little") & 0x7FFF) - 16383) < 1100 for b in every
-    )
+    powers = [int.from_bytes(b[8:10], "little") & 0x7FFF for b in every]
+    usual = [p == 0x7FFF or abs(p - 16383) < 1100 for p in powers]  # NaN and infinity, or what a double holds
+    intel = all(not any(b[:10]) or (b[7] >> 7 and ok) for b, ok in zip(every, usual, strict=True))
+    ieee = not intel or (any(any(b) for b in every) and not any(any(b[:10]) for b in every))
     found: list[float] = []
     for b in every:
         top = int.from_bytes(b[14:16] if ieee else b[8:10], "little")
