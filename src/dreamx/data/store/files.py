@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,8 @@ class Place:
         else:
             fs, root = self._where
             held = [str(p).rstrip("/").rsplit("/", 1)[-1] for p in fs.ls(root, detail=False)] if fs.exists(root) else []
-        if strange := sorted(name for name in held if not name.startswith(".")):
+        half = re.compile(rf".+\.\d+{re.escape(_HALF)}")  # what a run left that was killed before it had written its first word
+        if strange := sorted(name for name in held if not name.startswith(".") and not half.fullmatch(name)):
             raise ValueError(
                 f"{flag}: {self.url} holds {strange[0]}, which is there already and no dataset; "
                 "remove it, or give the name of a new or an empty folder"
