@@ -1,7 +1,7 @@
 """The third stage: what kind of clip is it? Tags for filters and training, and one rule on words.
 
 Without weights: motion by optical flow, a moving thing by flow that the camera does not explain, the rest from what the source
-says or from the words of the caption. Aesthetic quality needs a learned judge and is left to the captioner.
+says or from the words of the caption. (How pleasing it is: ``aesthetic``.)
 """
 
 from __future__ import annotations

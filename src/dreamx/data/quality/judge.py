@@ -10,6 +10,7 @@ from hashlib import blake2b
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.quality import basic, description, geometric
+from dreamx.data.quality.aesthetic import SCORE, STAND_IN, aesthetic, aesthetic_of
 from dreamx.data.quality.description import Tags, tags
 from dreamx.data.quality.limits import Limits
 
@@ -29,6 +30,7 @@ RULES: dict[str, Callable[[Clip, Limits], str | None]] = {
     "spin": geometric.spin,
     "bounce": geometric.bounce,
     "caption": description.words,
+    "aesthetic": aesthetic,
 }
 #: What a report shows the spread of, and the limit of each by its field.
 MEASURES: dict[str, tuple[Callable[[Clip], float], str]] = {
@@ -43,6 +45,10 @@ MEASURES: dict[str, tuple[Callable[[Clip], float], str]] = {
     "fastest turn": (geometric.spin_of, "spin"),
     "trembling height": (geometric.bounce_of, "bounce"),
 }
+
+
+#: The limit of each measure, by its field; of the two aesthetic ones a clip has one.
+SPREAD = {name: limit for name, (_, limit) in MEASURES.items()} | {SCORE: "aesthetic", STAND_IN: "aesthetic_stand_in"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ def judge(clip: Clip, limits: Limits) -> Verdict:
     for name, (measure, _) in MEASURES.items():
         if sound or measure.__module__ != geometric.__name__:
             measures[name] = round(measure(clip), 6)
+    name, score = aesthetic_of(clip, limits)
+    measures[name] = round(score, 4)
     content = blake2b(clip.video.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
     return Verdict(reasons, measures, tags(clip) if sound else None, content)
 
@@ -78,6 +86,7 @@ def signed(clip: Clip, verdict: Verdict, limits: Limits) -> tuple[Clip, float]:
 def words_of(verdict: Verdict) -> dict[str, str]:
     """A verdict as words for ``Clip.extra``: ``tag_motion`` and so on, ``measures`` and ``reasons`` as JSON, ``content``."""
     said = {} if verdict.tags is None else {f"tag_{k}": str(v) for k, v in to_json(verdict.tags).items()}
+    said |= {f"tag_{name}": str(verdict.measures[name]) for name in (SCORE, STAND_IN) if name in verdict.measures}
     said |= {"measures": json.dumps(verdict.measures), "content": verdict.content}
     return said | ({"reasons": json.dumps(verdict.reasons, ensure_ascii=False)} if verdict.reasons else {})
 

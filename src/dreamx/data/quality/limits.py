@@ -7,6 +7,7 @@ The paper (DreamX-World 1.0, section on data) names the rules and gives no numbe
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,29 @@ class Limits:
     bounce: float | None = 0.10  # sheet: 10 % of the way; ours: of the way of one second, else no clip could break it
     roll: float | None = 30.0  # sheet: over 30 degrees
     words: int | None = None  # off: clips are captioned after they are cleaned; 3 after that
+    aesthetic: float | None = None
+    """Least aesthetic score by ``aesthetic_net``; LAION's are from 1 to 10, and 4.5 to 5 is a usual limit. Off by default."""
+    aesthetic_stand_in: float | None = None
+    """Least score, 0 to 1, by the stand-in (colour, contrast, sharpness) where no network is given. Off by default."""
+    aesthetic_net: Path | None = None
+    """A network that rates pictures, or gives CLIP's features for ``aesthetic_head``; exported (.pt2) or TorchScript."""
+    aesthetic_head: Path | None = None
+    """LAION's head on these features, as safetensors."""
     metres: float = 1.2  # the official speed of a held key, 0.075 a frame at 16 frames a second
 
     def __post_init__(self) -> None:
+        for name in ("aesthetic_net", "aesthetic_head"):
+            value = getattr(self, name)
+            if isinstance(value, str):  # from JSON
+                object.__setattr__(self, name, value := Path(value))
+            if value is not None and not value.is_file():
+                raise ValueError(f"limits.{name}: there is no file {value}; give one, or leave it out for a stand-in")
+        for name, without in (("aesthetic", "aesthetic_net"), ("aesthetic_head", "aesthetic_net")):
+            if getattr(self, name) is not None and getattr(self, without) is None:
+                raise ValueError(f"limits.{name} needs limits.{without}; the stand-in has limits.aesthetic_stand_in")
         for f in fields(self):
             value = getattr(self, f.name)
-            if value is not None and not 0 <= value < float("inf"):
+            if value is not None and not isinstance(value, Path) and not 0 <= value < float("inf"):
                 raise ValueError(f"limits.{f.name} must be a number of 0 or more, or None, not {value}")
         if not self.metres:
             raise ValueError("limits.metres must be more than 0: it is the speed that walks are brought to")

@@ -22,12 +22,13 @@ from dreamx import atomic
 from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile
 from dreamx.clip import Clip
 from dreamx.data.quality.gather import gathered
-from dreamx.data.quality.judge import MEASURES, Verdict
+from dreamx.data.quality.judge import SPREAD, Verdict
 from dreamx.data.quality.limits import Limits
 
 _SIDE = 192  # pixels of a sample's longer side
 _SECONDS = 6.0  # of a sample
 _BINS = 24
+_WORDS = {"aesthetic_stand_in": "aesthetic, by a stand-in (colour, contrast, sharpness)"}
 _TAGS = ("kind", "style", "scene", "subject")
 
 
@@ -156,7 +157,7 @@ def _tags(kept: list[Verdict]) -> Iterator[str]:
 
 def _histograms(verdicts: Mapping[str, Verdict], limits: Limits) -> Iterator[str]:
     """One drawing for each measure: kept and dropped on top of each other, and where the limit lies."""
-    for name, (_, limit_name) in MEASURES.items():
+    for name, limit_name in SPREAD.items():
         kept = [v.measures[name] for v in verdicts.values() if not v.reasons and name in v.measures]
         gone = [v.measures[name] for v in verdicts.values() if v.reasons and name in v.measures]
         values = sorted(kept + gone)
@@ -181,7 +182,7 @@ def _histograms(verdicts: Mapping[str, Verdict], limits: Limits) -> Iterator[str
             drawn += f"<line x1={x:.1f} x2={x:.1f} y1=0 y2=60 /><title>the limit is {limit:g}</title>"
         said = f"limit {limit:g}" if limit is not None else "no limit"
         yield (
-            f"<figure class=histogram><figcaption>{escape(name)} <small>{said}</small></figcaption>"
+            f"<figure class=histogram><figcaption>{escape(_WORDS.get(name, name))} <small>{said}</small></figcaption>"
             f"<svg viewBox='0 0 {10 * _BINS} 60' preserveAspectRatio=none>{drawn}</svg>"
             f"<div><small>{low:.3g}</small><small>{high:.3g}{'+' if values[-1] > high else ''}</small></div></figure>"
         )
