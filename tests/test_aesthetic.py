@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_one_sentence(clean: Clip, tmp_path: Path) -> None:
         Limits(aesthetic=5)
     with pytest.raises(ValueError, match="limits.aesthetic_net: there is no file"):
         Limits(aesthetic_net=tmp_path / "none.pt2")
-    save_file({"weight": torch.ones(2, 3)}, head)
+    save_file({"weight": torch.ones(2, 3)}, head := tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match="end in one number"):
         aesthetic_of(clean, Limits(aesthetic_net=net, aesthetic_head=head))
 
