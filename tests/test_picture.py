@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import random
+import struct
+import sys
+import zlib
 
+import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import Image
 
 from dreamx import picture
-from dreamx.picture import read_picture
+from dreamx.picture import open_picture, read_picture
 
 
 def data(image: Image.Image, form: str = "PNG", **save: object) -> bytes:
@@ -26,8 +31,9 @@ def halves(width: int = 64, height: int = 64) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+@pytest.mark.parametrize("form", [*picture.FORMATS, "HEIF"])
 def test_common_files_are_read(form: str) -> None:
+    pillow_heif.register_heif_opener()  # to write one
     tensor, note = read_picture(data(halves(), form), (32, 32))
     assert (tensor.shape, tensor.dtype, note) == ((3, 32, 32), torch.uint8, "")
     assert tensor[0, 4, 16] > 200 > 60 > tensor[0, 28, 16]
@@ -40,8 +46,128 @@ def test_all_kinds_of_colour(mode: str) -> None:
     assert tensor.shape == (3, 16, 24)
 
 
-def test_transparency_is_black() -> None:
-    assert read_picture(data(Image.new("RGBA", (8, 8), (255, 255, 255, 0))), (8, 8))[0].max() == 0
+def test_transparency_is_black_and_said() -> None:
+    tensor, note = read_picture(data(Image.new("RGBA", (8, 8), (255, 255, 255, 0))), (8, 8))
+    assert tensor.max() == 0 and note == "Its transparent parts are shown on black."
+    assert read_picture(data(Image.new("RGBA", (8, 8), (9, 9, 9, 255))), (8, 8))[1] == ""
+    palette = halves(8, 8).quantize(4)
+    got = read_picture(data(palette, transparency=palette.getpixel((0, 0))), (8, 8))[0]
+    assert got[:, 0, 0].tolist() == [0, 0, 0] and got[2, 7, 0] > 250
+
+
+def ramp(dtype: str, most: float) -> Image.Image:
+    """Black on the left, ``most`` on the right."""
+    return Image.fromarray(np.broadcast_to(np.linspace(0, most, 64), (64, 64)).astype(dtype))
+
+
+@pytest.mark.parametrize(
+    ("image", "form", "note"),
+    [
+        (ramp("uint16", 65535), "PNG", ""),
+        (ramp("uint16", 65535), "TIFF", ""),
+        (ramp("uint16", 65535), "PPM", ""),
+        (ramp("float32", 1), "TIFF", ""),
+        (ramp("float32", 4000), "TIFF", "Its values 0 to 4000 are shown as black to white."),
+        (ramp("int32", 1 << 30), "TIFF", "Its values 0 to 1.07374e+09 are shown as black to white."),
+    ],
+)
+def test_deep_greys_are_scaled_and_not_clipped(image: Image.Image, form: str, note: str) -> None:
+    tensor, said = read_picture(data(image, form), (64, 64))
+    want = torch.linspace(0, 255, 64).expand(3, 64, 64)
+    assert (tensor.float() - want).abs().max() < 1 and said == note
+
+
+def test_a_dark_deep_grey_stays_dark() -> None:
+    assert read_picture(data(ramp("uint16", 6553)), (64, 64))[0].max() == 25
+
+
+def png_of_sixteen_bits(values: np.ndarray) -> bytes:
+    """RGB ``[H, W, 3]``, which Pillow does not write."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    h, w, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", w, h, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_colours_of_sixteen_bits() -> None:
+    values = np.asarray(halves(16, 16)).astype(np.uint16) * 257
+    assert torch.equal(read_picture(png_of_sixteen_bits(values), (16, 16))[0], read_picture(data(halves(16, 16)), (16, 16))[0])
+
+
+#: Columns are red, green and blue of Display P3 in the connection space (D50); sRGB's are Pillow's own.
+P3 = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+
+
+def profile(primaries: np.ndarray, gamma: float) -> bytes:
+    """An ICC profile of three primaries."""
+
+    def fixed(x: float) -> bytes:
+        return struct.pack(">i", round(x * 65536))
+
+    tags = {f"{c}XYZ".encode(): b"XYZ \0\0\0\0" + b"".join(map(fixed, primaries[:, i])) for i, c in enumerate("rgb")}
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    tags |= {f"{c}TRC".encode(): curve for c in "rgb"}
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + b"".join(map(fixed, (0.9642, 1.0, 0.8249)))
+    table, body, at = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        table += name + struct.pack(">II", at + len(body), len(value))
+        body += value
+    head = struct.pack(">I4sI4s4s4s", at + len(body), b"\0" * 4, 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    head += b"\0" * 12 + b"acsp" + b"\0" * 28 + b"".join(map(fixed, (0.9642, 1.0, 0.8249)))
+    return head.ljust(128, b"\0") + table + body
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF", "WEBP", "AVIF", "HEIF"])
+def test_wide_gamuts_become_srgb(form: str) -> None:
+    pillow_heif.register_heif_opener()
+    stored = (180, 110, 90)
+    image = Image.new("RGB", (32, 32), stored)
+    linear = np.linalg.inv(SRGB) @ P3 @ (np.array(stored) / 255) ** 2.2
+    want = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055) * 255
+    got = read_picture(data(image, form, icc_profile=profile(P3, 2.2)), (8, 8))[0]
+    assert np.abs(got.float().mean((1, 2)).numpy() - want).max() < 3 and want[0] > stored[0] + 5
+    same = read_picture(data(image, form, icc_profile=b"no profile at all"), (8, 8))[0]
+    assert (same.float().mean((1, 2)) - torch.tensor(stored)).abs().max() < 3
+
+
+def test_the_first_of_several_pictures() -> None:
+    white = Image.new("RGB", (64, 64), "white")
+    for form in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
+        tensor, _ = read_picture(data(halves(), form, save_all=True, append_images=[white]), (32, 32))
+        assert tensor[0, 4, 16] > 200 > 60 > tensor[0, 28, 16], form
+
+
+def test_a_file_is_known_by_its_bytes_and_named() -> None:
+    for head, words in (
+        (b"<!DOCTYPE html><html>404", "a page of HTML, not a picture"),
+        (b'\n{"error": "no such file"}', "a JSON file, not a picture"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "a film"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture, which is not read here; save it as PNG or JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 500, "the HEIC picture is broken"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\0crx isom", "a camera's raw file"),
+        (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            read_picture(head, (8, 8))
+
+
+def test_a_raw_file_is_not_its_thumbnail() -> None:
+    with pytest.raises(ValueError, match="a camera's raw file"):
+        read_picture(data(halves(), "TIFF", tiffinfo={254: 1}), (8, 8))
+
+
+def test_heic_without_its_library_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif.register_heif_opener()
+    whole = data(halves(), "HEIF")
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ValueError, match="a HEIC picture, which pillow-heif reads .*save it as JPEG"):
+        read_picture(whole, (8, 8))
 
 
 def test_another_aspect_is_cropped_about_the_middle_and_said() -> None:
@@ -54,11 +180,22 @@ def test_another_aspect_is_cropped_about_the_middle_and_said() -> None:
     assert read_picture(data(Image.new("RGB", (641, 360))), (90, 160))[1] == ""
 
 
-def test_a_photograph_is_turned_upright() -> None:
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
+def test_a_photograph_is_turned_upright(form: str) -> None:
+    pillow_heif.register_heif_opener()
+    lying = halves(64, 48).transpose(Image.Transpose.ROTATE_90)  # on its left side
+    lying.getexif()[0x0112] = 6
+    said = {} if form == "HEIF" else {"exif": lying.getexif()}  # HEIF turns by a box of its own
+    tensor, _ = read_picture(data(lying, form, **said), (24, 32))
+    assert tensor[0, 2, 16] > 200 and tensor[2, 21, 16] > 200
+
+
+def test_a_picture_whose_camera_knows_it_lying_stays_so() -> None:
     exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    tensor, _ = read_picture(data(halves(), "JPEG", exif=exif), (32, 32))
-    assert tensor[2, 4, 16] > 200
+    exif[0x0112] = 6
+    lying = data(halves(64, 48).transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif)
+    assert open_picture(lying)[0].size == open_picture(lying, aspect=4 / 3)[0].size == (64, 48)
+    assert open_picture(lying, aspect=3 / 4)[0].size == (48, 64)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +225,9 @@ def test_huge_pictures_are_refused_before_they_are_unpacked(monkeypatch: pytest.
 
 def test_damaged_files_never_raise_anything_else() -> None:
     rng = random.Random(0)
-    whole = [data(halves(24, 24), form) for form in picture.FORMATS]
-    for _ in range(150):
+    pillow_heif.register_heif_opener()
+    whole = [data(halves(24, 24), form) for form in (*picture.FORMATS, "HEIF")]
+    for _ in range(300):
         damaged = bytearray(rng.choice(whole))
         for _ in range(rng.randrange(1, 6)):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)

@@ -1,42 +1,240 @@
-"""Reading a person's picture: any common file, any shape, any size -> the one picture a world begins from."""
+"""Reading a person's picture: any common file, any shape, any size -> the one picture a world begins from.
+
+Files are known by their first bytes, never by their names. Colours come out as a viewer shows them: sRGB, upright, 8 bits.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+#: Pillow's readers that are used, beside pillow-heif's: none that starts programs (EPS) or takes any bytes for its own (TGA).
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "JPEG2000", "PPM", "QOI")
 PIXEL_LIMIT = 50_000_000
+_CHOOSE = "choose a PNG, JPEG, WebP, HEIC, AVIF, TIFF, GIF or BMP file"
+_ORIENTATION, _SUBFILE, _DNG = 0x0112, 0x00FE, 0xC612
 
 
 def read_picture(data: bytes, size: tuple[int, int]) -> tuple[Tensor, str]:
-    """A picture file -> uint8 ``[3, H, W]`` of ``size`` (rows, columns), and what was done to it, in one sentence or ``""``.
+    """A picture file -> uint8 ``[3, H, W]`` of ``size`` (rows, columns), and what was done to it, in sentences or ``""``.
 
-    Turned upright by its EXIF orientation; transparency on black; another aspect is cropped about the middle. ValueError in
-    one sentence when the file is empty, no picture, broken, or of more than 50 million pixels.
+    Read as ``open_picture`` does; another aspect is cropped about the middle. ValueError in one sentence when the file is empty,
+    no picture (it says what it is), broken, or of more than 50 million pixels.
+    """
+    image, note = open_picture(data)
+    tensor, cropped = _fit(image, size)
+    return tensor, " ".join(x for x in (note, cropped) if x)
+
+
+def open_picture(data: bytes, aspect: float | None = None) -> tuple[Image.Image, str]:
+    """A picture file -> the picture as a viewer shows it, of mode RGB, and a note where viewers differ, or ``""``.
+
+    Turned upright by its EXIF orientation; wide gamuts become sRGB by the file's ICC profile; 16 bits are scaled to 8; of
+    several pictures the first; transparency on black. ``aspect``: width over height of the camera that took it; where only the
+    picture as it is stored has that shape, it is not turned, for then the camera belongs to the stored one.
+
+    ValueError in one sentence, as ``read_picture``.
     """
     if not data:
         raise ValueError("the picture is empty; choose a PNG or JPEG file")
+    kind = _kind_of(data)
+    formats = _formats(data, kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's own size warning: the limit below is stricter
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            huge = image.width * image.height > PIXEL_LIMIT
-            upright = None if huge else ImageOps.exif_transpose(image).convert("RGBA")
-    except Image.UnidentifiedImageError:
-        raise ValueError("the file is not a picture; choose a PNG, JPEG, WebP, GIF or BMP file") from None
+            image = Image.open(io.BytesIO(data), formats=formats)
+            if image.width * image.height > PIXEL_LIMIT:
+                raise Image.DecompressionBombError
+            if _is_raw(image, data):
+                raise _NotRead("a camera's raw file")
+            return _coloured(_upright(image, aspect), image)
+    except _NotRead as e:
+        raise ValueError(f"the file is {e}, which is not read here; save it as PNG or JPEG") from None
     except Image.DecompressionBombError:
-        upright = None
+        raise ValueError(f"the picture has more than {PIXEL_LIMIT // 10**6} million pixels; make it smaller") from None
+    except Image.UnidentifiedImageError:
+        raise ValueError(_refusal(kind)) from None
     except Exception as e:  # PIL raises half a dozen kinds for broken files
-        raise ValueError(f"the picture is broken ({type(e).__name__}); choose another file") from e
-    if upright is None:
-        raise ValueError(f"the picture has more than {PIXEL_LIMIT // 10**6} million pixels; make it smaller")
-    return _fit(Image.alpha_composite(Image.new("RGBA", upright.size, "black"), upright).convert("RGB"), size)
+        name = f"{kind} " if kind in _PICTURES else ""
+        raise ValueError(f"the {name}picture is broken ({type(e).__name__}); choose another file") from e
+
+
+class _NotRead(Exception):
+    """A picture of a kind that is known and not read."""
+
+
+# --- what a file is ---------------------------------------------------------------------------------------------------
+
+_PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "JPEG 2000", "WebP", "AVIF", "HEIC", "QOI", "PPM")
+#: First bytes -> the picture's format, or what else it is, with its article.
+_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"qoif", "QOI"),
+    (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"), (b"8BPS", "a Photoshop picture"),
+    (b"v/1\x01", "an OpenEXR picture"), (b"#?RADIANCE", "a Radiance HDR picture"), (b"FUJIFILMCCD", "a camera's raw file"),
+    (b"IIRO", "a camera's raw file"), (b"IIRS", "a camera's raw file"), (b"IIU\0", "a camera's raw file"),
+    (b"\0\0\1\0", "an icon"), (b"%PDF", "a PDF document"), (b"%!PS", "a PostScript document"), (b"PK\3\4", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"), (b"\x1aE\xdf\xa3", "a film (Matroska or WebM)"),
+    (b"version https://git-lfs", "a pointer of Git LFS, whose file was never downloaded"),
+)  # fmt: skip
+_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+#: Pillow's name of each kind that it reads.
+_READERS = {"JPEG 2000": "JPEG2000", "WebP": "WEBP", "HEIC": "HEIF"}
+
+
+def _kind_of(data: bytes) -> str:
+    """The format of a picture (one of ``_PICTURES``), or what else the bytes are (``"a PDF document"``), or ``""``."""
+    for start, kind in _BEGINNINGS:
+        if data.startswith(start):
+            return kind
+    if data[:4] == b"RIFF":
+        return {b"WEBP": "WebP", b"AVI ": "a film (AVI)"}.get(data[8:12], "")
+    if data[4:8] == b"ftyp":
+        end = max(16, min(int.from_bytes(data[:4], "big"), 256))
+        brands = {data[8:12], *(data[i : i + 4] for i in range(16, end, 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if brands & (_HEIC | {b"mif1", b"msf1"}):
+            return "HEIC"
+        return "a camera's raw file" if b"crx " in brands else "a film (MP4 or MOV)"
+    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
+        return "PPM"
+    text = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html")) or b"<html" in text:
+        return "a page of HTML"
+    if b"<svg" in text:
+        return "an SVG drawing"
+    if text.startswith(b"<?xml"):
+        return "an XML file"
+    if text and not any(c < 9 or 13 < c < 32 for c in text):
+        return "a JSON file" if text[:1] in (b"{", b"[") else "a text file"
+    return ""
+
+
+def _formats(data: bytes, kind: str) -> list[str]:
+    """Pillow's readers for a file of this kind; HEIC's is loaded here. ValueError where that is not installed."""
+    if kind != "HEIC":
+        return [_READERS.get(kind, kind)] if kind in _PICTURES else list(FORMATS)
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as e:
+        raise ValueError(
+            f"the file is a HEIC picture, which pillow-heif reads ({e}); pip install pillow-heif, or save it as JPEG"
+        ) from None
+    register_heif_opener()
+    return ["HEIF"]
+
+
+def _is_raw(image: Image.Image, data: bytes) -> bool:
+    """A camera's raw file looks like TIFF, and its first picture is a thumbnail."""
+    tags: Any = getattr(image, "tag_v2", None)
+    return image.format == "TIFF" and (data[8:10] == b"CR" or (tags is not None and (_DNG in tags or tags.get(_SUBFILE) == 1)))
+
+
+def _refusal(kind: str) -> str:
+    if kind in _PICTURES:
+        return f"the {kind} picture is broken, or of a kind that is not read here; save it anew as PNG or JPEG"
+    if kind.endswith(" picture") or kind in ("an SVG drawing", "an icon", "a camera's raw file"):
+        return f"the file is {kind}, which is not read here; save it as PNG or JPEG"
+    return f"the file is {kind}, not a picture; {_CHOOSE}" if kind else f"the file is not a picture; {_CHOOSE}"
+
+
+# --- what a viewer shows ----------------------------------------------------------------------------------------------
+
+
+def _upright(image: Image.Image, aspect: float | None) -> Image.Image:
+    """The picture turned by its EXIF orientation, unless only the stored one has the camera's shape."""
+    image.load()  # TIFF turns itself here
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except Exception:  # EXIF that cannot be read turns nothing, and the picture is still one
+        return image
+    if aspect is None or turned.size == image.size:
+        return turned
+
+    def off(size: tuple[int, int]) -> float:
+        return abs(float(np.log(size[0] / size[1] / aspect)))
+
+    return image if off(image.size) < off(turned.size) else turned
+
+
+def _coloured(image: Image.Image, opened: Image.Image) -> tuple[Image.Image, str]:
+    """A decoded picture of any mode as RGB in sRGB, and a note. ``opened`` knows the file's profile."""
+    notes: list[str] = []
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image, note = _in_eight_bits(image, opened)
+        notes += [note] if note else []
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert("RGB")
+    elif image.mode in ("P", "1", "PA"):
+        image = image.convert("RGB")
+    image = _srgb(image, opened.info.get("icc_profile"))
+    if alpha is not None and alpha.getextrema()[0] != 255:
+        image = Image.composite(image, Image.new("RGB", image.size, "black"), alpha)
+        notes.append("Its transparent parts are shown on black.")
+    return image, " ".join(notes)
+
+
+def _in_eight_bits(image: Image.Image, opened: Image.Image) -> tuple[Image.Image, str]:
+    """Greys of 16 or 32 bits or floats as mode L. Where nothing says what is white, the greatest value is, with a note."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    tags: Any = getattr(opened, "tag_v2", {})
+    bits = max(tags.get(0x0102, (16,))) if opened.format == "TIFF" else 16
+    if image.mode == "F" and values.min() >= 0 and values.max() <= 1:
+        least, most, note = 0.0, 1.0, ""
+    elif image.mode == "F" or bits > 16:
+        least, most = float(values.min()), float(values.max())
+        note = f"Its values {least:g} to {most:g} are shown as black to white."
+    else:
+        least, most, note = 0.0, 65535.0, ""
+    if tags.get(0x0106) == 0:  # TIFF's "white is zero"
+        values = least + most - values
+    shades = (values - least) / max(most - least, 1e-12) * 255
+    return Image.fromarray(shades.round().clip(0, 255).astype(np.uint8)), note
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours of a file with an ICC profile as sRGB; a profile that is broken or of another kind of colours is as none."""
+    if image.mode == "LAB":
+        known: Any = ImageCms.createProfile("LAB")
+    elif not profile:
+        return image.convert("RGB")
+    else:
+        try:
+            known = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            space = known.profile.xcolor_space.strip()
+        except (OSError, ImageCms.PyCMSError, ValueError):
+            return image.convert("RGB")
+        if image.mode not in _SPACES.get(space, ()):
+            if space != "RGB" or image.mode == "CMYK":
+                return image.convert("RGB")
+            image = image.convert("RGB")
+        if "srgb" in (known.profile.profile_description or "").lower():
+            return image.convert("RGB")
+    try:
+        intent = (
+            ImageCms.Intent(known.profile.rendering_intent) if profile and image.mode != "LAB" else ImageCms.Intent.PERCEPTUAL
+        )
+        shown = ImageCms.profileToProfile(
+            image, known, ImageCms.createProfile("sRGB"), intent, "RGB", flags=ImageCms.Flags.BLACKPOINTCOMPENSATION
+        )
+    except (ImageCms.PyCMSError, ValueError):
+        return image.convert("RGB")
+    assert shown is not None  # only in place it is
+    return shown
+
+
+_SPACES = {"RGB": ("RGB",), "GRAY": ("L",), "CMYK": ("CMYK",)}
 
 
 def _fit(image: Image.Image, size: tuple[int, int]) -> tuple[Tensor, str]:

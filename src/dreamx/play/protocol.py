@@ -36,7 +36,7 @@ class Start:
 
     type: Literal["start"]
     start: str | None = None
-    image: str | None = None  # a PNG, JPEG, WebP, GIF or BMP file in base64
+    image: str | None = None  # a picture file in base64 (PNG, JPEG, WebP, HEIC, AVIF, TIFF, GIF, BMP)
     prompt: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     codec: Codec = "jpeg"
