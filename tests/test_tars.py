@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import lzma
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from data_stages import walk_clip
 from dreamx.cli import main
 from dreamx.data import store
 from dreamx.data.engine import run
+from dreamx.data.shots import shots
 from dreamx.data.store import Coding, Dataset
 from dreamx.data.store.pictures import encode_seen
 from dreamx.data.store.tars import Tars
@@ -84,6 +88,31 @@ def test_tars_of_others(tmp_path: Path) -> None:
     said = {d["name"]: d["reason"] for d in got.dropped}
     assert "(11, 4, 4) for 12 frames" in said["two"] and "no .poses_c2w.npy" in said["three"] and "(7, 4)" in said["four"]
     assert "cannot be read to its end" in said["y.tar"] and "cannot be read to its end" in said["z.tar"]
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "X.TGZ", "x.tar.xz"])
+def test_a_tar_given_itself(tmp_path: Path, name: str) -> None:
+    packed = {"gz": gzip.compress, "GZ": gzip.compress, "xz": lzma.compress}.get(name[-2:], bytes)
+    (tmp_path / "t").mkdir()
+    with tarfile.open(tmp_path / "plain", "w") as tar:  # as `tar cf x.tar ./*` names its files
+        for key in ("one", "two"):
+            for suffix, data in a_sample(0).items():
+                info = tarfile.TarInfo(f"./{key}.{suffix}")
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    (tmp_path / "t" / name).write_bytes(packed((tmp_path / "plain").read_bytes()))
+    foreign(tmp_path / "t", {"other": a_sample(1)}, "other.tar")
+    clips = pickle.loads(pickle.dumps(store.read(str(tmp_path / "t" / name))))
+    assert clips.names == ["one", "two"] and clips.rows[1].frames == len(clips.clip(1).video) == 12
+    assert torch.equal(clips.cameras(1).lens, clips.clip(1).camera.lens) and len(clips.window(0, 3, 5).video) == 5
+    assert run(clips, (), str(tmp_path / "d"), INLINE).kept == 2
+    assert [str(s).rpartition(": ")[2] for s in shots(tmp_path / "t" / name)] == ["clip 0", "clip 1"]
+    assert sorted(store.read(str(tmp_path / "t")).names) == ["one", "other", "two"]
+    whole = (tmp_path / "t" / name).read_bytes()
+    (tmp_path / "t" / name).write_bytes(whole[: len(whole) // 3])
+    cut = store.read(str(tmp_path / "t" / name))
+    with pytest.raises(ValueError, match="cannot be read to its end"):
+        cut.clip(0)
 
 
 def test_no_tars_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,15 +16,16 @@ from safetensors import safe_open
 
 from dreamx import atomic
 from dreamx.clip import Clip
+from dreamx.data.into import is_dataset
 from dreamx.interrupt import sweep_at_end
 
 if TYPE_CHECKING:
-    from dreamx.data.store import Dataset
+    from dreamx.data.store import Clips
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A clip by its file, or by its number in the dataset at ``place``."""
+    """A clip by its file, or by its number in the dataset, the tar or the folder of tars at ``place``."""
 
     place: Path
     number: int | None = None
@@ -38,10 +39,20 @@ class Shot:
 
 
 def shots(folder: Path) -> list[Shot]:
-    """The clips of a folder in order; ValueError where there is none."""
-    if (folder / "meta").is_dir():
+    """The clips of a folder, a dataset, a tar or a folder of tars in order; ValueError where there is none."""
+    if is_packed(folder):
         return [Shot(folder, i) for i in range(len(_dataset(str(folder))))]
     return [Shot(path) for path in clip_files(folder)]
+
+
+def is_packed(place: Path) -> bool:
+    """Is it a dataset (or one that a run is at), a WebDataset tar or a folder of tars, and no folder of clips?"""
+    ends = (".tar", ".tgz", ".gz", ".bz2", ".xz")
+    if place.is_dir():
+        if is_dataset(place) or any(place.glob("*.safetensors")):
+            return is_dataset(place)
+        return any(p.suffix.lower() in ends for p in place.iterdir())
+    return place.is_file() and place.suffix.lower() in ends
 
 
 def clip_files(folder: Path) -> list[Path]:
@@ -53,10 +64,10 @@ def clip_files(folder: Path) -> list[Path]:
 
 
 @cache
-def _dataset(place: str) -> Dataset:
-    from dreamx.data.store import Dataset  # here, because a folder of clips is encoded without its libraries
+def _dataset(place: str) -> Clips:
+    from dreamx.data.store import read  # here, because a folder of clips is encoded without its libraries
 
-    return Dataset(place)
+    return read(place)
 
 
 class Parts:
@@ -92,7 +103,8 @@ class Parts:
 
 def stamp(shot: Shot) -> list[Any]:
     """A clip's file as it is now: its name, size and time; those of a dataset by the dataset's own record."""
-    file = shot.place if shot.number is None else shot.place / "meta/info.json"
+    info = shot.place / "meta/info.json"
+    file = info if shot.number is not None and info.is_file() else shot.place
     about = file.stat()
     return [str(shot), about.st_size, about.st_mtime_ns]
 

@@ -21,6 +21,7 @@ from dreamx.bounds import InputFolder, OutputFolder, Threads
 from dreamx.clip import Clip
 from dreamx.data.captioner.ask import Endpoint, Unreachable, describe
 from dreamx.data.into import is_dataset, open_folder, refuse_folder, sweep
+from dreamx.data.shots import is_packed
 from dreamx.events import prompt
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def caption(cfg: CaptionConfig) -> dict[str, int]:
 
     ValueError where nobody answers at all: then it ends there, and can be run again.
     """
-    if is_dataset(cfg.clips):
+    if is_packed(cfg.clips):
         return _dataset(cfg)
     names = sorted(p.stem for p in cfg.clips.glob("*.safetensors"))
     if not names:
@@ -131,10 +132,10 @@ class Captioned:
 def _dataset(cfg: CaptionConfig) -> dict[str, int]:
     """The same from a dataset into a dataset."""
     from dreamx.data.engine import Local, run
-    from dreamx.data.store import Dataset
+    from dreamx.data.store import read
 
     refuse_folder(cfg.out)
-    source = Dataset(str(cfg.clips))
+    source = read(str(cfg.clips))
     if (answers := (cfg.out / "answers").absolute()).is_dir() and is_dataset(cfg.out):
         sweep(answers)
     e = cfg.endpoint

@@ -24,9 +24,10 @@ from dreamx import atomic, manifest
 from dreamx.bounds import InputFolder, OutputFolder, Workers
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.into import is_dataset, open_folder, refuse_folder
+from dreamx.data.into import open_folder, refuse_folder
 from dreamx.data.quality.judge import Verdict, judge, signed
 from dreamx.data.quality.limits import Limits
+from dreamx.data.shots import is_packed
 from dreamx.data.workers import pool
 
 
@@ -46,7 +47,7 @@ class CurateConfig:
 
 def curate(cfg: CurateConfig) -> dict[str, int]:
     """Judge every clip; returns how many there are of each fate. ValueError where there is nothing to judge."""
-    if is_dataset(cfg.clips):
+    if is_packed(cfg.clips):
         return _dataset(cfg)
     names = clip_names(cfg.clips)
     records = cfg.out / "records"
@@ -88,10 +89,10 @@ def _dataset(cfg: CurateConfig) -> dict[str, int]:
     """The same from a dataset into a dataset."""
     from dreamx.data.engine import Local, run  # here, because a folder of clips is judged without their libraries
     from dreamx.data.engine.judged import CONTENT, Judged
-    from dreamx.data.store import Dataset
+    from dreamx.data.store import Dataset, read
 
     refuse_folder(cfg.out)
-    run(Dataset(str(cfg.clips)), (Judged(cfg.limits),), str(cfg.out), Local(cfg.processes), once=CONTENT)
+    run(read(str(cfg.clips)), (Judged(cfg.limits),), str(cfg.out), Local(cfg.processes), once=CONTENT)
     made = Dataset(str(cfg.out))
     return _told(["kept"] * len(made) + [fate(line) for line in made.dropped])
 

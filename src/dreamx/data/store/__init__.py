@@ -3,7 +3,7 @@
     from dreamx.data import store
 
     store.write("clips-of-today", (("walk-1", clip), ("walk-2", other)))   # names must differ; returns what was dropped, and why
-    clips = store.read("clips-of-today")        # or a folder of .safetensors clips, or a url that fsspec knows: s3://..., memory://...
+    clips = store.read("clips-of-today")        # or a folder of .safetensors clips, tars, or a url that fsspec knows: s3://...
     len(clips), clips.names, clips.row(0)       # Row: caption, source, licence, story, frames, fps, ...; opens no pictures
     clips.clip(0)                               # a whole dreamx.clip.Clip
     clips.window(0, start=16, count=33)         # frames 16 to 49, frame-exact; the story's times count from there
@@ -26,9 +26,13 @@ try:
     from dreamx.data.store.dataset import Dataset
     from dreamx.data.store.files import Place
     from dreamx.data.store.folder import Folder, window
+    from dreamx.data.store.lerobot import LeRobot
+    from dreamx.data.store.lerobot_info import is_foreign
     from dreamx.data.store.pack import INFO, Packer
     from dreamx.data.store.part import Row, make
     from dreamx.data.store.pictures import Coding
+    from dreamx.data.store.tar_index import tars_at
+    from dreamx.data.store.tars import Tars
 except ImportError as e:
     raise ValueError(f"datasets need the extra: pip install '.[data]' in the checkout ({e})") from e
 
@@ -36,9 +40,12 @@ __all__ = ["Clips", "Coding", "Dataset", "Folder", "Place", "Row", "make", "read
 
 
 class Clips(Protocol):
-    """What can be read like a dataset: ``Dataset`` and ``Folder``."""
+    """What can be read like a dataset: ``Dataset``, ``LeRobot``, ``Folder`` and ``Tars``."""
 
-    names: list[str]
+    @property
+    def names(self) -> list[str]:
+        """The name of every clip."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -69,11 +76,14 @@ class Clips(Protocol):
 
 
 def read(place: str) -> Clips:
-    """A dataset, or a folder of ``.safetensors`` clips; ValueError where it is neither."""
+    """A dataset of ours or of LeRobot's version 3 with cameras, a folder of ``.safetensors`` clips, a WebDataset tar or a folder
+    of tars; ValueError where it is none of them."""
     where = Place(str(place))
-    if not where.exists(INFO) and where.local is not None and any(where.local.glob("*.safetensors")):
+    if where.exists(INFO):
+        return LeRobot(str(place)) if is_foreign(where.read(INFO)) else Dataset(str(place))
+    if where.local is not None and any(where.local.glob("*.safetensors")):
         return Folder(str(where.local))
-    return Dataset(str(place))
+    return Tars(str(place)) if tars_at(str(place))[1] else Dataset(str(place))
 
 
 def write(place: str, clips: Iterable[tuple[str, Clip]], coding: Coding | None = None) -> list[dict[str, str]]:

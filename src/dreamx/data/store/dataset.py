@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.data.store.files import Place
+from dreamx.data.store.lerobot_info import Foreign, features_of, is_foreign
 from dreamx.data.store.pack import DROPPED, EPISODES_FILE, FORMAT, INFO, data_path, stream_path
 from dreamx.data.store.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, Row
 from dreamx.data.store.pictures import EXACT, EXACT_RATE, SEEN, Coding, cut, decode, rate_of
@@ -34,10 +35,14 @@ class Dataset:
     def __init__(self, place: str) -> None:
         self.place = Place(place)
         try:
-            self.info: dict[str, Any] = json.loads(self.place.read(INFO))
+            said = self.place.read(INFO)
+            if is_foreign(said):
+                features_of(place, said)  # refuses what has no cameras, by what is missing
+                raise Foreign(f"{place}: a LeRobot dataset of somebody else; make it one of ours first with `dreamx data pack`")
+            self.info: dict[str, Any] = json.loads(said)
             about = self.info["dreamx"]
-            if about["format"] != FORMAT:
-                raise ValueError(f"its format is {about['format']!r}, this dreamx reads {FORMAT}")
+            if about["format"] not in (1, FORMAT):
+                raise ValueError(f"its format is {about['format']!r}, this dreamx reads 1 and {FORMAT}")
             self.coding = Coding(**about["coding"])
             self.fps = float(self.info["fps"])
             count = int(self.info["total_episodes"])
@@ -46,8 +51,10 @@ class Dataset:
                 f"{place}: no dataset is here ({INFO} is missing) and no clips; give another place, or let the run that makes it"
                 " come to its end"
             ) from e
+        except Foreign:
+            raise
         except Exception as e:
-            raise ValueError(f"{place}: {INFO} cannot be read ({type(e).__name__}: {e}); make the dataset again") from e
+            raise ValueError(f"{place}: {INFO} cannot be read ({_said(e)}); make the dataset again") from e
         try:
             with self.place.open(EPISODES_FILE) as f:
                 self._table: pa.Table = pq.read_table(f)
@@ -57,7 +64,7 @@ class Dataset:
                 raise ValueError(f"it holds {len(self.names)} clips, {INFO} says {count}")
         except Exception as e:
             raise ValueError(f"{place}: {EPISODES_FILE} cannot be read ({_said(e)}); make the dataset again") from e
-        self._open: OrderedDict[int, pq.ParquetFile] = OrderedDict()
+        self._open: OrderedDict[str, pq.ParquetFile] = OrderedDict()
         self._lock = Lock()  # a table that is open is read by one thread at a time
 
     def __getstate__(self) -> dict[str, Any]:
@@ -188,25 +195,34 @@ class Dataset:
     def _columns(self, i: int, row: Row) -> dict[str, Any]:
         """Numbers by frame ``[F, width]``, None where there are none, and the contacts."""
         words = self._words(i)
-        file = int(words["data/chunk_index"]) * 1000 + int(words["data/file_index"])
-        with self._lock:
-            if file not in self._open:
-                self._open[file] = pq.ParquetFile(self.place.open(data_path(file)))
-                if len(self._open) > _OPEN_FILES:
-                    self._open.popitem(last=False)[1].close(force=True)
-            table = self._open[file].read_row_group(int(words["data/row_group"]))
+        file, group = int(words["data/chunk_index"]) * 1000 + int(words["data/file_index"]), int(words["data/row_group"])
+        table = self._group(data_path(file), group)
         if len(table) != row.frames or table["frame_index"].to_pylist() != list(range(row.frames)):
             raise ValueError(f"its table has {len(table)} rows for {row.frames} frames")
         found: dict[str, Any] = {k: _matrix(table[k], row.frames, width) for k, width in COLUMNS.items()}
         for key in ("action", "observation.pose", "observation.lens"):
             if found[key] is None:
                 raise ValueError(f"its column {key} is empty")
-        found["contacts"] = tuple(
-            Contact(frame, touch["first"], touch["second"], touch["force"])
-            for frame, touches in enumerate(table["contacts"].to_pylist())
-            for touch in touches or ()
-        )
+        if "subject" not in row.has:
+            found["observation.subject"] = None
+        found["contacts"] = ()
+        if "contacts" in table.column_names or words["contacts"]:  # format 1, or a clip in which something touches
+            touching = table if "contacts" in table.column_names else self._group(data_path(file, "contacts"), group)
+            found["contacts"] = tuple(
+                Contact(frame, touch["first"], touch["second"], touch["force"])
+                for frame, touches in enumerate(touching["contacts"].to_pylist())
+                for touch in touches or ()
+            )
         return found
+
+    def _group(self, path: str, group: int) -> pa.Table:
+        """A row group of a table, which stays open."""
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = pq.ParquetFile(self.place.open(path))
+                if len(self._open) > _OPEN_FILES:
+                    self._open.popitem(last=False)[1].close(force=True)
+            return self._open[path].read_row_group(group)
 
     def _broken(self, i: int, why: Exception) -> ValueError:
         name = self.names[i] if 0 <= i < len(self) else "?"
@@ -249,8 +265,10 @@ def _matrix(column: pa.ChunkedArray, frames: int, width: int) -> Array | None:
 
 
 def _said(e: Exception) -> str:
+    if isinstance(e, KeyError):
+        return f"it says nothing of {e}"
     return str(e) if isinstance(e, ValueError) and str(e) else f"{type(e).__name__}: {e}"
 
 
-_OPEN_FILES = 4
+_OPEN_FILES = 8
 _LONGEST = 1 << 24

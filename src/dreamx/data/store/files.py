@@ -82,6 +82,15 @@ class Place:
                 "remove it, or give the name of a new or an empty folder"
             )
 
+    def below(self, folder: str) -> list[str]:
+        """Names of all files below a folder, with their folders, sorted; empty where there is no folder."""
+        if self.local is not None:
+            return sorted(p.relative_to(self.local).as_posix() for p in (self.local / folder).rglob("*") if p.is_file())
+        if not self.exists(folder):
+            return []
+        root = self.path("")
+        return sorted(str(p).removeprefix(root).lstrip("/") for p in self._where[0].find(self.path(folder)))
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file: here through a temporary name; an object store shows an object when it is whole."""
         if self.local is None:

@@ -5,6 +5,7 @@ meta/episodes/chunk-000/file-000.parquet       a row a clip: where it lies, its 
 meta/tasks.parquet  meta/stats.json            captions by number; least, greatest, mean and deviation
 meta/dropped.jsonl                             a line for each clip that is not here, with the reason
 data/chunk-000/file-000.parquet                a row a frame, a row group a clip
+contacts/chunk-000/file-000.parquet            the same rows: what touches what; only where something does
 videos/observation.image/chunk-000/file-000.mp4
 depth/chunk-000/file-000.mkv  segments/...     FFV1, bit for bit
 """
@@ -26,13 +27,12 @@ import pyarrow.parquet as pq
 from dreamx.data.store.files import Place
 from dreamx.data.store.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, Part
 from dreamx.data.store.pictures import EXACT, EXACT_RATE, SEEN, Coding, Joiner, Kind, rate_of
-from dreamx.data.store.tables import EPISODES, FRAMES, features, tasks_table
+from dreamx.data.store.tables import CONTACTS, EPISODES, FRAMES, features, tasks_table
 
 INFO, DROPPED, STATS, TASKS = "meta/info.json", "meta/dropped.jsonl", "meta/stats.json", "meta/tasks.parquet"
 EPISODES_FILE = "meta/episodes/chunk-000/file-000.parquet"
-DATA = "data/chunk-{chunk:03d}/file-{file:03d}.parquet"
 FILES_A_CHUNK = 1000
-FORMAT = 1
+FORMAT = 2  # 1 had the contacts in the table of frames, and no subject as null
 
 
 def stream_path(key: str, file: int) -> str:
@@ -41,9 +41,9 @@ def stream_path(key: str, file: int) -> str:
     return f"videos/{key}/{where}{SEEN.suffix}" if key == SEEN_KEY else f"{key}/{where}{EXACT.suffix}"
 
 
-def data_path(file: int) -> str:
-    """Where file number ``file`` of the numbers by frame lies."""
-    return DATA.format(chunk=file // FILES_A_CHUNK, file=file % FILES_A_CHUNK)
+def data_path(file: int, table: str = "data") -> str:
+    """Where file number ``file`` of the numbers by frame lies, or of the ``contacts``."""
+    return f"{table}/chunk-{file // FILES_A_CHUNK:03d}/file-{file % FILES_A_CHUNK:03d}.parquet"
 
 
 class Packer:
@@ -65,7 +65,8 @@ class Packer:
         self._names: set[str] = set()
         self._stats: dict[str, Array] = {}
         self._table: pq.ParquetWriter | None = None
-        self._groups = 0
+        self._touching: pq.ParquetWriter | None = None
+        self._groups, self._touches = 0, 0
         self._joiners: dict[str, Joiner] = {}
 
     def add(self, part: Part) -> None:
@@ -83,9 +84,13 @@ class Packer:
         self._first = kind
         self._names.add(row.name)
         task = self._tasks.setdefault(row.caption, len(self._tasks))
-        if self._table is None:
-            self._table, self._groups = pq.ParquetWriter(self._scratch_path("data.parquet"), FRAMES), 0
+        if self._table is None or self._touching is None:
+            self._table = pq.ParquetWriter(self._scratch_path("data.parquet"), FRAMES)
+            self._touching = pq.ParquetWriter(self._scratch_path("contacts.parquet"), CONTACTS)
+            self._groups = self._touches = 0
         self._table.write_table(_frames(part, len(self._episodes), self._frames, task))
+        self._touching.write_table(_contacts(part))
+        self._touches += len(part.contacts)
         self._episodes.append(self._episode(part, task))
         self._groups += 1
         self._frames += row.frames
@@ -107,7 +112,7 @@ class Packer:
             joiner.add_bytes(data)
             if joiner.frames != before + row.frames:
                 raise ValueError(f"clip.{key} has {joiner.frames - before} pictures for {row.frames} frames")
-        start = where[f"videos/{SEEN_KEY}/from_frame"]
+        start, rate = where[f"videos/{SEEN_KEY}/from_frame"], rate_of(row.fps)
         return where | {
             "episode_index": len(self._episodes),
             "tasks": [row.caption],
@@ -115,10 +120,11 @@ class Packer:
             "data/row_group": self._groups,
             "dataset_from_index": self._frames,
             "dataset_to_index": self._frames + row.frames,
-            f"videos/{SEEN_KEY}/from_timestamp": start / row.fps,
-            f"videos/{SEEN_KEY}/to_timestamp": (start + row.frames) / row.fps,
+            f"videos/{SEEN_KEY}/from_timestamp": float(start / rate),  # of the film's own rate: 29.97 is 30000/1001 there
+            f"videos/{SEEN_KEY}/to_timestamp": float((start + row.frames) / rate),
             "meta/episodes/chunk_index": 0,
             "meta/episodes/file_index": 0,
+            "contacts": len(part.contacts),
             **row.words(),
         }
 
@@ -132,15 +138,18 @@ class Packer:
 
     def _flush(self) -> None:
         """Put the open files where they belong and begin new ones."""
-        if self._table is None:
+        if self._table is None or self._touching is None:
             return
         self._table.close()
         self._place.put(data_path(self._file), self._scratch_path("data.parquet"))
+        self._touching.close()
+        if self._touches:
+            self._place.put(data_path(self._file, "contacts"), self._scratch_path("contacts.parquet"))
         for key, joiner in self._joiners.items():
             joiner.close()
             target = stream_path(key, self._file)
             self._place.put(target, self._scratch_path(f"{key}{Path(target).suffix}"))
-        self._table, self._joiners, self._size = None, {}, 0
+        self._table, self._touching, self._joiners, self._size = None, None, {}, 0
         self._file += 1
 
     def close(self, dropped: Sequence[Mapping[str, Any]] | None = None, run: dict[str, Any] | None = None) -> None:
@@ -160,6 +169,7 @@ class Packer:
 
     def _info(self, run: dict[str, Any]) -> dict[str, Any]:
         h, w, fps = self._first or (0, 0, 0.0)
+        fps = float(rate_of(fps)) if fps else fps
         return {
             "codebase_version": "v3.0",
             "robot_type": "camera",
@@ -179,27 +189,27 @@ class Packer:
 
 
 def _frames(part: Part, episode: int, first: int, task: int) -> pa.Table:
-    """A row a frame."""
+    """A row a frame; NaN for what a clip does not have, for readers that make batches have no use for null."""
     f = part.row.frames
-    touching: list[list[dict[str, Any]]] = [[] for _ in range(f)]
-    for c in part.contacts:
-        touching[c.frame].append({"first": c.first, "second": c.second, "force": c.force})
     columns: dict[str, Any] = {
         "index": np.arange(first, first + f),
         "episode_index": np.full(f, episode),
         "frame_index": np.arange(f),
-        "timestamp": (np.arange(f) / part.row.fps).astype(np.float32),
+        "timestamp": (np.arange(f) / float(rate_of(part.row.fps))).astype(np.float32),
         "task_index": np.full(f, task),
-        "contacts": touching,
     }
     for key, width in COLUMNS.items():
-        values = part.columns.get(key)
-        kind = FRAMES.field(key).type
-        if values is None:
-            columns[key] = pa.nulls(f, kind)
-        else:
-            columns[key] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width).cast(kind)
+        values = part.columns.get(key, np.full((f, width), np.nan, np.float32))
+        columns[key] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width).cast(FRAMES.field(key).type)
     return pa.table({name: columns[name] for name in FRAMES.names}, FRAMES)
+
+
+def _contacts(part: Part) -> pa.Table:
+    """A row a frame: a list of what touches what."""
+    touching: list[list[dict[str, Any]]] = [[] for _ in range(part.row.frames)]
+    for c in part.contacts:
+        touching[c.frame].append({"first": c.first, "second": c.second, "force": c.force})
+    return pa.table({"contacts": touching}, CONTACTS)
 
 
 def _merged(a: Array, b: Array) -> Array:

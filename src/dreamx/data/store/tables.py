@@ -12,12 +12,13 @@ from dreamx.data.store.part import COLUMNS, EXACT_KEYS, SEEN_KEY
 _WHOLE, _WORDS = pa.int64(), pa.string()
 _CONTACT = pa.struct([("first", pa.int32()), ("second", pa.int32()), ("force", pa.float64())])
 
-#: A row a frame.
+#: A row a frame: these columns and no others, for LeRobot opens a table only by the features that ``info.json`` declares.
 FRAMES = pa.schema(
     [("index", _WHOLE), ("episode_index", _WHOLE), ("frame_index", _WHOLE), ("timestamp", pa.float32()), ("task_index", _WHOLE)]
     + [(key, pa.list_(pa.float32(), width)) for key, width in COLUMNS.items()]
-    + [("contacts", pa.list_(_CONTACT))]
 )
+#: A row a frame beside them: what touches what, which is no feature that LeRobot knows.
+CONTACTS = pa.schema([("contacts", pa.list_(_CONTACT))])
 
 _PLACES = [f"videos/{SEEN_KEY}", *EXACT_KEYS]
 #: A row a clip: LeRobot's columns, where its depth and segments lie, and the words of ``Row``.
@@ -30,7 +31,7 @@ EPISODES = pa.schema(
     + [("meta/episodes/chunk_index", _WHOLE), ("meta/episodes/file_index", _WHOLE)]
     + [("name", _WORDS), ("frames", _WHOLE), ("width", _WHOLE), ("height", _WHOLE), ("fps", pa.float64())]
     + [(word, _WORDS) for word in ("caption", "style", "scene", "source", "licence", "extra", "story", "entities")]
-    + [("seed", _WHOLE), ("has", pa.list_(_WORDS))]
+    + [("seed", _WHOLE), ("has", pa.list_(_WORDS)), ("contacts", _WHOLE)]
 )
 
 
@@ -52,9 +53,11 @@ def tasks_table(tasks: dict[str, int]) -> pa.Table:
 
 
 def features(height: int, width: int, fps: float, lossless: bool) -> dict[str, Any]:
-    """What LeRobot's ``info.json`` says of every column."""
+    """What LeRobot's ``info.json`` says of every column; its video has even sides where colours are halved."""
     if not height:
         return {}
+    if not lossless:
+        height, width = height + height % 2, width + width % 2
     names = {
         "action": list("wasdijkl"),
         "observation.pose": [f"c2w{r}{c}" for r in range(4) for c in range(4)],

@@ -12,10 +12,10 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,14 +23,17 @@ import torch
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.store.dataset import Dataset
-from dreamx.data.store.files import Place
+from dreamx.data.store.folder import window
+from dreamx.data.store.foreign import lenses_of, poses_of
 from dreamx.data.store.part import EXACT_KEYS, SEEN_KEY, Array, Row
 from dreamx.data.store.pictures import EXACT, EXACT_RATE, Coding, decode, decode_all
+from dreamx.data.store.tar_index import Member, TarIndex
 from dreamx.events import Contact
 from dreamx.geometry.camera import Camera
 
 _SUFFIX = {SEEN_KEY: "video.mp4", "depth": "depth.mkv", "segments": "segments.mkv"}
 FORMAT = "dreamx clip 1"
+T = TypeVar("T")
 
 
 def shard(clips: Dataset, numbers: range) -> bytes:
@@ -73,47 +76,23 @@ def _npy(x: Array) -> bytes:
 
 
 @dataclass(frozen=True)
-class Member:
-    """A file in a tar."""
-
-    tar: str
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True)
 class Tars:
-    """A folder of tars as a source of clips (``dreamx.data.engine``). ``licence``, ``from_whom``: of samples that do not say."""
+    """One tar or a folder of them, read as ``store.Clips``. ``licence``, ``from_whom``: of samples that do not say."""
 
     place: str
     licence: str = ""
     from_whom: str = ""
 
     @cached_property
+    def _index(self) -> TarIndex:
+        return TarIndex(self.place)
+
+    @property
     def _samples(self) -> dict[str, dict[str, Member]]:
-        """``TAR#KEY`` -> ending -> where it lies, in order. A tar that cannot be read on gives what came before."""
-        found: dict[str, dict[str, Member]] = {}
-        tars = [name for name in Place(self.place).names("") if name.endswith(".tar")]
-        if not tars:
-            raise ValueError(f"{self.place}: no tars (*.tar) are here")
-        for tar in tars:
-            found[tar] = {}
-            try:
-                with Place(self.place).open(tar) as f, tarfile.open(fileobj=f, mode="r:") as members:
-                    for member in members:
-                        folder, _, base = member.name.rpartition("/")
-                        key, _, suffix = base.partition(".")
-                        if member.isfile() and suffix:
-                            name = f"{tar}#{folder}/{key}" if folder else f"{tar}#{key}"
-                            found.setdefault(name, {})[suffix] = Member(tar, member.offset_data, member.size)
-                    whole = members.offset
-                    f.seek(0, io.SEEK_END)
-                    if f.tell() < whole:
-                        raise tarfile.ReadError("it ends in the middle of a file")
-                del found[tar]
-            except (tarfile.TarError, OSError, ValueError, OverflowError):
-                continue  # the entry of the tar itself stays, to be dropped with a reason
-        return found
+        return self._index.samples
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     @property
     def names(self) -> list[str]:
@@ -151,9 +130,7 @@ class Tars:
             member = self._samples[key][suffix]
         except KeyError:
             raise ValueError(f"sample {key!r} has no .{suffix}") from None
-        with Place(self.place).open(member.tar) as f:
-            f.seek(member.offset)
-            data = f.read(member.size)
+        data = self._index.read(member)
         if len(data) != member.size:
             raise ValueError(f"sample {key!r}: its .{suffix} is cut off")
         return data
@@ -174,13 +151,44 @@ class Tars:
             return {}
         return {k: self._read(key, suffix) for k, suffix in _SUFFIX.items() if suffix in self._samples[key]}
 
+    @property
+    def rows(self) -> list[Row]:
+        """The row of every clip."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return [self.row(i) for i in range(len(self))]
+
+    def row(self, i: int) -> Row:
+        """What is said of clip ``i``; of somebody else's sample its video is gone through for it."""
+        return self._told(i, self._row)
+
     def clip(self, i: int) -> Clip:
         """A sample as a clip; ValueError, one sentence, where it is none."""
+        return self._told(i, self._clip)
+
+    def window(self, i: int, start: int, count: int) -> Clip:
+        """Frames ``start`` to ``start + count`` of clip ``i``."""
+        whole = self.clip(i)
+        if not (0 <= start < start + count <= len(whole.video)):
+            raise ValueError(f"window {start} to {start + count} is outside clip {self.names[i]!r} of {len(whole.video)} frames")
+        return window(whole, start, count)
+
+    def cameras(self, i: int) -> Camera:
+        """The cameras of clip ``i``."""
+        row = self.row(i)
+        return self._told(i, lambda key: self._cameras(key, row.frames, row.width, row.height))
+
+    def _told(self, i: int, of: Callable[[str], T]) -> T:
+        """``of`` the key of sample ``i``; ValueError, one sentence, with the sample, for whatever goes wrong."""
+        if not 0 <= i < len(self):
+            raise ValueError(f"{self.place}: there are {len(self)} samples, 0 to {len(self) - 1}")
         key = list(self._samples)[i]
         if not self._samples[key]:
             raise ValueError(f"{key}: the tar cannot be read to its end")
         try:
-            return self._clip(key)
+            return of(key)
         except Exception as e:
             said = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
             raise ValueError(f"{self.place}: sample {key!r} cannot be read: {said}") from e
@@ -193,24 +201,30 @@ class Tars:
         video, fps = decode_all(io.BytesIO(self._read(key, "video.mp4")))
         f, h, w = video.shape[:3]
         ours = words.get("format") == FORMAT
-        row = Row.read(words) if ours else _foreign(key.partition("#")[2], words, f, w, h, fps, self)
+        row = Row.read(words) if ours else _foreign(_short(key), words, f, w, h, fps, self)
         if row.frames != f or not (0 <= w - row.width <= 1 and 0 <= h - row.height <= 1):  # odd sides are filled up
             raise ValueError(f"its video has {f} frames of {w}x{h}, its words say {row.frames} of {row.width}x{row.height}")
         video, (h, w) = video[:, : row.height, : row.width], (row.height, row.width)
-        pose = torch.from_numpy(self._array(key, "poses_c2w.npy").astype(np.float32))
-        if pose.ndim == 3 and pose.shape[1:] == (3, 4):
-            pose = torch.cat([pose, torch.tensor([0.0, 0.0, 0.0, 1.0]).expand(len(pose), 1, 4)], 1)
-        if tuple(pose.shape) != (f, 4, 4):
-            raise ValueError(f"it has poses of shape {tuple(pose.shape)} for {f} frames")
-        lens = _lens(self._array(key, "intrinsics.npy"), f, w, h)
+        camera = self._cameras(key, f, w, h)
         there = self._samples[key]
         actions = torch.from_numpy(self._array(key, "actions.npy")) if "actions.npy" in there else torch.zeros(f, 8)
         maps = {k: self._maps(key, k, f, (h, w)) for k in EXACT_KEYS}
         subject = torch.from_numpy(self._array(key, "subject.npy")) if "subject.npy" in there else None
         contacts = tuple(from_json(Contact, c) for c in words.get("contacts", ())) if ours else ()
-        return Clip(torch.from_numpy(video).permute(0, 3, 1, 2), Camera(pose, lens), actions, maps["depth"], row.fps, row.caption,
+        return Clip(torch.from_numpy(video).permute(0, 3, 1, 2), camera, actions, maps["depth"], row.fps, row.caption,
                     row.style, row.scene, row.seed, row.source, row.licence, row.extra, row.story, maps["segments"], row.entities,
                     contacts, subject)  # fmt: skip
+
+    def _cameras(self, key: str, frames: int, width: int, height: int) -> Camera:
+        pose = poses_of(self._array(key, "poses_c2w.npy"), frames)
+        return Camera(pose, lenses_of(self._array(key, "intrinsics.npy"), frames, width, height))
+
+    def _row(self, key: str) -> Row:
+        words = self._words(key)
+        if words.get("format") == FORMAT:
+            return Row.read(words)
+        video, fps = decode_all(io.BytesIO(self._read(key, "video.mp4")))
+        return _foreign(_short(key), words, len(video), video.shape[2], video.shape[1], fps, self)
 
     def _maps(self, key: str, which: str, frames: int, size: tuple[int, int]) -> Any:
         if _SUFFIX[which] not in self._samples[key]:
@@ -227,13 +241,5 @@ def _foreign(key: str, words: dict[str, Any], frames: int, width: int, height: i
     return replace(row, source=str(words.get("source") or tars.from_whom), licence=licence)
 
 
-def _lens(x: Array, frames: int, width: int, height: int) -> torch.Tensor:
-    """Intrinsics of any of the usual shapes -> ``[F, 4]`` shares. Pixels are told by a middle beyond 2 of the picture's sides."""
-    if x.shape[-2:] == (3, 3):
-        x = np.stack([x[..., 0, 0], x[..., 1, 1], x[..., 0, 2], x[..., 1, 2]], -1)
-    if x.shape not in ((4,), (1, 4), (frames, 4)):
-        raise ValueError(f"it has intrinsics of shape {x.shape} for {frames} frames")
-    x = np.broadcast_to(x.astype(np.float32).reshape(-1, 4), (frames, 4))
-    if x[:, 2:].max() > 2:
-        x = x / np.array([width, height, width, height], np.float32)
-    return torch.from_numpy(x.copy())
+def _short(key: str) -> str:
+    return key.partition("#")[2]
