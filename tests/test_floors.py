@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("geometry", "config", "bounds", "plaintext", "version", "openmp"),
-    ("clip", "events", "frames", "flow", "picture", "atomic", "manifest", "interrupt"),
+    ("clip", "events", "frames", "flow", "picture", "video_reader", "video_display", "atomic", "manifest", "interrupt"),
     ("model",),
     ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),
     ("data",),

@@ -43,7 +43,7 @@ def open_picture(data: bytes, aspect: float | None = None) -> tuple[Image.Image,
     """
     if not data:
         raise ValueError("the picture is empty; choose a PNG or JPEG file")
-    kind = _kind_of(data)
+    kind = kind_of(data)
     formats = _formats(data, kind)
     try:
         with warnings.catch_warnings():
@@ -89,7 +89,7 @@ _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _READERS = {"JPEG 2000": "JPEG2000", "WebP": "WEBP", "HEIC": "HEIF"}
 
 
-def _kind_of(data: bytes) -> str:
+def kind_of(data: bytes) -> str:
     """The format of a picture (one of ``_PICTURES``), or what else the bytes are (``"a PDF document"``), or ``""``."""
     for start, kind in _BEGINNINGS:
         if data.startswith(start):

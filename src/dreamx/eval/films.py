@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import torch
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.video_reader import frames, timeline
 
 _NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast"})
 _SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation", "threads": "1"})  # several do not agree
@@ -38,20 +38,22 @@ def small(video: Tensor, fps: float) -> bytes:
     return _encode(video, fps, "mp4", *_SMALL)
 
 
-def load(path: Path) -> Film:
-    """Read any video file. ValueError, one sentence, when it is not there or not readable."""
+def load(path: Path, fps: float | None = None) -> Film:
+    """Read any video file, as a player shows it. ``fps``: of a film of a variable rate, the frames shown at so many a second
+    (None: at its mean rate). ValueError, one sentence, when it is not there or not readable."""
     if not path.is_file():
         raise ValueError(f"no video {path.name}")
     try:
-        with av.open(str(path)) as file:
-            stream = file.streams.video[0]
-            fps = float(stream.average_rate or 0)
-            frames = [frame.to_ndarray(format="rgb24") for frame in file.decode(stream)]
+        film = timeline(path)
+        last = len(film.times) - 1
+        rate = (fps or film.fps) if film.variable else film.fps
+        picks = film.even(0, last, rate) if film.variable else list(range(last + 1))
+        found = dict(frames(path, set(picks)))
+        video = torch.stack([found[i] for i in picks if i in found])
     except Exception as e:  # a broken file breaks in many ways
-        raise ValueError(f"{path.name} is not a readable video ({type(e).__name__})") from e
-    if not frames:
-        raise ValueError(f"{path.name} has no frames")
-    return Film(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous(), fps)
+        said = f": {e}" if isinstance(e, ValueError) else ""
+        raise ValueError(f"{path.name} is not a readable video ({type(e).__name__}){said}") from e
+    return Film(video, rate)
 
 
 def _encode(video: Tensor, fps: float, container: str, codec: str, pixels: str, options: dict[str, str]) -> bytes:

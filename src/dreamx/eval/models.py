@@ -24,6 +24,7 @@ from dreamx.eval.suite import Trial
 from dreamx.eval.truth import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
+from dreamx.video_reader import VIDEO_ENDINGS
 from dreamx.world import Switches, World, find
 
 _WALKING = (
@@ -144,9 +145,8 @@ class Videos:
     def film(self, trial: Trial, truth: Clip) -> Tensor:
         """Read, and refuse what is not this trial."""
         self._check_cameras(trial, truth)
-        kinds = (".mp4", ".mkv", ".webm")
-        paths = [p for kind in kinds if (p := self.folder / f"{trial.id}{kind}").is_file()]
-        film = films.load(paths[0] if paths else self.folder / f"{trial.id}.mp4")
+        paths = [p for kind in VIDEO_ENDINGS if (p := self.folder / f"{trial.id}{kind}").is_file()]
+        film = films.load(paths[0] if paths else self.folder / f"{trial.id}.mp4", truth.fps)
         want = tuple(truth.video.shape[2:])
         if abs(film.fps - truth.fps) > 0.01:
             raise ValueError(f"fps: the video has {film.fps:g} where the trial has {truth.fps:g}; write it with that rate")

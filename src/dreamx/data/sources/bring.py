@@ -7,6 +7,7 @@ The same clips and reasons as a dataset: ``Brought``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -112,15 +113,31 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
 def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Callable[[], Shot]]]:
     """The shots of a folder by names that are good for files, and what opens each. ValueError where there is none."""
     found: list[tuple[str, Callable[[], Shot]]] = []
+    every = list(READERS[kind][0](folder, rate))
+    short = _short([name for name, _ in every])
     seen: Counter[str] = Counter()
-    for name, opener in READERS[kind][0](folder, rate):
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[:150] or "_"
+    for name, opener in every:
+        safe = short[name]
         seen[safe] += 1
         found.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
     if not found:
         raise ValueError(f"folder: there is nothing of {kind} in {folder}; it is {READERS[kind][0].__doc__}")
     own = _own([name for name, _ in found])
     return [(own[name], opener) for name, opener in found]
+
+
+def _short(names: list[str]) -> dict[str, str]:
+    """A name for a file for each name: its last part, where no other ends so; with its folders, where another does; and with a
+    hash, where what files may be called cannot tell it from another."""
+    different = list(dict.fromkeys(names))
+
+    def safe(name: str) -> str:
+        return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip(".")[-150:] or "_"
+
+    ends = Counter(safe(n.rpartition("/")[2]) for n in different)
+    short = {n: safe(n.rpartition("/")[2] if ends[safe(n.rpartition("/")[2])] == 1 else n) for n in different}
+    count = Counter(short.values())
+    return {n: s if count[s] == 1 else f"{s}~{hashlib.sha256(n.encode()).hexdigest()[:8]}" for n, s in short.items()}
 
 
 def _own(names: list[str]) -> dict[str, str]:

@@ -7,9 +7,10 @@ for a shot that is broken. Nothing is opened before it is needed: such folders h
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.data.sources.shot import Shot, film_frames, film_rate
+from dreamx.data.sources.shot import Shot, film_frames
 from dreamx.geometry.camera import Camera, rigid, se3_inverse
 from dreamx.geometry.formats import Asked, read
 from dreamx.geometry.formats.arrays import read_npy, read_npz
@@ -25,9 +26,10 @@ from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.transforms import bends, by_name
 from dreamx.geometry.path import matrices
 from dreamx.plaintext import lines, read_json, read_text
+from dreamx.video_reader import VIDEO_ENDINGS
 
 Listed = Iterator[tuple[str, Callable[[], Shot]]]
-PICTURES = {".png", ".jpg", ".jpeg"}
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
 
 
 def realestate10k(folder: Path, rate: float | None) -> Listed:
@@ -52,16 +54,27 @@ def _realestate10k(path: Path, folder: Path, frames: Path | None) -> Shot:
             raise ValueError(f"{frames.name} lacks the pictures of {len(missing)} of {len(keys)} cameras")
         return Shot(tuple(found[k] for k in keys), motion.camera, None, motion.fps)
     name = rows[0][1].rsplit("v=", 1)[-1].rsplit("/", 1)[-1]
-    video = folder / "videos" / f"{name}.mp4"
-    if not video.is_file():
-        raise ValueError(f"there is neither videos/{name}.mp4 nor a folder of its frames")
-    return Shot(video, motion.camera, times * film_rate(video), None)
+    video = film_named(folder / "videos", name)
+    if video is None:
+        raise ValueError(f"there is neither videos/{name}.mp4 (nor with another ending of films) nor a folder of its frames")
+    return Shot(video, motion.camera, None, None, seconds=times)
+
+
+def film_named(folder: Path, name: str) -> Path | None:
+    """The film ``name`` in a folder, whatever its ending and however that is written; of several the usual ending's."""
+    found = {p.suffix.lower(): p for p in sorted(folder.glob(f"{glob.escape(name)}.*"), reverse=True) if p.stem == name}
+    return next((found[e] for e in VIDEO_ENDINGS if e in found), None)
 
 
 def dl3dv(folder: Path, rate: float | None) -> Listed:
     """``SUBSET/HASH/transforms.json`` with ``images_8``, ``images_4`` or ``images`` beside it."""
     for path in sorted(folder.rglob("transforms.json")):
-        yield path.parent.name, partial(_dl3dv, path, rate)
+        yield below(path.parent, folder), partial(_dl3dv, path, rate)
+
+
+def below(path: Path, folder: Path) -> str:
+    """The name of a shot by where it lies: two of one name in different folders are two. ``listed`` makes it short."""
+    return path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
 
 
 def _dl3dv(path: Path, rate: float | None) -> Shot:
@@ -85,12 +98,27 @@ def _dl3dv(path: Path, rate: float | None) -> Shot:
 
 def sekai(folder: Path, rate: float | None, style: str = "photoreal") -> Listed:
     """``*.csv`` with videoFile, cameraFile, caption, ...; films and ``.npz`` cameras where it says, or anywhere below."""
-    films = {p.name: p for p in folder.rglob("*.mp4")}
-    cameras = {p.name: p for p in folder.rglob("*.npz")}
+    films = _by_name(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_ENDINGS)
+    cameras = _by_name(folder.rglob("*.npz"))
     for row in _rows(folder, "videoFile"):
-        name = Path(row["videoFile"]).name
-        camera = Path(row.get("cameraFile") or f"{Path(name).stem}.npz").name
-        yield Path(name).stem, partial(_sekai, films.get(name), cameras.get(camera), row, style)
+        video = row["videoFile"].replace("\\", "/")
+        camera = (row.get("cameraFile") or "").replace("\\", "/") or Path(video).with_suffix(".npz").as_posix()
+        found = _told(films, video, folder), _told(cameras, camera, folder)
+        yield Path(video).with_suffix("").as_posix().lstrip("./"), partial(_sekai, *found, row, style)
+
+
+def _by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for p in sorted(paths):
+        found.setdefault(p.name.lower(), []).append(p)
+    return found
+
+
+def _told(known: dict[str, list[Path]], where: str, folder: Path) -> list[Path]:
+    """The files that a table may mean by ``where``: those whose path ends so, else all of that name."""
+    there = known.get(where.rpartition("/")[2].lower(), [])
+    ends = [p for p in there if f"/{p.relative_to(folder).as_posix()}".lower().endswith(f"/{where.lstrip('./').lower()}")]
+    return [p for p in there if p == folder / where] or ends or there
 
 
 def sekai_game(folder: Path, rate: float | None) -> Listed:
@@ -98,9 +126,15 @@ def sekai_game(folder: Path, rate: float | None) -> Listed:
     return sekai(folder, rate, "game")
 
 
-def _sekai(video: Path | None, camera: Path | None, row: dict[str, str], style: str) -> Shot:
-    if video is None or camera is None:
-        raise ValueError(f"its {'video' if video is None else 'camera'} is not in the folder")
+def _sekai(videos: list[Path], cameras: list[Path], row: dict[str, str], style: str) -> Shot:
+    for what, found in (("video", videos), ("camera", cameras)):
+        if not found:
+            raise ValueError(f"its {what} is not in the folder")
+        if len(found) > 1:
+            raise ValueError(
+                f"{len(found)} files could be its {what}, all called {found[0].name}; name it with its folder in the table"
+            )
+    video, camera = videos[0], cameras[0]
     arrays = read_npz(camera.read_bytes(), camera.name)
     key = next((k for k in ("extrinsic", "cam_c2w") if k in arrays), None)
     if key is None or "intrinsic" not in arrays:
@@ -145,7 +179,7 @@ def omniworld(folder: Path, rate: float | None) -> Listed:
     """``SCENE/{color,depth}/*.png``, ``SCENE/camera/split_I.json``, ``split_info.json``, ``fps.txt``; a shot for each split."""
     for info in sorted(folder.rglob("split_info.json")):
         for path in sorted(info.parent.glob("camera/split_*.json"), key=lambda p: (len(p.name), p.name)):
-            yield f"{info.parent.name}-{path.stem}", partial(_omniworld, info, path)
+            yield f"{below(info.parent, folder)}-{path.stem}", partial(_omniworld, info, path)
 
 
 def _omniworld(info: Path, path: Path) -> Shot:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamx.data.sources.datasets import PICTURES, Listed
+from dreamx.data.sources.datasets import PICTURES, Listed, below
 from dreamx.data.sources.shot import Shot
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.formats import Asked, read
@@ -23,7 +23,7 @@ from dreamx.plaintext import decode, lines, natural
 def megasam(folder: Path, rate: float | None) -> Listed:
     """``*.npz`` with images, depths, intrinsic and cam_c2w: ``SCENE_droid.npz`` or ``SCENE_sgd_cvd_hr.npz``."""
     for path in sorted(folder.rglob("*.npz")):
-        yield path.stem, partial(_megasam, path, rate)
+        yield below(path.with_suffix(""), folder), partial(_megasam, path, rate)
 
 
 def _megasam(path: Path, rate: float | None) -> Shot:
@@ -40,7 +40,7 @@ def _megasam(path: Path, rate: float | None) -> Shot:
 def vggt(folder: Path, rate: float | None) -> Listed:
     """``**/predictions.npz``: extrinsic [S, 3, 4] world-to-camera, intrinsic [S, 3, 3] in pixels, images, depth [S, H, W, 1]."""
     for path in sorted(folder.rglob("*.npz")):
-        yield path.parent.name if path.stem == "predictions" else path.stem, partial(_vggt, path, rate)
+        yield below(path.parent if path.stem == "predictions" else path.with_suffix(""), folder), partial(_vggt, path, rate)
 
 
 def _vggt(path: Path, rate: float | None) -> Shot:
@@ -64,7 +64,7 @@ def colmap(folder: Path, rate: float | None) -> Listed:
     found = sorted({p.parent for n in ("images.txt", "images.bin") for p in folder.rglob(n)})
     for model in found:
         scene = model.parent.parent if model.name.isdigit() else model.parent
-        yield scene.name if scene != folder else folder.resolve().name, partial(_colmap, model, scene / "images", rate)
+        yield below(scene, folder), partial(_colmap, model, scene / "images", rate)
 
 
 def _colmap(model: Path, images: Path, rate: float | None) -> Shot:

@@ -7,6 +7,7 @@ the same cameras again. Where it fails, it says so: a film that only turns, that
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -15,31 +16,38 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx.data.sources.datasets import Listed
-from dreamx.data.sources.shot import Shot, film_rate, pictures_of
+from dreamx.data.sources.datasets import Listed, below
+from dreamx.data.sources.shot import Shot
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.formats.motion import rigid_rows
+from dreamx.plaintext import natural
+from dreamx.video_reader import VIDEO_ENDINGS, frames, timeline
 
-_FILMS = {".mp4", ".mkv", ".webm", ".mov"}
 _KEYS = 3.0  # key frames a second that cameras are sought for; between them they are interpolated
 _LEAST = 0.8  # share of the key frames that must get a camera
 
 
 def films(folder: Path, rate: float | None) -> Listed:
-    """``*.mp4`` (or .mkv, .webm, .mov), one shot each; find cuts first."""
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in _FILMS):
-        yield path.stem, partial(_film, path)
+    """``*.mp4`` (or .mkv, .webm, .mov, .m4v, .avi, .mts, .ts, .mpg, ...), one shot each; find cuts first."""
+    found = [p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_ENDINGS and p.is_file()]
+    stems = Counter(p.with_suffix("") for p in found)
+    for path in sorted(found, key=lambda p: natural(p.relative_to(folder).as_posix())):
+        yield below(path if stems[path.with_suffix("")] > 1 else path.with_suffix(""), folder), partial(_film, path)
 
 
 def _film(path: Path) -> Shot:
-    fps = film_rate(path)
-    every = max(1, round(fps / _KEYS))
-    at, frames = [], []
-    for i, picture in enumerate(pictures_of(path)):
-        if i % every == 0:
-            at.append(i)
-            frames.append(picture)
-    found, camera = recover(torch.stack(frames)) if frames else ([], None)
+    film = timeline(path)
+    if film.variable:
+        keys = sorted(set(film.even(0, len(film.times) - 1, _KEYS)))
+    else:
+        keys = list(range(0, len(film.times), max(1, round(film.fps / _KEYS))))
+    at, pictures = [], []
+    for i, picture in frames(path, set(keys)):
+        at.append(i)
+        pictures.append(picture)
+        if picture.shape != pictures[0].shape:
+            raise ValueError(f"frame {i} is {picture.shape[2]} x {picture.shape[1]}, unlike the first: it changes its size")
+    found, camera = recover(torch.stack(pictures)) if pictures else ([], None)
     if camera is None or len(found) < 2:
         raise ValueError("pycolmap finds no cameras for it: it may only turn, move too little or show nothing to hold on to")
     return Shot(

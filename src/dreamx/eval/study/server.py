@@ -142,7 +142,9 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     @lru_cache(_KEPT)
     def movie(name: str, side: str) -> bytes:
         pair = next(p for p in found if p.name == name)
-        both = [films.load(f) for f in (pair.a, pair.b)]
+        both = [films.load(pair.a), films.load(pair.b)]
+        if both[0].fps != both[1].fps:  # of which one may have a variable rate, which the other's can be given
+            both = [films.load(pair.a, both[1].fps), films.load(pair.b, both[0].fps)]
         frames = min(len(f.video) for f in both)  # the same playback: neither is longer, neither is faster
         fps = next((f.fps for f in both if f.fps > 0), _FPS)
         return films.small(both["ab".index(side)].video[:frames], fps)

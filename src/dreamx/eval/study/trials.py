@@ -12,8 +12,8 @@ from typing import Any
 
 from dreamx.eval.suite import Suite
 from dreamx.plaintext import read_text
+from dreamx.video_reader import VIDEO_ENDINGS
 
-VIDEOS = (".mp4", ".mkv", ".webm")
 HASH = 12  # letters of the hash that an evaluation run ends the names of its films with (runner.film_file)
 
 
@@ -75,10 +75,10 @@ def _videos(name: str, folder: Path) -> dict[str, Path]:
         raise ValueError(f"{name}: {folder} is not a folder of videos")
     found: dict[str, Path] = {}
     for file in sorted(folder.iterdir(), key=lambda f: (f.stat().st_mtime_ns, f.name)):
-        if file.suffix in VIDEOS:
+        if file.suffix.lower() in VIDEO_ENDINGS:
             found[_plain(file.stem)] = file
     if not found:
-        raise ValueError(f"{name}: {folder} holds no videos ({', '.join(VIDEOS)})")
+        raise ValueError(f"{name}: {folder} holds no videos ({', '.join(VIDEO_ENDINGS)})")
     return found
 
 
