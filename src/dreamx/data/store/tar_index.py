@@ -78,7 +78,11 @@ class TarIndex:
                             found.setdefault(name, {})[suffix] = Member(tar, member.offset_data, member.size)
                     whole = members.offset
                     f.seek(0, io.SEEK_END)
-                    if f.tell() < whole or (tar in self._cut):
+                    short = f.tell() < whole
+                    f.seek(whole)
+                    if (
+                        short or f.read(512).strip(b"\0") or tar in self._cut
+                    ):  # a header that is cut ends tarfile's walk in silence
                         raise tarfile.ReadError("it ends in the middle of a file")
                 del found[tar]
             except _BROKEN:
