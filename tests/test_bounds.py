@@ -59,7 +59,7 @@ class Config:
         ("--lens.fov -3", "--lens.fov must be 1 or more and at most 170, not -3.0"),
         ("--fov 180", "--fov must be 1 or more and at most 170, not 180.0"),
         ("--lens.shift 1 -1", "--lens.shift must be 0 or more, not -1.0"),
-        ("--start nowhere.png", "--start must be a file, and there is none at nowhere.png"),
+        ("--start nowhere.png", "--start must be a file, and there is no such file: nowhere.png"),
         ("--start .", "--start must be a file, and . is a folder"),
         ("--out a.gif", "--out must end in .png or .jpg, not be 'a.gif'"),
         ("--out taken.png", "--out must be a file, and taken.png is a folder"),
@@ -79,7 +79,7 @@ def test_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: st
 
 
 def test_positional_arguments_are_named_as_help_does(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="^CLIPS must be a folder, and there is none at nowhere$"):
+    with pytest.raises(ValueError, match="^CLIPS must be a folder, and there is no such folder: nowhere$"):
         parse(Config, ["nowhere"], "try")
     with pytest.raises(ValueError, match="^CLIPS is missing; see try --help$"):
         parse(Config, [], "try")

@@ -168,7 +168,7 @@ def path_fault(path: Path, mark: Any) -> str | None:
             return None if mark.folder else f"must be a file, and {path} is a folder"
         if path.exists():
             return None if mark.file else f"must be a folder, and {path} is a file"
-        return f"must be a {wanted}, and there is none at {path}"
+        return f"must be a {wanted}, and there is no such {wanted}: {path}"
     if isinstance(mark, Written):
         if mark.folder and path.exists() and not path.is_dir():
             return f"must be a folder, and {path} is a file"
