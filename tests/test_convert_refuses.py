@@ -267,7 +267,7 @@ def test_folders_and_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         save(tmp_path / "w" / name, theirs("wan"))
     assert "holds a.safetensors, b.safetensors; name the one to read" in refused(capsys, tmp_path / "w")
     checkpoint.write(tmp_path / "ours", found("cam"), "")
-    assert "--shard: must be more than 0" in refused(capsys, tmp_path / "ours", "--shard", "0")
+    assert "--shard must be more than 0" in refused(capsys, tmp_path / "ours", "--shard", "0")
     assert "--merge: there is no LoRA" in refused(capsys, tmp_path / "ours", "--merge", "1")
     with pytest.raises(ValueError, match="--out: .* is there already"):
         convert(ConvertConfig(tmp_path / "ours", tmp_path / "w"))
