@@ -112,7 +112,7 @@ class Latents:
                 rows = tuple(Row(**row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, tuple(words.get("made", ())))
+                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=tuple(words.get("made", ())))
         except Exception as e:
             raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
 
@@ -145,7 +145,7 @@ def encode(cfg: EncodeConfig) -> Latents:
         torch.cat([x for x in each if x is not None]) if each[0] is not None else None
         for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
     ]
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, now)
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, made=now)
     result.save(out)
     parts.done()
     if left_out := _left_out(cfg, rows):
@@ -205,7 +205,7 @@ def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
-    Latents(z, camera, rows, name, *(played or ())).save(out)
+    Latents(z, camera, rows, name, *(played or (None, None, None))).save(out)
 
 
 @cache
