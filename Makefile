@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SCENES ?= 60
 DOOM ?= 20
+WORKERS ?= auto
 BIN := .venv/bin
 # An index of packages beside pip's own; of PyTorch's CPU index, pip takes torch without CUDA.
 TORCH_INDEX ?=
@@ -17,7 +18,7 @@ play: .venv/installed ## walk in the world that is shipped; prints the address o
 	@$(BIN)/dreamx play $(ARGS)
 
 test: .venv/installed-test .venv/drawing ## the tests that take seconds (ARGS="-k camera"); marks slow, gpu and weights are left out
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 check: .venv/installed-dev ## lint, format, types
 	@$(BIN)/ruff check .
