@@ -1,6 +1,6 @@
 """One CPU thread: the tests are small, and several threads only wait for each other on a busy machine."""
 
-import dreamx  # noqa: F401  (before torch: says how threads wait)
+import dreamx  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before torch: says how threads wait)
 
 # isort: split
 import pytest

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-import dreamx  # noqa: F401  (before torch: says how threads wait)
+import dreamx  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before torch: says how threads wait)
 
 # isort: split
 import torch

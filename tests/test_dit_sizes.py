@@ -10,7 +10,8 @@ from dreamx.config import from_json, to_json
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.recipes import tiny
 
-GOOD = DiTConfig(channels=4, width=48, heads=4, layers=2, mlp=96, text=16, view=ViewConfig(width=32, heads=2, rope=8))
+VIEW = ViewConfig(width=32, heads=2, rope=8)
+GOOD = DiTConfig(channels=4, width=48, heads=4, layers=2, mlp=96, text=16, view=VIEW)
 
 
 @pytest.mark.parametrize(
@@ -22,8 +23,8 @@ GOOD = DiTConfig(channels=4, width=48, heads=4, layers=2, mlp=96, text=16, view=
         ({"layers": -1}, "dit.layers must be 1 or more, not -1"),
         ({"patch": 0}, "dit.patch must be 1 or more, not 0"),
         ({"frequencies": 7}, "dit.frequencies must be even and 2 or more, not 7"),
-        ({"view": replace(GOOD.view, layers=(0, 2))}, r"view.layers must be different numbers from 0 to 1, not \(0, 2\)"),
-        ({"view": replace(GOOD.view, layers=(1, 1))}, "view.layers must be different numbers"),
+        ({"view": replace(VIEW, layers=(0, 2))}, r"view.layers must be different numbers from 0 to 1, not \(0, 2\)"),
+        ({"view": replace(VIEW, layers=(1, 1))}, "view.layers must be different numbers"),
     ],
 )
 def test_sizes_that_do_not_fit_are_one_sentence(change: dict[str, object], said: str) -> None:

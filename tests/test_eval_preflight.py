@@ -37,7 +37,7 @@ class Constant(nn.Module):
 
 
 class Pair(Constant):
-    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return torch.full((a.shape[0], *self.shape), self.value) + 0 * b.mean()
 
 
@@ -65,7 +65,7 @@ def test_memory_takes_the_networks_that_are_given_and_names_the_scores_by_them(t
     for n in ("points", "distance"):
         torch.jit.save(torch.jit.trace(Near(), (torch.rand(2, 3, 32, 32),) * 2), tmp_path / f"{n}.pt")
         files[n] = tmp_path / f"{n}.pt"
-    tools = Tools(**files)
+    tools = Tools(**files)  # pyright: ignore[reportArgumentType]
     check_networks(tools, VIEW)
     there_and_back = replace(suite().trials[0], keys="d*8,a*8")
     truth = true_clip(there_and_back, VIEW, tmp_path)
@@ -92,7 +92,7 @@ def test_a_network_that_answers_otherwise_is_found_before_the_first_trial(
     name: str, net: nn.Module, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        check_networks(Tools(**{name: saved(tmp_path / "net.pt", net)}), VIEW)
+        check_networks(Tools(**{name: saved(tmp_path / "net.pt", net)}), VIEW)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_machine_that_cannot_draw_is_found_before_the_first_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

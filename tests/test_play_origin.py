@@ -74,7 +74,7 @@ def test_a_refusal_names_the_site_and_what_to_set(capsys: pytest.CaptureFixture[
         for _ in range(2):
             with pytest.raises(InvalidStatus) as e, connect(url, origin=Origin(SITE)):
                 pass
-        assert e.value.response.status_code == 403
+            assert e.value.response.status_code == 403
         asked = httpx.get(f"http://127.0.0.1:{port}/api/origin", params={"of": SITE}).json()
         said = asked["text"]
         assert said.startswith(f"pages of {SITE} may not play here, because this server was asked for as 127.0.0.1:{port};")
