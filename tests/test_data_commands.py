@@ -76,7 +76,7 @@ def test_clips_are_made_alike(tmp_path: Path) -> None:
         (["pack", "nowhere", "--out", "x"], "no dataset is here"),
         (["pack", "ftq://x/y", "--out", "x"], "not a place that fsspec can open"),
         (["export", "nowhere", "--out", "x"], "no dataset is here"),
-        (["pack", "nowhere", "--out", "x", "--processes", "-1"], "no dataset is here"),
+        (["pack", "nowhere", "--out", "x", "--processes", "-1"], "--processes must be 0 or more"),
     ],
 )
 def test_bad_input_is_a_sentence(

@@ -199,7 +199,7 @@ def test_proof_and_sheet_read_both(tmp_path: Path, capsys: pytest.CaptureFixture
     assert (a == b).all() and a.std() > 10
     with pytest.raises(SystemExit):
         main(["data", "proof", "--clips", str(tmp_path / "nothing")])
-    assert "no clips" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
 
 
 @dataclass(frozen=True)

@@ -45,9 +45,6 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         if isinstance(stage, partial) and hasattr(stage.args[0], "run"):
             cfg = stage.args[0]
             found[name] = partial(stage.func, replace(cfg, run=replace(run(name), betas=cfg.run.betas, ema=cfg.run.ema)))
-    shutil.copytree(START / "autoencoder", root / "autoencoder" / "model")
-    for start in ("camera", "causal"):  # the causal stage begins from the one, the consistency stage from the other
-        shutil.copytree(START / "camera", root / start / "model")
     shutil.copy(START / "latents.safetensors", root)
     out = root / "models"
     return {
@@ -67,8 +64,19 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+#: What a stage reads: folders of stages before it, and the network that stands there.
+BEFORE = {
+    "causal": {"camera": "camera"},
+    "consistency": {"causal": "camera", "autoencoder": "autoencoder"},
+    "decoder": {"autoencoder": "autoencoder"},
+}
+
+
 def curve(root: Path, stage: str) -> list[float]:
-    stages(root)[stage]()
+    stage_of = stages(root)
+    for folder, network in BEFORE.get(stage, {}).items():
+        shutil.copytree(START / network, root / folder / "model")
+    stage_of[stage]()
     rows = map(json.loads, (root / stage / "log.jsonl").read_text().splitlines())
     return [row.get("loss", row.get("vae.loss")) for row in rows]
 

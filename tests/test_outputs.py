@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -60,6 +61,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "page.html").write_text("<p>mine</p>")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(root / "photo.png")
     shutil.copy(root / "one.json", root / "walk.json")
+    (root / "latents").touch()
     return root
 
 
@@ -124,7 +126,7 @@ def refused(words: str, given: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.chdir(given)
     before = everything(given)
     with pytest.raises(SystemExit) as ended:
-        main(words.split())
+        main(shlex.split(words))
     said = capsys.readouterr().err
     assert (ended.value.code, said.count("\n")) == (2, 1), said
     after = everything(given)

@@ -30,7 +30,7 @@ class CannotDraw(ValueError):
 def refuse_without_simulator() -> None:
     """``CannotDraw`` where MuJoCo is not installed: known at once, before scenes are made and processes started."""
     if find_spec("mujoco") is None:
-        raise CannotDraw("the simulator is not installed; install dreamx[sim], as the README says")
+        raise CannotDraw("the simulator is not installed; pip install '.[sim]' in the checkout")
 
 
 class Renderer:

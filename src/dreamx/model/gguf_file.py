@@ -43,7 +43,9 @@ def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     try:
         from gguf import GGUFReader, dequantize
     except ImportError as e:
-        raise ValueError(f"{file}: is a GGUF file, which needs the package gguf: pip install 'dreamx[wan]' or {_INSTEAD}") from e
+        raise ValueError(
+            f"{file}: is a GGUF file, which needs the package gguf: pip install '.[wan]' in the checkout, or {_INSTEAD}"
+        ) from e
     try:
         reader = GGUFReader(file, "c")  # copy on write: torch wants to be allowed to write, and the file stays as it is
     except Exception as e:
