@@ -17,7 +17,7 @@ _OPENINGS = ("A first-person walk through {}", "Walking through {}", "A view of 
 def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
     """What one sees from ``start``: the place, the light, what is ahead, to the left and to the right."""
     opening = str(rng.choice(_OPENINGS[: 4 if scene.kind in ("park", "plaza") else 5])).format(scene.place)
-    if scene.kind != "room":
+    if not scene.indoors:
         opening += " " + SKIES[scene.hour][3]
     sentences = [style_sentence(scene.style), opening + "."]
     ahead, left, right = views(scene, start)
@@ -39,7 +39,7 @@ def views(scene: Scene, camera: Camera) -> tuple[list[str], list[str], list[str]
     out: tuple[list[str], list[str], list[str]] = ([], [], [])
     for mark in sorted(scene.landmarks, key=lambda m: np.hypot(m.x - p[0], m.y - p[2])):
         off = (np.degrees(np.arctan2(mark.y - p[2], mark.x - p[0])) - heading + 180) % 360 - 180
-        reach = 5.5 if scene.kind == "room" else 14.0
+        reach = 5.5 if scene.indoors else 14.0
         if np.hypot(mark.x - p[0], mark.y - p[2]) > reach or abs(off) > 60 or not scene.sees(p[0], p[2], mark):
             continue
         side = out[0] if abs(off) < 18 else out[1] if off > 0 else out[2]

@@ -128,7 +128,7 @@ def render_path(scene: Scene, cameras: Camera, width: int, height: int) -> tuple
 
 def air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, scene: Scene) -> NDArray[np.float32]:
     """A little haze with distance in photographs; the sky has it already."""
-    if scene.style != "photoreal" or scene.kind == "room":
+    if scene.style != "photoreal" or scene.indoors:
         return rgb
     haze = np.float32(255.0) * np.asarray(SKIES[scene.hour][1], np.float32)
     distance = depth * rays(lens.float(), *depth.shape).norm(dim=-1).numpy()
@@ -177,9 +177,9 @@ def sketch(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
     ambient, sun, fill = {"photoreal": (0.50, 0.48, 0.14), "game": (0.58, 0.36, 0.12), "stylised": (0.70, 0.26, 0.06)}[
         scene.style
     ]
-    if scene.hour == "dusk" and scene.kind != "room":
+    if scene.hour == "dusk" and not scene.indoors:
         ambient, sun = 0.72 * ambient, 0.7 * sun
-    warm = np.array(SKIES[scene.hour][2]) if scene.kind != "room" else np.ones(3)
+    warm = np.array(SKIES[scene.hour][2]) if not scene.indoors else np.ones(3)
     spec.visual.headlight.ambient[:] = ambient
     spec.visual.headlight.diffuse[:] = 0
     spec.visual.headlight.specular[:] = 0

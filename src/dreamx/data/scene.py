@@ -54,6 +54,9 @@ class Scene:
     parts: tuple[Part, ...]
     blocked: NDArray[np.bool_]
     half: float
+    indoors: bool = False
+    standing: NDArray[np.float64] | None = None
+    """Where a walk may begin, plan coordinates ``[n, 2]``; None: the free places near the middle."""
 
     def free(self, x: NDArray[np.float64] | float, y: NDArray[np.float64] | float) -> NDArray[np.bool_]:
         """Can a walker stand at these plan coordinates? Shape of the input."""
@@ -77,7 +80,9 @@ class Scene:
         return stand(*at)
 
     def _reach(self) -> NDArray[np.float64]:
-        """Free places ``[n, 2]`` near the middle, where the scene is."""
+        """Free places ``[n, 2]`` where the scene is worth a visit."""
+        if self.standing is not None:
+            return self.standing
         row, col = np.nonzero(~self.blocked)
         p = np.asarray(np.stack([col + 0.5, row + 0.5], -1) * CELL - self.half, np.float64)
         return p[np.abs(p).max(-1) < {"room": 6.0, "maze": 8.4, "park": 12.0, "plaza": 9.5}[self.kind]]
@@ -99,7 +104,7 @@ class Scene:
 
     def sees(self, x: float, y: float, mark: Landmark) -> bool:
         """Is a landmark in plain view from here? Outdoors things are low or tall enough; between walls the way must be free."""
-        if self.kind in ("park", "plaza"):
+        if self.kind in ("park", "plaza") or (self.standing is not None and not self.indoors):
             return True
         reach = max(0.0, 1.0 - 1.3 / max(float(np.hypot(mark.x - x, mark.y - y)), 1e-6))
         t = np.linspace(0.0, reach, 16)
@@ -133,7 +138,8 @@ def scene(seed: int, style: str | None = None, kind: str | None = None) -> Scene
     place = {"room": interior.room, "maze": layouts.maze, "park": layouts.park, "plaza": layouts.plaza}[kind](b)
     parts = [_part(b, paint) for paint in b.meshes]
     parts += _surroundings(b, hour)
-    return Scene(seed, style, kind, place, hour, b.sun, tuple(b.landmarks), tuple(parts), b.occupied(CELL, RADIUS), b.half)
+    return Scene(seed, style, kind, place, hour, b.sun, tuple(b.landmarks), tuple(parts), b.occupied(CELL, RADIUS), b.half,
+                 indoors=kind == "room")  # fmt: skip
 
 
 def _part(b: Builder, paint: Paint) -> Part:

@@ -12,6 +12,8 @@ from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "castle", "game", 32.0
+SPAWN = (0, -16)  # a place from which all the rest can be walked to
+FAR = (0.34, 0.6, 0.26)  # the ground beyond
 WORDS = "a castle with a maze inside its walls, under a clear sky"
 LIGHT = Light(azimuth=60, height=44, sun=(3.2, 2.9, 2.3), zenith=(0.36, 0.52, 0.86), horizon=(0.52, 0.64, 0.80), floor=(0.05, 0.05, 0.06), exposure=0.74)
 SKY = Sky((0.20, 0.50, 0.92), (0.70, 0.88, 0.98), (1.0, 0.98, 0.80), ((8.0, (0.52, 0.62, 0.86)), (5.5, (0.36, 0.66, 0.52)), (3.6, (0.30, 0.60, 0.24))), clouds=0.34)

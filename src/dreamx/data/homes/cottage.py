@@ -12,6 +12,8 @@ from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "cottage", "photoreal", 26.0
+SPAWN = (0, -12)  # a place from which all the rest can be walked to
+FAR = (0.36, 0.48, 0.26)  # the ground beyond
 WORDS = "a cottage with a garden, on a bright morning"
 LIGHT = Light(azimuth=140, height=34, sun=(3.4, 2.8, 2.0), zenith=(0.30, 0.46, 0.80), horizon=(0.52, 0.62, 0.74), floor=(0.05, 0.045, 0.04), exposure=0.72,
               lamps=(((-4.4, 2.4, 2.1), (1.5, 1.1, 0.6)), ((4.6, 2.2, 2.1), (1.2, 1.0, 0.7)), ((0.0, -2.6, 2.2), (1.1, 0.8, 0.5)),
@@ -91,14 +93,13 @@ def _inside(b: Builder) -> None:
     b.landmark("green sofa", (-4.6, 1.0))
     b.landmark("fireplace", (-2.45, 3.9))
     # study
-    r.table(b, (-5.9, -3.9), (1.6, 0.8), 0, "walnut")
-    r.chair(b, (-5.9, -3.2), 0, "walnut")
-    r.shelf(b, (-2.5, -1.0), 1.3, 90)
+    r.table(b, (-5.9, -4.3), (1.6, 0.8), 0, "walnut")
+    r.chair(b, (-5.9, -3.6), 0, "walnut")
     r.shelf(b, (-6.55, -1.2), 1.6, 270)
     r.rug(b, (-4.4, -2.4), (2.2, 1.6), "navy")
-    b.ball((-5.5, -3.9, 0.98), (0.18, 0.18), Paint("lake", "rock", variant=5), sides=10)
+    b.ball((-5.5, -4.3, 0.98), (0.18, 0.18), Paint("lake", "rock", variant=5), sides=10)
     r.picture(b, (-4.4, -0.13), 270, (1.0, 0.8), "brass", 1.6, 6)
-    b.landmark("globe on a desk", (-5.5, -3.9))
+    b.landmark("globe on a desk", (-5.5, -4.3))
     # hall
     r.rug(b, (0, -2.4), (1.5, 3.2), "wine")
     b.box((1.9, -4.3), (0.7, 0.5), (0, 0.8), Paint("oak", "planks"), Paint("oak", "boards"))

@@ -12,6 +12,7 @@ from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "island", "game", 36.0
+SPAWN = (0, -16)  # a place from which all the rest can be walked to
 WORDS = "a tropical island with a volcano, in the late afternoon"
 LIGHT = Light(azimuth=255, height=32, sun=(3.5, 2.7, 1.7), zenith=(0.34, 0.50, 0.84), horizon=(0.66, 0.62, 0.62), floor=(0.05, 0.05, 0.06), exposure=0.72)
 SKY = Sky((0.22, 0.46, 0.88), (1.0, 0.80, 0.60), (1.0, 0.92, 0.62), ((1.6, (0.30, 0.62, 0.78)), (0.5, (0.16, 0.58, 0.70))), clouds=0.30, cloud=(1.0, 0.94, 0.88), trees=False)
@@ -73,9 +74,10 @@ def _volcano(b: Builder) -> None:
     b.round(at, 2.0, (13.0, 13.3), Paint("orange", "leaves", glow=True), solid=False, sides=10)
     for z, r0, d in ((14.6, 1.2, 0.2), (16.4, 1.6, 0.9), (18.6, 2.1, 1.9)):
         b.box((at[0] + d, at[1]), (2 * r0, 2 * r0), (z, z + 1.5 * r0), Paint("grey", "plain"), solid=False)
-    for z, x, w in ((8.5, 6.9, 0.9), (4.2, 6.2, 1.1), (0.6, 5.4, 1.3)):  # a stream of lava down the south face
-        y = {8.5: 11.0, 4.2: 8.8, 0.6: 6.6}[z]
-        b.box((x, y), (w, 0.7), (z, z + 4.0), Paint("orange", "leaves", glow=True), yaw=6, solid=False)
+    lava = Paint("orange", "leaves", glow=True)
+    edge = [(7.2, 13.6, 13.05), (6.9, 11.35, 8.5), (6.5, 9.3, 4.1), (6.0, 6.6, 0.1)]  # a stream of lava down the south face
+    for (x0, y0, z0), (x1, y1, z1), w0, w1 in zip(edge, edge[1:], (0.5, 0.6, 0.8), (0.6, 0.8, 1.1), strict=False):
+        b.quad([(x1 - w1, y1 - 0.12, z1), (x1 + w1, y1 - 0.12, z1), (x0 + w0, y0 - 0.12, z0), (x0 - w0, y0 - 0.12, z0)], lava)
     b.landmark("smoking volcano", at)
 
 

@@ -50,7 +50,7 @@ def paint_sky(sky: Sky, azimuth: float, height: float, style: str, seed: int) ->
     if style == "game":
         x, y = np.floor(x * 5) / 5, np.floor(y * 5) / 5
     puff = g.soft(x, y, 9.0) + 0.45 * g.soft(x, y, 3.2) + (0.2 * g.soft(x, y, 1.2) if style == "photoreal" else 0)
-    cover = np.clip((puff - (1.5 - 2.6 * sky.clouds)) * (1.0 if style == "photoreal" else 9.0), 0, 1) * np.clip(e / 12, 0, 1)
+    cover = np.clip((puff - (2.0 - 2.4 * sky.clouds)) * (1.0 if style == "photoreal" else 9.0), 0, 1) * np.clip(e / 12, 0, 1)
     shade = np.clip(puff - 1.6, 0, 1)[..., None] * 0.25
     out = out + 0.92 * cover[..., None] * (np.array(sky.cloud) * (1 - shade) - out)
     for k, (top, colour) in enumerate(sky.ridges):

@@ -11,6 +11,8 @@ from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "village", "photoreal", 32.0
+SPAWN = (0, -8)  # a place from which all the rest can be walked to
+FAR = (0.4, 0.5, 0.28)  # the ground beyond
 WORDS = "a village square with a fountain, on a summer afternoon"
 LIGHT = Light(azimuth=215, height=38, sun=(3.4, 2.9, 2.1), zenith=(0.26, 0.42, 0.78), horizon=(0.48, 0.60, 0.74), floor=(0.03, 0.03, 0.04), exposure=0.70)
 SKY = Sky((0.24, 0.46, 0.82), (0.78, 0.87, 0.95), (1.0, 0.97, 0.86),

@@ -12,6 +12,7 @@ from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "winter", "stylised", 32.0
+SPAWN = (0, -20)  # a place from which all the rest can be walked to
 WORDS = "a winter park with a frozen lake, in the low evening sun"
 LIGHT = Light(azimuth=300, height=26, sun=(2.6, 1.9, 1.35), zenith=(0.46, 0.52, 0.92), horizon=(0.80, 0.66, 0.80), floor=(0.10, 0.09, 0.13), exposure=0.66, shadow=(0.92, 0.94, 1.08))
 SKY = Sky((0.38, 0.46, 0.82), (1.0, 0.78, 0.70), (1.0, 0.94, 0.78), ((11.0, (0.72, 0.72, 0.90)), (7.0, (0.60, 0.64, 0.84)), (4.4, (0.36, 0.48, 0.58))), clouds=0.22, cloud=(1.0, 0.90, 0.90), sun_size=4.0)

@@ -11,6 +11,7 @@ from dreamx.data.homes.bake import Light
 from dreamx.data.homes.plan import Plan
 
 NAME, STYLE, HALF = "workshop", "stylised", 14.0
+SPAWN = (0, -2)  # a place from which all the rest can be walked to
 WORDS = "the workshop of an inventor, a house of many rooms"
 HIGH = 3.2
 LAMPS = tuple(((x, y, 2.75), c) for x, y, c in (

@@ -45,8 +45,8 @@ def follow(scene: Scene, places: Array, width: int, height: int, fov: float, fps
         far = reach if reach < far or frame == 0 else far + out * (reach - far)
         a = np.radians(yaw + swing)
         stand = np.array((x, y)) - far * np.array((np.cos(a), np.sin(a)))
-        up = 1.5 + 0.28 * min(far, DISTANCE) * (1.0 if scene.kind != "room" else 0.8) + 0.35 * max(0.0, 1 - far / 1.6)
-        up = min(up, 2.4 if scene.kind == "room" else 3.0)
+        up = 1.5 + 0.28 * min(far, DISTANCE) * (1.0 if not scene.indoors else 0.8) + 0.35 * max(0.0, 1 - far / 1.6)
+        up = min(up, 2.4 if scene.indoors else 3.0)
         poses.append(_pose(stand, up, eased, far))
     if hidden > max(2, len(places) // 20):
         raise Rejected("no room for the camera")

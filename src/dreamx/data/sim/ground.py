@@ -31,6 +31,9 @@ class Place:
 
 def some_free(scene: Scene, rng: np.random.Generator) -> tuple[float, float]:
     """A free place near the middle of the scene."""
+    if scene.standing is not None:
+        x, y = scene.standing[int(rng.integers(len(scene.standing)))]
+        return float(x), float(y)
     reach = REACH[scene.kind]
     for _ in range(200):
         x, y = rng.uniform(-reach, reach, 2)

@@ -62,7 +62,7 @@ def _shade(point: NDArray[np.float32], excluded: NDArray[np.bool_], scene: Scene
     if scene.style == "game":
         p = (np.floor(p / 0.08) + 0.5) * 0.08
     a = np.radians(scene.sun)
-    slant = 0.12 if scene.kind == "room" else 0.55
+    slant = 0.12 if scene.indoors else 0.55
     away = -np.array((np.cos(a), np.sin(a))) * slant
     light = np.ones(len(p))
     for blob in blobs:

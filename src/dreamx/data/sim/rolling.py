@@ -68,7 +68,7 @@ def relay(setup: Setup, spot: Spot) -> None:
 def drop(setup: Setup, spot: Spot) -> None:
     """Something falls out of the air, at the moment that it is let go."""
     begin = float(setup.rng.uniform(0.5, 1.4))
-    height = float(setup.rng.uniform(1.3, 1.8)) if setup.scene.kind == "room" else float(setup.rng.uniform(1.7, 2.6))
+    height = float(setup.rng.uniform(1.3, 1.8)) if setup.scene.indoors else float(setup.rng.uniform(1.7, 2.6))
     shape, noun, size, lively = (("ball", "ball", 0.42, 0.75), ("box", "crate", 0.42, 0.2))[int(setup.rng.integers(2))]
     thing, body = solid(setup, shape, cube(size), spot.at(0, 0, height), float(setup.rng.uniform(0, 90)), 1.5, noun,
                         pattern="stripes" if shape == "ball" else "planks", bounce=lively)  # fmt: skip

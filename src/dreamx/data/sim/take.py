@@ -110,7 +110,7 @@ def third_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator)
 def events(scene: Scene, index: int, shot: Shot, rng: np.random.Generator) -> Take:
     """Something happens, by physics or to the light; single or composed; seen from a place with a view of it."""
     kinds = COMPOSED if rng.random() < 0.4 else SINGLE
-    usable = [k for k in kinds if not (k.outdoors if scene.kind == "room" else k.indoors)]
+    usable = [k for k in kinds if not (k.outdoors if scene.indoors else k.indoors)]
     return event(scene, shot, rng, usable[int(rng.integers(len(usable)))])
 
 

@@ -22,7 +22,7 @@ LONGEST = 340  # words: 512 tokens by a rough count of 1.5 tokens a word
 
 def describe(scene: Scene, start: Camera, opening: Ways, who: str, rng: np.random.Generator, held_out: bool) -> str:
     """The scene that stays: place, light, what is ahead and at the sides, in any order."""
-    light = SKIES[scene.hour][3] if scene.kind != "room" else ""
+    light = SKIES[scene.hour][3] if not scene.indoors else ""
     ahead, left, right = views(scene, start)
     said = [_capital(phrasing(opening, rng, held_out).format(place=scene.place, light=light, who=who))]
     around = [
