@@ -161,18 +161,10 @@ def _green(b: Builder, rng: np.random.Generator) -> None:
     placed = 0
     ways = (((0, -30), (0, -14)), ((0, -14), (3, -2)), ((3, -2), (12, 3)), ((0, -14), (12, -15)), ((12, -15), (18, -8)), ((18, -8), (12, 3)), ((3, -2), (-12, 2)), ((-12, 2), (-19, 6)), ((-12, 2), (-7, 14)))
 
-    def free(x: float, y: float, far: float) -> bool:
-        for p, q in ways:
-            d = np.subtract(q, p)
-            s = float(np.clip(np.dot(np.subtract((x, y), p), d) / np.dot(d, d), 0, 1))
-            if np.hypot(*(np.subtract((x, y), p) - s * d)) < far:
-                return False
-        return not b.taken((x, y), 1.3)
-
     while placed < 44:
         a, d = rng.uniform(0, 2 * np.pi), rng.uniform(4, 24)
         x, y = float(d * np.cos(a)), float(d * np.sin(a))
-        if not free(x, y, 1.9):
+        if b.taken((x, y), 1.3) or min(t.distance((x, y), p, q) for p, q in ways) < 1.9:
             continue
         if placed % 2 == 0:
             t.palm(b, (x, y), float(rng.uniform(4.5, 7)), float(rng.uniform(0, 360)))

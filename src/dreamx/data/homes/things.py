@@ -20,6 +20,13 @@ def turned(at: At, yaw: float, along: float, aside: float = 0.0) -> At:
     return float(at[0] + along * np.cos(f) - aside * np.sin(f)), float(at[1] + along * np.sin(f) + aside * np.cos(f))
 
 
+def distance(at: At, a: At, c: At) -> float:
+    """How far a place is from the line between two others, metres."""
+    d, p = np.subtract(c, a), np.subtract(at, a)
+    s = float(np.clip(np.dot(p, d) / np.dot(d, d), 0, 1))
+    return float(np.hypot(*(p - s * d)))
+
+
 def broadleaf(b: Builder, at: At, colour: str, height: float = 6.0, bark: str = "walnut", block: float | None = None) -> None:
     """A tree whose crown is a heap of balls; in games of cubes."""
     k, r = key(b), 0.055 * height

@@ -115,19 +115,22 @@ def _streets(b: Builder, plan: Plan) -> None:
     t.hedge(b, (15.6, 22), (15.6, 30), 1.5)
 
 
+#: Ways that stay free of trees.
+WAYS = (((10, 3), (34, 6)), ((-10, -2), (-34, -5)), ((2, 9), (4, 34)), ((-6, -20), (-14, -34)), ((-3, -9), (-6, -20)))
+
+
 def _edges(b: Builder, plan: Plan) -> None:
     rng = np.random.default_rng(11)
     placed = 0
     while placed < 26:
         x, y = rng.uniform(-30.5, 30.5, 2)
-        if max(abs(x), abs(y)) < 18 or b.taken((x, y), 2.2) or any(
-            abs(np.cross(np.subtract(q, p), np.subtract((x, y), p))) / np.hypot(*np.subtract(q, p)) < 3.4
-            for p, q in (((10, 3), (34, 6)), ((-10, -2), (-34, -5)), ((2, 9), (4, 34)), ((-6, -20), (-14, -34)), ((-3, -9), (-6, -20)))
-        ):
+        if max(abs(x), abs(y)) < 18 or b.taken((x, y), 2.2) or min(t.distance((x, y), p, q) for p, q in WAYS) < 3.4:
             continue
         at = (float(x), float(y))
-        (t.conifer(b, at, "fir", float(rng.uniform(6, 9))) if rng.random() < 0.3 else
-         t.broadleaf(b, at, str(rng.choice(["meadow", "moss", "maple", "lime"])), float(rng.uniform(5, 8))))  # fmt: skip
+        if rng.random() < 0.3:
+            t.conifer(b, at, "fir", float(rng.uniform(6, 9)))
+        else:
+            t.broadleaf(b, at, str(rng.choice(["meadow", "moss", "maple", "lime"])), float(rng.uniform(5, 8)))
         placed += 1
     for x, y in ((20.5, -9), (27, -10), (-22, 14), (-28, 18), (12, -22), (20, -20)):
         t.boulder(b, (x, y), float(rng.uniform(0.5, 1.0)))
