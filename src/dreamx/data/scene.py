@@ -69,7 +69,7 @@ class Scene:
     def start(self, index: int) -> Camera:
         """A good place to begin, the same for every call: level, room to walk, something to look at."""
         rng = np.random.default_rng([self.seed, index, 7])
-        reach = self._reach()
+        reach = self.ground()
         best, at = -1.0, (0.0, 0.0, 0.0)
         for _ in range(16):
             x, y = reach[int(rng.integers(len(reach)))]
@@ -79,7 +79,7 @@ class Scene:
                 best, at = score, (float(x), float(y), h)
         return stand(*at)
 
-    def _reach(self) -> NDArray[np.float64]:
+    def ground(self) -> NDArray[np.float64]:
         """Free places ``[n, 2]`` where the scene is worth a visit."""
         if self.standing is not None:
             return self.standing
