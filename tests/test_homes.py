@@ -9,8 +9,9 @@ import pytest
 
 from dreamx.data.build import Builder, Paint, rectangle
 from dreamx.data.homes import home as homes
-from dreamx.data.homes.bake import PAD, Light, bake, directions, pack, sun_direction
+from dreamx.data.homes.bake import PAD, bake, pack
 from dreamx.data.homes.fittings import SURFACES
+from dreamx.data.homes.light import Light, directions, sun_direction
 from dreamx.data.homes.palette import PALETTE, tone
 from dreamx.data.homes.surfaces import Grain, Spot
 from dreamx.data.scene import CELL, RADIUS, STYLES
@@ -106,7 +107,12 @@ def test_light_falls_where_it_can() -> None:
 
     def at(x: float, y: float) -> float:
         s, t = (x + 6) / 12, (y + 6) / 12
-        u = places[floor, 0] * (1 - s) * (1 - t) + places[floor, 1] * s * (1 - t) + places[floor, 2] * s * t + places[floor, 3] * (1 - s) * t
+        u = (
+            places[floor, 0] * (1 - s) * (1 - t)
+            + places[floor, 1] * s * (1 - t)
+            + places[floor, 2] * s * t
+            + places[floor, 3] * (1 - s) * t
+        )
         return float(baked.texture[int((1 - u[1]) * 512), int(u[0] * 512)].mean())
 
     lit, shaded = at(4, 0), at(0, -2.2)
@@ -134,7 +140,9 @@ def test_a_place_is_baked_once(tmp_path: object, monkeypatch: pytest.MonkeyPatch
 
     def fake(b: Builder, *_: object, **__: object) -> SimpleNamespace:
         calls.append(1)
-        return SimpleNamespace(corners=np.zeros((4, 3)), normals=np.zeros((4, 3)), places=np.zeros((4, 2)), texture=np.zeros((8, 8, 3), np.uint8))
+        return SimpleNamespace(
+            corners=np.zeros((4, 3)), normals=np.zeros((4, 3)), places=np.zeros((4, 2)), texture=np.zeros((8, 8, 3), np.uint8)
+        )
 
     monkeypatch.setattr(homes.bake, "bake", fake)
     homes.home.cache_clear()

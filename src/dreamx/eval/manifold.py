@@ -1,9 +1,9 @@
 """Do dreamt pictures look like true ones? Distances between two sets of features, when no picture has a true twin.
 
 precision, recall: shares of one set inside the balls around the other's points that reach to their ``k``-th neighbour
-(Kynkaanniemi et al. 2019, Improved Precision and Recall, section 3). density, coverage: the same question, less easily fooled by an
-outlier (Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, section 3). kernel distance: the unbiased squared MMD with the
-cubic kernel of KID (Binkowski et al. 2018, Demystifying MMD GANs, section 4).
+(Kynkaanniemi et al. 2019, Improved Precision and Recall, section 3). density, coverage: the same question, less easily fooled by
+an outlier (Naeem et al. 2020, Reliable Fidelity and Diversity Metrics, section 3). kernel distance: the unbiased squared MMD with
+the cubic kernel of KID (Binkowski et al. 2018, Demystifying MMD GANs, section 4).
 
 Features are ``[n, d]``; all functions are pure, in float64.
 """

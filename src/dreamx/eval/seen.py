@@ -1,4 +1,4 @@
-"""Which surfaces has a walk seen before? From true depth: what is shown again can be remembered, what is not must be known or dreamt."""
+"""Which surfaces has a walk seen before? What is shown again can be remembered; what is not has to be known, or dreamt."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 
 def seen_before(cameras: Camera, depth: Tensor, every: int = 4, slack: float = 0.03, near: float = 0.05) -> Tensor:
-    """For each pixel of frames ``[F]``: did an earlier frame show the same surface? Bool ``[F, H, W]``; frame 0 saw nothing before.
+    """Tell for each pixel of frames ``[F]`` whether an earlier frame showed the same surface: bool ``[F, H, W]``.
 
     depth: metres along z ``[F, H, W]``; 0 or infinity where unknown, which counts as never seen.
     every: frame 0 and then every so many frames are looked back at; what only the frames between them showed counts as unseen.
-    slack, near: a surface is the same when its depth in the earlier frame differs by at most this share of it, and so many metres.
+    slack, near: a surface is the same when its depth in the earlier frame differs by at most this share, and so many metres.
     ValueError unless the shapes agree.
     """
     if len(cameras.shape) != 1 or depth.ndim != 3 or len(depth) != len(cameras):

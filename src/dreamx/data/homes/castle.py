@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamx.data.build import Builder, Paint, circle, rectangle
+from dreamx.data.build import Builder, Paint, rectangle
 from dreamx.data.homes import rooms as r
+from dreamx.data.homes import street
 from dreamx.data.homes import things as t
-from dreamx.data.homes.bake import Light
+from dreamx.data.homes.light import Light
 from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
@@ -15,11 +16,38 @@ NAME, STYLE, HALF = "castle", "game", 32.0
 SPAWN = (0, -16)  # a place from which all the rest can be walked to
 FAR = (0.34, 0.6, 0.26)  # the ground beyond
 WORDS = "a castle with a maze inside its walls, under a clear sky"
-LIGHT = Light(azimuth=60, height=44, sun=(3.2, 2.9, 2.3), zenith=(0.36, 0.52, 0.86), horizon=(0.52, 0.64, 0.80), floor=(0.05, 0.05, 0.06), exposure=0.74)
-SKY = Sky((0.20, 0.50, 0.92), (0.70, 0.88, 0.98), (1.0, 0.98, 0.80), ((8.0, (0.52, 0.62, 0.86)), (5.5, (0.36, 0.66, 0.52)), (3.6, (0.30, 0.60, 0.24))), clouds=0.34)
+LIGHT = Light(
+    azimuth=60,
+    height=44,
+    sun=(3.2, 2.9, 2.3),
+    zenith=(0.36, 0.52, 0.86),
+    horizon=(0.52, 0.64, 0.80),
+    floor=(0.05, 0.05, 0.06),
+    exposure=0.74,
+)
+SKY = Sky(
+    (0.20, 0.50, 0.92),
+    (0.70, 0.88, 0.98),
+    (1.0, 0.98, 0.80),
+    ((8.0, (0.52, 0.62, 0.86)), (5.5, (0.36, 0.66, 0.52)), (3.6, (0.30, 0.60, 0.24))),
+    clouds=0.34,
+)
 WALL = 20.0  # half the side of the outer wall
 CELL = 3.6  # of the maze
-VIEWS = ((0, -28, 90), (0, -16, 90), (6, -8, 45), (-6, -10, 150), (9, 4, 90), (13, -12, 120), (-9.0, 2, 90), (-14.4, 9.2, 0), (-7, 16.4, 180), (24, -24, 135), (3, -4, 180), (12, 15, 250))
+VIEWS = (
+    (0, -28, 90),
+    (0, -16, 90),
+    (6, -8, 45),
+    (-6, -10, 150),
+    (9, 4, 90),
+    (13, -12, 120),
+    (-9.0, 2, 90),
+    (-14.4, 9.2, 0),
+    (-7, 16.4, 180),
+    (24, -24, 135),
+    (3, -4, 180),
+    (12, 15, 250),
+)
 QUARTERS = (("coral", "wine"), ("sky", "navy"), ("lime", "fir"), ("yellow", "orange"))
 
 
@@ -42,15 +70,25 @@ def build(b: Builder) -> Plan:
 def _walls(b: Builder) -> None:
     stone, walk = Paint("granite", "ashlar", variant=1), Paint("granite", "cobbles")
     gate = 2.2
-    runs = (((-WALL, -WALL), (-gate, -WALL)), ((gate, -WALL), (WALL, -WALL)), ((WALL, -WALL), (WALL, WALL)), ((WALL, WALL), (-WALL, WALL)), ((-WALL, WALL), (-WALL, -WALL)))
+    runs = (
+        ((-WALL, -WALL), (-gate, -WALL)),
+        ((gate, -WALL), (WALL, -WALL)),
+        ((WALL, -WALL), (WALL, WALL)),
+        ((WALL, WALL), (-WALL, WALL)),
+        ((-WALL, WALL), (-WALL, -WALL)),
+    )
     for a, c in runs:
-        t._bar(b, a, c, 1.8, (0, 5.0), stone, walk)
+        t.bar(b, a, c, 1.8, (0, 5.0), stone, walk)
         t.battlements(b, a, c, 5.0, 0.5, stone)
-    for (x, y), roof in zip(((-WALL, -WALL), (WALL, -WALL), (WALL, WALL), (-WALL, WALL)), ("wine", "navy", "fir", "orange"), strict=True):
+    for (x, y), roof in zip(
+        ((-WALL, -WALL), (WALL, -WALL), (WALL, WALL), (-WALL, WALL)), ("wine", "navy", "fir", "orange"), strict=True
+    ):
         t.tower(b, (x, y), 3.0, 9.0, "granite", roof, 12)
         b.landmark(f"tower with a {roof} roof", (x, y))
     for x in (-3.6, 3.6):
-        b.box((x, -WALL), (2.8, 3.0), (0, 8.0), Paint("sandstone", "slit", variant=6), Paint("sandstone", "ashlar"), bays=(2.6, 2.8))
+        b.box(
+            (x, -WALL), (2.8, 3.0), (0, 8.0), Paint("sandstone", "slit", variant=6), Paint("sandstone", "ashlar"), bays=(2.6, 2.8)
+        )
         t.battlements(b, (x - 1.4, -WALL - 1.3), (x + 1.4, -WALL - 1.3), 8.0, 0.4, Paint("sandstone", "ashlar"))
         t.battlements(b, (x - 1.4, -WALL + 1.3), (x + 1.4, -WALL + 1.3), 8.0, 0.4, Paint("sandstone", "ashlar"))
         b.board((x, -WALL - 1.53, 5.6), 270, (1.2, 2.4), Paint("wine", "sign", variant=1))
@@ -61,9 +99,15 @@ def _walls(b: Builder) -> None:
 
 def _bridge(b: Builder) -> None:
     for x in (-2.1, 2.1):
-        t._bar(b, (x, -27.2), (x, -23.4), 0.3, (0, 1.0), Paint("oak", "planks", variant=2))
+        t.bar(b, (x, -27.2), (x, -23.4), 0.3, (0, 1.0), Paint("oak", "planks", variant=2))
     r.floor(b, (-2.0, 2.0), (-27.2, -23.3), Paint("oak", "boards"), z=0.03)
-    for a, c in (((-27, -25.2), (-2.2, -25.2)), ((2.2, -25.2), (27, -25.2)), ((25.2, -25.2), (25.2, 25.2)), ((25.2, 25.2), (-25.2, 25.2)), ((-25.2, 25.2), (-25.2, -25.2))):
+    for a, c in (
+        ((-27, -25.2), (-2.2, -25.2)),
+        ((2.2, -25.2), (27, -25.2)),
+        ((25.2, -25.2), (25.2, 25.2)),
+        ((25.2, 25.2), (-25.2, 25.2)),
+        ((-25.2, 25.2), (-25.2, -25.2)),
+    ):
         b.block(rectangle(((a[0] + c[0]) / 2, (a[1] + c[1]) / 2), (abs(c[0] - a[0]) + 3.2, abs(c[1] - a[1]) + 3.2)), 0.0)
 
 
@@ -82,12 +126,12 @@ def _keep(b: Builder) -> None:
 
 
 def _court(b: Builder) -> None:
-    t.well(b, (5.0, -7.0))
+    street.well(b, (5.0, -7.0))
     b.landmark("well", (5.0, -7.0))
     t.house(b, (15.4, -9.0), (9.0, 4.6), 3.2, 270, "chalk", "terracotta", "timber window", "fir", chimney=False)
     b.landmark("timbered stable", (15.4, -9.0))
-    t.stall(b, (9.6, -15.4), 180, "wine", ("orange", "lime", "red"))
-    t.stall(b, (12.8, -3.2), 0, "navy", ("yellow", "pink", "cream"))
+    street.stall(b, (9.6, -15.4), 180, "wine", ("orange", "lime", "red"))
+    street.stall(b, (12.8, -3.2), 0, "navy", ("yellow", "pink", "cream"))
     b.landmark("market stall", (9.6, -15.4))
     for k, at in enumerate(((3.2, -15.2), (3.9, -16.0), (2.9, -16.4), (17.6, -15.8))):
         r.barrel(b, at, ("oak", "pine")[k % 2])
@@ -130,7 +174,7 @@ def _maze(b: Builder, plan: Plan) -> None:
             p = Paint("meadow", "leaves", variant=i + j) if hedge else Paint(bright, "brick", variant=(i > 2) + 2 * (j > 4))
             top = None if hedge else Paint(dark, "plain")
             edge_open = i == n - 1 and j in (1, 4, 8)
-            if i < n - 1 and (i, j, 0) not in open_ or i == n - 1 and not edge_open:
+            if (i < n - 1 and (i, j, 0) not in open_) or (i == n - 1 and not edge_open):
                 b.box((x + CELL / 2, y), (0.4, CELL + 0.4), (0, 2.5), p, top)
             if j < m - 1 and (i, j, 1) not in open_:
                 b.box((x, y + CELL / 2), (CELL + 0.4, 0.4), (0, 2.5), p, top)
@@ -153,7 +197,7 @@ def _token(b: Builder, at: t.At, which: int, colour: str) -> None:
     elif which == 3:
         t.bush(b, at, "pink", 0.7)
     else:
-        t.lamp_post(b, at, 2.8)
+        street.lamp_post(b, at, 2.8)
     b.landmark(("pillar with a golden ball", "barrel", f"{colour} obelisk", "flowering bush", "street lamp")[which], at)
 
 
@@ -162,7 +206,7 @@ def _outside(b: Builder) -> None:
     for k in range(22):
         side, x = k % 4, float(rng.uniform(-29, 29))
         at = [(x, 29.6), (29.6, x), (x, -29.6), (-29.6, x)][side]
-        if abs(at[0]) < 4 and at[1] < 0 or b.taken(at, 1.5):
+        if (abs(at[0]) < 4 and at[1] < 0) or b.taken(at, 1.5):
             continue
         (t.conifer if k % 3 == 0 else t.broadleaf)(b, at, ("fir", "meadow", "maple", "lime")[k % 4], float(rng.uniform(5, 7)))
     for x, y in ((-7, -29), (8, -30), (14, -28.6)):

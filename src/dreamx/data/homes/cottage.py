@@ -6,8 +6,9 @@ import numpy as np
 
 from dreamx.data.build import Builder, Paint, circle, rectangle
 from dreamx.data.homes import rooms as r
+from dreamx.data.homes import street
 from dreamx.data.homes import things as t
-from dreamx.data.homes.bake import Light
+from dreamx.data.homes.light import Light
 from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
@@ -15,14 +16,17 @@ NAME, STYLE, HALF = "cottage", "photoreal", 26.0
 SPAWN = (0, -12)  # a place from which all the rest can be walked to
 FAR = (0.36, 0.48, 0.26)  # the ground beyond
 WORDS = "a cottage with a garden, on a bright morning"
-LIGHT = Light(azimuth=140, height=34, sun=(3.4, 2.8, 2.0), zenith=(0.30, 0.46, 0.80), horizon=(0.52, 0.62, 0.74), floor=(0.05, 0.045, 0.04), exposure=0.72,
+LIGHT = Light(azimuth=140, height=34, sun=(3.4, 2.8, 2.0), zenith=(0.30, 0.46, 0.80), horizon=(0.52, 0.62, 0.74),
+    floor=(0.05, 0.045, 0.04), exposure=0.72,
               lamps=(((-4.4, 2.4, 2.1), (1.5, 1.1, 0.6)), ((4.6, 2.2, 2.1), (1.2, 1.0, 0.7)), ((0.0, -2.6, 2.2), (1.1, 0.8, 0.5)),
-                     ((-4.9, -2.4, 2.1), (1.0, 0.8, 0.55)), ((4.9, -2.6, 2.1), (1.0, 0.85, 0.6)), ((0.2, 2.4, 2.2), (1.0, 0.8, 0.5))))  # fmt: skip
+                     ((-4.9, -2.4, 2.1), (1.0, 0.8, 0.55)), ((4.9, -2.6, 2.1), (1.0, 0.85, 0.6)), ((0.2, 2.4, 2.2),
+                         (1.0, 0.8, 0.5))))  # fmt: skip
 SKY = Sky((0.28, 0.52, 0.86), (0.93, 0.90, 0.82), (1.0, 0.95, 0.78),
           ((7.0, (0.64, 0.70, 0.80)), (5.0, (0.48, 0.60, 0.50)), (4.0, (0.30, 0.44, 0.24))), clouds=0.26)  # fmt: skip
 HIGH = 2.6  # of the rooms
 X, Y = (-7.0, 7.0), (-5.0, 5.0)  # the house
-VIEWS = ((0, -12, 90), (-12, -9, 45), (11, 11, 225), (-13, 9, 320), (-4.2, 2.0, 60), (-5.6, -1.2, 300), (0, -2, 90), (4.0, 1.0, 45), (5.2, -1.4, 250), (0, -19, 90),
+VIEWS = ((0, -12, 90), (-12, -9, 45), (11, 11, 225), (-13, 9, 320), (-4.2, 2.0, 60), (-5.6, -1.2, 300), (0, -2, 90),
+    (4.0, 1.0, 45), (5.2, -1.4, 250), (0, -19, 90),
          (14, -4, 150), (0.4, 9, 270))  # fmt: skip
 
 
@@ -65,15 +69,19 @@ def _walls(b: Builder) -> None:
     r.wall(b, (c, y0), (c, 0), HIGH, hall, sleep, (r.door(3.4, 1.5),))
     r.wall(b, (c, 0), (c, y1), HIGH, bath, cook, (r.door(1.8, 1.6),))
     for x, y, p in (
-        ((x0, a), (0, y1), Paint("oak", "boards")), ((x0, a), (y0, 0), Paint("walnut", "boards")), ((a, c), (y0, 0), Paint("terracotta", "checker")),
-        ((a, c), (0, y1), Paint("pine", "boards")), ((c, x1), (0, y1), Paint("ivory", "checker")), ((c, x1), (y0, 0), Paint("pine", "planks")),
+        ((x0, a), (0, y1), Paint("oak", "boards")),
+        ((x0, a), (y0, 0), Paint("walnut", "boards")),
+        ((a, c), (y0, 0), Paint("terracotta", "checker")),
+        ((a, c), (0, y1), Paint("pine", "boards")),
+        ((c, x1), (0, y1), Paint("ivory", "checker")),
+        ((c, x1), (y0, 0), Paint("pine", "planks")),
     ):
         r.floor(b, x, y, p)
     r.ceiling(b, X, Y, HIGH, Paint("chalk", "plain"))
     t.gable(b, (0, 0), (14.2, 10.2), (HIGH, 6.6), 0, Paint("terracotta", "tiles"), Paint("chalk", "timber"), over=0.6)
     b.box((3.4, 1.4), (0.9, 0.9), (4.4, 7.4), Paint("terracotta", "brick"), Paint("coal", "plain"), solid=False)
     for y in (-6.9,):
-        t._bar(b, (-1.7, y), (1.7, y), 2.4, (2.45, 2.62), Paint("terracotta", "tiles"), solid=False)
+        t.bar(b, (-1.7, y), (1.7, y), 2.4, (2.45, 2.62), Paint("terracotta", "tiles"), solid=False)
         for x in (-1.5, 1.5):
             b.box((x, y - 0.9), (0.16, 0.16), (0, 2.45), Paint("chalk", "planks"))
     b.landmark("brick cottage with a red roof", (0, 0))
@@ -128,7 +136,14 @@ def _inside(b: Builder) -> None:
 
 
 def _garden(b: Builder, plan: Plan) -> None:
-    for a, c in (((-24, -17), (-2.2, -17)), ((2.2, -17), (10.8, -17)), ((15.2, -17), (24, -17)), ((24, -17), (24, 23)), ((24, 23), (-24, 23)), ((-24, 23), (-24, -17))):
+    for a, c in (
+        ((-24, -17), (-2.2, -17)),
+        ((2.2, -17), (10.8, -17)),
+        ((15.2, -17), (24, -17)),
+        ((24, -17), (24, 23)),
+        ((24, 23), (-24, 23)),
+        ((-24, 23), (-24, -17)),
+    ):
         t.hedge(b, a, c, 1.7, 0.9, "moss")
     for x in (-1.8, 1.8):
         b.box((x, -17), (0.5, 0.5), (0, 1.6), Paint("terracotta", "brick"), Paint("chalk", "plain"))
@@ -155,7 +170,8 @@ def _garden(b: Builder, plan: Plan) -> None:
     b.board((14.98, -8.0, 1.05), 180, (1.6, 2.1), Paint("fir", "door", variant=2))
     b.landmark("wooden shed", (17.5, -8.0))
     _car(b, (13, -14.4))
-    for at, c, h in (((-14, -4), "meadow", 6.5), ((-19, -9), "maple", 7.0), ((8.5, 14.5), "lime", 6.0), ((19.5, 15), "meadow", 7.5), ((-7.5, 17), "pink", 5.4), ((19, 1.5), "maple", 6.2),
+    for at, c, h in (((-14, -4), "meadow", 6.5), ((-19, -9), "maple", 7.0), ((8.5, 14.5), "lime", 6.0),
+        ((19.5, 15), "meadow", 7.5), ((-7.5, 17), "pink", 5.4), ((19, 1.5), "maple", 6.2),
                      ((-20.5, 3), "lime", 6.4), ((6.5, -12.5), "pink", 4.8), ((-8.5, -12.8), "meadow", 5.6)):  # fmt: skip
         t.broadleaf(b, at, c, h)
         b.landmark(f"{'red' if c == 'maple' else 'blossoming' if c == 'pink' else 'green'} tree", at)
@@ -164,16 +180,28 @@ def _garden(b: Builder, plan: Plan) -> None:
         for k in range(6):
             at = (x - w / 2 + 0.3 + k * (w - 0.6) / 5, y) if w > 1 else (x, y - 1.7 + 0.68 * k)
             t.bush(b, at, ("pink", "moss", "red", "moss", "yellow", "lilac")[k], 0.30)
-    t.bench(b, (8.0, 7.0), 70)
+    street.bench(b, (8.0, 7.0), 70)
     r.table(b, (-1.2, 7.6), (1.5, 1.0), 0, "oak")
     for x, y, yaw in ((-1.2, 8.5, 0), (-1.2, 6.7, 180)):
         r.chair(b, (x, y), yaw, "oak")
     b.round((-1.2, 7.6), 0.04, (0.77, 2.6), Paint("chalk", "plain"), solid=False, sides=6)
     b.round((-1.2, 7.6), 1.7, (2.3, 2.9), Paint("wine", "stripes"), taper=0.02, solid=False, sides=12)
     b.landmark("parasol over a garden table", (-1.2, 7.6))
-    t.well(b, (3.2, 15.5))
+    street.well(b, (3.2, 15.5))
     for x in (-16, -6, 5.5, 18):  # neighbours across the lane
-        t.house(b, (x, -24.6 - 0.0), (6.5, 2.6), 4.2, 180, ("rose", "chalk", "sage", "ochre")[(int(x) // 7) % 4], "slate", "window", "navy", ridge=1.6, chimney=False)
+        t.house(
+            b,
+            (x, -24.6 - 0.0),
+            (6.5, 2.6),
+            4.2,
+            180,
+            ("rose", "chalk", "sage", "ochre")[(int(x) // 7) % 4],
+            "slate",
+            "window",
+            "navy",
+            ridge=1.6,
+            chimney=False,
+        )
 
 
 def _glasshouse(b: Builder, at: t.At) -> None:
@@ -184,8 +212,8 @@ def _glasshouse(b: Builder, at: t.At) -> None:
             b.box((x + side, y + d), (0.09, 0.09), (0, 1.9), bar, solid=False)
     for d in (-1.4, 1.4):
         for z in (0.62, 1.86):
-            t._bar(b, (x - 2.4, y + d), (x + 2.4, y + d), 0.07, (z, z + 0.07), bar, solid=False)
-        t._bar(b, (x - 2.4, y + d), (x + 2.4, y + d), 0.06, (0, 0.6), pane, solid=False)
+            t.bar(b, (x - 2.4, y + d), (x + 2.4, y + d), 0.07, (z, z + 0.07), bar, solid=False)
+        t.bar(b, (x - 2.4, y + d), (x + 2.4, y + d), 0.06, (0, 0.6), pane, solid=False)
     t.gable(b, at, (4.8, 2.8), (1.95, 3.0), 0, pane, pane, over=0.1)
     for k in range(5):
         t.bush(b, (x - 1.8 + 0.9 * k, y), ("palm", "coral", "lime", "red", "palm")[k], 0.4)
@@ -200,7 +228,12 @@ def _car(b: Builder, at: t.At) -> None:
     b.prism(rectangle((x, y - 0.2), (1.6, 2.3)), (0.85, 1.42), Paint("slate", "plain"), body, taper=0.78)
     for i in (-0.78, 0.78):
         for j in (-1.25, 1.25):
-            base = [(x + i - 0.12, y + j - 0.32), (x + i + 0.12, y + j - 0.32), (x + i + 0.12, y + j + 0.32), (x + i - 0.12, y + j + 0.32)]
+            base = [
+                (x + i - 0.12, y + j - 0.32),
+                (x + i + 0.12, y + j - 0.32),
+                (x + i + 0.12, y + j + 0.32),
+                (x + i - 0.12, y + j + 0.32),
+            ]
             b.prism(base, (0, 0.64), dark, taper=1.0)
     for i in (-0.55, 0.55):
         b.board((x + i, y - 1.96, 0.66), 270, (0.32, 0.2), Paint("lamp", "plain", glow=True))

@@ -36,7 +36,9 @@ def window(s: Spot, g: Grain, under: Surface = base.plaster, shutters: bool = Tr
     frame = (np.abs(x) < half + 0.025) & (np.abs(y) < tall + 0.03)
     pane = (np.abs(x) < half) & (np.abs(y) < tall)
     bars = (np.abs(x) < 0.012) | (np.abs(y - 0.05) < 0.012)
-    sky = blend(np.broadcast_to(DARK, (len(a), 3)), np.array((0.62, 0.74, 0.86)), 0.55 * (y / tall + 0.4) + 0.15 * np.sin(9 * (x - y)))
+    sky = blend(
+        np.broadcast_to(DARK, (len(a), 3)), np.array((0.62, 0.74, 0.86)), 0.55 * (y / tall + 0.4) + 0.15 * np.sin(9 * (x - y))
+    )
     lit = g.chance(i, j, s.key) > 0.8
     sky = np.where(lit[:, None], np.array((0.90, 0.74, 0.42)), sky)
     curtain = (np.abs(x) > 0.115) & (g.chance(i, j, s.key + 1) > 0.45)
@@ -45,7 +47,9 @@ def window(s: Spot, g: Grain, under: Surface = base.plaster, shutters: bool = Tr
     out = np.where((pane & ~bars)[:, None], sky, out)
     sill = (np.abs(x) < half + 0.06) & (np.abs(y + tall + 0.045) < 0.022)
     box = (np.abs(x) < half + 0.03) & (np.abs(y + tall - 0.02) < 0.06) & (g.chance(i, j, s.key + 2) > 0.6)
-    petals = np.where((g.chance(a / 0.02, b / 0.02, s.key) > 0.5)[:, None], np.array((0.85, 0.25, 0.30)), np.array((0.28, 0.48, 0.20)))
+    petals = np.where(
+        (g.chance(a / 0.02, b / 0.02, s.key) > 0.5)[:, None], np.array((0.85, 0.25, 0.30)), np.array((0.28, 0.48, 0.20))
+    )
     out = np.where(box[:, None], petals, out)
     return np.where(sill[:, None], np.array((0.74, 0.72, 0.68)), out)
 
@@ -78,7 +82,9 @@ def arch(s: Spot, g: Grain) -> Array:
     x, y = np.abs(a - 0.5) * 2.6, b * 2.8
     top = 1.5 + np.sqrt(np.clip(0.85**2 - x**2, 0, None))
     rim_top = 1.5 + np.sqrt(np.clip(1.03**2 - x**2, 0, None))
-    out = np.where(((x < 1.03) & (y < rim_top))[:, None], shaded(WHITE, 0.92 + 0.1 * g.chance(np.arctan2(y - 1.5, x) * 5, s.key)), out)
+    out = np.where(
+        ((x < 1.03) & (y < rim_top))[:, None], shaded(WHITE, 0.92 + 0.1 * g.chance(np.arctan2(y - 1.5, x) * 5, s.key)), out
+    )
     return np.where(((x < 0.85) & (y < top))[:, None], np.array((0.15, 0.13, 0.13)), out)
 
 
@@ -112,7 +118,14 @@ def books(s: Spot, g: Grain) -> Array:
     spine = np.floor(s.u * 14 + 3 * g.chance(row, s.key))
     tall = 0.60 + 0.30 * g.chance(spine, row, s.key)
     hue = g.chance(spine, row, s.key + 1)
-    colour = np.stack([0.30 + 0.55 * np.abs(np.sin(5 * hue)), 0.25 + 0.45 * np.abs(np.sin(5 * hue + 2)), 0.22 + 0.5 * np.abs(np.sin(5 * hue + 4))], -1)
+    colour = np.stack(
+        [
+            0.30 + 0.55 * np.abs(np.sin(5 * hue)),
+            0.25 + 0.45 * np.abs(np.sin(5 * hue + 2)),
+            0.22 + 0.5 * np.abs(np.sin(5 * hue + 4)),
+        ],
+        -1,
+    )
     gap = (s.u * 14 + 3 * g.chance(row, s.key)) - spine < 0.12
     out = np.where((gap | (y > tall) | (hue > 0.93))[:, None], np.array((0.12, 0.09, 0.07)), colour)
     out = np.where(((np.abs(y - 0.18) < 0.03) & (y < tall))[:, None], out * 1.4 + 0.1, out)
@@ -216,4 +229,18 @@ SURFACES: dict[str, Surface] = {
 }  # fmt: skip
 
 #: Surfaces whose ``u`` and ``v`` count bays, or run from 0 to 1 over the face; those of all others are metres.
-BAYS = {"timber", "window", "timber window", "brick window", "slit", "arch", "door", "gate", "books", "glass", "picture", "sign", "carpet"}
+BAYS = {
+    "timber",
+    "window",
+    "timber window",
+    "brick window",
+    "slit",
+    "arch",
+    "door",
+    "gate",
+    "books",
+    "glass",
+    "picture",
+    "sign",
+    "carpet",
+}

@@ -14,17 +14,33 @@ from safetensors.numpy import load_file, save_file
 
 from dreamx.data import build, textures
 from dreamx.data.build import Builder
-from dreamx.data.homes import bake, castle, cottage, fittings, island, palette, plan, rooms, surfaces, things, village, winter, workshop
+from dreamx.data.homes import (
+    bake,
+    castle,
+    cottage,
+    fittings,
+    island,
+    light,
+    palette,
+    plan,
+    rooms,
+    street,
+    surfaces,
+    things,
+    village,
+    winter,
+    workshop,
+)
 from dreamx.data.homes.sky import paint_sky
 from dreamx.data.scene import CELL, DOME, EYE, RADIUS, Part, Scene
 
 HOMES: dict[str, ModuleType] = {m.NAME: m for m in (village, cottage, castle, island, winter, workshop)}
-_SHARED = (build, textures, bake, fittings, palette, plan, rooms, surfaces, things)
+_SHARED = (build, textures, bake, fittings, light, palette, plan, rooms, street, surfaces, things)
 
 
 @cache
 def home(name: str) -> Scene:
-    """A home place as a scene, baked on the first call on this machine (a minute). ValueError where there is none of that name."""
+    """A home place as a scene, baked on the first call on a machine (a minute or two). ValueError for an unknown name."""
     if name not in HOMES:
         raise ValueError(f"home: {name!r} is not one of {', '.join(HOMES)}")
     m = HOMES[name]
@@ -51,7 +67,7 @@ def home(name: str) -> Scene:
 
 
 def reachable(blocked: NDArray[np.bool_], half: float, spawn: tuple[float, float]) -> NDArray[np.float64]:
-    """Free places ``[n, 2]`` that one can walk to from ``spawn``, on a grid of 0.3 m. ValueError where that is not free itself."""
+    """Free places ``[n, 2]`` that one can walk to from ``spawn``, on a grid of 0.3 m. ValueError where ``spawn`` is not free."""
     step = 3
     free = ~blocked[::step, ::step]
     at = tuple(int((v + half) / CELL / step) for v in (spawn[1], spawn[0]))
@@ -70,7 +86,7 @@ def reachable(blocked: NDArray[np.bool_], half: float, spawn: tuple[float, float
             break
         found = grown
     row, column = np.nonzero(found)
-    return (np.stack([column, row], -1) * step + 0.5) * CELL - half
+    return np.asarray((np.stack([column, row], -1) * step + 0.5) * CELL - half, np.float64)
 
 
 def _file(m: ModuleType) -> Path:
@@ -103,7 +119,14 @@ def _surroundings(m: ModuleType, seed: int) -> list[Part]:
                 faces.append(point[p, q] * DOME + (0, 0, EYE))
                 places.append((q / columns, 0.001 + 0.998 * p / rows))
     dome = np.array(faces)
-    sky = Part(dome, -dome / DOME, np.array(places), _halves(rows * columns), paint_sky(m.SKY, m.LIGHT.azimuth, m.LIGHT.height, m.STYLE, seed), True)
+    sky = Part(
+        dome,
+        -dome / DOME,
+        np.array(places),
+        _halves(rows * columns),
+        paint_sky(m.SKY, m.LIGHT.azimuth, m.LIGHT.height, m.STYLE, seed),
+        True,
+    )
     h, e = m.HALF, DOME + 5
     near = np.array([(-h, -h, -0.02), (h, -h, -0.02), (h, h, -0.02), (-h, h, -0.02)])
     far = near / h * e
@@ -112,7 +135,12 @@ def _surroundings(m: ModuleType, seed: int) -> list[Part]:
     near_share = np.linspace(0, 1, 64)[:, None, None] * np.ones((1, 64, 1))
     colour = tone * near_share + (0.75 * tone + 0.25 * np.array(m.SKY.horizon)) * (1 - near_share)
     unit = np.tile(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float), (4, 1))
-    return [sky, Part(skirt, np.tile((0.0, 0.0, 1.0), (16, 1)), unit, _halves(4), np.clip(255 * colour[::-1], 0, 255).astype(np.uint8), True)]
+    return [
+        sky,
+        Part(
+            skirt, np.tile((0.0, 0.0, 1.0), (16, 1)), unit, _halves(4), np.clip(255 * colour[::-1], 0, 255).astype(np.uint8), True
+        ),
+    ]
 
 
 def _halves(quads: int) -> NDArray[np.int64]:

@@ -7,17 +7,46 @@ import numpy as np
 from dreamx.data.build import Builder, Paint, circle, rectangle
 from dreamx.data.homes import rooms as r
 from dreamx.data.homes import things as t
-from dreamx.data.homes.bake import Light
+from dreamx.data.homes.light import Light
 from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
 NAME, STYLE, HALF = "island", "game", 36.0
 SPAWN = (0, -16)  # a place from which all the rest can be walked to
 WORDS = "a tropical island with a volcano, in the late afternoon"
-LIGHT = Light(azimuth=255, height=32, sun=(3.5, 2.7, 1.7), zenith=(0.34, 0.50, 0.84), horizon=(0.66, 0.62, 0.62), floor=(0.05, 0.05, 0.06), exposure=0.72)
-SKY = Sky((0.22, 0.46, 0.88), (1.0, 0.80, 0.60), (1.0, 0.92, 0.62), ((1.6, (0.30, 0.62, 0.78)), (0.5, (0.16, 0.58, 0.70))), clouds=0.30, cloud=(1.0, 0.94, 0.88), trees=False)
+LIGHT = Light(
+    azimuth=255,
+    height=32,
+    sun=(3.5, 2.7, 1.7),
+    zenith=(0.34, 0.50, 0.84),
+    horizon=(0.66, 0.62, 0.62),
+    floor=(0.05, 0.05, 0.06),
+    exposure=0.72,
+)
+SKY = Sky(
+    (0.22, 0.46, 0.88),
+    (1.0, 0.80, 0.60),
+    (1.0, 0.92, 0.62),
+    ((1.6, (0.30, 0.62, 0.78)), (0.5, (0.16, 0.58, 0.70))),
+    clouds=0.30,
+    cloud=(1.0, 0.94, 0.88),
+    trees=False,
+)
 FAR = (0.12, 0.56, 0.68)
-VIEWS = ((0, -16, 90), (-12, -8, 30), (14, -14, 60), (10, 2, 120), (-16, 8, 330), (-20, -2, 250), (2, -24, 90), (21, 6, 180), (0, 0, 60), (6, -22, 10), (-8, 14, 60), (-6, -22, 150))
+VIEWS = (
+    (0, -16, 90),
+    (-12, -8, 30),
+    (14, -14, 60),
+    (10, 2, 120),
+    (-16, 8, 330),
+    (-20, -2, 250),
+    (2, -24, 90),
+    (21, 6, 180),
+    (0, 0, 60),
+    (6, -22, 10),
+    (-8, 14, 60),
+    (-6, -22, 150),
+)
 
 
 def build(b: Builder) -> Plan:
@@ -38,7 +67,12 @@ def build(b: Builder) -> Plan:
     lagoon = circle((-9, -11), 4.6, 20) * rng.uniform(0.99, 1.01, (20, 1))
     plan.area((-9, -11) + (lagoon - (-9, -11)) * 1.22, "sand", "beach")
     plan.area(lagoon, "water", "lagoon")
-    for way in ([(0, -30), (0, -14), (3, -2), (12, 3)], [(0, -14), (12, -15), (18, -8), (12, 3)], [(3, -2), (-12, 2), (-19, 6)], [(-12, 2), (-7, 14)]):
+    for way in (
+        [(0, -30), (0, -14), (3, -2), (12, 3)],
+        [(0, -14), (12, -15), (18, -8), (12, 3)],
+        [(3, -2), (-12, 2), (-19, 6)],
+        [(-12, 2), (-7, 14)],
+    ):
         plan.path(way, 2.0, "sand", "sandstone")
     for s in range(20):
         p, q = lagoon[s], lagoon[(s + 1) % 20]
@@ -58,10 +92,10 @@ def build(b: Builder) -> Plan:
 def _lagoon_bridge(b: Builder) -> None:
     r.floor(b, (-9.9, -8.1), (-15.8, -6.2), Paint("oak", "boards"), z=0.05)
     for x in (-9.95, -8.05):
-        t._bar(b, (x, -15.6), (x, -6.4), 0.12, (0.9, 1.0), Paint("oak", "planks"), solid=False)
+        t.bar(b, (x, -15.6), (x, -6.4), 0.12, (0.9, 1.0), Paint("oak", "planks"), solid=False)
         for y in (-15.6, -12.5, -9.5, -6.4):
             b.box((x, y), (0.16, 0.16), (0, 1.1), Paint("oak", "planks"))
-        t._block_line(b, (x, -15.6), (x, -6.4), 0.2, 1.0)
+        t.block_line(b, (x, -15.6), (x, -6.4), 0.2, 1.0)
     b.landmark("lagoon with a bridge", (-9, -11))
 
 
@@ -82,7 +116,8 @@ def _volcano(b: Builder) -> None:
 
 
 def _huts(b: Builder) -> None:
-    for at, yaw, wall, roof in (((12.5, -20.0), 200, "pine", "ochre"), ((17.5, -1.0), 270, "coral", "ochre"), ((5.0, -8.5), 150, "sky", "ochre"), ((-16.5, 10.5), 60, "mint", "ochre"),
+    for at, yaw, wall, roof in (((12.5, -20.0), 200, "pine", "ochre"), ((17.5, -1.0), 270, "coral", "ochre"),
+        ((5.0, -8.5), 150, "sky", "ochre"), ((-16.5, 10.5), 60, "mint", "ochre"),
                                 ((21.0, 6.0), 290, "yellow", "ochre")):  # fmt: skip
         b.box(at, (4.0, 3.4), (0.25, 2.5), Paint(wall, "planks", variant=t.key(b)), yaw=yaw)
         b.box(at, (4.6, 4.2), (0, 0.25), Paint("oak", "boards"), yaw=yaw, solid=False)
@@ -103,7 +138,15 @@ def _huts(b: Builder) -> None:
 def _lighthouse(b: Builder, at: t.At) -> None:
     for k in range(5):
         c = "red" if k % 2 == 0 else "chalk"
-        b.round(at, 2.0 - 0.2 * k, (2.2 * k, 2.2 * (k + 1)), Paint(c, "plain"), taper=(1.8 - 0.2 * k) / (2.0 - 0.2 * k), solid=k == 0, sides=12)
+        b.round(
+            at,
+            2.0 - 0.2 * k,
+            (2.2 * k, 2.2 * (k + 1)),
+            Paint(c, "plain"),
+            taper=(1.8 - 0.2 * k) / (2.0 - 0.2 * k),
+            solid=k == 0,
+            sides=12,
+        )
     b.round(at, 1.5, (11.0, 11.25), Paint("iron", "plain"), solid=False, sides=12)
     b.round(at, 0.8, (11.25, 12.6), Paint("lamp", "plain", glow=True), solid=False, sides=10)
     b.round(at, 1.1, (12.6, 13.8), Paint("red", "plain"), taper=0.05, solid=False, sides=10)
@@ -138,7 +181,7 @@ def _ruin(b: Builder, at: t.At) -> None:
         b.round(p, 0.42, (0.3, h), Paint("sandstone", "ashlar", variant=int(10 * h)), sides=8)
         if h > 3:
             b.box(p, (1.1, 1.1), (h, h + 0.3), Paint("sandstone", "plain"), solid=False)
-    t._bar(b, (at[0] - 3.9, at[1] - 2.4), (at[0] - 0.6, at[1] - 2.4), 1.0, (3.5, 4.1), Paint("sandstone", "ashlar"), solid=False)
+    t.bar(b, (at[0] - 3.9, at[1] - 2.4), (at[0] - 0.6, at[1] - 2.4), 1.0, (3.5, 4.1), Paint("sandstone", "ashlar"), solid=False)
     b.box(at, (1.4, 1.4), (0.3, 1.3), Paint("sandstone", "ashlar"))
     b.ball((*at, 1.9), (0.6, 0.6), Paint("teal", "plain"), sides=10)
     b.landmark("ruin with a teal orb", at)
@@ -159,7 +202,17 @@ def _wreck(b: Builder, at: t.At) -> None:
 
 def _green(b: Builder, rng: np.random.Generator) -> None:
     placed = 0
-    ways = (((0, -30), (0, -14)), ((0, -14), (3, -2)), ((3, -2), (12, 3)), ((0, -14), (12, -15)), ((12, -15), (18, -8)), ((18, -8), (12, 3)), ((3, -2), (-12, 2)), ((-12, 2), (-19, 6)), ((-12, 2), (-7, 14)))
+    ways = (
+        ((0, -30), (0, -14)),
+        ((0, -14), (3, -2)),
+        ((3, -2), (12, 3)),
+        ((0, -14), (12, -15)),
+        ((12, -15), (18, -8)),
+        ((18, -8), (12, 3)),
+        ((3, -2), (-12, 2)),
+        ((-12, 2), (-19, 6)),
+        ((-12, 2), (-7, 14)),
+    )
 
     while placed < 44:
         a, d = rng.uniform(0, 2 * np.pi), rng.uniform(4, 24)

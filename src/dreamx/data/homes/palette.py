@@ -49,5 +49,9 @@ def tone(name: str, style: str) -> Array:
     """A colour ``[3]`` as the look shows it: muted in photographs, loud in games, light in drawings."""
     c = np.array(PALETTE[name])
     grey = c.mean()
-    c = {"photoreal": grey + 0.90 * (c - grey), "game": grey + 1.15 * (c - grey), "stylised": 0.10 + 0.92 * (grey + 1.08 * (c - grey))}[style]
+    c = {
+        "photoreal": grey + 0.90 * (c - grey),
+        "game": grey + 1.15 * (c - grey),
+        "stylised": 0.10 + 0.92 * (grey + 1.08 * (c - grey)),
+    }[style]
     return np.clip(c, 0.02, 1.0)

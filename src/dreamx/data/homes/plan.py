@@ -19,7 +19,7 @@ class Plan:
     def __init__(self, half: float, surface: str, colour: str, raggedness: float = 0.12) -> None:
         self.half, self.ragged = half, raggedness
         self.materials = [(surface, colour)]
-        self._map = Image.new("L", (round(2 * half * SCALE),) * 2, 0)
+        self._map = Image.new("L", (round(2 * half * SCALE), round(2 * half * SCALE)), 0)
         self._pen = ImageDraw.Draw(self._map)
 
     def _index(self, surface: str, colour: str) -> int:

@@ -30,7 +30,9 @@ def window(at: float, width: float = 1.6, low: float = 0.9, high: float = 2.1) -
     return Opening(at, width, low, high)
 
 
-def wall(b: Builder, a: At, c: At, height: float, left: Paint, right: Paint, holes: tuple[Opening, ...] = (), trim: str = "chalk") -> None:
+def wall(
+    b: Builder, a: At, c: At, height: float, left: Paint, right: Paint, holes: tuple[Opening, ...] = (), trim: str = "chalk"
+) -> None:
     """A wall from ``a`` to ``c`` with ``left`` and ``right`` paint on its two sides, and frames about its holes."""
     length = float(np.hypot(c[0] - a[0], c[1] - a[1]))
     yaw = float(np.degrees(np.arctan2(c[1] - a[1], c[0] - a[0])))
@@ -62,9 +64,18 @@ def _frame(b: Builder, a: At, yaw: float, hole: Opening, trim: str) -> None:
         b.box(turned(a, yaw, x), (0.10, deep), (hole.low, hole.high), p, yaw=yaw, solid=False)
     b.box(turned(a, yaw, hole.at), (hole.width + 0.1, deep), (hole.high - 0.05, hole.high + 0.06), p, yaw=yaw, solid=False)
     if hole.low > 0:
-        b.box(turned(a, yaw, hole.at), (hole.width + 0.2, deep + 0.12), (hole.low - 0.05, hole.low + 0.02), p, yaw=yaw, solid=False)
+        b.box(
+            turned(a, yaw, hole.at), (hole.width + 0.2, deep + 0.12), (hole.low - 0.05, hole.low + 0.02), p, yaw=yaw, solid=False
+        )
         b.box(turned(a, yaw, hole.at), (0.05, 0.06), (hole.low, hole.high), p, yaw=yaw, solid=False)
-        b.box(turned(a, yaw, hole.at), (hole.width, 0.06), ((hole.low + hole.high) / 2 + 0.15, (hole.low + hole.high) / 2 + 0.20), p, yaw=yaw, solid=False)
+        b.box(
+            turned(a, yaw, hole.at),
+            (hole.width, 0.06),
+            ((hole.low + hole.high) / 2 + 0.15, (hole.low + hole.high) / 2 + 0.20),
+            p,
+            yaw=yaw,
+            solid=False,
+        )
 
 
 def floor(b: Builder, x: tuple[float, float], y: tuple[float, float], paint: Paint, z: float = 0.012) -> None:
@@ -81,7 +92,9 @@ def rug(b: Builder, at: At, size: At, colour: str, yaw: float = 0.0) -> None:
     b.quad(np.column_stack([base, np.full(4, 0.03)]), Paint(colour, "carpet", variant=key(b)), [(0, 0), (1, 0), (1, 1), (0, 1)])
 
 
-def picture(b: Builder, at: At, facing: float, size: At = (1.2, 0.9), frame: str = "walnut", z: float = 1.6, variant: int | None = None) -> None:
+def picture(
+    b: Builder, at: At, facing: float, size: At = (1.2, 0.9), frame: str = "walnut", z: float = 1.6, variant: int | None = None
+) -> None:
     b.board((*at, z), facing, size, Paint(frame, "picture", variant=key(b) if variant is None else variant))
 
 
@@ -110,7 +123,11 @@ def shelf(b: Builder, at: At, width: float, yaw: float, height: float = 2.1, woo
     f = np.radians(yaw - 90)
     right = np.array((-np.sin(f), np.cos(f), 0.0)) * (width / 2 - 0.05)
     m, up = np.array((x, y, height / 2)), np.array((0, 0, height / 2 - 0.06))
-    b.quad([m - right - up, m + right - up, m + right + up, m - right + up], Paint(wood, "books", variant=k), [(0, 0), (u, 0), (u, 1), (0, 1)])
+    b.quad(
+        [m - right - up, m + right - up, m + right + up, m - right + up],
+        Paint(wood, "books", variant=k),
+        [(0, 0), (u, 0), (u, 1), (0, 1)],
+    )
 
 
 def sofa(b: Builder, at: At, yaw: float, colour: str, width: float = 2.0) -> None:
@@ -128,10 +145,25 @@ def bed(b: Builder, at: At, yaw: float, colour: str) -> None:
     """A bed with its head towards ``yaw`` + 90 degrees."""
     b.box(at, (1.6, 2.1), (0.12, 0.38), Paint("oak", "planks", variant=key(b)), yaw=yaw)
     b.box(at, (1.5, 2.0), (0.38, 0.56), Paint("chalk", "plain"), yaw=yaw, solid=False)
-    b.box(turned(at, yaw - 90, 0.35), (1.62, 1.35), (0.40, 0.60), Paint(colour, "carpet", variant=key(b)), Paint(colour, "plain"), yaw, solid=False)
+    b.box(
+        turned(at, yaw - 90, 0.35),
+        (1.62, 1.35),
+        (0.40, 0.60),
+        Paint(colour, "carpet", variant=key(b)),
+        Paint(colour, "plain"),
+        yaw,
+        solid=False,
+    )
     b.box(turned(at, yaw + 90, 1.05), (1.7, 0.1), (0, 1.1), Paint("oak", "planks"), yaw=yaw, solid=False)
     for side in (-0.38, 0.38):
-        b.box(turned(turned(at, yaw, side), yaw + 90, 0.72), (0.6, 0.38), (0.56, 0.70), Paint("ivory", "plain"), yaw=yaw, solid=False)
+        b.box(
+            turned(turned(at, yaw, side), yaw + 90, 0.72),
+            (0.6, 0.38),
+            (0.56, 0.70),
+            Paint("ivory", "plain"),
+            yaw=yaw,
+            solid=False,
+        )
 
 
 def kitchen(b: Builder, at: At, yaw: float, width: float, colour: str = "mint") -> None:
@@ -140,7 +172,9 @@ def kitchen(b: Builder, at: At, yaw: float, width: float, colour: str = "mint") 
     b.box(at, (width + 0.06, 0.68), (0.88, 0.94), Paint("granite", "plain"), yaw=yaw, solid=False)
     b.box(turned(at, yaw, width * 0.28), (0.62, 0.64), (0.0, 0.945), Paint("iron", "plain"), yaw=yaw, solid=False)
     for side in (-0.14, 0.14):
-        b.round(turned(turned(at, yaw, width * 0.28), yaw, side), 0.1, (0.945, 0.96), Paint("coral", "plain"), solid=False, sides=8)
+        b.round(
+            turned(turned(at, yaw, width * 0.28), yaw, side), 0.1, (0.945, 0.96), Paint("coral", "plain"), solid=False, sides=8
+        )
     b.round(turned(at, yaw, width * 0.28 - 0.14), 0.13, (0.96, 1.16), Paint("wine", "plain"), solid=False, sides=10)
     b.box(turned(at, yaw, -width * 0.2), (0.6, 0.42), (0.94, 0.95), Paint("slate", "plain"), yaw=yaw, solid=False)
     b.box(turned(at, yaw + 90, 0.16), (width, 0.3), (1.45, 2.1), Paint(colour, "planks", variant=key(b)), yaw=yaw, solid=False)
@@ -175,7 +209,16 @@ def crate(b: Builder, at: At, size: float = 0.8, yaw: float = 0.0, colour: str =
 def barrel(b: Builder, at: At, colour: str = "oak") -> None:
     k = key(b)
     b.round(at, 0.32, (0, 0.5), Paint(colour, "planks", variant=k), taper=1.15, sides=12)
-    b.round(at, 0.368, (0.5, 1.0), Paint(colour, "planks", variant=k), taper=0.87, solid=False, top=Paint("walnut", "boards"), sides=12)
+    b.round(
+        at,
+        0.368,
+        (0.5, 1.0),
+        Paint(colour, "planks", variant=k),
+        taper=0.87,
+        solid=False,
+        top=Paint("walnut", "boards"),
+        sides=12,
+    )
     for z in (0.16, 0.78):
         b.round(at, 0.36, (z, z + 0.06), Paint("iron", "plain"), solid=False, sides=12)
 

@@ -15,7 +15,7 @@ ROWS, COLUMNS = 512, 2048
 
 @dataclass(frozen=True)
 class Sky:
-    """Colours are sRGB, 0 to 1. ``ridges``: (height in degrees, colour) of ranges of hills, the farthest first; ``clouds`` 0 to 1."""
+    """Colours are sRGB, 0 to 1. ``ridges``: (height in degrees, colour) of hills, the farthest first; ``clouds`` 0 to 1."""
 
     zenith: Colour
     horizon: Colour

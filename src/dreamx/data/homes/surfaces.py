@@ -1,20 +1,21 @@
 """What faces of home places are covered with: reflectance as a function of where on the face a point lies.
 
-A surface is a function ``(Spot, Grain) -> [n, 3]`` of reflectance in sRGB, 0 to 1. Detail stands at several sizes, from 3 cm to some metres,
-so that a wall has something to show from every distance. Units are metres; ``u`` runs along a face and ``v`` up it.
+A surface is a function ``(Spot, Grain) -> [n, 3]`` of reflectance in sRGB, 0 to 1. Detail stands at several sizes, from 3 cm to
+some metres, so that a wall has something to show from every distance. Units are metres; ``u`` runs along a face, ``v`` up it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dreamx.data.textures import noise
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float64
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,10 @@ def brick(s: Spot, g: Grain) -> Array:
     row, column, across, up = _courses(s, 0.26 * k, 0.09 * k)
     joint = np.minimum(across, up) < 0.007 * k
     tone = 0.80 + 0.38 * g.chance(row, column, s.key % 7) + 0.06 * g.fine * g.rough(s.u, s.v, 0.04)
-    return np.where(joint[:, None], 0.55 * s.colour + 0.28, shaded(s.colour, tone)) * (1 - 0.15 * np.exp(-s.xyz[:, 2] / 0.4))[:, None]
+    return (
+        np.where(joint[:, None], 0.55 * s.colour + 0.28, shaded(s.colour, tone))
+        * (1 - 0.15 * np.exp(-s.xyz[:, 2] / 0.4))[:, None]
+    )
 
 
 def ashlar(s: Spot, g: Grain) -> Array:

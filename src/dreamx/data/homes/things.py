@@ -70,7 +70,8 @@ def palm(b: Builder, at: At, height: float = 6.0, lean: float = 0.0) -> None:
     for i in range(steps):
         z0, z1 = height * i / steps, height * (i + 1) / steps
         off = 0.9 * (i / steps) ** 2
-        b.round((float(at[0] + off * np.cos(f)), float(at[1] + off * np.sin(f))), 0.20 - 0.014 * i, (z0, z1 + 0.05), Paint("oak", "bark", variant=k),
+        b.round((float(at[0] + off * np.cos(f)), float(at[1] + off * np.sin(f))), 0.20 - 0.014 * i, (z0, z1 + 0.05),
+            Paint("oak", "bark", variant=k),
                 taper=0.85, solid=False, sides=7)  # fmt: skip
     b.block(circle(at, 0.4, 8), height)
     top = np.array((at[0] + 0.8 * np.cos(f), at[1] + 0.8 * np.sin(f), height))
@@ -86,7 +87,12 @@ def palm(b: Builder, at: At, height: float = 6.0, lean: float = 0.0) -> None:
             b.quad([q[3], q[2], q[1], q[0]], leaf)
     for i in range(3):
         a = 2.1 * i
-        b.ball((float(top[0] + 0.2 * np.cos(a)), float(top[1] + 0.2 * np.sin(a)), height - 0.18), (0.15, 0.17), Paint("walnut", "plain"), sides=6)
+        b.ball(
+            (float(top[0] + 0.2 * np.cos(a)), float(top[1] + 0.2 * np.sin(a)), height - 0.18),
+            (0.15, 0.17),
+            Paint("walnut", "plain"),
+            sides=6,
+        )
 
 
 def bush(b: Builder, at: At, colour: str = "moss", r: float = 0.7) -> None:
@@ -112,19 +118,23 @@ def boulder(b: Builder, at: At, r: float = 0.9, colour: str = "granite") -> None
 
 def hedge(b: Builder, a: At, c: At, height: float = 1.2, width: float = 0.8, colour: str = "moss") -> None:
     """A clipped hedge between two points."""
-    _bar(b, a, c, width, (0, height), Paint(colour, "leaves", variant=key(b)))
+    bar(b, a, c, width, (0, height), Paint(colour, "leaves", variant=key(b)))
 
 
-def _bar(b: Builder, a: At, c: At, width: float, z: tuple[float, float], p: Paint, top: Paint | None = None, solid: bool = True) -> None:
+def bar(
+    b: Builder, a: At, c: At, width: float, z: tuple[float, float], p: Paint, top: Paint | None = None, solid: bool = True
+) -> None:
     length = float(np.hypot(c[0] - a[0], c[1] - a[1]))
     yaw = float(np.degrees(np.arctan2(c[1] - a[1], c[0] - a[0])))
     b.box(((a[0] + c[0]) / 2, (a[1] + c[1]) / 2), (length, width), z, p, top, yaw, solid)
 
 
-def wall(b: Builder, a: At, c: At, height: float = 1.2, width: float = 0.35, paint: Paint | None = None, coping: str = "chalk") -> None:
+def wall(
+    b: Builder, a: At, c: At, height: float = 1.2, width: float = 0.35, paint: Paint | None = None, coping: str = "chalk"
+) -> None:
     """A garden wall with a coping of stone."""
-    _bar(b, a, c, width, (0, height), paint or Paint("sandstone", "ashlar"))
-    _bar(b, a, c, width + 0.14, (height, height + 0.10), Paint(coping, "plain"), solid=False)
+    bar(b, a, c, width, (0, height), paint or Paint("sandstone", "ashlar"))
+    bar(b, a, c, width + 0.14, (height, height + 0.10), Paint(coping, "plain"), solid=False)
 
 
 def fence(b: Builder, a: At, c: At, colour: str = "chalk", height: float = 1.0) -> None:
@@ -133,15 +143,15 @@ def fence(b: Builder, a: At, c: At, colour: str = "chalk", height: float = 1.0) 
     length = float(np.hypot(c[0] - a[0], c[1] - a[1]))
     yaw = float(np.degrees(np.arctan2(c[1] - a[1], c[0] - a[0])))
     for z in (0.3, 0.72):
-        _bar(b, a, c, 0.05, (z * height, z * height + 0.09), p, solid=False)
+        bar(b, a, c, 0.05, (z * height, z * height + 0.09), p, solid=False)
     n = max(2, round(length / 0.45))
     for i in range(n + 1):
         x, y = turned(a, yaw, length * i / n)
         b.box((x, y), (0.14, 0.06), (0, height), p, yaw=yaw, solid=False)
-    _block_line(b, a, c, 0.2, height)
+    block_line(b, a, c, 0.2, height)
 
 
-def _block_line(b: Builder, a: At, c: At, width: float, height: float) -> None:
+def block_line(b: Builder, a: At, c: At, width: float, height: float) -> None:
     length = float(np.hypot(c[0] - a[0], c[1] - a[1]))
     yaw = float(np.degrees(np.arctan2(c[1] - a[1], c[0] - a[0])))
     b.block(rectangle(((a[0] + c[0]) / 2, (a[1] + c[1]) / 2), (length, width), yaw), height)
@@ -156,7 +166,12 @@ def gable(b: Builder, at: At, size: At, z: tuple[float, float], yaw: float, roof
     e0, e1 = np.append((base[0] + base[3]) / 2, z[1]), np.append((base[1] + base[2]) / 2, z[1])
     for q in ([low[0], low[1], e1, e0], [low[2], low[3], e0, e1]):
         b.quad(q, roof)
-        b.quad([q[1], q[0], q[3], q[2]] if False else [q[0] - (0, 0, 0.12), q[3] - (0, 0, 0.12), q[2] - (0, 0, 0.12), q[1] - (0, 0, 0.12)], Paint("walnut", "planks"))
+        b.quad(
+            [q[1], q[0], q[3], q[2]]
+            if False
+            else [q[0] - (0, 0, 0.12), q[3] - (0, 0, 0.12), q[2] - (0, 0, 0.12), q[1] - (0, 0, 0.12)],
+            Paint("walnut", "planks"),
+        )
     inner = rectangle(at, size, yaw)
     up = np.column_stack([inner, np.full(4, z[0])])
     t0, t1 = np.append((inner[0] + inner[3]) / 2, z[1]), np.append((inner[1] + inner[2]) / 2, z[1])
@@ -165,7 +180,8 @@ def gable(b: Builder, at: At, size: At, z: tuple[float, float], yaw: float, roof
 
 
 def house(b: Builder, at: At, size: At, height: float, yaw: float, wall_: str, roof: str, pattern: str = "window",
-          door: str | None = "wine", ridge: float | None = None, chimney: bool = True, sign: str | None = None) -> None:  # fmt: skip
+          door: str | None = "wine", ridge: float | None = None, chimney: bool = True,
+              sign: str | None = None) -> None:  # fmt: skip
     """A house with window bays, a pitched roof of tiles, a door towards ``yaw`` - 90 degrees, a step and a chimney."""
     k = key(b)
     b.box(at, size, (0, height), Paint(wall_, pattern, variant=k), Paint(wall_, "plain"), yaw, bays=(2.6, 2.8))
@@ -175,14 +191,30 @@ def house(b: Builder, at: At, size: At, height: float, yaw: float, wall_: str, r
     gable(b, at, size, (height, height + rise), yaw, Paint(roof, "tiles", variant=k), end)
     if chimney:
         x, y = turned(at, yaw, size[0] * 0.28, size[1] * 0.12)
-        b.box((x, y), (0.7, 0.7), (height + rise * 0.4, height + rise + 0.8), Paint("terracotta", "brick"), Paint("coal", "plain"), yaw, solid=False)
+        b.box(
+            (x, y),
+            (0.7, 0.7),
+            (height + rise * 0.4, height + rise + 0.8),
+            Paint("terracotta", "brick"),
+            Paint("coal", "plain"),
+            yaw,
+            solid=False,
+        )
         b.box((x, y), (0.85, 0.85), (height + rise + 0.8, height + rise + 0.95), Paint("granite", "plain"), yaw=yaw, solid=False)
     front = size[1] / 2
     if door:
         x, y = turned(at, yaw - 90, front + 0.03)
         b.board((x, y, 1.15), yaw - 90, (1.25, 2.3), Paint(door, "door", variant=k))
         b.box(turned(at, yaw - 90, front + 0.4), (1.7, 0.8), (0, 0.16), Paint("granite", "plain"), yaw=yaw, solid=False)
-        _bar(b, turned(at, yaw - 90, front + 0.35, -0.9), turned(at, yaw - 90, front + 0.35, 0.9), 0.7, (2.42, 2.52), Paint(roof, "tiles", variant=k), solid=False)
+        bar(
+            b,
+            turned(at, yaw - 90, front + 0.35, -0.9),
+            turned(at, yaw - 90, front + 0.35, 0.9),
+            0.7,
+            (2.42, 2.52),
+            Paint(roof, "tiles", variant=k),
+            solid=False,
+        )
     if sign:
         x, y = turned(at, yaw - 90, front + 0.5, 1.3)
         b.board((x, y, 2.75), yaw, (0.9, 0.9), Paint(sign, "sign", variant=k))
@@ -213,61 +245,11 @@ def tower(b: Builder, at: At, r: float, height: float, stone: str, roof: str | N
             b.board((x, y, height + 2.1 * r + 0.9), facing, (1.0, 0.5), Paint("wine", "plain"))
     else:
         for x, y in circle(at, r * 1.05, 8):
-            b.box((float(x), float(y)), (0.6, 0.6), (height, height + 0.7), Paint(stone, "ashlar"), yaw=float(np.degrees(np.arctan2(y - at[1], x - at[0]))), solid=False)
-
-
-def lamp_post(b: Builder, at: At, height: float = 3.2) -> None:
-    """A street lamp on an iron post."""
-    iron = Paint("iron", "plain")
-    b.round(at, 0.16, (0, 0.5), iron, taper=0.6, sides=8)
-    b.round(at, 0.06, (0.5, height), iron, solid=False, sides=6)
-    b.round(at, 0.16, (height, height + 0.45), Paint("lamp", "plain", glow=True), taper=1.35, solid=False, sides=6)
-    b.round(at, 0.28, (height + 0.45, height + 0.75), iron, taper=0.1, solid=False, sides=6)
-
-
-def bench(b: Builder, at: At, yaw: float, colour: str = "oak") -> None:
-    """A bench; its back is towards ``yaw`` + 90 degrees."""
-    p = Paint(colour, "boards", variant=key(b))
-    b.box(at, (1.8, 0.5), (0.40, 0.47), p, yaw=yaw)
-    b.box(turned(at, yaw + 90, 0.24), (1.8, 0.07), (0.55, 0.98), p, yaw=yaw, solid=False)
-    for side in (-0.75, 0.75):
-        b.box(turned(at, yaw, side), (0.10, 0.45), (0, 0.40), Paint("iron", "plain"), yaw=yaw, solid=False)
-        b.box(turned(turned(at, yaw, side), yaw + 90, 0.24), (0.08, 0.08), (0.4, 0.98), Paint("iron", "plain"), yaw=yaw, solid=False)
-
-
-def stall(b: Builder, at: At, yaw: float, colour: str, wares: tuple[str, ...]) -> None:
-    """A market stall with a striped awning and heaps of wares."""
-    b.box(at, (2.4, 1.1), (0, 0.85), Paint("pine", "planks", variant=key(b)), Paint("oak", "boards"), yaw)
-    for i in (-1.1, 1.1):
-        for j in (-0.75, 0.75):
-            b.round(turned(at, yaw, i, j), 0.05, (0, 2.5 - 0.25 * (j > 0)), Paint("oak", "plain"), solid=False, sides=6)
-    base = rectangle(at, (2.8, 2.0), yaw)
-    z = (2.35, 2.35, 2.85, 2.85)
-    q = [np.append(base[i], z[i]) for i in range(4)]
-    b.quad(q, Paint(colour, "stripes"))
-    b.quad([q[0] - (0, 0, 0.04), q[3] - (0, 0, 0.04), q[2] - (0, 0, 0.04), q[1] - (0, 0, 0.04)], Paint(colour, "stripes"))
-    b.quad([q[0] - (0, 0, 0.3), q[1] - (0, 0, 0.3), q[1], q[0]], Paint(colour, "stripes"))
-    for i, ware in enumerate(wares):
-        x, y = turned(at, yaw, -0.85 + 1.7 * i / max(1, len(wares) - 1))
-        b.ball((x, y, 0.92), (0.30, 0.22), Paint(ware, "leaves", variant=i), sides=8)
-
-
-def well(b: Builder, at: At) -> None:
-    """A stone well under a small roof."""
-    b.round(at, 0.95, (0, 0.85), Paint("granite", "ashlar"), top=Paint("coal", "plain"), sides=12)
-    for side in (-0.85, 0.85):
-        b.box(turned(at, 0, side), (0.14, 0.14), (0.85, 2.4), Paint("oak", "planks"), solid=False)
-    gable(b, at, (2.2, 1.6), (2.4, 3.1), 0, Paint("slate", "tiles"), Paint("oak", "planks"), over=0.15)
-    _bar(b, turned(at, 0, -0.85), turned(at, 0, 0.85), 0.16, (1.75, 1.9), Paint("oak", "bark"), solid=False)
-
-
-def fountain(b: Builder, at: At, stone: str = "chalk", colour: str = "lake") -> None:
-    """A fountain of two basins, with a ball on top."""
-    s, w = Paint(stone, "ashlar"), Paint(colour, "water")
-    b.round(at, 2.6, (0, 0.25), s, sides=16)
-    b.round(at, 2.3, (0.25, 0.7), s, top=w, sides=16)
-    b.round(at, 2.42, (0.70, 0.78), Paint(stone, "plain"), solid=False, sides=16, top=w)
-    b.round(at, 0.38, (0.7, 1.7), Paint(stone, "plain"), taper=0.7, solid=False, sides=10)
-    b.round(at, 0.55, (1.6, 1.95), Paint(stone, "plain"), taper=1.9, top=w, solid=False, sides=12)
-    b.round(at, 0.2, (1.95, 2.6), Paint(stone, "plain"), taper=0.6, solid=False, sides=8)
-    b.ball((*at, 2.8), (0.28, 0.28), Paint("brass", "plain"), sides=8)
+            b.box(
+                (float(x), float(y)),
+                (0.6, 0.6),
+                (height, height + 0.7),
+                Paint(stone, "ashlar"),
+                yaw=float(np.degrees(np.arctan2(y - at[1], x - at[0]))),
+                solid=False,
+            )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from dreamx.data.build import Builder, Paint, circle, rectangle
+from dreamx.data.homes import street
 from dreamx.data.homes import things as t
-from dreamx.data.homes.bake import Light
+from dreamx.data.homes.light import Light
 from dreamx.data.homes.plan import Plan
 from dreamx.data.homes.sky import Sky
 
@@ -14,7 +15,15 @@ NAME, STYLE, HALF = "village", "photoreal", 32.0
 SPAWN = (0, -8)  # a place from which all the rest can be walked to
 FAR = (0.4, 0.5, 0.28)  # the ground beyond
 WORDS = "a village square with a fountain, on a summer afternoon"
-LIGHT = Light(azimuth=215, height=38, sun=(3.4, 2.9, 2.1), zenith=(0.26, 0.42, 0.78), horizon=(0.48, 0.60, 0.74), floor=(0.03, 0.03, 0.04), exposure=0.70)
+LIGHT = Light(
+    azimuth=215,
+    height=38,
+    sun=(3.4, 2.9, 2.1),
+    zenith=(0.26, 0.42, 0.78),
+    horizon=(0.48, 0.60, 0.74),
+    floor=(0.03, 0.03, 0.04),
+    exposure=0.70,
+)
 SKY = Sky((0.24, 0.46, 0.82), (0.78, 0.87, 0.95), (1.0, 0.97, 0.86),
           ((9.0, (0.62, 0.71, 0.82)), (6.5, (0.46, 0.58, 0.56)), (4.2, (0.34, 0.45, 0.28))), clouds=0.30)  # fmt: skip
 
@@ -27,7 +36,7 @@ def build(b: Builder) -> Plan:
     plan.area(circle((0, 0), 4.6, 24), "cobbles", "sandstone")
     for way in ([(10, 3), (34, 6)], [(-10, -2), (-34, -5)], [(2, 9), (4, 34)], [(-3, -9), (-6, -20), (-14, -34)]):
         plan.path(way, 4.2, "cobbles", "sandstone")
-    t.fountain(b, (0, 0))
+    street.fountain(b, (0, 0))
     b.landmark("stone fountain", (0, 0))
     _square(b)
     _streets(b, plan)
@@ -46,10 +55,12 @@ def _square(b: Builder) -> None:
         b.board((x, y, 9.6), facing, (1.6, 1.6), Paint("brass", "sign", variant=2))
     b.board((-1.1, 12.57, 1.35), 270, (1.7, 2.7), Paint("walnut", "door", variant=1))
     b.landmark("white church with a slate spire", (-1.1, 14.2))
-    for k, (x, w, h, wall, roof, pattern, door, sign) in enumerate((
-        (7.4, 6.2, 5.6, "ochre", "terracotta", "window", "fir", "wine"),
-        (13.3, 5.2, 5.6, "chalk", "terracotta", "timber window", "wine", None),
-    )):
+    for k, (x, w, h, wall, roof, pattern, door, sign) in enumerate(
+        (
+            (7.4, 6.2, 5.6, "ochre", "terracotta", "window", "fir", "wine"),
+            (13.3, 5.2, 5.6, "chalk", "terracotta", "timber window", "wine", None),
+        )
+    ):
         t.house(b, (x, 15.0), (w, 6.5), h, 0, wall, roof, pattern, door, sign=sign, chimney=k == 0)
         b.landmark(f"{wall} house with a red roof", (x, 15.0))
     # east: the inn, a long timbered house, and a brick shop
@@ -59,7 +70,9 @@ def _square(b: Builder) -> None:
     b.landmark("brick shop with a blue door", (15.2, 8.2))
     # south: a row in three colours
     for x, w, h, wall, roof, door in (
-        (8.3, 5.8, 5.6, "rose", "slate", "chalk"), (2.4, 5.4, 8.4, "chalk", "terracotta", "navy"), (-8.6, 5.6, 5.6, "sage", "terracotta", "wine")
+        (8.3, 5.8, 5.6, "rose", "slate", "chalk"),
+        (2.4, 5.4, 8.4, "chalk", "terracotta", "navy"),
+        (-8.6, 5.6, 5.6, "sage", "terracotta", "wine"),
     ):
         t.house(b, (x, -14.6), (w, 6.0), h, 180, wall, roof, "window", door)
         b.landmark(f"{wall} house", (x, -14.6))
@@ -74,17 +87,19 @@ def _square(b: Builder) -> None:
     b.landmark("low stone smithy", (-15.4, -9.6))
     # the market and small things
     for at, yaw, colour, wares in (
-        ((-6.2, -5.4), 20, "wine", ("orange", "lime", "red")), ((-7.6, 0.4), 80, "navy", ("yellow", "green", "cream")), ((6.0, 6.6), 200, "fir", ("red", "pink", "yellow"))
+        ((-6.2, -5.4), 20, "wine", ("orange", "lime", "red")),
+        ((-7.6, 0.4), 80, "navy", ("yellow", "green", "cream")),
+        ((6.0, 6.6), 200, "fir", ("red", "pink", "yellow")),
     ):
-        t.stall(b, at, yaw, colour, wares)
+        street.stall(b, at, yaw, colour, wares)
         b.landmark("market stall with a striped awning", at)
     for at in ((5.6, -5.6), (-5.4, 6.2), (9.6, 1.4), (-10.4, -3.6), (4.0, 12.0), (-4.9, -11.4)):
-        t.lamp_post(b, at)
+        street.lamp_post(b, at)
     for at, yaw in (((4.8, -1.6), 280), ((-4.4, 2.6), 60), ((1.2, 5.0), 10)):
-        t.bench(b, at, yaw)
+        street.bench(b, at, yaw)
     t.broadleaf(b, (8.2, -7.4), "meadow", 6.4)
     b.landmark("linden tree", (8.2, -7.4))
-    t.well(b, (9.0, 9.4))
+    street.well(b, (9.0, 9.4))
     b.landmark("well", (9.0, 9.4))
     for k, at in enumerate(((11.5, -8.4), (11.9, -7.6), (11.2, -7.4))):
         b.round(at, 0.36, (0, 0.9), Paint("oak", "planks", variant=k), top=Paint("walnut", "boards"), sides=10)
@@ -104,7 +119,13 @@ def _streets(b: Builder, plan: Plan) -> None:
     ):
         t.house(b, at, size, h, yaw, wall, roof, pattern, door)
         b.landmark(f"{wall} cottage", at)
-    for a, c in (((19, 9.4), (20.2, 16)), ((28.4, 14.6), (20, 16.5)), ((-20, -0.8), (-20, 6.5)), ((-29.5, 6.4), (-20, 6.5)), ((5.6, -21.5), (5.6, -29))):
+    for a, c in (
+        ((19, 9.4), (20.2, 16)),
+        ((28.4, 14.6), (20, 16.5)),
+        ((-20, -0.8), (-20, 6.5)),
+        ((-29.5, 6.4), (-20, 6.5)),
+        ((5.6, -21.5), (5.6, -29)),
+    ):
         t.fence(b, a, c)
     for a, c in (((20.5, 1.4), (31, 2.4)), ((-30, -1.6), (-19, -0.6)), ((6.4, 19.4), (7, 30)), ((0.4, 19), (0.8, 30))):
         t.wall(b, a, c, 1.1, paint=Paint("sandstone", "ashlar", variant=7))

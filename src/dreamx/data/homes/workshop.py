@@ -7,7 +7,7 @@ import numpy as np
 from dreamx.data.build import Builder, Paint, rectangle
 from dreamx.data.homes import rooms as r
 from dreamx.data.homes import things as t
-from dreamx.data.homes.bake import Light
+from dreamx.data.homes.light import Light
 from dreamx.data.homes.plan import Plan
 
 NAME, STYLE, HALF = "workshop", "stylised", 14.0
@@ -15,25 +15,74 @@ SPAWN = (0, -2)  # a place from which all the rest can be walked to
 WORDS = "the workshop of an inventor, a house of many rooms"
 HIGH = 3.2
 LAMPS = tuple(((x, y, 2.75), c) for x, y, c in (
-    (-7.5, -7.0, (2.2, 1.7, 1.0)), (-7.5, 0.5, (1.6, 1.5, 1.3)), (-7.5, 8.5, (2.0, 1.6, 1.1)), (0.0, -7.5, (1.8, 1.6, 1.3)), (0.0, 2.0, (2.4, 2.2, 1.9)), (0.0, 8.0, (1.8, 1.4, 1.2)),
+    (-7.5, -7.0, (2.2, 1.7, 1.0)), (-7.5, 0.5, (1.6, 1.5, 1.3)), (-7.5, 8.5, (2.0, 1.6, 1.1)),
+    (0.0, -7.5, (1.8, 1.6, 1.3)), (0.0, 2.0, (2.4, 2.2, 1.9)), (0.0, 8.0, (1.8, 1.4, 1.2)),
     (7.8, -6.5, (1.6, 1.7, 1.9)), (7.8, 1.0, (2.0, 2.1, 1.5)), (7.8, 8.5, (2.1, 1.5, 1.6)),
 ))  # fmt: skip
-LIGHT = Light(azimuth=0, height=50, sun=(0, 0, 0), zenith=(0.5, 0.5, 0.55), horizon=(0.5, 0.5, 0.5), bounce=0.55, floor=(0.22, 0.21, 0.23), lamps=LAMPS, exposure=1.15, shadow=(0.98, 0.96, 1.06))
+LIGHT = Light(
+    azimuth=0,
+    height=50,
+    sun=(0, 0, 0),
+    zenith=(0.5, 0.5, 0.55),
+    horizon=(0.5, 0.5, 0.5),
+    bounce=0.55,
+    floor=(0.22, 0.21, 0.23),
+    lamps=LAMPS,
+    exposure=1.15,
+    shadow=(0.98, 0.96, 1.06),
+)
 SKY = None
 A, C, E, F = -4.2, 4.2, -3.4, 4.4  # the inner walls
 W = 12.0  # half the side of the house
-VIEWS = ((0, -2, 90), (0, 0, 180), (2.5, 3, 225), (-7, -6, 30), (-9, 0, 60), (-7, 9, 200), (0, -7, 70), (0, 9, 300), (8, -7, 120), (7, 0, 60), (8, 8, 140), (-2, 2, 0))
+VIEWS = (
+    (0, -2, 90),
+    (0, 0, 180),
+    (2.5, 3, 225),
+    (-7, -6, 30),
+    (-9, 0, 60),
+    (-7, 9, 200),
+    (0, -7, 70),
+    (0, 9, 300),
+    (8, -7, 120),
+    (7, 0, 60),
+    (8, 8, 140),
+    (-2, 2, 0),
+)
 
 
 def build(b: Builder) -> Plan:
     """Lay the rooms out; returns the ground under them."""
     plan = Plan(HALF, "plain", "walnut")
-    hue = {"mill": "ochre", "library": "wine", "paint": "mint", "store": "sandstone", "hall": "ivory", "music": "lilac", "lab": "sky", "green": "lime", "kitchen": "coral"}
-    p = {name: Paint(c, "paper" if name in ("library", "music", "hall") else "plaster", variant=k) for k, (name, c) in enumerate(hue.items())}
+    hue = {
+        "mill": "ochre",
+        "library": "wine",
+        "paint": "mint",
+        "store": "sandstone",
+        "hall": "ivory",
+        "music": "lilac",
+        "lab": "sky",
+        "green": "lime",
+        "kitchen": "coral",
+    }
+    p = {
+        name: Paint(c, "paper" if name in ("library", "music", "hall") else "plaster", variant=k)
+        for k, (name, c) in enumerate(hue.items())
+    }
     dark = Paint("walnut", "planks")
-    grid = [["mill", "library", "paint"], ["store", "hall", "music"], ["lab", "green", "kitchen"]]  # columns west to east, rows south to north
+    grid = [
+        ["mill", "library", "paint"],
+        ["store", "hall", "music"],
+        ["lab", "green", "kitchen"],
+    ]  # columns west to east, rows south to north
     xs, ys = (-W, A, C, W), (-W, E, F, W)
-    doors_x = {(0, 0): 3.0, (0, 1): 4.4, (0, 2): 4.0, (1, 0): 5.2, (1, 1): 3.4, (1, 2): 3.8}  # wall east of column i at row j: middle of its door
+    doors_x = {
+        (0, 0): 3.0,
+        (0, 1): 4.4,
+        (0, 2): 4.0,
+        (1, 0): 5.2,
+        (1, 1): 3.4,
+        (1, 2): 3.8,
+    }  # wall east of column i at row j: middle of its door
     doors_y = {(0, 0): 4.8, (1, 0): 4.2, (2, 0): 3.4, (0, 1): 3.0, (1, 1): 4.2, (2, 1): 5.0}  # wall north of row j in column i
     for i in range(3):
         for j in range(3):
@@ -48,16 +97,48 @@ def build(b: Builder) -> Plan:
             if j == 2:
                 r.wall(b, (x[1], y[1]), (x[0], y[1]), HIGH, p[name], dark)
             if i < 2:
-                r.wall(b, (x[1], y[0]), (x[1], y[1]), HIGH, p[name], p[grid[i + 1][j]], (r.Opening(doors_x[i, j], 1.9, 0, 2.4),), trim="walnut")
+                r.wall(
+                    b,
+                    (x[1], y[0]),
+                    (x[1], y[1]),
+                    HIGH,
+                    p[name],
+                    p[grid[i + 1][j]],
+                    (r.Opening(doors_x[i, j], 1.9, 0, 2.4),),
+                    trim="walnut",
+                )
             if j < 2:
-                r.wall(b, (x[1], y[1]), (x[0], y[1]), HIGH, p[name], p[grid[i][j + 1]], (r.Opening(x[1] - x[0] - doors_y[i, j], 1.9, 0, 2.4),), trim="walnut")
-            floors = {"mill": ("granite", "cobbles"), "library": ("walnut", "boards"), "paint": ("pine", "planks"), "store": ("oak", "planks"), "hall": ("ivory", "checker"),
-                      "music": ("oak", "boards"), "lab": ("sky", "checker"), "green": ("terracotta", "cobbles"), "kitchen": ("coral", "checker")}  # fmt: skip
+                r.wall(
+                    b,
+                    (x[1], y[1]),
+                    (x[0], y[1]),
+                    HIGH,
+                    p[name],
+                    p[grid[i][j + 1]],
+                    (r.Opening(x[1] - x[0] - doors_y[i, j], 1.9, 0, 2.4),),
+                    trim="walnut",
+                )
+            floors = {"mill": ("granite", "cobbles"), "library": ("walnut", "boards"), "paint": ("pine", "planks"),
+                      "store": ("oak", "planks"),
+                      "hall": ("ivory", "checker"), "music": ("oak", "boards"), "lab": ("sky", "checker"),
+                      "green": ("terracotta", "cobbles"), "kitchen": ("coral", "checker")}  # fmt: skip
             r.floor(b, x, y, Paint(floors[name][0], floors[name][1], variant=i + 3 * j))
             r.ceiling(b, x, y, HIGH, Paint("ivory" if (i + j) % 2 else "pine", "plain" if (i + j) % 2 else "planks"))
             for beam in np.arange(x[0] + 1.4, x[1] - 0.5, 2.2):
-                t._bar(b, (beam, y[0] + 0.15), (beam, y[1] - 0.15), 0.18, (HIGH - 0.22, HIGH - 0.01), Paint("walnut", "planks"), solid=False)
-    for at, c in zip(((x, y) for (x, y, _), _ in LAMPS), ("wine", "navy", "coral", "fir", "brass", "purple", "teal", "lime", "orange"), strict=True):
+                t.bar(
+                    b,
+                    (beam, y[0] + 0.15),
+                    (beam, y[1] - 0.15),
+                    0.18,
+                    (HIGH - 0.22, HIGH - 0.01),
+                    Paint("walnut", "planks"),
+                    solid=False,
+                )
+    for at, c in zip(
+        ((x, y) for (x, y, _), _ in LAMPS),
+        ("wine", "navy", "coral", "fir", "brass", "purple", "teal", "lime", "orange"),
+        strict=True,
+    ):
         r.pendant(b, at, 2.45, HIGH, c)
     for fill in (_mill, _library, _paint, _store, _hall, _music, _lab, _green, _kitchen):
         fill(b)
@@ -69,7 +150,11 @@ def _glass(b: Builder, at: t.At, facing: float, k: int, z: float = 1.7, size: t.
 
 
 def _mill(b: Builder) -> None:
-    for at, rr, c in (((-11.84, -8.0, 1.9), 1.1, "brass"), ((-11.84, -9.9, 1.35), 0.8, "coral"), ((-11.84, -6.35, 1.2), 0.6, "teal")):
+    for at, rr, c in (
+        ((-11.84, -8.0, 1.9), 1.1, "brass"),
+        ((-11.84, -9.9, 1.35), 0.8, "coral"),
+        ((-11.84, -6.35, 1.2), 0.6, "teal"),
+    ):
         r.gear(b, at, 0, rr, c)
     b.box((-7.2, -10.9), (3.0, 1.2), (0, 0.9), Paint("oak", "planks", variant=2), Paint("pine", "boards"))
     b.box((-8.0, -10.9), (0.5, 0.4), (0.9, 1.3), Paint("iron", "plain"), solid=False)
@@ -97,7 +182,9 @@ def _library(b: Builder) -> None:
 
 
 def _paint(b: Builder) -> None:
-    for k, (x, y, facing) in enumerate(((-11.86, 6.2, 0), (-11.86, 8.2, 0), (-11.86, 10.2, 0), (-10.2, 11.86, 270), (-7.8, 11.86, 270), (-5.6, 11.86, 270))):
+    for k, (x, y, facing) in enumerate(
+        ((-11.86, 6.2, 0), (-11.86, 8.2, 0), (-11.86, 10.2, 0), (-10.2, 11.86, 270), (-7.8, 11.86, 270), (-5.6, 11.86, 270))
+    ):
         r.picture(b, (x, y), facing, (1.5, 1.2), ("brass", "walnut", "coral")[k % 3], 1.65, 3 * k + k // 3)
     for at, c in (((-6.4, 9.0), 4), ((-9.3, 8.0), 7)):
         b.round(at, 0.05, (0, 1.9), Paint("pine", "plain"), sides=5)
@@ -110,7 +197,17 @@ def _paint(b: Builder) -> None:
 
 
 def _store(b: Builder) -> None:
-    for k, (x, y, s, z) in enumerate(((-3.4, -11.2, 1.1, 0), (-2.2, -11.3, 0.9, 0), (-3.2, -11.2, 0.8, 1.1), (-3.5, -9.8, 0.9, 0), (3.4, -11.2, 1.0, 0), (3.3, -11.2, 0.7, 1.0), (2.2, -11.4, 0.7, 0))):
+    for k, (x, y, s, z) in enumerate(
+        (
+            (-3.4, -11.2, 1.1, 0),
+            (-2.2, -11.3, 0.9, 0),
+            (-3.2, -11.2, 0.8, 1.1),
+            (-3.5, -9.8, 0.9, 0),
+            (3.4, -11.2, 1.0, 0),
+            (3.3, -11.2, 0.7, 1.0),
+            (2.2, -11.4, 0.7, 0),
+        )
+    ):
         r.crate(b, (x, y), s, 7.0 * k, ("pine", "ochre", "oak", "coral")[k % 4], z)
     for at in ((-0.6, -11.3), (0.2, -11.2), (-0.2, -10.5)):
         r.barrel(b, at)
@@ -159,7 +256,12 @@ def _lab(b: Builder) -> None:
     b.box((11.3, -7.0), (0.9, 2.6), (0, 2.3), Paint("slate", "plain"))
     for k in range(5):
         for m in range(3):
-            b.board((10.83, -8.0 + 0.5 * k, 0.8 + 0.5 * m), 180, (0.28, 0.28), Paint(("lime", "coral", "yellow", "sky")[(k + m) % 4], "plain", glow=True))
+            b.board(
+                (10.83, -8.0 + 0.5 * k, 0.8 + 0.5 * m),
+                180,
+                (0.28, 0.28),
+                Paint(("lime", "coral", "yellow", "sky")[(k + m) % 4], "plain", glow=True),
+            )
     b.landmark("machine with many lights", (11.3, -7.0))
     b.round((7.2, -7.2), 0.55, (0, 0.8), Paint("iron", "plain"), sides=10)
     b.ball((7.2, -7.2, 1.5), (0.62, 0.62), Paint("purple", "plain", glow=True), sides=12)
