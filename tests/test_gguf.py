@@ -181,7 +181,7 @@ def test_without_the_package(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     save(config(tmp_path / "w") / "w.gguf", weights(), Kind.F16)
     monkeypatch.setitem(sys.modules, "gguf", None)
     said = refused(capsys, tmp_path / "w" / "w.gguf")
-    assert "is a GGUF file, which needs the package gguf: pip install 'dreamx[wan]'" in said
+    assert "is a GGUF file, which needs the package gguf: pip install '.[wan]' in the checkout, or " in said
 
 
 def test_it_is_known_by_its_first_bytes(tmp_path: Path) -> None:

@@ -223,11 +223,13 @@ def test_a_truth_picture_comes_beside_each_frame_of_a_scene() -> None:
         player.say(type="start", start="hill")
         assert player.reply("started")["truth"] is True
         player.say(type="keys", held="w", seq=1)
-        player.until(lambda m: isinstance(m, Picture) and m.kind is Kind.TRUTH and m.frame > 40)
-        dreamt = {p.frame for p in player.pictures if p.kind is Kind.JPEG}
-        true = {p.frame for p in player.pictures if p.kind is Kind.TRUTH}
-        assert true >= set(range(5))
-        assert len(true & dreamt) > 20
+
+        def frames(kind: Kind) -> set[int]:
+            return {p.frame for p in player.pictures if p.kind is kind}
+
+        # How many there are by frame 40 depends on the machine: at 100 a second, pictures may be left out.
+        player.until(lambda _: len(frames(Kind.TRUTH) & frames(Kind.JPEG)) > 20)
+        assert frames(Kind.TRUTH) >= set(range(5))
         for start in ({"start": "sea"}, {"prompt": "a park"}):
             player.say(type="start", **start)
             assert player.reply("started")["truth"] is False
