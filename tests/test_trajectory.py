@@ -165,6 +165,19 @@ def test_what_goes_wrong_is_one_sentence(words: list[str], said: str, capsys: py
     assert said in err and err.count("\n") == 1
 
 
+def test_a_file_of_another_dialect_is_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "walk.txt"
+    path.write_text("".join(f"{t} 0 0 {t} 0 0 0 1\n" for t in range(9)))
+    assert run("check", str(path), "--dialect", "kitti") == 2
+    assert capsys.readouterr().err.endswith("it can be read as tum: give --dialect tum\n")
+    np.savez(tmp_path / "walk.npz", data=np.tile(np.eye(4), (9, 1, 1)), inds=np.arange(9))
+    assert run("check", str(tmp_path / "walk.npz"), "--dialect", "megasam") == 2
+    assert "it can be read as vipe" in capsys.readouterr().err
+    path.write_text("nothing of the kind\n")
+    assert run("check", str(path), "--dialect", "kitti") == 2
+    assert "can be read" not in capsys.readouterr().err
+
+
 def test_the_world_has_its_own_speeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", "w-20", "--dialect", "lingbot-string", "--world", "tiny") == 0
 

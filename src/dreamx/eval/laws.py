@@ -20,6 +20,7 @@ from dreamx.data import walker
 from dreamx.data.caption import caption
 from dreamx.data.scene import FOV, KINDS, STYLES, Scene, scene, stand
 from dreamx.eval import happening
+from dreamx.eval.progress import Progressing
 from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.truth import View
 from dreamx.geometry.camera import Camera, lens_from_fov
@@ -171,7 +172,10 @@ def draw(name: str, seed: int, cases: int | None = None) -> Suite:
         raise ValueError(f"seed must be 0 or more, not {seed}")
     law = LAWS[name]
     count = law.trials if cases is None else min(cases, law.trials)
-    return Suite(name, law.version, seed, FPS, tuple(trial(name, seed, index) for index in range(count)))
+    trials: list[Trial] = []
+    with Progressing("draw", count, lambda: (len(trials), "")):
+        trials.extend(trial(name, seed, index) for index in range(count))
+    return Suite(name, law.version, seed, FPS, tuple(trials))
 
 
 def trial(name: str, seed: int, index: int) -> Trial:

@@ -7,7 +7,7 @@ own JSON, which says so itself.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import fsencode
 from os.path import isdir, isfile  # unlike Path's, they are calm about names no file can have
 from pathlib import Path
@@ -17,7 +17,7 @@ import tyro
 
 from dreamx.bounds import InputFile, OutputFile
 from dreamx.geometry.controls import Speed
-from dreamx.geometry.formats import DIALECTS, Asked, Motion, dialect, read, write
+from dreamx.geometry.formats import DIALECTS, Asked, Files, Motion, dialect, read, write
 from dreamx.geometry.formats.check import doubts, problems
 from dreamx.model import weights
 from dreamx.plaintext import shown
@@ -26,6 +26,8 @@ from dreamx.trajectory import draw, page
 from dreamx.trajectory.words import paragraph
 
 _LIMIT = 2**29  # bytes of one file
+_TRIED = range(1, 2**24)  # bytes of a file that is tried in the other dialects, too
+_RATHER = 2  # other dialects that are named; where more fit, none is meant
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,27 @@ def open_motion(source: str, name: str, asked: Asked, broken: bool = False) -> M
     try:
         return read(name, files, asked, broken)
     except ValueError as e:
-        raise ValueError(f"{shown(source, 80)[1:-1]}: {e}") from e
+        raise ValueError(f"{shown(source, 80)[1:-1]}: {e}{_rather(name, files, asked)}") from e
+
+
+def _rather(name: str, files: Files, asked: Asked) -> str:
+    """In which other dialects a file can be read that could not be read in this one: often it is just that."""
+    asked = asked if asked.fps is not None else replace(asked, fps=16.0)
+    others = (
+        [n for n, kind in DIALECTS.items() if n != name and not (kind.names or kind.line)]
+        if len(files.get("", b"")) in _TRIED
+        else []
+    )
+    able = [n for n in others if _reads(n, files, asked)]
+    return f"; it can be read as {' or '.join(able)}: give --dialect {able[0]}" if 0 < len(able) <= _RATHER else ""
+
+
+def _reads(name: str, files: Files, asked: Asked) -> bool:
+    try:
+        read(name, {"": files[""]}, asked)
+    except ValueError:
+        return False
+    return True
 
 
 def save(name: str, motion: Motion, out: Path, asked: Asked, overwrite: bool) -> list[Path]:
