@@ -9,9 +9,10 @@ import torch
 from torch.nn.functional import grid_sample
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
+from dreamx.data import simulate as simulate_module
 from dreamx.data.render import Renderer, render_path
 from dreamx.data.scene import KINDS, STYLES, scene
-from dreamx.data.simulate import SimulateConfig, clip_path, make_scene, simulate
+from dreamx.data.simulate import SimulateConfig, clip_path, make_scene, simulate, the_scene
 from dreamx.data.walker import path
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
@@ -115,3 +116,17 @@ def test_held_out_seeds_are_for_evaluation(tmp_path: Path) -> None:
 def test_bad_configurations_name_the_field(tmp_path: Path, field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"simulate.{field}"):
         SimulateConfig(tmp_path, **{field: value})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_home_place_is_opened_by_name_and_has_its_own_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, str | None, str | None]] = []
+    real = simulate_module.place
+    monkeypatch.setattr(
+        simulate_module, "place", lambda seed, style, kind: asked.append((seed, style, kind)) or real(seed, "game", "room")
+    )  # a home place itself is baked for a minute
+    cfg = SimulateConfig(tmp_path, scenes=3, clips=1, frames=5, styles=("photoreal",), kinds=("village", "room"))
+    for seed in range(8):
+        the_scene(cfg, seed)
+    assert {(style, kind) for _, style, kind in asked} == {(None, "village"), ("photoreal", "room")}
+    with pytest.raises(ValueError, match="simulate.kinds must be some of room, maze, park, plaza, village, .*, not castel"):
+        SimulateConfig(tmp_path, kinds=("castel",))

@@ -22,9 +22,11 @@ from dreamx import atomic
 from dreamx.bounds import FieldOfView, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
+from dreamx.data.homes.home import HOMES
 from dreamx.data.into import Into, open_folder, refuse_other_pictures
+from dreamx.data.places import ALL_KINDS, place
 from dreamx.data.render import CannotDraw, Renderer, refuse_without_simulator
-from dreamx.data.scene import KINDS, STYLES, Scene, scene
+from dreamx.data.scene import KINDS, STYLES, Scene
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.walker import clear, keys_for, path
 from dreamx.geometry.camera import Camera, lens_from_fov
@@ -46,13 +48,15 @@ class SimulateConfig:
     first_seed: Seed = 0
     processes: Workers = 0
     styles: tuple[str, ...] = STYLES
+    """Looks of the random scenes, one drawn for each; a home place has its own."""
     kinds: tuple[str, ...] = KINDS
+    """Kinds of random scenes, and home places by name (village, cottage, castle, island, winter, workshop)."""
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
 
     def __post_init__(self) -> None:
         least = {"scenes": 1, "clips": 1, "frames": 1, "width": 1, "height": 1}
-        check_places(self, least, {"styles": STYLES, "kinds": KINDS})
+        check_places(self, least, {"styles": STYLES, "kinds": ALL_KINDS})
 
 
 class Places(Protocol):
@@ -139,32 +143,33 @@ def _say_skipped(path: Path, lost: dict[str, str]) -> None:
 
 def make_scene(cfg: SimulateConfig, seed: int) -> None:
     """All missing clips of one scene."""
-    place = the_scene(cfg, seed)
-    with Renderer(place, cfg.width, cfg.height) as renderer:
+    here = the_scene(cfg, seed)
+    with Renderer(here, cfg.width, cfg.height) as renderer:
         for index in range(cfg.clips):
             target = clip_path(cfg, seed, index)
             if not target.exists():
-                make_clip(cfg, place, renderer, index).save(target)
+                make_clip(cfg, here, renderer, index).save(target)
 
 
 def the_scene(cfg: SimulateConfig, seed: int) -> Scene:
-    """The scene of a seed, in one of the looks and layouts that are asked for."""
+    """The scene of a seed, in one of the looks and kinds that are asked for; a home place has its own look."""
     rng = np.random.default_rng([seed, 3])
-    return scene(seed, str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds)))
+    style, kind = str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds))
+    return place(seed, None if kind in HOMES else style, kind)
 
 
-def make_clip(cfg: SimulateConfig, place: Scene, renderer: Renderer, index: int) -> Clip:
+def make_clip(cfg: SimulateConfig, here: Scene, renderer: Renderer, index: int) -> Clip:
     """One walk through a scene, rendered. A pure function of the configuration, the scene and the index."""
-    rng = np.random.default_rng([place.seed, index, 11])
-    start = place.start(index)
+    rng = np.random.default_rng([here.seed, index, 11])
+    start = here.start(index)
     start = Camera(start.pose, torch.tensor(lens_from_fov(cfg.fov, cfg.width, cfg.height)))
-    keys = keys_for(place, start, cfg.frames, rng, Speed(fps=cfg.fps))
+    keys = keys_for(here, start, cfg.frames, rng, Speed(fps=cfg.fps))
     cameras, actions = path(start, keys, Speed(fps=cfg.fps))
-    if not clear(place, cameras):
+    if not clear(here, cameras):
         raise RuntimeError(f"the walk of clip {index} runs into something")
     pictures = [renderer.render(cameras[i]) for i in range(len(cameras))]
     video, depth = torch.stack([p for p, _ in pictures]), torch.stack([d for _, d in pictures]).half()
-    return Clip(video, cameras, actions, depth, cfg.fps, caption(place, start, rng), place.style, place.kind, place.seed,
+    return Clip(video, cameras, actions, depth, cfg.fps, caption(here, start, rng), here.style, here.kind, here.seed,
                 source="dreamx simulator", licence="Apache-2.0")  # fmt: skip
 
 
@@ -195,10 +200,10 @@ class Rendered:
 
         seed, index = self.cfg.first_seed + i // self.cfg.clips, i % self.cfg.clips
         try:
-            place, renderer = _open(self.cfg, seed)
+            here, renderer = _open(self.cfg, seed)
         except CannotDraw as e:
             raise Halt(str(e)) from e
-        return make_clip(self.cfg, place, renderer, index)
+        return make_clip(self.cfg, here, renderer, index)
 
 
 def _open(cfg: SimulateConfig, seed: int) -> tuple[Scene, Renderer]:
@@ -207,8 +212,8 @@ def _open(cfg: SimulateConfig, seed: int) -> tuple[Scene, Renderer]:
     if about not in _OPEN:
         _OPEN.clear()
         _CLOSE.close()
-        place = the_scene(cfg, seed)
-        _OPEN[about] = place, _CLOSE.enter_context(Renderer(place, cfg.width, cfg.height))
+        here = the_scene(cfg, seed)
+        _OPEN[about] = here, _CLOSE.enter_context(Renderer(here, cfg.width, cfg.height))
     return _OPEN[about]
 
 

@@ -225,7 +225,7 @@ class VAE(nn.Module):
         start = video[:, :1].expand(-1, GROUP - 1, -1, -1, -1)  # the first frame alone is a group that stands still
         x = torch.cat([start, video], 1).reshape(b * t, GROUP * 3, h, w)
         x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
-        return self.to_latent(x).unflatten(0, (b, t))
+        return self.to_latent(x).to(self.mean.dtype).unflatten(0, (b, t))  # under autocast the convolution gives bfloat16
 
     def _planes(self, z: Tensor, state: State | None, hint: View | None) -> tuple[Tensor, State]:
         adapt()
@@ -235,7 +235,7 @@ class VAE(nn.Module):
         grouped = None if shown is None else shown.flatten(1, 2).contiguous(memory_format=torch.channels_last)
         beside = None if grouped is None or self.hint is None else self.hint(grouped)[::-1]
         x, after = self.decoder(self.from_latent(x), t, state, beside)
-        planes = self.out(x).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
+        planes = self.out(x).to(z.dtype).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
         if shown is None:
             planes = planes[:, :, :4]
         else:
