@@ -31,9 +31,10 @@ from dreamx.eval.runner import Plan, run
 from dreamx.eval.speed import machine
 from dreamx.eval.suite import Suite, shipped
 from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View, sources
+from dreamx.eval.truth import View
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
+from dreamx.source_hash import source_hash
 from dreamx.version import __version__
 from dreamx.world import World
 
@@ -128,7 +129,7 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
                 f"worlds: {name} has {other} where the others have {view} and the suite {suite.fps:g} frames a second"
             )
     models: tuple[Model, ...] = (*ours, Truth(), CopyFirst())
-    plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (sources(), code()))
+    plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (source_hash("dreamx.eval.stage"), code()))
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)

@@ -37,7 +37,8 @@ from dreamx.eval.runner import Plan, Row, run
 from dreamx.eval.speed import machine
 from dreamx.eval.suite import SHIPPED, Suite, shipped
 from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View, sources
+from dreamx.eval.truth import View
+from dreamx.source_hash import source_hash
 from dreamx.version import __version__
 from dreamx.world import World
 
@@ -185,7 +186,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     rows_of = _models(cfg)
     tools = cfg.tools
     out = cfg.out or Path("runs/eval") / suite.name
-    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (sources(), code()))
+    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.stage"), code()))
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(out, name, folders.SUITE, cfg.truth)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from statistics import fmean
 
 import torch
@@ -15,16 +12,15 @@ from torch import Tensor
 from dreamx.clip import Clip
 from dreamx.eval import likeness, look, memory
 from dreamx.eval.camera import OwnError, camera_error
+from dreamx.eval.classify import check as classify_check
 from dreamx.eval.columns import overall
 from dreamx.eval.pose import Estimator
+from dreamx.eval.pose import check as pose_check
 from dreamx.eval.pose.check import evaluation
 from dreamx.eval.pose.truth import Aligned
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.tools import Tools
-
-_CODE = "measure scores likeness look motion tools judge columns camera pose memory events".split()
-
-_POSE = "align check flow graph motion truth".split()
+from dreamx.source_hash import source_hash
 
 
 @dataclass(frozen=True)
@@ -146,13 +142,6 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 
 
 def code() -> str:
-    """A hash of all code that scores: what was measured by other code is measured anew."""
-    root = Path(str(resources.files("dreamx"))) / "eval"
-    files = [
-        *(root / f"{n}.py" for n in _CODE),
-        *(root / "pose" / f"{n}.py" for n in _POSE),
-        *sorted((root / "classify").glob("*.py")),
-        *(root / "pose" / "nets" / "evaluation" / name for name in ("depth.safetensors", "error.json")),
-        *(root / "classify" / "nets" / "evaluation" / name for name in ("classifier.safetensors", "error.json")),
-    ]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in files if f.is_file())).hexdigest()[:10]
+    """A hash of all code that scores, and of the networks it scores with: what other code measured is measured anew."""
+    nets = [net / "evaluation" for net in (pose_check.NETS, classify_check.NETS)]
+    return source_hash(__name__, data=[f for net in nets for f in net.iterdir() if f.suffix in (".safetensors", ".json")])

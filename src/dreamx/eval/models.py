@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Protocol
 
@@ -24,13 +23,10 @@ from dreamx.eval.suite import Trial
 from dreamx.eval.truth import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
+from dreamx.source_hash import source_hash
 from dreamx.video_reader import VIDEO_ENDINGS
 from dreamx.world import Switches, World, find
 
-_WALKING = (
-    *("clip", "events", "frames", "flow", "picture", "memory", "rollout", "foresight", "opening", "session", "networks", "world"),
-    "eval/drive",
-)
 _SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of another path
 
 
@@ -187,11 +183,7 @@ def _opened(model: Ours) -> World:
 
 def walking() -> str:
     """A hash of all code below the data engine, and of ``drive``: a film that other code walked is filmed anew."""
-    root = Path(str(resources.files("dreamx")))
-    files = [root / f"{name}.py" for name in _WALKING] + [
-        f for part in ("geometry", "model") for f in (root / part).rglob("*.py")
-    ]
-    return hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()[:10]
+    return source_hash("dreamx.eval.drive")
 
 
 def weights_hash(folder: Path) -> str:

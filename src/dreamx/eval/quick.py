@@ -7,7 +7,6 @@ is not counted. PSNR asks for being right, sharpness for not hiding in a blur: r
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
 from dreamx.eval.drive import drive as play
 from dreamx.eval.heading import heading
+from dreamx.eval.models import weights_hash
 from dreamx.eval.progress import Progressing, watched
 from dreamx.eval.scores import gradient_energy, psnr
 from dreamx.eval.sheet import Strip, contact_sheet
@@ -116,7 +116,7 @@ def main(cfg: QuickConfig) -> None:
     report = summary(everything, view.fps) | {
         "settings": {
             "world": cfg.world,
-            "weights": _identity(folder),
+            "weights": weights_hash(folder),
             "version": __version__,
             "seeds": seeds,
             "size": list(world.size),
@@ -236,14 +236,6 @@ def _strip(seed: int, path: str, case: Case, dream: Tensor) -> Strip:
     seconds = (index / truth.fps).tolist()
     title = f"scene {seed}, {path.replace('_', ' ')}: {truth.caption}"
     return Strip(title, seconds, dream[index], truth.video[index])
-
-
-def _identity(folder: Path) -> str:
-    """A hash of the files of a world, so that a report says what exactly it is of."""
-    digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _print(report: dict[str, Any], cfg: QuickConfig) -> None:

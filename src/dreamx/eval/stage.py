@@ -14,9 +14,10 @@ from dreamx.data.render import render_path
 from dreamx.data.scene import scene, stand
 from dreamx.eval import happening
 from dreamx.eval.suite import Suite, Trial
-from dreamx.eval.truth import View, sources
+from dreamx.eval.truth import View
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Speed
+from dreamx.source_hash import source_hash
 
 
 def start_of(trial: Trial, view: View) -> Camera:
@@ -47,7 +48,7 @@ def true_clip(trial: Trial, view: View, folder: Path) -> Clip:
 
 def kept_truths(suite: Suite, view: View, folder: Path) -> bool:
     """Whether every true render of a suite is in ``folder``, so that nothing has to be drawn."""
-    code = sources()
+    code = source_hash(__name__)
     return all(
         _file(trial, view, folder, which, code).exists()
         for trial in suite.trials
@@ -62,7 +63,7 @@ def _file(trial: Trial, view: View, folder: Path, which: str, code: str) -> Path
 
 
 def _kept(trial: Trial, view: View, folder: Path, which: str, make: Callable[[Trial, View], Clip]) -> Clip:
-    file = _file(trial, view, folder, which, sources())
+    file = _file(trial, view, folder, which, source_hash(__name__))
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         make(trial, view).save(file)

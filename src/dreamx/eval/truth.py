@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from dreamx.eval import baselines
 from dreamx.geometry.camera import Camera, level, rigid, rotation
 from dreamx.geometry.controls import KEYS, Speed, from_keys, walk
 from dreamx.geometry.path import out_and_back, turn
+from dreamx.source_hash import source_hash
 
 PATHS = ("walk", "turn360", "out_and_back")
 _STARTS = 40  # places of a scene that are tried before it counts as having no clear path
@@ -128,10 +128,7 @@ def warp_of(clip: Clip) -> Tensor:
 
 def sources() -> str:
     """A hash of all code that a case depends on, so that a kept file is never that of another simulator."""
-    root = Path(str(resources.files("dreamx")))
-    parts = ("data/*.py", "data/sim/*.py", "geometry/*.py", "eval/[bt]*.py", "eval/happening.py")
-    files = [file for part in parts for file in sorted(root.glob(part))]
-    return _hash(b"".join(f.read_bytes() for f in files))
+    return source_hash(__name__)
 
 
 def _hash(data: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from dreamx.data import build, textures
 from dreamx.data.build import Builder
 from dreamx.data.homes import (
     bake,
@@ -20,22 +18,15 @@ from dreamx.data.homes import (
     cottage,
     fittings,
     island,
-    light,
-    palette,
-    plan,
-    rooms,
-    street,
-    surfaces,
-    things,
     village,
     winter,
     workshop,
 )
 from dreamx.data.homes.sky import paint_sky
 from dreamx.data.scene import CELL, DOME, EYE, RADIUS, Part, Scene
+from dreamx.source_hash import source_hash
 
 HOMES: dict[str, ModuleType] = {m.NAME: m for m in (village, cottage, castle, island, winter, workshop)}
-_SHARED = (build, textures, bake, fittings, light, palette, plan, rooms, street, surfaces, things)
 
 
 @cache
@@ -91,12 +82,9 @@ def reachable(blocked: NDArray[np.bool_], half: float, spawn: tuple[float, float
 
 def _file(m: ModuleType) -> Path:
     """Where a place's baked faces are kept; its name holds a digest of all that they are made by."""
-    digest = hashlib.sha256()
-    for module in (*_SHARED, m):
-        assert module.__file__ is not None
-        digest.update(Path(module.__file__).read_bytes())
+    code = source_hash(m.__name__, bake.__name__)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dreamx" / "homes"
-    return folder / f"{m.NAME}-{digest.hexdigest()[:16]}.safetensors"
+    return folder / f"{m.NAME}-{code}.safetensors"
 
 
 def _keep(file: Path, baked: dict[str, NDArray[np.generic]]) -> None:
