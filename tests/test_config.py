@@ -97,3 +97,29 @@ def test_only_instances_of_dataclasses() -> None:
             to_json(wrong)
     with pytest.raises(ValueError, match="must be an object"):
         from_json(Outer, [1])
+
+
+def test_reading_stops_at_the_first_fault_and_repeats_little_of_it() -> None:
+    """Of a million wrong members each was an error of its own, 2 kB: 9 GB and 150 s for a file of 11 MB."""
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"many": [1] * 300_000}, "many.0: must be an object"),
+        ({"names": [1] * 300_000}, "names.0: must be a string, not 1"),
+        ({"inner": {"width": 1, "scales": ["x"] * 300_000}}, "inner.scales.0: must be a number"),
+        ({"by_name": dict.fromkeys(map(str, range(100_000)), "x")}, "by_name.0: must be a whole number"),
+        ({"pair": list(range(300_000))}, "pair: must be a list of 2, not [0, 1,"),
+        ({"by_name": [1]}, "by_name: must be an object, not [1]"),
+        ({"many": ["q" * 10**6]}, "many.0: must be an object"),
+        ({"names": {"q" * 10**6: 1}}, "'names' must be a list"),
+        ({"by_name": {"q" * 10**6: "q" * 10**6}}, "must be a whole number"),
+        ({"q" * 10**6: 1}, "is unknown"),
+        ({"flag": "q" * 10**6}, "flag: must be true or false"),
+    ]
+    for change, words in wrong:
+        with pytest.raises(ValueError, match=".") as e:
+            from_json(Outer, through_text(FULL) | change)
+        assert words in str(e.value)
+        assert str(e.value).count("q") <= 200
+        inner = e.value.__cause__
+        while isinstance(inner, BaseExceptionGroup):
+            assert len(inner.exceptions) == 1
+            inner = inner.exceptions[0]

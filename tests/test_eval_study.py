@@ -191,7 +191,28 @@ def test_answers_are_kept_and_found_again(cfg: StudyConfig) -> None:
 
 def test_a_page_of_another_name_gets_nothing(cfg: StudyConfig) -> None:
     with TestClient(create_app(cfg), base_url="http://rebound.example") as client:
-        assert client.get("/trials", params={"person": "ann"}).status_code == 400
+        assert client.get("/trials", params={"person": "ann"}).status_code == 421
+
+
+def test_what_is_sent_is_bounded_and_not_sent_back(cfg: StudyConfig) -> None:
+    good = {"person": "ann", "trial": "gate", "said": said("left"), "seconds": 2.5}
+    with TestClient(create_app(cfg), base_url=LOCAL) as client:
+        assert client.post("/answers", json=good).status_code == 200
+        kept = cfg.answers.read_bytes()
+        assert client.post("/answers", json=good | {"trial": "q" * 2**15}).status_code == 413
+        for wrong in ({"trial": "q" * 9000}, {"person": "q" * 9000}, {"said": {"q" * 9000: "left"}}, {"seconds": "q" * 9000}):
+            answer = client.post("/answers", json=good | wrong)
+            assert answer.status_code in (400, 422)
+            assert answer.text.count("q") <= 200
+        many = client.post("/answers", json=good | {"said": dict.fromkeys(map(str, range(900)), 1)})
+        assert many.status_code == 422
+        assert len(many.text) < 600
+        assert (
+            client.post("/answers", content=b'{"person": "\xff"}', headers={"Content-Type": "application/json"}).status_code < 500
+        )
+        policy = client.get("/").headers["content-security-policy"]
+    assert cfg.answers.read_bytes() == kept
+    assert "frame-ancestors 'self'" in policy and "img-src 'self' data:" in policy
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from dreamx.eval.study.trials import _words
 from dreamx.eval.suite import Suite
 from dreamx.geometry.formats import read
 from dreamx.model import shards
-from dreamx.plaintext import decode, folded, letter, lines, natural, read_json, read_text, shown
+from dreamx.plaintext import brief, decode, folded, letter, lines, natural, read_json, read_text, sentence, shown
 from dreamx.play.starts import read_starts
 
 WORDS = "w 4\nwj 4 # ä 公園\n- 4\n"
@@ -108,3 +108,15 @@ def test_what_is_no_json_says_the_file_and_the_line(tmp_path: Path) -> None:
         assert str(e.value).startswith(f"{file}: ") and said in str(e.value)
     with pytest.raises(FileNotFoundError):
         read_text(tmp_path / "none")
+
+
+def test_values_and_errors_are_cut_for_a_sentence() -> None:
+    for short in ("a", 3, None, [1, 2], {"a": (1.5, "b")}, True):
+        assert brief(short) == repr(short)
+    deep: object = []
+    for _ in range(500):
+        deep = [deep]
+    for huge in ("q" * 10**6, ["q"] * 10**6, {str(i): i for i in range(10**5)}, 10**5000, deep, b"q" * 10**6, Path("q" * 9999)):
+        assert len(brief(huge)) <= 80
+    assert sentence(ValueError("one\n two\x1b[31m\u202e three")) == "one two\ufffd[31m\ufffd three"
+    assert len(sentence("q " * 10**6)) == 400

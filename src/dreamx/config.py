@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields, is_dataclass
+from itertools import repeat
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -16,6 +17,7 @@ import cattrs
 from cattrs.gen import make_dict_structure_fn
 
 from dreamx.bounds import check_values
+from dreamx.plaintext import brief, sentence
 
 T = TypeVar("T")
 
@@ -54,7 +56,7 @@ def _first(e: BaseException) -> tuple[list[str], BaseException]:
             if isinstance(note, cattrs.AttributeValidationNote):
                 path.append(note.name)
             elif isinstance(note, cattrs.IterableValidationNote):
-                path.append(str(note.index))
+                path.append(sentence(note.index, 60))
     return path, e
 
 
@@ -66,17 +68,17 @@ def _dataclass_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, An
 
     def structure(value: Any, kind: Any) -> Any:
         if not isinstance(value, dict):
-            raise ValueError(f"must be an object with the keys {', '.join(known)}, not {value!r}")
+            raise ValueError(f"must be an object with the keys {', '.join(known)}, not {brief(value)}")
         given = cast("dict[str, Any]", value)
         for key in given:
             if key not in known:
-                raise ValueError(f"the key {key!r} is unknown; the keys are {', '.join(known)}")
+                raise ValueError(f"the key {brief(key)} is unknown; the keys are {', '.join(known)}")
         for key, f in known.items():
             if key not in given:
                 raise ValueError(f"the key {key!r} is missing{_hint(f)}")
         for key in lists:
             if given[key] is not None and not isinstance(given[key], list | tuple):
-                raise ValueError(f"{key!r} must be a list, not {given[key]!r}")  # "ab" would become ["a", "b"]
+                raise ValueError(f"{key!r} must be a list, not {brief(given[key])}")  # "ab" would become ["a", "b"]
         return inner(given, kind)
 
     return structure
@@ -92,8 +94,42 @@ def _exactly(kind: type, words: str, accept: tuple[type, ...]) -> Callable[[Any,
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, accept) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"must be {words}, not {value!r}")
+            raise ValueError(f"must be {words}, not {brief(value)}")
         return kind(value)
+
+    return structure
+
+
+def _is_many(hint: Any) -> bool:
+    """A list, a tuple or a dict of which the types of the members are known."""
+    return get_origin(hint) in (list, tuple, dict) and bool(get_args(hint))
+
+
+def _members_hook(hint: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """A hook that stops at the first member that is wrong: cattrs alone keeps an error of 2 kB for each of them, however many."""
+    kind, types = get_origin(hint), tuple(t for t in get_args(hint) if t is not Ellipsis)
+    fixed = kind is tuple and Ellipsis not in get_args(hint)
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, dict if kind is dict else list | tuple):
+            raise ValueError(f"must be {'an object' if kind is dict else 'a list'}, not {brief(value)}")
+        if fixed and len(value) != len(types):
+            raise ValueError(f"must be a list of {len(types)}, not {brief(value)}")
+        hooks = [(converter.get_structure_hook(t), t) for t in types]
+        each = hooks if fixed else repeat(hooks[-1])
+        given = cast("list[Any] | dict[str, Any]", value)
+        members = given.values() if isinstance(given, dict) else given
+        found: list[Any] = []
+        try:
+            for member, (hook, of) in zip(members, each, strict=False):
+                found.append(hook(member, of))
+        except Exception as e:
+            at = list(given)[len(found)] if isinstance(given, dict) else len(found)
+            e.add_note(cattrs.IterableValidationNote("", at, hint))
+            raise cattrs.IterableValidationError("", [e], hint) from None  # pyright: ignore[reportCallIssue]  (its own __new__ takes three)
+        if isinstance(given, dict):
+            return dict(zip(given, found, strict=True))
+        return found if kind is list else tuple(found)
 
     return structure
 
@@ -127,7 +163,11 @@ def _converter() -> cattrs.Converter:
     def factory(cls: type) -> Callable[[Any, Any], Any]:
         return _dataclass_hook(cls, c)
 
+    def many(hint: Any) -> Callable[[Any, Any], Any]:
+        return _members_hook(hint, c)
+
     c.register_structure_hook_factory(is_dataclass, factory)
+    c.register_structure_hook_factory(_is_many, many)
     return c
 
 

@@ -6,6 +6,7 @@ Files are known by their first bytes, never by their names. Colours come out as 
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import Any
 
@@ -17,18 +18,21 @@ from torch import Tensor
 #: Pillow's readers that are used, beside pillow-heif's: none that starts programs (EPS) or takes any bytes for its own (TGA).
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "JPEG2000", "PPM", "QOI")
 PIXEL_LIMIT = 50_000_000
+_LARGE = 4_000_000  # pixels, beyond which a picture is shrunk before anything else is done to it
+_SCANS = 100  # of a JPEG: cameras and editors write a dozen at most, and each is a pass over the whole picture
 _CHOOSE = "choose a PNG, JPEG, WebP, HEIC, AVIF, TIFF, GIF or BMP file"
 _ORIENTATION, _SUBFILE, _DNG = 0x0112, 0x00FE, 0xC612
 
 
-def read_picture(data: bytes, size: tuple[int, int]) -> tuple[Tensor, str]:
+def read_picture(data: bytes, size: tuple[int, int], pixels: int = PIXEL_LIMIT) -> tuple[Tensor, str]:
     """A picture file -> uint8 ``[3, H, W]`` of ``size`` (rows, columns), and what was done to it, in sentences or ``""``.
 
-    Read as ``open_picture`` does; another aspect is cropped about the middle. ValueError in one sentence when the file is empty,
-    no picture (it says what it is), broken, or of more than 50 million pixels.
+    Read as ``open_picture`` does; another aspect is cropped about the middle. A large picture is shrunk as soon as it is decoded,
+    a JPEG while it is, to no less than twice the size. ValueError in one sentence when the file is empty, no picture (it says
+    what it is), broken, or by its header of more than so many ``pixels``.
     """
-    image, note = open_picture(data)
-    tensor, cropped = _fit(image, size)
+    image, note, stored = _open(data, None, pixels, 2 * max(size))
+    tensor, cropped = _fit(image, size, stored)
     return tensor, " ".join(x for x in (note, cropped) if x)
 
 
@@ -39,8 +43,13 @@ def open_picture(data: bytes, aspect: float | None = None) -> tuple[Image.Image,
     several pictures the first; transparency on black. ``aspect``: width over height of the camera that took it; where only the
     picture as it is stored has that shape, it is not turned, for then the camera belongs to the stored one.
 
-    ValueError in one sentence, as ``read_picture``.
+    ValueError in one sentence, as ``read_picture``, and for more than 50 million pixels.
     """
+    return _open(data, aspect, PIXEL_LIMIT, None)[:2]
+
+
+def _open(data: bytes, aspect: float | None, pixels: int, least: int | None) -> tuple[Image.Image, str, tuple[int, int]]:
+    """``open_picture``, and width and height of the upright picture in the file. ``least``: what its shorter side shrinks to."""
     if not data:
         raise ValueError("the picture is empty; choose a PNG or JPEG file")
     kind = kind_of(data)
@@ -49,15 +58,25 @@ def open_picture(data: bytes, aspect: float | None = None) -> tuple[Image.Image,
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's own size warning: the limit below is stricter
             image = Image.open(io.BytesIO(data), formats=formats)
-            if image.width * image.height > PIXEL_LIMIT:
+            stored = image.size
+            if stored[0] * stored[1] > pixels:
                 raise Image.DecompressionBombError
+            if kind == "JPEG" and _scans(data) > _SCANS:
+                raise _NotRead(f"a JPEG of more than {_SCANS} scans")
             if _is_raw(image, data):
                 raise _NotRead("a camera's raw file")
-            return _coloured(_upright(image, aspect), image)
+            shrunk = _shrunk(image, least)
+            upright = _upright(shrunk, aspect)
+            if shrunk is image and image.size == stored:
+                stored = upright.size
+            elif (upright.width > upright.height) != (stored[0] > stored[1]):
+                stored = stored[1], stored[0]
+            shown, note = _coloured(upright, image)
+            return shown, note, stored
     except _NotRead as e:
         raise ValueError(f"the file is {e}, which is not read here; save it as PNG or JPEG") from None
     except Image.DecompressionBombError:
-        raise ValueError(f"the picture has more than {PIXEL_LIMIT // 10**6} million pixels; make it smaller") from None
+        raise ValueError(f"the picture has more than {pixels // 10**6} million pixels; make it smaller") from None
     except Image.UnidentifiedImageError:
         raise ValueError(_refusal(kind)) from None
     except Exception as e:  # PIL raises half a dozen kinds for broken files
@@ -146,7 +165,37 @@ def _refusal(kind: str) -> str:
     return f"the file is {kind}, not a picture; {_CHOOSE}" if kind else f"the file is not a picture; {_CHOOSE}"
 
 
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has, as far as it is one; counting stops beyond the limit."""
+    at, scans = 2, 0
+    while scans <= _SCANS and (found := _MARKER.search(data, at)) is not None and found[0] != b"\xff\xd9":
+        scans += found[0] == b"\xff\xda"
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return scans
+
+
+#: A marker of a JPEG with a length behind it, or its end; what else may follow 0xFF stands in the pixels.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+
+
 # --- what a viewer shows ----------------------------------------------------------------------------------------------
+
+
+def _shrunk(image: Image.Image, least: int | None) -> Image.Image:
+    """The picture, decoded; a large one with its shorter side shrunk to no less than ``least``."""
+    if least is None or image.width * image.height <= _LARGE:
+        image.load()
+        return image
+    image.draft(None, (least, least))  # JPEG alone decodes to a half, a quarter or an eighth
+    image.load()
+    factor = min(image.size) // least
+    if factor < 2:
+        return image
+    if image.mode in ("P", "PA", "1"):
+        image = image.convert("L" if image.mode == "1" else "RGBA" if image.has_transparency_data else "RGB")
+    elif image.mode.startswith("I;16"):
+        image = image.convert("I")
+    return image.resize((round(image.width / factor), round(image.height / factor)), Image.Resampling.BOX)
 
 
 def _upright(image: Image.Image, aspect: float | None) -> Image.Image:
@@ -187,7 +236,8 @@ def _coloured(image: Image.Image, opened: Image.Image) -> tuple[Image.Image, str
 
 def _in_eight_bits(image: Image.Image, opened: Image.Image) -> tuple[Image.Image, str]:
     """Greys of 16 or 32 bits or floats as mode L. Where nothing says what is white, the greatest value is, with a note."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
+    exact = image.width * image.height <= _LARGE
+    values = np.nan_to_num(np.asarray(image).astype(np.float64 if exact else np.float32), copy=False)
     tags: Any = getattr(opened, "tag_v2", {})
     bits = max(tags.get(0x0102, (16,))) if opened.format == "TIFF" else 16
     if image.mode == "F" and values.min() >= 0 and values.max() <= 1:
@@ -237,10 +287,11 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 _SPACES = {"RGB": ("RGB",), "GRAY": ("L",), "CMYK": ("CMYK",)}
 
 
-def _fit(image: Image.Image, size: tuple[int, int]) -> tuple[Tensor, str]:
+def _fit(image: Image.Image, size: tuple[int, int], stored: tuple[int, int]) -> tuple[Tensor, str]:
+    """The middle of a picture that had the width and height ``stored``, and what was left out."""
     rows, cols = size
     fitted = ImageOps.fit(image, (cols, rows), Image.Resampling.LANCZOS)
-    w, h = image.size
+    w, h = stored
     scale = min(w / cols, h / rows)
     used = (round(cols * scale), round(rows * scale))
     tensor = torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).contiguous()

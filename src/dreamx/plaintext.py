@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
 from pathlib import Path
@@ -106,6 +107,25 @@ def shown(text: str, most: int = 60) -> str:
     """Text in quotation marks for a sentence, at most so much of it; letters that nobody sees by their names."""
     cut = text if len(text) <= most else text[:most] + "..."
     return "'" + "".join(c if c.isprintable() and not _unseen(c) else f"<{letter(c)}>" for c in cut) + "'"
+
+
+def brief(value: object, most: int = 80) -> str:
+    """``repr(value)`` for a sentence, cut to about ``most`` characters; of a huge value the rest is never written out, either."""
+    writer = reprlib.Repr()
+    writer.maxstring = writer.maxother = writer.maxlong = most
+    writer.maxlevel = 4
+    try:
+        text = writer.repr(value)
+    except ValueError:  # Python's limit of digits
+        text = "a number of too many digits"
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def sentence(text: object, most: int = 400) -> str:
+    """An error as it is said and logged: on one line, without letters that would move a terminal, at most so many of them."""
+    cut = str(text)[: 4 * most]
+    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(cut.split()))
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def letter(c: str) -> str:

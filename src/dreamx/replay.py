@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,12 +23,14 @@ from torch import Tensor
 from dreamx.config import from_json, to_json
 from dreamx.geometry.controls import Controls, Speed, check_keys, from_keys
 from dreamx.picture import read_picture
-from dreamx.plaintext import read_json
+from dreamx.plaintext import brief, read_json
 from dreamx.session import Switches, find
 from dreamx.world import World
 
 FORMAT = 1
+FILE_LIMIT = 10 * 2**20  # bytes of a replay's file, or characters of it as a message
 STEP_LIMIT = 50_000  # hours of walking, and about 5 MB
+KEYS_LIMIT = 32  # letters of ``keys`` of one step
 FRAME_LIMIT = 64  # of one step
 WORDS_LIMIT = 4000  # characters of a prompt or an event
 IMAGE_LIMIT = 8 * 2**20  # bytes of the opening picture's file
@@ -49,11 +52,13 @@ class ReplayStep:
     switches: Switches = Switches()
 
     def __post_init__(self) -> None:
+        if len(self.keys) > KEYS_LIMIT:
+            raise ValueError(f"keys has {len(self.keys)} letters; at most {KEYS_LIMIT} are read, so name each key once")
         check_keys(self.keys)
         if not 1 <= self.frames <= FRAME_LIMIT:
             raise ValueError(f"frames is {self.frames}; a step has 1 to {FRAME_LIMIT}")
         if self.look is not None and not (len(self.look) == 2 and all(abs(x) < inf for x in self.look)):
-            raise ValueError(f"look is {list(self.look)}; give two finite numbers, degrees of yaw and pitch")
+            raise ValueError(f"look is {brief(list(self.look))}; give two finite numbers, degrees of yaw and pitch")
         if self.event is not None and len(self.event) > WORDS_LIMIT:
             raise ValueError(f"event has {len(self.event)} characters; at most {WORDS_LIMIT} are read, so shorten it")
 
@@ -86,9 +91,9 @@ class Replay:
         if self.start is not None and self.image is not None:
             raise ValueError("start and image are both given; a walk begins from one of them, so make the other null")
         if self.start is not None and not _ID.fullmatch(self.start):
-            raise ValueError(f"start is {self.start[:80]!r}; an id is up to 64 letters, digits, - and _")
+            raise ValueError(f"start is {brief(self.start)}; an id is up to 64 letters, digits, - and _")
         if len(self.steps) > STEP_LIMIT:
-            raise ValueError(f"steps are {len(self.steps)}; at most {STEP_LIMIT} are walked, so cut the replay")
+            raise ValueError(_too_many(len(self.steps)))
         picture_bytes(self)
 
 
@@ -102,7 +107,13 @@ def controls(step: ReplayStep, speed: Speed) -> Controls:
 
 
 def parse(data: object) -> Replay:
-    """A replay from what ``json.loads`` or ``dreamx.config.to_json`` gave. ValueError: one sentence that names the key."""
+    """A replay from what ``json.loads`` or ``dreamx.config.to_json`` gave. ValueError: one sentence that names the key.
+
+    Steps are counted before any is looked at.
+    """
+    steps = cast("dict[str, object]", data).get("steps") if isinstance(data, dict) else None
+    if isinstance(steps, list | tuple) and len(cast("list[object]", steps)) > STEP_LIMIT:
+        raise ValueError(f"replay: {_too_many(len(cast('list[object]', steps)))}")
     try:
         return from_json(Replay, data)
     except ValueError as e:
@@ -112,15 +123,22 @@ def parse(data: object) -> Replay:
 def read(path: Path) -> Replay:
     """A replay from its file. ValueError, one sentence that names the file."""
     try:
-        data = read_json(path)
+        size = path.stat().st_size
+        data = read_json(path) if size <= FILE_LIMIT else None
     except OSError as e:
         raise ValueError(f"replay: {path} cannot be read ({e.strerror}); name a replay file") from None
     except (ValueError, RecursionError):
         raise ValueError(f"replay: {path} is not JSON; name a file that the page shared or dreamx.replay.write wrote") from None
+    if size > FILE_LIMIT:
+        raise ValueError(f"replay: {path} is larger than {FILE_LIMIT // 2**20} MB, which no replay is; name another file")
     try:
         return parse(data)
     except ValueError as e:
         raise ValueError(f"{path}: {e}") from e
+
+
+def _too_many(steps: int) -> str:
+    return f"steps are {steps}; at most {STEP_LIMIT} are walked, so cut the replay"
 
 
 def write(path: Path, replay: Replay) -> None:

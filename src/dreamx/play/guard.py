@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
@@ -12,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN = ("/healthz",)
+_TOKEN = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 class Guard:
@@ -47,6 +49,17 @@ class Guard:
             await send(message)
 
         return told
+
+
+def check_token(token: str) -> str:
+    """The same token; ValueError, one sentence, where it can be guessed, or would not survive an address and a cookie."""
+    if len(token) < 8:
+        raise ValueError("token is shorter than 8 characters and can be guessed; use a longer one")
+    if len(token) > 256 or not _TOKEN.fullmatch(token):
+        raise ValueError(
+            "token may have 8 to 256 letters (a to z, A to Z), digits and - . _ ~; other characters get lost in addresses"
+        )
+    return token
 
 
 def is_loopback(host: str) -> bool:

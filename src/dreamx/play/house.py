@@ -15,6 +15,7 @@ from functools import partial
 from threading import Lock
 from typing import Protocol
 
+from dreamx.plaintext import brief, sentence
 from dreamx.play.beside import Truth
 from dreamx.play.metrics import Metrics
 from dreamx.play.opening import Opening, Session
@@ -77,6 +78,7 @@ class House:
         self.metrics.sockets.set_function(lambda: self.inside)
         self.guests: set[Guest] = set()
         self.resuming = asyncio.Lock()
+        self.heavy = asyncio.Semaphore(1)  # decoding a picture, reading or writing a replay: seconds and 100 MB each
         self.stopping = False
         self._running: dict[str, Guest] = {}
         self._unwritten: dict[str, Session] = {}
@@ -91,7 +93,7 @@ class House:
     @property
     def running(self) -> int:
         """How many places are taken."""
-        return len(self._running)
+        return len(set(self._running.values()))
 
     @property
     def sockets(self) -> int:
@@ -162,7 +164,7 @@ class House:
             self.metrics.saved.inc()
         except Exception as e:
             self.metrics.unsaved.inc()
-            _LOG.warning("session %s could not be kept: %s", name, e)
+            _LOG.warning("session %s could not be kept: %s", name, sentence(e))
 
     async def written(self) -> None:
         """Wait until all that was given to ``keep`` is written."""
@@ -187,7 +189,7 @@ class House:
         if pipeline is not None:
             return pipeline.opening, tuple(pipeline.past.spans)
         if self.store is None:
-            raise ValueError(f"there is no session {name!r} here")
+            raise ValueError(f"there is no session {brief(name)} here")
         return await asyncio.get_running_loop().run_in_executor(self._files, self.store.walked, name)
 
     async def picture(self, name: str) -> bytes:
@@ -197,5 +199,5 @@ class House:
         if pipeline is not None and pipeline.picture is not None:
             return await asyncio.to_thread(png, pipeline.picture)
         if self.store is None:
-            raise ValueError(f"there is no session {name!r} here")
+            raise ValueError(f"there is no session {brief(name)} here")
         return await asyncio.get_running_loop().run_in_executor(self._files, self.store.picture, name)

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from dreamx.plaintext import sentence
+
 _LOG = logging.getLogger("uvicorn.error")
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r'host="?([^";,\s]+)', re.I)
@@ -25,6 +27,11 @@ class Origins:
         self._allowed = {_parts(x) for x in allowed}
         self._told: set[str] = set()
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of the sites."""
+        return tuple(sorted(x[1] for x in self._allowed if x is not None))
+
     def refusal(self, origin: str | None, headers: Mapping[str, str]) -> str:
         """Why a page of that site may not play, one sentence that says what to change; ``""`` where it may.
 
@@ -32,13 +39,13 @@ class Origins:
         """
         if origin is None:
             return ""
-        site, shown = _parts(origin), origin[:200]
+        site, shown = _parts(origin), sentence(origin, 100)
         if site is None:
             return f"this page hides where it comes from (origin {shown}), as in a sandboxed frame; open it in a tab of its own"
         if site in self._allowed or any(site == _parts(f"{site[0]}://{host}") for host in _hosts(headers)):
             return ""
         return (
-            f"pages of {shown} may not play here, because this server was asked for as {headers.get('host', '')[:200]}; "
+            f"pages of {shown} may not play here, because this server was asked for as {sentence(headers.get('host', ''), 100)}; "
             f"let the proxy pass on Host or X-Forwarded-Host, or start dreamx play with --allow-origin {shown}"
         )
 
@@ -46,7 +53,7 @@ class Origins:
         """Say so in the server's log, once for each site."""
         if origin not in self._told and len(self._told) < _TOLD:
             self._told.add(origin)
-            _LOG.warning("refused a socket: %s", refusal.encode("unicode_escape").decode())
+            _LOG.warning("refused a socket: %s", sentence(refusal, 600))
 
 
 def check_origin(text: str) -> str:

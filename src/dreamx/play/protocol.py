@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+import json
+import re
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from dreamx.geometry.controls import check_keys
+from dreamx.plaintext import brief, sentence
+from dreamx.replay import FILE_LIMIT, STEP_LIMIT
 from dreamx.session import Switches
 
 VERSION = 1
 PROMPT_LIMIT = 4000  # characters; a world reads as many of its words as it can, and says how many
 IMAGE_LIMIT = 8 * 2**20  # bytes of a picture file
-MESSAGE_LIMIT = IMAGE_LIMIT * 4 // 3 + 2**16  # bytes of one message: such a picture in base64, and its words
+PIXEL_LIMIT = 16_000_000  # of a picture, however small its file is
+WORDS_LIMIT = 2**16  # characters of a start without picture and replay, or of an event: each letter may be written as \\uXXXX
+MESSAGE_LIMIT = IMAGE_LIMIT * 4 // 3 + WORDS_LIMIT  # bytes of one message: such a picture in base64, and its words
+PLAIN_LIMIT = 2**11  # characters of any other message
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 Codec = Literal["jpeg", "h264"]
@@ -176,24 +184,91 @@ class Record:
 
 Request = Start | ResumeSession | Keys | Event | Shown | Command | Restore | Rewind | Switch | Record
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
+_KINDS: dict[str, type] = {word: kind for kind in get_args(Request) for word in get_args(get_type_hints(kind)["type"])}
 _TYPES = "start, resume_session, keys, event, shown, pause, resume, save, restore, rewind, switch or record"
+_LIMITS = {"start": WORDS_LIMIT, "event": WORDS_LIMIT}  # without a picture or replay
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_TYPE = re.compile(r'"type"\s*:\s*"(\w{1,20})"')
+_PARTS = ",:[{"  # one before or in every value, but the first
+_LOOSE = PROMPT_LIMIT + 100  # of them may stand in the words of a start and between its fields
+_MEMBERS = 8  # that a list or an object has at most, but in a replay
+
+
+def is_light(text: str | bytes) -> bool:
+    """Whether a message may be parsed at once; a larger one can only begin a world, and takes a place first."""
+    return len(text) <= WORDS_LIMIT
+
+
+def check_size(text: str) -> None:
+    """ValueError, one sentence, for a message that is too long for what it says it is, or holds too many values.
+
+    Nothing is parsed for it, and its time is that of a search in the text.
+    """
+    if len(text) <= PLAIN_LIMIT:
+        return
+    found = _TYPE.search(text)
+    if found is None or found[1] not in _KINDS:
+        raise ValueError(f"a message of {len(text)} characters has no known type at its beginning; use {_TYPES}")
+    replay = '"replay"' in text
+    _check_length(found[1], len(text), heavy=replay or '"image"' in text)
+    if replay and len(text) > FILE_LIMIT:
+        raise ValueError(
+            f"start: a replay may have {FILE_LIMIT // 2**20} MB and {STEP_LIMIT} steps, and this has {len(text)} characters"
+        )
+    values = sum(text.count(c) for c in _PARTS)
+    if len(text) > WORDS_LIMIT and values > (20 * STEP_LIMIT if replay else _LOOSE):
+        raise ValueError(f"{found[1]}: the message holds {values} values, which no message needs")
 
 
 def parse(text: str | bytes) -> Request:
-    """One message of the page; ValueError with one sentence when it is none."""
+    """One message of the page; ValueError with one sentence, about the first thing that is wrong, when it is none."""
     if isinstance(text, bytes):
         raise ValueError("binary messages are not understood here; send JSON text")
+    if not text.isascii() and _SURROGATE.search(text):
+        raise ValueError("the message is not UTF-8; send JSON text in UTF-8")
+    check_size(text)
+    message = _read(text)
+    _check_fields(message, len(text))
+    replay = message.get("replay")
     try:
-        return _REQUEST.validate_json(text)
+        if not isinstance(replay, dict):
+            return _REQUEST.validate_json(text)
+        start = cast(Start, _REQUEST.validate_json(json.dumps(message | {"replay": {}})))
+        return replace(start, replay=replay)  # which is large and was read already
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid":
-        raise ValueError("the message is not JSON; send one JSON object with a type")
-    if not first["loc"]:
-        raise ValueError(f"the message has no known type; use {_TYPES}")
-    where = ".".join(str(x) for x in first["loc"])
+    where = ".".join(sentence(x, 60) for x in first["loc"])
     reason = first["msg"].removeprefix("Value error, ")
     raise ValueError(f"{where}: {reason[:1].lower()}{reason[1:]}")
+
+
+def _read(text: str) -> dict[str, Any]:
+    """The message as JSON; ValueError where it is no object."""
+    try:
+        found = from_json(text)
+    except ValueError:
+        raise ValueError("the message is not JSON; send one JSON object with a type") from None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _check_fields(message: dict[str, Any], length: int) -> None:
+    """ValueError for the first key that the type does not know, or for too many values: pydantic would name each of them."""
+    name = message.get("type")
+    if not isinstance(name, str) or name not in _KINDS:
+        raise ValueError(f"the message has no known type; use {_TYPES}")
+    _check_length(name, length, heavy=bool(message.get("image") or message.get("replay")))
+    known = {f.name for f in fields(_KINDS[name])}
+    for key, value in message.items():
+        if key not in known:
+            raise ValueError(f"{name}.{sentence(key, 60)}: there is no such field; the fields are {', '.join(sorted(known))}")
+        if key != "replay" and isinstance(value, dict | list) and len(cast("list[object]", value)) > _MEMBERS:
+            raise ValueError(f"{name}.{key}: {brief(cast('object', value))} holds more values than there are")
+
+
+def _check_length(name: str, length: int, heavy: bool) -> None:
+    limit = MESSAGE_LIMIT if name == "start" and heavy else _LIMITS.get(name, PLAIN_LIMIT)
+    if length > limit:
+        raise ValueError(f"{name}: the message has {length} characters; at most {limit} are read")
 
 
 def _check_words(name: str, text: str) -> None:

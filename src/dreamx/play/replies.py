@@ -7,11 +7,12 @@ the picture's data.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from struct import Struct
 from typing import Literal
 
+from dreamx.plaintext import sentence
 from dreamx.play.protocol import VERSION
 from dreamx.session import Switches
 
@@ -157,6 +158,8 @@ def pack(reply: Reply | Picture) -> str | bytes:
     """The text or binary message for the socket."""
     if isinstance(reply, Picture):
         return HEADER.pack(VERSION, reply.kind, 0, reply.frame, reply.chunk, reply.seq, reply.time) + reply.data
+    if isinstance(reply, Error):
+        reply = replace(reply, text=sentence(reply.text))
     return json.dumps(asdict(reply))
 
 

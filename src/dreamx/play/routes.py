@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from dreamx.config import to_json
@@ -18,15 +20,10 @@ from dreamx.play.metrics import MEDIA_TYPE
 from dreamx.play.origin import Origins
 from dreamx.play.protocol import Codec
 from dreamx.play.script import replay_of
+from dreamx.web.api_page import api_page
 
 _STATIC = Path(__file__).parent / "static"
-_HEADERS = {
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address may hold the token
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    "connect-src 'self' ws: wss:",
-}
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -112,23 +109,32 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
         """A start picture."""
         if name not in house.starts:
             raise HTTPException(404, "there is no such start picture")
-        return Response(house.starts[name].png, media_type="image/png", headers=_HEADERS)
+        return Response(house.starts[name].png, media_type="image/png")
 
-    @app.get("/api/sessions/{session}/replay.json")
-    async def replay(session: str, response: Response) -> dict[str, Any]:
+    @app.get("/api/sessions/{session}/replay.json", response_class=Response)
+    async def replay(session: str) -> Response:
         """Every step of a session: begin it again with ``start``, here or on another server with the same world."""
+        _check_id(session)
         try:
             opening, spans = await house.walked(session)
         except ValueError as e:
             raise HTTPException(404, str(e)) from None
-        response.headers["Content-Disposition"] = 'attachment; filename="replay.json"'
-        return to_json(replay_of(opening, spans, house.name, house.weights))
+
+        def text() -> str:
+            return json.dumps(to_json(replay_of(opening, spans, house.name, house.weights)))
+
+        async with house.heavy:  # of hours of walking, seconds and 100 MB
+            data = await asyncio.to_thread(text)
+        return Response(
+            data, media_type="application/json", headers={"Content-Disposition": 'attachment; filename="replay.json"'}
+        )
 
     @app.get("/api/sessions/{session}/frame.png", response_class=Response)
     async def frame(session: str) -> Response:
         """The picture that a session showed last."""
+        _check_id(session)
         try:
-            return Response(await house.picture(session), media_type="image/png", headers=_HEADERS)
+            return Response(await house.picture(session), media_type="image/png")
         except ValueError as e:
             raise HTTPException(404, str(e)) from None
 
@@ -138,7 +144,7 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
         path = None if house.store is None else house.store.recording(name)
         if path is None:
             raise HTTPException(404, "there is no such recording")
-        return FileResponse(path, media_type="video/mp4", headers=_HEADERS)
+        return FileResponse(path, media_type="video/mp4")
 
     @app.get("/healthz")
     def healthz() -> Health:
@@ -150,11 +156,15 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
         """Counters and times, for Prometheus."""
         return Response(house.metrics.text(), media_type=MEDIA_TYPE)
 
-    app.mount("/", _Static(directory=_STATIC, html=True))
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """The HTTP part, to be read."""
+        return HTMLResponse(api_page(app.openapi()))
+
+    app.mount("/", StaticFiles(directory=_STATIC, html=True))
 
 
-class _Static(StaticFiles):
-    def file_response(self, *args: object, **kwargs: object) -> Response:  # Starlette's own signature
-        response = super().file_response(*args, **kwargs)  # pyright: ignore[reportArgumentType]
-        response.headers.update(_HEADERS)
-        return response
+def _check_id(session: str) -> None:
+    """404 for what no session is called."""
+    if not _ID.fullmatch(session):
+        raise HTTPException(404, "there is no such session")

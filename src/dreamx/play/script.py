@@ -10,6 +10,7 @@ from dreamx import replay as replays
 from dreamx.picture import read_picture
 from dreamx.play.opening import Opening
 from dreamx.play.past import Span, unrolled
+from dreamx.play.protocol import PIXEL_LIMIT
 from dreamx.play.starts import StartPicture
 from dreamx.play.store import png
 from dreamx.replay import Replay
@@ -40,6 +41,6 @@ def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple
         if replay.start not in starts:
             raise ValueError(f"replay.start: this server has no start picture {replay.start!r}; see api/world for its own")
         picture = starts[replay.start].png
-    image = None if picture is None else read_picture(picture, size)[0]
+    image = None if picture is None else read_picture(picture, size, PIXEL_LIMIT)[0]
     note = replays.warning(replay, weights)
     return Opening(image, replay.prompt, replay.seed, note, replay.start, script=replay.steps)

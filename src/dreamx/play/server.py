@@ -35,7 +35,7 @@ from dreamx.budget.plan import of_world
 from dreamx.model.product import only_plain
 from dreamx.model.prompt import CutWarning
 from dreamx.play import protocol
-from dreamx.play.guard import Guard, is_loopback
+from dreamx.play.guard import Guard, check_token, is_loopback
 from dreamx.play.house import IDLE, RETRY, House, TruthOf
 from dreamx.play.origin import Origins, check_origin
 from dreamx.play.replies import Busy, pack
@@ -43,6 +43,11 @@ from dreamx.play.routes import add_routes
 from dreamx.play.starts import read_starts
 from dreamx.play.store import Store
 from dreamx.play.visit import GOODBYE, Visit
+from dreamx.web.bodies import answer_briefly
+from dreamx.web.connections import Connections
+from dreamx.web.headers import SecurityHeaders
+from dreamx.web.hosts import Hosts, check_host
+from dreamx.web.server import server_for
 from dreamx.world import World, find
 
 #: Seconds after which the kernel gives up a connection whose other end takes nothing: a player who never reads.
@@ -80,6 +85,13 @@ class PlayConfig:
     allow_origin: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """Site whose pages may play, as https://worlds.example.org: where a proxy does not pass on what it was asked for.
     May be given several times."""
+    allow_host: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Name that the server may be asked for by, as worlds.example.org, besides this machine's own and those of allow_origin:
+    where a proxy passes on what the browser asked for. May be given several times."""
+    connections: PositiveInt = 512
+    """So many TCP connections at once; fewer where the system lets a process open few files (ulimit -n)."""
+    connections_per_address: PositiveInt = 64
+    """So many of one address; those of this machine, where a proxy or a tunnel ends, are not counted."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.jpeg_quality <= 95:
@@ -94,17 +106,26 @@ class PlayConfig:
             raise ValueError(f"starts: {self.starts} is not a folder; give the folder of the start pictures")
         if not self.idle_seconds > 0:
             raise ValueError(f"idle_seconds is {self.idle_seconds}; give a positive number of seconds")
-        if self.token is not None and len(self.token) < 8:
-            raise ValueError("token is shorter than 8 characters and can be guessed; use a longer one")
+        if self.token is not None:
+            check_token(self.token)
         for site in self.allow_origin:
             try:
                 check_origin(site)
             except ValueError as e:
                 raise ValueError(f"allow_origin: {e}") from None
+        for name in self.allow_host:
+            try:
+                check_host(name)
+            except ValueError as e:
+                raise ValueError(f"allow_host: {e}") from None
 
 
-def create_app(house: House, token: str | None = None, allowed: Sequence[str] = ()) -> ASGIApp:
-    """The HTTP and socket side of a house; with a token, for those who know it. ``allowed``: sites whose pages may play, too."""
+def create_app(house: House, token: str | None = None, allowed: Sequence[str] = (), hosts: Sequence[str] = ()) -> ASGIApp:
+    """The HTTP and socket side of a house; with a token, for those who know it.
+
+    ``allowed``: sites whose pages may play, too. ``hosts``: names that the server is asked for by, besides this machine's and
+    those of the sites. With a token they are looked at only where some are given: what is rebound does not know it.
+    """
     origins = Origins(allowed)
 
     @asynccontextmanager
@@ -115,13 +136,17 @@ def create_app(house: House, token: str | None = None, allowed: Sequence[str] = 
         await asyncio.to_thread(house.close)
 
     app = FastAPI(title="dreamx play", lifespan=lifespan, docs_url=None, redoc_url=None)  # their pages come from elsewhere
+    answer_briefly(app)
 
     @app.websocket("/socket")
     async def socket(ws: WebSocket) -> None:
         await _welcome(house, origins, ws)
 
     add_routes(app, house, origins)  # the page's files come last: they answer to every path
-    return app if token is None else Guard(app, token)
+    inner: ASGIApp = app if token is None else Guard(app, token)
+    if token is None or hosts:
+        inner = Hosts(inner, (*hosts, *origins.hosts), "--allow-host")
+    return SecurityHeaders(inner, ("img-src 'self' data: blob:", "media-src 'self' blob:"), allowed)
 
 
 async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
@@ -150,17 +175,9 @@ async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
             house.guests.discard(visit)
 
 
-def serve(app: ASGIApp, house: House) -> uvicorn.Server:
+def serve(app: ASGIApp, house: House, connections: Connections | None = None) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        lifespan="on",
-        ws_max_size=protocol.MESSAGE_LIMIT,
-        ws_per_message_deflate=False,  # pictures do not get smaller
-        timeout_graceful_shutdown=3,
-    )
-    server = uvicorn.Server(config)
+    server = server_for(app, connections or Connections(), protocol.MESSAGE_LIMIT)
     shutdown = server.shutdown
 
     async def stop(sockets: list[sockets.socket] | None = None) -> None:
@@ -252,4 +269,6 @@ def main(cfg: PlayConfig) -> None:
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when all is done
     with suppress(KeyboardInterrupt):  # Ctrl-C is how one leaves
-        serve(create_app(house, token, cfg.allow_origin), house).run(sockets=[listener])
+        hosts = (cfg.host, *cfg.allow_host) if token is None or cfg.allow_host else ()
+        places = Connections(cfg.connections, cfg.connections_per_address)
+        serve(create_app(house, token, cfg.allow_origin, hosts), house, places).run(sockets=[listener])

@@ -12,6 +12,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocketState
 
 from dreamx.picture import read_picture
+from dreamx.plaintext import brief
 from dreamx.play import protocol
 from dreamx.play.beside import Beside
 from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
@@ -19,6 +20,7 @@ from dreamx.play.house import RETRY, House
 from dreamx.play.opening import Opening, Outlets, Session
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.protocol import (
+    PIXEL_LIMIT,
     Codec,
     Command,
     Event,
@@ -80,9 +82,7 @@ class Visit:
             if message["type"] == "websocket.disconnect":
                 return
             try:
-                request = protocol.parse(_payload(message))
-                self.active = asyncio.get_running_loop().time()
-                await self._obey(request)
+                await self._answer(_payload(message))
             except ValueError as e:
                 await self._say(Error(text=str(e)))
 
@@ -108,12 +108,36 @@ class Visit:
 
     # ---- what the page asks --------------------------------------------------------------------------------------------
 
+    async def _answer(self, text: str | bytes) -> None:
+        said = protocol.parse(text) if protocol.is_light(text) else text
+        self.active = asyncio.get_running_loop().time()
+        if isinstance(said, Start | str | bytes):
+            await self._start(said)
+        else:
+            await self._obey(said)
+
+    async def _start(self, said: Start | str | bytes) -> None:
+        """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time in the house."""
+        house, session = self._house, token_urlsafe(12)
+        if not house.take(session, self):
+            return await self._say_busy()
+        try:
+            if isinstance(said, Start) and said.image is None and said.replay is None:
+                opening, codec = await asyncio.to_thread(self._opening, said), said.codec
+            else:
+                async with house.heavy:
+                    opening, codec = await asyncio.to_thread(self._read_start, said)
+            await self._begin(Session(session, opening), self._encoder(codec))
+        finally:
+            self._give_back(session)
+
+    def _read_start(self, said: Start | str | bytes) -> tuple[Opening, Codec]:
+        request = said if isinstance(said, Start) else protocol.parse(said)
+        if not isinstance(request, Start):
+            raise ValueError(f"{request.type}: the message is too long")
+        return self._opening(request), request.codec
+
     async def _obey(self, request: Request) -> None:
-        if isinstance(request, Start):
-            opening = await asyncio.to_thread(self._opening, request)
-            encode = self._encoder(request.codec)
-            await self._begin(Session(token_urlsafe(12), opening), encode)
-            return
         if isinstance(request, ResumeSession):
             await self._resume(request)
             return
@@ -153,10 +177,10 @@ class Visit:
         prompt = request.prompt
         if request.start is not None:
             if request.start not in house.starts:
-                raise ValueError(f"start.start: there is no start picture {request.start!r}; see api/world for their ids")
+                raise ValueError(f"start.start: there is no start picture {brief(request.start)}; see api/world for their ids")
             start = house.starts[request.start]
             data, prompt = start.png, prompt or start.prompt
-        image, note = (None, "") if data is None else read_picture(data, house.world.size)
+        image, note = (None, "") if data is None else read_picture(data, house.world.size, PIXEL_LIMIT)
         return Opening(image, prompt, request.seed, note, request.start, request.switches)
 
     def _encoder(self, codec: Codec) -> Encoder:
@@ -181,14 +205,23 @@ class Visit:
             elif other is not None:
                 await other.rest("the session goes on in another window")
             await house.written()
-            await self._begin(await house.load(request.session), encode)
+            if not house.take(request.session, self):
+                return await self._say_busy()
+            try:
+                await self._begin(await house.load(request.session), encode)
+            finally:
+                self._give_back(request.session)
+
+    def _give_back(self, session: str) -> None:
+        """The place that was taken for a session, unless that was begun."""
+        if self.pipeline is None or self._session != session:
+            self._house.free(session, self)
 
     async def _begin(self, session: Session, encode: Encoder) -> None:
         house = self._house
         async with self._changing:
             if house.stopping or not house.take(session.id, self):
-                text = f"all {house.room} places are taken; try again in a moment"
-                await self._say(Busy(text=text, retry_seconds=RETRY))
+                await self._say_busy()
                 return
             await self._leave()
             self._session = session.id
@@ -210,6 +243,10 @@ class Visit:
             house.metrics.begun(resumed=session.here is not None)
         if session.here is None:
             await house.sweep()
+
+    async def _say_busy(self) -> None:
+        text = f"all {self._house.room} places are taken; try again in a moment"
+        await self._say(Busy(text=text, retry_seconds=RETRY))
 
     async def _leave(self) -> None:
         """End the pipeline, if there is one, and write its session; afterwards another may be begun."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamx.config import from_json, to_json
+from dreamx.plaintext import brief
 
 #: What is asked of every trial.
 QUESTIONS = ("overall", "quality", "camera", "artifacts")
@@ -35,10 +36,10 @@ class Answer:
         if not self.person or len(self.person) > 64:
             raise ValueError("person must be a name of 1 to 64 letters")
         if set(self.said) != set(QUESTIONS):
-            raise ValueError(f"said must answer {', '.join(QUESTIONS)}, not {', '.join(self.said) or 'nothing'}")
+            raise ValueError(f"said must answer {', '.join(QUESTIONS)}, not {brief(sorted(self.said))}")
         for question, choice in self.said.items():
             if choice not in CHOICES:
-                raise ValueError(f"said.{question} must be one of {', '.join(CHOICES)}, not {choice!r}")
+                raise ValueError(f"said.{question} must be one of {', '.join(CHOICES)}, not {brief(choice)}")
         if not 0 <= self.seconds < 1e7:
             raise ValueError(f"seconds must be 0 or more, not {self.seconds}")
 

@@ -17,25 +17,25 @@ from threading import Lock
 from typing import Annotated
 
 import tyro
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from dreamx.bounds import InputFolder, OutputFile, Port, Seed
 from dreamx.eval import films
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
 from dreamx.eval.study.trials import Pair, fingerprint, left_over, order, pairs
+from dreamx.plaintext import brief
+from dreamx.web.bodies import BodyLimit, answer_briefly
+from dreamx.web.connections import Connections
+from dreamx.web.headers import SecurityHeaders
+from dreamx.web.hosts import Hosts
+from dreamx.web.server import server_for
 
 _STATIC = Path(__file__).parent / "static"
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:",
-}
 _KEPT = 64  # videos in memory, as the browser gets them
 _FPS = 16.0  # of a video whose file says nothing
+_BODY = 2**14  # bytes of an answer
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,11 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     what: dict[str, tuple[Pair, str]] = {where[p.name, side]: (p, side) for p in found for side in "ab"}
     lock = Lock()
     app = FastAPI(title="dreamx study", redoc_url=None, docs_url=None, openapi_url=None)
+    answer_briefly(app)
+    app.add_middleware(BodyLimit, most=_BODY)
     # A page of another name could else read and answer through the browser of whoever visits it.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-
-    @app.middleware("http")
-    async def careful(request: Request, call_next):  # pyright: ignore
-        response: Response = await call_next(request)
-        response.headers.update(_HEADERS | {"Cache-Control": "no-cache"})
-        return response
+    app.add_middleware(Hosts)
+    app.add_middleware(SecurityHeaders, media=("img-src 'self' data:",))
 
     @app.get("/trials")
     def trials(person: str) -> list[Trial]:
@@ -130,7 +127,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
         """Keep an answer: it is on the disk when this returns."""
         shown = {s.pair.name: s for s in order(found, said.person, cfg.seed)}
         if said.trial not in shown:
-            raise HTTPException(400, f"there is no trial {said.trial!r}")
+            raise HTTPException(400, f"there is no trial {brief(said.trial)}")
         try:
             kept = Answer(study, said.person, said.trial, shown[said.trial].a_left, said.said, said.seconds)
         except ValueError as e:
@@ -222,4 +219,4 @@ def main(cfg: StudyConfig) -> None:
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listener])
+        server_for(app, Connections()).run(sockets=[listener])
