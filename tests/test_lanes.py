@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("lanes")
     torch.manual_seed(0)
     weights.save(root / "autoencoder" / "model", {"vae": (VAE(micro.VAE), micro.VAE)})
-    nets = Networks(micro.DIT, micro.TEXT)
+    nets = Networks.new(micro.DIT, micro.TEXT)
     for p in nets.parameters():
         torch.nn.init.normal_(p, std=0.05)
     weights.save(root / "again" / "model", nets.parts())

@@ -41,6 +41,38 @@ FrameRate = Annotated[float, Ge(0.1), Le(240)]
 Crf = Annotated[int, Ge(0), Le(51)]
 #: Degrees from edge to edge. Beyond them a pinhole's picture is a point or a plane.
 FieldOfView = Annotated[float, Ge(1), Le(170)]
+# Sizes of networks and of sessions. A file may say any number, and whoever builds what it says allocates it: each end is several
+# times what the largest published model has, so that it never stands in the way, and far below what fells a machine by itself.
+#: Channels; the largest have 16 thousand.
+Width = Annotated[int, Ge(1), Le(2**16)]
+#: Of attention; the largest have 128.
+Heads = Annotated[int, Ge(1), Le(1024)]
+#: Of a transformer; the largest have 126.
+Layers = Annotated[int, Ge(1), Le(1000)]
+#: Residual blocks of a level of a convolutional network; the largest have some 30.
+Blocks = Annotated[int, Ge(0), Le(100)]
+#: Pixels along the side of one token or place; the largest are 32.
+Patch = Annotated[int, Ge(1), Le(64)]
+#: Rows of a table of words; the largest tokenizers have 256 thousand.
+Rows = Annotated[int, Ge(1), Le(2**22)]
+#: Words or tokens of a prompt.
+Words = Annotated[int, Ge(1), Le(2**14)]
+#: Denoising steps; the schedules that models are trained on have 1000.
+Denoising = Annotated[int, Ge(1), Le(1000)]
+#: Latent frames: of a chunk, a window, a look ahead. A thousand are four minutes.
+LatentCount = Annotated[int, Ge(1), Le(1024)]
+#: The same where there may be none.
+AnyLatentCount = Annotated[int, Ge(0), Le(1024)]
+#: Clips or pictures of one training step; the largest runs have some ten thousand on all machines together.
+BatchSize = Annotated[int, Ge(1), Le(2**16)]
+#: Updates of a run: at a hundred a second, four months.
+Updates = Annotated[int, Ge(1), Le(10**9)]
+#: Frames of a clip or a window: a day at 16 frames a second is 1.4 million.
+FrameCount = Annotated[int, Ge(1), Le(10**7)]
+#: Levels of a convolutional network, each half as large: 2**10 pixels become one.
+MAX_LEVELS = 10
+#: Pixels of a picture that a network makes, and of one that is opened (16 megapixels).
+MAX_PICTURE = 2**24
 #: A side in pixels; more than the largest video codecs take is a slip of the finger.
 Pixels = Annotated[int, Ge(8), Le(16384)]
 
@@ -151,10 +183,11 @@ def remove_empty(folders: Sequence[Path]) -> None:
 def number_fault(value: float, marks: Sequence[Any]) -> str | None:
     """What is wrong with a number, as the end of a sentence that begins with its name; None if nothing is."""
     bounds = [m for m in marks if isinstance(m, Ge | Gt | Le | Lt)]
-    if isfinite(value) and all(_within(value, bound) for bound in bounds):
+    if (isinstance(value, int) or isfinite(value)) and all(_within(value, bound) for bound in bounds):
         return None
     words = [f"{word} {limit}" if word != "or more" else f"{limit} or more" for word, limit, _ in map(_told, bounds)]
-    return f"must be {' and '.join(words) or 'a finite number'}, not {value}"
+    given = f"a number of {value.bit_length()} bits" if isinstance(value, int) and value.bit_length() > 100 else value
+    return f"must be {' and '.join(words) or 'a finite number'}, not {given}"
 
 
 def path_fault(path: Path, mark: Any) -> str | None:

@@ -115,6 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{' '.join(path)}: {said}", 2)
     except ValueError as e:
         _fail(f"{' '.join(path)}: {e}", 2)
+    except (MemoryError, RuntimeError) as e:  # torch's own is a RuntimeError
+        if isinstance(e, RuntimeError) and "allocate memory" not in str(e):
+            raise
+        _fail(f"{' '.join(path)}: this needs more memory than the machine has; ask for less (smaller or fewer)", 2)
 
 
 def _call(target: str, name: str, words: Sequence[str]) -> None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, tensor_file
 from dreamx.config import from_json, to_json
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import parse_json
 
 #: Scene seeds from here on belong to evaluation alone; training refuses them.
 FIRST_HELD_OUT_SEED = 1_000_000
@@ -90,8 +90,8 @@ class Clip:
     def load(path: Path) -> Clip:
         """Read what ``save`` wrote; ValueError with the file's name when it is not a clip."""
         try:
-            with safe_open(path, "pt") as f:
-                words = json.loads(f.metadata()["clip"])
+            with tensor_file.opened(path) as f:
+                words = parse_json(f.metadata()["clip"])
                 t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
             if "story" in words:
                 words["story"] = from_json(Story, words["story"])

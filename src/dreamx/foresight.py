@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from dreamx.bounds import Denoising, LatentCount, Probability
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, walk
@@ -29,9 +30,9 @@ class ForesightConfig:
     (``rollout.guided``); None: no more than on a chunk.
     """
 
-    latents: int = 6
-    unknown: float = 0.2
-    steps: int = 6
+    latents: LatentCount = 6
+    unknown: Probability = 0.2
+    steps: Denoising = 6
     guidance: float | None = 2.0
 
 

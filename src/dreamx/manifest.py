@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx import atomic
+from dreamx.plaintext import read_json
 
 NAME = ".dreamx.json"
 _CLAIMED: list[tuple[Path, list[Path]]] = []
@@ -94,7 +95,7 @@ def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_json(file)
         return {"kind": str(found["kind"]), "files": list(found["files"]), "settings": dict(found["settings"])}
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({type(e).__name__}); {_FREE}") from None
@@ -112,7 +113,7 @@ def refuse_other_json(file: Path, keys: Collection[str], flag: str = "out") -> N
     if not file.exists():
         return
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
+        held = read_json(file)
     except (OSError, ValueError):
         held = None
     if not isinstance(held, dict) or not set(keys) <= held.keys():

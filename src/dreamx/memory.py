@@ -8,11 +8,13 @@ where it knows. Depth is the autoencoder's own, so it works from any picture.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Le
 from torch import Tensor
 
-from dreamx.bounds import NonNegativeFloat, PositiveInt
+from dreamx.bounds import NonNegativeFloat
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
@@ -30,8 +32,8 @@ class MemoryConfig:
     settle: smooth depth before it is remembered (``geometry.reproject.settled``).
     """
 
-    views: PositiveInt = 3
-    capacity: PositiveInt = 256
+    views: Annotated[int, Ge(1), Le(64)] = 3
+    capacity: Annotated[int, Ge(1), Le(2**16)] = 256
     metres: NonNegativeFloat = 0.5
     degrees: NonNegativeFloat = 12.0
     settle: bool = True

@@ -20,25 +20,17 @@ Painter = tuple[DiT, WordEncoder]
 
 def speaking(folder: Path) -> tuple[DiT, WordEncoder]:
     """A transformer and its text encoder, from the folder of trained ones."""
-    dit = DiT(weights.read_config(folder, "dit", DiTConfig))
-    text = WordEncoder(weights.read_config(folder, "text", WordConfig))
-    weights.load_into(dit, folder / "dit.safetensors")
-    weights.load_into(text, folder / "text.safetensors")
-    return dit, text
+    return weights.load(folder, "dit", DiT, DiTConfig), weights.load(folder, "text", WordEncoder, WordConfig)
 
 
 def autoencoder(folder: Path) -> VAE:
     """An autoencoder from its folder."""
-    vae = VAE(weights.read_config(folder, "vae", VAEConfig))
-    weights.load_into(vae, folder / "vae.safetensors")
-    return vae
+    return weights.load(folder, "vae", VAE, VAEConfig)
 
 
 def deep(folder: Path) -> Depth:
     """The network for the depth of opening pictures, from its folder."""
-    depth = Depth(weights.read_config(folder, "depth", DepthConfig))
-    weights.load_into(depth, folder / "depth.safetensors")
-    return depth
+    return weights.load(folder, "depth", Depth, DepthConfig)
 
 
 def extras(folder: Path) -> tuple[Path | None, Path | None]:

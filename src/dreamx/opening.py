@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from dreamx.bounds import Denoising
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend, Table
 from dreamx.model.prompt import shorten
@@ -23,7 +24,7 @@ from dreamx.rollout import Network, Sampler, guided, make
 class OpeningConfig:
     """``steps`` along the flow. ``guidance``: how much more than plainly the words are obeyed (``rollout.guided``), None: not."""
 
-    steps: int = 16
+    steps: Denoising = 16
     guidance: float | None = 2.0
 
 

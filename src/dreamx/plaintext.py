@@ -13,6 +13,11 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32
 from pathlib import Path
 from typing import Any
 
+#: Of JSON: how deep lists and objects are nested at most (our own: 8), and how many letters are read at most.
+DEPTH = 64
+JSON_LIMIT = 2**28
+_JSON_VALUES = 5_000_000  # some 64 bytes each, when they are read
+
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (BOM_UTF32_LE, "utf-32-le"), (BOM_UTF32_BE, "utf-32-be"), (BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"),
@@ -27,7 +32,7 @@ _SIGNS = str.maketrans(
 )
 
 
-def decode(data: bytes, name: str) -> str:
+def decode(data: bytes, name: str, errors: str = "strict") -> str:
     """A file's bytes as text with ``\\n`` for every line end, without marks at the beginning of lines.
 
     UTF-8, or UTF-16 and UTF-32 by their mark or, without one, by where their zero bytes lie. ValueError, one sentence with the
@@ -37,7 +42,7 @@ def decode(data: bytes, name: str) -> str:
     mark, coding = next(((m, c) for m, c in _MARKS if data.startswith(m)), (b"", ""))
     coding = coding or _by_zeros(data)
     try:
-        text = data[len(mark) :].decode(coding)
+        text = data[len(mark) :].decode(coding, errors)
     except UnicodeDecodeError as e:
         at = e.start + len(mark)
         what = coding.removesuffix("-le").removesuffix("-be").upper()
@@ -78,17 +83,58 @@ def read_text(path: Path) -> str:
     return decode(path.read_bytes(), str(path))
 
 
-def read_json(path: Path) -> Any:
-    """A file as JSON. OSError where it cannot be opened; ValueError, one sentence with file and line, where it is none."""
-    text = read_text(path)
+def read_json(path: Path, most: int | None = None) -> Any:
+    """A file as JSON. OSError where it cannot be opened; ValueError, one sentence with file and line, where it is none.
+
+    most: the bytes that it may have.
+    """
+    if (size := path.stat().st_size) > (most or JSON_LIMIT):
+        raise ValueError(f"{path}: has {size} bytes, and {most or JSON_LIMIT} are read at most; it is too large for what it is")
+    return parse_json(path.read_bytes(), str(path))
+
+
+def parse_json(data: str | bytes, name: str = "", once: bool = False) -> Any:
+    """JSON, THE way from text to values: not nested deeper than ``DEPTH``, of bounded size, whole numbers within 64 bits.
+
+    ValueError, one sentence with its ``name`` (may be empty) and the line, where it is none. Bytes may be text of any coding
+    (``decode``). once: no key may stand twice in one object.
+    """
+    text = decode(data, name, "surrogatepass") if isinstance(data, bytes) else data
+    said = f"{name}: " if name else ""
+    if len(text) > JSON_LIMIT or sum(map(text.count, ",[{")) > _JSON_VALUES:
+        raise ValueError(f"{said}it is too large: {len(text)} letters; at most {_JSON_VALUES} values are read")
     try:
-        return json.loads(text)
+        found = json.loads(text, parse_int=_whole, object_pairs_hook=_once if once else None)
     except RecursionError:
-        raise ValueError(f"{path}: it is nested too deeply") from None
+        raise ValueError(f"{said}it is nested too deeply") from None
     except json.JSONDecodeError as e:
-        raise ValueError(f"{path}: not JSON ({e.msg}, line {e.lineno})") from None
-    except ValueError:  # Python's limit of digits
-        raise ValueError(f"{path}: a number in it is too long") from None
+        raise ValueError(f"{said or 'it is '}not JSON ({e.msg}, line {e.lineno})") from None
+    except _Unfit as e:
+        raise ValueError(f"{said}{e}") from None
+    level = [found]
+    for _ in range(DEPTH):
+        level = [v for x in level if isinstance(x, dict | list) for v in (x.values() if isinstance(x, dict) else x)]
+        if not level:
+            return found
+    raise ValueError(f"{said}it is nested too deeply")
+
+
+class _Unfit(ValueError):
+    """What is JSON, and is not read."""
+
+
+def _whole(digits: str) -> int:
+    """A whole number that a float can hold, too: Python's have no end, and break whatever meets them."""
+    if len(digits) > 20:
+        raise _Unfit("a number in it is too long")
+    return int(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Unfit("a key stands twice in one object")
+    return found
 
 
 def lines(text: str) -> list[tuple[int, str]]:

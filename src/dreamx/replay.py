@@ -127,7 +127,7 @@ def read(path: Path) -> Replay:
         data = read_json(path) if size <= FILE_LIMIT else None
     except OSError as e:
         raise ValueError(f"replay: {path} cannot be read ({e.strerror}); name a replay file") from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise ValueError(f"replay: {path} is not JSON; name a file that the page shared or dreamx.replay.write wrote") from None
     if size > FILE_LIMIT:
         raise ValueError(f"replay: {path} is larger than {FILE_LIMIT // 2**20} MB, which no replay is; name another file")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx import flow
-from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import AnyLatentCount, Denoising, LatentCount, PositiveFloat, Probability
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.model.attend import Attend, Cache, Mute
@@ -34,12 +34,12 @@ class Sampler:
     context_noise: the sigma that finished frames are noised to, and said to have, when they become history.
     """
 
-    steps: PositiveInt = 4
+    steps: Denoising = 4
     shift: PositiveFloat = 5.0
     stochastic: bool = True
-    chunk: PositiveInt = 3
-    window: PositiveInt = 12
-    sinks: NonNegativeInt = 3
+    chunk: LatentCount = 3
+    window: LatentCount = 12
+    sinks: AnyLatentCount = 3
     context_noise: Probability = 0.0
 
     def cache(self) -> Cache:

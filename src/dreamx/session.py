@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, tensor_file
+from dreamx.bounds import MAX_PICTURE, Pixels
 from dreamx.config import from_json, to_json
 from dreamx.foresight import ForesightConfig
 from dreamx.frames import Frames
@@ -22,6 +22,7 @@ from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
 from dreamx.memory import MemoryConfig
 from dreamx.opening import OpeningConfig
+from dreamx.plaintext import parse_json
 from dreamx.rollout import Sampler
 
 
@@ -35,8 +36,8 @@ class WorldConfig:
     ``opening``: how a picture is made from words alone.
     """
 
-    height: int
-    width: int
+    height: Pixels
+    width: Pixels
     lens: tuple[float, float, float, float]
     speed: Speed = Speed()
     sampler: Sampler = Sampler()
@@ -44,6 +45,14 @@ class WorldConfig:
     memory: MemoryConfig | None = None
     foresight: ForesightConfig | None = None
     opening: OpeningConfig = OpeningConfig()
+
+    def __post_init__(self) -> None:
+        if self.height * self.width > MAX_PICTURE:
+            raise ValueError(
+                f"world.height and world.width make {self.height * self.width} pixels; at most {MAX_PICTURE} are made"
+            )
+        if not all(f > 0 for f in self.lens[:2]):
+            raise ValueError(f"world.lens must begin with two positive focal lengths, not {list(self.lens)}")
 
     @property
     def up(self) -> Tensor | None:
@@ -134,10 +143,45 @@ def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What ``write`` wrote; ValueError where that is not readable."""
     try:
-        with safe_open(path, "pt") as f:
-            return json.loads(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
+        with tensor_file.opened(path) as f:
+            words, tensors = parse_json(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
     except Exception as e:
         raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
+    if not isinstance(words, dict):
+        raise ValueError(f"{path}: not a readable session (its words are no object); save it again")
+    return words, tensors
+
+
+def check(words: dict[str, Any], tensors: dict[str, Tensor], config: WorldConfig) -> WorldConfig:
+    """The config of a saved session. ValueError, KeyError or IndexError where it is none of a world of this ``config``.
+
+    Looks at kinds of words, shapes and numbers of tensors. What passes may still not fit the networks, which then say so.
+    """
+    kinds = {"prompt": str, "event": str, "seed": int, "chunk": int}
+    if bad := [k for k, kind in kinds.items() if not isinstance(words[k], kind)]:
+        raise ValueError(f"{bad[0]} is {words[bad[0]]!r:.40}")
+    if not (0 <= words["seed"] < 2**31 and 0 <= words["chunk"] < 2**31):
+        raise ValueError("seed and chunk must be 0 or more, and below 2**31")
+    if bad := [k for k, x in tensors.items() if x.is_floating_point() and not bool(torch.isfinite(x).all())]:
+        raise ValueError(f"{bad[0]} holds NaN or infinity")
+    theirs = from_json(WorldConfig, words["config"])
+    h, w = config.height, config.width
+    if (theirs.height, theirs.width) != (h, w):
+        raise ValueError(f"its pictures are {theirs.width}x{theirs.height}, and this world makes {w}x{h}")
+    want: dict[str, tuple[int, ...]] = {"pose": (4, 4), "lens": (4,)}
+    cache = {k.removeprefix("cache."): x for k, x in tensors.items() if k.startswith("cache.")}
+    if cache:
+        n = cache["index"].shape[1]
+        want |= {"cache.index": (1, n), "cache.pose": (1, n, 4, 4), "cache.lens": (1, n, 4)}
+        want |= {f"cache.{k}": (1, n, *x.shape[2:]) for k, x in cache.items() if k.count(".") == 2}
+        want |= {f"cache.{k[:-1]}v": tuple(x.shape) for k, x in cache.items() if k.endswith(".k")}
+    if "memory.pose" in tensors:
+        n = len(tensors["memory.pose"])
+        want |= {"memory.rgb": (n, 3, h, w), "memory.depth": (n, h, w), "memory.pose": (n, 4, 4), "memory.lens": (n, 4)}
+    for name, shape in want.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(f"{name} is {list(tensors[name].shape)} where it must be {list(shape)}")
+    return theirs
 
 
 def find(name_or_path: str | Path) -> Path:

@@ -246,13 +246,13 @@ class World:
         other = copy(self)  # filled first, taken over when it is whole
         try:
             other._take(words, t)
-        except (KeyError, ValueError, RuntimeError) as e:
+        except Exception as e:  # of a damaged file anything may be of another kind
             raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
         self.__dict__.update(other.__dict__)
 
     def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
         """Become the session that ``save`` described in words and tensors."""
-        self.config = from_json(WorldConfig, words["config"])
+        self.config = session.check(words, t, self.config)
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         self.camera = Camera(t["pose"], t["lens"])
         self._words, self.note = networks.read(self.text, self.taught, self.prompt, self.event)

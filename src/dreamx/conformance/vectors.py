@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
 from torch import Tensor
+
+from dreamx import tensor_file
+from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def read(file: Path) -> Vectors:
     if not file.is_file():
         raise ValueError(f"{file}: no such file; give the .safetensors file of conformance vectors")
     try:
-        with safe_open(file, "pt") as f:
+        with tensor_file.opened(file) as f:
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
             words = {k: _parse(v) for k, v in (f.metadata() or {}).items()}
     except Exception as e:
@@ -73,6 +74,6 @@ def ordinal(name: str) -> tuple[int, str]:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text

@@ -20,11 +20,10 @@ from typing import Annotated
 
 import torch
 from rich.progress import track
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, tensor_file
 from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
@@ -37,6 +36,7 @@ from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
+from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Latents:
     def load(path: Path) -> Latents:
         """Read what ``save`` wrote; ValueError with the file's name when it is not that."""
         try:
-            with safe_open(path, "pt") as f:
-                words = json.loads(f.metadata()["latents"])
+            with tensor_file.opened(path) as f:
+                words = parse_json(f.metadata()["latents"])
                 rows = tuple(Row(**row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
@@ -210,16 +210,13 @@ def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
 
 @cache
 def _vae(folder: Path) -> tuple[VAE, str]:
-    vae = VAE(weights.read_config(folder, "vae", VAEConfig)).eval()
-    weights.load_into(vae, folder / "vae.safetensors")
+    vae = weights.load(folder, "vae", VAE, VAEConfig).eval()
     return vae, fingerprint(vae)
 
 
 @cache
 def _depth(folder: Path) -> Depth:
-    net = Depth(weights.read_config(folder, "depth", DepthConfig)).eval()
-    weights.load_into(net, folder / "depth.safetensors")
-    return net
+    return weights.load(folder, "depth", Depth, DepthConfig).eval()
 
 
 @torch.no_grad()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from safetensors import safe_open
-
-from dreamx import manifest
+from dreamx import manifest, tensor_file
 from dreamx.bounds import Crf, PositiveFloat
 from dreamx.interrupt import sweep_at_end
+from dreamx.plaintext import parse_json
 
 if TYPE_CHECKING:
     from dreamx.data.engine import Shots, Source
@@ -88,9 +86,9 @@ def refuse_other_pictures(folder: Path, frames: int, width: int, height: int, fp
     """ValueError where the first clip of a folder from before there were manifests is of other pictures."""
     for path in sorted(folder.glob("*.safetensors"))[:1]:
         try:
-            with safe_open(path, "pt") as f:
+            with tensor_file.opened(path) as f:
                 count, _, h, w = f.get_slice("video").get_shape()
-                rate, seen = float(json.loads(f.metadata()["clip"])["fps"]), f.get_tensor("lens")[0].tolist()
+                rate, seen = float(parse_json(f.metadata()["clip"])["fps"]), f.get_tensor("lens")[0].tolist()
         except Exception as e:
             raise ValueError(f"out: {path} is no clip ({type(e).__name__}); choose another folder") from None
         if (count, w, h, rate) != (frames, width, height, float(fps)) or any(

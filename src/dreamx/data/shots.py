@@ -12,12 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
-
-from dreamx import atomic
+from dreamx import atomic, tensor_file
 from dreamx.clip import Clip
 from dreamx.data.into import is_dataset
 from dreamx.interrupt import sweep_at_end
+from dreamx.plaintext import parse_json
 
 if TYPE_CHECKING:
     from dreamx.data.store import Clips
@@ -128,8 +127,8 @@ def is_finished(out: Path, vae: str, settings: str, files: str) -> bool:
     if out.is_dir():
         raise ValueError(f"out: {out} is a folder; name a file, for example {out / 'latents.safetensors'}")
     try:
-        with safe_open(out, "pt") as f:
-            theirs = json.loads(f.metadata()["latents"])
+        with tensor_file.opened(out) as f:
+            theirs = parse_json(f.metadata()["latents"])
             made = tuple(theirs.get("made", ()))
             other = theirs["vae"]
     except Exception:

@@ -19,7 +19,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx import atomic
-from dreamx.bounds import FieldOfView, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
+from dreamx.bounds import FieldOfView, FrameCount, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.homes.home import HOMES
@@ -40,7 +40,7 @@ class SimulateConfig:
     out: OutputFolder
     scenes: PositiveInt = 300
     clips: PositiveInt = 4  # for each scene
-    frames: PositiveInt = 81
+    frames: FrameCount = 81
     width: Pixels = 64
     height: Pixels = 64
     fps: FrameRate = 16.0

@@ -19,7 +19,7 @@ import torch
 import tyro
 
 from dreamx import atomic
-from dreamx.bounds import OutputFolder, PositiveInt, Threads
+from dreamx.bounds import Denoising, OutputFolder, PositiveInt, Threads
 from dreamx.config import to_json
 from dreamx.eval import compare, folders
 from dreamx.eval.columns import cell, column
@@ -48,7 +48,7 @@ class AblateConfig:
 
     worlds: tyro.conf.Positional[tuple[str, ...]]
     """Names of shipped worlds, or folders of worlds; the others are compared with the first."""
-    steps: tuple[PositiveInt, ...] = ()
+    steps: tuple[Denoising, ...] = ()
     """Take each world with so many denoising steps a chunk, one row for each number; as the world says without."""
     cases: PositiveInt = 15
     """How many trials; paths, kinds of place and looks take turns."""

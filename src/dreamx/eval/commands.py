@@ -14,6 +14,7 @@ from rich.table import Table
 
 from dreamx import atomic
 from dreamx.bounds import (
+    Denoising,
     InputFile,
     InputFolder,
     NonNegativeFloat,
@@ -69,14 +70,14 @@ class SuiteConfig:
     """Whether the world may use its re-projected memory."""
     camera: bool = True
     """Whether it may use its camera lane."""
-    steps: PositiveInt | None = None
+    steps: Denoising | None = None
     """Denoising steps a chunk; as the world says without."""
     shown: NonNegativeInt = 24
     """How many trials the page shows with their videos."""
     moments: tuple[NonNegativeFloat, ...] = ()
     """Also write sheet.png: at these seconds (0 5 10) the first model above the truth, for each trial shown."""
     quality: InputFile | None = None
-    """A network for the quality of pictures (MUSIQ), exported: see docs/eval.md. A named stand-in without, here and below."""
+    """A network for the quality of pictures (MUSIQ), TorchScript or ONNX (docs/eval.md); a named stand-in without, as below."""
     flow: InputFile | None = None
     """A network for motion (RAFT)."""
     middle: InputFile | None = None
@@ -91,6 +92,8 @@ class SuiteConfig:
     """A network that matches points of two pictures (SuperPoint and LightGlue)."""
     clip: InputFile | None = None
     """The picture side of CLIP, for CLIP-V."""
+    trust_code: bool = False
+    """Also open exported programs (.pt2), which may run any code on this machine: for files that you made yourself."""
     judge: WebAddress | None = None
     """The address of a vision-language model that judges artifacts, before /chat/completions; the key in DREAMX_JUDGE_KEY."""
     judge_model: str = ""
@@ -101,7 +104,7 @@ class SuiteConfig:
         """What the scores are taken with."""
         judge = None if self.judge is None else Judge(self.judge, self.judge_model)
         networks = (self.quality, self.flow, self.middle, self.distance)
-        return Tools(*networks, judge, self.dino, self.vpr, self.points, self.clip)
+        return Tools(*networks, judge, self.dino, self.vpr, self.points, self.clip, self.trust_code)
 
     def __post_init__(self) -> None:
         if (self.judge is None) != (not self.judge_model):

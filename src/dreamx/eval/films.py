@@ -15,8 +15,10 @@ from torch import Tensor
 from dreamx import atomic
 from dreamx.video_reader import frames, timeline
 
-_NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast"})
-_SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation", "threads": "1"})  # several do not agree
+_NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast", "tune": "zerolatency", "threads": "1"})
+#: Frames that wait in the encoder's look-ahead are damaged now and then (PyAV 18.1), and the same film came in 30 versions out of
+#: 40: with zerolatency none wait. Several threads do not agree either.
+_SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "animation,zerolatency", "threads": "1"})
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,6 @@ def _encode(video: Tensor, fps: float, container: str, codec: str, pixels: str, 
             stream.width, stream.height = (n + n % 2 for n in (video.shape[3], video.shape[2]))
         for image in video:
             frame = av.VideoFrame.from_ndarray(image.permute(1, 2, 0).contiguous().numpy(), "rgb24")
-            file.mux(stream.encode(frame.reformat(stream.width, stream.height, pixels)))
+            file.mux(stream.encode(frame.reformat(stream.width, stream.height, pixels, threads=1)))
         file.mux(stream.encode())
     return target.getvalue()

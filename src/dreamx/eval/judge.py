@@ -17,6 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dreamx.plaintext import parse_json
+
 KEY = "DREAMX_JUDGE_KEY"  # the environment variable that holds the key, where one is wanted
 _ASKED = 2
 _QUESTION = (
@@ -60,7 +62,7 @@ class Judge:
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), head)
         try:
             with urllib.request.urlopen(request, timeout=self.seconds) as answer:
-                said = str(json.load(answer)["choices"][0]["message"]["content"]).upper()
+                said = str(parse_json(answer.read(2**22))["choices"][0]["message"]["content"]).upper()
         except (OSError, ValueError, LookupError, TypeError) as e:
             raise ValueError(f"the judge at {self.url} did not answer ({type(e).__name__}: {e})") from e
         if ("PASS" in said) == ("FAIL" in said):

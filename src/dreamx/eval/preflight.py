@@ -13,7 +13,6 @@ from dreamx.eval.runner import Plan
 from dreamx.eval.stage import kept_truths
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View
-from dreamx.model.exported import network
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
 
@@ -38,7 +37,7 @@ def check_networks(tools: Tools, view: View) -> None:
     pictures = torch.rand(n, 3, h, w, generator=torch.Generator().manual_seed(0))
     wants = {"flow": (n, 2, h, w), "middle": (n, 3, h, w), **dict.fromkeys(("quality", "distance", "points"), (n,))}
     for name, file in tools.files.items():
-        run = network(file)
+        run = tools.network(file)
         try:
             answer = run(pictures, pictures) if name in _PAIRS else run(pictures)
         except Exception as e:  # networks of others break in many ways

@@ -15,6 +15,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dreamx.plaintext import read_json
+
 _LINE = 60.0  # seconds between lines where nobody sees a bar
 _NOTE = 1.0  # seconds between notes of one film
 #: What is told of a film in the making: frames that are there, and all that will be.
@@ -71,7 +73,7 @@ def notes(folder: Path) -> tuple[float, str]:
     parts: list[tuple[float, str]] = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            done, words = json.loads(file.read_text(encoding="utf-8"))
+            done, words = read_json(file)
             parts.append((float(done), str(words)))
         except (OSError, ValueError):  # it has just ended
             continue

@@ -31,6 +31,7 @@ from dreamx.eval.stage import true_clip, twin_truth
 from dreamx.eval.suite import Suite, Trial
 from dreamx.eval.tools import Tools
 from dreamx.eval.truth import View
+from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _keep(plan: Plan, model: Model, trial: Trial, row: Row) -> None:
 
 
 def _kept(plan: Plan, model: Model, trial: Trial) -> Row:
-    return from_json(Row, json.loads(row_file(plan, model, trial).read_text(encoding="utf-8")))
+    return from_json(Row, read_json(row_file(plan, model, trial)))
 
 
 def _done(plan: Plan, model: Model, trial: Trial) -> bool:

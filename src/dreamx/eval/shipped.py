@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dreamx import atomic, manifest
 from dreamx.config import from_json, to_json
+from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Card:
 
 def card(folder: Path) -> Card:
     """Of a shipped network."""
-    return from_json(Card, json.loads((folder / "card.json").read_text(encoding="utf-8")))
+    return from_json(Card, read_json(folder / "card.json"))
 
 
 def named(folder: Path, stage: str) -> str:

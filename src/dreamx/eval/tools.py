@@ -1,6 +1,6 @@
 """What scores are taken with: networks from files that the user gives, or stand-ins that need none, each under its own name.
 
-The protocol is small: a file of ``torch.export`` (``.pt2``) or TorchScript, fed with pictures, float ``[N, 3, H, W]`` in 0 to 1:
+The protocol is small: a file of TorchScript or ONNX (``model.exported``), fed with pictures, float ``[N, 3, H, W]`` in 0 to 1:
 
 - quality (MUSIQ trained on SPAQ): pictures -> ``[N]``, 0 to 100
 - flow (RAFT): pictures, pictures -> ``[N, 2, H, W]`` pixels
@@ -45,7 +45,10 @@ STAND_INS = {
 
 @dataclass(frozen=True)
 class Tools:
-    """Files of networks, and the judge's address; what is None has a stand-in."""
+    """Files of networks, and the judge's address; what is None has a stand-in.
+
+    trust_code: the files may run any code (``.pt2``).
+    """
 
     quality: Path | None = None
     flow: Path | None = None
@@ -56,6 +59,7 @@ class Tools:
     vpr: Path | None = None
     points: Path | None = None
     clip: Path | None = None
+    trust_code: bool = False
 
     def __post_init__(self) -> None:
         for name, file in self.files.items():
@@ -72,21 +76,25 @@ class Tools:
         """What each is, for the table: two tables with other names are not compared."""
         return {name: _named(name, getattr(self, name, None)) for name in STAND_INS}
 
+    def network(self, file: Path) -> Callable[..., Tensor]:
+        """One of the networks, opened. ValueError, one sentence, where it cannot be or may run code."""
+        return network(file, self.trust_code)
+
     def rate_of(self) -> Callable[[Tensor], Tensor] | None:
         """The quality of pictures, 0 to 100; None: the stand-in wants the truth."""
-        return None if self.quality is None else network(self.quality)
+        return None if self.quality is None else self.network(self.quality)
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
         """How unlike pictures look, ``[N]``."""
-        return (lambda a, b: -likeness.edges(a, b)) if self.distance is None else network(self.distance)
+        return (lambda a, b: -likeness.edges(a, b)) if self.distance is None else self.network(self.distance)
 
     def flow_of(self) -> Flow:
         """Motion between pictures."""
-        return motion.flow if self.flow is None else network(self.flow)
+        return motion.flow if self.flow is None else self.network(self.flow)
 
     def middle_of(self) -> Middle:
         """Pictures half way."""
-        return motion.middle if self.middle is None else network(self.middle)
+        return motion.middle if self.middle is None else self.network(self.middle)
 
     def likenesses(self) -> dict[str, Compare]:
         """How alike two pictures are, by each measure of DreamX-World 1.0, table 5, under its name; a stand-in under its own."""
@@ -100,14 +108,14 @@ class Tools:
         for name, stand_in in likeness.WEIGHT_FREE.items():
             real, file, by = given.get(name, ("", None, None))
             if file is not None and by is not None:
-                found[real] = by(network(file))
+                found[real] = by(self.network(file))
             elif find_spec("cv2") or "SIFT" not in name:  # OpenCV comes with an extra
                 found[name] = stand_in
         return found
 
     def steadiness_of(self) -> tuple[str, Embed]:
         """What neighbouring frames are compared by, and the name of the score: CLIP-V, or a stand-in under its own."""
-        return ("CLIP-V", network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", likeness.layout)
+        return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", likeness.layout)
 
 
 def _named(name: str, what: Path | Judge | None) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, tensor_file
 from dreamx.clip import Clip
 from dreamx.data import walker
 from dreamx.data.caption import caption
@@ -109,7 +109,7 @@ def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
     """The case, from ``folder`` or made and kept there. A change of the simulator's or the warp's code makes it anew."""
     clip_file, warp_file = case_files(folder, seed, path, view)
     if warp_file.exists():  # written last: then both are there
-        return Case(Clip.load(clip_file), load_file(warp_file)["video"])
+        return Case(Clip.load(clip_file), tensor_file.load(warp_file)["video"])
     folder.mkdir(parents=True, exist_ok=True)
     clip = render_truth(seed, path, view)
     clip.save(clip_file)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from dreamx.bounds import InputFile, NonNegativeFloat, Pixels, PositiveInt, Probability, Threads
+from dreamx.bounds import Denoising, FrameCount, InputFile, NonNegativeFloat, Pixels, PositiveInt, Probability, Threads
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class GenerateConfig:
     """An eval.json of the official release, unchanged; or the record of a video made from one, to make it again as it was."""
     dialect: str | None = None
     """How the eval.json is read: dreamx-ar or dreamx-cam; by default as the world's kind of checkpoint reads it."""
-    frames: PositiveInt | None = None
+    frames: FrameCount | None = None
     """Frames of each video of an eval.json, 4 k + 1; by default 81."""
     resume: bool = False
     """Go on with the unfinished videos of an eval.json, bit for bit."""
     part: PositiveInt = 64
     """Frames of an eval.json's video after which its session is saved: at most so many are made again after a kill."""
-    steps: PositiveInt | None = None
+    steps: Denoising | None = None
     """Passes of a released model's network; by default 4 if it is causal, 50 if it is bidirectional."""
     guidance: NonNegativeFloat | None = None
     """Of a bidirectional model, towards the caption; by default 3. The causal model takes none."""

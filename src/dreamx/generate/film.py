@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dreamx import atomic
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import read_json
 from dreamx.play.video import VideoFile
 
 
@@ -52,16 +53,16 @@ class Film:
     def resume(self) -> bool:
         """Go on after the last whole part; False where there is none. ValueError where it is another video's."""
         try:
-            progress = json.loads((self.folder / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            progress = read_json(self.folder / "progress.json")
+            theirs, parts, frames = dict(progress["about"]), int(progress["parts"]), int(progress["frames"])
+        except (OSError, ValueError, LookupError, TypeError):
             return False
-        theirs = progress["about"]
         other = [k for k in self._about if theirs.get(k) != self._about[k]]
         if other:
             raise ValueError(
                 f"{self.folder} was begun with another {', '.join(other)}; resume it as it was begun, or say --overwrite"
             )
-        self.parts, self.frames = progress["parts"], progress["frames"]
+        self.parts, self.frames = parts, frames
         return True
 
     def write(self, frames: Tensor, cameras: Camera) -> None:
@@ -89,7 +90,7 @@ class Film:
     def poses(self) -> list[list[float]]:
         """The upper 3x4 of every camera, row by row."""
         names = [self.folder / f"{i:04d}.json" for i in range(self.parts)]
-        return [row for name in names for row in json.loads(name.read_text(encoding="utf-8"))]
+        return [row for name in names for row in read_json(name)]
 
     def join(self) -> Path:
         """All parts as one file beside ``out``, still under another name: their packets one after the other."""

@@ -31,6 +31,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, write
 from dreamx.geometry.formats.motion import camera_of, rigid_rows
 from dreamx.picture import read_picture
+from dreamx.plaintext import read_json
 
 #: What makes the frames: a session in a world of ours, or a released model.
 Source = Walker | Causal | Bidirectional
@@ -177,7 +178,7 @@ def versions() -> dict[str, str]:
 def _refuse_other(video: Path, known: dict[str, Any]) -> None:
     """ValueError where a finished video is one of other settings."""
     try:
-        theirs = json.loads(video.with_suffix(".json").read_text(encoding="utf-8"))
+        theirs = read_json(video.with_suffix(".json"))
     except (OSError, ValueError):
         theirs = {}
     other = [k for k in known if theirs.get(k) != known[k]]

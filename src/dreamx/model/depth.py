@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import NonNegativeInt, PositiveInt
+from dreamx.bounds import MAX_LEVELS, Blocks, Heads, Width
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,21 @@ class DepthConfig:
     near, far: metres; depth is guessed on a logarithmic scale between them.
     """
 
-    widths: tuple[PositiveInt, ...] = (32, 64, 96)
-    blocks: tuple[NonNegativeInt, ...] = (1, 2, 2)
-    heads: PositiveInt = 4
+    widths: tuple[Width, ...] = (32, 64, 96)
+    blocks: tuple[Blocks, ...] = (1, 2, 2)
+    heads: Heads = 4
     near: float = 0.2
     far: float = 50.0
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks):
             raise ValueError(f"depth.blocks must have one number for each of the {len(self.widths)} levels of depth.widths")
+        if not 1 <= len(self.blocks) <= MAX_LEVELS:
+            raise ValueError(f"depth.blocks must have 1 to {MAX_LEVELS} levels, not {len(self.blocks)}")
+        if bad := [w for w in self.widths if w < 16 or w % (w // 16)]:  # a norm has a group for each 16 channels
+            raise ValueError(f"depth.widths must be 16 to 31, or multiples of 16, not {bad[0]}")
+        if self.heads < 1 or self.widths[-1] % self.heads:
+            raise ValueError(f"depth.widths end in {self.widths[-1]}, which does not divide over depth.heads {self.heads}")
         if not 0 < self.near < self.far:
             raise ValueError(f"depth.near must be above 0 and below depth.far, not {self.near} and {self.far} metres")
 

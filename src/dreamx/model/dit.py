@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt
+from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
 from dreamx.frames import Frames
 from dreamx.model.attend import Attend, hear
 from dreamx.model.place import Place, Prope, Rope, Where
@@ -33,8 +33,8 @@ class ViewConfig:
     layers: which layers have a lane; None means all.
     """
 
-    width: PositiveInt
-    heads: PositiveInt
+    width: Width
+    heads: Heads
     pool: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
     rope: NonNegativeInt = 0
     layers: tuple[int, ...] | None = None
@@ -62,14 +62,14 @@ class DiTConfig:
     ``hint``: whether it reads ``Frames.hint``; the reading starts at zero, so that a network without it is unchanged.
     """
 
-    channels: PositiveInt
-    width: PositiveInt
-    heads: PositiveInt
-    layers: PositiveInt
-    mlp: PositiveInt
-    text: PositiveInt
-    patch: PositiveInt = 2
-    frequencies: PositiveInt = 256
+    channels: Width
+    width: Width
+    heads: Heads
+    layers: Layers
+    mlp: Width
+    text: Width
+    patch: Patch = 2
+    frequencies: Width = 256
     eps: PositiveFloat = 1e-6
     view: ViewConfig | None = None
     hint: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dreamx.bounds import AnyLatentCount, LatentCount, Words
 from dreamx.model.attend import Cache
 
 
@@ -18,9 +19,9 @@ class Past:
     ``chunk`` latent frames are made together. The defaults are those of DreamX-World-5B, whose camera lane sees its chunk alone.
     """
 
-    chunk: int = 3
-    window: int | None = 12
-    sinks: int = 3
+    chunk: LatentCount = 3
+    window: LatentCount | None = 12
+    sinks: AnyLatentCount = 3
     relative: bool = True
     alone: tuple[str, ...] = ("view",)
 
@@ -33,5 +34,5 @@ class Past:
 class Kind:
     """``words``: text tokens that the transformer always reads, zeros at the end. ``past``: None if it is bidirectional."""
 
-    words: int = 512
+    words: Words = 512
     past: Past | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dreamx.bounds import Width
 from dreamx.model import official
 from dreamx.model.dit import DiTConfig
 
@@ -21,7 +22,7 @@ from dreamx.model.dit import DiTConfig
 class LoraConfig:
     """``rank`` of the factors, the highest of all; ``alpha / rank`` scales their product where a layer says nothing else."""
 
-    rank: int
+    rank: Width
     alpha: float
 
 

@@ -6,7 +6,6 @@ underscores (``lora_unet_blocks_0_self_attn_q``), is found among those of all la
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from dreamx.model import layouts, official, shards
 from dreamx.model.contents import WRAPPED
 from dreamx.model.dit import DiTConfig
 from dreamx.model.lora import Lora, LoraConfig, check
+from dreamx.plaintext import parse_json
 
 #: A factor: ``lora_A.weight``, ``lora_B.default.weight``, ``lora_down.weight``; ``to_q_lora.up.weight``, ``lora.down.weight``.
 _FACTORS = (
@@ -159,7 +159,7 @@ def _settings(file: Path, notes: Mapping[str, str]) -> Mapping[str, Any]:
         said = shards.read_json(beside)
     else:
         try:
-            found = json.loads(notes.get("lora_adapter_metadata", "{}"))
+            found = parse_json(notes.get("lora_adapter_metadata", "{}"))
         except ValueError:
             found = {}  # of no use, but no harm: alpha is the rank
         said = {k.removeprefix("transformer."): v for k, v in found.items()} if isinstance(found, dict) else {}

@@ -143,9 +143,7 @@ def open_vae(folder: Path) -> VAE | WanVAE:
         vae = build(_ours(folder, "vae"))
         assert isinstance(vae, WanVAE)
         return vae
-    vae = VAE(weights.read_config(folder, "vae", VAEConfig))
-    weights.load_into(vae, folder / "vae.safetensors")
-    return vae
+    return weights.load(folder, "vae", VAE, VAEConfig)
 
 
 def open_text(folder: Path) -> WordEncoder | UMT5:
@@ -154,9 +152,7 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
         text = build(_ours(folder, "text"))
         assert isinstance(text, UMT5)
         return text
-    text = WordEncoder(weights.read_config(folder, "text", WordConfig))
-    weights.load_into(text, folder / "text.safetensors")
-    return text
+    return weights.load(folder, "text", WordEncoder, WordConfig)
 
 
 def _ours(folder: Path, name: str) -> Part:

@@ -8,12 +8,13 @@ means nothing once the weights are numbers again. Source: ComfyUI's QUANTIZATION
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import ceil
 
 import torch
 from torch import Tensor
+
+from dreamx.plaintext import parse_json
 
 _SCALES = ("weight_scale", "scale_weight", "weight_scale_inv")
 #: Of activations, and marks that say no more than that there are scales.
@@ -51,11 +52,11 @@ def formats(tensors: Mapping[str, Tensor], notes: Mapping[str, str], prefix: str
     """What ComfyUI says of layers, by their names without ``prefix``: in the header, and in tensors of JSON beside them."""
     layers: dict[str, object] = {}
     try:
-        said = json.loads(notes.get("_quantization_metadata", "{}"))
+        said = parse_json(notes.get("_quantization_metadata", "{}"))
         layers |= said.get("layers", {}) if isinstance(said, dict) else {}
         for name, x in tensors.items():
-            if name.endswith(".comfy_quant"):
-                layers[prefix + name.removesuffix(".comfy_quant")] = json.loads(bytes(x.flatten().tolist()))
+            if name.endswith(".comfy_quant") and x.numel() < 2**16:
+                layers[prefix + name.removesuffix(".comfy_quant")] = parse_json(bytes(x.flatten().tolist()))
     except (ValueError, TypeError) as e:
         raise ValueError(f"what the file says of its quantised layers is no JSON ({e}); {_INSTEAD}") from e
     found: dict[str, str] = {}

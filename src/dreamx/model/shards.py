@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic, plaintext
+from dreamx import atomic, plaintext, tensor_file
 from dreamx.model import gguf_file
 
 #: Endings of torch's own checkpoints.
@@ -82,7 +81,7 @@ def notes(path: Path) -> dict[str, str]:
     said: dict[str, str] = {}
     for file in _parts(find(path)):
         if file.is_file() and _is_safetensors(_head(file)):
-            with safe_open(file, "pt") as f:
+            with tensor_file.opened(file) as f:
                 said |= f.metadata() or {}
     return said
 
@@ -92,8 +91,7 @@ def mapped(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise ValueError(f"{file}: no such file; {_AGAIN}")
     try:
-        with safe_open(file, "pt") as f:
-            return {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (it is no dict)
+        return tensor_file.load(file)
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({_first_line(e)}); probably cut short: {_AGAIN}") from e
 

@@ -14,18 +14,22 @@ from zlib import crc32
 import torch
 from torch import Tensor, nn
 
-from dreamx.bounds import PositiveInt
+from dreamx.bounds import Heads, Layers, Rows, Width, Words
 
 
 @dataclass(frozen=True)
 class WordConfig:
     """``width`` channels a token, ``rows`` of the hashed word table, at most ``words`` words in a prompt."""
 
-    width: PositiveInt = 96
-    heads: PositiveInt = 4
-    layers: PositiveInt = 1
-    rows: PositiveInt = 2048
-    words: PositiveInt = 64
+    width: Width = 96
+    heads: Heads = 4
+    layers: Layers = 1
+    rows: Rows = 2048
+    words: Words = 64
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.width % self.heads:
+            raise ValueError(f"text.width {self.width} does not divide over text.heads {self.heads}; take a multiple of it")
 
 
 def split(prompt: str) -> list[str]:

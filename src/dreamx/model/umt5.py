@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dreamx.bounds import Heads, Layers, Rows, Width, Words
 from dreamx.model.rename import renamed
 
 _BETRAYALS = {
@@ -42,15 +43,15 @@ class UMT5Config:
     which those that are not used are zeros.
     """
 
-    rows: int = 256384
-    width: int = 4096
-    heads: int = 64
-    head: int = 64
-    mlp: int = 10240
-    layers: int = 24
-    buckets: int = 32
-    distance: int = 128
-    words: int = 512
+    rows: Rows = 256384
+    width: Width = 4096
+    heads: Heads = 64
+    head: Width = 64
+    mlp: Width = 10240
+    layers: Layers = 24
+    buckets: Width = 32
+    distance: Width = 128
+    words: Words = 512
 
 
 class UMT5(nn.Module):

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import NonNegativeInt, PositiveInt
+from dreamx.bounds import MAX_LEVELS, Blocks, Patch, Width
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
 from dreamx.model.hint import GATED, Tower, gated, planes_of
@@ -48,11 +48,11 @@ class VAEConfig:
     hint:    whether the decoder also reads what memory shows (``model.hint``).
     """
 
-    latent: PositiveInt = 16
-    encoder: tuple[PositiveInt, ...] = (32, 64, 128)
-    decoder: tuple[PositiveInt, ...] = (48, 96, 160)
-    blocks: tuple[NonNegativeInt, ...] = (1, 1, 2)
-    patch: PositiveInt = 2
+    latent: Width = 16
+    encoder: tuple[Width, ...] = (32, 64, 128)
+    decoder: tuple[Width, ...] = (48, 96, 160)
+    blocks: tuple[Blocks, ...] = (1, 1, 2)
+    patch: Patch = 2
     near: float = 0.2
     far: float = 50.0
     hint: bool = False
@@ -61,6 +61,8 @@ class VAEConfig:
         for name in ("encoder", "decoder"):
             if len(getattr(self, name)) != len(self.blocks):
                 raise ValueError(f"vae.{name} must have one width for each of the {len(self.blocks)} levels of vae.blocks")
+        if not 1 <= len(self.blocks) <= MAX_LEVELS:
+            raise ValueError(f"vae.blocks must have 1 to {MAX_LEVELS} levels, not {len(self.blocks)}")
         if not 0 < self.near < self.far:
             raise ValueError(f"vae.near must be above 0 and below vae.far, not {self.near} and {self.far} metres")
 

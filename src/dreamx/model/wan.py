@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dreamx.bounds import MAX_LEVELS, Blocks, Heads, Patch, Width
 from dreamx.geometry.reproject import View
 from dreamx.model.vae import Pixels, State
 
@@ -44,17 +45,19 @@ class WanVAEConfig:
     patch:     pixels along the side of one place of the finest level.
     """
 
-    latent: int = 48
-    encoder: int = 160
-    decoder: int = 256
-    multiples: tuple[int, ...] = (1, 2, 4, 4)
-    blocks: int = 2
+    latent: Width = 48
+    encoder: Width = 160
+    decoder: Width = 256
+    multiples: tuple[Heads, ...] = (1, 2, 4, 4)
+    blocks: Blocks = 2
     time: tuple[bool, ...] = (False, True, True)
-    patch: int = 2
+    patch: Patch = 2
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
 
     def __post_init__(self) -> None:
+        if not 1 <= len(self.multiples) <= MAX_LEVELS:
+            raise ValueError(f"vae.multiples must have 1 to {MAX_LEVELS} levels, not {len(self.multiples)}")
         if len(self.time) != len(self.multiples) - 1:
             raise ValueError(f"vae.time: must say of each of the {len(self.multiples) - 1} steps between levels, not {self.time}")
         if len(self.mean) != self.latent or len(self.std) != self.latent:

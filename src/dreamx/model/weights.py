@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from dreamx import atomic
+from dreamx import atomic, tensor_file
 from dreamx.config import from_json, to_json
 from dreamx.model import quantised
 from dreamx.plaintext import read_json
 
 T = TypeVar("T")
+C = TypeVar("C")
+M = TypeVar("M", bound=nn.Module)
 
 
 class NotFinite(ValueError):
@@ -77,9 +79,9 @@ def held(folder: Path) -> set[str]:
     for file in (folder / name for name in ("config.json", _NEW, _OLD)):
         if file.is_file():
             try:
-                configs = json.loads(file.read_text())
+                configs = read_json(file)
             except (OSError, ValueError) as e:
-                raise ValueError(f"{file}: not JSON ({e}); give another folder") from None
+                raise ValueError(f"{e}; give another folder") from None
             if not isinstance(configs, dict) or not all(isinstance(c, dict) for c in configs.values()):
                 raise ValueError(f"{file}: is not of networks that dreamx wrote; give another folder")
             names.update(configs)
@@ -102,7 +104,7 @@ _NEW, _OLD = ".config.new", ".config.old"
 def holds(folder: Path, name: str) -> bool:
     """Does ``config.json`` of the folder have an entry of that name? False where it cannot be read."""
     try:
-        configs = json.loads((folder / "config.json").read_text())
+        configs = read_json(folder / "config.json")
     except (OSError, ValueError):
         return False
     return isinstance(configs, dict) and name in configs
@@ -124,6 +126,30 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
         return from_json(cls, configs[name])
     except ValueError as e:
         raise ValueError(f"{file}: {e}") from e
+
+
+def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
+    """The network ``name`` of a folder, a ``kind`` of its config of class ``cls``, with its weights.
+
+    It is not built before its file is found to have as many bytes as it has numbers, at least: a config says any size.
+    ValueError, one sentence, as ``read_config`` and ``load_into``.
+    """
+    config, file = read_config(folder, name, cls), folder / f"{name}.safetensors"
+    if not file.is_file():
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
+    try:
+        with torch.device("meta"):
+            numbers = sum(x.numel() for x in kind(config).state_dict().values())
+    except (RuntimeError, ArithmeticError, ValueError) as e:
+        raise ValueError(f"{folder / 'config.json'}: {name} is no network that can be built ({e})") from e
+    if numbers > file.stat().st_size:
+        raise ValueError(
+            f"{file}: has {file.stat().st_size} bytes, and the {name} of the config.json beside it {numbers} numbers; "
+            "the network was built from another config: use the config.json beside the file"
+        )
+    module = kind(config)
+    load_into(module, file)
+    return module
 
 
 def load_into(module: nn.Module, file: Path) -> None:
@@ -161,7 +187,7 @@ def read(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
     try:
-        tensors = load_file(file)
+        tensors = tensor_file.load(file)
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
     try:

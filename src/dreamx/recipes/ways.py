@@ -54,4 +54,4 @@ def stages(root: Path, threads: int, steps: int) -> dict[str, Callable[[], objec
 def begin(out: Path) -> None:
     """Fresh networks of the shape of ``tiny``."""
     torch.manual_seed(0)
-    weights.save(out, Networks(tiny.DIT, tiny.TEXT).parts())
+    weights.save(out, Networks.new(tiny.DIT, tiny.TEXT).parts())

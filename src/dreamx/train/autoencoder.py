@@ -15,7 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import (
+    BatchSize,
+    FrameCount,
+    InputFolder,
+    NonNegativeFloat,
+    OutputFolder,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+)
 from dreamx.clip import Clip, latent_count, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.geometry.camera import Camera
@@ -39,8 +48,8 @@ class AutoencoderStage:
     out: OutputFolder
     vae: VAEConfig = field(default_factory=VAEConfig)
     start: OptionalStart = None
-    batch: PositiveInt = 2
-    frames: PositiveInt = 9
+    batch: BatchSize = 2
+    frames: FrameCount = 9
     lr: PositiveFloat = 1.5e-3
     noise: NonNegativeFloat = 0.1
     edges: NonNegativeFloat = 1.0
@@ -62,10 +71,8 @@ def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
     claim(cfg, "autoencoder", ["vae"], [cfg.data, cfg.start])
     run = Run(cfg.run)  # first of all: it seeds
-    vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig) if cfg.start else cfg.vae)
+    vae = weights.load(cfg.start, "vae", VAE, VAEConfig) if cfg.start else VAE(cfg.vae)
     clips = Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
-    if cfg.start:
-        weights.load_into(vae, cfg.start / "vae.safetensors")
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
 
     def batch(step: int) -> tuple[Windows, Tensor]:

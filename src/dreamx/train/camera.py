@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import BatchSize, FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
 from dreamx.flow import draw_sigma, mix, velocity_loss
 from dreamx.frames import Frames
 from dreamx.model.attend import Table
@@ -45,8 +45,8 @@ class CameraStage:
     text: WordConfig = WordConfig()
     start: OptionalStart = None
     train: tuple[str, ...] | None = None
-    frames: PositiveInt | None = None
-    batch: PositiveInt = 8
+    frames: FrameCount | None = None
+    batch: BatchSize = 8
     lr: PositiveFloat = 1e-3
     shift: PositiveFloat = 5.0
     drop_text: Probability = 0.1
@@ -70,7 +70,7 @@ def main(cfg: CameraStage) -> None:
     claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
-    nets = run.own(load(cfg.start) if cfg.start else Networks(cfg.dit, cfg.text), cfg.lr, cfg.train)
+    nets = run.own(load(cfg.start) if cfg.start else Networks.new(cfg.dit, cfg.text), cfg.lr, cfg.train)
     data.refuse_other(nets.dit.config.channels)
 
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:

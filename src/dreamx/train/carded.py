@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from dreamx.config import to_json
 from dreamx.eval.shipped import Card, write
+from dreamx.plaintext import parse_json
 from dreamx.train.run import Run
 
 
@@ -18,5 +18,5 @@ def write_card(run: Run, out: Path, scenes: tuple[int, int], clips: int, batch: 
     if run.rank:
         return
     hardware = f"{run.device.type}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
-    took = json.loads((run.cfg.folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
+    took = parse_json((run.cfg.folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
     write(out / "card.json", to_json(Card(run.cfg.seed, scenes, clips, run.step, batch, round(took / 60, 1), hardware)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
@@ -24,7 +24,7 @@ class CausalStage:
     start: StartFolder
     out: OutputFolder
     teaching: TeachingConfig = TeachingConfig()
-    frames: PositiveInt | None = None
+    frames: FrameCount | None = None
     samples: SamplesConfig | None = None
     lr: PositiveFloat = 1e-3
 

@@ -2,7 +2,7 @@
 
 A checkpoint is written under a temporary name and renamed when its manifest (a checksum of every file) is in place, so that
 the process may be killed at any moment. Tensors go through torch.distributed.checkpoint: every process writes and reads its
-own share, and another number of processes can read them.
+own share, and another number of processes can read them. No pickle runs code here (``tensor_plan``; ``weights_only``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
+
+from dreamx.plaintext import brief, read_json
+from dreamx.train.tensor_plan import TensorPlanReader, read_plan
 
 KEEP = 2
 
@@ -87,9 +91,9 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
 def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict[str, Any]]:
     """Fill ``tensors`` in place; the step, this process's own values (None for a process that was not there) and ``about``.
 
-    ValueError when the checkpoint is of other networks than the tensors.
+    ValueError when the checkpoint is of other networks than the tensors, or what is in its files is not what they should hold.
     """
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = _manifest(folder / "manifest.json")
     held, want = manifest["tensors"], {k: list(t.shape) for k, t in tensors.items()}
     for key in sorted({*held, *want}):
         if held.get(key) != want.get(key):
@@ -97,10 +101,28 @@ def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict
                 f"{folder}: {key!r} is {_shape(held.get(key))} in the checkpoint and {_shape(want.get(key))} in this stage; "
                 "it is a run of another config: give another folder"
             )
-    with _quiet():
-        load(dict(tensors), checkpoint_id=folder, no_dist=not dist.is_initialized())
+    plan = read_plan(folder)
+    places = plan.state_dict_metadata
+    for key, t in tensors.items():
+        if key not in places or list(places[key].size) != list(t.shape):  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(f"{folder / '.metadata'}: has no place for {key!r} as it is; delete {folder} to go on without it")
     own = folder / f"own-{rank()}.pt"
-    return manifest["step"], torch.load(own, weights_only=True) if own.exists() else None, manifest["about"]
+    try:
+        with _quiet():
+            load(dict(tensors), storage_reader=TensorPlanReader(folder, plan), no_dist=not dist.is_initialized())
+        mine = torch.load(own, weights_only=True) if own.exists() else None
+    except (CheckpointException, Exception) as e:  # the first is no Exception; broken files break in many ways
+        raise ValueError(f"{folder}: cannot be read ({type(e).__name__}); delete it to go on without it") from e
+    return manifest["step"], mine, manifest["about"]
+
+
+def _manifest(file: Path) -> dict[str, Any]:
+    """A manifest with its keys. OSError or ValueError where it cannot be read."""
+    found = read_json(file)
+    kinds = {"step": int, "about": dict, "files": dict, "tensors": dict}
+    if not isinstance(found, dict) or not all(isinstance(found.get(k), kind) for k, kind in kinds.items()):
+        raise ValueError(f"{file}: is no manifest of a checkpoint; delete its folder to go on without it")
+    return found
 
 
 def _listed(root: Path) -> list[Path]:
@@ -111,8 +133,8 @@ def _broken(folder: Path) -> str | None:
     """What is wrong with a checkpoint, beginning with the file's name; None when it is whole."""
     manifest = folder / "manifest.json"
     try:
-        files = json.loads(manifest.read_text())["files"]
-    except (OSError, ValueError, KeyError, TypeError):
+        files = _manifest(manifest)["files"]
+    except (OSError, ValueError):
         return f"{manifest} is missing or not readable"
     for name, checksum in files.items():
         if not (folder / name).is_file():
@@ -130,8 +152,8 @@ def _checksum(file: Path) -> int:
     return crc
 
 
-def _shape(shape: list[int] | None) -> str:
-    return "absent" if shape is None else str(tuple(shape))
+def _shape(shape: object) -> str:
+    return "absent" if shape is None else brief(tuple(shape) if isinstance(shape, list) else shape)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed
+from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, Probability, Seed
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.eval.classify.net import Classifier, ClassifierConfig
@@ -41,7 +41,7 @@ class ClassifierStage:
     first_seed: Seed = 0
     end_seed: Seed = 1_000_000
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
-    batch: PositiveInt = 24
+    batch: BatchSize = 24
     lr: PositiveFloat = 1.5e-3
     others: NonNegativeFloat = 1.0
     vary: NonNegativeFloat = 0.12

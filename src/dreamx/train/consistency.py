@@ -14,7 +14,7 @@ from annotated_types import Ge
 from torch import Tensor
 
 from dreamx import flow
-from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
 from dreamx.train.outputs import StartFolder, claim
@@ -32,7 +32,7 @@ class ConsistencyStage:
     start: StartFolder
     out: OutputFolder
     teaching: TeachingConfig = TeachingConfig()
-    frames: PositiveInt | None = None
+    frames: FrameCount | None = None
     samples: SamplesConfig | None = None
     lr: PositiveFloat = 3e-4
     lattice: Annotated[int, Ge(2)] = 48

@@ -13,7 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import InputFolder, NonNegativeFloat, NonNegativeInt, OutputFolder, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import (
+    BatchSize,
+    FrameCount,
+    InputFolder,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OutputFolder,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Width,
+)
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
@@ -41,14 +52,14 @@ class DecoderStage:
     data: InputFolder
     start: StartFolder
     out: OutputFolder
-    batch: PositiveInt = 4
-    frames: PositiveInt = 9
+    batch: BatchSize = 4
+    frames: FrameCount = 9
     lr: PositiveFloat = 5e-4
     noise: NonNegativeFloat = 0.3
     edges: NonNegativeFloat = 1.0
     depth: NonNegativeFloat = 1.0
     hints: Probability = 0.6
-    critic: tuple[PositiveInt, ...] = (32, 64, 128)
+    critic: tuple[Width, ...] = (32, 64, 128)
     critic_lr: PositiveFloat = 1e-3
     fool: NonNegativeFloat = 0.4
     features: NonNegativeFloat = 0.5
@@ -94,8 +105,7 @@ def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
 def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
     claim(cfg, "decoder", ["vae"], [cfg.data, cfg.start])
-    vae = VAE(weights.read_config(cfg.start, "vae", VAEConfig)).eval()  # eval: the statistics of the latents stay
-    weights.load_into(vae, cfg.start / "vae.safetensors")
+    vae = weights.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
     run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)

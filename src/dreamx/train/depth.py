@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveInt
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.autoencoder import Clips, Windows
 from dreamx.train.outputs import claim
@@ -28,11 +29,11 @@ class DepthStage:
     data: tuple[Path, ...]
     out: Path
     depth: DepthConfig = field(default_factory=DepthConfig)
-    batch: int = 32
-    lr: float = 2e-3
-    edges: float = 1.0
-    vary: float = 0.15
-    sheet_every: int = 500
+    batch: BatchSize = 32
+    lr: PositiveFloat = 2e-3
+    edges: NonNegativeFloat = 1.0
+    vary: NonNegativeFloat = 0.15
+    sheet_every: PositiveInt = 500
 
 
 def main(cfg: DepthStage) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.plaintext import parse_json
 
 
 class Log:
@@ -73,8 +74,9 @@ def _rows(file: Path) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     for line in file.read_text().splitlines() if file.exists() else ():
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            row = parse_json(line)
+            rows.append({**row, "step": int(row["step"]), "seconds": float(row["seconds"])})
+        except (ValueError, LookupError, TypeError):
             break
     return rows
 

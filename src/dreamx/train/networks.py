@@ -17,9 +17,14 @@ from dreamx.model.text import WordConfig, WordEncoder
 class Networks(nn.Module):
     """Transformer and text encoder under one optimiser."""
 
-    def __init__(self, dit: DiTConfig, text: WordConfig) -> None:
+    def __init__(self, dit: DiT, text: WordEncoder) -> None:
         super().__init__()
-        self.dit, self.text = DiT(dit), WordEncoder(text)
+        self.dit, self.text = dit, text
+
+    @staticmethod
+    def new(dit: DiTConfig, text: WordConfig) -> Networks:
+        """With random weights."""
+        return Networks(DiT(dit), WordEncoder(text))
 
     def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:
         """Velocity ``[B, T, C, H, W]`` of frames under prompts."""
@@ -32,10 +37,7 @@ class Networks(nn.Module):
 
 def load(folder: Path) -> Networks:
     """The networks of a checkpoint folder that a stage exported."""
-    nets = Networks(weights.read_config(folder, "dit", DiTConfig), weights.read_config(folder, "text", WordConfig))
-    weights.load_into(nets.dit, folder / "dit.safetensors")
-    weights.load_into(nets.text, folder / "text.safetensors")
-    return nets
+    return Networks(weights.load(folder, "dit", DiT, DiTConfig), weights.load(folder, "text", WordEncoder, WordConfig))
 
 
 def blend(first: Path, second: Path, share: float, out: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
+from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.model.depth import Depth, DepthConfig
@@ -38,7 +38,7 @@ class PoseStage:
     end_seed: Seed = 1_000_000
     most: PositiveInt = 600
     depth: DepthConfig = field(default_factory=lambda: DepthConfig(widths=(24, 48, 80)))
-    batch: PositiveInt = 16
+    batch: BatchSize = 16
     lr: PositiveFloat = 2.5e-3
     edges: NonNegativeFloat = 1.0
     vary: NonNegativeFloat = 0.15

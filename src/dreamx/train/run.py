@@ -29,7 +29,17 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
-from dreamx.bounds import NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Probability, Seed, Threads, check_values
+from dreamx.bounds import (
+    NonNegativeFloat,
+    OutputFolder,
+    PositiveFloat,
+    PositiveInt,
+    Probability,
+    Seed,
+    Threads,
+    Updates,
+    check_values,
+)
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.model import weights
@@ -52,7 +62,7 @@ class RunConfig:
 
     folder: OutputFolder
     """Where checkpoints, log and contact sheets go; a run found there is resumed."""
-    steps: PositiveInt
+    steps: Updates
     """Updates in all."""
     seed: Seed = 0
     warmup: Probability = 0.02

@@ -37,8 +37,7 @@ class Samples:
 
     def __init__(self, cfg: SamplesConfig, data: LatentClips) -> None:
         self.cfg, self.data = cfg, data
-        self.vae = VAE(weights.read_config(cfg.vae, "vae", VAEConfig)).eval()
-        weights.load_into(self.vae, cfg.vae / "vae.safetensors")
+        self.vae = weights.load(cfg.vae, "vae", VAE, VAEConfig).eval()
 
     @torch.no_grad()
     def draw(self, run: Run, nets: Networks) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dreamx.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFloat, PositiveFloat, Probability
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
 from dreamx.geometry.camera import Camera
@@ -38,10 +38,10 @@ class TeachingConfig:
     ahead:         how often (rows) what is to be made lies some frames further on, as when a world looks ahead.
     """
 
-    batch: PositiveInt = 8
+    batch: BatchSize = 8
     shift: PositiveFloat = 5.0
-    chunk: PositiveInt = 3
-    windows: tuple[tuple[PositiveInt, NonNegativeInt], ...] = ((12, 3),)
+    chunk: LatentCount = 3
+    windows: tuple[tuple[LatentCount, AnyLatentCount], ...] = ((12, 3),)
     history_noise: Probability = 0.0
     drop_text: Probability = 0.1
     drop_first: Probability = 0.1

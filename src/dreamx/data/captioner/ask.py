@@ -25,6 +25,7 @@ from dreamx.bounds import NonNegativeFloat, Pixels, PositiveFloat, PositiveInt, 
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.events import STYLE_WORDS, Event, Story
+from dreamx.plaintext import parse_json
 
 _AGAIN = {408, 409, 425, 429, 500, 502, 503, 504}  # answers after which it is worth asking again
 _FOR_ALL = {401, 402, 403, 404, 405}  # and those that every other question would get, too
@@ -134,9 +135,9 @@ def read_answer(text: str, seconds: float) -> Described:
     if text.startswith("```"):  # many models wrap JSON so, whatever they are told
         text = text.strip("`").removeprefix("json").strip()
     try:
-        data = json.loads(text)
-    except json.JSONDecodeError as e:
-        raise ValueError(f"the answer is no JSON ({e.msg})") from None
+        data = parse_json(text)
+    except ValueError as e:
+        raise ValueError(f"the answer is no JSON ({e})") from None
     try:
         answer = from_json(_Answer, data)
         events = tuple(from_json(Event, e) for e in answer.events)
@@ -184,7 +185,7 @@ def _post(endpoint: Endpoint, body: dict[str, Any]) -> str:
     request = urllib.request.Request(f"{endpoint.address.rstrip('/')}/chat/completions", json.dumps(body).encode(), headers)
     try:
         with urllib.request.urlopen(request, timeout=endpoint.patience) as reply:
-            data = json.loads(reply.read(2**22))
+            data = parse_json(reply.read(2**22))
     except urllib.error.HTTPError as e:
         said = f"HTTP {e.code}: {e.read(200).decode(errors='replace').strip()}"
         if e.code in _AGAIN:

@@ -24,6 +24,7 @@ from dreamx.data.quality.limits import Limits
 from dreamx.data.store import Clips, Coding, Folder, Place, read
 from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.tars import Tars, shard
+from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def export(cfg: ExportConfig) -> int:
     place, record, end = Place(cfg.out), "export.begun.json", "tars.json"
     what = {"clips": len(clips), "clips_a_tar": cfg.clips_a_tar, "names": clips.names, "coding": to_json(clips.coding)}
     for name in (record, end):
-        if place.exists(name) and json.loads(place.read(name)) != what:
+        if place.exists(name) and parse_json(place.read(name)) != what:
             raise ValueError(f"{cfg.out}: other tars are here; remove them or choose another place")
     if not place.exists(record) and not place.exists(end):
         place.refuse_used()

@@ -24,6 +24,7 @@ from dreamx.data.store.folder import Folder
 from dreamx.data.store.pack import DROPPED, INFO, Packer
 from dreamx.data.store.part import Part
 from dreamx.data.store.pictures import Coding
+from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _claim(place: Place, job: Job) -> None:
     """Begin, or go on with the very same; ValueError for something else."""
     what, record = job.written(), f"{PARTS}/run.json"
     if place.exists(record):
-        before = json.loads(place.read(record))
+        before = parse_json(place.read(record))
         if before != what:
             differ = ", ".join(k for k in what if before.get(k) != what[k])
             raise ValueError(
@@ -170,7 +171,7 @@ def _sweep(place: Place) -> None:
 
 def _finished(place: Place, job: Job) -> Count:
     """What is there already, if it is of this run."""
-    info = json.loads(place.read(INFO))
+    info = parse_json(place.read(INFO))
     made = info.get("dreamx", {}).get("run")
     if made != json.loads(json.dumps(job.about())):
         raise ValueError(f"out: {place.url}: another dataset is here; remove it or choose another place")

@@ -16,6 +16,7 @@ from dreamx.data.store.dataset import Dataset
 from dreamx.data.store.files import Place
 from dreamx.data.store.part import SEEN_KEY, Part, make
 from dreamx.data.store.pictures import Coding
+from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
@@ -199,4 +200,4 @@ def _untouched(job: Job, i: int, before: Clip, after: Clip) -> dict[str, bytes]:
 
 def words_of(data: bytes) -> dict[str, Any]:
     """What ``drop`` wrote."""
-    return cast("dict[str, Any]", json.loads(data))
+    return cast("dict[str, Any]", parse_json(data))

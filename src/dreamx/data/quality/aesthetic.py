@@ -13,10 +13,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from dreamx import tensor_file
 from dreamx.clip import Clip
 from dreamx.data.quality.basic import blurriness
 from dreamx.data.quality.limits import Limits
@@ -89,7 +89,7 @@ def stand_in(clip: Clip) -> float:
 @lru_cache(maxsize=2)
 def _layers(head: Path) -> tuple[tuple[Tensor, Tensor], ...]:
     try:
-        weights = load_file(head)
+        weights = tensor_file.load(head)
     except Exception as e:  # broken files break in many ways
         raise ValueError(f"limits.aesthetic_head: {head} is no file of safetensors ({type(e).__name__})") from e
     names = [name for name, weight in weights.items() if name.endswith("weight") and weight.ndim == 2]

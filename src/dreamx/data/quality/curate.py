@@ -29,6 +29,7 @@ from dreamx.data.quality.judge import Verdict, judge, signed
 from dreamx.data.quality.limits import Limits
 from dreamx.data.shots import is_packed
 from dreamx.data.workers import pool
+from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def clip_names(folder: Path) -> list[str]:
 
 def read_record(path: Path) -> Verdict:
     """A verdict from its file."""
-    return from_json(Verdict, json.loads(path.read_text(encoding="utf-8")))
+    return from_json(Verdict, read_json(path))
 
 
 def look(path: Path, limits: Limits) -> Verdict:
@@ -159,7 +160,7 @@ def _keep(cfg: CurateConfig, name: str, verdict: Verdict) -> float:
 
 def _same_limits(path: Path, about: dict[str, Any]) -> None:
     """ValueError where the folder was begun with other limits or from other clips: its records would mean two things."""
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != about:
+    if path.exists() and read_json(path) != about:
         raise ValueError(
             f"out: {path.parent} holds clips that were judged by other limits or come from elsewhere; use a new folder"
         )

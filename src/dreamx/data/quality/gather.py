@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from dreamx.data.into import is_dataset
 from dreamx.data.quality.curate import clip_names, fate, look, read_record
 from dreamx.data.quality.judge import Verdict, judge, verdict_of
 from dreamx.data.quality.limits import Limits
+from dreamx.plaintext import read_json
 
 if TYPE_CHECKING:
     from dreamx.data.store import Clips, Dataset
@@ -40,7 +40,7 @@ def gathered(place: Path, limits: Limits) -> Gathered:
         return _of_dataset(Dataset(str(place)), limits)
     source = place
     if (place / "limits.json").exists():
-        about = json.loads((place / "limits.json").read_text(encoding="utf-8"))
+        about = read_json(place / "limits.json")
         limits, source = Limits(**about["limits"]), Path(about["clips"])
         verdicts = {p.stem: read_record(p) for p in sorted((place / "records").glob("*.json"))}
         if not verdicts:

@@ -13,6 +13,7 @@ from dreamx.data.quality import basic, description, geometric
 from dreamx.data.quality.aesthetic import SCORE, STAND_IN, aesthetic, aesthetic_of
 from dreamx.data.quality.description import Tags, tags
 from dreamx.data.quality.limits import Limits
+from dreamx.plaintext import parse_json
 
 #: The rules by stage, in their order. The first one that a clip breaks is the reason why it goes; all are told.
 RULES: dict[str, Callable[[Clip, Limits], str | None]] = {
@@ -96,8 +97,8 @@ def verdict_of(extra: Mapping[str, str]) -> Verdict | None:
     try:
         said = {f.name: extra[f"tag_{f.name}"] for f in fields(Tags)} if "tag_kind" in extra else None
         found = None if said is None else Tags(float(said.pop("motion")), float(said.pop("moving")), **said)
-        reasons = {str(k): str(v) for k, v in json.loads(extra.get("reasons", "{}")).items()}
-        measures = {str(k): float(v) for k, v in json.loads(extra["measures"]).items()}
+        reasons = {str(k): str(v) for k, v in parse_json(extra.get("reasons", "{}")).items()}
+        measures = {str(k): float(v) for k, v in parse_json(extra["measures"]).items()}
         return Verdict(reasons, measures, found, extra["content"], float(extra.get("scale", 1)))
     except (KeyError, ValueError, AttributeError, TypeError):
         return None

@@ -42,7 +42,7 @@ class Limits:
     aesthetic_stand_in: float | None = None
     """Least score, 0 to 1, by the stand-in (colour, contrast, sharpness) where no network is given. Off by default."""
     aesthetic_net: Path | None = None
-    """A network that rates pictures, or gives CLIP's features for ``aesthetic_head``; exported (.pt2) or TorchScript."""
+    """A network that rates pictures, or gives CLIP's features for ``aesthetic_head``; TorchScript or ONNX."""
     aesthetic_head: Path | None = None
     """LAION's head on these features, as safetensors."""
     metres: float = 1.2  # the official speed of a held key, 0.075 a frame at 16 frames a second

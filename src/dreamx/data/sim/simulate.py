@@ -20,7 +20,7 @@ import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from dreamx import atomic
-from dreamx.bounds import FieldOfView, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
+from dreamx.bounds import FieldOfView, FrameCount, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
 from dreamx.data.render import CannotDraw, refuse_without_simulator
@@ -30,6 +30,7 @@ from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.take import SUBSETS, Shot, Take
 from dreamx.data.simulate import check_places
+from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class SimConfig:
     subset: tuple[str, ...] = tuple(SUBSETS)
     scenes: PositiveInt = 100
     clips: PositiveInt = 1
-    frames: PositiveInt = 81
+    frames: FrameCount = 81
     width: Pixels = 128
     height: Pixels = 128
     fps: FrameRate = 16.0
@@ -125,7 +126,7 @@ def draw_clip(cfg: SimConfig, seed: int, subset: str, index: int) -> None:
     """Phase two of a clip: draw what was accepted; where it turns out to be hidden, the next attempts, until one is good."""
     torch.set_num_threads(1)
     place = the_scene(cfg, seed)
-    first = json.loads(_takes(cfg, seed).read_text())["clips"][f"{subset}_{index:02d}"]["attempt"]
+    first = read_json(_takes(cfg, seed))["clips"][f"{subset}_{index:02d}"]["attempt"]
     clip, tried = drawn(cfg, place, subset, index, first)
     if clip is None:
         _write(_gone(cfg, seed, subset, index), {"rejected": tried, "given_up": ATTEMPTS})
@@ -217,7 +218,7 @@ def _claim(cfg: SimConfig) -> None:
     fields = ("subset", "clips", "frames", "width", "height", "fps", "fov", "styles", "kinds", "held_out")
     now = json.loads(json.dumps({name: getattr(cfg, name) for name in fields}))
     path = cfg.out / "takes" / "settings.json"  # of before there were manifests
-    before = json.loads(path.read_text()) if path.exists() else now
+    before = read_json(path) if path.exists() else now
     if other := [name for name in fields if before.get(name) != now[name]]:
         raise ValueError(
             f"simulate.{other[0]}: {cfg.out} was begun with {before.get(other[0])}, not {now[other[0]]}; use another folder"
@@ -230,7 +231,7 @@ def _report(cfg: SimConfig, lost: dict[str, str]) -> None:
     """How many takes were turned down for what, and what failed: ``takes/report.json``."""
     counts: Counter[str] = Counter()
     for path in sorted((cfg.out / "takes").glob("[0-9]*.json")):
-        said = json.loads(path.read_text())
+        said = read_json(path)
         for clip in said.get("clips", {"": said}).values():
             counts.update(clip["rejected"])
     _write(cfg.out / "takes" / "report.json", {"rejected": dict(counts), "failed": lost})

@@ -32,7 +32,7 @@ from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
 from dreamx.data.workers import pool
-from dreamx.plaintext import read_text
+from dreamx.plaintext import read_json, read_text
 
 #: By kind: the reader, the name of the source, and its licence where all of it has one.
 READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
@@ -101,7 +101,7 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     with closing(_made(cfg, todo, source, licence)) as made:
         for name, record in track(made, "shots", len(todo)):
             atomic.write_text(records / f"{name}.json", json.dumps(to_json(record), ensure_ascii=False) + "\n")
-    every = [json.loads((records / f"{name}.json").read_text(encoding="utf-8")) for name, _ in jobs]
+    every = [read_json(records / f"{name}.json") for name, _ in jobs]
     for (name, _), record in zip(jobs, every, strict=True):
         if record["reason"] is not None:
             print(f"dropped {name}: {record['reason']}")

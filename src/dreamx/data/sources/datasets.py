@@ -25,7 +25,7 @@ from dreamx.geometry.formats.arrays import read_npy, read_npz
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.transforms import bends, by_name
 from dreamx.geometry.path import matrices
-from dreamx.plaintext import lines, read_json, read_text
+from dreamx.plaintext import lines, parse_json, read_json, read_text
 from dreamx.video_reader import VIDEO_ENDINGS
 
 Listed = Iterator[tuple[str, Callable[[], Shot]]]
@@ -82,7 +82,7 @@ def _dl3dv(path: Path, rate: float | None) -> Shot:
     bend = tuple(float(data.get(k, 0.0)) for k in ("k1", "k2", "p1", "p2"))
     flat = json.dumps({**data, "k1": 0, "k2": 0, "p1": 0, "p2": 0}).encode()  # the pictures are made straight below
     motion = read("dl3dv", {"": flat}, Asked(fps=_need(rate)), broken=True)
-    if other := bends(json.loads(flat)):
+    if other := bends(parse_json(flat)):
         raise ValueError(f"its lens is distorted by {other[0]}, which is not made straight here; undistort the pictures first")
     order = by_name(data["frames"])  # in which the cameras are
     if order is None:

@@ -15,6 +15,7 @@ from dreamx.data.sources.datasets import PICTURES, Listed, below
 from dreamx.data.sources.shot import Shot
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.formats import Asked, read
+from dreamx.geometry.formats.arrays import refuse_npz_bomb
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.scenes import distorted
 from dreamx.plaintext import decode, lines, natural
@@ -101,6 +102,8 @@ def _model(model: Path) -> dict[str, bytes]:
 
 def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     """Plain arrays of an ``.npz``; nothing is unpickled."""
+    with path.open("rb") as f:
+        refuse_npz_bomb(f, path.stat().st_size, path.name)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {k: file[k] for k in file.files}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
@@ -23,6 +22,7 @@ from dreamx.data.store.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, Row
 from dreamx.data.store.pictures import EXACT, EXACT_RATE, SEEN, Coding, cut, decode, rate_of
 from dreamx.events import Contact, Event, Story
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import parse_json
 
 
 class Dataset:
@@ -39,7 +39,7 @@ class Dataset:
             if is_foreign(said):
                 features_of(place, said)  # refuses what has no cameras, by what is missing
                 raise Foreign(f"{place}: a LeRobot dataset of somebody else; make it one of ours first with `dreamx data pack`")
-            self.info: dict[str, Any] = json.loads(said)
+            self.info: dict[str, Any] = parse_json(said)
             about = self.info["dreamx"]
             if about["format"] not in (1, FORMAT):
                 raise ValueError(f"its format is {about['format']!r}, this dreamx reads 1 and {FORMAT}")
@@ -91,7 +91,7 @@ class Dataset:
         """What was dropped on the way here: name, stage, rule and reason of each; where it can be seen (place); other words
         about it (extra)."""
         try:
-            lines = [json.loads(line) for line in self.place.read(DROPPED).decode().splitlines()]
+            lines = [parse_json(line) for line in self.place.read(DROPPED).decode().splitlines()]
             if not all(isinstance(line, dict) and {"name", "reason"} <= line.keys() for line in lines):
                 raise ValueError("a line of it has no name and no reason")
             return lines

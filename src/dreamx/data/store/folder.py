@@ -8,15 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
+from dreamx import tensor_file
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.data.store.dataset import within
 from dreamx.data.store.part import EXACT_KEYS, Row
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import read_json
+from dreamx.plaintext import parse_json, read_json
 
 
 class Folder:
@@ -76,8 +75,8 @@ class Folder:
         """What is said of clip ``i``; reads the file's head only."""
         path = self.file(i)
         try:
-            with safe_open(path, "pt") as f:
-                words = json.loads(f.metadata()["clip"])
+            with tensor_file.opened(path) as f:
+                words = parse_json(f.metadata()["clip"])
                 keys = set(f.keys())
                 frames, _, h, w = f.get_slice("video").get_shape()
             story = from_json(Story, words["story"]) if "story" in words else None
@@ -103,7 +102,7 @@ class Folder:
     def cameras(self, i: int) -> Camera:
         """The cameras of clip ``i``, without its pictures."""
         try:
-            with safe_open(self.file(i), "pt") as f:
+            with tensor_file.opened(self.file(i)) as f:
                 return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
         except Exception as e:
             raise ValueError(f"{self.file(i)}: not a readable clip ({type(e).__name__}: {e}); render it again") from e

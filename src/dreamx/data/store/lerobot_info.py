@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+from dreamx.plaintext import parse_json
 
 INFO = "meta/info.json"
 #: Words of a feature's name, between dots: camera-to-world, world-to-camera, and lenses.
@@ -33,7 +34,7 @@ class Features:
 def is_foreign(about: bytes) -> bool:
     """Is this ``info.json`` one that dreamx did not write?"""
     try:
-        info = json.loads(about)
+        info = parse_json(about)
     except ValueError:
         return False
     return isinstance(info, dict) and "dreamx" not in info
@@ -42,9 +43,12 @@ def is_foreign(about: bytes) -> bool:
 def features_of(place: str, about: bytes) -> tuple[dict[str, Any], Features]:
     """``info.json``, and the features that are cameras. ValueError, one sentence, for another version or what is missing."""
     try:
-        info = json.loads(about)
+        info = parse_json(about)
+    except ValueError as e:
+        raise Foreign(f"{place}: {INFO} cannot be read ({e}); make the dataset again") from e
+    try:
         return info, _cameras(place, info)
-    except (TypeError, AttributeError, KeyError, UnicodeDecodeError, json.JSONDecodeError) as e:
+    except (TypeError, AttributeError, KeyError) as e:
         raise Foreign(f"{place}: {INFO} cannot be read ({type(e).__name__}: {e}); make the dataset again") from e
 
 

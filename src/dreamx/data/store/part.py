@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamx import tensor_file
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.store.pictures import Coding, encode_exact, encode_seen
 from dreamx.events import Contact, Story
+from dreamx.plaintext import parse_json
 
 Array = NDArray[Any]
 #: The streams of pictures by name, and the columns of numbers by frame with their widths.
@@ -73,9 +75,9 @@ class Row:
         """What ``words`` gave; ValueError names the field that is not as it should be."""
         known: dict[str, Any] = {f.name: words[f.name] for f in fields(Row)}
         try:
-            known["extra"] = {str(k): str(v) for k, v in json.loads(known["extra"]).items()}
-            known["story"] = from_json(Story, json.loads(known["story"])) if known["story"] else None
-            known["entities"] = {int(k): str(v) for k, v in json.loads(known["entities"]).items()}
+            known["extra"] = {str(k): str(v) for k, v in parse_json(known["extra"]).items()}
+            known["story"] = from_json(Story, parse_json(known["story"])) if known["story"] else None
+            known["entities"] = {int(k): str(v) for k, v in parse_json(known["entities"]).items()}
         except (AttributeError, TypeError) as e:
             raise ValueError(f"its words cannot be read ({e})") from e
         known["has"] = tuple(known["has"])
@@ -107,8 +109,9 @@ class Part:
     def from_bytes(data: bytes) -> Part:
         """What ``to_bytes`` gave; ValueError where it is something else."""
         try:
+            tensor_file.check_bytes(data)
             tensors = safetensors.numpy.load(data)
-            words = json.loads(tensors["words"].tobytes())
+            words = parse_json(tensors["words"].tobytes())
             columns, stats, streams = (
                 {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("column ", "stats ", "stream ")
             )

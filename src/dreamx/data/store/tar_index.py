@@ -6,7 +6,6 @@ import bz2
 import gzip
 import io
 import lzma
-import shutil
 import tarfile
 import tempfile
 import zlib
@@ -20,6 +19,8 @@ from dreamx.data.store.files import Place
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
 _BROKEN = (tarfile.TarError, OSError, EOFError, ValueError, OverflowError, zlib.error, lzma.LZMAError)
+_TIMES = 100  # as large as it is packed, and a little, a tar may become: pictures and videos pack by 1 to 3
+_SLACK = 2**26
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ class TarIndex:
     def read(self, member: Member) -> bytes:
         """The bytes of a file; fewer where its tar is cut off."""
         with self._open(member.tar) as f:
+            left = f.seek(0, io.SEEK_END) - member.offset  # a header may say more than there is
             f.seek(member.offset)
-            return f.read(member.size)
+            return f.read(min(member.size, max(0, left)))
 
     @cached_property
     def _cut(self) -> set[str]:
@@ -117,8 +119,13 @@ class TarIndex:
             f.seek(0)
             out = cast("BinaryIO", tempfile.NamedTemporaryFile(suffix=".tar"))  # noqa: SIM115
             try:
+                left = _TIMES * f.seek(0, io.SEEK_END) + _SLACK
+                f.seek(0)
                 with unpack(f) as source:
-                    shutil.copyfileobj(source, out)
+                    while left > 0 and (block := source.read(min(left, 2**20))):
+                        left -= out.write(block)
+                if left <= 0:
+                    raise tarfile.ReadError(f"it unpacks to more than {_TIMES} times its size")
             except _BROKEN:  # what came before is read
                 self._cut.add(tar)
             out.flush()

@@ -30,6 +30,8 @@ from dreamx.data.store.pictures import EXACT, EXACT_RATE, Coding, decode, decode
 from dreamx.data.store.tar_index import Member, TarIndex
 from dreamx.events import Contact
 from dreamx.geometry.camera import Camera
+from dreamx.geometry.formats.arrays import read_npy
+from dreamx.plaintext import parse_json
 
 _SUFFIX = {SEEN_KEY: "video.mp4", "depth": "depth.mkv", "segments": "segments.mkv"}
 FORMAT = "dreamx clip 1"
@@ -136,7 +138,7 @@ class Tars:
         return data
 
     def _words(self, key: str) -> dict[str, Any]:
-        words = json.loads(self._read(key, "json")) if "json" in self._samples[key] else {}
+        words = parse_json(self._read(key, "json")) if "json" in self._samples[key] else {}
         if not isinstance(words, dict):
             raise ValueError("its .json is no object")
         return words
@@ -194,7 +196,7 @@ class Tars:
             raise ValueError(f"{self.place}: sample {key!r} cannot be read: {said}") from e
 
     def _array(self, key: str, suffix: str) -> Array:
-        return np.load(io.BytesIO(self._read(key, suffix)), allow_pickle=False)
+        return read_npy(self._read(key, suffix), suffix).numpy()
 
     def _clip(self, key: str) -> Clip:
         words = self._words(key)

@@ -6,7 +6,6 @@ Two come with the package, ``evaluation`` for tables and ``reward`` for training
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from dreamx.eval.classify.records import Record, records
 from dreamx.eval.classify.window import region, window
 from dreamx.eval.shipped import named, ship, write
 from dreamx.model import weights
+from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
 NETS = Path(str(resources.files("dreamx"))) / "eval" / "classify" / "nets"
@@ -176,9 +176,7 @@ def said_yes(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[tu
 
 def load(folder: Path) -> Classifier:
     """What the stage wrote. ValueError where it is not a classifier's folder."""
-    net = Classifier(weights.read_config(folder, "classifier", ClassifierConfig))
-    weights.load_into(net, folder / "classifier.safetensors")
-    return net.eval()
+    return weights.load(folder, "classifier", Classifier, ClassifierConfig).eval()
 
 
 def evaluation() -> tuple[Classifier, OwnAccuracy]:
@@ -193,4 +191,4 @@ def reward() -> tuple[Classifier, OwnAccuracy]:
 
 @lru_cache(maxsize=2)
 def _shipped(name: str) -> tuple[Classifier, OwnAccuracy]:
-    return load(NETS / name), from_json(OwnAccuracy, json.loads((NETS / name / "error.json").read_text(encoding="utf-8")))
+    return load(NETS / name), from_json(OwnAccuracy, read_json(NETS / name / "error.json"))

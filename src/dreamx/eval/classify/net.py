@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from dreamx.bounds import NonNegativeInt, PositiveInt
+from dreamx.bounds import MAX_LEVELS, Blocks, Width
 from dreamx.eval.classify.records import KINDS
 from dreamx.eval.classify.window import FRAMES, SIZE
 from dreamx.model.depth import Residual
@@ -18,13 +18,15 @@ from dreamx.model.depth import Residual
 class ClassifierConfig:
     """``widths`` and ``blocks`` of each level, fine to coarse; ``kinds``: what its answers are to, in their order."""
 
-    widths: tuple[PositiveInt, ...] = (32, 64, 96)
-    blocks: tuple[NonNegativeInt, ...] = (1, 2, 2)
+    widths: tuple[Width, ...] = (32, 64, 96)
+    blocks: tuple[Blocks, ...] = (1, 2, 2)
     kinds: tuple[str, ...] = KINDS
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks):
             raise ValueError(f"classifier.blocks must have one number for each of the {len(self.widths)} levels of widths")
+        if not 1 <= len(self.blocks) <= MAX_LEVELS:
+            raise ValueError(f"classifier.blocks must have 1 to {MAX_LEVELS} levels, not {len(self.blocks)}")
         if missing := [kind for kind in KINDS if kind not in self.kinds]:
             raise ValueError(
                 f"classifier.kinds lacks {missing[0]!r}, which the simulator says; train it anew, or leave kinds out"

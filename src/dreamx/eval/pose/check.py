@@ -6,7 +6,6 @@ so that no world is praised for the mistakes of the one it was trained by.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -22,6 +21,7 @@ from dreamx.eval.camera import OwnError, camera_error, own_error, path_length
 from dreamx.eval.pose import Estimator, flow
 from dreamx.eval.shipped import named, ship, write
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
 NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
@@ -97,5 +97,5 @@ def reward() -> tuple[Estimator, OwnError]:
 
 
 def _shipped(name: str) -> tuple[Estimator, OwnError]:
-    error = json.loads((NETS / name / "error.json").read_text(encoding="utf-8"))
+    error = read_json(NETS / name / "error.json")
     return flow.load(NETS / name), from_json(OwnError, error)

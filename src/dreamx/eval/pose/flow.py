@@ -72,6 +72,4 @@ def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor]
 
 def load(folder: Path) -> ByFlow:
     """With the depth network of a world's folder. ValueError where it has none."""
-    net = Depth(weights.read_config(folder, "depth", DepthConfig))
-    weights.load_into(net, folder / "depth.safetensors")
-    return ByFlow(net.eval())
+    return ByFlow(weights.load(folder, "depth", Depth, DepthConfig).eval())

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dreamx.config import from_json, to_json
-from dreamx.plaintext import brief
+from dreamx.plaintext import brief, parse_json
 
 #: What is asked of every trial.
 QUESTIONS = ("overall", "quality", "camera", "artifacts")
@@ -67,7 +67,7 @@ def read(file: Path, study: str) -> Kept:
     spoilt = 0
     for line in filter(None, lines):
         try:
-            answer = from_json(Answer, json.loads(line))
+            answer = from_json(Answer, parse_json(line))
         except ValueError:
             spoilt += 1
             continue

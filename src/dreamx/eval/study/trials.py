@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx.eval.suite import Suite
-from dreamx.plaintext import read_text
+from dreamx.plaintext import parse_json, read_text
 from dreamx.video_reader import VIDEO_ENDINGS
 
 HASH = 12  # letters of the hash that an evaluation run ends the names of its films with (runner.film_file)
@@ -106,7 +106,7 @@ def _words(video: Path, name: str) -> str:
         if file.suffix == ".txt":
             return text.strip()
         try:
-            told: Any = json.loads(text)
+            told: Any = parse_json(text)
         except ValueError:
             continue
         if isinstance(told, dict) and isinstance(told.get("prompt"), str):

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from math import ldexp, prod
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -27,12 +28,15 @@ _TYPES = {
     "f2": torch.float16, "f4": torch.float32, "f8": torch.float64, "i1": torch.int8, "i2": torch.int16, "i4": torch.int32,
     "i8": torch.int64, "u1": torch.uint8, "u2": torch.uint16, "u4": torch.uint32, "u8": torch.uint64, "b1": torch.bool,
 }  # fmt: skip
-_LIMIT = 2**28  # bytes of one array: thousands of times what a trajectory needs
+_LIMIT = 2**24  # bytes of one array: two hours of cameras at 16 frames a second
+_TOGETHER = 2**27  # of all arrays of a file together
 
 
 def read_npy(data: bytes, name: str) -> Tensor:
     """An array of plain numbers. ValueError, one sentence with its ``name``, for anything else."""
     shape, kind, little, fortran, body = _header(data, name)
+    if len(data) > _LIMIT + body:
+        raise ValueError(f"{name} has {len(data)} bytes, and a trajectory {_LIMIT} at most; leave out what is none of it")
     raw = data[body:]
     if kind == _LONG:
         raw = _long_doubles(raw if little else _turned(raw, 16), name)
@@ -40,7 +44,7 @@ def read_npy(data: bytes, name: str) -> Tensor:
     dtype = _TYPES[kind]
     if len(raw) != prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} is cut short or too long: {len(raw)} bytes where its shape {list(shape)} needs another number")
-    if dtype == torch.bool and any(b > 1 for b in raw):
+    if dtype == torch.bool and raw.translate(None, b"\0\1"):
         raise ValueError(f"{name} is damaged: a truth value in it is neither true nor false")
     if not raw:
         return torch.zeros(shape, dtype=dtype)
@@ -50,12 +54,10 @@ def read_npy(data: bytes, name: str) -> Tensor:
 
 def _turned(raw: bytes, size: int) -> bytes:
     """Each number's bytes the other way round."""
-    whole = raw[: len(raw) // size * size]
-    return (
-        bytes(torch.frombuffer(bytearray(whole), dtype=torch.uint8).reshape(-1, size).flip(1).flatten().tolist())
-        if whole
-        else b""
-    )
+    whole = bytearray(len(raw) // size * size)
+    for i in range(size):
+        whole[i::size] = raw[size - 1 - i : len(whole) : size]
+    return bytes(whole)
 
 
 def _long_doubles(raw: bytes, name: str) -> bytes:
@@ -102,17 +104,47 @@ def write_npy(x: Tensor) -> bytes:
 
 
 def read_npz(data: bytes, name: str = "it") -> dict[str, bytes]:
-    """The members of an ``.npz`` as ``.npy`` files, by name; larger ones (pictures) are cut to what tells their shape."""
+    """The members of an ``.npz`` as ``.npy`` files, by name; larger ones (pictures) are cut to what tells their shape.
+
+    ValueError where what is left has more than ``_TOGETHER`` bytes: no member is unpacked beyond the size that it says.
+    """
     found: dict[str, bytes] = {}
+    left = _TOGETHER
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             for info in file.infolist()[:1000]:
                 if info.filename.endswith(".npy"):
+                    size = 2**14 if info.file_size > _LIMIT + 2**14 else info.file_size
+                    if (left := left - size) < 0:
+                        break
                     with file.open(info) as member:
-                        found[info.filename.removesuffix(".npy")] = member.read(2**14 if info.file_size > _LIMIT else -1)
+                        found[info.filename.removesuffix(".npy")] = member.read(size)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, struct.error) as e:
         raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
+    if left < 0:
+        raise ValueError(f"{name} unpacks to more than {_TOGETHER // 2**20} MB; leave out what is no trajectory")
     return found
+
+
+def refuse_npz_bomb(data: BinaryIO, size: int, name: str) -> None:
+    """ValueError where an ``.npz`` of ``size`` bytes says that it unpacks to more than a hundred times that, or a member's shape
+    needs more bytes than the member has: whoever believed it would allocate them."""
+    try:
+        with zipfile.ZipFile(data) as file:
+            every = file.infolist()
+            said = sum(info.file_size for info in every)
+            if said > 100 * size + _TOGETHER:
+                raise ValueError(f"{name} has {size} bytes and unpacks to {said}, which no pictures do; make it again")
+            for info in every:
+                with file.open(info) as member:
+                    head = member.read(2**14)
+                match = _HEADER.search(head.decode("latin-1"))
+                each = re.search(r"\d+$", match[1]) if match else None
+                shape = [int(s) for s in match[3].split(",") if s.strip()] if match else []
+                if each and prod(shape) * int(each[0]) > info.file_size:
+                    raise ValueError(f"{name}: {info.filename} has {info.file_size} bytes, too few for its shape {shape}")
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error) as e:
+        raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
 
 
 def write_npz(arrays: Mapping[str, Tensor]) -> bytes:

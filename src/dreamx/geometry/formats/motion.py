@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import decode, shown
+from dreamx.plaintext import decode, parse_json, shown
 
 #: Frames that one file may hold: 1.7 hours at 16 fps. More is a mistake, and would take minutes to walk.
 LONGEST = 100_000
@@ -94,19 +94,7 @@ def text_of(files: Files, name: str = "") -> str:
 
 def json_of(files: Files) -> Any:
     """A file as JSON, in which no key stands twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return found
-
-    try:
-        return json.loads(text_of(files), object_pairs_hook=once)
-    except RecursionError:
-        raise ValueError("it is nested too deeply to be a trajectory") from None
-    except json.JSONDecodeError as e:
-        raise ValueError(f"it is not JSON ({e.msg}, line {e.lineno})") from None
+    return parse_json(text_of(files), once=True)
 
 
 def number(text: str, where: str) -> float:
