@@ -11,6 +11,7 @@ input is of its entry, the seed and its number alone. What fell is kept in ``--k
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import gc
 import json
 import os
@@ -136,6 +137,7 @@ def _forked(group: list[Input], scratch: Path, cpu: int, memory: int) -> Iterato
 def _open_all(group: list[Input], scratch: Path, cpu: int, memory: int, tell: int) -> None:
     """In the process of its own."""
     warnings.simplefilter("ignore")
+    faulthandler.disable()
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
         os.dup2(nothing, number)

@@ -19,7 +19,7 @@ from dreamx.model import layouts, official, shards
 from dreamx.model.contents import WRAPPED
 from dreamx.model.dit import DiTConfig
 from dreamx.model.lora import Lora, LoraConfig, check
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import brief, parse_json
 
 #: A factor: ``lora_A.weight``, ``lora_B.default.weight``, ``lora_down.weight``; ``to_q_lora.up.weight``, ``lora.down.weight``.
 _FACTORS = (
@@ -143,10 +143,13 @@ def _scale(layer: str, rank: int, alpha: float | None, said: Mapping[str, Any]) 
     """What multiplies the product of a layer's factors."""
     if alpha is None:
         patterns = said.get("alpha_pattern") or {}
-        other = next((v for k, v in patterns.items() if re.search(rf"(^|\.){k}$", layer)), said.get("lora_alpha"))
-        if other is None:
-            return 1.0
-        alpha = float(other)
+        try:
+            other = next((v for k, v in patterns.items() if re.search(rf"(^|\.){k}$", layer)), said.get("lora_alpha"))
+            if other is None:
+                return 1.0
+            alpha = float(other)
+        except (TypeError, AttributeError, ValueError, re.error) as e:
+            raise ValueError(f"its settings say no number for alpha ({brief(str(e))})") from e
         if said.get("use_rslora"):  # peft: by the root of the rank
             return alpha / rank**0.5
     return alpha / rank

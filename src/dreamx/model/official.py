@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.kind import Kind, Past
+from dreamx.plaintext import brief
 
 _TOP = {
     "patch_embedding": "patch",
@@ -62,29 +63,34 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
     """
 
     if not isinstance(official, Mapping):
-        raise ValueError(f"config: must be a JSON object, not {official!r}")
+        raise ValueError(f"config: must be a JSON object, not {brief(official)}")
 
     def number(key: str) -> int:
         value = official.get(key)
         if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{key}: the config of a released transformer has a positive whole number there, not {value!r}")
+            raise ValueError(f"{key}: the config of a released transformer has a positive whole number there, not {brief(value)}")
         return value
 
     for key in ("qk_norm", "cross_attn_norm"):
         if official.get(key, True) is not True:
-            raise ValueError(f"{key}: the released transformers have these norms, but the config says {official[key]!r}")
+            raise ValueError(f"{key}: the released transformers have these norms, but the config says {brief(official[key])}")
     patch = official.get("patch_size", [1, 2, 2])
-    if list(patch) != [1, patch[-1], patch[-1]]:
-        raise ValueError(f"patch_size: must be square and one frame long, [1, 2, 2], not {patch}")
+    if not isinstance(patch, list | tuple) or len(patch) != 3 or list(patch) != [1, patch[-1], patch[-1]]:
+        raise ValueError(f"patch_size: must be square and one frame long, [1, 2, 2], not {brief(patch)}")
     if number("in_dim") != number("out_dim"):
         raise ValueError(
             f"out_dim: the velocity has as many channels as the latent, {official['in_dim']}, not {official['out_dim']}"
         )
     width, heads = number("dim"), number("num_heads")
+    eps = official.get("eps", 1e-6)
+    if not isinstance(eps, int | float) or not 0 < eps < 1:
+        raise ValueError(f"eps: must be a small number above 0, not {brief(eps)}")
     view = None
     if official.get("add_control_adapter") and official.get("cam_method") == "prope":
         compress = number("attn_compress") if "attn_compress" in official else 1  # as the released code has it
         layers = official.get("cam_self_attn_layers")
+        if layers is not None and not (isinstance(layers, list | tuple) and all(isinstance(x, int) for x in layers)):
+            raise ValueError(f"cam_self_attn_layers: must be a list of whole numbers, not {brief(layers)}")
         view_heads = heads if causal else heads // compress
         if width % compress or not view_heads or (width // compress) % (4 * view_heads):
             raise ValueError(f"attn_compress: {compress} leaves no heads of 4 k channels of width {width} and {heads} heads")
@@ -98,7 +104,7 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
         text=number("text_dim"),
         patch=patch[-1],
         frequencies=number("freq_dim"),
-        eps=float(official.get("eps", 1e-6)),
+        eps=eps,
         view=view,
     )
 
@@ -108,7 +114,7 @@ def read_kind(official: Mapping[str, Any], causal: bool) -> Kind:
     given = {"text_len": 512, "num_frames_per_block": 3, "local_attn_size": 12, "sink_size": 3, **official}
     for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
         if not isinstance(given[key], int):
-            raise ValueError(f"{key}: must be a whole number, not {given[key]!r}")
+            raise ValueError(f"{key}: must be a whole number, not {brief(given[key])}")
     if not causal:
         return Kind(given["text_len"])
     window = given["local_attn_size"] if given["local_attn_size"] > 0 else None

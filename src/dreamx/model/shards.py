@@ -191,7 +191,9 @@ def _parts(file: Path) -> dict[Path, set[str] | None]:
 
 def _indexed(file: Path) -> dict[Path, set[str] | None]:
     places = read_json(file).get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(s, str) and Path(s).name == s for s in places.values()):
+    if not isinstance(places, dict) or not all(
+        isinstance(s, str) and Path(s).name == s and len(s) < 250 and "\0" not in s for s in places.values()
+    ):
         raise ValueError(f"{file}: has no weight_map of tensor names to file names beside it; {_AGAIN}")
     wanted: dict[Path, set[str] | None] = {}
     for name, shard in places.items():

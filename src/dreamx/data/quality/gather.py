@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import track
 
 from dreamx.clip import Clip
+from dreamx.config import from_json, to_json
 from dreamx.data.into import is_dataset
 from dreamx.data.quality.curate import clip_names, fate, look, read_record
 from dreamx.data.quality.judge import Verdict, judge, verdict_of
@@ -41,7 +42,9 @@ def gathered(place: Path, limits: Limits) -> Gathered:
     source = place
     if (place / "limits.json").exists():
         about = read_json(place / "limits.json")
-        limits, source = Limits(**about["limits"]), Path(about["clips"])
+        if not isinstance(about, dict) or not {"limits", "clips"} <= about.keys():
+            raise ValueError(f"clips: {place / 'limits.json'} is none of dreamx data curate; give the folder that it wrote")
+        limits, source = _said(about["limits"]), Path(str(about["clips"]))
         verdicts = {p.stem: read_record(p) for p in sorted((place / "records").glob("*.json"))}
         if not verdicts:
             raise ValueError(f"clips: {place} has no records yet; run dreamx data curate to its end first")
@@ -75,12 +78,18 @@ def _of_dataset(clips: Dataset, limits: Limits) -> Gathered:
     return Gathered(verdicts, limits, clip)
 
 
+def _said(limits: Any) -> Limits:
+    """Limits as a run wrote them, which may have had fewer."""
+    known = to_json(Limits())
+    return from_json(Limits, known | limits if isinstance(limits, dict) else limits)
+
+
 def _limits(run: Any, otherwise: Limits) -> Limits:
     """Those of the last run that judged, of the runs on the way."""
     while isinstance(run, dict):
         for stage in run.get("stages", ()):
             if stage.get("stage") == "Judged":
-                return Limits(**stage["config"]["limits"])
+                return _said(stage["config"]["limits"])
         run = run.get("before")
     return otherwise
 

@@ -32,7 +32,7 @@ from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
 from dreamx.data.workers import pool
-from dreamx.plaintext import read_json, read_text
+from dreamx.plaintext import brief, read_json, read_text
 
 #: By kind: the reader, the name of the source, and its licence where all of it has one.
 READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
@@ -119,11 +119,27 @@ def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Call
     for name, opener in every:
         safe = short[name]
         seen[safe] += 1
-        found.append((safe, opener) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
+        found.append((safe, _Told(kind, opener)) if seen[safe] == 1 else (f"{safe}~{seen[safe]}", _Twin(safe)))
     if not found:
         raise ValueError(f"folder: there is nothing of {kind} in {folder}; it is {READERS[kind][0].__doc__}")
     own = _own([name for name, _ in found])
     return [(own[name], opener) for name, opener in found]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """An opener whose every trouble is a ``ValueError`` of one sentence: somebody else's files break in many ways."""
+
+    kind: Kind
+    opener: Callable[[], Shot]
+
+    def __call__(self) -> Shot:
+        try:
+            return self.opener()
+        except (ValueError, MemoryError):
+            raise
+        except Exception as e:
+            raise ValueError(f"its files are not as {self.kind} has them ({type(e).__name__}: {brief(str(e))})") from e
 
 
 def _short(names: list[str]) -> dict[str, str]:

@@ -20,6 +20,8 @@ from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.scenes import distorted
 from dreamx.plaintext import decode, lines, natural
 
+_CAMERAS = 2**21  # numbers of all cameras of a shot: two hours at 16 frames a second
+
 
 def megasam(folder: Path, rate: float | None) -> Listed:
     """``*.npz`` with images, depths, intrinsic and cam_c2w: ``SCENE_droid.npz`` or ``SCENE_sgd_cvd_hr.npz``."""
@@ -48,6 +50,8 @@ def _vggt(path: Path, rate: float | None) -> Shot:
     arrays = _arrays(path)
     if missing := [k for k in ("extrinsic", "intrinsic", "images") if k not in arrays]:
         raise ValueError(f"it has no {missing[0]}; its arrays are {', '.join(arrays) or 'none'}")
+    if large := [n for n in ("extrinsic", "intrinsic") if arrays[n].size > _CAMERAS]:
+        raise ValueError(f"{large[0]} has {arrays[large[0]].size} numbers, too many for cameras")
     e, k = (torch.from_numpy(arrays[n].astype(np.float64)) for n in ("extrinsic", "intrinsic"))
     images = _pictures(arrays["images"], "images")
     depth = torch.from_numpy(arrays["depth"].astype(np.float32)).squeeze(-1) if "depth" in arrays else None
@@ -106,7 +110,7 @@ def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         refuse_npz_bomb(f, path.stat().st_size, path.name)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {k: file[k] for k in file.files}
+            return {k: x for k in file.files if (x := file[k]).dtype.kind in "biuf"}
     except Exception as e:  # numpy raises what zip, zlib and its own parser raise
         raise ValueError(f"{path.name} is not a whole .npz file of plain numbers ({type(e).__name__}); copy it again") from None
 

@@ -23,6 +23,9 @@ _HEADER = re.compile(
     r"\s*'shape'\s*:\s*\(((?:\s*\d+\s*,)*(?:\s*\d+)?\s*)\)\s*,?\s*\}\s*",
     re.ASCII,
 )
+#: The same of any kind of numbers or letters, roughly: how many bytes each has at least, and how many there are.
+_SHAPE = re.compile(r"'descr'\s*:\s*'[<>|=]?[A-Za-z](\d{0,9})[^']*'.*?'shape'\s*:\s*\(([^)]*)\)", re.ASCII)
+_HEAD = 10_000
 _LONG = "f16"  # numpy's long double: 80 bits of Intel, or 128 of IEEE
 _TYPES = {
     "f2": torch.float16, "f4": torch.float32, "f8": torch.float64, "i1": torch.int8, "i2": torch.int16, "i4": torch.int32,
@@ -127,21 +130,20 @@ def read_npz(data: bytes, name: str = "it") -> dict[str, bytes]:
 
 
 def refuse_npz_bomb(data: BinaryIO, size: int, name: str) -> None:
-    """ValueError where an ``.npz`` of ``size`` bytes says that it unpacks to more than a hundred times that, or a member's shape
+    """ValueError where an ``.npz`` of ``size`` bytes says that it unpacks to more than thirty times that, or a member's shape
     needs more bytes than the member has: whoever believed it would allocate them."""
     try:
         with zipfile.ZipFile(data) as file:
             every = file.infolist()
             said = sum(info.file_size for info in every)
-            if said > 100 * size + _TOGETHER:
+            if said > 30 * size + _TOGETHER // 2 or len(every) > 1000:
                 raise ValueError(f"{name} has {size} bytes and unpacks to {said}, which no pictures do; make it again")
             for info in every:
                 with file.open(info) as member:
                     head = member.read(2**14)
-                match = _HEADER.search(head.decode("latin-1"))
-                each = re.search(r"\d+$", match[1]) if match else None
-                shape = [int(s) for s in match[3].split(",") if s.strip()] if match else []
-                if each and prod(shape) * int(each[0]) > info.file_size:
+                match = _SHAPE.search(head[:_HEAD].decode("latin-1"))
+                shape = [int(s) for s in re.findall(r"\d{1,18}", match[2])] if match else []
+                if match and prod(shape) * int(match[1] or 1) > info.file_size:
                     raise ValueError(f"{name}: {info.filename} has {info.file_size} bytes, too few for its shape {shape}")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error) as e:
         raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
