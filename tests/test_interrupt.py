@@ -50,6 +50,19 @@ def main(cfg: Config) -> None:
                 time.sleep(86400)
             except KeyboardInterrupt:
                 pass
+    elif cfg.way == "born":
+        from multiprocessing import util
+        from dreamx.data.workers import pool
+        born = util.spawnv_passfds
+        def slowly(*words):
+            process = born(*words)
+            if "spawn_main" in str(words):  # not the tracker of semaphores
+                Path("at-work-0").touch()
+                time.sleep(0.5)  # the signal comes here: the process is there, and knows nothing yet
+            return process
+        util.spawnv_passfds = slowly
+        with pool(1) as some:
+            some.submit(asleep, "at-work-1").result()
     elif cfg.way == "converted":
         Path("at-work-0").touch()
         try:
@@ -109,7 +122,7 @@ SIGNALS = [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGT
 
 @pytest.mark.parametrize(
     ("way", "number", "everyone", "code"),
-    [("pool", *each) for each in SIGNALS] + [(way, *SIGNALS[1]) for way in ("thread", "deaf", "converted")],
+    [("pool", *each) for each in SIGNALS] + [(way, *SIGNALS[1]) for way in ("thread", "deaf", "converted", "born")],
 )
 def test_it_ends_with_its_workers(tmp_path: Path, way: str, number: int, everyone: bool, code: int) -> None:
     (tmp_path / "work.py").write_text(WORK)

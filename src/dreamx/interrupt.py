@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
@@ -25,6 +26,8 @@ from dreamx import manifest
 
 GRACE = 1.5  # seconds
 _STARTED: WeakSet[SpawnProcess] = WeakSet()
+_STARTING = threading.RLock()  # held while a process is started
+_LONGEST_START = 5.0  # seconds that the end of a command waits for that
 _SWEPT: set[Path] = set()
 
 
@@ -42,8 +45,9 @@ class Worker(SpawnProcess):
             resource_tracker.ensure_running()  # a start would else start it first, and that unblocks SIGINT at its end
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set[signal.Signals]()
         try:
-            super().start()
-            _STARTED.add(self)
+            with _whole_start():
+                super().start()
+                _STARTED.add(self)
         finally:
             if can_block:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -55,6 +59,32 @@ class Workers(SpawnContext):
     Process = Worker
 
 
+@dataclass
+class _Waiting:
+    """A signal that came while the main thread started a process: ``came`` is raised when it has."""
+
+    starting: bool = False
+    came: type[KeyboardInterrupt] | None = None
+
+
+_WAITING = _Waiting()
+
+
+@contextmanager
+def _whole_start() -> Iterator[None]:
+    """No signal interrupts what is inside: a process that was cut off from its parent at birth prints a traceback."""
+    ours = threading.current_thread() is threading.main_thread()
+    with _STARTING:
+        _WAITING.starting = ours
+        try:
+            yield
+        finally:
+            _WAITING.starting = False
+    if ours and (came := _WAITING.came):
+        _WAITING.came = None
+        raise came
+
+
 def end_workers() -> None:
     """Kill all that run."""
     for worker in list(_STARTED):
@@ -63,6 +93,8 @@ def end_workers() -> None:
 
 
 def _end_work() -> None:
+    if _STARTING.acquire(timeout=_LONGEST_START):
+        _STARTING.release()
     end_workers()
     for worker in list(_STARTED):
         with suppress(ValueError, OSError, AssertionError):
@@ -166,7 +198,10 @@ class _Watch:
         if self.came is not None:
             self._stop()
         self.came = number
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if not _WAITING.starting:
+            raise kind
+        _WAITING.came = kind
 
     def _listen(self, read: int) -> None:
         while number := os.read(read, 1):
