@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_pip_installs_from_it() -> None:
     if sys.version_info[:2] != (3, 11) or sys.platform != "linux":
         pytest.skip("the lock is of Python 3.11 on Linux")
     done = asked("pip", "install", "--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "-r", str(lock.LOCK))
-    if done.returncode and "HASH" not in done.stderr.upper().replace("--REQUIRE-HASHES", ""):
+    if done.returncode and "DO NOT MATCH THE HASHES" not in done.stderr.upper():
         pytest.skip(f"no index has the files: {done.stderr.strip().splitlines()[-1][:200]}")
     assert done.returncode == 0, done.stderr[-2000:]
 
@@ -57,7 +58,12 @@ def test_pip_installs_from_it() -> None:
 def test_nothing_in_it_is_known_to_be_unsafe() -> None:
     if find_spec("pip_audit") is None:
         pytest.skip("pip-audit is not installed: pip install pip-audit")
-    done = asked("pip_audit", "--disable-pip", "--no-deps", "-r", str(lock.LOCK))
-    if done.returncode and "vulnerabilit" not in done.stdout + done.stderr:
+    done = asked("pip_audit", "--disable-pip", "--no-deps", "--format", "json", "-r", str(lock.LOCK))
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except (ValueError, KeyError):
         pytest.skip(f"no database of vulnerabilities can be reached: {(done.stderr.strip().splitlines() or ['?'])[-1][:200]}")
-    assert done.returncode == 0, done.stdout
+    looked_up = [one for one in found if "skip_reason" not in one]
+    if len(looked_up) < len(found) // 2:
+        pytest.skip(f"the database that can be reached knows {len(looked_up)} of {len(found)} packages")
+    assert {one["name"]: [v["id"] for v in one["vulns"]] for one in looked_up if one["vulns"]} == {}

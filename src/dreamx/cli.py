@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from dreamx import manifest
 from dreamx.interrupt import ending
+from dreamx.plaintext import sentence
 from dreamx.version import __version__
 
 #: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
@@ -85,6 +86,8 @@ COMMANDS: dict[str, Any] = {
     "doctor": ("dreamx.doctor:main", "is everything here that dreamx needs?"),
 }
 
+_LONGEST = 1000  # letters of a sentence: what is wrong may hold what somebody wrote, of any length
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Bad input is one sentence on standard error and exit code 2; Ctrl-C is exit code 130."""
@@ -148,5 +151,5 @@ def _help(path: Sequence[str], commands: Mapping[str, Any]) -> str:
 
 
 def _fail(words: str, code: int) -> None:
-    print(" ".join(words.split()), file=sys.stderr)
+    print(sentence(words, _LONGEST), file=sys.stderr)
     raise SystemExit(code)

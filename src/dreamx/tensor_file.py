@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from dreamx.plaintext import sentence
 
 #: Tensors of one file: a session of 50,000 steps, our longest, has 100,000; released networks have some thousands.
 TENSOR_LIMIT = 2**18
@@ -28,7 +30,11 @@ def opened(file: Path) -> Iterator[Any]:
             raise ValueError(f"its header has {length} bytes, and the file {size}")
         f.seek(8)
         check_header(f.read(length))
-    with safe_open(file, "pt") as tensors:
+    try:
+        tensors = safe_open(file, "pt")
+    except SafetensorError as e:
+        raise ValueError(sentence(e, 200)) from e
+    with tensors:
         yield tensors
 
 

@@ -126,7 +126,7 @@ def _worlds(yard: Path) -> list[Entry]:
     (yard / "prompts/a.txt").write_text("A quiet park. Rain falls; nobody is there.\nA red ball rolls by.\n")
 
     def prompts(folder: Path) -> None:
-        for _, line in lines(read_text(folder / "a.txt")):
+        for _, line in lines(read_text(folder / "a.txt"))[:20]:
             world.fork().reset(micro.picture(), line[:4000])
 
     run = yard / "run"
