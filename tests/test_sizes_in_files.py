@@ -304,3 +304,11 @@ def test_too_little_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch, caps
 def test_a_world_that_says_nonsense_of_its_picture() -> None:
     with pytest.raises(ValueError, match="height must be"):
         from_json(WorldConfig, to_json(micro.world().config) | {"height": 0})
+
+
+def test_a_sentence_about_what_somebody_wrote_has_an_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as e:
+        cli.main(["trajectory", "check", "x", "--dialect", "no\x1b[2J" + "a" * 10**5])
+    assert e.value.code == 2
+    said = capsys.readouterr().err
+    assert len(said) <= 1001 and said.isprintable() is False and "\x1b" not in said

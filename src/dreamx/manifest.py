@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx import atomic
-from dreamx.plaintext import read_json
+from dreamx.plaintext import read_json, sentence
 
 NAME = ".dreamx.json"
 _CLAIMED: list[tuple[Path, list[Path]]] = []
@@ -96,8 +96,15 @@ def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
         return None
     try:
         found = read_json(file)
-        return {"kind": str(found["kind"]), "files": list(found["files"]), "settings": dict(found["settings"])}
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        kind, files, settings = found["kind"], found["files"], found["settings"]
+        for pattern in files:
+            re.compile(pattern)
+            if len(pattern) > 200 or re.search(r"\)[+*{]", pattern):  # repeated groups take for ever on the right name
+                raise ValueError("a name of a file is no pattern of ours")
+        if not (isinstance(kind, str) and isinstance(files, list) and isinstance(settings, dict)):
+            raise TypeError("of other kinds")
+        return {"kind": kind[:200], "files": files, "settings": settings}
+    except (OSError, ValueError, KeyError, TypeError, re.error) as e:
         raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({type(e).__name__}); {_FREE}") from None
 
 
@@ -136,7 +143,8 @@ def _same(folder: Path, flag: str, before: dict[str, Any], now: dict[str, Any]) 
     for name in mine:
         if name in flat and flat[name] != mine[name]:
             raise ValueError(
-                f"{name}: {folder} was begun with {flat[name]}, not {mine[name]}; give that again, or another folder for {flag}"
+                f"{name}: {folder} was begun with {sentence(flat[name], 100)}, not {sentence(mine[name], 100)}; "
+                f"give that again, or another folder for {flag}"
             )
 
 

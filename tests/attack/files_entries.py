@@ -30,11 +30,13 @@ from dreamx.data.quality.curate import read_record
 from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.limits import Limits
 from dreamx.data.sources.bring import READERS, listed
-from dreamx.data.store.part import Part
+from dreamx.data.store.part import Part, make
+from dreamx.data.store.pictures import Coding
 from dreamx.data.store.tars import Tars
 from dreamx.eval import films
 from dreamx.eval.chance import Mean
 from dreamx.eval.measure import Measured
+from dreamx.eval.models import Videos
 from dreamx.eval.report import About, Report
 from dreamx.eval.runner import Row
 from dreamx.eval.study import answers
@@ -53,6 +55,8 @@ from dreamx.picture import read_picture
 from dreamx.plaintext import lines, read_json, read_text
 from dreamx.train import checkpoint
 from dreamx.world import World
+from eval_house import VIEW, true_clip
+from test_lerobot import resaved
 
 ASKED = Asked(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
 
@@ -269,9 +273,6 @@ def _clips(yard: Path) -> list[Entry]:
         old.rmdir()
     made = store.read(str(yard / "set"))
     assert len(made) == 2
-    from dreamx.data.store.part import make
-    from dreamx.data.store.pictures import Coding
-
     (_made(yard / "part") / "a.part").write_bytes(make("walk-0", clips[0][1], Coding()).to_bytes())
     curated = _made(yard / "curated")
     clips[0][1].save(curated / "walk-0.safetensors")
@@ -293,6 +294,8 @@ def _clips(yard: Path) -> list[Entry]:
             clips.row(i)
             clips.clip(i)
 
+    store.write(str(yard / "foreign"), [(name, replace(clip, depth=None)) for name, clip in clips], Coding(crf=None))
+    resaved(yard / "foreign", lambda _: None)
     dataset = [p.relative_to(yard / "set").as_posix() for p in (yard / "set").rglob("*") if p.is_file()]
     parquet = tuple(p for p in dataset if p.endswith((".parquet", ".mp4", ".mkv")))
     words = tuple(p for p in dataset if p.endswith(".json"))
@@ -303,6 +306,8 @@ def _clips(yard: Path) -> list[Entry]:
         Entry("dataset", yard / "set", parquet, "bytes", every),
         Entry("dataset words", yard / "set", words, "json", every),
         *([Entry("dataset dropped", yard / "set", many, "lines", lambda f: store.read(str(f)).dropped)] if many else []),  # pyright: ignore[reportAttributeAccessIssue]
+        Entry("foreign dataset", yard / "foreign", ("**/*.parquet",), "bytes", every),
+        Entry("foreign words", yard / "foreign", ("meta/info.json",), "json", every),
         Entry("tar", yard / "tars", ("*.tar",), "bytes", tarred),
         Entry("packed tar", yard / "packed", ("a.tar.gz",), "bytes", tarred),
         Entry("latents", yard / "latents", ("a.safetensors",), "tensors", lambda f: Latents.load(f / "a.safetensors")),
@@ -353,7 +358,23 @@ def _sources(yard: Path) -> list[Entry]:
     (sekai / "a.mp4").write_bytes(film)
     np.savez_compressed(_made(yard / "sekai/cameras") / "a.npz", extrinsic=pose, intrinsic=k)
     (yard / "sekai/train.csv").write_text("videoFile,cameraFile,caption,location\na.mp4,a.npz,a park,here\n")
-    (_made(yard / "films") / "a.mp4").write_bytes(film)
+    estate = _made(yard / "realestate")
+    for data in formats.write("realestate10k", walked, ASKED).values():
+        (estate / "a.txt").write_bytes(data)
+    for line in (estate / "a.txt").read_text().splitlines()[1:]:
+        Image.fromarray(images[0]).save(_made(estate / "frames/a") / f"{line.split()[0]}.png")
+    omni = _made(yard / "omniworld/scene/camera").parent
+    _json_file(omni / "split_info.json", {"split": [[0, 1, 2]]})
+    turned = {
+        "quats": [[1.0, 0, 0, 0]] * 3,
+        "trans": [[0.0, 0, 0.1 * i] for i in range(3)],
+        "focals": [30.0] * 3,
+        "cx": 16.0,
+        "cy": 16.0,
+    }
+    _json_file(omni / "camera/split_0.json", turned)
+    for i in range(3):
+        Image.fromarray(images[i]).save(_made(omni / "color") / f"{i:06d}.png")
 
     def read(kind: str) -> Callable[[Path], None]:
         def call(folder: Path) -> None:
@@ -370,6 +391,9 @@ def _sources(yard: Path) -> list[Entry]:
         Entry("import dl3dv", yard / "dl3dv", ("scene/transforms.json",), "json", read("dl3dv")),
         Entry("import spatialvid", spatial, ("annotations/*/*/*.npy",), "array", read("spatialvid")),
         Entry("import spatialvid words", spatial, ("metadata.csv", "annotations/*/*/*.txt"), "text", read("spatialvid")),
+        Entry("import realestate10k", estate, ("a.txt",), "text", read("realestate10k")),
+        Entry("import omniworld", yard / "omniworld", ("scene/*.json", "scene/camera/*.json"), "json", read("omniworld")),
+        Entry("import sekai cameras", yard / "sekai", ("cameras/a.npz",), "archive", read("sekai")),
         Entry("import sekai", yard / "sekai", ("train.csv",), "text", read("sekai")),
     ]
 
@@ -399,6 +423,16 @@ def _words(yard: Path) -> list[Entry]:
     _json_file(yard / "caption/a.json", answer_file)
     _json_file(yard / "card/card.json", {"name": "a", "steps": 3})
 
+    trial = suite.trials[0]
+    given = true_clip(trial, VIEW, yard)
+    videos = _made(yard / "videos")
+    (videos / f"{trial.id}.mp4").write_bytes(films.small(given.video, given.fps))
+    seen = formats.write("dreamx", formats.Motion(given.camera, given.fps), ASKED)
+    (videos / f"{trial.id}.cameras.json").write_bytes(seen[""])
+
+    def measured(folder: Path) -> None:
+        Videos("theirs", folder).film(trial, given)
+
     def claimed(folder: Path) -> None:
         manifest.claim(folder / "out", "a thing", (r"a\.txt",), {"size": 1, "of": {"seed": 0}})
 
@@ -413,6 +447,7 @@ def _words(yard: Path) -> list[Entry]:
         Entry("study answers", yard / "study", ("answers.jsonl",), "lines", lambda f: answers.read(f / "answers.jsonl", "")),
         Entry("manifest", yard / "claimed", ("out/.dreamx.json",), "json", claimed),
         Entry("list of actions", yard / "list", ("eval.json",), "json", lambda f: read_input(f / "eval.json")),
+        Entry("videos for scores", videos, ("*.json",), "json", measured),
         Entry("film", yard / "film", ("a.part/*.json",), "json", filmed),
         Entry("caption answer", yard / "caption", ("a.json",), "json", lambda f: read_answer(read_text(f / "a.json"), 5.0)),
         Entry("any json", yard / "card", ("card.json",), "json", lambda f: read_json(f / "card.json")),

@@ -17,8 +17,8 @@ from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level
 from dreamx.model import checkpoint, weights
 from dreamx.model.attend import Attend
-from dreamx.model.dit import DiT
-from dreamx.model.vae import VAE, State
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.vae import VAE, State, VAEConfig
 from dreamx.model.wan import WanVAE
 from dreamx.rollout import Sampler, next_chunk
 
@@ -69,15 +69,11 @@ def networks(plan: Plan, device: torch.device, random: bool) -> tuple[DiT, VAE |
     if random or plan.folder is None:
         _fill(dit, device, plan.dtype)
     elif plan.world:
-        dit = DiT(plan.dit)
-        weights.load_into(dit, plan.folder / "dit.safetensors")
-        dit = dit.to(device, plan.dtype)
+        dit = weights.load(plan.folder, "dit", DiT, DiTConfig).to(device, plan.dtype)
     else:
         dit = checkpoint.build(checkpoint.read(plan.folder), device, plan.dtype)
     if isinstance(decoder, VAE) and plan.world and plan.folder is not None and not random:
-        decoder = VAE(decoder.config)
-        weights.load_into(decoder, plan.folder / "vae.safetensors")
-        decoder = decoder.to(device, plan.dtype)
+        decoder = weights.load(plan.folder, "vae", VAE, VAEConfig).to(device, plan.dtype)
     elif decoder is not None:
         _fill(decoder, device, plan.dtype)
     return dit.eval(), None if decoder is None else decoder.eval()

@@ -90,7 +90,10 @@ class Film:
     def poses(self) -> list[list[float]]:
         """The upper 3x4 of every camera, row by row."""
         names = [self.folder / f"{i:04d}.json" for i in range(self.parts)]
-        return [row for name in names for row in read_json(name)]
+        every = [read_json(name) for name in names]
+        if not all(isinstance(rows, list) and all(isinstance(row, list) for row in rows) for rows in every):
+            raise ValueError(f"{self.folder} holds no cameras of a film; say --overwrite")
+        return [row for rows in every for row in rows]
 
     def join(self) -> Path:
         """All parts as one file beside ``out``, still under another name: their packets one after the other."""

@@ -46,7 +46,8 @@ class Checkpoint:
 def is_ours(path: Path) -> bool:
     """Whether ``path`` is a folder that ``write`` (or a training stage) made."""
     try:
-        return "dit" in plaintext.read_json(path / "config.json")
+        found = plaintext.read_json(path / "config.json")
+        return isinstance(found, dict) and "dit" in found
     except (OSError, ValueError):
         return (path / "dit.safetensors").is_file()  # ours, and broken: let its reader say so
 

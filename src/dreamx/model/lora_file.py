@@ -144,6 +144,8 @@ def _scale(layer: str, rank: int, alpha: float | None, said: Mapping[str, Any]) 
     if alpha is None:
         patterns = said.get("alpha_pattern") or {}
         try:
+            if slow := [k for k in patterns if len(k) > 200 or re.search(r"\)[+*{]", k)]:
+                raise ValueError(f"the pattern {slow[0]} repeats a group")  # which takes for ever on the right name
             other = next((v for k, v in patterns.items() if re.search(rf"(^|\.){k}$", layer)), said.get("lora_alpha"))
             if other is None:
                 return 1.0

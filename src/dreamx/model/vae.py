@@ -101,6 +101,8 @@ class Block(nn.Module):
         h, message = self.first(y).unflatten(0, (-1, groups)), self.message(y).unflatten(0, (-1, groups))
         h[:, 1:] += message[:, :-1]
         if inbox is not None:
+            if inbox.shape != h[:, 0].shape:
+                raise ValueError(f"state: a message is {list(inbox.shape)} where this stream has {list(h[:, 0].shape)}")
             h[:, 0] += inbox
         return x + self.second(F.silu(h.flatten(0, 1))), message[:, -1]
 
@@ -117,6 +119,8 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor, groups: int, state: State | None, beside: list[Tensor] | None = None) -> tuple[Tensor, State]:
         """``beside``: what is added before the blocks of each level."""
+        if state is not None and len(state) != (count := sum(map(len, self.levels))):  # pyright: ignore[reportArgumentType]
+            raise ValueError(f"state: there are {len(state)} messages, and {count} blocks that read one each")
         inbox = iter(state) if state is not None else None
         outbox: list[Tensor] = []
         for i, level in enumerate(self.levels):
