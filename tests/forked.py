@@ -87,7 +87,7 @@ def _count(below: str, die_at: int | None) -> list[int]:
             there = args[-1] != -1 or str(args[0]).startswith(below)  # a tree is removed by names that are relative to a folder
         else:
             return
-        if there:
+        if there and not str(args[0]).endswith(".lock"):  # nothing is written there, and the last moment is to be one of work
             moments[0] += 1
             if moments[0] == die_at:
                 os.kill(os.getpid(), signal.SIGKILL)

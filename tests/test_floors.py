@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash"),
-    tuple("clip events frames flow picture video_reader video_display atomic tensor_file manifest interrupt web".split()),
+    tuple("clip events frames flow picture video_reader video_display atomic tensor_file locks manifest interrupt web".split()),
     ("model",),
     ("memory", "rollout", "foresight", "opening", "session", "networks", "world", "replay"),
     ("data",),

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +17,7 @@ import pytest
 import torch
 from websockets.exceptions import ConnectionClosed
 
-from dreamx.play import store as store_of
+from dreamx.play import days as days_of
 from dreamx.play.opening import Opening, Session
 from dreamx.play.past import Past
 from dreamx.play.replies import Picture
@@ -302,22 +303,45 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_store_is_bounded_in_number_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_of, "SESSIONS", 3)
-    monkeypatch.setattr(store_of, "RECORDINGS", 2)
-    store, now = Store(tmp_path), time.time()
-    for i in range(6):
-        store.save(walked(FakeWorld((8, 8)), f"s{i}")[0], "fake")
-        os.utime(tmp_path / f"sessions/s{i}/session.json", (now - i, now - i))
-        video = store.recordings / f"r{i}.mp4"
-        video.write_bytes(b"video")
-        os.utime(video, (now - i, now - i))
-    old = now - (store_of.DAYS + 1) * 86400
-    os.utime(tmp_path / "sessions/s1/session.json", (old, old))
+    """By days of its own, whatever the clock says: the machine's jumps ahead by ten years, and nothing goes."""
+    now = [0.0]
+    monkeypatch.setattr(days_of.time, "monotonic", lambda: now[0] * 86400)
+    store = Store(tmp_path, most=3, each=2)
+
+    def sessions() -> list[str]:
+        return sorted(p.name for p in (tmp_path / "sessions").iterdir())
+
+    for i, owner in enumerate(("a/x/", "b/y/", "b/y/", "b/y/", "c/z/", "c/z/")):
+        now[0] = i / 10
+        store.save(replace(walked(FakeWorld((8, 8)), f"s{i}")[0], owner=owner), "fake")
+        (store.recordings / f"r{i}.mp4").write_bytes(b"video")
+        (store.recordings / f"r{i}.json").write_text(json.dumps({"owner": owner, "day": now[0]}))
+    jump = time.time() + 3650 * 86400
+    monkeypatch.setattr(days_of.time, "time", lambda: jump)
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (1.0, 1.0))
     store.sweep({"s5"})
-    assert sorted(p.name for p in (tmp_path / "sessions").iterdir()) == ["s0", "s2", "s3", "s5"]
+    assert sessions() == ["s0", "s3", "s5"]
+    assert sorted(p.name for p in store.recordings.iterdir()) == [f"r{i}.{x}" for i in (0, 3, 5) for x in ("json", "mp4")]
     assert store.recording("r0") is not None
     assert store.recording("r2") is None
     assert store.recording("../sessions/s0/session") is None
+    store.close()
+    store = Store(tmp_path, most=3, each=2)
+    now[0] = days_of.DAYS + 0.4
+    store.sweep(set())
+    assert sessions() == ["s5"]
+    assert Store(tmp_path).load("s5", cast(World, FakeWorld((8, 8))).fork).owner == "c/z/"
+
+
+def test_a_session_of_before_there_were_owners_goes_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.save(walked(FakeWorld((8, 8)))[0], "fake")
+    file = tmp_path / "sessions/one/session.json"
+    words = json.loads(file.read_text())
+    del words["owner"], words["day"]
+    file.write_text(json.dumps(words))
+    assert store.load("one", cast(World, FakeWorld((8, 8))).fork).owner == ""
 
 
 def test_steps_are_kept_as_they_were(tmp_path: Path) -> None:

@@ -134,7 +134,8 @@ def _call(target: str, name: str, words: Sequence[str]) -> None:
     cfg = parse(config, words, name)
     new = new_folders(cfg)
     try:
-        run(cfg)
+        with manifest.until_the_end():
+            run(cfg)
     except Exception:  # Ctrl-C does the same
         manifest.undo()
         remove_empty(new)

@@ -1,7 +1,10 @@
-"""Ctrl-C and SIGTERM: a command ends within two seconds, with its worker processes, in one sentence and without a traceback.
+"""Ctrl-C, SIGTERM, SIGHUP: a command ends within two seconds, with its worker processes, in one sentence, without a traceback.
 
 ``ending`` stands around a command, ``Worker`` is a process that it may start. A signal raises KeyboardInterrupt in the main
 thread, which unwinds as usual; what has not ended after ``GRACE`` seconds, as a library computes or a thread waits, is ended.
+
+SIGHUP, by which a closed terminal or a lost line ends what runs in it, does what SIGTERM does, unless it is ignored: that is what
+``nohup`` asks for. A terminal that is gone takes no last words, and they are not missed.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -31,19 +35,23 @@ _LONGEST_START = 5.0  # seconds that the end of a command waits for that
 _SWEPT: set[Path] = set()
 
 
+#: By which one is told to end; there is no SIGHUP on Windows.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+
+
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """SIGTERM or SIGHUP came."""
 
 
 class Worker(SpawnProcess):
     """A process that hears of Ctrl-C through its parent alone: it ends when that ends it, and prints nothing."""
 
     def start(self) -> None:
-        """Start; SIGINT, which a terminal sends to a whole group of processes, is blocked in it from its first instruction."""
+        """Start; what a terminal sends to a whole group of processes is blocked in it from its first instruction."""
         can_block = hasattr(signal, "pthread_sigmask")
         if can_block:
             resource_tracker.ensure_running()  # a start would else start it first, and that unblocks SIGINT at its end
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_block else set[signal.Signals]()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, set(SIGNALS) - {signal.SIGTERM}) if can_block else set[signal.Signals]()
         try:
             with _whole_start():
                 super().start()
@@ -141,11 +149,16 @@ def ending(name: str, alone: bool) -> Iterator[None]:
 
 @contextmanager
 def heard_by(listener: Callable[[int], None]) -> Iterator[None]:
-    """Inside, ``listener`` gets the number of SIGINT or SIGTERM, and nothing ends; outside of the main thread nobody does."""
+    """Inside, ``listener`` gets the number of one of ``SIGNALS``, and nothing ends; outside of the main thread nobody does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {s: signal.signal(s, lambda number, _: listener(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def hear(number: int, _: FrameType | None) -> None:
+        say_no_more_to_the_gone()
+        listener(number)
+
+    before = {s: signal.signal(s, hear) for s in SIGNALS if not _is_nohup(s)}
     try:
         yield
     finally:
@@ -153,8 +166,34 @@ def heard_by(listener: Callable[[int], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def hang_up_as_term() -> None:
+    """From now on SIGHUP, unless it is ignored, is SIGTERM: for a server, which listens to that in its own way."""
+
+    def hear(_: int, __: FrameType | None) -> None:
+        say_no_more_to_the_gone()
+        signal.raise_signal(signal.SIGTERM)
+
+    for number in SIGNALS[2:]:
+        if not _is_nohup(number):
+            signal.signal(number, hear)
+
+
+def say_no_more_to_the_gone() -> None:
+    """Let what is still said to a terminal that is gone go nowhere: every word to it would be an error, before all is saved."""
+    for file in (1, 2):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(file).st_mode) and not os.isatty(file):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, file)
+                os.close(nowhere)
+
+
+def _is_nohup(number: int) -> bool:
+    return number not in SIGNALS[:2] and signal.getsignal(number) == signal.SIG_IGN
+
+
 def _sentence(name: str, number: int) -> str:
-    return f"{name}: {'terminated' if number == signal.SIGTERM else 'interrupted'}"
+    return f"{name}: {'interrupted' if number == signal.SIGINT else 'terminated'}"
 
 
 class _Watch:
@@ -168,7 +207,7 @@ class _Watch:
 
     def begin(self) -> None:
         """From now on."""
-        ours = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]  # as a shell's `nohup` wants
+        ours = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]  # as a shell's `nohup` wants
         read, write = os.pipe()
         os.set_blocking(write, False)
         threading.Thread(target=self._listen, args=(read,), daemon=True).start()
@@ -183,8 +222,9 @@ class _Watch:
     def say(self) -> None:
         """The sentence, once."""
         if self._said.acquire(blocking=False):
-            sys.stderr.write(_sentence(self._name, self.came or signal.SIGINT) + "\n")
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stderr.write(_sentence(self._name, self.came or signal.SIGINT) + "\n")
+                sys.stderr.flush()
 
     def leave(self, code: int) -> NoReturn:
         """End now: to take the interpreter down with torch in it took 2 to 4 seconds on a busy machine."""
@@ -198,7 +238,8 @@ class _Watch:
         if self.came is not None:
             self._stop()
         self.came = number
-        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        say_no_more_to_the_gone()
+        kind = KeyboardInterrupt if number == signal.SIGINT else Terminated
         if not _WAITING.starting:
             raise kind
         _WAITING.came = kind

@@ -3,22 +3,27 @@
 ``.dreamx.json`` names the kind of the folder, what its files are called, and the settings that they depend on. ``claim`` comes
 before work begins: it makes a new folder, goes on with one of the same kind and settings, and refuses every other. Folders from
 before there were manifests are known by the names of their files.
+
+A folder that a command has claimed is its alone until it ends, however it ends: the manifest is locked meanwhile (``locks``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dreamx import atomic
+from dreamx import locks
 from dreamx.plaintext import read_json, sentence
 
 NAME = ".dreamx.json"
 _CLAIMED: list[tuple[Path, list[Path]]] = []
+_LOCKED: list[locks.Lock] = []
+_commands: list[None] = []  # that run
 _FREE = "give the name of a new or an empty folder"
 
 
@@ -31,6 +36,7 @@ def claim(
     stems: Collection[str] = (),
     flag: str = "out",
     write: bool = True,
+    busy: str | None = None,
 ) -> None:
     """Make ``folder`` this command's own, or find that it is, and remove what a killed run left half-written (``*.tmp``).
 
@@ -42,38 +48,78 @@ def claim(
     stems:    clips that it writes besides: ``STEM.safetensors``, and of a shot with several ``STEM-1.safetensors`` and so on.
     flag:     whose value the folder is, for the sentence.
     write:    False looks only, as all processes but the first do.
+    busy:     what is said where another process is at work there; None: that one should wait for it.
 
-    ValueError, one sentence, where the folder is another's, holds a file of somebody else, or was begun with other settings.
+    ValueError, one sentence, where the folder is another's, holds a file of somebody else, was begun with other settings, or is
+    being written by another process.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{flag}: {folder} is a file; {_FREE}")
     mine = json.loads(json.dumps({"kind": kind, "files": list(files), "settings": dict(settings or {})}))
-    held = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
-    before, known = read(folder, flag), frozenset(stems)
-    if before is not None:
-        if before["kind"] != kind:
-            raise ValueError(f"{flag}: {folder} holds {before['kind']}, and this would be {kind}; {_FREE}")
-        _same(folder, flag, before["settings"], mine["settings"])
-        names = [*before["files"], *files]
-    else:
-        names = list(files)
-        own = [p.name for p in held if is_named(p.name, names, known)]
-        if strange := [p.name for p in held if p.name not in own and (not own or not p.is_dir())]:
-            raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; {_FREE}")
-        if held and old is not None:
-            old()
-    if strange := [p.name for p in held if not p.is_dir() and not is_named(p.name, names, known)]:
-        raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; move it away, or {_FREE}")
+
+    def look() -> tuple[list[Path], bool]:
+        """What lies there, and whether a manifest does."""
+        return _look(folder, mine, old, frozenset(stems), flag)
+
+    look()
     if not write:
         return
     new = [p for p in (folder, *folder.parents) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for p in held:
-        if p.suffix == ".tmp" and not p.is_dir():
-            p.unlink(missing_ok=True)
-    if before is None:
-        atomic.write_text(folder / NAME, json.dumps(mine, indent=1) + "\n")
-        _CLAIMED.append((folder, new))
+    lock = locks.take(folder / NAME, busy or locks.busy(folder, flag))
+    _LOCKED.append(lock)
+    try:
+        held, known = look()  # again: another may have been there, and gone, while we came
+        for p in held:
+            if p.suffix == ".tmp" and not p.is_dir():
+                p.unlink(missing_ok=True)
+        if not known:
+            _CLAIMED.append((folder, new))
+            os.lseek(lock.file, 0, os.SEEK_SET)
+            os.write(lock.file, (json.dumps(mine, indent=1) + "\n").encode())
+    finally:
+        if not _commands:
+            let_go()
+
+
+def _look(
+    folder: Path, mine: dict[str, Any], old: Callable[[], None] | None, stems: frozenset[str], flag: str
+) -> tuple[list[Path], bool]:
+    """ValueError where the folder is another's; what lies in it, and whether a manifest does."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{flag}: {folder} is a file; {_FREE}")
+    held = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".")] if folder.is_dir() else []
+    before = read(folder, flag)
+    if before is not None:
+        if before["kind"] != mine["kind"]:
+            raise ValueError(f"{flag}: {folder} holds {before['kind']}, and this would be {mine['kind']}; {_FREE}")
+        _same(folder, flag, before["settings"], mine["settings"])
+        names = [*before["files"], *mine["files"]]
+    else:
+        names = mine["files"]
+        own = [p.name for p in held if is_named(p.name, names, stems)]
+        if strange := [p.name for p in held if p.name not in own and (not own or not p.is_dir())]:
+            raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; {_FREE}")
+        if held and old is not None:
+            old()
+    if strange := [p.name for p in held if not p.is_dir() and not is_named(p.name, names, stems)]:
+        raise ValueError(f"{flag}: {folder} holds {strange[0]}, which this command did not write; move it away, or {_FREE}")
+    return held, before is not None
+
+
+@contextmanager
+def until_the_end() -> Iterator[None]:
+    """Around a command: what it claims is its alone until then. Without that, ``claim`` only looks whether somebody is there."""
+    _commands.append(None)
+    try:
+        yield
+    finally:
+        _commands.pop()
+        let_go()
+
+
+def let_go() -> None:
+    """Others may have the folders that this process has claimed."""
+    while _LOCKED:
+        _LOCKED.pop().release()
 
 
 def undo() -> None:
@@ -92,7 +138,7 @@ def undo() -> None:
 def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
     """The manifest of a folder, None where there is none. ValueError where it cannot be read."""
     file = folder / NAME
-    if not file.is_file():
+    if not file.is_file() or not file.stat().st_size:  # without a byte: whoever was about to write it was killed
         return None
     try:
         found = read_json(file)

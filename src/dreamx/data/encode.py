@@ -32,6 +32,7 @@ from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
+from dreamx.locks import alone
 from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
@@ -123,11 +124,16 @@ def encode(cfg: EncodeConfig) -> Latents:
     Killed and run again, it goes on with the clips that are left, and ends with the same file.
     """
     every = shots(cfg.clips)
+    name = _vae(cfg.vae)[1]
+    out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
+    with alone(out):
+        return _encode_into(cfg, every, out, name)
+
+
+def _encode_into(cfg: EncodeConfig, every: list[Shot], out: Path, name: str) -> Latents:
     if cfg.most is not None and cfg.most < len(every):
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
-    name = _vae(cfg.vae)[1]
-    out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)

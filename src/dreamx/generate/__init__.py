@@ -40,6 +40,7 @@ from dreamx.generate.released import chosen, is_released
 from dreamx.generate.walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions
+from dreamx.locks import alone
 from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
 from dreamx.play.video import VideoFile
@@ -198,6 +199,13 @@ def _make(
     out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: Callable[[int], None] | None
 ) -> None:
     """The video of all chunks, whole or not at all. ``record`` is called with its frames before it gets its name."""
+    with alone(out):
+        _make_alone(out, chunks, count, world, console, record)
+
+
+def _make_alone(
+    out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: Callable[[int], None] | None
+) -> None:
     part = out.with_suffix(".part.mp4")
     try:
         with _bar(console) as bar:

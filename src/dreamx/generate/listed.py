@@ -30,6 +30,7 @@ from dreamx.generate.walker import Shown, Walker
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, write
 from dreamx.geometry.formats.motion import camera_of, rigid_rows
+from dreamx.locks import alone
 from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
 
@@ -41,6 +42,13 @@ def make(
     case: Case, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
 ) -> None:
     """One video ``out/NAME.mp4``, its cameras ``NAME.cameras.json`` and its record ``NAME.json``."""
+    with alone(out / f"{case.name}.mp4"):
+        _make_alone(case, settings, source, name, out, resume, overwrite, console)
+
+
+def _make_alone(
+    case: Case, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
+) -> None:
     video = out / f"{case.name}.mp4"
     about = record(case, settings, source, name)
     known = {k: v for k, v in to_json(about).items() if k != "image_base64"}

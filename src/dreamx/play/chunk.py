@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dreamx.geometry.camera import Camera
 from dreamx.play.opening import Outlets
-from dreamx.play.replies import Made, Picture, Recorded
+from dreamx.play.replies import Error, Made, Picture, Recorded
 from dreamx.world import Dream
 
 
@@ -32,10 +32,10 @@ class Chunk:
     note: str = ""
 
 
-def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Recorded | None:
+def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Recorded | Error | None:
     """Encode and emit a chunk's frames ``[n, 3, H, W]``, and record them; ``began``: when the session was (``time.monotonic``).
 
-    Returns what was recorded where a recording ended with it.
+    Returns what was recorded, or why not, where a recording ended with it.
     """
     started = time.perf_counter()
     coded = [outlets.encode(x, chunk.fresh and i == 0) for i, x in enumerate(frames)]

@@ -34,12 +34,16 @@ class Opening:
 
 @dataclass(frozen=True)
 class Session:
-    """A session to be walked in: a new one, or one that goes on from ``here`` and can go back to ``moments``."""
+    """A session to be walked in: a new one, or one that goes on from ``here`` and can go back to ``moments``.
+
+    owner: whose it is, ADDRESS/BROWSER/VISIT (``visitor``); empty: nobody's.
+    """
 
     id: str
     opening: Opening
     here: Kept | None = None
     moments: tuple[Kept, ...] = ()
+    owner: str = ""
 
 
 @dataclass(frozen=True)

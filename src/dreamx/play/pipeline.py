@@ -62,14 +62,15 @@ class Pipeline:
         for thread in self._threads:
             thread.start()
 
-    def close(self, wait: float = 10.0) -> None:
-        """Stop after the step that is running, keep the session, and wait for that for so many seconds."""
+    def close(self, wait: float = 10.0) -> bool:
+        """Stop after the step that is running, keep the session, and wait for that for so many seconds: has it ended?"""
         self.asked.close()
         if self._out.beside is not None:
             self._out.beside.close(wait)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait)
+        return not any(thread.is_alive() for thread in self._threads)
 
     @property
     def opening(self) -> Opening:
@@ -274,7 +275,7 @@ class Pipeline:
 
     # ---- words ---------------------------------------------------------------------------------------------------------
 
-    def _recorded(self, ended: Recorded | None, tell: bool = False) -> None:
+    def _recorded(self, ended: Recorded | Error | None, tell: bool = False) -> None:
         if ended is not None:
             self._out.emit(ended)
             if tell:

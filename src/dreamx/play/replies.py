@@ -154,6 +154,16 @@ Reply = Hello | Started | Made | State | Recorded | Rested | Busy | Error
 HEADER = Struct("<BBHIIId")
 
 
+def reason(e: Exception) -> str:
+    """What went wrong, for a player to read: in the system's words where it has some, and never with names of our folders."""
+    return (isinstance(e, OSError) and e.strerror) or type(e).__name__
+
+
+def in_full(e: Exception) -> str:
+    """The same for the log, on one line."""
+    return sentence(f"{type(e).__name__}: {e.__cause__ or e}")
+
+
 def pack(reply: Reply | Picture) -> str | bytes:
     """The text or binary message for the socket."""
     if isinstance(reply, Picture):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from dreamx.config import to_json
 from dreamx.play import protocol
@@ -20,6 +24,7 @@ from dreamx.play.metrics import MEDIA_TYPE
 from dreamx.play.origin import Origins
 from dreamx.play.protocol import Codec
 from dreamx.play.script import replay_of
+from dreamx.play.visitor import cookie
 from dreamx.web.api_page import api_page
 
 _STATIC = Path(__file__).parent / "static"
@@ -161,10 +166,22 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
         """The HTTP part, to be read."""
         return HTMLResponse(api_page(app.openapi()))
 
-    app.mount("/", StaticFiles(directory=_STATIC, html=True))
+    app.mount("/", _Static(directory=_STATIC, html=True))
 
 
 def _check_id(session: str) -> None:
     """404 for what no session is called."""
     if not _ID.fullmatch(session):
         raise HTTPException(404, "there is no such session")
+
+
+class _Static(StaticFiles):
+    """The page's files; the page makes its browser known."""
+
+    def file_response(
+        self, full_path: os.PathLike[Any], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if str(full_path).endswith(".html") and (known := cookie(HTTPConnection(scope))) is not None:
+            response.headers["Set-Cookie"] = known
+        return response

@@ -12,7 +12,7 @@ from dreamx.play.opening import Opening
 from dreamx.play.past import Span, unrolled
 from dreamx.play.protocol import PIXEL_LIMIT
 from dreamx.play.starts import StartPicture
-from dreamx.play.store import png
+from dreamx.play.written import png
 from dreamx.replay import Replay
 from dreamx.version import __version__
 

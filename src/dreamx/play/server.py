@@ -32,6 +32,7 @@ from dreamx.bounds import InputFolder, OutputFolder, Port, PositiveFloat, Positi
 from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import CPU
 from dreamx.budget.plan import of_world
+from dreamx.interrupt import hang_up_as_term
 from dreamx.model.product import only_plain
 from dreamx.model.prompt import CutWarning
 from dreamx.play import protocol
@@ -246,6 +247,7 @@ def main(cfg: PlayConfig) -> None:
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     folder = cfg.starts or find(cfg.world) / "starts"
     must_fit(of_world(find(cfg.world)), CPU)
+    store = Store(cfg.state or state_folder())  # refused at once, where another server has it
     world = World.open(cfg.world)
     house = House(
         world,
@@ -253,7 +255,7 @@ def main(cfg: PlayConfig) -> None:
         read_starts(folder),
         cfg.jpeg_quality,
         cfg.sessions,
-        Store(cfg.state or state_folder()),
+        store,
         _truths(world, folder) if cfg.truth else None,
         cfg.idle_seconds,
     )
@@ -268,6 +270,7 @@ def main(cfg: PlayConfig) -> None:
     sys.stdout.write(f"http://{host}:{port}{'' if token is None else f'/?token={quote(token)}'}\n")
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again when all is done
+    hang_up_as_term()
     with suppress(KeyboardInterrupt):  # Ctrl-C is how one leaves
         hosts = (cfg.host, *cfg.allow_host) if token is None or cfg.allow_host else ()
         places = Connections(cfg.connections, cfg.connections_per_address)

@@ -1,50 +1,47 @@
 """Sessions on the disk: one folder each, so that they outlive the server, however it ends.
 
-    sessions/ID/session.json         how it began; says which of the other files count
+    sessions/ID/session.json         how it began, whose it is; says which of the other files count
     sessions/ID/NUMBER.safetensors   the world (``World.save``) where it stood last; NUMBER.png, the picture seen last;
                                      NUMBER.json, every step that led there
     sessions/ID/moment-ID.*          the same three for every remembered moment
     sessions/ID/opening.png          the picture it began from
-    recordings/ID.mp4
+    recordings/ID.mp4, ID.json       a video, and whose it is
+    days.json                        the store's calendar (``days``)
 
-``session.json`` is renamed into place after all that it names, so a folder is always one whole session, of a few seconds ago.
+``session.json`` is renamed into place after all that it names is on the disk, so a folder is always one whole session, of a few
+seconds ago. The folder is one server's alone (``locks``) and one user's; where it was deleted it is made again.
 """
 
 from __future__ import annotations
 
-import io
+import errno
 import json
 import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
-
-from dreamx import manifest
+from dreamx import locks, manifest
 from dreamx.config import from_json, to_json
+from dreamx.plaintext import read_json
+from dreamx.play import written
+from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
 from dreamx.play.opening import Opening, Session
 from dreamx.play.past import Kept, Span
-from dreamx.replay import ReplayStep
-from dreamx.session import Switches
+from dreamx.play.video import Recorder
 from dreamx.world import World
 
 FORMAT = 1
-SESSIONS, RECORDINGS = 64, 64  # that are kept; the oldest go
-DAYS = 14.0  # that they are kept for
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class _Words:
-    """What session.json says. ``here`` and ``moments`` are names of files."""
+    """What session.json says. ``here`` and ``moments`` are names of files; ``owner`` and ``day`` as of ``days.Item``."""
 
     format: int
     weights: str
@@ -54,19 +51,71 @@ class _Words:
     image: bool
     here: str
     moments: tuple[str, ...]
+    owner: str
+    day: float
+
+    def files(self) -> set[str]:
+        """Names of all files that belong to it, without their endings."""
+        return {self.here, *self.moments, "opening", "session"}
 
 
 class Store:
-    """The folder of a server's state. Not locked: ``save`` and ``sweep`` are called from one thread."""
+    """The folder of a server's state. Its methods are called from one thread. ``most``, ``each``: as of ``days.leaving``.
 
-    def __init__(self, folder: Path) -> None:
+    ValueError, one sentence, where the folder is somebody else's, or another server's at the moment.
+    """
+
+    def __init__(self, folder: Path, most: int = MOST, each: int = EACH) -> None:
         self.folder = folder
+        self._most, self._each = most, each
         self.recordings = folder / "recordings"
         self._sessions = folder / "sessions"
-        manifest.claim(folder, "sessions of dreamx play", ("sessions", "recordings"), old=self._old, flag="state")
+        self._numbers = count(time.time_ns() // 1000)
+        self._lock: locks.Lock | None = None
+        self._open()
+        for left in self.recordings.glob("*.part"):  # of a server that was killed while it recorded
+            left.unlink(missing_ok=True)
+        known = (self._about(p).day for p in (*self._sessions.iterdir(), *self.recordings.glob("*.json")))
+        self._days = Days(folder / "days.json", max(known, default=0.0))
+
+    def _open(self) -> None:
+        """Make the folder, or find that it is ours, and let nobody else in."""
+        busy = f"state: {self.folder} is in use by another server; stop that one, or give this one another folder with --state"
+        manifest.claim(
+            self.folder,
+            "sessions of dreamx play",
+            ("sessions", "recordings", r"days\.json"),
+            old=self._old,
+            flag="state",
+            busy=busy,
+        )
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = locks.take(self.folder / manifest.NAME, busy)
         for made in (self._sessions, self.recordings):
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._numbers = count(time.time_ns() // 1000)
+        for path in (self.folder, self.recordings, self._sessions, *self._sessions.iterdir()):
+            with suppress(OSError):  # another user's; whoever can read it could before
+                if path.is_dir() and path.stat().st_mode & 0o077:
+                    path.chmod(0o700)
+
+    def ready(self) -> None:
+        """Make the folder again, where it was deleted. OSError where that cannot be done."""
+        whole = self._lock is not None and self._lock.holds() and self._sessions.is_dir() and self.recordings.is_dir()
+        if not whole:
+            try:
+                self._open()
+            except ValueError as e:
+                raise OSError(errno.EBUSY, "the folder of its state is not its own any more") from e
+
+    def close(self) -> None:
+        """Let another server have it."""
+        if self._lock is not None:
+            with suppress(OSError):
+                if self._lock.holds():
+                    self._days.keep()
+            self._lock.release()
+            self._lock = None
 
     def _old(self) -> None:
         """ValueError where a folder without a manifest is none of ours: what is old in it would be deleted."""
@@ -74,15 +123,29 @@ class Store:
             raise ValueError(f"state: {self.folder} is not a folder of sessions; give the name of a new or an empty folder")
 
     def save(self, session: Session, weights: str) -> None:
-        """Write a session that has a ``here``, whole or not at all. OSError where the disk does not take it."""
-        here, opening = session.here, session.opening
+        """Write a session that has a ``here``, whole or not at all; when this returns, it is on the disk. OSError where the disk
+        does not take it."""
+        here = session.here
         if here is None:
             raise ValueError(f"session {session.id} was not walked yet; there is nothing to save")
+        self.ready()
         folder = self._sessions / session.id
         folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._write(folder, session, here, weights)
+        except BaseException:
+            with suppress(OSError, ValueError):  # a disk that is full should not be filled further
+                if any(p.name == "session.json" for p in folder.iterdir()):
+                    written.clear(folder, self._words(session.id).files())
+                else:
+                    shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _write(self, folder: Path, session: Session, here: Kept, weights: str) -> None:
+        opening = session.opening
         if opening.image is not None and not (folder / "opening.png").exists():
-            _replace(folder / "opening.png", png(opening.image))
-        moments = tuple(_write(folder, m, f"moment-{m.id}") for m in session.moments)
+            written.replace(folder / "opening.png", written.png(opening.image))
+        moments = tuple(written.write(folder, m, f"moment-{m.id}") for m in session.moments)
         words = _Words(
             format=FORMAT,
             weights=weights,
@@ -90,11 +153,15 @@ class Store:
             seed=opening.seed,
             start=opening.start,
             image=opening.image is not None,
-            here=_write(folder, here, str(next(self._numbers))),
+            here=written.write(folder, here, str(next(self._numbers))),
             moments=moments,
+            owner=session.owner,
+            day=self._days.now(),
         )
-        _replace(folder / "session.json", json.dumps(to_json(words)).encode())
-        _clear(folder, words)
+        written.sync(folder)
+        written.replace(folder / "session.json", json.dumps(to_json(words)).encode())
+        written.sync(folder)
+        written.clear(folder, words.files())
 
     def load(self, name: str, fork: Callable[[], World]) -> Session:
         """A saved session; ``fork`` gives worlds to load it into. ValueError, one sentence, where this world has none such."""
@@ -103,15 +170,16 @@ class Store:
         if words.weights != world.identity:
             raise ValueError(f"session {name!r} was walked in other weights; start the server with the world it was walked in")
         folder = self._sessions / name
-        _clear(folder, words)  # what a killed server had begun to write must not pass for a moment
+        with suppress(OSError):  # what a killed server had begun to write must not pass for a moment
+            written.clear(folder, words.files())
         shared: dict[Span, Span] = {}  # moments of one walk have most of it in common: a dozen times the same steps
-        here, *moments = (_read(folder, m, fork, shared) for m in (words.here, *words.moments))
-        return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments))
+        here, *moments = (written.read(folder, m, fork, shared) for m in (words.here, *words.moments))
+        return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments), words.owner)
 
     def walked(self, name: str) -> tuple[Opening, tuple[Span, ...]]:
         """How a saved session began, and its steps; ValueError where there is none."""
         words = self._words(name)
-        return self._opening(name, words), _steps(self._sessions / name, words.here)[2]
+        return self._opening(name, words), written.steps_of(self._sessions / name, words.here)[2]
 
     def picture(self, name: str) -> bytes:
         """The picture seen last, as PNG; ValueError where there is no such session."""
@@ -122,112 +190,65 @@ class Store:
         path = self.recordings / f"{name}.mp4"
         return path if _ID.fullmatch(name) and path.is_file() else None
 
+    def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
+        """What records into the folder of recordings."""
+
+        def signed() -> str:
+            return json.dumps({"owner": owner, "day": self._days.now()})
+
+        return Recorder(self.recordings, size, fps, signed)
+
+    def has(self, name: str) -> bool:
+        """Is there such a session?"""
+        return _ID.fullmatch(name) is not None and (self._sessions / name / "session.json").is_file()
+
     def sweep(self, running: set[str]) -> None:
-        """Delete what is too old or too many, but for the sessions that run; and what was left half written long ago."""
-        now = time.time()
-        sessions = sorted((p for p in self._sessions.iterdir() if _ID.fullmatch(p.name)), key=_age, reverse=True)
-        for i, path in enumerate(sessions):
-            if path.name not in running and (i >= SESSIONS or now - _age(path) > DAYS * 86400):
-                shutil.rmtree(path, ignore_errors=True)
-        for i, path in enumerate(sorted(self.recordings.iterdir(), key=_age, reverse=True)):
-            old = 3600 if path.suffix == ".part" else DAYS * 86400
-            if i >= RECORDINGS or now - _age(path) > old:
-                path.unlink(missing_ok=True)
+        """Delete what has to go (``days.leaving``), but for the sessions that run."""
+        self.ready()
+        sessions = [self._about(p, p.name in running) for p in self._sessions.iterdir() if _ID.fullmatch(p.name) and p.is_dir()]
+        for name in leaving(sessions, self._days.now(), self._most, self._each):
+            shutil.rmtree(self._sessions / name, ignore_errors=True)
+        videos = [self._about(p) for p in self.recordings.glob("*.mp4")]
+        for name in leaving(videos, self._days.now(), self._most, self._each):
+            for file in (self.recordings / name, (self.recordings / name).with_suffix(".json")):
+                file.unlink(missing_ok=True)
+        with suppress(OSError):  # what is not written down now is next time
+            self._days.keep()
+
+    def _about(self, path: Path, stays: bool = False) -> Item:
+        """Whose a session or a recording is, and of which day. What cannot be read is of the first day and nobody's."""
+        file = path / "session.json" if path.is_dir() else path.with_suffix(".json")
+        said: object = None
+        with suppress(OSError, ValueError):
+            said = read_json(file)
+        day, owner = (said.get("day"), said.get("owner")) if isinstance(said, dict) else (0.0, "")
+        order = 0.0
+        with suppress(OSError):
+            order = min((file if file.exists() else path).stat().st_mtime, time.time())
+        return Item(
+            name=path.name,
+            day=is_day(day) if isinstance(day, int | float) else 0.0,
+            owner=owner if isinstance(owner, str) else "",
+            order=order,
+            stays=stays,
+        )
 
     def _words(self, name: str) -> _Words:
         path = self._sessions / name / "session.json"
         if not _ID.fullmatch(name) or not path.is_file():
             raise ValueError(f"there is no session {name!r} here; it may be too old, so start a new one")
         try:
-            return from_json(_Words, json.loads(path.read_bytes()))
+            said = read_json(path)
+            # Of before there were owners and days: nobody's, and of the first day.
+            return from_json(_Words, {"owner": "", "day": 0.0, **said} if isinstance(said, dict) else said)
         except ValueError as e:
             raise ValueError(f"session {name!r} cannot be read ({e}); start a new one") from e
 
     def _opening(self, name: str, words: _Words) -> Opening:
-        image = _picture(self._sessions / name / "opening.png") if words.image else None
+        image = None
+        if words.image:
+            try:
+                image = written.read_png(self._sessions / name / "opening.png")
+            except (OSError, ValueError) as e:
+                raise written.not_whole(self._sessions / name, e) from e
         return Opening(image, words.prompt, words.seed, start=words.start)
-
-
-def _write(folder: Path, kept: Kept, name: str) -> str:
-    """The three files of a moment, the one with the steps last; a moment that is there already stays, for they do not change."""
-    steps = folder / f"{name}.json"
-    if not steps.exists():
-        kept.world().save(folder / f"{name}.safetensors")
-        _replace(folder / f"{name}.png", png(kept.picture))
-        # A list a span, not an object: this is written every few seconds, and grows for as long as one walks.
-        rows = [[s.keys, s.frames, s.look, s.event, s.switches.memory, s.switches.camera, n] for s, n in kept.spans]
-        _replace(steps, json.dumps({"id": kept.id, "frames": kept.frames, "chunk": kept.chunk, "spans": rows}).encode())
-    return name
-
-
-def _read(folder: Path, name: str, fork: Callable[[], World], shared: dict[Span, Span]) -> Kept:
-    said, place, spans = _steps(folder, name)
-    try:
-        picture = _picture(folder / f"{name}.png")
-    except (OSError, ValueError) as e:
-        raise _not_whole(folder, e) from e
-    steps = tuple(shared.setdefault(s, s) for s in spans)
-    return Kept(said, partial(_world, folder, name, fork), picture, place[0], place[1], steps)
-
-
-def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
-    world = fork()
-    try:
-        world.load(folder / f"{name}.safetensors")
-    except (OSError, ValueError) as e:
-        text = (
-            f"session {folder.name!r} cannot go on from there ({type(e).__name__}); go back to another moment, or start a new one"
-        )
-        raise ValueError(text) from e
-    return world
-
-
-def _steps(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span, ...]]:
-    """Of a moment: its id, its frames and chunk, and its steps."""
-    try:
-        words = json.loads((folder / f"{name}.json").read_bytes())
-        spans = [
-            (ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera)), times)
-            for keys, frames, look, event, memory, camera, times in words["spans"]
-        ]
-        return words["id"], (words["frames"], words["chunk"]), tuple(spans)
-    except (OSError, KeyError, TypeError, ValueError) as e:
-        raise _not_whole(folder, e) from e
-
-
-def _not_whole(folder: Path, cause: Exception) -> ValueError:
-    return ValueError(f"session {folder.name!r} is not whole ({type(cause).__name__}); start a new one")
-
-
-def _clear(folder: Path, words: _Words) -> None:
-    """Delete what the words do not name: files of earlier saves, and halves of one that was cut off."""
-    named = {words.here, *words.moments, "opening", "session"}
-    for path in folder.iterdir():
-        if path.stem not in named:
-            path.unlink(missing_ok=True)
-
-
-def png(picture: Tensor) -> bytes:
-    """A picture ``[3, H, W]`` uint8 as PNG: nothing of it is lost."""
-    out = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).contiguous().cpu().numpy()).save(out, "PNG")
-    return out.getvalue()
-
-
-def _picture(path: Path) -> Tensor:
-    with Image.open(path) as image:
-        return torch.from_numpy(np.asarray(image.convert("RGB")).copy()).permute(2, 0, 1).contiguous()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
-def _age(path: Path) -> float:
-    """When it was changed last; of a session, when its words were."""
-    for file in (path / "session.json", path):
-        if file.exists():
-            return file.stat().st_mtime
-    return 0.0

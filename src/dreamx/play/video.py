@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from secrets import token_urlsafe
@@ -12,8 +14,9 @@ import av
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
-from dreamx.play.replies import Recorded
+from dreamx.play.replies import Error, Recorded, in_full, reason
 
+_LOG = logging.getLogger("uvicorn.error")
 LIMIT = 600  # seconds that one recording may last
 WIDE = 640  # pixels: smaller pictures are enlarged to this, as on the page
 
@@ -60,11 +63,12 @@ class VideoFile:
 class Recorder:
     """Records what a player sees into ``folder``, one video at a time, as large as the page shows it (``screen.js``).
 
-    Its methods may be called from any thread.
+    Its methods may be called from any thread. Where the disk does not take it, the recording ends, nothing is left of it, and
+    that is said; whoever walks, walks on. ``signed``: what is written beside a video, as NAME.json.
     """
 
-    def __init__(self, folder: Path, size: tuple[int, int], fps: float) -> None:
-        self._folder, self._size, self._fps = folder, size, fps
+    def __init__(self, folder: Path, size: tuple[int, int], fps: float, signed: Callable[[], str] | None = None) -> None:
+        self._folder, self._size, self._fps, self._signed = folder, size, fps, signed
         self._scale = max(1, -(-WIDE // max(size)))
         self._lock = Lock()
         self._file: VideoFile | None = None
@@ -76,23 +80,28 @@ class Recorder:
         return self._file is not None
 
     def start(self, crisp: bool = False) -> None:
-        """Begin a video, if none is being recorded; ``crisp``: every pixel is a square."""
+        """Begin a video, if none is being recorded; ``crisp``: every pixel is a square. ValueError where it cannot be written."""
         with self._lock:
             if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
                 self._name = token_urlsafe(12)
-                self._file = VideoFile(self._part, self._size, self._fps, self._scale, crisp)
+                try:
+                    self._file = VideoFile(self._part, self._size, self._fps, self._scale, crisp)
+                except Exception as e:
+                    raise ValueError(self._give_up(None, e).text) from e
 
-    def write(self, frames: Tensor) -> Recorded | None:
+    def write(self, frames: Tensor) -> Recorded | Error | None:
         """Add frames ``[n, 3, H, W]``, if a video is being recorded; when it is long enough it ends, and this says so."""
         with self._lock:
             if self._file is None:
                 return None
             left = round(LIMIT * self._fps) - self._file.frames
-            self._file.write(frames[:left])
+            try:
+                self._file.write(frames[:left])
+            except Exception as e:
+                return self._give_up(self._file, e)
             return self._end() if len(frames) >= left else None
 
-    def stop(self) -> Recorded | None:
+    def stop(self) -> Recorded | Error | None:
         """End the video; None where there is none, or no frame in it."""
         with self._lock:
             return self._end()
@@ -101,13 +110,31 @@ class Recorder:
     def _part(self) -> Path:
         return self._folder / f"{self._name}.part"
 
-    def _end(self) -> Recorded | None:
+    def _end(self) -> Recorded | Error | None:
         if self._file is None:
             return None
         file, self._file = self._file, None
-        file.close()
-        if not file.frames:
-            self._part.unlink(missing_ok=True)
-            return None
-        self._part.replace(self._folder / f"{self._name}.mp4")
+        try:
+            file.close()
+            if not file.frames:
+                self._part.unlink(missing_ok=True)
+                return None
+            if self._signed is not None:
+                self._part.with_suffix(".json").write_text(self._signed(), encoding="utf-8")
+            self._part.replace(self._folder / f"{self._name}.mp4")
+        except Exception as e:
+            return self._give_up(None, e)
         return Recorded(url=f"api/recordings/{self._name}.mp4", frames=file.frames)
+
+    def _give_up(self, file: VideoFile | None, why: Exception) -> Error:
+        """Leave nothing of it."""
+        self._file = None
+        with suppress(Exception):
+            if file is not None:
+                file.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+            self._part.with_suffix(".json").unlink(missing_ok=True)
+        text = f"the video could not be written ({reason(why)}), so there is none; the walk goes on"
+        _LOG.warning("recording %s: %s", self._name, in_full(why))
+        return Error(text=text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 from secrets import token_urlsafe
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -14,10 +15,10 @@ from starlette.websockets import WebSocketState
 from dreamx.picture import read_picture
 from dreamx.plaintext import brief
 from dreamx.play import protocol
-from dreamx.play.beside import Beside
+from dreamx.play.begun import Begun, Outbox, begin
 from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
 from dreamx.play.house import RETRY, House
-from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.opening import Opening, Session
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.protocol import (
     PIXEL_LIMIT,
@@ -34,15 +35,16 @@ from dreamx.play.protocol import (
     Start,
     Switch,
 )
-from dreamx.play.replies import Busy, Error, Hello, Kind, Picture, Reply, Rested, pack
+from dreamx.play.replies import Busy, Error, Hello, Kind, Picture, Reply, Rested, in_full, pack
 from dreamx.play.script import script_of
-from dreamx.play.video import Recorder
+from dreamx.play.visitor import visitor
 from dreamx.session import Switches
 
 GOODBYE = 5.0  # seconds that a page has to hear a last word
+_REASON = 120  # characters for which a close has room
 UNREAD = 500  # messages that may wait for a page; one who does not read them is not listened to either
 
-_Outbox = asyncio.Queue[Reply | Picture]
+_LOG = logging.getLogger("uvicorn.error")
 
 
 class Visit:
@@ -52,9 +54,10 @@ class Visit:
         self.pipeline: Pipeline | None = None
         self.active = asyncio.get_running_loop().time()
         self._house, self._ws = house, ws
+        self._owner = visitor(ws)
         self._session = ""
         self._pump: asyncio.Task[None] | None = None
-        self._outbox: _Outbox | None = None
+        self._outbox: Outbox | None = None
         self._sent = -1  # the newest frame on its way
         self._changing = asyncio.Lock()  # the world: by the page, by the house, by another page that takes it over
 
@@ -85,26 +88,38 @@ class Visit:
                 await self._answer(_payload(message))
             except ValueError as e:
                 await self._say(Error(text=str(e)))
+            except (WebSocketDisconnect, ConnectionError):
+                raise
+            except Exception as e:  # what nobody has thought of is no reason to close the socket, or to end a walk
+                _LOG.warning("a message could not be obeyed: %s", in_full(e))
+                await self._say(Error(text=f"the server could not do that ({type(e).__name__}); try something else"))
 
     async def leave(self) -> None:
         """The page is gone: keep the session, free the place."""
         async with self._changing:
             await self._leave()
 
-    async def rest(self, text: str) -> None:
-        """Stop the world, keep the session, and say so."""
-        async with self._changing:
-            session, ran = self._session, self.pipeline is not None
-            await self._leave()
-        if ran:
+    async def rest(self, why: str) -> None:
+        """Stop the world, keep the session, and say why, and whether it is kept."""
+        session, text = await self._end(why)
+        if session:
             with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
                 await asyncio.wait_for(self._say(Rested(session=session, text=text)), GOODBYE)
 
-    async def dismiss(self, reason: str) -> None:
-        """Stop the world, keep the session, and close the socket (1012)."""
-        await self.leave()
+    async def dismiss(self, why: str) -> None:
+        """The same, and close the socket (1012)."""
+        _, text = await self._end(why)
         with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
-            await asyncio.wait_for(self._ws.close(1012, reason), GOODBYE)
+            await asyncio.wait_for(self._ws.close(1012, text[:_REASON]), GOODBYE)
+
+    async def _end(self, why: str) -> tuple[str, str]:
+        """Stop the world. The session that ran, if one did, and why it stopped, and whether it is kept."""
+        async with self._changing:
+            session, ran = self._session, self.pipeline is not None
+            in_time = await self._leave()
+        if not ran:
+            return "", why
+        return session, f"{why}; {await self._house.word(session) if in_time else 'its last seconds may not be kept'}"
 
     # ---- what the page asks --------------------------------------------------------------------------------------------
 
@@ -127,7 +142,7 @@ class Visit:
             else:
                 async with house.heavy:
                     opening, codec = await asyncio.to_thread(self._read_start, said)
-            await self._begin(Session(session, opening), self._encoder(codec))
+            await self._begin(Session(session, opening, owner=self._owner), self._encoder(codec))
         finally:
             self._give_back(session)
 
@@ -160,6 +175,7 @@ class Visit:
             case Switch():
                 pipeline.switch(Switches(request.memory, request.camera))
             case Record():
+                await self._house.ready()
                 await asyncio.to_thread(pipeline.record, request.on, request.crisp)
                 await self._house.sweep()
             case Command(type="pause" | "resume"):
@@ -218,28 +234,21 @@ class Visit:
             self._house.free(session, self)
 
     async def _begin(self, session: Session, encode: Encoder) -> None:
+        """Walk in a session. Until its first picture is made the world that runs goes on, also where that fails."""
         house = self._house
         async with self._changing:
             if house.stopping or not house.take(session.id, self):
                 await self._say_busy()
                 return
+            begun = await begin(house, session, encode, self._owner)
+            if isinstance(begun.first, Error):
+                runs = self.pipeline is not None and not self.pipeline.over
+                await self._say(replace(begun.first, over=not runs))
+                return
             await self._leave()
-            self._session = session.id
-            outbox = self._outbox = asyncio.Queue()  # bounded by the pace: the page must show frames to get more
-            emit = partial(_emit, asyncio.get_running_loop(), outbox)
-            size, fps, start = house.world.size, house.world.fps, session.opening.start
-            outlets = Outlets(
-                emit=emit,
-                encode=encode,
-                recorder=None if house.store is None else Recorder(house.store.recordings, size, fps),
-                keep=None if house.store is None else house.keep,
-                beside=None if house.truth is None or start is None else Beside(house.truth(start), emit, house.quality),
-            )
-            self._sent = -1
-            world = house.world.fork() if session.here is None else session.here.world()
-            self.pipeline = Pipeline(world, session, outlets)
-            self._pump = asyncio.create_task(self._send_all(outbox, session.id))
-            self.pipeline.begin()
+            self._session, self._sent = session.id, -1
+            self.pipeline, self._outbox = begun.pipeline, begun.outbox
+            self._pump = asyncio.create_task(self._send_all(begun, session.id))
             house.metrics.begun(resumed=session.here is not None)
         if session.here is None:
             await house.sweep()
@@ -248,29 +257,33 @@ class Visit:
         text = f"all {self._house.room} places are taken; try again in a moment"
         await self._say(Busy(text=text, retry_seconds=RETRY))
 
-    async def _leave(self) -> None:
-        """End the pipeline, if there is one, and write its session; afterwards another may be begun."""
+    async def _leave(self) -> bool:
+        """End the pipeline, if there is one, and write its session; afterwards another may be begun. Did it end in time?"""
+        in_time = True
         if self._pump is not None:
             self._pump.cancel()
             with suppress(asyncio.CancelledError, WebSocketDisconnect, ConnectionError, RuntimeError):
                 await self._pump
         if self.pipeline is not None:
-            await asyncio.to_thread(self.pipeline.close)
+            in_time = await asyncio.to_thread(self.pipeline.close)
             await self._house.written()
         self._house.free(self._session, self)
+        self._session = ""  # or it would be freed once more when the same session goes on
         self.pipeline = self._pump = self._outbox = None
+        return in_time
 
     # ---- sending -------------------------------------------------------------------------------------------------------
 
-    async def _send_all(self, outbox: _Outbox, session: str) -> None:
+    async def _send_all(self, begun: Begun, session: str) -> None:
         with suppress(WebSocketDisconnect, ConnectionError):
+            reply = begun.first
             while True:
-                reply = await outbox.get()
                 if isinstance(reply, Picture) and reply.kind is not Kind.TRUTH:
                     self._sent = max(self._sent, reply.frame)
                 if isinstance(reply, Error) and reply.over:
                     self._house.free(session, self)
                 await self._say(reply)
+                reply = await begun.outbox.get()
 
     async def _say(self, reply: Reply | Picture) -> None:
         if self._ws.application_state is not WebSocketState.CONNECTED:
@@ -278,11 +291,6 @@ class Visit:
         data = pack(reply)
         await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
         self._house.metrics.said(reply)
-
-
-def _emit(loop: asyncio.AbstractEventLoop, outbox: _Outbox, reply: Reply | Picture) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody listens any more
-        loop.call_soon_threadsafe(outbox.put_nowait, reply)
 
 
 def _payload(message: Message) -> str | bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Mapping
@@ -47,12 +48,21 @@ class Log:
             self._means.clear()
 
     def say(self, words: str) -> None:
-        """One line to standard output, at once even when that is a file."""
-        print(words, flush=True)
+        """One line for people."""
+        tell(words)
 
     def close(self) -> None:
         """No more rows."""
         self._file.close()
+
+
+def tell(words: str) -> None:
+    """One line to standard output, at once even when that is a file. Where its terminal has just gone, SIGHUP is on its way."""
+    try:
+        print(words, flush=True)
+    except OSError as e:
+        if e.errno != errno.EIO:
+            raise
 
 
 def sheet(images: Tensor, columns: int) -> Image.Image:

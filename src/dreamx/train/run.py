@@ -44,7 +44,7 @@ from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.model import weights
 from dreamx.train import chance, checkpoint
-from dreamx.train.log import Log, sheet
+from dreamx.train.log import Log, sheet, tell
 from dreamx.train.owned import Owned, freeze, gathered, shard, share_buffers
 from dreamx.train.together import join
 
@@ -153,7 +153,7 @@ class Run:
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
         """``batch(step)`` for every step that is left, counted from 0; resumes, saves and logs in between.
 
-        SIGINT and SIGTERM finish the step, save, say how to go on and leave with SystemExit (130 and 143).
+        SIGINT, SIGTERM and SIGHUP finish the step, save, say how to go on and leave with SystemExit (130, 143 and 129).
         """
         self.resume()
         with heard_by(self._hear):
@@ -263,7 +263,7 @@ class Run:
     def say(self, words: str) -> None:
         """A line for people, from the first process only."""
         if self.rank == 0:
-            print(words, flush=True)
+            tell(words)
 
     def _tensors(self) -> dict[str, Tensor]:
         return {k: t for owned in self._owned for k, t in owned.tensors().items()}

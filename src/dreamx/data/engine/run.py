@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,7 @@ from dreamx.data.store.folder import Folder
 from dreamx.data.store.pack import DROPPED, INFO, Packer
 from dreamx.data.store.part import Part
 from dreamx.data.store.pictures import Coding
+from dreamx.locks import alone
 from dreamx.plaintext import parse_json
 
 
@@ -65,7 +65,7 @@ def run(
     kept_so: Any = getattr(source, "coding", None)
     job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()), once)
     before = source.dropped if isinstance(source, Dataset | Folder) else []
-    with _alone(place):
+    with nullcontext() if place.local is None else alone(place.local):  # in an object store nobody looks
         _sweep(place)
         if place.exists(INFO):
             return _finished(place, job)
@@ -177,26 +177,3 @@ def _finished(place: Place, job: Job) -> Count:
         raise ValueError(f"out: {place.url}: another dataset is here; remove it or choose another place")
     place.remove(PARTS)
     return Count(int(info["total_episodes"]), len(place.read(DROPPED).splitlines()), int(info["total_frames"]))
-
-
-@contextmanager
-def _alone(place: Place) -> Iterator[None]:
-    """Nobody else writes here meanwhile; in an object store nobody looks."""
-    if place.local is None:
-        yield
-        return
-    import fcntl
-
-    place.local.parent.mkdir(parents=True, exist_ok=True)
-    lock = place.local.with_name(f".{place.local.name}.lock")
-    with lock.open("w") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it when the process is killed
-            if not os.path.samestat(os.fstat(f.fileno()), lock.stat()):
-                raise OSError  # it is that of a run that has just ended, and the next may have made another
-        except OSError:
-            raise ValueError(f"{place.url}: another run writes here; wait for it") from None
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)

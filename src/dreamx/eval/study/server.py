@@ -25,6 +25,7 @@ from dreamx.eval import films
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
 from dreamx.eval.study.trials import Pair, fingerprint, left_over, order, pairs
+from dreamx.interrupt import hang_up_as_term
 from dreamx.plaintext import brief
 from dreamx.web.bodies import BodyLimit, answer_briefly
 from dreamx.web.connections import Connections
@@ -218,5 +219,6 @@ def main(cfg: StudyConfig) -> None:
     sys.stdout.write(f"http://127.0.0.1:{listener.getsockname()[1]}\n")
     sys.stdout.flush()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    hang_up_as_term()
     with suppress(KeyboardInterrupt):
         server_for(app, Connections()).run(sockets=[listener])

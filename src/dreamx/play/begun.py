@@ -1,0 +1,57 @@
+"""A world that is about to be walked in: it makes its first picture while the one before still runs, and may fail to."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from dreamx.play.beside import Beside
+from dreamx.play.codec import Encoder
+from dreamx.play.house import House
+from dreamx.play.opening import Outlets, Session
+from dreamx.play.pipeline import Pipeline
+from dreamx.play.replies import Error, Picture, Reply
+
+#: What is to be sent to a page; bounded by the pace, for the page must show frames to get more.
+Outbox = asyncio.Queue[Reply | Picture]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """``first``: what it said first, ``Started``, or an ``Error`` where it failed; the rest comes in ``outbox``."""
+
+    pipeline: Pipeline
+    first: Reply | Picture
+    outbox: Outbox
+
+
+async def begin(house: House, session: Session, encode: Encoder, owner: str) -> Begun:
+    """Begin a session's world. ValueError where what it goes on from cannot be read."""
+    outbox, start = Outbox(), session.opening.start
+    emit = partial(_emit, asyncio.get_running_loop(), outbox)
+    store, truth = house.store, house.truth
+    world = house.world.fork() if session.here is None else await asyncio.to_thread(session.here.world)
+    outlets = Outlets(
+        emit=emit,
+        encode=encode,
+        recorder=None if store is None else store.recorder(owner, house.world.size, house.world.fps),
+        keep=None if store is None else partial(house.keep, tell=lambda text: emit(Error(text=text))),
+        beside=None if truth is None or start is None else Beside(truth(start), emit, house.quality),
+    )
+    pipeline = Pipeline(world, session, outlets)
+    pipeline.begin()
+    try:
+        first = await outbox.get()
+    except BaseException:
+        await asyncio.to_thread(pipeline.close)
+        raise
+    if isinstance(first, Error):
+        await asyncio.to_thread(pipeline.close)
+    return Begun(pipeline, first, outbox)
+
+
+def _emit(loop: asyncio.AbstractEventLoop, outbox: Outbox, reply: Reply | Picture) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        loop.call_soon_threadsafe(outbox.put_nowait, reply)
