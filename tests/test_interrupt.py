@@ -5,10 +5,13 @@ The work of each command here is endless to a test (thousands of clips, jobs tha
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +23,7 @@ from test_simulate import draws
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 HERE = Path(__file__).parent
+ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 #: As ``dreamx``, but that SIGINT is not ignored, as it is in what a shell runs in the background.
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dreamx.cli import main, COMMANDS; "
 WORK = """
@@ -117,7 +121,9 @@ def interrupted(
             os.killpg(process.pid, signal.SIGKILL)
 
 
-SIGNALS = [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143)]
+SIGNALS = [
+    (signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, True, 129),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,60 @@ SIGNALS = [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGT
 def test_it_ends_with_its_workers(tmp_path: Path, way: str, number: int, everyone: bool, code: int) -> None:
     (tmp_path / "work.py").write_text(WORK)
     got = interrupted(["work", "--way", way], tmp_path, lambda: any(tmp_path.glob("at-work-*")), number, everyone)
-    assert got == (code, f"dreamx work: {'terminated' if code == 143 else 'interrupted'}\n", [])
+    assert got == (code, f"dreamx work: {'interrupted' if code == 130 else 'terminated'}\n", [])
+
+
+def test_a_hang_up_that_nohup_asked_to_ignore_ends_nothing(tmp_path: Path) -> None:
+    """Neither a command, nor a training, nor a server, each of which listens to it in its own way."""
+    code = """if 1:
+        import os, signal
+        from dreamx.interrupt import ending, hang_up_as_term, heard_by
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with ending("work", alone=True):
+            with heard_by(print):
+                os.kill(os.getpid(), signal.SIGHUP)
+            hang_up_as_term()
+            os.kill(os.getpid(), signal.SIGHUP)
+            print("still here")
+    """
+    done = subprocess.run([sys.executable, "-c", code], env=ENV, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "still here\n", "")
+
+
+def test_a_training_whose_terminal_is_closed_saves(tmp_path: Path) -> None:
+    """Every word to a terminal that is gone is an error, and that must not come before all is saved."""
+    code = """if 1:
+        import sys, time, torch
+        from pathlib import Path
+        from torch import nn
+        from dreamx.interrupt import ending
+        from dreamx.train.run import Run, RunConfig
+        with ending("train", alone=True):
+            run = Run(RunConfig(Path(sys.argv[1]), 10**6, save_seconds=None, log_every=1, threads=1))
+            net = run.own(nn.Linear(1, 1), lr=1e-3)
+            for x in run.steps(lambda step: torch.ones(1, 1)):
+                run.update(net, net(x).square().sum())
+                time.sleep(0.01)
+    """
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(words, env=ENV, stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=_own_terminal)
+    os.close(theirs)
+    try:
+        said = b""
+        while b"step 3/" not in said:
+            said += os.read(ours, 4096)
+        os.close(ours)  # the system sends SIGHUP
+        assert process.wait(60) == 129
+    finally:
+        process.kill()
+    assert list((tmp_path / "checkpoints").glob("step-*/manifest.json"))
+
+
+def _own_terminal() -> None:
+    """A session of its own, whose terminal is standard input."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def test_workers_that_are_still_being_started_end_without_a_word(tmp_path: Path) -> None:

@@ -189,6 +189,23 @@ def test_killed_and_begun_again_a_server_goes_on_in_the_session(tmp_path: Path) 
         assert second.returncode == 0
 
 
+def test_a_hang_up_keeps_what_sigterm_keeps(tmp_path: Path) -> None:
+    with process(tmp_path) as (it, url):
+        with Player(int(url.rsplit(":", 1)[1])) as player:
+            player.say(type="start", start="room")
+            session = str(player.reply("started")["session"])
+            player.frames(6)
+            shown = player.pictures[-1].frame
+            it.send_signal(signal.SIGHUP)
+            with pytest.raises(ConnectionClosed) as closed:
+                player.until(lambda _: False)
+        assert closed.value.rcvd is not None
+        assert "its session is kept" in closed.value.rcvd.reason
+        assert it.communicate(timeout=30) == ("", "")
+        assert it.returncode == 0
+    assert sum(s.frames * n for s, n in Store(tmp_path / "state").walked(session)[1]) >= shown
+
+
 def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> None:
     with process(tmp_path) as (it, url):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", url)

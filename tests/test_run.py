@@ -38,7 +38,13 @@ def config(folder: Path, steps: int = 12) -> RunConfig:
     return RunConfig(folder, steps, save_seconds=None, save_steps=4, log_every=5, threads=1)
 
 
-def train(cfg: RunConfig, die_at: int | None = None, raise_at: int | None = None, signal_at: int | None = None) -> Run:
+def train(
+    cfg: RunConfig,
+    die_at: int | None = None,
+    raise_at: int | None = None,
+    signal_at: int | None = None,
+    number: int = signal.SIGINT,
+) -> Run:
     """A stage in small that draws on every source of randomness and trains two networks with two optimisers."""
     run = Run(cfg)
     model, critic = run.own(net(), lr=1e-2, name="net"), run.own(nn.Linear(1, 1), lr=1e-3, name="critic")
@@ -50,7 +56,7 @@ def train(cfg: RunConfig, die_at: int | None = None, raise_at: int | None = None
         if run.step == die_at:
             os.kill(os.getpid(), signal.SIGKILL)
         if run.step == signal_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
         y = model(x + random.random() * 0.1 + float(np.random.rand()) * 0.1)
         bad = torch.nan if run.step == raise_at else 0.0
         run.update(model, (y - x.sum(1, keepdim=True)).square().mean() + critic(y).mean() * 1e-3 + bad, {"mean": y.mean()})
@@ -109,11 +115,14 @@ def test_the_comparison_can_fail(whole: Run, tmp_path: Path) -> None:
     assert not same(other, whole)
 
 
-def test_sigint_saves_and_says_how_to_go_on(whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_says_how_to_go_on(
+    number: signal.Signals, whole: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs the tests in the background
     with pytest.raises(SystemExit) as e:
-        train(config(tmp_path), signal_at=5)
-    assert e.value.code == 130
+        train(config(tmp_path), signal_at=5, number=number)
+    assert e.value.code == 128 + number
     assert "saved at step 6 of 12; run the same command again" in capsys.readouterr().out
     assert same(train(config(tmp_path)), whole)
     assert rows(tmp_path) == rows(whole.cfg.folder)

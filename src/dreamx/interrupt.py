@@ -49,9 +49,10 @@ class Worker(SpawnProcess):
     def start(self) -> None:
         """Start; what a terminal sends to a whole group of processes is blocked in it from its first instruction."""
         can_block = hasattr(signal, "pthread_sigmask")
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS[2:]) if can_block else set[signal.Signals]()
         if can_block:
             resource_tracker.ensure_running()  # a start would else start it first, and that unblocks SIGINT at its end
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, set(SIGNALS) - {signal.SIGTERM}) if can_block else set[signal.Signals]()
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             with _whole_start():
                 super().start()
