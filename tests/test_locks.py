@@ -189,7 +189,7 @@ def test_the_second_command_is_refused(name: str, given: Path, tmp_path: Path, c
         with pytest.raises(SystemExit) as e:
             main(words.replace("OUT", str(out)).replace("IN", str(given)).replace("DATA", str(DATA)).split())
         said = capsys.readouterr().err.splitlines()
-        assert (e.value.code, "another" in said[-1], "--state" in said[-1]) == (2, True, name == "play")
+        assert (e.value.code, "another" in said[-1], "--state" in said[-1]) == (2, True, name == "play"), said
         assert not any("Traceback" in line for line in said)
         assert everything(tmp_path) == before
 

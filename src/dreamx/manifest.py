@@ -111,6 +111,7 @@ def until_the_end() -> Iterator[None]:
     _commands.append(None)
     try:
         yield
+        _CLAIMED.clear()  # it has ended well: nothing is to be undone
     finally:
         _commands.pop()
         let_go()
@@ -126,7 +127,7 @@ def undo() -> None:
     """Of the folders that this process has claimed anew, remove those that nothing was written to: the command has failed."""
     while _CLAIMED:
         folder, new = _CLAIMED.pop()
-        if all(p.is_dir() or p.name == NAME for p in folder.rglob("*")):
+        if folder.is_dir() and all(p.is_dir() or p.name == NAME for p in folder.rglob("*")):
             (folder / NAME).unlink(missing_ok=True)
             for below in sorted((p for p in folder.rglob("*")), reverse=True):
                 below.rmdir()

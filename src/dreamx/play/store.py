@@ -27,7 +27,7 @@ from pathlib import Path
 
 from dreamx import locks, manifest
 from dreamx.config import from_json, to_json
-from dreamx.plaintext import read_json
+from dreamx.plaintext import parse_json, read_json
 from dreamx.play import written
 from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
 from dreamx.play.opening import Opening, Session
@@ -238,7 +238,7 @@ class Store:
         if not _ID.fullmatch(name) or not path.is_file():
             raise ValueError(f"there is no session {name!r} here; it may be too old, so start a new one")
         try:
-            said = read_json(path)
+            said = parse_json(path.read_bytes())
             # Of before there were owners and days: nobody's, and of the first day.
             return from_json(_Words, {"owner": "", "day": 0.0, **said} if isinstance(said, dict) else said)
         except ValueError as e:
