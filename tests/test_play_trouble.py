@@ -234,7 +234,7 @@ def test_a_hurt_state_folder_stops_nobody(
     assert "Traceback" not in capfd.readouterr().err
     if mends:
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
-        here = Store(state).load(session, cast(World, house.world).fork).here
+        here = Store(state).load(session, house.world.fork).here
         assert here is not None
         assert here.frames > 60
 

@@ -8,7 +8,6 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
@@ -179,7 +178,7 @@ class _Static(StaticFiles):
     """The page's files; the page makes its browser known."""
 
     def file_response(
-        self, full_path: os.PathLike[Any], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         if str(full_path).endswith(".html") and (known := cookie(HTTPConnection(scope))) is not None:
