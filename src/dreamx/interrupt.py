@@ -49,10 +49,9 @@ class Worker(SpawnProcess):
     def start(self) -> None:
         """Start; what a terminal sends to a whole group of processes is blocked in it from its first instruction."""
         can_block = hasattr(signal, "pthread_sigmask")
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS[2:]) if can_block else set[signal.Signals]()
         if can_block:
-            resource_tracker.ensure_running()  # a start would else start it first, and that unblocks SIGINT at its end
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            _deaf_tracker()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, set(SIGNALS) - {signal.SIGTERM}) if can_block else set[signal.Signals]()
         try:
             with _whole_start():
                 super().start()
@@ -66,6 +65,19 @@ class Workers(SpawnContext):
     """What a pool of processes starts its processes by."""
 
     Process = Worker
+
+    def __init__(self) -> None:
+        super().__init__()
+        if hasattr(signal, "pthread_sigmask"):
+            _deaf_tracker()
+
+
+def _deaf_tracker() -> None:
+    """Start the process that counts the semaphores of multiprocessing, if need be, with SIGHUP blocked: it ignores the others by
+    itself. A start of another would else start it first, and that unblocks SIGINT at its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS[2:])
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass
