@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import dreamx
-from dreamx.eval.scores import psnr
+from dreamx.eval.metrics.psnr import psnr
 from dreamx.geometry.path import parse_actions
 from dreamx.picture import read_picture
 from dreamx.play.starts import read_starts

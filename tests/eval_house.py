@@ -11,11 +11,11 @@ from torch import Tensor
 import sphere
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data import walker
+from dreamx.eval.metrics.backbones import Tools
 from dreamx.eval.models import CopyFirst, Model, Truth, Warp
 from dreamx.eval.runner import Plan
-from dreamx.eval.suite import Suite, Trial
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites.suite import Suite, Trial
+from dreamx.eval.suites.true_clips import View
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed
 

@@ -5,7 +5,7 @@ import torch
 
 import sphere
 from dreamx.eval.baselines import copy_first, warp
-from dreamx.eval.scores import psnr
+from dreamx.eval.metrics.psnr import psnr
 from dreamx.geometry.camera import Camera, lens_from_fov, level, rigid, rotation
 from dreamx.geometry.controls import from_keys, walk
 

@@ -11,10 +11,10 @@ import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json
-from dreamx.eval.classify.check import load, measured, pairs_of
-from dreamx.eval.classify.net import ClassifierConfig
-from dreamx.eval.classify.window import FRAMES, SIZE
-from dreamx.eval.shipped import Card
+from dreamx.eval.estimators.events.check import load, measured, pairs_of
+from dreamx.eval.estimators.events.net import ClassifierConfig
+from dreamx.eval.estimators.events.window import FRAMES, SIZE
+from dreamx.eval.estimators.shipped import Card
 from dreamx.train.classifier import ClassifierStage, draw, load_examples, main, spoiled
 from dreamx.train.run import RunConfig
 from event_house import clip, pairs

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint import metadata as plan
 
 from dreamx import cli
-from dreamx.eval.tools import Tools
+from dreamx.eval.metrics.backbones import Tools
 from dreamx.model.exported import network
 from dreamx.train import checkpoint
 from dreamx.train.tensor_plan import read_plan

@@ -9,11 +9,12 @@ import pytest
 
 import eval_house
 import micro
-from dreamx.eval import ablate, preflight, report, runner
+from dreamx.eval import ablate, preflight, runner
 from dreamx.eval.ablate import AblateConfig, Ablation, beginnings, markdown
-from dreamx.eval.chance import Mean
-from dreamx.eval.report import Report
-from dreamx.eval.suite import shipped
+from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.reporting import report
+from dreamx.eval.reporting.report import Report
+from dreamx.eval.suites.suite import shipped
 from dreamx.geometry.controls import Speed
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dreamx.eval import runner
-from dreamx.eval.chance import Mean
-from dreamx.eval.columns import CAMERA, EVENTS, PAPER, TRUTH
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.metrics.columns import CAMERA, EVENTS, PAPER, TRUTH
 from dreamx.eval.models import CopyFirst, Truth, Warp
-from dreamx.eval.report import About, report
+from dreamx.eval.reporting.report import About, report
 from dreamx.eval.runner import Plan, run
-from dreamx.eval.suite import shipped
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites.suite import shipped
+from dreamx.eval.suites.true_clips import View
 from dreamx.geometry.camera import lens_from_fov
 from eval_house import Haze, plan, true_clip
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.eval.camera import angle_between, best_scale, camera_error, own_error, path_length
+from dreamx.eval.metrics.camera_error import angle_between, best_scale, camera_error, own_error, path_length
 from dreamx.geometry.camera import Camera, level, rigid, rotation
 from dreamx.geometry.controls import from_keys, walk
 

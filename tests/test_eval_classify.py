@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data.sim.phrases import DID, OF_ITSELF
 from dreamx.data.sim.simulate import SimConfig, simulate
-from dreamx.eval.classify.check import (
+from dreamx.eval.estimators.events.check import (
     NETS,
     ClassifiersConfig,
     OwnAccuracy,
@@ -26,10 +26,10 @@ from dreamx.eval.classify.check import (
     said_yes,
     twins,
 )
-from dreamx.eval.classify.net import Classifier, ClassifierConfig
-from dreamx.eval.classify.records import KINDS, SCENIC, kind, records
-from dreamx.eval.classify.window import FRAMES, SIZE, region, window
-from dreamx.eval.shipped import card
+from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
+from dreamx.eval.estimators.events.records import KINDS, SCENIC, kind, records
+from dreamx.eval.estimators.events.window import FRAMES, SIZE, region, window
+from dreamx.eval.estimators.shipped import card
 from event_house import FPS, SPAN, clip
 
 TOLD, STILL = clip(3, True), clip(3, False)

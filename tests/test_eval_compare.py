@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamx.eval import compare as comparing
-from dreamx.eval.chance import bootstrap, draws
-from dreamx.eval.columns import PAPER, overall
-from dreamx.eval.compare import CompareConfig, compare, main
-from dreamx.eval.measure import Measured
-from dreamx.eval.paper import FIVE_SECONDS, PUBLISHED, THIRTY_SECONDS
-from dreamx.eval.report import About, Report, report
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.bootstrap import bootstrap, draws
+from dreamx.eval.metrics.columns import PAPER, overall
+from dreamx.eval.metrics.measure import Measured
+from dreamx.eval.reporting import compare as comparing
+from dreamx.eval.reporting.compare import CompareConfig, compare, main
+from dreamx.eval.reporting.published import FIVE_SECONDS, PUBLISHED, THIRTY_SECONDS
+from dreamx.eval.reporting.report import About, Report, report
 from dreamx.eval.runner import Row
-from dreamx.eval.tools import Tools
 from eval_house import suite
 
 ABOUT = About("basic", 1, 0, "hash", 40, 120, (64, 64), 16.0, {"ours": "a", "warp": "b"}, Tools().names, "", "", "", "", "")

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.eval.camera import OwnError, camera_error, path_length
-from dreamx.eval.pose import Estimator
-from dreamx.eval.pose.align import moved
-from dreamx.eval.pose.check import NETS, EstimatorsConfig, evaluation, read_all, reward
-from dreamx.eval.pose.colmap import Colmap
-from dreamx.eval.pose.files import MegaSam, Vggt
-from dreamx.eval.pose.flow import ByFlow
-from dreamx.eval.pose.truth import Aligned
-from dreamx.eval.shipped import card
-from dreamx.eval.truth import View, render_truth
+from dreamx.eval.estimators.pose import Estimator
+from dreamx.eval.estimators.pose.align import moved
+from dreamx.eval.estimators.pose.check import NETS, EstimatorsConfig, evaluation, read_all, reward
+from dreamx.eval.estimators.pose.colmap import Colmap
+from dreamx.eval.estimators.pose.files import MegaSam, Vggt
+from dreamx.eval.estimators.pose.flow import ByFlow
+from dreamx.eval.estimators.pose.truth import Aligned
+from dreamx.eval.estimators.shipped import card
+from dreamx.eval.metrics.camera_error import OwnError, camera_error, path_length
+from dreamx.eval.suites.true_clips import View, render_truth
 from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
 
@@ -118,7 +118,7 @@ def test_frames_between_those_that_were_placed_lie_between(monkeypatch: pytest.M
     def placed(folder: Path, video: torch.Tensor, frames: list[int], lens: torch.Tensor, overlap: int) -> dict[int, torch.Tensor]:
         return {i: pose[i] for i in frames if i != frames[1]}
 
-    monkeypatch.setattr("dreamx.eval.pose.colmap.reconstruct", placed)
+    monkeypatch.setattr("dreamx.eval.estimators.pose.colmap.reconstruct", placed)
     read = Colmap(stride=2, least=0.5)(clip.video, clip.camera.lens[0], clip.fps)
     assert len(read) == len(clip.video)
     last = len(clip.video) - 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.eval.events import around, delay, frames_of, leakage, overlap, places, score, seen, share, telling
+from dreamx.eval.metrics.event_recognition import around, delay, frames_of, leakage, overlap, places, score, seen, share, telling
 
 FRAMES, FPS = 32, 8.0
 SPAN = (1.0, 3.0)  # frames 8 to 24

@@ -17,11 +17,11 @@ from torch import Tensor
 
 import micro
 from dreamx.clip import Clip
-from dreamx.eval import stage
 from dreamx.eval.models import CopyFirst, Truth, Warp
 from dreamx.eval.runner import Plan, run
-from dreamx.eval.suite import Trial
-from dreamx.eval.truth import View
+from dreamx.eval.suites import ground_truth
+from dreamx.eval.suites.suite import Trial
+from dreamx.eval.suites.true_clips import View
 from eval_house import Haze, plan, true_clip
 
 
@@ -31,9 +31,9 @@ def rendered(p: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
     def sphere(trial: Trial, view: View) -> Clip:
         return true_clip(trial, view, Path())
 
-    monkeypatch.setattr(stage, "render", sphere)
+    monkeypatch.setattr(ground_truth, "render", sphere)
     for trial in p.suite.trials:
-        stage.true_clip(trial, p.view, p.truth)
+        ground_truth.true_clip(trial, p.view, p.truth)
     return p
 
 

@@ -6,8 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.eval import look, motion
-from dreamx.eval.look import collapse, colour_off, content, detail, dynamic, flicker, sampled, smoothness, transition
+from dreamx.eval.metrics import appearance, optical_flow
+from dreamx.eval.metrics.appearance import (
+    collapse,
+    colour_off,
+    content,
+    detail,
+    dynamic,
+    flicker,
+    sampled,
+    smoothness,
+    transition,
+)
 
 
 def texture(size: int = 64, seed: int = 0) -> Tensor:
@@ -44,9 +54,9 @@ def flat(grey: int, frames: int = 33) -> Tensor:
 def test_a_video_that_stands_still_is_perfect_and_does_not_move() -> None:
     v = still()
     assert flicker(v) == 100
-    assert smoothness(v, motion.middle) == pytest.approx(100, abs=0.01)
+    assert smoothness(v, optical_flow.middle) == pytest.approx(100, abs=0.01)
     assert transition(v) == 100
-    assert dynamic(v, 16, motion.flow) == 0
+    assert dynamic(v, 16, optical_flow.flow) == 0
 
 
 def test_flicker_is_the_mean_step_in_grey_levels() -> None:
@@ -56,29 +66,29 @@ def test_flicker_is_the_mean_step_in_grey_levels() -> None:
 
 def test_noise_flickers_and_is_not_smooth() -> None:
     assert flicker(noise()) == pytest.approx(100 * (1 - (256**2 - 1) / (3 * 256) / 255), abs=0.3)  # E|a - b| of two dice
-    assert smoothness(noise(), motion.middle) < 80
+    assert smoothness(noise(), optical_flow.middle) < 80
 
 
 @pytest.mark.parametrize("pixels", [1, 2, -3])
 def test_the_flow_of_a_shift_is_the_shift(pixels: int) -> None:
     v = shifted(pixels, 2)
-    inner = motion.flow(v[:1], v[1:])[0, :, 8:-8, 8:-8]
+    inner = optical_flow.flow(v[:1], v[1:])[0, :, 8:-8, 8:-8]
     assert (inner[0] - pixels).abs().mean() < 0.1  # what comes in at the edge is guessed
     assert inner[1].abs().mean() < 0.1
 
 
 def test_the_picture_half_way_of_a_shift_is_half_way() -> None:
     a, b, c = shifted(1, 3)[:, None]
-    between = motion.middle(a, c) * 255
+    between = optical_flow.middle(a, c) * 255
     assert (between - b)[..., 8:-8, 8:-8].abs().mean() < 2
     assert (a.float() - b)[..., 8:-8, 8:-8].abs().mean() > 5
 
 
 def test_a_video_is_dynamic_from_six_pixels_in_256_on() -> None:
     # Every second frame of 16 is looked at: 64 pixels ask for 1.5 pixels a pair.
-    assert dynamic(shifted(1), 16, motion.flow) == 100
+    assert dynamic(shifted(1), 16, optical_flow.flow) == 100
     slow = video([texture().roll(i // 4, -1) for i in range(33)])
-    assert dynamic(slow, 16, motion.flow) == 0
+    assert dynamic(slow, 16, optical_flow.flow) == 0
 
 
 def test_a_video_is_dynamic_when_a_quarter_as_many_pairs_as_frames_move() -> None:
@@ -156,4 +166,4 @@ def test_what_is_no_video_is_refused(bad: Tensor) -> None:
 
 def test_quality_is_the_mean_of_the_network() -> None:
     v = torch.cat([flat(100, 40), flat(50, 40)])
-    assert look.quality(v, lambda x: x.float().mean((1, 2, 3)) / 2) == pytest.approx(37.5)
+    assert appearance.quality(v, lambda x: x.float().mean((1, 2, 3)) / 2) == pytest.approx(37.5)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.eval import likeness
-from dreamx.eval.memory import agree, gains, others, revisits, steadiness, yaw
+from dreamx.eval.metrics import similarity
+from dreamx.eval.metrics.revisit import agree, gains, others, revisits, steadiness, yaw
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, walk
 
@@ -70,52 +70,52 @@ def test_what_is_compared_with_has_the_same_gap_and_does_not_agree() -> None:
 
 def test_a_perfect_memory_gains_and_a_frozen_picture_does_not() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)
-    perfect = gains(place(camera), camera, likeness.WEIGHT_FREE)
+    perfect = gains(place(camera), camera, similarity.WEIGHT_FREE)
     assert perfect.revisit["PSNR"] == 99
     assert perfect.revisit["SSIM"] == pytest.approx(1, abs=1e-5)
     assert perfect.revisit["edges (for LPIPS)"] == 0
     assert all(gain > 0.01 for gain in perfect.gain.values()), perfect.gain
-    frozen = gains(picture(0).expand(41, -1, -1, -1), camera, likeness.WEIGHT_FREE)
+    frozen = gains(picture(0).expand(41, -1, -1, -1), camera, similarity.WEIGHT_FREE)
     assert all(gain == pytest.approx(0, abs=1e-6) for gain in frozen.gain.values()), frozen.gain
 
 
 def test_forgetting_gains_nothing() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)
     new = torch.stack([picture(seed) for seed in range(41)])
-    forgot = gains(new, camera, likeness.WEIGHT_FREE)
+    forgot = gains(new, camera, similarity.WEIGHT_FREE)
     assert abs(forgot.gain["PSNR"]) < 0.5
     assert abs(forgot.gain["SSIM"]) < 0.05
 
 
 def test_a_path_without_revisits_is_refused() -> None:
     with pytest.raises(ValueError, match="never comes back"):
-        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), likeness.WEIGHT_FREE)
+        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
     with pytest.raises(ValueError, match="never leaves"):
-        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along([""] * 40), likeness.WEIGHT_FREE)
+        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along([""] * 40), similarity.WEIGHT_FREE)
     with pytest.raises(ValueError, match="one camera a frame"):
-        gains(torch.zeros(40, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), likeness.WEIGHT_FREE)
+        gains(torch.zeros(40, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
 
 
 def test_ssim_of_known_pictures() -> None:
     a = picture(0)[None]
-    assert float(likeness.ssim(a, a)) == pytest.approx(1)
+    assert float(similarity.ssim(a, a)) == pytest.approx(1)
     x = torch.full((1, 3, 16, 16), 100, dtype=torch.uint8)
     y = torch.full((1, 3, 16, 16), 50, dtype=torch.uint8)
     p, q, c = 100 / 255, 50 / 255, 0.01**2  # flat pictures: only the term of the means is left
-    assert float(likeness.ssim(x, y)) == pytest.approx((2 * p * q + c) / (p * p + q * q + c), abs=1e-4)
+    assert float(similarity.ssim(x, y)) == pytest.approx((2 * p * q + c) / (p * p + q * q + c), abs=1e-4)
     noise = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    assert abs(float(likeness.ssim(noise, 255 - noise)) + 1) < 0.1  # the same structure, upside down
+    assert abs(float(similarity.ssim(noise, 255 - noise)) + 1) < 0.1  # the same structure, upside down
     with pytest.raises(ValueError, match="11 pixels"):
-        likeness.ssim(a[..., :8], a[..., :8])
+        similarity.ssim(a[..., :8], a[..., :8])
 
 
 def test_stand_ins_prefer_the_same_place() -> None:
     a, b = picture(0)[None], picture(1)[None]
     darker = (a.float() * 0.8).to(torch.uint8)
-    for name, of in likeness.WEIGHT_FREE.items():
+    for name, of in similarity.WEIGHT_FREE.items():
         assert float(of(a, darker)) > float(of(a, b)), name
-    assert float(likeness.sift(a, a)) > 0.9
-    assert float(likeness.sift(torch.zeros_like(a), a)) == 0
+    assert float(similarity.sift(a, a)) > 0.9
+    assert float(similarity.sift(torch.zeros_like(a), a)) == 0
 
 
 def test_a_backbone_of_the_user_is_asked() -> None:
@@ -125,7 +125,7 @@ def test_a_backbone_of_the_user_is_asked() -> None:
     video = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
     video[1] = 1
     assert steadiness(video, embed) == pytest.approx(0.5**0.5)
-    assert float(likeness.cosine(embed)(video[:1], video[1:2])) == pytest.approx(0.5**0.5)
-    assert float(likeness.flipped(lambda a, b: torch.ones(len(a)))(video[:1], video[:1])) == -1
+    assert float(similarity.cosine(embed)(video[:1], video[1:2])) == pytest.approx(0.5**0.5)
+    assert float(similarity.flipped(lambda a, b: torch.ones(len(a)))(video[:1], video[:1])) == -1
     with pytest.raises(ValueError, match="2 frames"):
         steadiness(video[:1], embed)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from browser import browse, needs_chromium
-from dreamx.eval import page, runner
-from dreamx.eval.drawn import curves, ticks
-from dreamx.eval.report import About, report
+from dreamx.eval import runner
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.reporting import html
+from dreamx.eval.reporting.report import About, report
+from dreamx.eval.reporting.svg import curves, ticks
 from dreamx.eval.runner import run
-from dreamx.eval.tools import Tools
 from eval_house import FPS, plan, true_clip
 
 #: What sticks out of the window, but for what scrolls in a box of its own; every <details> open.
@@ -30,14 +31,14 @@ STICKS_OUT = """(() => {
 
 @needs_chromium
 def test_the_page_fits_a_phone_and_plays_its_videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (runner, page):
+    for module in (runner, html):
         monkeypatch.setattr(module, "true_clip", true_clip)
     p = plan(tmp_path, trials=2)
     names = {m.name: m.identity for m in p.models}
     measures = Tools().names | {"sight": "a_name_without_a_place_to_break_" * 6}
     about = About("basic", 1, 0, p.suite.hash, 2, 120, (32, 32), FPS, names, measures, "x" * 300, "", "", "", "")
     file = tmp_path / "report.html"
-    file.write_text(page.html(report(about, run(p, 1)), p, 2), encoding="utf-8")
+    file.write_text(html.html(report(about, run(p, 1)), p, 2), encoding="utf-8")
     with browse(tmp_path / "profile") as tab:
         for width, height, mobile in ((1280, 860, False), (390, 844, True)):
             tab.open(file.as_uri(), width, height, mobile)

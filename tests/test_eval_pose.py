@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dreamx.eval.camera import camera_error
-from dreamx.eval.pose.align import explained
-from dreamx.eval.pose.graph import Motions, path, strides
-from dreamx.eval.pose.motion import Seen, solve
+from dreamx.eval.estimators.pose.align import explained
+from dreamx.eval.estimators.pose.graph import Motions, path, strides
+from dreamx.eval.estimators.pose.motion import Seen, solve
+from dreamx.eval.metrics.camera_error import camera_error
 from dreamx.geometry.camera import Camera, cat, lens_from_fov, level, rays, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
 

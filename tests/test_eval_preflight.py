@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from dreamx.data.render import CannotDraw
-from dreamx.eval import films, preflight, progress, runner
-from dreamx.eval.columns import BY_STAND_INS, OVERALL, PAPER
-from dreamx.eval.markdown import markdown
-from dreamx.eval.measure import Measured, measure
+from dreamx.eval import preflight, progress, runner, video_files
+from dreamx.eval.metrics.backbones import STAND_INS, Tools
+from dreamx.eval.metrics.columns import BY_STAND_INS, OVERALL, PAPER
+from dreamx.eval.metrics.measure import Measured, measure
 from dreamx.eval.models import Truth, Videos
 from dreamx.eval.preflight import check_networks
 from dreamx.eval.preflight import preflight as fly
 from dreamx.eval.progress import Progressing, filmed, noted, notes
-from dreamx.eval.report import About, Report, all_failed, fail_if_all_failed, layout, readers_of_cameras, report
+from dreamx.eval.reporting.markdown import markdown
+from dreamx.eval.reporting.report import About, Report, all_failed, fail_if_all_failed, layout, readers_of_cameras, report
 from dreamx.eval.runner import Row, run
-from dreamx.eval.tools import STAND_INS, Tools
 from eval_house import FPS, VIEW, Haze, plan, suite, true_clip
 
 
@@ -112,7 +112,7 @@ def test_videos_that_are_missing_are_found_before_the_first_trial(tmp_path: Path
     p = plan(tmp_path / "out", (Videos("theirs", tmp_path / "theirs"),))
     with pytest.raises(ValueError, match=r"videos: .*theirs holds no video of the suite's 4 trials; .* as 000-push-in.mp4"):
         fly(p)
-    films.save(tmp_path / "theirs" / "001-pan-left.mkv", torch.zeros(3, 3, 32, 32, dtype=torch.uint8), FPS)
+    video_files.save(tmp_path / "theirs" / "001-pan-left.mkv", torch.zeros(3, 3, 32, 32, dtype=torch.uint8), FPS)
     assert fly(p) == [f"{tmp_path / 'theirs'}: 3 of 4 videos are missing, as 000-push-in.mp4"]
     with pytest.raises(ValueError, match="models: two are called 'ours'"):
         fly(plan(tmp_path / "out", (Haze(0.3), Haze(0.5))))

@@ -14,15 +14,16 @@ from torch.nn import functional as F
 import eval_house
 from dreamx.clip import Clip
 from dreamx.config import to_json
-from dreamx.eval import films, page, runner
-from dreamx.eval.drive import drive
-from dreamx.eval.markdown import markdown
-from dreamx.eval.measure import by_second, measure
+from dreamx.eval import runner, video_files
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.measure import by_second, measure
 from dreamx.eval.models import CopyFirst, Truth, Videos, Warp
-from dreamx.eval.report import About, Report, report
+from dreamx.eval.reporting import html
+from dreamx.eval.reporting.markdown import markdown
+from dreamx.eval.reporting.report import About, Report, report
 from dreamx.eval.runner import Plan, Row, run
-from dreamx.eval.suite import Said
-from dreamx.eval.tools import Tools
+from dreamx.eval.suites.drive import drive
+from dreamx.eval.suites.suite import Said
 from dreamx.geometry import formats
 from dreamx.geometry.formats.motion import Motion
 from eval_house import FPS, Haze, plan, true_clip
@@ -30,7 +31,7 @@ from eval_house import FPS, Haze, plan, true_clip
 
 @pytest.fixture(autouse=True)
 def sphere_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (runner, page):
+    for module in (runner, html):
         monkeypatch.setattr(module, "true_clip", true_clip)
 
 
@@ -89,7 +90,7 @@ def test_a_trial_that_fails_is_a_row_with_a_reason_is_counted_and_tried_again(tm
     assert [(r.trial, r.failed) for r in whole.rows if r.failed] == [("001-pan-left", "no light")]
     assert whole.table["ours"]["psnr"].count == 3
     assert "Failed: 1 of 8" in markdown(whole)
-    assert "001-pan-left: no light" in page.html(whole, p, 4)
+    assert "001-pan-left: no light" in html.html(whole, p, 4)
     well = plan(tmp_path, (Haze(0.3), Truth()))
     assert summed(well, run(well, 1)).failed == {"ours": 0, "truth": 0}
 
@@ -126,18 +127,18 @@ def test_a_second_that_has_hardly_begun_does_not_count() -> None:
 
 def test_films_are_kept_without_loss(tmp_path: Path) -> None:
     video = torch.randint(0, 256, (5, 3, 30, 34), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    films.save(tmp_path / "a.mkv", video, 16.0)
-    back = films.load(tmp_path / "a.mkv")
+    video_files.save(tmp_path / "a.mkv", video, 16.0)
+    back = video_files.load(tmp_path / "a.mkv")
     assert torch.equal(back.video, video)
     assert back.fps == pytest.approx(16, abs=0.01)
-    assert films.small(video, 16.0)[4:8] == b"ftyp"
+    assert video_files.small(video, 16.0)[4:8] == b"ftyp"
 
 
 def test_a_small_film_is_the_same_every_time() -> None:
     """Else a report that was gone on with would be another file."""
     rough = torch.rand(40, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     video = (F.interpolate(rough, size=(64, 64), mode="bilinear") * 255).to(torch.uint8)
-    assert len({films.small(video, 16.0) for _ in range(8)}) == 1
+    assert len({video_files.small(video, 16.0) for _ in range(8)}) == 1
 
 
 def somebody(folder: Path, p: Plan, fps: float = FPS) -> Videos:
@@ -145,7 +146,7 @@ def somebody(folder: Path, p: Plan, fps: float = FPS) -> Videos:
     folder.mkdir()
     for trial in p.suite.trials:
         clip = true_clip(trial, p.view, folder)
-        films.save(folder / f"{trial.id}.mkv", Haze(0.3).film(trial, clip), fps)
+        video_files.save(folder / f"{trial.id}.mkv", Haze(0.3).film(trial, clip), fps)
         cameras = formats.write("dreamx", Motion(clip.camera, fps))[""]
         (folder / f"{trial.id}.cameras.json").write_bytes(cameras)
     return Videos("theirs", folder)
@@ -162,10 +163,10 @@ def test_bad_videos_fail_with_the_reason_and_the_run_goes_on(tmp_path: Path) -> 
     folder = tmp_path / "theirs"
     model = somebody(folder, p)
     names = [t.id for t in p.suite.trials]
-    video = films.load(folder / f"{names[0]}.mkv").video
-    films.save(folder / f"{names[0]}.mkv", video[:9], FPS)
-    films.save(folder / f"{names[1]}.mkv", video, 2 * FPS)
-    films.save(folder / f"{names[2]}.mkv", video[..., :30], FPS)
+    video = video_files.load(folder / f"{names[0]}.mkv").video
+    video_files.save(folder / f"{names[0]}.mkv", video[:9], FPS)
+    video_files.save(folder / f"{names[1]}.mkv", video, 2 * FPS)
+    video_files.save(folder / f"{names[2]}.mkv", video[..., :30], FPS)
     (folder / f"{names[3]}.cameras.json").unlink()
     (folder / f"{names[4]}.mkv").write_bytes(b"no video at all")
     (folder / f"{names[5]}.mkv").unlink()
@@ -223,12 +224,12 @@ def test_the_report_is_written_and_read_and_shown(tmp_path: Path) -> None:
     assert "DreamX-World-1.0-5B (5B)" in published and "DreamX-World" not in first, "not beneath our rows"
     assert "| Quality |" in published and "Measured by others, on other data" in published and "| ours |" not in published
     assert "| copy-first |" in first and first.split("| copy-first |")[1].splitlines()[0].count(" - ") == 2
-    html = page.html(whole, p, 2)
-    assert html.count("<video") == 2 * 4
-    assert "http" not in html.replace("http://www.w3.org", "")  # nothing is fetched
-    assert "84.76" in html
-    assert "not comparable" in html and "As in the paper" not in html
-    first, others = html.partition("<h2>Published in DreamX-World 1.0</h2>")[::2]
+    page = html.html(whole, p, 2)
+    assert page.count("<video") == 2 * 4
+    assert "http" not in page.replace("http://www.w3.org", "")  # nothing is fetched
+    assert "84.76" in page
+    assert "not comparable" in page and "As in the paper" not in page
+    first, others = page.partition("<h2>Published in DreamX-World 1.0</h2>")[::2]
     assert 'class="published"' not in first and "Mean of these (for Overall)" in first and "84.76" in others
     (tmp_path / "report.json").write_text(json.dumps({"about": 1}))
     with pytest.raises(ValueError, match="not a readable report"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from dreamx.eval.models import CopyFirst, Truth
 from dreamx.eval.runner import film_file
 from dreamx.eval.study.trials import pairs
-from dreamx.eval.suite import Said
+from dreamx.eval.suites.suite import Said
 from eval_house import plan
 
 

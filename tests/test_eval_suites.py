@@ -22,8 +22,8 @@ from dreamx.data.scene import KINDS, STYLES, Scene, scene, stand
 from dreamx.data.sim.simulate import SimConfig
 from dreamx.data.sim.take import Shot
 from dreamx.data.simulate import SimulateConfig, the_scene
-from dreamx.eval import laws
-from dreamx.eval.suite import SHIPPED, Said, Suite, Trial, shipped
+from dreamx.eval.suites import suite_paths
+from dreamx.eval.suites.suite import SHIPPED, Said, Suite, Trial, shipped
 from dreamx.geometry.controls import Speed
 from dreamx.recipes import tiny
 from dreamx.world import World
@@ -37,15 +37,15 @@ HASHES = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43
 def test_a_shipped_suite_is_what_it_was(name: str) -> None:
     suite = shipped(name)
     assert suite.hash == HASHES[name] == SHIPPED[name]
-    assert (suite.name, suite.seed, suite.version) == (name, 0, laws.LAWS[name].version)
-    assert len(suite.trials) == laws.LAWS[name].trials
+    assert (suite.name, suite.seed, suite.version) == (name, 0, suite_paths.LAWS[name].version)
+    assert len(suite.trials) == suite_paths.LAWS[name].trials
     assert {t.frames for t in suite.trials} == {round(SECONDS[name] * suite.fps) + 1}
     assert len({t.id for t in suite.trials}) == len({t.seed for t in suite.trials}) == len(suite.trials)
 
 
 @pytest.mark.parametrize("name", list(HASHES))
 def test_the_beginning_of_a_suite_is_a_fair_part(name: str) -> None:
-    trials, paths = shipped(name).trials, list(laws.LAWS[name].paths)
+    trials, paths = shipped(name).trials, list(suite_paths.LAWS[name].paths)
     for count in (len(paths), 24, len(trials)):
         part = trials[:count]
         for what, of in (("path", paths), ("kind", KINDS), ("style", STYLES)):
@@ -64,7 +64,7 @@ def test_basic_tilts_and_goes_diagonally() -> None:
 
 @pytest.mark.parametrize(("name", "index"), [("basic", 0), ("basic", 17), ("memory", 4)])
 def test_a_trial_is_drawn_again_the_same_and_touches_nothing(name: str, index: int) -> None:
-    trial = laws.trial(name, 0, index)
+    trial = suite_paths.trial(name, 0, index)
     assert trial == shipped(name).trials[index]
     cameras, _ = walker.path(stand(*trial.start), trial.held, Speed(fps=16.0))
     assert walker.clear(scene(trial.seed, trial.style, trial.kind), cameras)
@@ -78,7 +78,7 @@ def test_memory_comes_back_to_where_it_was() -> None:
 
 
 def test_another_seed_is_another_suite_of_the_same_law() -> None:
-    fresh, first = laws.draw("basic", 1, 2), shipped("basic").part(2)
+    fresh, first = suite_paths.draw("basic", 1, 2), shipped("basic").part(2)
     assert [(t.path, t.kind, t.style) for t in fresh.trials] == [(t.path, t.kind, t.style) for t in first.trials]
     assert {t.seed for t in fresh.trials}.isdisjoint(t.seed for t in first.trials)
     assert fresh.hash != first.hash
@@ -223,7 +223,7 @@ def test_a_part_is_not_larger_than_the_whole(cases: int) -> None:
 
 def test_a_law_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="'fast' is not one of events, basic"):
-        laws.draw("fast", 0)
+        suite_paths.draw("fast", 0)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

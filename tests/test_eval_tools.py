@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dreamx.eval.commands import SuiteConfig
-from dreamx.eval.judge import KEY, Judge
-from dreamx.eval.measure import looks
-from dreamx.eval.tools import STAND_INS, Tools
+from dreamx.eval.metrics.backbones import STAND_INS, Tools
+from dreamx.eval.metrics.measure import looks
+from dreamx.eval.metrics.vlm_judge import KEY, Judge
 from eval_house import VIEW, suite, true_clip
 
 

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from dreamx.eval.classify.net import ClassifierConfig
+from dreamx.eval.estimators.events.net import ClassifierConfig
 from dreamx.model.depth import DepthConfig
 from dreamx.recipes import micro
 from dreamx.train import classifier, depth, pose

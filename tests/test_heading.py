@@ -7,7 +7,7 @@ import torch
 
 import sphere
 from dreamx.data import walker
-from dreamx.eval.heading import heading, turned
+from dreamx.eval.metrics.heading import heading, turned
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dreamx.eval.manifold import density_coverage, inside, kernel_distance, precision_recall, radii, standardised
+from dreamx.eval.metrics.manifold import density_coverage, inside, kernel_distance, precision_recall, radii, standardised
 
 N = 400
 

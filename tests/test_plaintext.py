@@ -9,7 +9,7 @@ import pytest
 
 from dreamx import replay
 from dreamx.eval.study.trials import _words
-from dreamx.eval.suite import Suite
+from dreamx.eval.suites.suite import Suite
 from dreamx.geometry.formats import read
 from dreamx.model import shards
 from dreamx.plaintext import brief, decode, folded, letter, lines, natural, read_json, read_text, sentence, shown

@@ -11,9 +11,9 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.config import from_json
-from dreamx.eval.camera import OwnError
-from dreamx.eval.pose import flow
-from dreamx.eval.shipped import Card, named, ship
+from dreamx.eval.estimators.pose import flow
+from dreamx.eval.estimators.shipped import Card, named, ship
+from dreamx.eval.metrics.camera_error import OwnError
 from dreamx.model.depth import DepthConfig
 from dreamx.train.pose import PoseStage, draw, load_clips, main
 from dreamx.train.run import RunConfig

@@ -17,10 +17,11 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data import walker
 from dreamx.data.render import CannotDraw
 from dreamx.data.scene import scene
-from dreamx.eval import quick, truth
+from dreamx.eval import quick
+from dreamx.eval.metrics.psnr import PSNR_CAP
 from dreamx.eval.quick import QuickConfig, drive, evaluate, summary
-from dreamx.eval.scores import PSNR_CAP
-from dreamx.eval.truth import PATHS, Case, View, clear_path, held, scripts, warp_of
+from dreamx.eval.suites import true_clips
+from dreamx.eval.suites.true_clips import PATHS, Case, View, clear_path, held, scripts, warp_of
 from dreamx.geometry.camera import Camera, lens_from_fov, level
 from dreamx.geometry.controls import Controls, Speed, walk
 
@@ -121,7 +122,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QuickConfig:
     (tmp_path / "world").mkdir()
     (tmp_path / "world" / "config.json").write_text("{}")
     monkeypatch.setattr(quick, "World", SimpleNamespace(open=lambda _: world()))
-    monkeypatch.setattr(truth, "render_truth", lambda seed, path, _: sphere_case(seed, path).truth)
+    monkeypatch.setattr(true_clips, "render_truth", lambda seed, path, _: sphere_case(seed, path).truth)
     monkeypatch.setattr(quick, "gl", lambda *_: None)
     return QuickConfig(str(tmp_path / "world"), scenes=1, out=tmp_path / "out", truth=tmp_path / "truth")
 
@@ -132,7 +133,7 @@ def test_when_all_fails_it_exits_with_1_and_the_first_reason(
     def broken(seed: int, path: str, view: View) -> Clip:
         raise ValueError(f"no {path} in {seed}")
 
-    monkeypatch.setattr(truth, "render_truth", broken)
+    monkeypatch.setattr(true_clips, "render_truth", broken)
     with pytest.raises(SystemExit) as end:
         quick.main(shipped)
     assert end.value.code == 1
@@ -174,9 +175,9 @@ def test_the_table_and_the_contact_sheet(shipped: QuickConfig, capsys: pytest.Ca
 
 
 def test_truths_are_rendered_once(shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch):
-    first = truth.load_case(shipped.truth, SEED, "walk", VIEW)
-    monkeypatch.setattr(truth, "render_truth", lambda *_: pytest.fail("rendered again"))
-    again = truth.load_case(shipped.truth, SEED, "walk", VIEW)
+    first = true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
+    monkeypatch.setattr(true_clips, "render_truth", lambda *_: pytest.fail("rendered again"))
+    again = true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
     assert torch.equal(again.truth.video, first.truth.video)
     assert torch.equal(again.warp, first.warp)
     assert held(again.truth) == scripts("walk", SEED, VIEW.fps)[0]
@@ -184,15 +185,15 @@ def test_truths_are_rendered_once(shipped: QuickConfig, monkeypatch: pytest.Monk
 
 
 def test_truths_of_another_view_or_half_written_are_rendered_again(shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch):
-    truth.load_case(shipped.truth, SEED, "walk", VIEW)
+    true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
     made: list[int] = []
-    real = truth.render_truth
-    monkeypatch.setattr(truth, "render_truth", lambda *a: made.append(1) or real(*a))
-    truth.load_case(shipped.truth, SEED, "walk", replace(VIEW, lens=(0.5, 0.5, 0.5, 0.5)))
+    real = true_clips.render_truth
+    monkeypatch.setattr(true_clips, "render_truth", lambda *a: made.append(1) or real(*a))
+    true_clips.load_case(shipped.truth, SEED, "walk", replace(VIEW, lens=(0.5, 0.5, 0.5, 0.5)))
     assert len(made) == 1
     for file in shipped.truth.glob("*.warp.safetensors"):
         file.unlink()
-    truth.load_case(shipped.truth, SEED, "walk", VIEW)
+    true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
     assert len(made) == 2
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dreamx.eval.scores import PSNR_CAP, gradient_energy, psnr, sharpness
+from dreamx.eval.metrics.psnr import PSNR_CAP, gradient_energy, psnr, sharpness
 
 
 def noise(*shape: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dreamx.eval.seen import seen_before
+from dreamx.eval.metrics.seen import seen_before
 from dreamx.geometry.camera import Camera, lens_from_fov, rotation
 
 SIDE = 32

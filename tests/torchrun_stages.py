@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from dreamx.eval.classify.net import ClassifierConfig
+from dreamx.eval.estimators.events.net import ClassifierConfig
 from dreamx.model.depth import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler

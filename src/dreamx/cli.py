@@ -65,9 +65,9 @@ COMMANDS: dict[str, Any] = {
         "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
         "ablate": ("dreamx.eval.ablate:main", "worlds that differ in one thing, or in their steps, side by side"),
         "draw": ("dreamx.eval.commands:draw", "a fresh suite of a law, as a file"),
-        "compare": ("dreamx.eval.compare:main", "which differences between two reports are larger than the noise"),
-        "classifiers": ("dreamx.eval.classify.check:main", "what tells events in videos, on true renders: its own accuracy"),
-        "estimators": ("dreamx.eval.pose.check:main", "what reads cameras from videos, on true renders: its own error"),
+        "compare": ("dreamx.eval.reporting.compare:main", "which differences between two reports are larger than the noise"),
+        "classifiers": ("dreamx.eval.estimators.events.check:main", "accuracy of event classifiers on true renders"),
+        "estimators": ("dreamx.eval.estimators.pose.check:main", "error of pose estimators on true renders"),
         "study": ("dreamx.eval.study.server:main", "ask people which of two sets of videos is better, blind"),
     },
     "bench": {

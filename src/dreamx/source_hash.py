@@ -24,7 +24,7 @@ def source_hash(*modules: str, data: Iterable[Path] = ()) -> str:
 
 @cache
 def import_closure(*modules: str) -> tuple[Path, ...]:
-    """Files of ``modules`` (as ``dreamx.eval.measure``) and, transitively, of what they import from this package, sorted."""
+    """Files of ``modules`` (as ``dreamx.eval.runner``) and, transitively, of what they import from this package, sorted."""
     found: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:

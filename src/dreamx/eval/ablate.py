@@ -21,17 +21,18 @@ import tyro
 from dreamx import atomic
 from dreamx.bounds import Denoising, OutputFolder, PositiveInt, Threads
 from dreamx.config import to_json
-from dreamx.eval import compare, folders
-from dreamx.eval.columns import cell, column
-from dreamx.eval.measure import code
+from dreamx.eval import folders
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.columns import cell, column
+from dreamx.eval.metrics.measure import code
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth
 from dreamx.eval.preflight import preflight
-from dreamx.eval.report import About, Report, fail_if_all_failed, readers_of_cameras, report
+from dreamx.eval.reporting import compare
+from dreamx.eval.reporting.report import About, Report, fail_if_all_failed, readers_of_cameras, report
 from dreamx.eval.runner import Plan, run
 from dreamx.eval.speed import machine
-from dreamx.eval.suite import Suite, shipped
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites.suite import Suite, shipped
+from dreamx.eval.suites.true_clips import View
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
 from dreamx.source_hash import source_hash
@@ -129,7 +130,7 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
                 f"worlds: {name} has {other} where the others have {view} and the suite {suite.fps:g} frames a second"
             )
     models: tuple[Model, ...] = (*ours, Truth(), CopyFirst())
-    plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (source_hash("dreamx.eval.stage"), code()))
+    plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (source_hash("dreamx.eval.suites.ground_truth"), code()))
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)

@@ -26,19 +26,21 @@ from dreamx.bounds import (
     WebAddress,
     Workers,
 )
-from dreamx.eval import folders, laws, page
-from dreamx.eval.happening import classifier
-from dreamx.eval.judge import Judge
-from dreamx.eval.markdown import markdown
-from dreamx.eval.measure import code
+from dreamx.eval import folders
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.measure import code
+from dreamx.eval.metrics.vlm_judge import Judge
 from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
 from dreamx.eval.preflight import preflight
-from dreamx.eval.report import About, Report, fail_if_all_failed, layout, readers_of_cameras, report
+from dreamx.eval.reporting import html
+from dreamx.eval.reporting.markdown import markdown
+from dreamx.eval.reporting.report import About, Report, fail_if_all_failed, layout, readers_of_cameras, report
 from dreamx.eval.runner import Plan, Row, run
 from dreamx.eval.speed import machine
-from dreamx.eval.suite import SHIPPED, Suite, shipped
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites import suite_paths
+from dreamx.eval.suites.event_trials import classifier
+from dreamx.eval.suites.suite import SHIPPED, Suite, shipped
+from dreamx.eval.suites.true_clips import View
 from dreamx.source_hash import source_hash
 from dreamx.version import __version__
 from dreamx.world import World
@@ -160,7 +162,7 @@ class DrawConfig:
 def draw(cfg: DrawConfig) -> None:
     """Write the suite and print its hash, which belongs into suite.SHIPPED where it is to be shipped."""
     _refuse_other(cfg)
-    suite = laws.draw(cfg.name, cfg.seed, cfg.cases)
+    suite = suite_paths.draw(cfg.name, cfg.seed, cfg.cases)
     suite.save(cfg.out)
     print(f"{cfg.out}: {len(suite.trials)} trials, hash {suite.hash}")
 
@@ -181,7 +183,7 @@ def _refuse_other(cfg: DrawConfig) -> None:
 def evaluate(name: str, cfg: SuiteConfig) -> Report:
     """Run a suite and write ``report.json``, ``report.md`` and ``report.html``."""
     fixed = cfg.seed is None and name in SHIPPED
-    suite = shipped(name).part(cfg.cases) if fixed else laws.draw(name, cfg.seed or 0, cfg.cases)
+    suite = shipped(name).part(cfg.cases) if fixed else suite_paths.draw(name, cfg.seed or 0, cfg.cases)
     world = World.open(cfg.world)
     view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     if view.fps != suite.fps:
@@ -189,7 +191,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     rows_of = _models(cfg)
     tools = cfg.tools
     out = cfg.out or Path("runs/eval") / suite.name
-    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.stage"), code()))
+    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.suites.ground_truth"), code()))
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(out, name, folders.SUITE, cfg.truth)
@@ -200,7 +202,7 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         suite_seed=suite.seed,
         suite_hash=suite.hash,
         trials=len(suite.trials),
-        whole=laws.LAWS[name].trials,
+        whole=suite_paths.LAWS[name].trials,
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
@@ -215,9 +217,9 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
     suite.save(out / "suite.json")
     whole.save(out / "report.json")
     atomic.write_text(out / "report.md", markdown(whole))
-    atomic.write_text(out / "report.html", page.html(whole, plan, cfg.shown))
+    atomic.write_text(out / "report.html", html.html(whole, plan, cfg.shown))
     if cfg.moments:
-        page.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
+        html.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
     _print(whole, out)
     return whole
 

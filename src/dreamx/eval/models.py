@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval import baselines, films
-from dreamx.eval.camera import angle_between
-from dreamx.eval.drive import drive
-from dreamx.eval.suite import Trial
-from dreamx.eval.truth import warp_of
+from dreamx.eval import baselines, video_files
+from dreamx.eval.metrics.camera_error import angle_between
+from dreamx.eval.suites.drive import drive
+from dreamx.eval.suites.suite import Trial
+from dreamx.eval.suites.true_clips import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
 from dreamx.source_hash import source_hash
@@ -142,7 +142,7 @@ class Videos:
         """Read, and refuse what is not this trial."""
         self._check_cameras(trial, truth)
         paths = [p for kind in VIDEO_ENDINGS if (p := self.folder / f"{trial.id}{kind}").is_file()]
-        film = films.load(paths[0] if paths else self.folder / f"{trial.id}.mp4", truth.fps)
+        film = video_files.load(paths[0] if paths else self.folder / f"{trial.id}.mp4", truth.fps)
         want = tuple(truth.video.shape[2:])
         if abs(film.fps - truth.fps) > 0.01:
             raise ValueError(f"fps: the video has {film.fps:g} where the trial has {truth.fps:g}; write it with that rate")
@@ -183,7 +183,7 @@ def _opened(model: Ours) -> World:
 
 def walking() -> str:
     """A hash of all code below the data engine, and of ``drive``: a film that other code walked is filmed anew."""
-    return source_hash("dreamx.eval.drive")
+    return source_hash("dreamx.eval.suites.drive")
 
 
 def weights_hash(folder: Path) -> str:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from dreamx.data.render import gl
+from dreamx.eval.metrics.backbones import Tools
 from dreamx.eval.models import Videos
 from dreamx.eval.runner import Plan
-from dreamx.eval.stage import kept_truths
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites.ground_truth import kept_truths
+from dreamx.eval.suites.true_clips import View
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
 

@@ -25,13 +25,13 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.render import CannotDraw, gl
 from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
-from dreamx.eval.drive import drive as play
-from dreamx.eval.heading import heading
+from dreamx.eval.metrics.heading import heading
+from dreamx.eval.metrics.psnr import gradient_energy, psnr
 from dreamx.eval.models import weights_hash
 from dreamx.eval.progress import Progressing, watched
-from dreamx.eval.scores import gradient_energy, psnr
-from dreamx.eval.sheet import Strip, contact_sheet
-from dreamx.eval.truth import PATHS, Case, View, case_files, held, load_case
+from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
+from dreamx.eval.suites.drive import drive as play
+from dreamx.eval.suites.true_clips import PATHS, Case, View, case_files, held, load_case
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.version import __version__
 from dreamx.world import Switches, World, find

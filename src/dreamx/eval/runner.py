@@ -23,14 +23,15 @@ from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data import workers
 from dreamx.data.render import CannotDraw
-from dreamx.eval import films, happening
-from dreamx.eval.measure import Measured, measure
+from dreamx.eval import video_files
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.measure import Measured, measure
 from dreamx.eval.models import Model, Truth
 from dreamx.eval.progress import Progressing, noted, notes
-from dreamx.eval.stage import true_clip, twin_truth
-from dreamx.eval.suite import Suite, Trial
-from dreamx.eval.tools import Tools
-from dreamx.eval.truth import View
+from dreamx.eval.suites import event_trials
+from dreamx.eval.suites.ground_truth import true_clip, twin_truth
+from dreamx.eval.suites.suite import Suite, Trial
+from dreamx.eval.suites.true_clips import View
 from dreamx.plaintext import read_json
 
 
@@ -151,7 +152,7 @@ def _measured(plan: Plan, model: Model, trial: Trial, truth: Clip) -> Measured:
     unsaid = replace(trial, said=())
     # The truth and the baselines know no words: the twin of the truth is the truth without the event, theirs is themselves.
     twin = without.video if isinstance(model, Truth) else _film(plan, model, unsaid, truth)
-    return Measured(measured.scores | happening.scores(video, twin, truth, without), measured.curves)
+    return Measured(measured.scores | event_trials.scores(video, twin, truth, without), measured.curves)
 
 
 def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
@@ -173,8 +174,8 @@ def _film(plan: Plan, model: Model, trial: Trial, truth: Clip) -> torch.Tensor:
         video = model.film(trial, truth)
         if video.shape != truth.video.shape:
             raise ValueError(f"the video is {tuple(video.shape)} where the trial is {tuple(truth.video.shape)}")
-        films.save(file, video, truth.fps)
-    return films.load(file).video
+        video_files.save(file, video, truth.fps)
+    return video_files.load(file).video
 
 
 def _keep(plan: Plan, model: Model, trial: Trial, row: Row) -> None:

@@ -171,12 +171,12 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         ),
         "world": world,
         "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
-        # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/pose).
+        # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/estimators/pose).
         "pose_evaluation": partial(
             pose.main, pose.PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)
         ),
         "pose_reward": partial(pose.main, pose.PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
-        # What tells whether an event happened (eval/classify): likewise.
+        # What tells whether an event happened (eval/estimators/events): likewise.
         "happenings": partial(
             sim.simulate, sim.SimConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE)
         ),

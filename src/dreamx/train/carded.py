@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dreamx.config import to_json
-from dreamx.eval.shipped import Card, write
+from dreamx.eval.estimators.shipped import Card, write
 from dreamx.plaintext import parse_json
 from dreamx.train.run import Run
 

@@ -1,4 +1,4 @@
-"""Stage: train a classifier of events (``eval.classify``) on clips in which something happens, and the same without it.
+"""Stage: train a classifier of events (``eval.estimators.events``) on clips in which something happens, and the same without it.
 
 A batch is rows of three: a record's window where it happens; the same window of the twin, where nothing does; and a window of
 another time of the clip, where it does not happen yet or no more. Dreams are neither sharp nor steady: half of the windows are
@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, Probability, Seed
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
-from dreamx.eval.classify.net import Classifier, ClassifierConfig
-from dreamx.eval.classify.records import SCENIC, Record, records
-from dreamx.eval.classify.window import SLACK, region, window
+from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
+from dreamx.eval.estimators.events.records import SCENIC, Record, records
+from dreamx.eval.estimators.events.window import SLACK, region, window
 from dreamx.train.carded import write_card
 from dreamx.train.depth import varied
 from dreamx.train.outputs import claim

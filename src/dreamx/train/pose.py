@@ -1,4 +1,4 @@
-"""Stage: train the depth network of an estimator of cameras (``eval.pose.flow``) on single frames of clips of some scenes.
+"""Stage: train the depth network of a pose estimator (``eval.estimators.pose.flow``) on single frames.
 
 It is the network and the loss of the stage ``depth``, and not the network of any world: a world that is judged by its own eyes
 would be forgiven its own mistakes. Two are made, of other seeds and of scenes that do not overlap: one that evaluates, one that

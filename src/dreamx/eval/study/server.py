@@ -21,7 +21,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from dreamx.bounds import InputFolder, OutputFile, Port, Seed
-from dreamx.eval import films
+from dreamx.eval import video_files
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
 from dreamx.eval.study.trials import Pair, fingerprint, left_over, order, pairs
@@ -140,12 +140,12 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     @lru_cache(_KEPT)
     def movie(name: str, side: str) -> bytes:
         pair = next(p for p in found if p.name == name)
-        both = [films.load(pair.a), films.load(pair.b)]
+        both = [video_files.load(pair.a), video_files.load(pair.b)]
         if both[0].fps != both[1].fps:  # of which one may have a variable rate, which the other's can be given
-            both = [films.load(pair.a, both[1].fps), films.load(pair.b, both[0].fps)]
+            both = [video_files.load(pair.a, both[1].fps), video_files.load(pair.b, both[0].fps)]
         frames = min(len(f.video) for f in both)  # the same playback: neither is longer, neither is faster
         fps = next((f.fps for f in both if f.fps > 0), _FPS)
-        return films.small(both["ab".index(side)].video[:frames], fps)
+        return video_files.small(both["ab".index(side)].video[:frames], fps)
 
     @app.get("/video/{key}")
     def video(key: str, request: Request) -> Response:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dreamx.eval.suite import Suite
+from dreamx.eval.suites.suite import Suite
 from dreamx.plaintext import parse_json, read_text
 from dreamx.video_reader import VIDEO_ENDINGS
 

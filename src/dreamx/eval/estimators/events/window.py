@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.eval import events
+from dreamx.eval.metrics import event_recognition
 
 FRAMES, SIZE = 8, 32  # moments of a window, and its height and width in pixels
 SLACK = 0.4  # seconds before and after the record's time that are seen, too
@@ -19,7 +19,7 @@ def region(segments: list[Tensor], ids: frozenset[int]) -> Tensor:
     """Where a record's thing is, in the truth with the event or in that without: bool ``[F, H, W]``; everywhere for no ids."""
     if not ids:
         return torch.ones(segments[0].shape, dtype=torch.bool)
-    return events.around(segments, set(ids), _MARGIN)
+    return event_recognition.around(segments, set(ids), _MARGIN)
 
 
 def window(

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dreamx.eval import likeness, motion
-from dreamx.eval.judge import Judge
-from dreamx.eval.look import Flow, Middle
-from dreamx.eval.memory import Compare, Embed
+from dreamx.eval.metrics import optical_flow, similarity
+from dreamx.eval.metrics.appearance import Flow, Middle
+from dreamx.eval.metrics.revisit import Compare, Embed
+from dreamx.eval.metrics.vlm_judge import Judge
 from dreamx.model.exported import network
 
 #: What each stand-in is, by the field of ``Tools``.
@@ -86,26 +86,26 @@ class Tools:
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
         """How unlike pictures look, ``[N]``."""
-        return (lambda a, b: -likeness.edges(a, b)) if self.distance is None else self.network(self.distance)
+        return (lambda a, b: -similarity.edges(a, b)) if self.distance is None else self.network(self.distance)
 
     def flow_of(self) -> Flow:
         """Motion between pictures."""
-        return motion.flow if self.flow is None else self.network(self.flow)
+        return optical_flow.flow if self.flow is None else self.network(self.flow)
 
     def middle_of(self) -> Middle:
         """Pictures half way."""
-        return motion.middle if self.middle is None else self.network(self.middle)
+        return optical_flow.middle if self.middle is None else self.network(self.middle)
 
     def likenesses(self) -> dict[str, Compare]:
         """How alike two pictures are, by each measure of DreamX-World 1.0, table 5, under its name; a stand-in under its own."""
         given = {
-            "edges (for LPIPS)": ("LPIPS", self.distance, likeness.flipped),
-            "layout (for DINO)": ("DINO", self.dino, likeness.cosine),
-            "gradients (for VPR)": ("VPR", self.vpr, likeness.cosine),
+            "edges (for LPIPS)": ("LPIPS", self.distance, similarity.flipped),
+            "layout (for DINO)": ("DINO", self.dino, similarity.cosine),
+            "gradients (for VPR)": ("VPR", self.vpr, similarity.cosine),
             "SIFT (for SP-Match)": ("SP-Match", self.points, lambda compare: compare),
         }
         found: dict[str, Compare] = {}
-        for name, stand_in in likeness.WEIGHT_FREE.items():
+        for name, stand_in in similarity.WEIGHT_FREE.items():
             real, file, by = given.get(name, ("", None, None))
             if file is not None and by is not None:
                 found[real] = by(self.network(file))
@@ -115,7 +115,7 @@ class Tools:
 
     def steadiness_of(self) -> tuple[str, Embed]:
         """What neighbouring frames are compared by, and the name of the score: CLIP-V, or a stand-in under its own."""
-        return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", likeness.layout)
+        return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", similarity.layout)
 
 
 def _named(name: str, what: Path | Judge | None) -> str:

@@ -19,10 +19,10 @@ from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data import walker
 from dreamx.data.caption import caption
 from dreamx.data.scene import FOV, KINDS, STYLES, Scene, scene, stand
-from dreamx.eval import happening
 from dreamx.eval.progress import Progressing
-from dreamx.eval.suite import Suite, Trial
-from dreamx.eval.truth import View
+from dreamx.eval.suites import event_trials
+from dreamx.eval.suites.suite import Suite, Trial
+from dreamx.eval.suites.true_clips import View
 from dreamx.geometry.camera import Camera, lens_from_fov
 from dreamx.geometry.controls import KEYS, Speed
 from dreamx.geometry.path import format_actions, loop, out_and_back, straight, turn
@@ -157,7 +157,7 @@ def _centred(keys: list[str]) -> list[str]:
 
 
 LAWS = {
-    "events": Law(2 * len(happening.KINDS), {name.replace(" ", "-"): None for name in happening.KINDS}, _BASIC, version=2),
+    "events": Law(2 * len(event_trials.KINDS), {name.replace(" ", "-"): None for name in event_trials.KINDS}, _BASIC, version=2),
     "basic": Law(120, _PATHS),
     "long": Law(100, _LONG_PATHS, _LONG),
     "memory": Law(60, _MEMORY_PATHS),
@@ -186,7 +186,7 @@ def trial(name: str, seed: int, index: int) -> Trial:
     kind, style = KINDS[place % len(KINDS)], STYLES[place // len(KINDS)]
     rng = np.random.default_rng([seed, crc32(name.encode()), index])
     if name == "events":
-        return _eventful(index, list(happening.KINDS)[index % len(law.paths)], kind, style, rng)
+        return _eventful(index, list(event_trials.KINDS)[index % len(law.paths)], kind, style, rng)
     for _ in range(_SCENES):
         here = scene(FIRST_HELD_OUT_SEED + int(rng.integers(2**30)), style, kind)
         found = _fit(here, law, path, rng)
@@ -199,17 +199,17 @@ def trial(name: str, seed: int, index: int) -> Trial:
 
 def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Generator) -> Trial:
     """The first draw that the simulator accepts, in the first scene that has one. What is of the air happens outdoors."""
-    if happening.KINDS[happens].outdoors and kind == "room":
+    if event_trials.KINDS[happens].outdoors and kind == "room":
         kind = KINDS[1 + index % (len(KINDS) - 1)]
     view = View(64, 64, lens_from_fov(FOV, 64, 64), FPS)
-    shot = happening.shot_of(view, _BASIC + 1)
+    shot = event_trials.shot_of(view, _BASIC + 1)
     for _ in range(_SCENES):
         seed = FIRST_HELD_OUT_SEED + int(rng.integers(2**30))
         for attempt in range(_DRAWS):
             try:
-                take = happening.take_of(seed, kind, style, happens, attempt, shot)
-                happening.filmed(take, shot)
-                prompt, said = happening.words_of(take.story, style)
+                take = event_trials.take_of(seed, kind, style, happens, attempt, shot)
+                event_trials.filmed(take, shot)
+                prompt, said = event_trials.words_of(take.story, style)
             except ValueError:
                 continue
             keys = format_actions(

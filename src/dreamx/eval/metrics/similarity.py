@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.eval.memory import Compare, Embed
-from dreamx.eval.scores import psnr
+from dreamx.eval.metrics.psnr import psnr
+from dreamx.eval.metrics.revisit import Compare, Embed
 
 _WINDOW = 11  # pixels of SSIM's Gaussian window, whose deviation is 1.5 (Wang et al. 2004)
 _KEYPOINTS = 1024

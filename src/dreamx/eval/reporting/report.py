@@ -10,11 +10,11 @@ from statistics import fmean, geometric_mean
 
 from dreamx import atomic
 from dreamx.config import from_json, to_json
-from dreamx.eval.chance import Mean, bootstrap
-from dreamx.eval.columns import BY_STAND_INS, COLUMNS, PAPER, TABLES, Column, column, named_for
-from dreamx.eval.measure import own_error_of_sight, sight
+from dreamx.eval.metrics.backbones import STAND_INS
+from dreamx.eval.metrics.bootstrap import Mean, bootstrap
+from dreamx.eval.metrics.columns import BY_STAND_INS, COLUMNS, PAPER, TABLES, Column, column, named_for
+from dreamx.eval.metrics.measure import own_error_of_sight, sight
 from dreamx.eval.runner import Row
-from dreamx.eval.tools import STAND_INS
 from dreamx.plaintext import read_json
 
 

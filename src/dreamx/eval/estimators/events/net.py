@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dreamx.bounds import MAX_LEVELS, Blocks, Width
-from dreamx.eval.classify.records import KINDS
-from dreamx.eval.classify.window import FRAMES, SIZE
+from dreamx.eval.estimators.events.records import KINDS
+from dreamx.eval.estimators.events.window import FRAMES, SIZE
 from dreamx.model.depth import Residual
 
 

@@ -17,14 +17,14 @@ from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.simulate import SimulateConfig, clip_path, simulate
-from dreamx.eval.camera import OwnError, camera_error, own_error, path_length
-from dreamx.eval.pose import Estimator, flow
-from dreamx.eval.shipped import named, ship, write
+from dreamx.eval.estimators.pose import Estimator, flow
+from dreamx.eval.estimators.shipped import named, ship, write
+from dreamx.eval.metrics.camera_error import OwnError, camera_error, own_error, path_length
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
-NETS = Path(str(resources.files("dreamx"))) / "eval" / "pose" / "nets"
+NETS = Path(str(resources.files("dreamx"))) / "eval" / "estimators" / "pose" / "nets"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dreamx.eval.chance import Mean
+from dreamx.eval.metrics.bootstrap import Mean
 
 
 @dataclass(frozen=True)

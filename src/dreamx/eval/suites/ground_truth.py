@@ -12,9 +12,9 @@ from dreamx.clip import Clip
 from dreamx.data import walker
 from dreamx.data.render import render_path
 from dreamx.data.scene import scene, stand
-from dreamx.eval import happening
-from dreamx.eval.suite import Suite, Trial
-from dreamx.eval.truth import View
+from dreamx.eval.suites import event_trials
+from dreamx.eval.suites.suite import Suite, Trial
+from dreamx.eval.suites.true_clips import View
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Speed
 from dreamx.source_hash import source_hash
@@ -38,12 +38,12 @@ def render(trial: Trial, view: View) -> Clip:
 
 def twin_truth(trial: Trial, view: View, folder: Path) -> Clip:
     """The truth of an event's trial in which it does not happen; kept beside the other."""
-    return _kept(trial, view, folder, "plain", happening.plain)
+    return _kept(trial, view, folder, "plain", event_trials.plain)
 
 
 def true_clip(trial: Trial, view: View, folder: Path) -> Clip:
     """The same, from ``folder`` or made and kept there. A change of the simulator's code makes it anew."""
-    return _kept(trial, view, folder, "true", happening.told if trial.happens else render)
+    return _kept(trial, view, folder, "true", event_trials.told if trial.happens else render)
 
 
 def kept_truths(suite: Suite, view: View, folder: Path) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.pose.align import moved
+from dreamx.eval.estimators.pose.align import moved
 from dreamx.geometry.camera import Camera, relative_to, se3_inverse
 from dreamx.geometry.path import resample
 from dreamx.geometry.reproject import reproject

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dreamx.eval.scores import gradient_energy
+from dreamx.eval.metrics.psnr import gradient_energy
 
 #: Pictures ``[N, 3, H, W]`` uint8 and their successors -> motion ``[N, 2, H, W]`` in pixels.
 Flow = Callable[[Tensor, Tensor], Tensor]

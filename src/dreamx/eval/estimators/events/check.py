@@ -1,7 +1,7 @@
 """``dreamx eval classifiers``: how often classifiers of events are right on true renders of scenes that nobody trains on.
 
 Two come with the package, ``evaluation`` for tables and ``reward`` for training, as with readers of cameras
-(``eval.pose.check``).
+(``eval.estimators.pose.check``).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import SimConfig, clip_path, simulate
-from dreamx.eval.classify.net import Classifier, ClassifierConfig
-from dreamx.eval.classify.records import Record, records
-from dreamx.eval.classify.window import region, window
-from dreamx.eval.shipped import named, ship, write
+from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
+from dreamx.eval.estimators.events.records import Record, records
+from dreamx.eval.estimators.events.window import region, window
+from dreamx.eval.estimators.shipped import named, ship, write
 from dreamx.model import weights
 from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
-NETS = Path(str(resources.files("dreamx"))) / "eval" / "classify" / "nets"
+NETS = Path(str(resources.files("dreamx"))) / "eval" / "estimators" / "events" / "nets"
 
 
 @dataclass(frozen=True)

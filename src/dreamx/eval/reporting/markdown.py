@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dreamx.eval.chance import Mean
-from dreamx.eval.columns import OVERALL, PAPER, STILL, Column, cell
-from dreamx.eval.paper import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
-from dreamx.eval.report import Report, layout, stand_ins
+from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.metrics.columns import OVERALL, PAPER, STILL, Column, cell
+from dreamx.eval.reporting.published import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
+from dreamx.eval.reporting.report import Report, layout, stand_ins
 
 
 def markdown(report: Report) -> str:

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval import likeness, look, memory
-from dreamx.eval.camera import OwnError, camera_error
-from dreamx.eval.classify import check as classify_check
-from dreamx.eval.columns import overall
-from dreamx.eval.pose import Estimator
-from dreamx.eval.pose import check as pose_check
-from dreamx.eval.pose.check import evaluation
-from dreamx.eval.pose.truth import Aligned
-from dreamx.eval.scores import gradient_energy, psnr
-from dreamx.eval.tools import Tools
+from dreamx.eval.estimators.events import check as classify_check
+from dreamx.eval.estimators.pose import Estimator
+from dreamx.eval.estimators.pose import check as pose_check
+from dreamx.eval.estimators.pose.check import evaluation
+from dreamx.eval.estimators.pose.truth import Aligned
+from dreamx.eval.metrics import appearance, revisit, similarity
+from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.camera_error import OwnError, camera_error
+from dreamx.eval.metrics.columns import overall
+from dreamx.eval.metrics.psnr import gradient_energy, psnr
 from dreamx.source_hash import source_hash
 
 
@@ -39,12 +39,12 @@ def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
     known, curves = against_truth(video, truth, tools)
     scores |= known
     if suite == "memory":
-        gained = memory.gains(video, truth.camera, tools.likenesses())
-        back = memory.revisits(truth.camera).after
+        gained = revisit.gains(video, truth.camera, tools.likenesses())
+        back = revisit.revisits(truth.camera).after
         scores["psnr back"] = float(psnr(video[back], truth.video[back]).mean())
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         name, embed = tools.steadiness_of()
-        scores[name] = memory.steadiness(video, embed)
+        scores[name] = revisit.steadiness(video, embed)
     return Measured(scores, curves)
 
 
@@ -99,15 +99,15 @@ def looks(video: Tensor, truth: Clip, tools: Tools) -> dict[str, float]:
     rate, true = tools.rate_of(), truth.video
     judge = tools.judge
     if judge is not None:
-        artifact = {"artifact": judge.rate(look.sampled(video, truth.fps))}
+        artifact = {"artifact": judge.rate(appearance.sampled(video, truth.fps))}
     else:
-        artifact = {} if look.still(video) else {"artifact": look.collapse(video, true, truth.fps)}
+        artifact = {} if appearance.still(video) else {"artifact": appearance.collapse(video, true, truth.fps)}
     return {
-        "quality": look.detail(video, true) if rate is None else look.quality(video, rate),
-        "transition": look.transition(video),
-        "flicker": look.flicker(video),
-        "smoothness": look.smoothness(video, tools.middle_of()),
-        "dynamic": look.dynamic(video, truth.fps, tools.flow_of()),
+        "quality": appearance.detail(video, true) if rate is None else appearance.quality(video, rate),
+        "transition": appearance.transition(video),
+        "flicker": appearance.flicker(video),
+        "smoothness": appearance.smoothness(video, tools.middle_of()),
+        "dynamic": appearance.dynamic(video, truth.fps, tools.flow_of()),
         **artifact,
     }
 
@@ -118,9 +118,9 @@ def against_truth(video: Tensor, truth: Clip, tools: Tools) -> tuple[dict[str, f
     distance = tools.distance_of()
     by_frame = {
         "psnr": psnr(seen, true),
-        "ssim": torch.cat([likeness.ssim(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
+        "ssim": torch.cat([similarity.ssim(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
         "distance": torch.cat([distance(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
-        "colour": look.colour_off(seen, true),
+        "colour": appearance.colour_off(seen, true),
     }
     curves = {name: by_second(values, truth.fps) for name, values in by_frame.items()}
     scores = {name: float(values.mean()) for name, values in by_frame.items()}

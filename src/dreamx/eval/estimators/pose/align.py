@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dreamx.eval import motion
-from dreamx.eval.pose.motion import Seen, solve
+from dreamx.eval.estimators.pose.motion import Seen, solve
+from dreamx.eval.metrics import optical_flow
 from dreamx.geometry.camera import rays
 
 _OFF = 0.3  # pixels: a flow that comes back so far from where it began counts half
@@ -29,7 +29,7 @@ def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, plain: bool = False
 
     Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and how far the pixels of a speak for them ``[N]``, 0 to 1.
     """
-    there, back = motion.flow(a, b), motion.flow(b, a)
+    there, back = optical_flow.flow(a, b), optical_flow.flow(b, a)
     return explained(there, trusted(None if plain else a, there, back), depth, lens)
 
 
@@ -45,8 +45,8 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
     points = directions @ guess[:, :3, :3].mT + guess[:, None, :3, 3] / known.flatten(1)[..., None]
     steps = points[..., :2] / points[..., 2:].clamp(min=0.1) - directions[:, :2]
     far = (steps * lens.float()[:2] * torch.tensor([cols, rows])).mT.unflatten(-1, (rows, cols)).clamp(-2 * cols, 2 * cols)
-    there = motion.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
-    rest, back = motion.flow(a, there), motion.flow(there, a)
+    there = optical_flow.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
+    rest, back = optical_flow.flow(a, there), optical_flow.flow(there, a)
     return explained(far + rest, trusted(a, rest, back), depth, lens, guess, doubt)
 
 
@@ -54,8 +54,8 @@ def trusted(a: Tensor | None, there: Tensor, back: Tensor) -> Tensor:
     """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, in every direction: symmetric
     ``[N, H, W, 2, 2]``, 0 to 1. ``back`` must lead to where it began; a plain wall, which seems to stand still however one
     walks, says nothing, and its edge says nothing of the way along it; without ``a``, all say the same."""
-    off = (there + motion.sample(back, there)).square().sum(1)
-    return (torch.eye(2) if a is None else motion.texture(a)) / (1 + off / _OFF**2)[..., None, None]
+    off = (there + optical_flow.sample(back, there)).square().sum(1)
+    return (torch.eye(2) if a is None else optical_flow.texture(a)) / (1 + off / _OFF**2)[..., None, None]
 
 
 def explained(

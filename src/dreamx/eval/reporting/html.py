@@ -8,14 +8,15 @@ from importlib import resources
 from pathlib import Path
 
 from dreamx import atomic
-from dreamx.eval import drawn, films
-from dreamx.eval.columns import CURVES, OVERALL, PAPER, STILL, Column, cell
-from dreamx.eval.paper import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
-from dreamx.eval.report import Report, by_path, layout, stand_ins
+from dreamx.eval import video_files
+from dreamx.eval.metrics.columns import CURVES, OVERALL, PAPER, STILL, Column, cell
+from dreamx.eval.reporting import svg
+from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
+from dreamx.eval.reporting.published import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
+from dreamx.eval.reporting.report import Report, by_path, layout, stand_ins
 from dreamx.eval.runner import Plan, Row, film_file
-from dreamx.eval.sheet import Strip, contact_sheet
-from dreamx.eval.stage import true_clip
-from dreamx.eval.suite import Trial
+from dreamx.eval.suites.ground_truth import true_clip
+from dreamx.eval.suites.suite import Trial
 
 
 def html(report: Report, plan: Plan, shown: int) -> str:
@@ -41,7 +42,7 @@ def html(report: Report, plan: Plan, shown: int) -> str:
         *(_trial(report, plan, trial) for trial in plan.suite.trials[:shown]),
         _about(report),
     ]
-    shell = (resources.files("dreamx") / "eval" / "page.html").read_text(encoding="utf-8")
+    shell = (resources.files("dreamx") / "eval" / "reporting" / "page.html").read_text(encoding="utf-8")
     return shell.replace("%TITLE%", escape(f"dreamx eval {about.suite}")).replace("%BODY%", "\n".join(p for p in parts if p))
 
 
@@ -54,7 +55,7 @@ def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], ou
         if trial.id in failed:
             continue
         at = [min(round(second * plan.view.fps), trial.frames - 1) for second in moments]
-        video, truth = films.load(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
+        video, truth = video_files.load(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
         strips.append(Strip(f"{trial.id} ({trial.style} {trial.kind})", [i / plan.view.fps for i in at], video[at], truth[at]))
     if strips:
         with atomic.whole(out) as temporary:
@@ -117,7 +118,7 @@ def _drift(report: Report) -> str:
         # The truth is a straight line, and PSNR's of 99 dB would flatten all others.
         lines = {m: c[score] if m != "truth" else [] for m, c in report.curves.items() if score in c}
         if any(lines.values()):
-            charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{drawn.curves(lines, what)}</figure>")
+            charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{svg.curves(lines, what)}</figure>")
     keys = "".join(f'<span><b class="key c{i}"></b>{escape(m)}</span>' for i, m in enumerate(report.curves) if m != "truth")
     return f'<h2>Drift by second</h2><p class="keys">{keys}</p><div class="charts">{"".join(charts)}</div>' if charts else ""
 
@@ -150,7 +151,7 @@ def _trial(report: Report, plan: Plan, trial: Trial) -> str:
     rows = {r.model: r for r in report.rows if r.trial == trial.id}
     cells = [_film(plan, trial, rows[model.name], model.name) for model in plan.models]
     try:
-        path = drawn.plan(true_clip(trial, plan.view, plan.truth).camera)
+        path = svg.plan(true_clip(trial, plan.view, plan.truth).camera)
     except ValueError:  # the trial has failed, and says so
         path = ""
     said = "".join(f"<br>at {s.at:g} s: {escape(s.words or 'no more of it')}" for s in trial.said)
@@ -166,7 +167,7 @@ def _film(plan: Plan, trial: Trial, row: Row, name: str) -> str:
     file = film_file(plan, model, trial)
     if row.failed or not file.is_file():
         return f"<figure><figcaption>{escape(name)}: {escape(row.failed or 'no video')}</figcaption></figure>"
-    data = base64.b64encode(films.small(films.load(file).video, plan.view.fps)).decode()
+    data = base64.b64encode(video_files.small(video_files.load(file).video, plan.view.fps)).decode()
     figures = [f"{row.measured.scores[s]:.{d}f} {u}" for s, d, u in (("psnr", 1, "dB"),) if s in row.measured.scores]
     words = "<br>".join([escape(name), *figures]) if name != "truth" else "truth"
     return (

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamx.bounds import InputFolder
-from dreamx.eval.chance import draws
-from dreamx.eval.columns import column
-from dreamx.eval.report import Report
+from dreamx.eval.metrics.bootstrap import draws
+from dreamx.eval.metrics.columns import column
+from dreamx.eval.reporting.report import Report
 from dreamx.eval.runner import Row
-from dreamx.eval.suite import Suite
+from dreamx.eval.suites.suite import Suite
 
 _FEW = 12  # trials: with fewer a bootstrap is too sure
 

@@ -16,10 +16,10 @@ from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.eventful import COMPOSED, SINGLE
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.take import Shot, Take, event
-from dreamx.eval import events
-from dreamx.eval.classify.check import evaluation, said_yes
-from dreamx.eval.suite import Said, Trial
-from dreamx.eval.truth import View
+from dreamx.eval.estimators.events.check import evaluation, said_yes
+from dreamx.eval.metrics import event_recognition
+from dreamx.eval.suites.suite import Said, Trial
+from dreamx.eval.suites.true_clips import View
 from dreamx.events import Story, prompt
 from dreamx.model.text import split
 
@@ -99,8 +99,12 @@ def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[st
     assert without.segments is not None
     span = (min(e.start for e in story.events), min(max(e.end for e in story.events), (len(video) - 1) / with_it.fps))
     ids = set(with_it.entities)
-    region = events.around([segments, without.segments], ids, _MARGIN) if ids else torch.ones_like(segments, dtype=torch.bool)
-    got = events.score(video, twin, with_it.video, without.video, region, with_it.fps, span)
+    region = (
+        event_recognition.around([segments, without.segments], ids, _MARGIN)
+        if ids
+        else torch.ones_like(segments, dtype=torch.bool)
+    )
+    got = event_recognition.score(video, twin, with_it.video, without.video, region, with_it.fps, span)
     found: dict[str, float | None] = {
         "happened": 100 * got.happened,
         "delay": got.delay,
@@ -117,4 +121,4 @@ def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[st
 def classifier() -> str:
     """What recognises events, and its own accuracy."""
     _, own = evaluation()
-    return f"a small classifier of eight moments of a record (eval/classify); {own}"
+    return f"a small classifier of eight moments of a record (eval/estimators/events); {own}"

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dreamx.eval.pose.align import moved, moved_again
-from dreamx.eval.pose.graph import Motions, path, strides, together
+from dreamx.eval.estimators.pose.align import moved, moved_again
+from dreamx.eval.estimators.pose.graph import Motions, path, strides, together
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig

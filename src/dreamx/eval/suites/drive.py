@@ -7,8 +7,8 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.eval.progress import filmed
-from dreamx.eval.suite import Said
-from dreamx.eval.truth import held
+from dreamx.eval.suites.suite import Said
+from dreamx.eval.suites.true_clips import held
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.world import World
 
