@@ -11,16 +11,16 @@ from torch import Tensor
 import sphere
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data import walker
-from dreamx.eval.metrics.backbones import Tools
-from dreamx.eval.models import CopyFirst, Model, Truth, Warp
-from dreamx.eval.runner import Plan
+from dreamx.eval.metrics.backbones import Backbones
+from dreamx.eval.models import CopyFirst, Truth, VideoModel, Warp
+from dreamx.eval.runner import EvalPlan
 from dreamx.eval.suites.suite import Suite, Trial
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed
 
 SIZE, FPS = 32, 8.0
-VIEW = View(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), FPS)
+VIEW = VideoFormat(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), FPS)
 PATHS = {"push-in": "w*16", "pan-left": "j*16", "move-right": "d*16", "orbit-left": "dj*16"}
 
 
@@ -34,7 +34,7 @@ def suite(trials: int = 4, seed: int = 0) -> Suite:
     return Suite("basic", 1, seed, FPS, tuple(every))
 
 
-def true_clip(trial: Trial, view: View, folder: Path) -> Clip:
+def true_clip(trial: Trial, view: VideoFormat, folder: Path) -> Clip:
     """The sphere from a start that the trial's seed turns, so that trials differ."""
     start = level(view.lens)
     turned, _ = walker.path(start, ["l"] * (1 + trial.seed % 7), Speed(fps=1.0))
@@ -66,5 +66,7 @@ class Haze:
         return torch.cat([truth.video[:1], hazy[1:].round().to(torch.uint8)])
 
 
-def plan(out: Path, models: tuple[Model, ...] | None = None, trials: int = 4) -> Plan:
-    return Plan(suite(trials), models or (Haze(0.3), Truth(), Warp(), CopyFirst()), VIEW, out, out / "truth", Tools(), ("", ""))
+def plan(out: Path, models: tuple[VideoModel, ...] | None = None, trials: int = 4) -> EvalPlan:
+    return EvalPlan(
+        suite(trials), models or (Haze(0.3), Truth(), Warp(), CopyFirst()), VIEW, out, out / "truth", Backbones(), ("", "")
+    )

@@ -11,10 +11,10 @@ import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json
-from dreamx.eval.estimators.events.check import load, measured, pairs_of
+from dreamx.eval.estimators.events.check import event_pairs, load_classifier, measure_accuracy
 from dreamx.eval.estimators.events.net import ClassifierConfig
 from dreamx.eval.estimators.events.window import FRAMES, SIZE
-from dreamx.eval.estimators.shipped import Card
+from dreamx.eval.estimators.shipped import EstimatorCard
 from dreamx.train.classifier import ClassifierStage, draw, load_examples, main, spoiled
 from dreamx.train.run import RunConfig
 from event_house import clip, pairs
@@ -33,11 +33,11 @@ def test_it_learns_what_it_was_not_shown_and_goes_on_where_it_was_stopped(tmp_pa
     main(replace(cut, run=replace(cut.run, steps=10, warmup=0.12, decay=0.0)))
     main(cut)
     assert len((tmp_path / "run" / "log.jsonl").read_text().splitlines()) == 60
-    net = load(tmp_path / "model")
-    others = [p for seed in range(100, 112) for p in pairs_of(clip(seed, True), clip(seed, False))]
-    own, _ = measured(net, others)
+    net = load_classifier(tmp_path / "model")
+    others = [p for seed in range(100, 112) for p in event_pairs(clip(seed, True), clip(seed, False))]
+    own, _ = measure_accuracy(net, others)
     assert (own.yes + own.no) / 2 > 0.9
-    card = from_json(Card, json.loads((tmp_path / "model" / "card.json").read_text()))
+    card = from_json(EstimatorCard, json.loads((tmp_path / "model" / "card.json").read_text()))
     assert (card.seed, card.scenes, card.clips, card.steps, card.batch) == (3, (0, 50), 8, 60, 4)
 
 

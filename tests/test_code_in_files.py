@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint import metadata as plan
 
 from dreamx import cli
-from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.backbones import Backbones
 from dreamx.model.exported import network
 from dreamx.train import checkpoint
 from dreamx.train.tensor_plan import read_plan
@@ -133,7 +133,7 @@ ATTACKS = pytest.mark.parametrize("attacked", [with_pickle, with_expression])
 def test_an_exported_program_is_not_opened_unless_it_is_trusted(attacked: Callable[[Path, Path], Path], tmp_path: Path) -> None:
     file, made = attacked(tmp_path / "quality.pt2", tmp_path / "made"), tmp_path / "made"
     with pytest.raises(ValueError, match=r"quality.pt2 is an exported program .* was not; .* say trust_code"):
-        Tools(quality=file).rate_of()
+        Backbones(quality=file).rate_of()
     assert not made.exists()
     with pytest.raises(ValueError, match="is no exported program"):
         network(file, trust_code=True)

@@ -10,11 +10,11 @@ import pytest
 import eval_house
 import micro
 from dreamx.eval import ablate, preflight, runner
-from dreamx.eval.ablate import AblateConfig, Ablation, beginnings, markdown
-from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.ablate import AblateConfig, Ablation, ablation_markdown, first_seconds
+from dreamx.eval.metrics.bootstrap import BootstrapMean
 from dreamx.eval.reporting import report
 from dreamx.eval.reporting.report import Report
-from dreamx.eval.suites.suite import shipped
+from dreamx.eval.suites.suite import shipped_suite
 from dreamx.geometry.controls import Speed
 
 
@@ -28,9 +28,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ablation]:
     cfg = AblateConfig((str(root / "one" / "world"),), steps=(1, 3), cases=2, chunks=3, out=root / "out", truth=root / "truth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "true_clip", eval_house.true_clip)
-        patch.setattr(report, "sight", lambda: "a guess")
-        patch.setattr(preflight, "kept_truths", lambda *_: True)
-        return root, ablate.ablate(cfg, beginnings(eval_house.suite(2), 0.5))
+        patch.setattr(report, "camera_estimator", lambda: "a guess")
+        patch.setattr(preflight, "truths_are_cached", lambda *_: True)
+        return root, ablate.run_ablation(cfg, first_seconds(eval_house.suite(2), 0.5))
 
 
 def test_rows_are_worlds_by_steps_beside_the_truth_and_the_first_picture(done: tuple[Path, Ablation]) -> None:
@@ -46,7 +46,7 @@ def test_rows_are_worlds_by_steps_beside_the_truth_and_the_first_picture(done: t
 
 
 def test_the_table_says_what_differs_and_how_sure_that_is(done: tuple[Path, Ablation]) -> None:
-    text = markdown(done[1])
+    text = ablation_markdown(done[1])
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert rows[0].startswith("| | PSNR, dB | Sharpness |")
     assert [r.split(" | ")[0] for r in rows[1:]] == ["| one 1", "| one 3", "| truth", "| copy-first"]
@@ -63,14 +63,14 @@ def test_a_difference_in_every_trial_is_bold(done: tuple[Path, Ablation]) -> Non
         for r in whole.rows
         for p in [{"one 1": 10.0, "one 3": 12.0}.get(r.model, 5.0)]
     ]
-    table = {m: s | {"psnr": Mean(1, 1, 1, 2)} for m, s in whole.table.items()}
-    text = markdown(replace(done[1], report=replace(whole, rows=better, table=table)))
+    table = {m: s | {"psnr": BootstrapMean(1, 1, 1, 2)} for m, s in whole.table.items()}
+    text = ablation_markdown(replace(done[1], report=replace(whole, rows=better, table=table)))
     assert "| **+2.00 (+2.00 to +2.00)** |" in text
 
 
 def test_trials_are_cut_and_stay_trials() -> None:
-    suite = shipped("basic").part(15)
-    cut = beginnings(suite, 2.0)
+    suite = shipped_suite("basic").part(15)
+    cut = first_seconds(suite, 2.0)
     assert {t.frames for t in cut.trials} == {33}
     assert all(a.held[:32] == b.held for a, b in zip(suite.trials, cut.trials, strict=True))
     assert cut.hash != suite.hash
@@ -96,7 +96,7 @@ def test_worlds_that_cannot_stand_side_by_side_are_refused(tmp_path: Path) -> No
         micro.world().export(tmp_path / where)
     twice = AblateConfig(tuple(str(tmp_path / w) for w in ("a/world", "b/a/world")), out=tmp_path / "out")
     with pytest.raises(ValueError, match="two are called a"):
-        ablate.ablate(twice, eval_house.suite(1))
+        ablate.run_ablation(twice, eval_house.suite(1))
     slow = AblateConfig((str(tmp_path / "a" / "world"),), out=tmp_path / "out")
     with pytest.raises(ValueError, match="the suite 8 frames a second"):
-        ablate.ablate(slow, eval_house.suite(1))
+        ablate.run_ablation(slow, eval_house.suite(1))

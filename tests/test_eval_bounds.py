@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dreamx.eval import runner
-from dreamx.eval.metrics.backbones import Tools
-from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.metrics.backbones import Backbones
+from dreamx.eval.metrics.bootstrap import BootstrapMean
 from dreamx.eval.metrics.columns import CAMERA, EVENTS, PAPER, TRUTH
 from dreamx.eval.models import CopyFirst, Truth, Warp
-from dreamx.eval.reporting.report import About, report
-from dreamx.eval.runner import Plan, run
-from dreamx.eval.suites.suite import shipped
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.reporting.report import ReportInfo, build_report
+from dreamx.eval.runner import EvalPlan, run_plan
+from dreamx.eval.suites.suite import shipped_suite
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.geometry.camera import lens_from_fov
 from eval_house import Haze, plan, true_clip
 
@@ -28,17 +28,17 @@ HEARS = [c for c in EVENTS if c.score != "leakage"]
 KEYS = {"long": "w*24,j*12,s*24,l*12", "memory": "d*20,a*20"}
 
 
-def table(p: Plan) -> dict[str, dict[str, Mean]]:
+def table(p: EvalPlan) -> dict[str, dict[str, BootstrapMean]]:
     names = {m.name: m.identity for m in p.models}
     size = (p.view.height, p.view.width)
     count = len(p.suite.trials)
-    about = About(p.suite.name, 1, 0, "", count, count, size, p.view.fps, names, Tools().names, "", "", "", "", "")
-    rows = run(p, 1)
+    about = ReportInfo(p.suite.name, 1, 0, "", count, count, size, p.view.fps, names, Backbones().names, "", "", "", "", "")
+    rows = run_plan(p, 1)
     assert [r.failed for r in rows if r.failed] == []
-    return report(about, rows).table
+    return build_report(about, rows).table
 
 
-def bounded(found: dict[str, dict[str, Mean]]) -> None:
+def bounded(found: dict[str, dict[str, BootstrapMean]]) -> None:
     truth = found["truth"]
     for column in (*KNOWS, *HEARS):
         for name, scores in found.items():
@@ -67,11 +67,11 @@ def test_nothing_beats_the_truth_on_a_walk(name: str, tmp_path: Path, monkeypatc
 
 
 def test_nothing_beats_the_truth_where_things_happen(tmp_path: Path) -> None:
-    suite = shipped("events")
-    view = View(32, 32, lens_from_fov(70, 32, 32), suite.fps)
+    suite = shipped_suite("events")
+    view = VideoFormat(32, 32, lens_from_fov(70, 32, 32), suite.fps)
     models = (Truth(), Haze(0.3), Warp(), CopyFirst())
     moves = next(t for t in suite.trials if "w" in t.keys)
-    found = table(Plan(replace(suite, trials=(moves,)), models, view, tmp_path, tmp_path / "truth", Tools(), ("", "")))
+    found = table(EvalPlan(replace(suite, trials=(moves,)), models, view, tmp_path, tmp_path / "truth", Backbones(), ("", "")))
     bounded(found)
     assert (found["truth"]["happened"].mean, found["truth"]["delay"].mean) == (100, 0)
     assert found["warp"]["happened"].mean < 100 > found["copy-first"]["happened"].mean

@@ -18,18 +18,18 @@ from dreamx.eval.estimators.events.check import (
     NETS,
     ClassifiersConfig,
     OwnAccuracy,
-    evaluation,
-    load,
-    measured,
-    pairs_of,
-    reward,
-    said_yes,
+    evaluation_classifier,
+    event_pairs,
+    load_classifier,
+    measure_accuracy,
+    recognised,
+    reward_classifier,
     twins,
 )
 from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
-from dreamx.eval.estimators.events.records import KINDS, SCENIC, kind, records
+from dreamx.eval.estimators.events.records import KINDS, SCENIC, event_records, record_kind
 from dreamx.eval.estimators.events.window import FRAMES, SIZE, region, window
-from dreamx.eval.estimators.shipped import card
+from dreamx.eval.estimators.shipped import read_card
 from event_house import FPS, SPAN, clip
 
 TOLD, STILL = clip(3, True), clip(3, False)
@@ -45,26 +45,26 @@ def test_every_way_to_say_something_is_understood(did: str) -> None:
     want = {"tips over": "falls over", "lands": "comes to rest"}.get(did, did)
     for way in (*DID[did].train, *DID[did].held):
         said = way.format(a="the stack of red blocks", b="the person in a pink shirt", s="", hue="pink")
-        assert kind(OF_ITSELF.get(did, "the blue ball"), said) == want, said
+        assert record_kind(OF_ITSELF.get(did, "the blue ball"), said) == want, said
 
 
 def test_words_that_the_simulator_does_not_say_are_named() -> None:
     with pytest.raises(ValueError, match="'the red ball sings' is not said by the simulator"):
-        kind("the red ball", "sings")
+        record_kind("the red ball", "sings")
     with pytest.raises(ValueError, match="'the green ball' is none of the things of the clip: red ball"):
-        records(clip(0, True, "the green ball"))
+        event_records(clip(0, True, "the green ball"))
 
 
 def test_records_are_of_the_things_that_are_named() -> None:
-    (record,) = records(TOLD)
+    (record,) = event_records(TOLD)
     assert (record.kind, record.ids, record.start, record.end) == ("rolls", {4}, *SPAN)
     tower = replace(
         clip(0, True, "the tower of red blocks", "topples"), entities={4: "red block", 5: "red block", 6: "blue block"}
     )
-    assert records(tower)[0].ids == {4, 5}
+    assert event_records(tower)[0].ids == {4, 5}
     air = clip(0, True, "the fog", "lifts")
-    assert (records(air)[0].kind, records(air)[0].ids) == ("fog lifts", frozenset())
-    assert records(replace(TOLD, story=None)) == []
+    assert (event_records(air)[0].kind, event_records(air)[0].ids) == ("fog lifts", frozenset())
+    assert event_records(replace(TOLD, story=None)) == []
     assert set(SCENIC) < set(KINDS)
 
 
@@ -115,29 +115,29 @@ class Eye(torch.nn.Module):
 
 def test_accuracy_counts_both_kinds_of_mistake() -> None:
     eye = cast(Classifier, Eye())
-    pairs = pairs_of(TOLD, STILL)
-    own, by_kind = measured(eye, pairs)
+    pairs = event_pairs(TOLD, STILL)
+    own, by_kind = measure_accuracy(eye, pairs)
     assert (own.records, own.yes, own.no, own.other) == (1, 1, 1, 1)
     assert by_kind == {"rolls": (1, 1.0, 1.0)}
-    blind = measured(eye, [replace(p, told=p.still, still=p.told) for p in pairs])[0]
+    blind = measure_accuracy(eye, [replace(p, told=p.still, still=p.told) for p in pairs])[0]
     assert (blind.yes, blind.no) == (0, 0)
-    falls = measured(eye, [replace(p, kind="falls over", going_on=frozenset({"falls over"})) for p in pairs])[0]
+    falls = measure_accuracy(eye, [replace(p, kind="falls over", going_on=frozenset({"falls over"})) for p in pairs])[0]
     assert falls.yes == 0
     assert falls.other == pytest.approx(1 - 1 / (len(KINDS) - 1))
     with pytest.raises(ValueError, match="no record"):
-        measured(eye, [])
+        measure_accuracy(eye, [])
     assert "says yes to 100.0 % of what happened, no to 100.0 %" in str(own)
 
 
 def test_a_video_is_asked_about_each_record() -> None:
     eye = cast(Classifier, Eye())
-    assert [(r.kind, yes) for r, yes in said_yes(eye, TOLD.video, TOLD, STILL)] == [("rolls", True)]
-    assert [yes for _, yes in said_yes(eye, STILL.video, TOLD, STILL)] == [False]
+    assert [(r.kind, yes) for r, yes in recognised(eye, TOLD.video, TOLD, STILL)] == [("rolls", True)]
+    assert [yes for _, yes in recognised(eye, STILL.video, TOLD, STILL)] == [False]
     with pytest.raises(ValueError, match="must be of one path"):
-        said_yes(eye, TOLD.video[1:], TOLD, STILL)
+        recognised(eye, TOLD.video[1:], TOLD, STILL)
 
 
-@pytest.mark.parametrize("shipped", [evaluation, reward])
+@pytest.mark.parametrize("shipped", [evaluation_classifier, reward_classifier])
 def test_a_shipped_classifier_tells_what_it_was_not_trained_on(
     shipped: Callable[[], tuple[Classifier, OwnAccuracy]], tmp_path: Path
 ) -> None:
@@ -156,19 +156,19 @@ def test_a_shipped_classifier_tells_what_it_was_not_trained_on(
         held_out=True,
     )
     simulate(plan)
-    pairs = [p for told, still in twins(plan) for p in pairs_of(told, still)]
+    pairs = [p for told, still in twins(plan) for p in event_pairs(told, still)]
     assert len(pairs) >= 6
-    got, _ = measured(net, pairs)
+    got, _ = measure_accuracy(net, pairs)
     assert (got.yes + got.no) / 2 > 0.8
     assert got.other > 0.8
 
 
 def test_what_rewards_is_another_network_than_what_evaluates() -> None:
-    ours, other = card(NETS / "evaluation"), card(NETS / "reward")
+    ours, other = read_card(NETS / "evaluation"), read_card(NETS / "reward")
     assert ours.seed != other.seed
     assert ours.scenes[1] <= other.scenes[0] or other.scenes[1] <= ours.scenes[0]
     assert max(ours.scenes[1], other.scenes[1]) <= FIRST_HELD_OUT_SEED
-    assert not torch.allclose(evaluation()[0].out.weight, reward()[0].out.weight, atol=1e-3)
+    assert not torch.allclose(evaluation_classifier()[0].out.weight, reward_classifier()[0].out.weight, atol=1e-3)
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -185,4 +185,4 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="windows must be"):
         Classifier(ClassifierConfig())(torch.zeros(1, 2, 4, SIZE, SIZE))
     with pytest.raises(ValueError, match="no such file"):
-        load(tmp_path)
+        load_classifier(tmp_path)

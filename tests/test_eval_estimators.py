@@ -12,15 +12,15 @@ import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.estimators.pose import Estimator
-from dreamx.eval.estimators.pose.align import moved
-from dreamx.eval.estimators.pose.check import NETS, EstimatorsConfig, evaluation, read_all, reward
+from dreamx.eval.estimators.pose.align import relative_motion
+from dreamx.eval.estimators.pose.check import NETS, EstimatorsConfig, estimate_all, evaluation_estimator, reward_estimator
 from dreamx.eval.estimators.pose.colmap import Colmap
 from dreamx.eval.estimators.pose.files import MegaSam, Vggt
-from dreamx.eval.estimators.pose.flow import ByFlow
-from dreamx.eval.estimators.pose.truth import Aligned
-from dreamx.eval.estimators.shipped import card
+from dreamx.eval.estimators.pose.flow import FlowEstimator
+from dreamx.eval.estimators.pose.truth import AlignedToTruth
+from dreamx.eval.estimators.shipped import read_card
 from dreamx.eval.metrics.camera_error import OwnError, camera_error, path_length
-from dreamx.eval.suites.true_clips import View, render_truth
+from dreamx.eval.suites.true_clips import VideoFormat, render_truth
 from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
 
@@ -34,7 +34,7 @@ def clip() -> Clip:
 
 
 def test_the_truth_is_read_exactly(clip: Clip) -> None:
-    read = Aligned(clip)(clip.video, clip.camera.lens[0], clip.fps)
+    read = AlignedToTruth(clip)(clip.video, clip.camera.lens[0], clip.fps)
     assert camera_error(read, clip.camera).score > 99
 
 
@@ -42,7 +42,7 @@ def test_a_video_that_runs_ahead_is_found_ahead(clip: Clip) -> None:
     """What is shown at frame t is true at t + 1: that is where its camera is found."""
     late = replace(clip, video=clip.video[:-1], camera=clip.camera[:-1], actions=clip.actions[:-1], depth=clip.depth[:-1])  # type: ignore[index]
     ahead = clip.camera[1:]
-    read = Aligned(late)(clip.video[1:], clip.camera.lens[0], clip.fps)
+    read = AlignedToTruth(late)(clip.video[1:], clip.camera.lens[0], clip.fps)
     ours, commanded = camera_error(read, ahead), camera_error(late.camera, ahead)
     assert ours.rotation < 0.5
     assert ours.rotation < 0.5 * commanded.rotation or commanded.rotation < 0.2
@@ -50,7 +50,7 @@ def test_a_video_that_runs_ahead_is_found_ahead(clip: Clip) -> None:
 
 def test_a_picture_that_stands_still_is_left_behind(clip: Clip) -> None:
     frozen = clip.video[:1].expand_as(clip.video).contiguous()
-    read = camera_error(Aligned(clip)(frozen, clip.camera.lens[0], clip.fps), clip.camera)
+    read = camera_error(AlignedToTruth(clip)(frozen, clip.camera.lens[0], clip.fps), clip.camera)
     stands = camera_error(Camera(clip.camera.pose[:1].expand_as(clip.camera.pose), clip.camera.lens), clip.camera)
     assert read.rotation == pytest.approx(stands.rotation, rel=0.3, abs=0.5)
     assert read.score < stands.score + 10
@@ -59,18 +59,18 @@ def test_a_picture_that_stands_still_is_left_behind(clip: Clip) -> None:
 def test_frames_that_are_lost_lie_between_those_that_are_not(clip: Clip) -> None:
     video = clip.video.clone()
     video[4:7] = torch.randint(0, 256, video[4:7].shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    read = Aligned(clip)(video, clip.camera.lens[0], clip.fps)
+    read = AlignedToTruth(clip)(video, clip.camera.lens[0], clip.fps)
     assert camera_error(read, clip.camera).score > 97
 
 
 def test_noise_is_not_read_as_motion(clip: Clip) -> None:
     noise = torch.randint(0, 256, clip.video.shape, generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     with pytest.raises(ValueError, match="no frame of the video looks like the true place"):
-        Aligned(clip)(noise, clip.camera.lens[0], clip.fps)
+        AlignedToTruth(clip)(noise, clip.camera.lens[0], clip.fps)
     with pytest.raises(ValueError, match="must agree"):
-        Aligned(clip)(clip.video[1:], clip.camera.lens[0], clip.fps)
+        AlignedToTruth(clip)(clip.video[1:], clip.camera.lens[0], clip.fps)
     with pytest.raises(ValueError, match="no depth"):
-        Aligned(replace(clip, depth=None))(clip.video, clip.camera.lens[0], clip.fps)
+        AlignedToTruth(replace(clip, depth=None))(clip.video, clip.camera.lens[0], clip.fps)
 
 
 def test_the_motion_between_two_frames_is_found_by_flow_and_depth(clip: Clip) -> None:
@@ -78,7 +78,7 @@ def test_the_motion_between_two_frames_is_found_by_flow_and_depth(clip: Clip) ->
     pose = clip.camera.pose
     want = se3_inverse(pose[1:]) @ pose[:-1]
     depth = torch.where(clip.depth.float().isfinite(), clip.depth.float(), 0.0)
-    got, sure = moved(clip.video[:-1], clip.video[1:], depth[:-1], clip.camera.lens[0])
+    got, sure = relative_motion(clip.video[:-1], clip.video[1:], depth[:-1], clip.camera.lens[0])
     degrees = (se3_inverse(got) @ want)[:, :3, :3].diagonal(dim1=-2, dim2=-1).sum(-1).sub(1).div(2).clamp(max=1).acos().rad2deg()
     assert float(degrees.median()) < 0.3
     assert float((got - want)[:, :3, 3].norm(dim=-1).median()) < 0.03
@@ -135,18 +135,18 @@ def test_an_estimators_own_error_counts_what_it_cannot_read(clip: Clip) -> None:
     def blind(video: torch.Tensor, lens: torch.Tensor, fps: float) -> Camera:
         raise ValueError("too dark")
 
-    assert read_all("perfect", perfect, [clip, clip]).degrees == pytest.approx(0, abs=1e-2)
+    assert estimate_all("perfect", perfect, [clip, clip]).degrees == pytest.approx(0, abs=1e-2)
     stands = camera_error(Camera(torch.eye(4).expand_as(clip.camera.pose), clip.camera.lens), clip.camera)
-    assert read_all("blind", blind, [clip]).degrees == pytest.approx(stands.rotation)
+    assert estimate_all("blind", blind, [clip]).degrees == pytest.approx(stands.rotation)
 
 
-@pytest.mark.parametrize("shipped", [evaluation, reward])
+@pytest.mark.parametrize("shipped", [evaluation_estimator, reward_estimator])
 def test_a_shipped_estimator_reads_walks_it_was_not_told(shipped: Callable[[], tuple[Estimator, OwnError]]) -> None:
     """64 x 64 pixels of two held-out scenes, rendered here: each within 2 degrees and a tenth of the path."""
     estimator, error = shipped()
     assert error.paths >= 12
     for index in (3, 5):
-        clip = render_truth(FIRST_HELD_OUT_SEED + index, "walk", View(64, 64, lens_from_fov(70, 64, 64), 16.0))
+        clip = render_truth(FIRST_HELD_OUT_SEED + index, "walk", VideoFormat(64, 64, lens_from_fov(70, 64, 64), 16.0))
         part = replace(clip, video=clip.video[:25], camera=clip.camera[:25], actions=clip.actions[:25], depth=None)
         found = camera_error(estimator(part.video, part.camera.lens[0], part.fps), part.camera)
         assert found.rotation < 2
@@ -155,18 +155,18 @@ def test_a_shipped_estimator_reads_walks_it_was_not_told(shipped: Callable[[], t
 
 def test_what_rewards_is_another_network_than_what_evaluates() -> None:
     """Of another seed and other scenes, none of which is held out."""
-    ours, other = card(NETS / "evaluation"), card(NETS / "reward")
+    ours, other = read_card(NETS / "evaluation"), read_card(NETS / "reward")
     assert ours.seed != other.seed
     assert ours.scenes[1] <= other.scenes[0] or other.scenes[1] <= ours.scenes[0]
     assert max(ours.scenes[1], other.scenes[1]) <= FIRST_HELD_OUT_SEED
-    a, b = (shipped()[0] for shipped in (evaluation, reward))
-    assert isinstance(a, ByFlow)
-    assert isinstance(b, ByFlow)
+    a, b = (shipped()[0] for shipped in (evaluation_estimator, reward_estimator))
+    assert isinstance(a, FlowEstimator)
+    assert isinstance(b, FlowEstimator)
     assert not torch.allclose(a.depth.out.weight, b.depth.out.weight, atol=1e-3)
 
 
 def test_videos_that_are_too_short_or_have_no_time_are_named() -> None:
-    estimator, _ = evaluation()
+    estimator, _ = evaluation_estimator()
     video, lens = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.tensor(lens_from_fov(70, 64, 64))
     with pytest.raises(ValueError, match="2 frames"):
         estimator(video[:1], lens, 16.0)

@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.eval.metrics.event_recognition import around, delay, frames_of, leakage, overlap, places, score, seen, share, telling
+from dreamx.eval.metrics.event_recognition import (
+    centroids,
+    delay,
+    dilated_region,
+    evidence,
+    frames_of,
+    leakage,
+    recognised_share,
+    score,
+    span_overlap,
+    visible_share,
+)
 
 FRAMES, FPS = 32, 8.0
 SPAN = (1.0, 3.0)  # frames 8 to 24
@@ -32,7 +43,7 @@ def rolls(start: int = 8, back: int | None = None) -> Tensor:
 
 PLAIN, STILL = walk(torch.zeros(FRAMES, dtype=torch.long))
 TOLD, MOVING = walk(rolls())
-REGION = around([STILL, MOVING], {5}, 1)
+REGION = dilated_region([STILL, MOVING], {5}, 1)
 
 
 def test_the_truth_is_perfect_and_its_twin_without_the_event_fails() -> None:
@@ -76,7 +87,7 @@ def test_what_else_changed_is_leakage() -> None:
 
 def test_a_blur_of_both_tells_neither() -> None:
     both = ((TOLD.float() + PLAIN.float()) / 2).round().to(torch.uint8)
-    tells = telling(both, TOLD, PLAIN)
+    tells = evidence(both, TOLD, PLAIN)
     assert bool(tells[:8].isnan().all())  # nothing differs yet
     assert torch.allclose(tells[8:], torch.full((24,), 0.5), atol=0.01)
 
@@ -86,25 +97,25 @@ def test_frames_that_cannot_tell_are_not_late() -> None:
     assert delay(torch.tensor([0, 0, nan, nan, 1, 1, 1]), 2, 2.0) == 0
     assert delay(torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]), 2, 2.0) == 1.5  # one frame alone is chance
     assert delay(torch.tensor([0.0, 0, 0]), 0, 2.0) is None
-    assert share(torch.tensor([nan, 1, 0])) == 0.5
-    assert share(torch.tensor([nan])) == 0
+    assert recognised_share(torch.tensor([nan, 1, 0])) == 0.5
+    assert recognised_share(torch.tensor([nan])) == 0
 
 
 def test_things_are_found_in_their_segments() -> None:
-    assert seen(MOVING, 5).tolist() == pytest.approx([36 / 1024] * FRAMES)
-    assert float(seen(MOVING, 6).sum()) == 0
-    assert places(MOVING, 5)[0].tolist() == pytest.approx([5 / 32, 15 / 32])
-    assert places(MOVING, 5)[-1].tolist() == pytest.approx([22 / 32, 15 / 32])
-    assert bool(places(MOVING, 6).isnan().all())
-    assert int(around([STILL], {5}, 1)[0].sum()) == 64
-    assert int(around([STILL, MOVING], {5}, 0)[-1].sum()) == 72
+    assert visible_share(MOVING, 5).tolist() == pytest.approx([36 / 1024] * FRAMES)
+    assert float(visible_share(MOVING, 6).sum()) == 0
+    assert centroids(MOVING, 5)[0].tolist() == pytest.approx([5 / 32, 15 / 32])
+    assert centroids(MOVING, 5)[-1].tolist() == pytest.approx([22 / 32, 15 / 32])
+    assert bool(centroids(MOVING, 6).isnan().all())
+    assert int(dilated_region([STILL], {5}, 1)[0].sum()) == 64
+    assert int(dilated_region([STILL, MOVING], {5}, 0)[-1].sum()) == 72
 
 
 def test_intervals() -> None:
-    assert overlap((1, 3), (1, 3)) == 1
-    assert overlap((1, 2), (2, 3)) == 0
-    assert overlap((1, 3), (2, 4)) == pytest.approx(1 / 3)
-    assert overlap((1, 1), (1, 1)) == 1
+    assert span_overlap((1, 3), (1, 3)) == 1
+    assert span_overlap((1, 2), (2, 3)) == 0
+    assert span_overlap((1, 3), (2, 4)) == pytest.approx(1 / 3)
+    assert span_overlap((1, 1), (1, 1)) == 1
     assert frames_of((1.0, 3.0), 8.0, 32) == (8, 25)
     assert frames_of((3.8, 9.0), 8.0, 32) == (31, 32)
     with pytest.raises(ValueError, match="choose a span inside"):

@@ -24,13 +24,13 @@ def test_ten_times_the_same_film_is_ten_times_the_same_file(size: tuple[int, int
     video, rng, made = moving(*size), random.Random(0), set[bytes]()
     for _ in range(10):
         others = [torch.full((rng.randrange(1, 400_000),), 0.5) for _ in range(rng.randrange(1, 30))]  # in the way on the heap
-        made.add(video_files.small(video, 16))
+        made.add(video_files.encode_small(video, 16))
         del others
     assert len(made) == 1
 
 
 def test_a_film_that_is_kept_comes_back(tmp_path: Path) -> None:
     video = moving(48, 80, 33)
-    video_files.save(tmp_path / "a.mkv", video, 16)
-    film = video_files.load(tmp_path / "a.mkv")
+    video_files.save_video(tmp_path / "a.mkv", video, 16)
+    film = video_files.load_video(tmp_path / "a.mkv")
     assert torch.equal(film.video, video) and film.fps == 16

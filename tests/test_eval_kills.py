@@ -18,20 +18,20 @@ from torch import Tensor
 import micro
 from dreamx.clip import Clip
 from dreamx.eval.models import CopyFirst, Truth, Warp
-from dreamx.eval.runner import Plan, run
+from dreamx.eval.runner import EvalPlan, run_plan
 from dreamx.eval.suites import ground_truth
 from dreamx.eval.suites.suite import Trial
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.true_clips import VideoFormat
 from eval_house import Haze, plan, true_clip
 
 
-def rendered(p: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
+def rendered(p: EvalPlan, monkeypatch: pytest.MonkeyPatch) -> EvalPlan:
     """With every true render in its folder, where other processes find it."""
 
-    def sphere(trial: Trial, view: View) -> Clip:
+    def sphere(trial: Trial, view: VideoFormat) -> Clip:
         return true_clip(trial, view, Path())
 
-    monkeypatch.setattr(ground_truth, "render", sphere)
+    monkeypatch.setattr(ground_truth, "render_trial", sphere)
     for trial in p.suite.trials:
         ground_truth.true_clip(trial, p.view, p.truth)
     return p
@@ -39,7 +39,7 @@ def rendered(p: Plan, monkeypatch: pytest.MonkeyPatch) -> Plan:
 
 def test_two_processes_report_what_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = (Haze(0.3, fails="001"), Truth(), Warp(), CopyFirst())
-    one, two = (run(rendered(plan(tmp_path / str(n), models), monkeypatch), n) for n in (1, 2))
+    one, two = (run_plan(rendered(plan(tmp_path / str(n), models), monkeypatch), n) for n in (1, 2))
     assert one == two
     assert [r.failed for r in two if r.failed] == ["no light"]
 
@@ -60,7 +60,7 @@ class Fatal:
 
 @pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_trial_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = run(rendered(plan(tmp_path, (Truth(), Fatal("002")), 8), monkeypatch), 2)
+    rows = run_plan(rendered(plan(tmp_path, (Truth(), Fatal("002")), 8), monkeypatch), 2)
     lost = [(r.model, r.trial, r.failed) for r in rows if r.failed]
     assert ("fatal", "002-move-right", "the process died") in lost
     assert len(lost) <= 2  # the one that worked beside it may have died as often

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.eval.metrics import similarity
-from dreamx.eval.metrics.revisit import agree, gains, others, revisits, steadiness, yaw
+from dreamx.eval.metrics.revisit import control_pairs, find_revisits, revisit_gains, steadiness, views_agree, yaw
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, walk
 
@@ -34,7 +34,7 @@ def place(camera: Camera) -> Tensor:
 
 def test_out_and_back_pairs_mirror_each_other() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)  # 41 frames; frame 20 + k is where frame 20 - k was
-    pairs = revisits(camera)
+    pairs = find_revisits(camera)
     for before, after in zip(pairs.before.tolist(), pairs.after.tolist(), strict=True):
         assert before == 40 - after
         assert after - before >= 8  # floor(0.2 * 41)
@@ -42,10 +42,10 @@ def test_out_and_back_pairs_mirror_each_other() -> None:
 
 
 def test_neither_a_heading_nor_a_place_alone_is_a_revisit() -> None:
-    assert len(revisits(along(["w"] * 40))) == 0  # same heading, other places
-    assert len(revisits(along(["l"] * 40))) == 0  # same place, other headings
+    assert len(find_revisits(along(["w"] * 40))) == 0  # same heading, other places
+    assert len(find_revisits(along(["l"] * 40))) == 0  # same place, other headings
     whole = along(["l"] * 240)
-    assert (revisits(whole).before[-1], revisits(whole).after[-1]) == (0, 240)  # after a turn, 360 degrees are 0
+    assert (find_revisits(whole).before[-1], find_revisits(whole).after[-1]) == (0, 240)  # after a turn, 360 degrees are 0
     assert yaw(along(["l"] * 40))[-1] == pytest.approx(60, abs=1e-3)
 
 
@@ -53,47 +53,47 @@ def test_the_limits_are_those_of_the_paper() -> None:
     steps = torch.tensor([0.0, 0.099, 0.101])
     pose = torch.eye(4).repeat(3, 1, 1)
     pose[:, 0, 3] = steps
-    assert agree(Camera(pose, torch.full((3, 4), 0.5)))[0].tolist() == [True, True, False]
+    assert views_agree(Camera(pose, torch.full((3, 4), 0.5)))[0].tolist() == [True, True, False]
 
 
 def test_what_is_compared_with_has_the_same_gap_and_does_not_agree() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)
-    pairs = revisits(camera)
-    base = others(camera, pairs)
-    assert not bool(agree(camera)[base.before, base.after].any())
+    pairs = find_revisits(camera)
+    base = control_pairs(camera, pairs)
+    assert not bool(views_agree(camera)[base.before, base.after].any())
     gaps = set((pairs.after - pairs.before).tolist())
     assert set((base.after - base.before).tolist()) <= gaps | {39, 38}  # of 40 frames apart there is but the revisit
-    again = others(camera, pairs)
+    again = control_pairs(camera, pairs)
     assert torch.equal(base.before, again.before)
-    assert not torch.equal(base.before, others(camera, pairs, seed=1).before)
+    assert not torch.equal(base.before, control_pairs(camera, pairs, seed=1).before)
 
 
 def test_a_perfect_memory_gains_and_a_frozen_picture_does_not() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)
-    perfect = gains(place(camera), camera, similarity.WEIGHT_FREE)
+    perfect = revisit_gains(place(camera), camera, similarity.WEIGHT_FREE)
     assert perfect.revisit["PSNR"] == 99
     assert perfect.revisit["SSIM"] == pytest.approx(1, abs=1e-5)
     assert perfect.revisit["edges (for LPIPS)"] == 0
     assert all(gain > 0.01 for gain in perfect.gain.values()), perfect.gain
-    frozen = gains(picture(0).expand(41, -1, -1, -1), camera, similarity.WEIGHT_FREE)
+    frozen = revisit_gains(picture(0).expand(41, -1, -1, -1), camera, similarity.WEIGHT_FREE)
     assert all(gain == pytest.approx(0, abs=1e-6) for gain in frozen.gain.values()), frozen.gain
 
 
 def test_forgetting_gains_nothing() -> None:
     camera = along(["d"] * 20 + ["a"] * 20)
     new = torch.stack([picture(seed) for seed in range(41)])
-    forgot = gains(new, camera, similarity.WEIGHT_FREE)
+    forgot = revisit_gains(new, camera, similarity.WEIGHT_FREE)
     assert abs(forgot.gain["PSNR"]) < 0.5
     assert abs(forgot.gain["SSIM"]) < 0.05
 
 
 def test_a_path_without_revisits_is_refused() -> None:
     with pytest.raises(ValueError, match="never comes back"):
-        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
+        revisit_gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
     with pytest.raises(ValueError, match="never leaves"):
-        gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along([""] * 40), similarity.WEIGHT_FREE)
+        revisit_gains(torch.zeros(41, 3, 64, 64, dtype=torch.uint8), along([""] * 40), similarity.WEIGHT_FREE)
     with pytest.raises(ValueError, match="one camera a frame"):
-        gains(torch.zeros(40, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
+        revisit_gains(torch.zeros(40, 3, 64, 64, dtype=torch.uint8), along(["w"] * 40), similarity.WEIGHT_FREE)
 
 
 def test_ssim_of_known_pictures() -> None:
@@ -114,8 +114,8 @@ def test_stand_ins_prefer_the_same_place() -> None:
     darker = (a.float() * 0.8).to(torch.uint8)
     for name, of in similarity.WEIGHT_FREE.items():
         assert float(of(a, darker)) > float(of(a, b)), name
-    assert float(similarity.sift(a, a)) > 0.9
-    assert float(similarity.sift(torch.zeros_like(a), a)) == 0
+    assert float(similarity.sift_match_rate(a, a)) > 0.9
+    assert float(similarity.sift_match_rate(torch.zeros_like(a), a)) == 0
 
 
 def test_a_backbone_of_the_user_is_asked() -> None:
@@ -125,7 +125,7 @@ def test_a_backbone_of_the_user_is_asked() -> None:
     video = torch.zeros(3, 3, 8, 8, dtype=torch.uint8)
     video[1] = 1
     assert steadiness(video, embed) == pytest.approx(0.5**0.5)
-    assert float(similarity.cosine(embed)(video[:1], video[1:2])) == pytest.approx(0.5**0.5)
-    assert float(similarity.flipped(lambda a, b: torch.ones(len(a)))(video[:1], video[:1])) == -1
+    assert float(similarity.cosine_similarity(embed)(video[:1], video[1:2])) == pytest.approx(0.5**0.5)
+    assert float(similarity.similarity_from_distance(lambda a, b: torch.ones(len(a)))(video[:1], video[:1])) == -1
     with pytest.raises(ValueError, match="2 frames"):
         steadiness(video[:1], embed)

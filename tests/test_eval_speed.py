@@ -10,7 +10,7 @@ import torch
 
 import micro
 from dreamx.config import from_json
-from dreamx.eval.speed import Clocks, Speed, SpeedConfig, key_to_frame, main, markdown, measure, spread
+from dreamx.eval.speed import Clocks, SpeedConfig, SpeedReport, key_to_frame, main, measure_speed, percentiles, speed_markdown
 
 
 class Ticks:
@@ -28,7 +28,7 @@ class Ticks:
 def test_it_measures_what_the_clocks_say(tmp_path: Path) -> None:
     micro.world().export(tmp_path / "micro")
     # Opening takes one step; then a chunk is from one reading to the next.
-    got = measure(str(tmp_path / "micro"), 5.0, Clocks(Ticks(0.05), Ticks(0.02)), ["dreamx", "eval", "speed"])
+    got = measure_speed(str(tmp_path / "micro"), 5.0, Clocks(Ticks(0.05), Ticks(0.02)), ["dreamx", "eval", "speed"])
     assert got.chunks == 20  # 5 s of 16 frames in chunks of 4
     assert (got.chunk_ms.p50, got.chunk_ms.p99) == (pytest.approx(50), pytest.approx(50))
     assert got.cpu_ms.p50 == pytest.approx(20)
@@ -49,16 +49,16 @@ def test_a_key_waits_for_its_round_and_then_for_its_chunk() -> None:
 
 
 def test_a_spread_is_of_quantiles() -> None:
-    got = spread(torch.arange(101.0))
+    got = percentiles(torch.arange(101.0))
     assert (got.p50, got.p95, got.p99) == (50, 95, 99)
 
 
 def test_both_files_are_written_and_say_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     micro.world().export(tmp_path / "micro")
     main(SpeedConfig(str(tmp_path / "micro"), seconds=1.0, threads=1, out=tmp_path / "out"))
-    kept = from_json(Speed, json.loads((tmp_path / "out" / "speed.json").read_text()))
+    kept = from_json(SpeedReport, json.loads((tmp_path / "out" / "speed.json").read_text()))
     text = (tmp_path / "out" / "speed.md").read_text()
-    assert text == markdown(kept) == capsys.readouterr().out[:-1]
+    assert text == speed_markdown(kept) == capsys.readouterr().out[:-1]
     assert "--seconds 1 --threads 1" in text
     assert "1 thread; weights" in text
     assert not list((tmp_path / "out").glob("*.tmp"))

@@ -42,8 +42,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         for name in NAMES:
             video = torch.zeros(frames, 3, 64, 64, dtype=torch.uint8)
             video[:, channel] = 200
-            video_files.save(folder / f"{name}{tail}.mkv", video, 16.0)
-    video_files.save(a / "alone.mkv", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 16.0)
+            video_files.save_video(folder / f"{name}{tail}.mkv", video, 16.0)
+    video_files.save_video(a / "alone.mkv", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 16.0)
     (a / "gate.json").write_text(json.dumps({"prompt": "a gate in the morning"}))
     (b / "park.txt").write_text("a park\n")
     return a, b
@@ -60,7 +60,7 @@ def test_videos_of_one_name_pair_and_the_rest_is_counted(folders: tuple[Path, Pa
     assert left_over(*folders) == 1
     with pytest.raises(ValueError, match="holds no videos"):
         pairs(folders[0], tmp_path)
-    video_files.save(tmp_path / "other.mkv", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 16.0)
+    video_files.save_video(tmp_path / "other.mkv", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 16.0)
     with pytest.raises(ValueError, match="equally named"):
         pairs(folders[0], tmp_path)
     with pytest.raises(ValueError, match="A: .* is not a folder"):
@@ -152,7 +152,7 @@ def test_the_page_hears_nothing_that_tells_which_is_which(cfg: StudyConfig) -> N
                 video = client.get("/" + t[side])
                 assert video.headers["content-type"] == "video/mp4"
                 (cfg.answers.parent / "v.mp4").write_bytes(video.content)
-                film = video_files.load(cfg.answers.parent / "v.mp4")
+                film = video_files.load_video(cfg.answers.parent / "v.mp4")
                 assert len(film.video) == 12  # the shorter one's
                 red = float(film.video[0, 0].float().mean()) > 100
                 assert red == (shown[t["name"]] == (side == "left"))

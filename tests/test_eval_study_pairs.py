@@ -9,13 +9,13 @@ from pathlib import Path
 from dreamx.eval.models import CopyFirst, Truth
 from dreamx.eval.runner import film_file
 from dreamx.eval.study.trials import pairs
-from dreamx.eval.suites.suite import Said
+from dreamx.eval.suites.suite import PromptChange
 from eval_house import plan
 
 
 def test_films_of_a_run_pair_with_what_they_were_told(tmp_path: Path) -> None:
     run = plan(tmp_path, (Truth(), CopyFirst()), 2)
-    spoken = replace(run.suite.trials[0], said=(Said(1.5, "the ball rolls"), Said(2.0, "")))
+    spoken = replace(run.suite.trials[0], said=(PromptChange(1.5, "the ball rolls"), PromptChange(2.0, "")))
     run = replace(run, suite=replace(run.suite, trials=(spoken, run.suite.trials[1])))
     for model in run.models:
         for trial in run.suite.trials:

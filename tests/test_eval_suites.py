@@ -23,7 +23,7 @@ from dreamx.data.sim.simulate import SimConfig
 from dreamx.data.sim.take import Shot
 from dreamx.data.simulate import SimulateConfig, the_scene
 from dreamx.eval.suites import suite_paths
-from dreamx.eval.suites.suite import SHIPPED, Said, Suite, Trial, shipped
+from dreamx.eval.suites.suite import SHIPPED, PromptChange, Suite, Trial, shipped_suite
 from dreamx.geometry.controls import Speed
 from dreamx.recipes import tiny
 from dreamx.world import World
@@ -35,7 +35,7 @@ HASHES = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43
 
 @pytest.mark.parametrize("name", list(HASHES))
 def test_a_shipped_suite_is_what_it_was(name: str) -> None:
-    suite = shipped(name)
+    suite = shipped_suite(name)
     assert suite.hash == HASHES[name] == SHIPPED[name]
     assert (suite.name, suite.seed, suite.version) == (name, 0, suite_paths.LAWS[name].version)
     assert len(suite.trials) == suite_paths.LAWS[name].trials
@@ -45,7 +45,7 @@ def test_a_shipped_suite_is_what_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(HASHES))
 def test_the_beginning_of_a_suite_is_a_fair_part(name: str) -> None:
-    trials, paths = shipped(name).trials, list(suite_paths.LAWS[name].paths)
+    trials, paths = shipped_suite(name).trials, list(suite_paths.LAWS[name].paths)
     for count in (len(paths), 24, len(trials)):
         part = trials[:count]
         for what, of in (("path", paths), ("kind", KINDS), ("style", STYLES)):
@@ -55,7 +55,7 @@ def test_the_beginning_of_a_suite_is_a_fair_part(name: str) -> None:
 
 
 def test_basic_tilts_and_goes_diagonally() -> None:
-    keys = {t.path: set(t.keys) & set("wasdijkl") for t in shipped("basic").trials}
+    keys = {t.path: set(t.keys) & set("wasdijkl") for t in shipped_suite("basic").trials}
     assert {"i", "k"} <= keys["tilt-up"]
     assert {"i", "k"} <= keys["tilt-down"]
     assert keys["diagonal-left"] == {"w", "a"}
@@ -64,21 +64,21 @@ def test_basic_tilts_and_goes_diagonally() -> None:
 
 @pytest.mark.parametrize(("name", "index"), [("basic", 0), ("basic", 17), ("memory", 4)])
 def test_a_trial_is_drawn_again_the_same_and_touches_nothing(name: str, index: int) -> None:
-    trial = suite_paths.trial(name, 0, index)
-    assert trial == shipped(name).trials[index]
+    trial = suite_paths.draw_trial(name, 0, index)
+    assert trial == shipped_suite(name).trials[index]
     cameras, _ = walker.path(stand(*trial.start), trial.held, Speed(fps=16.0))
     assert walker.clear(scene(trial.seed, trial.style, trial.kind), cameras)
 
 
 def test_memory_comes_back_to_where_it_was() -> None:
-    for trial in shipped("memory").trials[:6]:
+    for trial in shipped_suite("memory").trials[:6]:
         cameras, _ = walker.path(stand(0, 0, 0), trial.held, Speed(fps=16.0))
         if trial.path != "translate-rotate":  # that one ends turned, after it has come back
             assert torch.allclose(cameras.pose[-1], cameras.pose[0], atol=1e-3), trial.id
 
 
 def test_another_seed_is_another_suite_of_the_same_law() -> None:
-    fresh, first = suite_paths.draw("basic", 1, 2), shipped("basic").part(2)
+    fresh, first = suite_paths.draw_suite("basic", 1, 2), shipped_suite("basic").part(2)
     assert [(t.path, t.kind, t.style) for t in fresh.trials] == [(t.path, t.kind, t.style) for t in first.trials]
     assert {t.seed for t in fresh.trials}.isdisjoint(t.seed for t in first.trials)
     assert fresh.hash != first.hash
@@ -131,7 +131,7 @@ def offences(stages: Mapping[str, object]) -> list[str]:
 
 def test_no_recipe_can_draw_what_is_held_out(tmp_path: Path) -> None:
     for name in HASHES:
-        for trial in shipped(name).trials:
+        for trial in shipped_suite(name).trials:
             assert trial.seed >= FIRST_HELD_OUT_SEED
             with pytest.raises(ValueError, match="reserved for evaluation"):
                 refuse_held_out(trial.seed)
@@ -177,7 +177,7 @@ def shared(trials: Iterable[Trial], trained: Iterable[Scene]) -> list[str]:
 
 
 def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Path) -> None:
-    trials = [t for name in HASHES for t in shipped(name).trials[:4]]
+    trials = [t for name in HASHES for t in shipped_suite(name).trials[:4]]
     cfg = SimulateConfig(tmp_path, scenes=40)
     assert shared(trials, (the_scene(cfg, seed) for seed in range(40))) == []
     first = trials[0]
@@ -186,7 +186,7 @@ def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Pa
 
 @pytest.mark.slow
 def test_all_held_out_scenes_have_combinations_of_surfaces_that_tiny_never_renders(tmp_path: Path) -> None:
-    every = (t for name in HASHES for t in shipped(name).trials)
+    every = (t for name in HASHES for t in shipped_suite(name).trials)
     drawn = [c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig)]
     assert drawn
     assert shared(every, (the_scene(c, c.first_seed + i) for c in drawn for i in range(c.scenes))) == []
@@ -198,10 +198,10 @@ def test_a_trial_in_a_scene_that_may_be_trained_on_is_refused() -> None:
 
 
 def test_a_suite_is_read_as_it_was_written_and_its_hash_tells_every_change(tmp_path: Path) -> None:
-    suite = shipped("basic").part(3)
+    suite = shipped_suite("basic").part(3)
     suite.save(tmp_path / "suite.json")
     assert Suite.load(tmp_path / "suite.json") == suite
-    spoken = replace(suite.trials[0], said=(Said(1.0, "the ball rolls"),))
+    spoken = replace(suite.trials[0], said=(PromptChange(1.0, "the ball rolls"),))
     other = replace(suite, trials=(spoken, *suite.trials[1:]))
     assert len({suite.hash, other.hash, suite.part(2).hash}) == 3
     (tmp_path / "bad.json").write_text('{"name": 3}')
@@ -212,24 +212,24 @@ def test_a_suite_is_read_as_it_was_written_and_its_hash_tells_every_change(tmp_p
 def test_a_shipped_suite_that_somebody_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHIPPED, "basic", "0" * 16)
     with pytest.raises(ValueError, match="was changed"):
-        shipped("basic")
+        shipped_suite("basic")
 
 
 @pytest.mark.parametrize("cases", [0, 121])
 def test_a_part_is_not_larger_than_the_whole(cases: int) -> None:
     with pytest.raises(ValueError, match="cases must be 1 to 120"):
-        shipped("basic").part(cases)
+        shipped_suite("basic").part(cases)
 
 
 def test_a_law_that_is_not_there_is_named() -> None:
     with pytest.raises(ValueError, match="'fast' is not one of events, basic"):
-        suite_paths.draw("fast", 0)
+        suite_paths.draw_suite("fast", 0)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_world_can_read_every_word(name: str) -> None:
     """What is said at the start, and after it what is said on the way."""
     reader = World.open("tiny").text
-    for trial in shipped(name).trials:
+    for trial in shipped_suite(name).trials:
         for words in (trial.prompt, *(f"{trial.prompt} {said.words}" for said in trial.said)):
             reader.ids(words)

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dreamx.eval.commands import SuiteConfig
-from dreamx.eval.metrics.backbones import STAND_INS, Tools
-from dreamx.eval.metrics.measure import looks
-from dreamx.eval.metrics.vlm_judge import KEY, Judge
+from dreamx.eval.metrics.backbones import STAND_INS, Backbones
+from dreamx.eval.metrics.measure import appearance_scores
+from dreamx.eval.metrics.vlm_judge import KEY, VLMJudge
 from eval_house import VIEW, suite, true_clip
 
 
@@ -37,25 +37,25 @@ def exported(path: Path) -> Path:
 
 
 def test_without_files_everything_is_a_stand_in_and_says_so() -> None:
-    assert Tools().names == STAND_INS
+    assert Backbones().names == STAND_INS
     assert all("stand-in for" in what or name == "pose" for name, what in STAND_INS.items())
 
 
 def test_an_exported_network_is_used_and_named_by_its_hash(tmp_path: Path) -> None:
-    tools = Tools(quality=exported(tmp_path / "bright.pt2"), trust_code=True)
+    tools = Backbones(quality=exported(tmp_path / "bright.pt2"), trust_code=True)
     truth = true_clip(suite().trials[0], VIEW, tmp_path)
     grey = torch.full_like(truth.video, 51)
-    assert looks(grey, truth, tools)["quality"] == pytest.approx(20)
+    assert appearance_scores(grey, truth, tools)["quality"] == pytest.approx(20)
     assert tools.names["quality"].startswith("bright.pt2 ")
     assert {k: v for k, v in tools.names.items() if k != "quality"} == {k: v for k, v in STAND_INS.items() if k != "quality"}
 
 
 def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="quality: there is no file"):
-        Tools(quality=tmp_path / "none.pt2")
+        Backbones(quality=tmp_path / "none.pt2")
     (tmp_path / "bad.pt2").write_bytes(b"bad")
     with pytest.raises(ValueError, match="bad.pt2 is no exported program"):
-        Tools(flow=tmp_path / "bad.pt2", trust_code=True).flow_of()
+        Backbones(flow=tmp_path / "bad.pt2", trust_code=True).flow_of()
     with pytest.raises(ValueError, match="judge: give both"):
         SuiteConfig(judge="http://localhost:1")
     with pytest.raises(ValueError, match="models: 'best' is not one of"):
@@ -95,7 +95,7 @@ def test_the_judge_is_asked_twice_about_every_frame(address: str, monkeypatch: p
     monkeypatch.setenv(KEY, "secret")
     Asked.heads.clear()
     frames = torch.stack([torch.full((3, 16, 16), grey, dtype=torch.uint8) for grey in (200, 10, 120, 130)])
-    judge = Judge(address, "eye")
+    judge = VLMJudge(address, "eye")
     assert judge.rate(frames) == 75
     assert Asked.heads == ["Bearer secret"] * 8
     assert "eye" in judge.named
@@ -105,6 +105,6 @@ def test_a_judge_that_does_not_judge_is_one_sentence(address: str) -> None:
     red = torch.zeros(1, 3, 16, 16, dtype=torch.uint8)
     red[:, 0] = 200
     with pytest.raises(ValueError, match="neither PASS nor FAIL"):
-        Judge(address, "eye").rate(red)
+        VLMJudge(address, "eye").rate(red)
     with pytest.raises(ValueError, match="did not answer"):
-        Judge(address, "ear").rate(red)
+        VLMJudge(address, "ear").rate(red)

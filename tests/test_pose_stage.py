@@ -12,7 +12,7 @@ import torch
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.eval.estimators.pose import flow
-from dreamx.eval.estimators.shipped import Card, named, ship
+from dreamx.eval.estimators.shipped import EstimatorCard, named, ship
 from dreamx.eval.metrics.camera_error import OwnError
 from dreamx.model.depth import DepthConfig
 from dreamx.train.pose import PoseStage, draw, load_clips, main
@@ -32,7 +32,7 @@ def off(folder: Path) -> float:
     assert CLIP.depth is not None
     true = CLIP.depth.float().clamp(0.2, 50).log()
     with torch.no_grad():
-        guess = flow.load(folder).depth.metres(CLIP.video / 127.5 - 1).log()
+        guess = flow.load_flow_estimator(folder).depth.metres(CLIP.video / 127.5 - 1).log()
     return float((guess - true).abs().mean() / (true - true.median()).abs().mean())
 
 
@@ -44,10 +44,10 @@ def test_it_learns_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     main(replace(cut, run=replace(cut.run, steps=10, warmup=0.06, decay=0.0)))
     main(cut)
     assert len((tmp_path / "cut" / "run" / "log.jsonl").read_text().splitlines()) == 30
-    read = flow.load(tmp_path / "cut" / "model")(CLIP.video, CLIP.camera.lens[0], CLIP.fps)
+    read = flow.load_flow_estimator(tmp_path / "cut" / "model")(CLIP.video, CLIP.camera.lens[0], CLIP.fps)
     assert read.shape == (len(CLIP.video),)
     assert torch.allclose(read.pose[0], torch.eye(4), atol=1e-6)
-    card = from_json(Card, json.loads((tmp_path / "cut" / "model" / "card.json").read_text()))
+    card = from_json(EstimatorCard, json.loads((tmp_path / "cut" / "model" / "card.json").read_text()))
     assert (card.seed, card.scenes, card.steps, card.batch) == (3, (0, 50), 30, 4)
     assert card.minutes >= 0
 

@@ -19,23 +19,23 @@ from dreamx.data.render import CannotDraw
 from dreamx.data.scene import scene
 from dreamx.eval import quick
 from dreamx.eval.metrics.psnr import PSNR_CAP
-from dreamx.eval.quick import QuickConfig, drive, evaluate, summary
+from dreamx.eval.quick import QuickConfig, drive_case, evaluate, summarise
 from dreamx.eval.suites import true_clips
-from dreamx.eval.suites.true_clips import PATHS, Case, View, clear_path, held, scripts, warp_of
+from dreamx.eval.suites.true_clips import PATHS, TrueCase, VideoFormat, clear_path, held_keys, key_scripts, warp_of
 from dreamx.geometry.camera import Camera, lens_from_fov, level
 from dreamx.geometry.controls import Controls, Speed, walk
 
 SEED = FIRST_HELD_OUT_SEED
-VIEW = View(16, 16, lens_from_fov(70, 16, 16), 4.0)
+VIEW = VideoFormat(16, 16, lens_from_fov(70, 16, 16), 4.0)
 
 
-def sphere_case(seed: int, path: str) -> Case:
-    keys = scripts(path, seed, VIEW.fps)[0]
+def sphere_case(seed: int, path: str) -> TrueCase:
+    keys = key_scripts(path, seed, VIEW.fps)[0]
     cameras, actions = walker.path(level(VIEW.lens), keys, Speed(fps=VIEW.fps))
     video = sphere.film(cameras, 16)
     depth = sphere.render(cameras[0], 16)[1].expand(len(video), 16, 16)
     clip = Clip(video, cameras, actions, depth, VIEW.fps, "a painted sphere", seed=seed)
-    return Case(clip, warp_of(clip))
+    return TrueCase(clip, warp_of(clip))
 
 
 class Oracle:
@@ -74,7 +74,7 @@ def world(late: int = 0, haze: float = 0.0) -> Any:
 
 
 def test_a_world_that_is_right_scores_the_cap_and_stands_above_the_baselines():
-    report = summary(evaluate(world(), [SEED, SEED + 1], sphere_case), VIEW.fps)
+    report = summarise(evaluate(world(), [SEED, SEED + 1], sphere_case), VIEW.fps)
     for path in PATHS:
         assert report["psnr"]["ours"][path] == PSNR_CAP
         assert report["sharpness"]["ours"][path] == pytest.approx(1)
@@ -85,12 +85,12 @@ def test_a_world_that_is_right_scores_the_cap_and_stands_above_the_baselines():
 
 
 def test_a_world_that_is_a_frame_late_is_found_out():
-    late = summary(evaluate(world(late=1), [SEED], sphere_case), VIEW.fps)
+    late = summarise(evaluate(world(late=1), [SEED], sphere_case), VIEW.fps)
     assert all(late["psnr"]["ours"][path] < 35 for path in PATHS)
 
 
 def test_by_second_is_the_psnr_of_each_second_without_frame_0():
-    report = summary(evaluate(world(haze=0.5), [SEED], sphere_case), VIEW.fps)
+    report = summarise(evaluate(world(haze=0.5), [SEED], sphere_case), VIEW.fps)
     seconds = {path: len(report["by_second"]["ours"][path]) for path in PATHS}
     assert seconds == {"walk": 5, "turn360": 15, "out_and_back": 5}
     for model in quick.MODELS:
@@ -103,16 +103,16 @@ def test_by_second_is_the_psnr_of_each_second_without_frame_0():
 
 def test_a_dream_is_as_long_as_the_truth():
     case = sphere_case(SEED, "walk")
-    assert torch.equal(drive(world(), case), case.truth.video)
+    assert torch.equal(drive_case(world(), case), case.truth.video)
 
 
 def test_a_path_that_fails_is_named_and_left_out_for_every_model():
-    def failing(seed: int, path: str) -> Case:
+    def failing(seed: int, path: str) -> TrueCase:
         if seed == SEED and path == "walk":
             raise RuntimeError("no light")
         return sphere_case(seed, path)
 
-    report = summary(evaluate(world(), [SEED, SEED + 1], failing), VIEW.fps)
+    report = summarise(evaluate(world(), [SEED, SEED + 1], failing), VIEW.fps)
     assert report["failures"] == [{"seed": SEED, "path": "walk", "reason": "RuntimeError: no light"}]
     assert report["evaluated"] == {"walk": 1, "turn360": 2, "out_and_back": 2}
 
@@ -130,7 +130,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> QuickConfig:
 def test_when_all_fails_it_exits_with_1_and_the_first_reason(
     shipped: QuickConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    def broken(seed: int, path: str, view: View) -> Clip:
+    def broken(seed: int, path: str, view: VideoFormat) -> Clip:
         raise ValueError(f"no {path} in {seed}")
 
     monkeypatch.setattr(true_clips, "render_truth", broken)
@@ -180,7 +180,7 @@ def test_truths_are_rendered_once(shipped: QuickConfig, monkeypatch: pytest.Monk
     again = true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
     assert torch.equal(again.truth.video, first.truth.video)
     assert torch.equal(again.warp, first.warp)
-    assert held(again.truth) == scripts("walk", SEED, VIEW.fps)[0]
+    assert held_keys(again.truth) == key_scripts("walk", SEED, VIEW.fps)[0]
     assert not list(shipped.truth.glob("*.tmp"))
 
 
@@ -239,8 +239,8 @@ def test_the_walk_through_a_real_maze_is_clear():
 
 def test_scripts_at_any_frame_rate():
     for fps in (16.0, 24.0):
-        assert [len(scripts(p, SEED, fps)[0]) / fps for p in PATHS] == [5, 15, 5]
-    assert scripts("turn360", 0, 16)[0] == ["j"] * 240
-    assert scripts("turn360", 1, 16)[0] == ["l"] * 240
+        assert [len(key_scripts(p, SEED, fps)[0]) / fps for p in PATHS] == [5, 15, 5]
+    assert key_scripts("turn360", 0, 16)[0] == ["j"] * 240
+    assert key_scripts("turn360", 1, 16)[0] == ["l"] * 240
     with pytest.raises(ValueError, match="path 'fly' is not one of"):
-        scripts("fly", 0, 16)
+        key_scripts("fly", 0, 16)

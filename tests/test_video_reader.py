@@ -101,7 +101,10 @@ def test_a_film_is_turned_as_its_metadata_says(tmp_path: Path, turned: tuple[int
     shown = shown[:, ::-1] if turned[1] else shown
     shown = shown[::-1] if turned[2] else shown
     assert unlike(read(film)[0], shown) < 2
-    assert timeline(film).size == (shown.shape[1], shown.shape[0]) and video_files.load(film).video.shape[2:] == shown.shape[:2]
+    assert (
+        timeline(film).size == (shown.shape[1], shown.shape[0])
+        and video_files.load_video(film).video.shape[2:] == shown.shape[:2]
+    )
 
 
 def test_a_turn_by_no_quarter_is_refused(tmp_path: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_clock_that_jumps_back_is_refused(tmp_path: Path) -> None:
 def test_a_film_of_a_variable_rate_at_another_models_rate(tmp_path: Path) -> None:
     times = [i / 20 for i in range(10)] + [0.5 + i / 5 for i in range(4)]
     film = write(tmp_path / "a.mkv", [scene(round(t * 200)) for t in times], times=times)
-    got = video_files.load(film, 10.0)
+    got = video_files.load_video(film, 10.0)
     shown = got.video[:, :, 24, 32].float().mean(1) / 200
     assert got.fps == 10 and len(got.video) == 12
     assert float((shown - torch.arange(12) / 10).abs().max()) < 0.11  # the nearest of frames 0.2 s apart

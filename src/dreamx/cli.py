@@ -64,7 +64,7 @@ COMMANDS: dict[str, Any] = {
         "events": ("dreamx.eval.commands:events", "52 things that are said to happen: do they, in time, and nothing else?"),
         "speed": ("dreamx.eval.speed:main", "chunk latency and key to frame, against session length"),
         "ablate": ("dreamx.eval.ablate:main", "worlds that differ in one thing, or in their steps, side by side"),
-        "draw": ("dreamx.eval.commands:draw", "a fresh suite of a law, as a file"),
+        "draw": ("dreamx.eval.commands:draw_suite_file", "a fresh suite of a law, as a file"),
         "compare": ("dreamx.eval.reporting.compare:main", "which differences between two reports are larger than the noise"),
         "classifiers": ("dreamx.eval.estimators.events.check:main", "accuracy of event classifiers on true renders"),
         "estimators": ("dreamx.eval.estimators.pose.check:main", "error of pose estimators on true renders"),

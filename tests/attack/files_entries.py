@@ -33,14 +33,14 @@ from dreamx.data.sources.bring import READERS, listed
 from dreamx.data.store.part import Part, make
 from dreamx.data.store.pictures import Coding
 from dreamx.data.store.tars import Tars
-from dreamx.eval import films
-from dreamx.eval.chance import Mean
-from dreamx.eval.measure import Measured
+from dreamx.eval import video_files
+from dreamx.eval.metrics.bootstrap import BootstrapMean
+from dreamx.eval.metrics.measure import Measured
 from dreamx.eval.models import Videos
-from dreamx.eval.report import About, Report
-from dreamx.eval.runner import Row
+from dreamx.eval.reporting.report import Report, ReportInfo
+from dreamx.eval.runner import TrialRow
 from dreamx.eval.study import answers
-from dreamx.eval.suite import Suite, shipped
+from dreamx.eval.suites.suite import Suite, shipped_suite
 from dreamx.generate.action_file import read_actions
 from dreamx.generate.cases import read_input
 from dreamx.generate.film import Film
@@ -328,7 +328,7 @@ def _sources(yard: Path) -> list[Entry]:
     np.savez_compressed(_made(yard / "megasam") / "a.npz", cam_c2w=pose, intrinsic=k[0], images=images, depths=depth)
     vggt = _made(yard / "vggt/scene")
     np.savez_compressed(vggt / "predictions.npz", extrinsic=pose[:, :3], intrinsic=k, images=images, depth=depth[..., None])
-    film = films.small(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), 16.0)
+    film = video_files.encode_small(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), 16.0)
     walked = formats.read("hy-string", {"": b"w-2"}, ASKED)
     scene = _made(yard / "colmap/scene/sparse/0")
     for name, data in formats.write("colmap", walked, ASKED).items():
@@ -399,11 +399,11 @@ def _sources(yard: Path) -> list[Entry]:
 
 
 def _words(yard: Path) -> list[Entry]:
-    suite = shipped("basic").part(3)
+    suite = shipped_suite("basic").part(3)
     suite.save(_made(yard / "suite") / "suite.json")
-    row = Row("truth", suite.trials[0].id, "push-in", "", "abc", Measured({"psnr": 20.0}, {"psnr": [1.0, 2.0]}))
-    about = About("basic", 1, 0, suite.hash, 3, 3, (32, 32), 16.0, {"truth": "truth"}, {}, "eval", "cpu", "0", "a", "b")
-    Report(about, {"truth": {"psnr": Mean(1.0, 0.0, 2.0, 3)}}, {"truth": {"psnr": [1.0]}}, {"truth": 0}, [row]).save(
+    row = TrialRow("truth", suite.trials[0].id, "push-in", "", "abc", Measured({"psnr": 20.0}, {"psnr": [1.0, 2.0]}))
+    about = ReportInfo("basic", 1, 0, suite.hash, 3, 3, (32, 32), 16.0, {"truth": "truth"}, {}, "eval", "cpu", "0", "a", "b")
+    Report(about, {"truth": {"psnr": BootstrapMean(1.0, 0.0, 2.0, 3)}}, {"truth": {"psnr": [1.0]}}, {"truth": 0}, [row]).save(
         _made(yard / "report") / "report.json"
     )
     said = to_json(answers.Answer("", "me", "000", True, dict.fromkeys(answers.QUESTIONS, "tie"), 3.0))
@@ -426,7 +426,7 @@ def _words(yard: Path) -> list[Entry]:
     trial = suite.trials[0]
     given = true_clip(trial, VIEW, yard)
     videos = _made(yard / "videos")
-    (videos / f"{trial.id}.mp4").write_bytes(films.small(given.video, given.fps))
+    (videos / f"{trial.id}.mp4").write_bytes(video_files.encode_small(given.video, given.fps))
     seen = formats.write("dreamx", formats.Motion(given.camera, given.fps), ASKED)
     (videos / f"{trial.id}.cameras.json").write_bytes(seen[""])
 
@@ -467,8 +467,8 @@ def _pictures(yard: Path) -> list[Entry]:
     picture.save(home / "a.bmp")
     video = walk_clip(0, 9, (32, 48)).video
     movies = _made(yard / "movies")
-    (movies / "a.mp4").write_bytes(films.small(video, 16.0))
-    films.save(movies / "a.mkv", video, 16.0)
+    (movies / "a.mp4").write_bytes(video_files.encode_small(video, 16.0))
+    video_files.save_video(movies / "a.mkv", video, 16.0)
     with av.open(out := io.BytesIO(), "w", format="webm") as file:
         stream = file.add_stream("libvpx", rate=16)
         stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"  # pyright: ignore[reportAttributeAccessIssue]
@@ -492,7 +492,7 @@ def _pictures(yard: Path) -> list[Entry]:
         trouble: list[ValueError] = []
         for file in sorted(folder.iterdir()):
             try:
-                films.load(file)
+                video_files.load_video(file)
             except ValueError as e:
                 trouble.append(e)
         if trouble:

@@ -22,17 +22,17 @@ from dreamx import atomic
 from dreamx.bounds import Denoising, OutputFolder, PositiveInt, Threads
 from dreamx.config import to_json
 from dreamx.eval import folders
-from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.columns import cell, column
-from dreamx.eval.metrics.measure import code
-from dreamx.eval.models import CopyFirst, Model, Ours, Truth
+from dreamx.eval.metrics.measure import scoring_hash
+from dreamx.eval.models import CopyFirst, Ours, Truth, VideoModel
 from dreamx.eval.preflight import preflight
 from dreamx.eval.reporting import compare
-from dreamx.eval.reporting.report import About, Report, fail_if_all_failed, readers_of_cameras, report
-from dreamx.eval.runner import Plan, run
+from dreamx.eval.reporting.report import Report, ReportInfo, build_report, camera_readers, fail_if_all_failed
+from dreamx.eval.runner import EvalPlan, run_plan
 from dreamx.eval.speed import machine
-from dreamx.eval.suites.suite import Suite, shipped
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.suite import Suite, shipped_suite
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
 from dreamx.source_hash import source_hash
@@ -101,8 +101,8 @@ class Ablation:
 def main(cfg: AblateConfig) -> None:
     """Film, score, time, write and print. ValueError when the worlds do not have the same picture."""
     torch.set_num_threads(1)
-    done = ablate(cfg, beginnings(shipped("basic").part(cfg.cases), cfg.seconds))
-    text = markdown(done)
+    done = run_ablation(cfg, first_seconds(shipped_suite("basic").part(cfg.cases), cfg.seconds))
+    text = ablation_markdown(done)
     for name, content in (
         ("ablation.json", json.dumps({name: to_json(cost) for name, cost in done.costs.items()}, indent=1) + "\n"),
         ("ablation.md", text),
@@ -112,41 +112,43 @@ def main(cfg: AblateConfig) -> None:
     fail_if_all_failed(done.report)
 
 
-def beginnings(suite: Suite, seconds: float) -> Suite:
+def first_seconds(suite: Suite, seconds: float) -> Suite:
     """The trials of a suite, cut to their first seconds."""
     frames = max(1, round(seconds * suite.fps))
     return replace(suite, trials=tuple(replace(t, keys=format_actions(t.held[:frames])) for t in suite.trials))
 
 
-def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
+def run_ablation(cfg: AblateConfig, suite: Suite) -> Ablation:
     """Every world and number of steps on every trial of ``suite``, then the clock."""
     ours = _rows(cfg)
     worlds = {row.name: row.open() for row in ours}
-    views = {name: View(*w.size, tuple(w.camera.lens.tolist()), w.fps) for name, w in worlds.items()}
+    views = {name: VideoFormat(*w.size, tuple(w.camera.lens.tolist()), w.fps) for name, w in worlds.items()}
     view = views[ours[0].name]
     for name, other in views.items():
         if other != view or other.fps != suite.fps:
             raise ValueError(
                 f"worlds: {name} has {other} where the others have {view} and the suite {suite.fps:g} frames a second"
             )
-    models: tuple[Model, ...] = (*ours, Truth(), CopyFirst())
-    plan = Plan(suite, models, view, cfg.out, cfg.truth, Tools(), (source_hash("dreamx.eval.suites.ground_truth"), code()))
+    models: tuple[VideoModel, ...] = (*ours, Truth(), CopyFirst())
+    plan = EvalPlan(
+        suite, models, view, cfg.out, cfg.truth, Backbones(), (source_hash("dreamx.eval.suites.ground_truth"), scoring_hash())
+    )
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)
-    rows = run(plan, cfg.processes)
-    whole = report(
-        About(
+    rows = run_plan(plan, cfg.processes)
+    whole = build_report(
+        ReportInfo(
             suite=suite.name,
             suite_version=suite.version,
             suite_seed=suite.seed,
             suite_hash=suite.hash,
             trials=len(suite.trials),
-            whole=len(shipped(suite.name).trials),
+            whole=len(shipped_suite(suite.name).trials),
             size=worlds[ours[0].name].size,
             fps=view.fps,
             models={m.name: m.identity for m in models},
-            measures=Tools().names | readers_of_cameras(rows),
+            measures=Backbones().names | camera_readers(rows),
             command=_command(cfg),
             hardware=machine(),
             dreamx=__version__,
@@ -157,10 +159,10 @@ def ablate(cfg: AblateConfig, suite: Suite) -> Ablation:
     )
     suite.save(cfg.out / "suite.json")
     whole.save(cfg.out / "report.json")
-    return Ablation(whole, costs(worlds, cfg.chunks), machine())
+    return Ablation(whole, measure_costs(worlds, cfg.chunks), machine())
 
 
-def costs(worlds: dict[str, World], chunks: int) -> dict[str, Cost]:
+def measure_costs(worlds: dict[str, World], chunks: int) -> dict[str, Cost]:
     """Walk all worlds in turn, a chunk of each, and take the processor's time."""
     times: dict[str, list[float]] = {name: [] for name in worlds}
     grey = {name: torch.full((3, *w.size), 127, dtype=torch.uint8) for name, w in worlds.items()}
@@ -177,7 +179,7 @@ def costs(worlds: dict[str, World], chunks: int) -> dict[str, Cost]:
     return {name: _cost(world, median(times[name])) for name, world in worlds.items()}
 
 
-def markdown(done: Ablation) -> str:
+def ablation_markdown(done: Ablation) -> str:
     """The table, what it was taken with and on, and what failed."""
     about, costs = done.report.about, done.costs
     base = next(iter(costs))
@@ -226,7 +228,7 @@ def _spent(cost: Cost | None) -> tuple[str, str]:
 
 
 def _less(whole: Report, base: str, name: str) -> str:
-    found, _ = compare.compare(whole, whole, base, name)
+    found, _ = compare.compare_reports(whole, whole, base, name)
     d = next(d for d in found if d.score == "psnr")
     words = f"{d.b - d.a:+.2f} ({d.low:+.2f} to {d.high:+.2f})"
     return f"**{words}**" if d.real else words

@@ -27,25 +27,25 @@ from dreamx.bounds import (
     Workers,
 )
 from dreamx.eval import folders
-from dreamx.eval.metrics.backbones import Tools
-from dreamx.eval.metrics.measure import code
-from dreamx.eval.metrics.vlm_judge import Judge
-from dreamx.eval.models import CopyFirst, Model, Ours, Truth, Videos, Warp
+from dreamx.eval.metrics.backbones import Backbones
+from dreamx.eval.metrics.measure import scoring_hash
+from dreamx.eval.metrics.vlm_judge import VLMJudge
+from dreamx.eval.models import CopyFirst, Ours, Truth, VideoModel, Videos, Warp
 from dreamx.eval.preflight import preflight
 from dreamx.eval.reporting import html
-from dreamx.eval.reporting.markdown import markdown
-from dreamx.eval.reporting.report import About, Report, fail_if_all_failed, layout, readers_of_cameras, report
-from dreamx.eval.runner import Plan, Row, run
+from dreamx.eval.reporting.markdown import report_markdown
+from dreamx.eval.reporting.report import Report, ReportInfo, build_report, camera_readers, fail_if_all_failed, table_layout
+from dreamx.eval.runner import EvalPlan, TrialRow, run_plan
 from dreamx.eval.speed import machine
 from dreamx.eval.suites import suite_paths
-from dreamx.eval.suites.event_trials import classifier
-from dreamx.eval.suites.suite import SHIPPED, Suite, shipped
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.event_trials import classifier_note
+from dreamx.eval.suites.suite import SHIPPED, Suite, shipped_suite
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.source_hash import source_hash
 from dreamx.version import __version__
 from dreamx.world import World
 
-_BASELINES: dict[str, Model] = {"truth": Truth(), "warp": Warp(), "copy-first": CopyFirst()}
+_BASELINES: dict[str, VideoModel] = {"truth": Truth(), "warp": Warp(), "copy-first": CopyFirst()}
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ class SuiteConfig:
     """Its name there."""
 
     @property
-    def tools(self) -> Tools:
+    def tools(self) -> Backbones:
         """What the scores are taken with."""
-        judge = None if self.judge is None else Judge(self.judge, self.judge_model)
+        judge = None if self.judge is None else VLMJudge(self.judge, self.judge_model)
         networks = (self.quality, self.flow, self.middle, self.distance)
-        return Tools(*networks, judge, self.dino, self.vpr, self.points, self.clip, self.trust_code)
+        return Backbones(*networks, judge, self.dino, self.vpr, self.points, self.clip, self.trust_code)
 
     def __post_init__(self) -> None:
         if (self.judge is None) != (not self.judge_model):
@@ -127,22 +127,22 @@ class SuiteConfig:
 
 def basic(cfg: SuiteConfig) -> None:
     """120 paths of 5 seconds."""
-    fail_if_all_failed(evaluate("basic", cfg))
+    fail_if_all_failed(evaluate_suite("basic", cfg))
 
 
 def long(cfg: SuiteConfig) -> None:
     """100 paths of 30 seconds."""
-    fail_if_all_failed(evaluate("long", cfg))
+    fail_if_all_failed(evaluate_suite("long", cfg))
 
 
 def events(cfg: SuiteConfig) -> None:
     """52 things that happen in 5 seconds."""
-    fail_if_all_failed(evaluate("events", cfg))
+    fail_if_all_failed(evaluate_suite("events", cfg))
 
 
 def memory(cfg: SuiteConfig) -> None:
     """60 paths of 10 seconds that come back."""
-    fail_if_all_failed(evaluate("memory", cfg))
+    fail_if_all_failed(evaluate_suite("memory", cfg))
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,10 @@ class DrawConfig:
     """Only the first so many trials."""
 
 
-def draw(cfg: DrawConfig) -> None:
+def draw_suite_file(cfg: DrawConfig) -> None:
     """Write the suite and print its hash, which belongs into suite.SHIPPED where it is to be shipped."""
     _refuse_other(cfg)
-    suite = suite_paths.draw(cfg.name, cfg.seed, cfg.cases)
+    suite = suite_paths.draw_suite(cfg.name, cfg.seed, cfg.cases)
     suite.save(cfg.out)
     print(f"{cfg.out}: {len(suite.trials)} trials, hash {suite.hash}")
 
@@ -180,23 +180,23 @@ def _refuse_other(cfg: DrawConfig) -> None:
         raise ValueError(f"out: {cfg.out} is there already and not this suite; remove it or give another name")
 
 
-def evaluate(name: str, cfg: SuiteConfig) -> Report:
+def evaluate_suite(name: str, cfg: SuiteConfig) -> Report:
     """Run a suite and write ``report.json``, ``report.md`` and ``report.html``."""
     fixed = cfg.seed is None and name in SHIPPED
-    suite = shipped(name).part(cfg.cases) if fixed else suite_paths.draw(name, cfg.seed or 0, cfg.cases)
+    suite = shipped_suite(name).part(cfg.cases) if fixed else suite_paths.draw_suite(name, cfg.seed or 0, cfg.cases)
     world = World.open(cfg.world)
-    view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
+    view = VideoFormat(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     if view.fps != suite.fps:
         raise ValueError(f"world: it makes {view.fps:g} frames a second where the suite's keys are for {suite.fps:g}")
     rows_of = _models(cfg)
     tools = cfg.tools
     out = cfg.out or Path("runs/eval") / suite.name
-    plan = Plan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.suites.ground_truth"), code()))
+    plan = EvalPlan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.suites.ground_truth"), scoring_hash()))
     for note in preflight(plan):
         print(note, file=sys.stderr)
     folders.claim(out, name, folders.SUITE, cfg.truth)
-    rows = run(plan, cfg.processes or os.cpu_count() or 1)
-    about = About(
+    rows = run_plan(plan, cfg.processes or os.cpu_count() or 1)
+    about = ReportInfo(
         suite=suite.name,
         suite_version=suite.version,
         suite_seed=suite.seed,
@@ -207,36 +207,36 @@ def evaluate(name: str, cfg: SuiteConfig) -> Report:
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
         measures=tools.names | _readers(name, rows),
-        command=command(name, cfg),
+        command=command_line(name, cfg),
         hardware=machine(),
         dreamx=__version__,
         simulator=plan.code[0],
         scores=plan.code[1],
     )
-    whole = report(about, rows)
+    whole = build_report(about, rows)
     suite.save(out / "suite.json")
     whole.save(out / "report.json")
-    atomic.write_text(out / "report.md", markdown(whole))
-    atomic.write_text(out / "report.html", html.html(whole, plan, cfg.shown))
+    atomic.write_text(out / "report.md", report_markdown(whole))
+    atomic.write_text(out / "report.html", html.report_html(whole, plan, cfg.shown))
     if cfg.moments:
-        html.sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
+        html.report_sheet(whole, plan, cfg.shown, cfg.moments, out / "sheet.png")
     _print(whole, out)
     return whole
 
 
-def _readers(name: str, rows: list[Row]) -> dict[str, str]:
+def _readers(name: str, rows: list[TrialRow]) -> dict[str, str]:
     """The networks of ours that a suite is scored with, and how good they are."""
     if name == "events":
-        return {"classifier": classifier()}
-    return readers_of_cameras(rows) if name == "basic" else {}
+        return {"classifier": classifier_note()}
+    return camera_readers(rows) if name == "basic" else {}
 
 
-def _models(cfg: SuiteConfig) -> tuple[Model, ...]:
+def _models(cfg: SuiteConfig) -> tuple[VideoModel, ...]:
     ours = Ours(cfg.world, cfg.memory, cfg.camera, cfg.steps)
     return (*(ours if m == "ours" else _BASELINES[m] for m in cfg.models), *(Videos(v.name, v) for v in cfg.videos))
 
 
-def command(name: str, cfg: SuiteConfig) -> str:
+def command_line(name: str, cfg: SuiteConfig) -> str:
     """What to type for the same report. Folders of this machine, and how many processes shared the work, are left out."""
     here = ("out", "truth", "processes")
     words = ["dreamx", "eval", name, "--world", cfg.world]
@@ -259,7 +259,7 @@ def _word(value: object) -> str:
 def _print(whole: Report, out: Path) -> None:
     console = Console()
     console.width = max(console.width, 100)  # a table that is cut says nothing
-    for title, columns in layout(whole):
+    for title, columns in table_layout(whole):
         table = Table(title=f"{whole.about.suite}, {whole.about.trials} trials: {title}")
         for head in ("", *(c.head for c in columns)):
             table.add_column(head, justify="right" if head else "left")

@@ -30,7 +30,7 @@ from dreamx.world import Switches, World, find
 _SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of another path
 
 
-class Model(Protocol):
+class VideoModel(Protocol):
     """What the runner needs. A frozen dataclass, so that it travels to other processes."""
 
     @property
@@ -58,7 +58,7 @@ class Ours:
     camera: bool = True
     steps: int | None = None
     name: str = "ours"
-    code: str = field(default_factory=lambda: walking())
+    code: str = field(default_factory=lambda: rollout_hash())
 
     @property
     def identity(self) -> str:
@@ -142,7 +142,7 @@ class Videos:
         """Read, and refuse what is not this trial."""
         self._check_cameras(trial, truth)
         paths = [p for kind in VIDEO_ENDINGS if (p := self.folder / f"{trial.id}{kind}").is_file()]
-        film = video_files.load(paths[0] if paths else self.folder / f"{trial.id}.mp4", truth.fps)
+        film = video_files.load_video(paths[0] if paths else self.folder / f"{trial.id}.mp4", truth.fps)
         want = tuple(truth.video.shape[2:])
         if abs(film.fps - truth.fps) > 0.01:
             raise ValueError(f"fps: the video has {film.fps:g} where the trial has {truth.fps:g}; write it with that rate")
@@ -181,7 +181,7 @@ def _opened(model: Ours) -> World:
     return model.open()
 
 
-def walking() -> str:
+def rollout_hash() -> str:
     """A hash of all code below the data engine, and of ``drive``: a film that other code walked is filmed anew."""
     return source_hash("dreamx.eval.suites.drive")
 

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from dreamx.data.render import gl
-from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.models import Videos
-from dreamx.eval.runner import Plan
-from dreamx.eval.suites.ground_truth import kept_truths
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.runner import EvalPlan
+from dreamx.eval.suites.ground_truth import truths_are_cached
+from dreamx.eval.suites.true_clips import VideoFormat
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
 
 
-def preflight(plan: Plan) -> list[str]:
+def preflight(plan: EvalPlan) -> list[str]:
     """Notes for the player on what is not whole. ValueError, one sentence, for what would fail every trial."""
     twice = [name for name, n in Counter(m.name for m in plan.models).items() if n > 1]
     if twice:
@@ -26,12 +26,12 @@ def preflight(plan: Plan) -> list[str]:
     if plan.tools.judge is not None:
         plan.tools.judge.check()
     found = [note for model in plan.models if isinstance(model, Videos) if (note := check_videos(model, plan))]
-    if not kept_truths(plan.suite, plan.view, plan.truth):
+    if not truths_are_cached(plan.suite, plan.view, plan.truth):
         gl(plan.view.width, plan.view.height)  # ValueError says what to install
     return found
 
 
-def check_networks(tools: Tools, view: View) -> None:
+def check_networks(tools: Backbones, view: VideoFormat) -> None:
     """ValueError, naming the flag, for a network that does not answer two pictures of the world's size as it must."""
     n, h, w = 2, view.height, view.width
     pictures = torch.rand(n, 3, h, w, generator=torch.Generator().manual_seed(0))
@@ -50,7 +50,7 @@ def check_networks(tools: Tools, view: View) -> None:
             raise ValueError(f"{name}: {file} answers with NaN or infinity; export it in float32")
 
 
-def check_videos(model: Videos, plan: Plan) -> str:
+def check_videos(model: Videos, plan: EvalPlan) -> str:
     """A note where videos of the suite are missing. ValueError where all are."""
     missing = [t.id for t in plan.suite.trials if model.file(t) is None]
     if len(missing) == len(plan.suite.trials):

@@ -25,7 +25,7 @@ _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 @contextmanager
-def watched(watch: Watch) -> Iterator[None]:
+def watch_frames(watch: Watch) -> Iterator[None]:
     """Whatever is filmed inside tells ``watch`` of its frames."""
     token = _WATCH.set(watch)
     try:
@@ -34,7 +34,7 @@ def watched(watch: Watch) -> Iterator[None]:
         _WATCH.reset(token)
 
 
-def filmed(done: int, frames: int) -> None:
+def report_frames(done: int, frames: int) -> None:
     """So many ``frames`` of the film that is being made are there: told to whoever watches."""
     watch = _WATCH.get()
     if watch is not None:
@@ -42,7 +42,7 @@ def filmed(done: int, frames: int) -> None:
 
 
 @contextmanager
-def noted(folder: Path, words: str, before: float, share: float) -> Iterator[None]:
+def note_progress(folder: Path, words: str, before: float, share: float) -> Iterator[None]:
     """What this process is at, in a file that the command's own process reads (``notes``).
 
     ``before``: how much of the trial was done before, 0 to 1; ``share``: how much of it this is. A note is written once a second.
@@ -62,13 +62,13 @@ def noted(folder: Path, words: str, before: float, share: float) -> Iterator[Non
     folder.mkdir(parents=True, exist_ok=True)
     note(0, 0)
     try:
-        with watched(note):
+        with watch_frames(note):
             yield
     finally:
         file.unlink(missing_ok=True)
 
 
-def notes(folder: Path) -> tuple[float, str]:
+def read_notes(folder: Path) -> tuple[float, str]:
     """Of all that work now: how many trials they have done together, in parts, and what they are at."""
     parts: list[tuple[float, str]] = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():

@@ -25,13 +25,13 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.render import CannotDraw, gl
 from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
-from dreamx.eval.metrics.heading import heading
+from dreamx.eval.metrics.heading import read_heading
 from dreamx.eval.metrics.psnr import gradient_energy, psnr
 from dreamx.eval.models import weights_hash
-from dreamx.eval.progress import Progressing, watched
+from dreamx.eval.progress import Progressing, watch_frames
 from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
 from dreamx.eval.suites.drive import drive as play
-from dreamx.eval.suites.true_clips import PATHS, Case, View, case_files, held, load_case
+from dreamx.eval.suites.true_clips import PATHS, TrueCase, VideoFormat, case_files, held_keys, load_case
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.version import __version__
 from dreamx.world import Switches, World, find
@@ -73,7 +73,7 @@ class QuickConfig:
 
 
 @dataclass
-class Result:
+class QuickResult:
     """Every model on one path through one scene: PSNR and gradient energy of frames 1 on, sharpness of the whole.
 
     ``detail`` has the truth's as well. ``turned``: on a turn, how far the picture is off by quarter turns (``heading``), degrees.
@@ -88,10 +88,10 @@ class Result:
 
 
 @dataclass
-class Results:
+class QuickResults:
     """All that went well, all that did not, and the strips to look at."""
 
-    results: list[Result] = field(default_factory=list[Result])
+    results: list[QuickResult] = field(default_factory=list[QuickResult])
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     strips: list[Strip] = field(default_factory=list[Strip])
 
@@ -104,7 +104,7 @@ def main(cfg: QuickConfig) -> None:
     folder = find(cfg.world)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)
-    view = View(*world.size, tuple(world.camera.lens.tolist()), world.fps)
+    view = VideoFormat(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
     if not all(case_files(cfg.truth, seed, path, view)[1].exists() for seed in seeds for path in PATHS):
         gl(view.width, view.height)  # ValueError, before the first minute, where this machine cannot draw
@@ -113,7 +113,7 @@ def main(cfg: QuickConfig) -> None:
     if not everything.results:
         print(f"all {len(everything.failures)} paths failed; the first: {everything.failures[0]['reason']}", file=sys.stderr)
         raise SystemExit(1)
-    report = summary(everything, view.fps) | {
+    report = summarise(everything, view.fps) | {
         "settings": {
             "world": cfg.world,
             "weights": weights_hash(folder),
@@ -136,9 +136,9 @@ def main(cfg: QuickConfig) -> None:
         _print(report, cfg)
 
 
-def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], sheet: int = 0) -> Results:
+def evaluate(world: World, seeds: list[int], case: Callable[[int, str], TrueCase], sheet: int = 0) -> QuickResults:
     """Walk every path of every seed. One that fails is named and left out for all models."""
-    out = Results()
+    out = QuickResults()
     cases = [(seed, path) for seed in seeds for path in PATHS]
     now, part = "", 0.0
 
@@ -146,12 +146,12 @@ def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], s
         nonlocal part
         part = done / frames
 
-    with Progressing("evaluating", len(cases), lambda: (len(out.results) + len(out.failures) + part, now)), watched(watch):
+    with Progressing("evaluating", len(cases), lambda: (len(out.results) + len(out.failures) + part, now)), watch_frames(watch):
         for seed, path in cases:
             now, part = f"scene {seed}, {path}", 0.0
             try:
                 known = case(seed, path)
-                dream = drive(world, known)
+                dream = drive_case(world, known)
             except CannotDraw:  # nor can any other be drawn
                 raise
             except Exception as error:  # whatever it is, the other scenes go on
@@ -163,12 +163,12 @@ def evaluate(world: World, seeds: list[int], case: Callable[[int, str], Case], s
     return out
 
 
-def drive(world: World, case: Case) -> Tensor:
+def drive_case(world: World, case: TrueCase) -> Tensor:
     """Play the keys of a case as a player would: uint8 ``[F, 3, H, W]``, the opening frame first."""
     return play(world, case.truth)
 
 
-def summary(everything: Results, fps: float) -> dict[str, Any]:
+def summarise(everything: QuickResults, fps: float) -> dict[str, Any]:
     """``psnr`` and ``sharpness`` by model and path, both by second as well, and what failed.
 
     ``way_back``: PSNR of the second half of out and back. ``turned``: by how many degrees a turn is off at each quarter, in the
@@ -203,12 +203,12 @@ def summary(everything: Results, fps: float) -> dict[str, Any]:
     return report
 
 
-def _score(seed: int, path: str, case: Case, dream: Tensor) -> Result:
+def _score(seed: int, path: str, case: TrueCase, dream: Tensor) -> QuickResult:
     truth = case.truth.video[1:]
     videos = (dream[1:], copy_first(case.truth.video[0], len(truth)), case.warp[1:])
     detail = {model: gradient_energy(video) for model, video in zip((*MODELS, "truth"), (*videos, truth), strict=True)}
     whole = float(detail["truth"].mean())  # of the whole path: single frames may show nothing but a plain wall
-    return Result(
+    return QuickResult(
         seed,
         path,
         {model: psnr(video, truth) for model, video in zip(MODELS, videos, strict=True)},
@@ -220,17 +220,17 @@ def _score(seed: int, path: str, case: Case, dream: Tensor) -> Result:
 
 def _turned(truth: Clip, dream: Tensor) -> dict[str, Tensor]:
     """By how many degrees the picture is off after each quarter of a turn: ``[4]`` for the dream, and for the truth itself."""
-    turn = from_keys(held(truth), Speed(fps=truth.fps)).turn[:, 0]
+    turn = from_keys(held_keys(truth), Speed(fps=truth.fps)).turn[:, 0]
     yaw = torch.cat([turn.new_zeros(1), turn.cumsum(0)])
     off: dict[str, Tensor] = {}
     for model, video in (("ours", dream), ("truth", truth.video)):
-        frames, degrees = heading(video, yaw, truth.camera.lens[0], max(1, len(turn) // _READINGS))
+        frames, degrees = read_heading(video, yaw, truth.camera.lens[0], max(1, len(turn) // _READINGS))
         quarters = [int((frames - q * len(turn) // 4).abs().argmin()) for q in (1, 2, 3, 4)]
         off[model] = (degrees - yaw[frames])[quarters]
     return off
 
 
-def _strip(seed: int, path: str, case: Case, dream: Tensor) -> Strip:
+def _strip(seed: int, path: str, case: TrueCase, dream: Tensor) -> Strip:
     truth = case.truth
     index = torch.linspace(0, len(truth.video) - 1, _COLUMNS).round().long()
     seconds = (index / truth.fps).tolist()

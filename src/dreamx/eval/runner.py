@@ -24,35 +24,35 @@ from dreamx.config import from_json, to_json
 from dreamx.data import workers
 from dreamx.data.render import CannotDraw
 from dreamx.eval import video_files
-from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.measure import Measured, measure
-from dreamx.eval.models import Model, Truth
-from dreamx.eval.progress import Progressing, noted, notes
+from dreamx.eval.models import Truth, VideoModel
+from dreamx.eval.progress import Progressing, note_progress, read_notes
 from dreamx.eval.suites import event_trials
-from dreamx.eval.suites.ground_truth import true_clip, twin_truth
+from dreamx.eval.suites.ground_truth import no_event_truth, true_clip
 from dreamx.eval.suites.suite import Suite, Trial
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvalPlan:
     """What is to be measured. ``out`` gets films and rows, ``truth`` keeps the true renders.
 
     ``code``: hashes of the simulator's code and of that of the scores, as they were when the run began.
     """
 
     suite: Suite
-    models: tuple[Model, ...]
-    view: View
+    models: tuple[VideoModel, ...]
+    view: VideoFormat
     out: Path
     truth: Path
-    tools: Tools
+    tools: Backbones
     code: tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """What came of one trial. ``failed``: the reason; empty where it did not fail. ``truth``: a hash of the true video."""
 
     model: str
@@ -63,12 +63,12 @@ class Row:
     measured: Measured
 
 
-def run(plan: Plan, processes: int) -> list[Row]:
+def run_plan(plan: EvalPlan, processes: int) -> list[TrialRow]:
     """All rows, in the order of the models and of the suite. ``processes`` 1 works in this process."""
     trials, at, done = plan.suite.trials, plan.out / "at", 0
 
     def state() -> tuple[float, str]:
-        parts, words = notes(at)
+        parts, words = read_notes(at)
         return done + parts, words
 
     shutil.rmtree(at, ignore_errors=True)  # of a run that was killed
@@ -76,7 +76,7 @@ def run(plan: Plan, processes: int) -> list[Row]:
         with Progressing("measuring", len(trials), state):
             if processes == 1:
                 for trial in trials:
-                    work(plan, trial)
+                    run_trial(plan, trial)
                     done += 1
             else:
                 with closing(_pool(plan, processes)) as measured:
@@ -87,14 +87,14 @@ def run(plan: Plan, processes: int) -> list[Row]:
     return [_kept(plan, model, trial) for model in plan.models for trial in trials]
 
 
-def _pool(plan: Plan, processes: int) -> Generator[Trial, None, None]:
+def _pool(plan: EvalPlan, processes: int) -> Generator[Trial, None, None]:
     """Each trial when it is done. A process that dies takes only the trials with it that were being worked on: they fail."""
     waiting = list(plan.suite.trials)
     deaths: dict[str, int] = {}
     while waiting:
         count = min(processes, len(waiting))
         with workers.pool(count) as pool:
-            jobs = {pool.submit(work, plan, trial): trial for trial in waiting}
+            jobs = {pool.submit(run_trial, plan, trial): trial for trial in waiting}
             for job in as_completed(jobs):
                 trial = jobs[job]
                 try:
@@ -109,19 +109,19 @@ def _pool(plan: Plan, processes: int) -> Generator[Trial, None, None]:
             if deaths[trial.id] > 2:
                 for model in plan.models:
                     if not row_file(plan, model, trial).exists():
-                        _keep(plan, model, trial, Row(model.name, trial.id, trial.path, "the process died", "", Measured()))
+                        _keep(plan, model, trial, TrialRow(model.name, trial.id, trial.path, "the process died", "", Measured()))
                 waiting.remove(trial)
                 yield trial
 
 
-def work(plan: Plan, trial: Trial) -> None:
+def run_trial(plan: EvalPlan, trial: Trial) -> None:
     """Film and score one trial for all models, but for what is there already. Failures are rows, too."""
     if all(_done(plan, model, trial) for model in plan.models):
         return
     truth: Clip | str
     at, part = plan.out / "at", 1 / (1 + len(plan.models))
     try:
-        with noted(at, f"the truth of {trial.id}", 0, part):
+        with note_progress(at, f"the truth of {trial.id}", 0, part):
             truth = true_clip(trial, plan.view, plan.truth)
     except CannotDraw:  # nor can any other trial be
         raise
@@ -131,54 +131,54 @@ def work(plan: Plan, trial: Trial) -> None:
         if _done(plan, model, trial):
             continue
         if isinstance(truth, str):
-            row = Row(model.name, trial.id, trial.path, truth, "", Measured())
+            row = TrialRow(model.name, trial.id, trial.path, truth, "", Measured())
         else:
             try:
-                with noted(at, f"{trial.id} of {model.name}", number * part, part):
-                    row = Row(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
+                with note_progress(at, f"{trial.id} of {model.name}", number * part, part):
+                    row = TrialRow(model.name, trial.id, trial.path, "", _of(truth), _measured(plan, model, trial, truth))
             except CannotDraw:
                 raise
             except Exception as e:
-                row = Row(model.name, trial.id, trial.path, _words(e), _of(truth), Measured())
+                row = TrialRow(model.name, trial.id, trial.path, _words(e), _of(truth), Measured())
         _keep(plan, model, trial, row)
 
 
-def _measured(plan: Plan, model: Model, trial: Trial, truth: Clip) -> Measured:
+def _measured(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> Measured:
     video = _film(plan, model, trial, truth)
     measured = measure(video, truth, plan.tools, plan.suite.name)
     if not trial.happens:
         return measured
-    without = twin_truth(trial, plan.view, plan.truth)
+    without = no_event_truth(trial, plan.view, plan.truth)
     unsaid = replace(trial, said=())
     # The truth and the baselines know no words: the twin of the truth is the truth without the event, theirs is themselves.
     twin = without.video if isinstance(model, Truth) else _film(plan, model, unsaid, truth)
-    return Measured(measured.scores | event_trials.scores(video, twin, truth, without), measured.curves)
+    return Measured(measured.scores | event_trials.event_scores(video, twin, truth, without), measured.curves)
 
 
-def film_file(plan: Plan, model: Model, trial: Trial) -> Path:
+def film_file(plan: EvalPlan, model: VideoModel, trial: Trial) -> Path:
     """Where the video lies."""
     what = f"{to_json(trial)} {plan.view} {plan.code[0]} {model.identity}"
     return plan.out / "films" / model.name / f"{trial.id}-{_hash(what)}.mkv"
 
 
-def row_file(plan: Plan, model: Model, trial: Trial) -> Path:
+def row_file(plan: EvalPlan, model: VideoModel, trial: Trial) -> Path:
     """Where the row lies."""
     how = _hash(f"{plan.suite.name} {plan.tools.names} {plan.code[1]}")
     return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{how}.json"
 
 
-def _film(plan: Plan, model: Model, trial: Trial, truth: Clip) -> torch.Tensor:
+def _film(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> torch.Tensor:
     file = film_file(plan, model, trial)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         video = model.film(trial, truth)
         if video.shape != truth.video.shape:
             raise ValueError(f"the video is {tuple(video.shape)} where the trial is {tuple(truth.video.shape)}")
-        video_files.save(file, video, truth.fps)
-    return video_files.load(file).video
+        video_files.save_video(file, video, truth.fps)
+    return video_files.load_video(file).video
 
 
-def _keep(plan: Plan, model: Model, trial: Trial, row: Row) -> None:
+def _keep(plan: EvalPlan, model: VideoModel, trial: Trial, row: TrialRow) -> None:
     file = row_file(plan, model, trial)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
@@ -186,11 +186,11 @@ def _keep(plan: Plan, model: Model, trial: Trial, row: Row) -> None:
     temporary.replace(file)
 
 
-def _kept(plan: Plan, model: Model, trial: Trial) -> Row:
-    return from_json(Row, read_json(row_file(plan, model, trial)))
+def _kept(plan: EvalPlan, model: VideoModel, trial: Trial) -> TrialRow:
+    return from_json(TrialRow, read_json(row_file(plan, model, trial)))
 
 
-def _done(plan: Plan, model: Model, trial: Trial) -> bool:
+def _done(plan: EvalPlan, model: VideoModel, trial: Trial) -> bool:
     """What failed is tried again: the disk may have been full."""
     return row_file(plan, model, trial).exists() and not _kept(plan, model, trial).failed
 

@@ -52,7 +52,7 @@ class SpeedConfig:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Percentiles:
     """Of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
 
     p50: float
@@ -61,19 +61,19 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Part:
+class Interval:
     """A stretch of the session, from one second of the world to another: chunk times on the clock and on the processor, and
     megabytes of the process at its end."""
 
     start: float
     end: float
-    chunk_ms: Spread
-    cpu_ms: Spread
+    chunk_ms: Percentiles
+    cpu_ms: Percentiles
     megabytes: float
 
 
 @dataclass(frozen=True)
-class Speed:
+class SpeedReport:
     """chunk_ms: to make and decode a chunk, on the clock. cpu_ms: the same as processor time of all threads together: with one
     thread it leaves out waiting for others, though not what sharing a core's units and caches with them costs. key_ms: from a key
     to the first picture that obeys it (``key_to_frame``).
@@ -92,12 +92,12 @@ class Speed:
     chunk_frames: int
     chunks: int
     first_frame_ms: float
-    chunk_ms: Spread
-    cpu_ms: Spread
-    key_ms: Spread
+    chunk_ms: Percentiles
+    cpu_ms: Percentiles
+    key_ms: Percentiles
     frames_per_second: float
     real_time: float
-    parts: tuple[Part, ...]
+    parts: tuple[Interval, ...]
 
 
 def main(cfg: SpeedConfig) -> None:
@@ -107,8 +107,8 @@ def main(cfg: SpeedConfig) -> None:
         torch.set_num_threads(cfg.threads)
     words = ["dreamx", "eval", "speed", "--world", cfg.world, "--seconds", f"{cfg.seconds:g}"]
     words += ["--threads", str(cfg.threads)] if cfg.threads else []
-    speed = measure(cfg.world, cfg.seconds, Clocks(time.perf_counter, time.process_time), words)
-    text = markdown(speed)
+    speed = measure_speed(cfg.world, cfg.seconds, Clocks(time.perf_counter, time.process_time), words)
+    text = speed_markdown(speed)
     for name, content in (("speed.json", json.dumps(to_json(speed), indent=1) + "\n"), ("speed.md", text)):
         atomic.write_text(cfg.out / name, content)
     print(text)
@@ -126,9 +126,9 @@ class Clocks:
         return torch.tensor([self.wall(), self.cpu()], dtype=torch.float64)
 
 
-def measure(name: str, seconds: float, clocks: Clocks, command: list[str]) -> Speed:
+def measure_speed(name: str, seconds: float, clocks: Clocks, command: list[str]) -> SpeedReport:
     """One session of so many seconds of the world, started by ``command``."""
-    load = busy()
+    load = cpu_load()
     began = clocks.wall()
     world = World.open(name)
     world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
@@ -145,15 +145,15 @@ def measure(name: str, seconds: float, clocks: Clocks, command: list[str]) -> Sp
         memory.append(megabytes())
     chunk, cpu = torch.tensor(times, dtype=torch.float64).T * 1000
     ends = torch.tensor(made).cumsum(0) / world.fps
-    parts: list[Part] = []
+    parts: list[Interval] = []
     at = 0
     for piece in torch.arange(len(times)).chunk(_PARTS):
         first_one, last = int(piece[0]), int(piece[-1])
         walked = slice(first_one, last + 1)
-        parts.append(Part(float(at), float(ends[last]), spread(chunk[walked]), spread(cpu[walked]), memory[last]))
+        parts.append(Interval(float(at), float(ends[last]), percentiles(chunk[walked]), percentiles(cpu[walked]), memory[last]))
         at = float(ends[last])
     rate = sum(made) / float(chunk.sum()) * 1000
-    return Speed(
+    return SpeedReport(
         world=name,
         weights=weights_hash(find(name)),
         command=shlex.join(command),
@@ -163,9 +163,9 @@ def measure(name: str, seconds: float, clocks: Clocks, command: list[str]) -> Sp
         chunk_frames=made[-1],
         chunks=len(made),
         first_frame_ms=1000 * first,
-        chunk_ms=spread(chunk),
-        cpu_ms=spread(cpu),
-        key_ms=spread(key_to_frame(chunk, made[-1] / world.fps * 1000)),
+        chunk_ms=percentiles(chunk),
+        cpu_ms=percentiles(cpu),
+        key_ms=percentiles(key_to_frame(chunk, made[-1] / world.fps * 1000)),
         frames_per_second=rate,
         real_time=rate / world.fps,
         parts=tuple(parts),
@@ -183,9 +183,9 @@ def key_to_frame(chunk: Tensor, lasts: float) -> Tensor:
     return (rounds[:, None] * (1 - moments) + chunk[1:, None]).flatten() if len(chunk) > 1 else chunk
 
 
-def spread(times: Tensor) -> Spread:
+def percentiles(times: Tensor) -> Percentiles:
     """Of times ``[N]``."""
-    return Spread(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
+    return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
 
 
 def megabytes() -> float:
@@ -207,7 +207,7 @@ def machine() -> str:
     return f"{next(names, platform.machine())}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
-def busy() -> float | None:
+def cpu_load() -> float | None:
     """Jobs that ran on this machine in the last minute, in the mean; None where the system does not say."""
     try:
         return os.getloadavg()[0]
@@ -215,7 +215,7 @@ def busy() -> float | None:
         return None
 
 
-def markdown(speed: Speed) -> str:
+def speed_markdown(speed: SpeedReport) -> str:
     """As a page of a repository."""
     rows = (("a chunk, on the clock", speed.chunk_ms), ("a chunk, processor time", speed.cpu_ms), ("key to frame", speed.key_ms))
     others = "" if speed.load is None else f" {speed.load:.1f} other jobs ran on the machine when it began."

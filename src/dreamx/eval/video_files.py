@@ -22,25 +22,25 @@ _SMALL = ("libx264", "yuv420p", {"crf": "22", "preset": "veryfast", "tune": "ani
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoFile:
     """video: uint8 ``[F, 3, H, W]``; ``fps``: what the file says, 0 where it says nothing."""
 
     video: Tensor
     fps: float
 
 
-def save(path: Path, video: Tensor, fps: float) -> None:
+def save_video(path: Path, video: Tensor, fps: float) -> None:
     """Write uint8 ``[F, 3, H, W]`` without loss, whole or not at all (Matroska)."""
     with atomic.whole(path) as temporary:
         temporary.write_bytes(_encode(video, fps, "matroska", *_NO_LOSS))
 
 
-def small(video: Tensor, fps: float) -> bytes:
+def encode_small(video: Tensor, fps: float) -> bytes:
     """An mp4 that every browser plays."""
     return _encode(video, fps, "mp4", *_SMALL)
 
 
-def load(path: Path, fps: float | None = None) -> Film:
+def load_video(path: Path, fps: float | None = None) -> VideoFile:
     """Read any video file, as a player shows it. ``fps``: of a film of a variable rate, the frames shown at so many a second
     (None: at its mean rate). ValueError, one sentence, when it is not there or not readable."""
     if not path.is_file():
@@ -55,7 +55,7 @@ def load(path: Path, fps: float | None = None) -> Film:
     except Exception as e:  # a broken file breaks in many ways
         said = f": {e}" if isinstance(e, ValueError) else ""
         raise ValueError(f"{path.name} is not a readable video ({type(e).__name__}){said}") from e
-    return Film(video, rate)
+    return VideoFile(video, rate)
 
 
 def _encode(video: Tensor, fps: float, container: str, codec: str, pixels: str, options: dict[str, str]) -> bytes:

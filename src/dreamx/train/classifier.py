@@ -18,7 +18,7 @@ from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.shots import clip_files
 from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
-from dreamx.eval.estimators.events.records import SCENIC, Record, records
+from dreamx.eval.estimators.events.records import SCENIC, EventRecord, event_records
 from dreamx.eval.estimators.events.window import SLACK, region, window
 from dreamx.train.carded import write_card
 from dreamx.train.depth import varied
@@ -56,12 +56,12 @@ class Example:
     """A record, with the videos uint8 ``[F, 3, H, W]`` in which it happens and does not, where its thing is ``[F, H, W]``, and
     all records of the clip."""
 
-    record: Record
+    record: EventRecord
     told: Tensor
     still: Tensor
     where: Tensor
     fps: float
-    everything: tuple[Record, ...]
+    everything: tuple[EventRecord, ...]
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def load_examples(folder: Path, seeds: range) -> tuple[dict[str, list[Example]],
         refuse_held_out(told.seed)
         if told.segments is None or still.segments is None:
             raise ValueError(f"{path}: clips with segments are needed; simulate them again")
-        everything = tuple(records(told))
+        everything = tuple(event_records(told))
         for record in everything:
             where = region([told.segments, still.segments], record.ids)
             found.setdefault(record.kind, []).append(Example(record, told.video, still.video, where, told.fps, everything))
@@ -163,7 +163,7 @@ def spoiled(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Gen
     return torch.cat([rgb.clamp(-1, 1), where], 2)
 
 
-def _meet(record: Record, span: tuple[float, float]) -> bool:
+def _meet(record: EventRecord, span: tuple[float, float]) -> bool:
     return record.start - SLACK < span[1] and span[0] < record.end + SLACK
 
 

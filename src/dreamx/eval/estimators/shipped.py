@@ -15,7 +15,7 @@ from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
-class Card:
+class EstimatorCard:
     """Where a network comes from. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
     training. ``minutes``: of training, on ``hardware``."""
 
@@ -28,9 +28,9 @@ class Card:
     hardware: str
 
 
-def card(folder: Path) -> Card:
+def read_card(folder: Path) -> EstimatorCard:
     """Of a shipped network."""
-    return from_json(Card, read_json(folder / "card.json"))
+    return from_json(EstimatorCard, read_json(folder / "card.json"))
 
 
 def named(folder: Path, stage: str) -> str:

@@ -3,7 +3,7 @@
 Definitions are those of VBench (Huang et al. 2024: imaging quality, temporal flickering, motion smoothness, dynamic degree) and
 of Omni-WorldBench (transition). Every score is 0 to 100, more is better. Where a definition asks for a network, it comes in as a
 function; ``tools`` says which, and what stands in for it. A video that stands still is perfect in flicker, smoothness and
-transition: read them beside ``dynamic``.
+transition: read them beside ``dynamic_degree``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def smoothness(video: Tensor, middle: Middle) -> float:
     return 100 * (1 - float((between * 255 - dropped.float()).abs().mean()) / 255)
 
 
-def dynamic(video: Tensor, fps: float, flow: Flow) -> float:
+def dynamic_degree(video: Tensor, fps: float, flow: Flow) -> float:
     """Dynamic degree of ``video [F, 3, H, W]`` uint8: 100 when it moves, 0 when it does not.
 
     At about 8 frames a second, a pair of frames moves when the mean of its fastest 5 % of pixels exceeds 6 pixels in 256; a video
@@ -56,24 +56,24 @@ def dynamic(video: Tensor, fps: float, flow: Flow) -> float:
     return 100.0 * (moving >= round(4 * len(frames) / 16))
 
 
-def transition(video: Tensor) -> float:
+def scene_transition(video: Tensor) -> float:
     """100 when ``video [F, 3, H, W]`` uint8 is one shot, 0 when ContentDetector (PySceneDetect) finds a cut."""
     _check(video, 2)
-    return 0.0 if bool((content(video)[_SHORTEST - 1 :] >= CUT).any()) else 100.0
+    return 0.0 if bool((content_consistency(video)[_SHORTEST - 1 :] >= CUT).any()) else 100.0
 
 
-def content(video: Tensor) -> Tensor:
+def content_consistency(video: Tensor) -> Tensor:
     """What ContentDetector compares with its threshold ``[F - 1]``: mean change of hue (to 180), saturation, value (to 255)."""
     x = _hsv(video)
     return (x[1:] - x[:-1]).abs().mean((1, 2, 3))
 
 
-def quality(video: Tensor, rate: Callable[[Tensor], Tensor]) -> float:
+def imaging_quality(video: Tensor, rate: Callable[[Tensor], Tensor]) -> float:
     """Imaging quality: the mean of ``rate``, pictures ``[N, 3, H, W]`` uint8 -> ``[N]`` 0 to 100 (MUSIQ trained on SPAQ)."""
     return float(torch.cat([rate(part) for part in video.split(32)]).mean())
 
 
-def detail(video: Tensor, truth: Tensor) -> float:
+def detail_ratio(video: Tensor, truth: Tensor) -> float:
     """Stand-in for imaging quality: is there as much detail as in the truth? 100 as much; 50 half or twice as steep edges."""
     share = (gradient_energy(video) / gradient_energy(truth)).sqrt()
     return 100 * float(torch.minimum(share, 1 / share).mean())
@@ -84,7 +84,7 @@ def sampled(video: Tensor, fps: float) -> Tensor:
     return video[:: max(1, round(fps / _ARTIFACT_FPS))]
 
 
-def collapse(video: Tensor, truth: Tensor, fps: float) -> float:
+def collapse_rate(video: Tensor, truth: Tensor, fps: float) -> float:
     """Stand-in for the judge of artifacts: the share of frames, 2 a second, in which the picture has not broken down.
 
     Broken down is a frame with less than an eighth of the truth's detail (fog), more than four times as much (noise), or a mean
@@ -96,12 +96,12 @@ def collapse(video: Tensor, truth: Tensor, fps: float) -> float:
     return 100 * float(((share > 1 / 8) & (share < 4) & (off < 1 / 3)).float().mean())
 
 
-def still(video: Tensor) -> bool:
+def is_still(video: Tensor) -> bool:
     """Does ``video [F, 3, H, W]`` uint8 show one picture, but for what a codec adds: less than a grey level in the mean?"""
     return bool(((video.float() - video[:1].float()).abs().mean((1, 2, 3)) < 1).all())
 
 
-def colour_off(video: Tensor, truth: Tensor) -> Tensor:
+def colour_error(video: Tensor, truth: Tensor) -> Tensor:
     """How far the mean colour of each frame is from the true one's, ``[F]`` grey levels, 0 to 255."""
     return (video.float().mean((-2, -1)) - truth.float().mean((-2, -1))).abs().mean(-1)
 

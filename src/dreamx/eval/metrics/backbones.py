@@ -25,10 +25,10 @@ from torch import Tensor
 from dreamx.eval.metrics import optical_flow, similarity
 from dreamx.eval.metrics.appearance import Flow, Middle
 from dreamx.eval.metrics.revisit import Compare, Embed
-from dreamx.eval.metrics.vlm_judge import Judge
+from dreamx.eval.metrics.vlm_judge import VLMJudge
 from dreamx.model.exported import network
 
-#: What each stand-in is, by the field of ``Tools``.
+#: What each stand-in is, by the field of ``Backbones``.
 STAND_INS = {
     "pose": "alignment with the true render (instead of MegaSaM)",
     "quality": "detail as in the truth (stand-in for MUSIQ)",
@@ -44,7 +44,7 @@ STAND_INS = {
 
 
 @dataclass(frozen=True)
-class Tools:
+class Backbones:
     """Files of networks, and the judge's address; what is None has a stand-in.
 
     trust_code: the files may run any code (``.pt2``).
@@ -54,7 +54,7 @@ class Tools:
     flow: Path | None = None
     middle: Path | None = None
     distance: Path | None = None
-    judge: Judge | None = None
+    judge: VLMJudge | None = None
     dino: Path | None = None
     vpr: Path | None = None
     points: Path | None = None
@@ -86,22 +86,22 @@ class Tools:
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
         """How unlike pictures look, ``[N]``."""
-        return (lambda a, b: -similarity.edges(a, b)) if self.distance is None else self.network(self.distance)
+        return (lambda a, b: -similarity.edge_distance(a, b)) if self.distance is None else self.network(self.distance)
 
     def flow_of(self) -> Flow:
         """Motion between pictures."""
-        return optical_flow.flow if self.flow is None else self.network(self.flow)
+        return optical_flow.optical_flow if self.flow is None else self.network(self.flow)
 
     def middle_of(self) -> Middle:
         """Pictures half way."""
-        return optical_flow.middle if self.middle is None else self.network(self.middle)
+        return optical_flow.interpolate_midway if self.middle is None else self.network(self.middle)
 
     def likenesses(self) -> dict[str, Compare]:
         """How alike two pictures are, by each measure of DreamX-World 1.0, table 5, under its name; a stand-in under its own."""
         given = {
-            "edges (for LPIPS)": ("LPIPS", self.distance, similarity.flipped),
-            "layout (for DINO)": ("DINO", self.dino, similarity.cosine),
-            "gradients (for VPR)": ("VPR", self.vpr, similarity.cosine),
+            "edges (for LPIPS)": ("LPIPS", self.distance, similarity.similarity_from_distance),
+            "layout (for DINO)": ("DINO", self.dino, similarity.cosine_similarity),
+            "gradients (for VPR)": ("VPR", self.vpr, similarity.cosine_similarity),
             "SIFT (for SP-Match)": ("SP-Match", self.points, lambda compare: compare),
         }
         found: dict[str, Compare] = {}
@@ -115,10 +115,10 @@ class Tools:
 
     def steadiness_of(self) -> tuple[str, Embed]:
         """What neighbouring frames are compared by, and the name of the score: CLIP-V, or a stand-in under its own."""
-        return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", similarity.layout)
+        return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", similarity.layout_features)
 
 
-def _named(name: str, what: Path | Judge | None) -> str:
+def _named(name: str, what: Path | VLMJudge | None) -> str:
     if what is None:
         return STAND_INS[name]
-    return what.named if isinstance(what, Judge) else f"{what.name} {hashlib.sha256(what.read_bytes()).hexdigest()[:10]}"
+    return what.named if isinstance(what, VLMJudge) else f"{what.name} {hashlib.sha256(what.read_bytes()).hexdigest()[:10]}"

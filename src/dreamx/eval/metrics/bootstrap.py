@@ -12,7 +12,7 @@ _SHARE = 0.95
 
 
 @dataclass(frozen=True)
-class Mean:
+class BootstrapMean:
     """A mean of ``count`` trials and its interval of 95 %."""
 
     mean: float
@@ -21,17 +21,17 @@ class Mean:
     count: int
 
 
-def bootstrap(values: list[float], seed: int = 0) -> Mean:
+def bootstrap_mean(values: list[float], seed: int = 0) -> BootstrapMean:
     """The mean of trials, and where it would lie with other trials of the same law (percentiles). ValueError without any."""
     if not values:
         raise ValueError("there is no value to average")
     x = torch.tensor(values, dtype=torch.float64)
-    means = draws(x, seed)
+    means = resample_means(x, seed)
     low, high = (float(means.quantile(q)) for q in ((1 - _SHARE) / 2, (1 + _SHARE) / 2))
-    return Mean(float(x.mean()), low, high, len(values))
+    return BootstrapMean(float(x.mean()), low, high, len(values))
 
 
-def draws(values: Tensor, seed: int = 0) -> Tensor:
+def resample_means(values: Tensor, seed: int = 0) -> Tensor:
     """Means ``[2000]`` of ``values [n]`` drawn again with replacement."""
     rng = torch.Generator().manual_seed(seed)
     index = torch.randint(len(values), (_DRAWS, len(values)), generator=rng)

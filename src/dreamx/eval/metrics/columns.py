@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.metrics.bootstrap import BootstrapMean
 
 
 @dataclass(frozen=True)
 class Column:
-    """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``tools.Tools`` that it is taken with, or "".
+    """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``Backbones`` that it is taken with, or "".
 
     ``instead``: what it is called where a stand-in takes it, so that nobody reads it as the published score.
     """
@@ -115,7 +115,7 @@ COLUMNS = {c.score: c for _, columns in TABLES for c in columns}
 
 
 def named_for(columns: tuple[Column, ...], stand_ins: set[str]) -> tuple[Column, ...]:
-    """The columns, those that a stand-in (a field of ``tools.Tools``) takes under a name of their own. A mean of some is none."""
+    """The columns, those that a stand-in (a field of ``Backbones``) takes under a name of their own. A mean of some is none."""
     mean = any(c.tool in stand_ins for c in PAPER)
     return tuple(
         replace(c, head=c.instead) if c.instead and (c.tool in stand_ins or (c == OVERALL and mean)) else c for c in columns
@@ -134,6 +134,6 @@ def column(score: str) -> Column:
     return COLUMNS.get(score) or Column(score, score, 1, 3, score)
 
 
-def cell(mean: Mean, digits: int) -> str:
+def cell(mean: BootstrapMean, digits: int) -> str:
     """``12.34 ± 0.56``: half the width of the interval."""
     return f"{mean.mean:.{digits}f} ± {(mean.high - mean.low) / 2:.{digits}f}"

@@ -39,7 +39,7 @@ def score(
     video: Tensor, twin: Tensor, told: Tensor, plain: Tensor, region: Tensor, fps: float, span: tuple[float, float]
 ) -> EventScore:
     """All scores of one event: ``video`` and its ``twin`` without the words, the truths with it (``told``) and without
-    (``plain``), where it may change something (``region``, see ``around``), and from when to when it happens (``span``).
+    (``plain``), where it may change something (``region``, see ``dilated_region``), and from when to when it happens (``span``).
 
     ValueError when shapes disagree, the span is outside of the video, or the truths do not differ in it.
     """
@@ -47,16 +47,16 @@ def score(
         if other.shape != video.shape:
             raise ValueError(f"{name} is {tuple(other.shape)} and the video {tuple(video.shape)}; they must be of one walk")
     start, end = frames_of(span, fps, len(video))
-    tells = telling(video, told, plain)
+    tells = evidence(video, told, plain)
     inside = tells[start:end]
     if bool(inside.isnan().all()):
         raise ValueError("with the event and without, the truth is the same in its interval; it cannot be seen from there")
     after = tells[end:]
     leak, focus = leakage(video, twin, region)
     return EventScore(
-        happened=share(inside),
+        happened=recognised_share(inside),
         delay=delay(tells, start, fps),
-        lasted=None if bool(after.isnan().all()) else share(after),
+        lasted=None if bool(after.isnan().all()) else recognised_share(after),
         leakage=leak,
         focus=focus,
     )
@@ -71,7 +71,7 @@ def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, 
     return first, min(frames, max(first + 1, int(end * fps + 1e-6) + 1))
 
 
-def telling(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
+def evidence(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
     """How much each frame looks like the truth with the event ``[F]``: 1 as with it, 0 as without, 0.5 as much like either.
 
     NaN for frames in which the truths do not differ. Only pixels that differ count, by how much they differ.
@@ -86,7 +86,7 @@ def telling(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
     return torch.where(known & (both > 0), to_plain / both.clamp(min=1e-6), torch.nan)
 
 
-def share(tells: Tensor) -> float:
+def recognised_share(tells: Tensor) -> float:
     """Of the frames that can tell ``[F]``, the share that tells the event; 0 where none can."""
     known = tells[~tells.isnan()]
     return float((known > 0.5).float().mean()) if len(known) else 0.0
@@ -117,7 +117,7 @@ def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float |
     return leak, None if total == 0 else float((change * region).sum()) / total
 
 
-def around(segments: list[Tensor], ids: set[int], margin: int) -> Tensor:
+def dilated_region(segments: list[Tensor], ids: set[int], margin: int) -> Tensor:
     """Where things are in any of these ``segments [F, H, W]`` (of the truth with the event, and without), and ``margin`` pixels
     more, for shadows: bool ``[F, H, W]``."""
     found = torch.zeros(segments[0].shape, dtype=torch.bool)
@@ -127,12 +127,12 @@ def around(segments: list[Tensor], ids: set[int], margin: int) -> Tensor:
     return F.max_pool2d(found[:, None].float(), size, 1, margin)[:, 0] > 0.5
 
 
-def seen(segments: Tensor, id: int) -> Tensor:
+def visible_share(segments: Tensor, id: int) -> Tensor:
     """The share of each picture ``[F]`` that a thing covers."""
     return (segments == id).float().flatten(1).mean(1)
 
 
-def places(segments: Tensor, id: int) -> Tensor:
+def centroids(segments: Tensor, id: int) -> Tensor:
     """The middle of a thing in each picture ``[F, 2]``, as shares of width and height; NaN where it is not seen."""
     mask = (segments == id).float()
     rows, cols = mask.shape[-2:]
@@ -142,7 +142,7 @@ def places(segments: Tensor, id: int) -> Tensor:
     return torch.where(total[:, None] > 0, middle, torch.nan)
 
 
-def overlap(found: tuple[float, float], said: tuple[float, float]) -> float:
+def span_overlap(found: tuple[float, float], said: tuple[float, float]) -> float:
     """Intersection over union of two intervals of seconds, 0 to 1; of two moments, whether they are the same."""
     both = max(0.0, min(found[1], said[1]) - max(found[0], said[0]))
     either = max(found[1], said[1]) - min(found[0], said[0])

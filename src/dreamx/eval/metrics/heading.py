@@ -18,20 +18,20 @@ _REACH = 1.6  # times the commanded yaw, and a few degrees more, are tried
 _MORE = 4.0
 
 
-def heading(video: Tensor, yaw: Tensor, lens: Tensor, stride: int = 12) -> tuple[Tensor, Tensor]:
+def read_heading(video: Tensor, yaw: Tensor, lens: Tensor, stride: int = 12) -> tuple[Tensor, Tensor]:
     """Read ``video`` uint8 ``[F, 3, H, W]``, commanded to look ``yaw [F]`` degrees right of frame 0, every ``stride`` frames.
 
     Returns the frames that were read ``[N]`` and the degrees ``[N]`` that the picture had turned by then.
     """
     frames = torch.arange(0, len(video), stride)
     steps = [
-        turned(video[a].float(), video[b].float(), lens, float(yaw[b] - yaw[a]))
+        turn_between(video[a].float(), video[b].float(), lens, float(yaw[b] - yaw[a]))
         for a, b in zip(frames[:-1].tolist(), frames[1:].tolist(), strict=True)
     ]
     return frames[1:], torch.tensor(steps).cumsum(0)
 
 
-def turned(before: Tensor, after: Tensor, lens: Tensor, commanded: float) -> float:
+def turn_between(before: Tensor, after: Tensor, lens: Tensor, commanded: float) -> float:
     """The yaw in degrees (positive: right) that turns ``before [3, H, W]`` into ``after`` best, about the commanded one."""
     reach = _REACH * abs(commanded) + _MORE
     tried = torch.arange(-reach, reach + _STEP / 2, _STEP)

@@ -13,10 +13,10 @@ from dreamx.clip import Clip
 from dreamx.eval.estimators.events import check as classify_check
 from dreamx.eval.estimators.pose import Estimator
 from dreamx.eval.estimators.pose import check as pose_check
-from dreamx.eval.estimators.pose.check import evaluation
-from dreamx.eval.estimators.pose.truth import Aligned
+from dreamx.eval.estimators.pose.check import evaluation_estimator
+from dreamx.eval.estimators.pose.truth import AlignedToTruth
 from dreamx.eval.metrics import appearance, revisit, similarity
-from dreamx.eval.metrics.backbones import Tools
+from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.camera_error import OwnError, camera_error
 from dreamx.eval.metrics.columns import overall
 from dreamx.eval.metrics.psnr import gradient_energy, psnr
@@ -31,16 +31,20 @@ class Measured:
     curves: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
 
-def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
+def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measured:
     """Of uint8 ``[F, 3, H, W]``, as long as the truth. Frame 0 was given, so what knows the truth does not count it."""
-    scores = steering(video, truth) | (by_sight(video, truth) if suite == "basic" else {}) | looks(video, truth, tools)
+    scores = (
+        camera_scores(video, truth)
+        | (camera_scores_by_sight(video, truth) if suite == "basic" else {})
+        | appearance_scores(video, truth, tools)
+    )
     if (whole := overall(scores)) is not None:
         scores["overall"] = whole
-    known, curves = against_truth(video, truth, tools)
+    known, curves = reference_scores(video, truth, tools)
     scores |= known
     if suite == "memory":
-        gained = revisit.gains(video, truth.camera, tools.likenesses())
-        back = revisit.revisits(truth.camera).after
+        gained = revisit.revisit_gains(video, truth.camera, tools.likenesses())
+        back = revisit.find_revisits(truth.camera).after
         scores["psnr back"] = float(psnr(video[back], truth.video[back]).mean())
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         name, embed = tools.steadiness_of()
@@ -48,18 +52,18 @@ def measure(video: Tensor, truth: Clip, tools: Tools, suite: str) -> Measured:
     return Measured(scores, curves)
 
 
-def steering(video: Tensor, truth: Clip) -> dict[str, float]:
+def camera_scores(video: Tensor, truth: Clip) -> dict[str, float]:
     """Does it go the commanded way, read by alignment with the true render; a way that cannot be read is lost (0)."""
     try:
-        read = Aligned(truth)(video, truth.camera.lens[0], truth.fps)
+        read = AlignedToTruth(truth)(video, truth.camera.lens[0], truth.fps)
     except ValueError:
         return {"camera": 0.0}
     error = camera_error(read, truth.camera)
     return {"camera": error.score, "degrees": error.rotation, "metres": error.translation}
 
 
-def by_sight(video: Tensor, truth: Clip) -> dict[str, float]:
-    """The same, read from the video alone by ``pose.check.evaluation``, whose own error is not small; {} where it cannot read."""
+def camera_scores_by_sight(video: Tensor, truth: Clip) -> dict[str, float]:
+    """The same, read from the video alone by ``evaluation_estimator``, whose own error is not small; {} where it cannot read."""
     estimator, _ = _estimator()
     try:
         read = estimator(video, truth.camera.lens[0], truth.fps)
@@ -69,12 +73,12 @@ def by_sight(video: Tensor, truth: Clip) -> dict[str, float]:
     return {"camera by flow": error.score, "degrees by flow": error.rotation, "metres by flow": error.translation}
 
 
-def sight() -> str:
+def camera_estimator() -> str:
     """What reads cameras by flow."""
     return "flow between frames, and a depth network of its own"
 
 
-def own_error_of_sight(truths: list[Measured]) -> str:
+def own_error_of_estimator(truths: list[Measured]) -> str:
     """How far it is off where the video is true, on the very paths of the suite: ``truths`` are what was measured of the renders.
 
     Other walks would not say it: on those that it was checked with it is four times better than on the basic suite.
@@ -91,28 +95,28 @@ def own_error_of_sight(truths: list[Measured]) -> str:
 
 @lru_cache(maxsize=1)
 def _estimator() -> tuple[Estimator, OwnError]:
-    return evaluation()
+    return evaluation_estimator()
 
 
-def looks(video: Tensor, truth: Clip, tools: Tools) -> dict[str, float]:
+def appearance_scores(video: Tensor, truth: Clip, tools: Backbones) -> dict[str, float]:
     """The columns of the paper's table, but for the camera. No ``artifact`` by the stand-in of a picture that stands still."""
     rate, true = tools.rate_of(), truth.video
     judge = tools.judge
     if judge is not None:
         artifact = {"artifact": judge.rate(appearance.sampled(video, truth.fps))}
     else:
-        artifact = {} if appearance.still(video) else {"artifact": appearance.collapse(video, true, truth.fps)}
+        artifact = {} if appearance.is_still(video) else {"artifact": appearance.collapse_rate(video, true, truth.fps)}
     return {
-        "quality": appearance.detail(video, true) if rate is None else appearance.quality(video, rate),
-        "transition": appearance.transition(video),
+        "quality": appearance.detail_ratio(video, true) if rate is None else appearance.imaging_quality(video, rate),
+        "transition": appearance.scene_transition(video),
         "flicker": appearance.flicker(video),
         "smoothness": appearance.smoothness(video, tools.middle_of()),
-        "dynamic": appearance.dynamic(video, truth.fps, tools.flow_of()),
+        "dynamic": appearance.dynamic_degree(video, truth.fps, tools.flow_of()),
         **artifact,
     }
 
 
-def against_truth(video: Tensor, truth: Clip, tools: Tools) -> tuple[dict[str, float], dict[str, list[float]]]:
+def reference_scores(video: Tensor, truth: Clip, tools: Backbones) -> tuple[dict[str, float], dict[str, list[float]]]:
     """How far from the true render: the means, and by second."""
     seen, true = video[1:], truth.video[1:]
     distance = tools.distance_of()
@@ -120,7 +124,7 @@ def against_truth(video: Tensor, truth: Clip, tools: Tools) -> tuple[dict[str, f
         "psnr": psnr(seen, true),
         "ssim": torch.cat([similarity.ssim(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
         "distance": torch.cat([distance(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
-        "colour": appearance.colour_off(seen, true),
+        "colour": appearance.colour_error(seen, true),
     }
     curves = {name: by_second(values, truth.fps) for name, values in by_frame.items()}
     scores = {name: float(values.mean()) for name, values in by_frame.items()}
@@ -141,7 +145,7 @@ def by_second(values: Tensor, fps: float) -> list[float]:
     return [float(part.mean()) for part in parts]
 
 
-def code() -> str:
+def scoring_hash() -> str:
     """A hash of all code that scores, and of the networks it scores with: what other code measured is measured anew."""
     nets = [net / "evaluation" for net in (pose_check.NETS, classify_check.NETS)]
     return source_hash(__name__, data=[f for net in nets for f in net.iterdir() if f.suffix in (".safetensors", ".json")])

@@ -16,7 +16,7 @@ _PLAIN = 8e-4  # of squared slopes: c of ``texture``, at which ground is half be
 _CALM = 2e-4  # of squared slopes (grey 0 to 1): below it a window has no texture and takes the motion around
 
 
-def flow(a: Tensor, b: Tensor) -> Tensor:
+def optical_flow(a: Tensor, b: Tensor) -> Tensor:
     """Where the pixels of ``a [N, 3, H, W]`` (uint8 or 0 to 1) are in ``b``: ``[N, 2, H, W]`` pixels right and down.
 
     Iterative Lucas-Kanade on a pyramid (Bouguet 2001). ValueError unless the shapes agree.
@@ -36,13 +36,13 @@ def flow(a: Tensor, b: Tensor) -> Tensor:
     return moved
 
 
-def middle(a: Tensor, b: Tensor) -> Tensor:
+def interpolate_midway(a: Tensor, b: Tensor) -> Tensor:
     """The pictures half way between ``a`` and ``b``, both ``[N, 3, H, W]``, as float in 0 to 1 (motion compensated mean)."""
-    half = flow(a, b) / 2
-    return (sample(_unit(a), -half) + sample(_unit(b), half)) / 2
+    half = optical_flow(a, b) / 2
+    return (sample_at(_unit(a), -half) + sample_at(_unit(b), half)) / 2
 
 
-def sample(picture: Tensor, moved: Tensor) -> Tensor:
+def sample_at(picture: Tensor, moved: Tensor) -> Tensor:
     """``picture [N, C, H, W]`` read at each pixel plus ``moved [N, 2, H, W]``; beyond the edge, the edge."""
     rows, cols = picture.shape[-2:]
     y, x = torch.meshgrid(torch.arange(rows, dtype=torch.float32), torch.arange(cols, dtype=torch.float32), indexing="ij")
@@ -73,7 +73,7 @@ def _refine(x: Tensor, y: Tensor, moved: Tensor) -> Tensor:
     xx, yy = xx + _CALM, yy + _CALM
     det = xx * yy - xy * xy
     for _ in range(_ROUNDS):
-        off = x - sample(y, moved)
+        off = x - sample_at(y, moved)
         ex, ey = _around(dx * off), _around(dy * off)
         step = torch.cat([yy * ex - xy * ey, xx * ey - xy * ex], 1) / det
         moved = moved + step.clamp(-1, 1)

@@ -2,7 +2,7 @@
 
 A *revisit* is two frames of one video, far apart in time, whose cameras agree. How alike they look is only worth something above
 how alike frames of the same gap look that do *not* agree: a slow camera would get credit otherwise. That difference is the gain.
-What "alike" means is in ``likeness``.
+What "alike" means is in ``similarity``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Compare = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class RevisitPairs:
     """Frames of one video by two, ``before [N]`` and ``after [N]``."""
 
     before: Tensor
@@ -41,7 +41,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Gains:
+class RevisitGains:
     """By name of the measure: ``gain`` is ``revisit`` (mean over revisits) less ``other`` (mean over what does not agree)."""
 
     gain: dict[str, float]
@@ -56,45 +56,45 @@ def yaw(camera: Camera) -> Tensor:
     return torch.rad2deg(torch.atan2(forward[..., 0], forward[..., 2]))
 
 
-def apart(camera: Camera) -> tuple[Tensor, Tensor]:
+def angular_distance(camera: Camera) -> tuple[Tensor, Tensor]:
     """Of every two frames of ``camera [T]``: degrees of yaw ``[T, T]``, 0 to 180, and metres ``[T, T]``."""
     heading, place = yaw(camera), camera.pose[:, :3, 3].double()
     degrees = ((heading[:, None] - heading + 180) % 360 - 180).abs()
     return degrees, torch.cdist(place, place, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def agree(camera: Camera) -> Tensor:
+def views_agree(camera: Camera) -> Tensor:
     """Which frames ``[T, T]`` look the same way from the same place, whenever they do."""
-    degrees, metres = apart(camera)
+    degrees, metres = angular_distance(camera)
     return (degrees <= NEAR_DEGREES + 1e-6) & (metres <= NEAR_METRES + 1e-6)
 
 
-def revisits(camera: Camera) -> Pairs:
+def find_revisits(camera: Camera) -> RevisitPairs:
     """For each frame of ``camera [T]`` that comes back: it, and the earlier frame that it agrees with best.
 
     Earlier by ``floor(0.2 T)`` frames or more; the best is least in ``|yaw| + 10 |metres|``, the earliest of equals.
     """
     frames = len(camera)
-    degrees, metres = apart(camera)
+    degrees, metres = angular_distance(camera)
     index = torch.arange(frames)
     early = index[:, None] - index >= max(1, int(GAP * frames))  # [after, before]
-    cost = torch.where(agree(camera) & early, (degrees + WEIGHT * metres).round(decimals=6), torch.inf)
+    cost = torch.where(views_agree(camera) & early, (degrees + WEIGHT * metres).round(decimals=6), torch.inf)
     least, before = cost.min(dim=1)
     after = index[least.isfinite()]
-    return Pairs(before[after], after)
+    return RevisitPairs(before[after], after)
 
 
-def others(camera: Camera, pairs: Pairs, seed: int = 0) -> Pairs:
+def control_pairs(camera: Camera, pairs: RevisitPairs, seed: int = 0) -> RevisitPairs:
     """Frames that do not agree, the same frames apart: up to four for each revisit, drawn by ``seed``.
 
     Where no two frames with that gap disagree, the nearest gap that has such frames is taken; empty when all frames agree.
     """
-    far = ~agree(camera)
+    far = ~views_agree(camera)
     frames = len(camera)
     by_gap = {gap: torch.nonzero(far.diagonal(gap)).flatten().numpy() for gap in range(1, frames)}
     known = np.array([gap for gap, found in by_gap.items() if len(found)])
     if not len(known):
-        return Pairs(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
+        return RevisitPairs(torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long))
     rng = np.random.default_rng(seed)
     before: list[int] = []
     after: list[int] = []
@@ -103,10 +103,10 @@ def others(camera: Camera, pairs: Pairs, seed: int = 0) -> Pairs:
         drawn = rng.choice(by_gap[nearest], min(_DRAWN, len(by_gap[nearest])), replace=False).tolist()
         before += drawn
         after += [i + nearest for i in drawn]
-    return Pairs(torch.tensor(before, dtype=torch.long), torch.tensor(after, dtype=torch.long))
+    return RevisitPairs(torch.tensor(before, dtype=torch.long), torch.tensor(after, dtype=torch.long))
 
 
-def gains(video: Tensor, camera: Camera, measures: dict[str, Compare], seed: int = 0) -> Gains:
+def revisit_gains(video: Tensor, camera: Camera, measures: dict[str, Compare], seed: int = 0) -> RevisitGains:
     """How much more alike the revisits of ``video [T, 3, H, W]`` uint8 are than frames that only have the same gap.
 
     ``camera [T]`` is the commanded path. ValueError when lengths differ, nothing is revisited, or there is nothing to compare
@@ -114,17 +114,17 @@ def gains(video: Tensor, camera: Camera, measures: dict[str, Compare], seed: int
     """
     if len(camera.shape) != 1 or len(video) != len(camera):
         raise ValueError(f"the video has {len(video)} frames and the path {tuple(camera.shape)}; give one camera a frame")
-    pairs = revisits(camera)
+    pairs = find_revisits(camera)
     if not len(pairs):
         raise ValueError("the path never comes back to a place; memory is measured on paths that do")
-    base = others(camera, pairs, seed)
+    base = control_pairs(camera, pairs, seed)
     if not len(base):
         raise ValueError("the path never leaves its place, so there is nothing to compare a revisit with")
     means: list[dict[str, float]] = []
     for which in (pairs, base):
         means.append({n: float(of(video[which.before], video[which.after]).mean()) for n, of in measures.items()})
     again, other = means
-    return Gains({n: again[n] - other[n] for n in measures}, again, other, len(pairs))
+    return RevisitGains({n: again[n] - other[n] for n in measures}, again, other, len(pairs))
 
 
 def steadiness(video: Tensor, embed: Embed) -> float:

@@ -40,7 +40,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return value.flatten(1).mean(1)
 
 
-def edges(a: Tensor, b: Tensor) -> Tensor:
+def edge_distance(a: Tensor, b: Tensor) -> Tensor:
     """Stand-in for LPIPS, sign flipped: minus the mean difference of local contrasts at four scales. 0 for equal pictures.
 
     Contrast is the step to the next pixel as a share of the mean step around, so that light and blur count less than shape.
@@ -59,13 +59,13 @@ def _contrast(step: Tensor) -> Tensor:
     return step / (F.avg_pool2d(step.abs(), 5, 1, 2, count_include_pad=False) + 0.02)
 
 
-def layout(pictures: Tensor) -> Tensor:
+def layout_features(pictures: Tensor) -> Tensor:
     """Stand-in for DINOv2's vector: colours on a coarse grid of 8 x 8, less their mean ``[N, 192]``."""
     grid = F.adaptive_avg_pool2d(pictures.float() / 255, 8)
     return (grid - grid.mean((-1, -2), keepdim=True)).flatten(1)
 
 
-def gradients(pictures: Tensor) -> Tensor:
+def gradient_features(pictures: Tensor) -> Tensor:
     """Stand-in for the descriptor of a place: histograms of 8 edge directions on a grid of 8 x 8, each normalised ``[N, 512]``.
 
     After Dalal and Triggs 2005, with the root of SIFT's descriptors (Arandjelovic and Zisserman 2012).
@@ -81,7 +81,7 @@ def gradients(pictures: Tensor) -> Tensor:
     return (cells / (cells.sum(1, keepdim=True) + 0.05)).sqrt().flatten(1)
 
 
-def sift(a: Tensor, b: Tensor) -> Tensor:
+def sift_match_rate(a: Tensor, b: Tensor) -> Tensor:
     """Stand-in for SP-Match: SIFT matches by Lowe's ratio, both ways, as a share of the fewer keypoints ``[N]``, 0 to 1.
 
     Pictures without keypoints match nothing. ValueError when OpenCV is not installed.
@@ -111,12 +111,12 @@ def _keypoints(picture: Tensor) -> tuple[object, np.ndarray | None]:
     return cv2.SIFT_create(nfeatures=_KEYPOINTS).detectAndCompute(grey, None)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def cosine(embed: Embed) -> Compare:
+def cosine_similarity(embed: Embed) -> Compare:
     """The cosine ``[N]`` of two pictures' vectors, from a backbone (DINOv2, a descriptor of places) or a stand-in."""
     return lambda a, b: F.cosine_similarity(embed(a).float(), embed(b).float(), dim=-1)
 
 
-def flipped(distance: Compare) -> Compare:
+def similarity_from_distance(distance: Compare) -> Compare:
     """A distance (LPIPS) as a likeness."""
     return lambda a, b: -distance(a, b)
 
@@ -125,10 +125,10 @@ def flipped(distance: Compare) -> Compare:
 WEIGHT_FREE: dict[str, Compare] = {
     "PSNR": psnr,
     "SSIM": ssim,
-    "edges (for LPIPS)": edges,
-    "layout (for DINO)": cosine(layout),
-    "gradients (for VPR)": cosine(gradients),
-    "SIFT (for SP-Match)": sift,
+    "edges (for LPIPS)": edge_distance,
+    "layout (for DINO)": cosine_similarity(layout_features),
+    "gradients (for VPR)": cosine_similarity(gradient_features),
+    "SIFT (for SP-Match)": sift_match_rate,
 }
 
 

@@ -29,7 +29,7 @@ _QUESTION = (
 
 
 @dataclass(frozen=True)
-class Judge:
+class VLMJudge:
     """``url`` ends before ``/chat/completions``; ``model`` is its name there."""
 
     url: str

@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from dreamx.bounds import InputFolder
-from dreamx.eval.metrics.bootstrap import draws
+from dreamx.eval.metrics.bootstrap import resample_means
 from dreamx.eval.metrics.columns import column
 from dreamx.eval.reporting.report import Report
-from dreamx.eval.runner import Row
+from dreamx.eval.runner import TrialRow
 from dreamx.eval.suites.suite import Suite
 
 _FEW = 12  # trials: with fewer a bootstrap is too sure
@@ -66,9 +66,9 @@ class Difference:
 
 def main(cfg: CompareConfig) -> None:
     """Print every score of both, and what to make of the difference. ValueError when they cannot be compared."""
-    a, b = read(cfg.a), read(cfg.b)
+    a, b = read_report(cfg.a), read_report(cfg.b)
     other = cfg.with_model or cfg.model
-    found, notes = compare(a, b, cfg.model, other)
+    found, notes = compare_reports(a, b, cfg.model, other)
     table = Table(title=f"{a.about.suite}: A is {cfg.model} of {cfg.a}, B is {other} of {cfg.b}")
     for head in ("", "A", "B", "B - A", "95 %", "trials", ""):
         table.add_column(head, justify="right" if head else "left")
@@ -84,7 +84,7 @@ def main(cfg: CompareConfig) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
-def read(folder: Path) -> Report:
+def read_report(folder: Path) -> Report:
     """The report of a folder. ValueError when its suite is not the one it says: somebody changed the file."""
     whole = Report.load(folder)
     suite = folder / "suite.json"
@@ -93,7 +93,7 @@ def read(folder: Path) -> Report:
     return whole
 
 
-def compare(a: Report, b: Report, model: str, other: str) -> tuple[list[Difference], list[str]]:
+def compare_reports(a: Report, b: Report, model: str, other: str) -> tuple[list[Difference], list[str]]:
     """Every score that both have, taken with the same tools, and notes on what was left out.
 
     ValueError: other suites, another truth, a model that is not there, no trial in common.
@@ -128,13 +128,13 @@ def compare(a: Report, b: Report, model: str, other: str) -> tuple[list[Differen
         pairs = [(left[t].measured.scores.get(score), right[t].measured.scores.get(score)) for t in both]
         known = torch.tensor([(x, y) for x, y in pairs if x is not None and y is not None], dtype=torch.float64)
         if len(known):
-            means = draws(known[:, 1] - known[:, 0])
+            means = resample_means(known[:, 1] - known[:, 0])
             low, high = (float(means.quantile(q)) for q in (0.025, 0.975))
             found.append(Difference(score, float(known[:, 0].mean()), float(known[:, 1].mean()), low, high, len(known)))
     return found, notes
 
 
-def _good(whole: Report, model: str) -> dict[str, Row]:
+def _good(whole: Report, model: str) -> dict[str, TrialRow]:
     return {r.trial: r for r in whole.rows if r.model == model and not r.failed}
 
 

@@ -13,13 +13,13 @@ from dreamx.eval.metrics.columns import CURVES, OVERALL, PAPER, STILL, Column, c
 from dreamx.eval.reporting import svg
 from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
 from dreamx.eval.reporting.published import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
-from dreamx.eval.reporting.report import Report, by_path, layout, stand_ins
-from dreamx.eval.runner import Plan, Row, film_file
+from dreamx.eval.reporting.report import Report, by_path, stand_in_columns, table_layout
+from dreamx.eval.runner import EvalPlan, TrialRow, film_file
 from dreamx.eval.suites.ground_truth import true_clip
 from dreamx.eval.suites.suite import Trial
 
 
-def html(report: Report, plan: Plan, shown: int) -> str:
+def report_html(report: Report, plan: EvalPlan, shown: int) -> str:
     """The page; the first ``shown`` trials with their videos."""
     about = report.about
     part = f"The first {about.trials} of {about.whole} trials" if about.trials < about.whole else f"{about.trials} trials"
@@ -29,7 +29,7 @@ def html(report: Report, plan: Plan, shown: int) -> str:
         f'<p class="note">Suite seed {about.suite_seed}, hash {about.suite_hash}; {escape(about.hardware)}.</p>',
         f"<p>{part}, {about.size[1]} x {about.size[0]} pixels, {about.fps:g} frames a second. Every figure is a mean over"
         " trials; after ± half of its interval of 95 % (bootstrap over trials).</p>",
-        *(_table(report, title, columns) for title, columns in layout(report)),
+        *(_table(report, title, columns) for title, columns in table_layout(report)),
         _published(report),
         _tools(report),
         _drift(report),
@@ -46,7 +46,7 @@ def html(report: Report, plan: Plan, shown: int) -> str:
     return shell.replace("%TITLE%", escape(f"dreamx eval {about.suite}")).replace("%BODY%", "\n".join(p for p in parts if p))
 
 
-def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], out: Path) -> None:
+def report_sheet(report: Report, plan: EvalPlan, shown: int, moments: tuple[float, ...], out: Path) -> None:
     """A picture: the first model at these seconds above the truth, a strip for each of the first ``shown`` trials it can do."""
     model = plan.models[0]
     failed = {r.trial for r in report.rows if r.model == model.name and r.failed}
@@ -55,7 +55,7 @@ def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], ou
         if trial.id in failed:
             continue
         at = [min(round(second * plan.view.fps), trial.frames - 1) for second in moments]
-        video, truth = video_files.load(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
+        video, truth = video_files.load_video(film_file(plan, model, trial)).video, true_clip(trial, plan.view, plan.truth).video
         strips.append(Strip(f"{trial.id} ({trial.style} {trial.kind})", [i / plan.view.fps for i in at], video[at], truth[at]))
     if strips:
         with atomic.whole(out) as temporary:
@@ -63,7 +63,7 @@ def sheet(report: Report, plan: Plan, shown: int, moments: tuple[float, ...], ou
 
 
 def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
-    marked = stand_ins(report)
+    marked = stand_in_columns(report)
     rows: list[str] = []
     for number, (model, scores) in enumerate(report.table.items()):
         cells = "".join(_cell(cell(scores[c.score], c.digits)) if c.score in scores else "<td>-</td>" for c in columns)
@@ -118,7 +118,7 @@ def _drift(report: Report) -> str:
         # The truth is a straight line, and PSNR's of 99 dB would flatten all others.
         lines = {m: c[score] if m != "truth" else [] for m, c in report.curves.items() if score in c}
         if any(lines.values()):
-            charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{svg.curves(lines, what)}</figure>")
+            charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{svg.curve_chart(lines, what)}</figure>")
     keys = "".join(f'<span><b class="key c{i}"></b>{escape(m)}</span>' for i, m in enumerate(report.curves) if m != "truth")
     return f'<h2>Drift by second</h2><p class="keys">{keys}</p><div class="charts">{"".join(charts)}</div>' if charts else ""
 
@@ -147,11 +147,11 @@ def _failures(report: Report) -> str:
     return f"<h2>Failed: {len(failed)} of {len(report.rows)}</h2><ul>{items}</ul>"
 
 
-def _trial(report: Report, plan: Plan, trial: Trial) -> str:
+def _trial(report: Report, plan: EvalPlan, trial: Trial) -> str:
     rows = {r.model: r for r in report.rows if r.trial == trial.id}
     cells = [_film(plan, trial, rows[model.name], model.name) for model in plan.models]
     try:
-        path = svg.plan(true_clip(trial, plan.view, plan.truth).camera)
+        path = svg.path_plan(true_clip(trial, plan.view, plan.truth).camera)
     except ValueError:  # the trial has failed, and says so
         path = ""
     said = "".join(f"<br>at {s.at:g} s: {escape(s.words or 'no more of it')}" for s in trial.said)
@@ -162,12 +162,12 @@ def _trial(report: Report, plan: Plan, trial: Trial) -> str:
     )
 
 
-def _film(plan: Plan, trial: Trial, row: Row, name: str) -> str:
+def _film(plan: EvalPlan, trial: Trial, row: TrialRow, name: str) -> str:
     model = next(m for m in plan.models if m.name == name)
     file = film_file(plan, model, trial)
     if row.failed or not file.is_file():
         return f"<figure><figcaption>{escape(name)}: {escape(row.failed or 'no video')}</figcaption></figure>"
-    data = base64.b64encode(video_files.small(video_files.load(file).video, plan.view.fps)).decode()
+    data = base64.b64encode(video_files.encode_small(video_files.load_video(file).video, plan.view.fps)).decode()
     figures = [f"{row.measured.scores[s]:.{d}f} {u}" for s, d, u in (("psnr", 1, "dB"),) if s in row.measured.scores]
     words = "<br>".join([escape(name), *figures]) if name != "truth" else "truth"
     return (

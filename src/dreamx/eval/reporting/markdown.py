@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dreamx.eval.metrics.bootstrap import Mean
+from dreamx.eval.metrics.bootstrap import BootstrapMean
 from dreamx.eval.metrics.columns import OVERALL, PAPER, STILL, Column, cell
 from dreamx.eval.reporting.published import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
-from dreamx.eval.reporting.report import Report, layout, stand_ins
+from dreamx.eval.reporting.report import Report, stand_in_columns, table_layout
 
 
-def markdown(report: Report) -> str:
+def report_markdown(report: Report) -> str:
     """Headline, tables, what they were taken with, what failed, how it was made."""
     about = report.about
     lines = [f"# {about.suite} suite, {about.trials} of {about.whole} trials", "", f"    {about.command}", ""]
@@ -16,7 +16,7 @@ def markdown(report: Report) -> str:
         f"Suite seed {about.suite_seed}, hash {about.suite_hash}; {about.hardware}. Means over trials ± half of their interval"
     ]
     lines += ["of 95 % (bootstrap over trials).", ""]
-    for title, columns in layout(report):
+    for title, columns in table_layout(report):
         lines += [f"## {title.capitalize()}", "", *_table(report, columns), ""]
     lines += _published(report)
     lines += ["## What the scores are taken with", ""]
@@ -27,7 +27,7 @@ def markdown(report: Report) -> str:
 
 
 def _table(report: Report, columns: tuple[Column, ...]) -> list[str]:
-    marked = stand_ins(report)
+    marked = stand_in_columns(report)
     heads = [c.head + ("†" if c.tool in marked else "") + (" ↓" if c.better < 0 else "") for c in columns]
     lines = _lines(heads, {model: [_value(scores, c) for c in columns] for model, scores in report.table.items()})
     notes = ["↓ less is better."] if any(c.better < 0 for c in columns) else []
@@ -51,5 +51,5 @@ def _lines(heads: list[str], rows: dict[str, list[str]]) -> list[str]:
     return lines + [f"| {name} | " + " | ".join(cells) + " |" for name, cells in rows.items()]
 
 
-def _value(scores: dict[str, Mean], c: Column) -> str:
+def _value(scores: dict[str, BootstrapMean], c: Column) -> str:
     return cell(scores[c.score], c.digits) if c.score in scores else "-"

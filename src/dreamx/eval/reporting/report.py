@@ -11,15 +11,15 @@ from statistics import fmean, geometric_mean
 from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.eval.metrics.backbones import STAND_INS
-from dreamx.eval.metrics.bootstrap import Mean, bootstrap
+from dreamx.eval.metrics.bootstrap import BootstrapMean, bootstrap_mean
 from dreamx.eval.metrics.columns import BY_STAND_INS, COLUMNS, PAPER, TABLES, Column, column, named_for
-from dreamx.eval.metrics.measure import own_error_of_sight, sight
-from dreamx.eval.runner import Row
+from dreamx.eval.metrics.measure import camera_estimator, own_error_of_estimator
+from dreamx.eval.runner import TrialRow
 from dreamx.plaintext import read_json
 
 
 @dataclass(frozen=True)
-class About:
+class ReportInfo:
     """What a report is of. ``models``: what exactly each is; ``measures``: what each score was taken with, by name of the score.
 
     suite_hash: of all trials; only reports with equal ones may be compared. trials: how many, of ``whole``. size: height, width.
@@ -46,11 +46,11 @@ class About:
 class Report:
     """table: by model, then score. curves: by model, then score, one mean a second. failed: by model, how many trials."""
 
-    about: About
-    table: dict[str, dict[str, Mean]]
+    about: ReportInfo
+    table: dict[str, dict[str, BootstrapMean]]
     curves: dict[str, dict[str, list[float]]]
     failed: dict[str, int]
-    rows: list[Row]
+    rows: list[TrialRow]
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all."""
@@ -67,18 +67,18 @@ class Report:
             raise ValueError(f"{file}: not a readable report ({why}); run the suite again") from e
 
 
-def report(about: About, rows: list[Row]) -> Report:
+def build_report(about: ReportInfo, rows: list[TrialRow]) -> Report:
     """Sum up. A score is averaged over the trials that have it; a curve over those that are as long as the longest.
 
     The curve of sharpness is one of ratios, so its mean is the geometric one: half as sharp and twice as sharp cancel out, and
     one plain wall in the truth does not drown all other trials.
     """
-    table: dict[str, dict[str, Mean]] = {}
+    table: dict[str, dict[str, BootstrapMean]] = {}
     curves: dict[str, dict[str, list[float]]] = {}
     for model in about.models:
         good = [r.measured for r in rows if r.model == model and not r.failed]
         names = list(dict.fromkeys(name for m in good for name in m.scores))
-        table[model] = {name: bootstrap([m.scores[name] for m in good if name in m.scores]) for name in names}
+        table[model] = {name: bootstrap_mean([m.scores[name] for m in good if name in m.scores]) for name in names}
         curves[model] = {}
         for name in dict.fromkeys(name for m in good for name in m.curves):
             each = [m.curves[name] for m in good if name in m.curves]
@@ -89,11 +89,11 @@ def report(about: About, rows: list[Row]) -> Report:
     return Report(about, table, curves, failed, rows)
 
 
-def layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
+def table_layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
     """The tables of a report: a title, and the columns that any of its models has; stand-ins under names of their own."""
     there = {name for scores in whole.table.values() for name in scores}
     more = tuple(column(name) for name in sorted(there) if name not in COLUMNS)
-    used = stand_ins(whole)
+    used = stand_in_columns(whole)
     tables: list[tuple[str, tuple[Column, ...]]] = []
     for title, columns in (*TABLES, ("more", more)):
         paper = columns[: len(PAPER)] == PAPER
@@ -104,18 +104,18 @@ def layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
     return tables
 
 
-def stand_ins(whole: Report) -> set[str]:
-    """What of ``Tools`` was a stand-in, by field; also what an older report did not know of."""
+def stand_in_columns(whole: Report) -> set[str]:
+    """What of ``Backbones`` was a stand-in, by field; also what an older report did not know of."""
     return {name for name, what in STAND_INS.items() if whole.about.measures.get(name, what) == what}
 
 
-def readers_of_cameras(rows: list[Row]) -> dict[str, str]:
+def camera_readers(rows: list[TrialRow]) -> dict[str, str]:
     """What reads cameras by flow, and how far off it is itself on the true renders among these rows."""
     truths = [r.measured for r in rows if r.model == "truth" and not r.failed]
-    return {"sight": sight(), "sight itself": own_error_of_sight(truths)}
+    return {"sight": camera_estimator(), "sight itself": own_error_of_estimator(truths)}
 
 
-def all_failed(rows: list[Row]) -> str:
+def all_failed(rows: list[TrialRow]) -> str:
     """A sentence with the first reason where a model could do no trial at all, or ``""``."""
     for model in dict.fromkeys(r.model for r in rows):
         mine = [r for r in rows if r.model == model]

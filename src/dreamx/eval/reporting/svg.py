@@ -12,7 +12,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 30
 _ARROWS = 6
 
 
-def curves(lines: dict[str, list[float]], what: str) -> str:
+def curve_chart(lines: dict[str, list[float]], what: str) -> str:
     """One line a name, one value a second; names keep their colour from chart to chart by their order."""
     values = [v for line in lines.values() for v in line]
     if not values:
@@ -20,7 +20,7 @@ def curves(lines: dict[str, list[float]], what: str) -> str:
     low, high = min(values), max(values)
     if high - low < 1e-6:
         low, high = low - 0.5, high + 0.5
-    marks = ticks(low, high)
+    marks = axis_ticks(low, high)
     low, high = min(low, marks[0]), max(high, marks[-1])
     low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
     seconds = max(map(len, lines.values()))
@@ -47,7 +47,7 @@ def curves(lines: dict[str, list[float]], what: str) -> str:
     return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label} by second">{"".join(parts)}</svg>'
 
 
-def plan(path: Camera) -> str:
+def path_plan(path: Camera) -> str:
     """The path ``[F]`` from above, its start looking up the page; ticks show where the camera looks."""
     path = relative_to(path, path[0])
     across, ahead = path.pose[:, 0, 3], -path.pose[:, 2, 3]
@@ -69,7 +69,7 @@ def plan(path: Camera) -> str:
     return f'<svg class="plan" viewBox="{box}" role="img" aria-label="the path from above">{"".join(parts)}</svg>'
 
 
-def ticks(low: float, high: float) -> list[float]:
+def axis_ticks(low: float, high: float) -> list[float]:
     """Round numbers from ``low`` to ``high`` (greater), 2 to 6 of them: steps of 1, 2 or 5 with noughts."""
     rough = (high - low) / 5
     power = floor(log10(rough))

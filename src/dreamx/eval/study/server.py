@@ -140,12 +140,12 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     @lru_cache(_KEPT)
     def movie(name: str, side: str) -> bytes:
         pair = next(p for p in found if p.name == name)
-        both = [video_files.load(pair.a), video_files.load(pair.b)]
+        both = [video_files.load_video(pair.a), video_files.load_video(pair.b)]
         if both[0].fps != both[1].fps:  # of which one may have a variable rate, which the other's can be given
-            both = [video_files.load(pair.a, both[1].fps), video_files.load(pair.b, both[0].fps)]
+            both = [video_files.load_video(pair.a, both[1].fps), video_files.load_video(pair.b, both[0].fps)]
         frames = min(len(f.video) for f in both)  # the same playback: neither is longer, neither is faster
         fps = next((f.fps for f in both if f.fps > 0), _FPS)
-        return video_files.small(both["ab".index(side)].video[:frames], fps)
+        return video_files.encode_small(both["ab".index(side)].video[:frames], fps)
 
     @app.get("/video/{key}")
     def video(key: str, request: Request) -> Response:

@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.progress import filmed
-from dreamx.eval.suites.suite import Said
-from dreamx.eval.suites.true_clips import held
+from dreamx.eval.progress import report_frames
+from dreamx.eval.suites.suite import PromptChange
+from dreamx.eval.suites.true_clips import held_keys
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.world import World
 
 
-def drive(world: World, truth: Clip, said: tuple[Said, ...] = ()) -> Tensor:
+def drive(world: World, truth: Clip, said: tuple[PromptChange, ...] = ()) -> Tensor:
     """Open the world with the first true picture and hold the clip's keys: uint8 ``[F, 3, H, W]``, the opening frame first.
 
     Words of ``said`` come with the first chunk that begins at their second or later, as a player's words would.
     """
-    keys = held(truth)
+    keys = held_keys(truth)
     shown = [world.reset(truth.video[0], truth.caption, truth.seed)[-1:]]
     waiting = sorted(said, key=lambda s: s.at)
     done = 0
@@ -30,5 +30,5 @@ def drive(world: World, truth: Clip, said: tuple[Said, ...] = ()) -> Tensor:
             words = waiting.pop(0).words
         shown.append(world.step(from_keys(now, Speed(fps=truth.fps)), words))
         done += due
-        filmed(min(done, len(keys)), len(keys))
+        report_frames(min(done, len(keys)), len(keys))
     return torch.cat(shown)[: len(truth.video)]

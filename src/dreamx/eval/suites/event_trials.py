@@ -16,10 +16,10 @@ from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.eventful import COMPOSED, SINGLE
 from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.take import Shot, Take, event
-from dreamx.eval.estimators.events.check import evaluation, said_yes
+from dreamx.eval.estimators.events.check import evaluation_classifier, recognised
 from dreamx.eval.metrics import event_recognition
-from dreamx.eval.suites.suite import Said, Trial
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.suite import PromptChange, Trial
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.events import Story, prompt
 from dreamx.model.text import split
 
@@ -38,12 +38,12 @@ def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot:
         raise ValueError(str(e)) from e
 
 
-def shot_of(view: View, frames: int) -> Shot:
+def shot_of(view: VideoFormat, frames: int) -> Shot:
     """How it is filmed."""
     return Shot(frames, view.fps, view.width, view.height, 2 * degrees(atan(0.5 / view.lens[1])))
 
 
-def filmed(take: Take, shot: Shot) -> Clip:
+def render_take(take: Take, shot: Shot) -> Clip:
     """The clip of a take. ValueError: what must be seen is hidden."""
     try:
         return film(take, "events", shot)
@@ -51,21 +51,21 @@ def filmed(take: Take, shot: Shot) -> Clip:
         raise ValueError(str(e)) from e
 
 
-def told(trial: Trial, view: View) -> Clip:
+def with_event(trial: Trial, view: VideoFormat) -> Clip:
     """The truth with the event."""
     shot = shot_of(view, trial.frames)
     take = take_of(trial.seed, trial.kind, trial.style, trial.happens, trial.attempt, shot)
-    return replace(filmed(take, shot), caption=trial.prompt)
+    return replace(render_take(take, shot), caption=trial.prompt)
 
 
-def plain(trial: Trial, view: View) -> Clip:
+def without_event(trial: Trial, view: VideoFormat) -> Clip:
     """The same without: everything stays as it was in the first frame."""
     shot = shot_of(view, trial.frames)
     take = take_of(trial.seed, trial.kind, trial.style, trial.happens, trial.attempt, shot)
-    return filmed(still(take), shot)
+    return render_take(still(take), shot)
 
 
-def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
+def trial_words(story: Story, style: str) -> tuple[str, tuple[PromptChange, ...]]:
     """What is said at the start, and on the way: each record at its start; when none goes on any more, nothing.
 
     What stands about in the scene is left out, the last sentence first, where it is all more than the smallest world reads.
@@ -73,12 +73,12 @@ def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
     """
     spans = [(e, max(e.end, e.start + _HOLD)) for e in story.events]
     moments = sorted({e.start for e, _ in spans} | {end for _, end in spans})
-    said: list[Said] = []
+    said: list[PromptChange] = []
     for moment in moments:
         now = [f"{e.entity} {e.predicate}" for e, end in spans if e.start <= moment < end]
         words = ". ".join(w[:1].upper() + w[1:] for w in now)
         if not said or said[-1].words != words:
-            said.append(Said(moment, words))
+            said.append(PromptChange(moment, words))
     sentences = story.scene.rstrip(".").split(". ")
     for count in range(len(sentences), 0, -1):
         opening = prompt(Story(". ".join(sentences[:count])), style)
@@ -87,7 +87,7 @@ def words_of(story: Story, style: str) -> tuple[str, tuple[Said, ...]]:
     raise ValueError(f"the words of the event are more than {_READ}")
 
 
-def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
+def event_scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
     """Did it happen, when it was said, does it last, and what else did the words change: see ``events``; and is it recognised as
     what was said (``classify``).
 
@@ -100,7 +100,7 @@ def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[st
     span = (min(e.start for e in story.events), min(max(e.end for e in story.events), (len(video) - 1) / with_it.fps))
     ids = set(with_it.entities)
     region = (
-        event_recognition.around([segments, without.segments], ids, _MARGIN)
+        event_recognition.dilated_region([segments, without.segments], ids, _MARGIN)
         if ids
         else torch.ones_like(segments, dtype=torch.bool)
     )
@@ -112,13 +112,13 @@ def scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[st
         "leakage": got.leakage,
         "focus": None if got.focus is None else 100 * got.focus,
     }
-    net, _ = evaluation()
-    answers = said_yes(net, video, with_it, without)
+    net, _ = evaluation_classifier()
+    answers = recognised(net, video, with_it, without)
     found["recognised"] = 100 * fmean(yes for _, yes in answers)
     return {name: value for name, value in found.items() if value is not None}
 
 
-def classifier() -> str:
+def classifier_note() -> str:
     """What recognises events, and its own accuracy."""
-    _, own = evaluation()
+    _, own = evaluation_classifier()
     return f"a small classifier of eight moments of a record (eval/estimators/events); {own}"

@@ -1,6 +1,6 @@
 """A suite is data: which scene, from where, under which keys, with which words. Drawn once by a law; then a file with a hash.
 
-The law of a suite (``laws``) and a seed give its trials one by one. The first N of them cover paths, kinds of
+The law of a suite (``suite_paths``) and a seed give its trials one by one. The first N of them cover paths, kinds of
 place and looks as evenly as N allows. Seed 0 is what is shipped; any other seed is a fresh suite of the same law.
 """
 
@@ -23,7 +23,7 @@ SHIPPED = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "4
 
 
 @dataclass(frozen=True)
-class Said:
+class PromptChange:
     """Words that are said to the world ``at`` so many seconds, and hold until other words are said; ``""`` ends them."""
 
     at: float
@@ -38,7 +38,7 @@ class Trial:
     seed, kind, style: the scene. ``start``: metres east and north, and degrees from east to north, of a level walker.
     keys: held keys by frame, as ``geometry.path.parse_actions`` reads them; frame 0 is the start picture.
     prompt: what the world is told at the start; ``said``: what it is told on the way.
-    happens, attempt: of an event, its kind and the number of the draw that the simulator accepted (``happening``).
+    happens, attempt: of an event, its kind and the number of the draw that the simulator accepted (``event_trials``).
     """
 
     id: str
@@ -49,7 +49,7 @@ class Trial:
     start: tuple[float, float, float]
     keys: str
     prompt: str
-    said: tuple[Said, ...] = ()
+    said: tuple[PromptChange, ...] = ()
     happens: str = ""
     attempt: int = 0
 
@@ -105,7 +105,7 @@ class Suite:
             raise ValueError(f"{path}: not a readable suite ({why}); draw it again") from e
 
 
-def shipped(name: str) -> Suite:
+def shipped_suite(name: str) -> Suite:
     """The suite that everybody is measured on. ValueError when its file is not the one that was shipped."""
     file = Path(str(resources.files("dreamx"))) / "eval" / "suites" / f"{name}.json"
     suite = Suite.load(file)

@@ -22,7 +22,7 @@ from dreamx.data.scene import FOV, KINDS, STYLES, Scene, scene, stand
 from dreamx.eval.progress import Progressing
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.suite import Suite, Trial
-from dreamx.eval.suites.true_clips import View
+from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.geometry.camera import Camera, lens_from_fov
 from dreamx.geometry.controls import KEYS, Speed
 from dreamx.geometry.path import format_actions, loop, out_and_back, straight, turn
@@ -38,7 +38,7 @@ Script = Callable[[np.random.Generator], list[list[str]]]
 
 
 @dataclass(frozen=True)
-class Law:
+class SuiteSpec:
     """``paths`` by name take turns through ``trials``; one that is None is a free walk of ``tour`` frames.
 
     A change of a law makes another suite, and another ``version``.
@@ -157,14 +157,16 @@ def _centred(keys: list[str]) -> list[str]:
 
 
 LAWS = {
-    "events": Law(2 * len(event_trials.KINDS), {name.replace(" ", "-"): None for name in event_trials.KINDS}, _BASIC, version=2),
-    "basic": Law(120, _PATHS),
-    "long": Law(100, _LONG_PATHS, _LONG),
-    "memory": Law(60, _MEMORY_PATHS),
+    "events": SuiteSpec(
+        2 * len(event_trials.KINDS), {name.replace(" ", "-"): None for name in event_trials.KINDS}, _BASIC, version=2
+    ),
+    "basic": SuiteSpec(120, _PATHS),
+    "long": SuiteSpec(100, _LONG_PATHS, _LONG),
+    "memory": SuiteSpec(60, _MEMORY_PATHS),
 }
 
 
-def draw(name: str, seed: int, cases: int | None = None) -> Suite:
+def draw_suite(name: str, seed: int, cases: int | None = None) -> Suite:
     """The suite of this law and seed, or its first ``cases`` trials. ValueError: no such law, a negative seed."""
     if name not in LAWS:
         raise ValueError(f"suite {name!r} is not one of {', '.join(LAWS)}")
@@ -174,11 +176,11 @@ def draw(name: str, seed: int, cases: int | None = None) -> Suite:
     count = law.trials if cases is None else min(cases, law.trials)
     trials: list[Trial] = []
     with Progressing("draw", count, lambda: (len(trials), "")):
-        trials.extend(trial(name, seed, index) for index in range(count))
+        trials.extend(draw_trial(name, seed, index) for index in range(count))
     return Suite(name, law.version, seed, FPS, tuple(trials))
 
 
-def trial(name: str, seed: int, index: int) -> Trial:
+def draw_trial(name: str, seed: int, index: int) -> Trial:
     """The trial of this number: a pure function of its arguments. Paths take turns; so do kinds of place and looks."""
     law = LAWS[name]
     path = list(law.paths)[index % len(law.paths)]
@@ -201,15 +203,15 @@ def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Ge
     """The first draw that the simulator accepts, in the first scene that has one. What is of the air happens outdoors."""
     if event_trials.KINDS[happens].outdoors and kind == "room":
         kind = KINDS[1 + index % (len(KINDS) - 1)]
-    view = View(64, 64, lens_from_fov(FOV, 64, 64), FPS)
+    view = VideoFormat(64, 64, lens_from_fov(FOV, 64, 64), FPS)
     shot = event_trials.shot_of(view, _BASIC + 1)
     for _ in range(_SCENES):
         seed = FIRST_HELD_OUT_SEED + int(rng.integers(2**30))
         for attempt in range(_DRAWS):
             try:
                 take = event_trials.take_of(seed, kind, style, happens, attempt, shot)
-                event_trials.filmed(take, shot)
-                prompt, said = event_trials.words_of(take.story, style)
+                event_trials.render_take(take, shot)
+                prompt, said = event_trials.trial_words(take.story, style)
             except ValueError:
                 continue
             keys = format_actions(
@@ -220,7 +222,7 @@ def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Ge
     raise ValueError(f"suite events, trial {index}: none of {_SCENES} scenes has room for {happens!r}")
 
 
-def _fit(here: Scene, law: Law, path: str, rng: np.random.Generator) -> tuple[tuple[float, float, float], list[str]] | None:
+def _fit(here: Scene, law: SuiteSpec, path: str, rng: np.random.Generator) -> tuple[tuple[float, float, float], list[str]] | None:
     """The first script, and start, that touches nothing; None where the scene has no room for any."""
     script = law.paths[path]
     if script is None:

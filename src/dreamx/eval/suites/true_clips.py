@@ -30,7 +30,7 @@ _HEADINGS = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 135.0, -135.0, 180.0)
 
 
 @dataclass(frozen=True)
-class View:
+class VideoFormat:
     """How the model looks at a world: picture, lens, frames per second."""
 
     height: int
@@ -40,14 +40,14 @@ class View:
 
 
 @dataclass(frozen=True)
-class Case:
+class TrueCase:
     """One path through one scene: what is true, and what geometry alone makes of its first frame (uint8 ``[F, 3, H, W]``)."""
 
     truth: Clip
     warp: Tensor
 
 
-def scripts(path: str, seed: int, fps: float) -> list[list[str]]:
+def key_scripts(path: str, seed: int, fps: float) -> list[list[str]]:
     """The key presses that a path may consist of, best first: 5 s of walking, one whole turn, 2.5 s out and as much back.
 
     A walk bends gently (a quarter of its frames turn), and more where the place is narrow. Left is preferred for even seeds.
@@ -63,13 +63,13 @@ def scripts(path: str, seed: int, fps: float) -> list[list[str]]:
     raise ValueError(f"path {path!r} is not one of {', '.join(PATHS)}")
 
 
-def clear_path(place: Scene, path: str, view: View) -> tuple[list[str], Camera]:
+def clear_path(place: Scene, path: str, view: VideoFormat) -> tuple[list[str], Camera]:
     """The first script, start and heading that touch nothing: the keys that lead to frames 1 on, and the camera of frame 0.
 
     Deterministic, and blind to every model. ValueError when the scene has no such path.
     """
     starts = list(_starts(place, view))
-    for keys in scripts(path, place.seed, view.fps):
+    for keys in key_scripts(path, place.seed, view.fps):
         there = walk(level(view.lens), from_keys(keys, Speed(fps=view.fps)))
         for start in starts:
             if walker.clear(place, Camera(start.pose @ there.pose, there.lens)):
@@ -77,19 +77,19 @@ def clear_path(place: Scene, path: str, view: View) -> tuple[list[str], Camera]:
     raise ValueError(f"scene {place.seed}: no clear {path} from any of {_STARTS} places")
 
 
-def _starts(place: Scene, view: View) -> Iterator[Camera]:
+def _starts(place: Scene, view: VideoFormat) -> Iterator[Camera]:
     for index in range(_STARTS):
         pose = place.start(index).pose
         for heading in _HEADINGS:
             yield Camera(pose @ rigid(rotation("y", torch.tensor(heading)), torch.zeros(3)), torch.tensor(view.lens))
 
 
-def held(clip: Clip) -> list[str]:
+def held_keys(clip: Clip) -> list[str]:
     """The keys that led to each frame but the first."""
     return ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in clip.actions[1:].tolist()]
 
 
-def render_truth(seed: int, path: str, view: View) -> Clip:
+def render_truth(seed: int, path: str, view: VideoFormat) -> Clip:
     """A path through the scene of a seed, every frame with its depth. Kinds and styles of scene take turns with the seed."""
     place = scene(seed, STYLES[seed // len(KINDS) % len(STYLES)], KINDS[seed % len(KINDS)])
     keys, start = clear_path(place, path, view)
@@ -99,21 +99,21 @@ def render_truth(seed: int, path: str, view: View) -> Clip:
     return Clip(video, cameras, actions, depth.half(), view.fps, words, place.style, place.kind, seed, "dreamx simulator")
 
 
-def case_files(folder: Path, seed: int, path: str, view: View) -> tuple[Path, Path]:
+def case_files(folder: Path, seed: int, path: str, view: VideoFormat) -> tuple[Path, Path]:
     """Where a case lies: the truth, and its warp, which is written last."""
-    name = f"{seed}-{path}-{view.width}x{view.height}-{sources()}-{_hash(repr(view).encode())}"
+    name = f"{seed}-{path}-{view.width}x{view.height}-{simulator_hash()}-{_hash(repr(view).encode())}"
     return folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
 
 
-def load_case(folder: Path, seed: int, path: str, view: View) -> Case:
+def load_case(folder: Path, seed: int, path: str, view: VideoFormat) -> TrueCase:
     """The case, from ``folder`` or made and kept there. A change of the simulator's or the warp's code makes it anew."""
     clip_file, warp_file = case_files(folder, seed, path, view)
     if warp_file.exists():  # written last: then both are there
-        return Case(Clip.load(clip_file), tensor_file.load(warp_file)["video"])
+        return TrueCase(Clip.load(clip_file), tensor_file.load(warp_file)["video"])
     folder.mkdir(parents=True, exist_ok=True)
     clip = render_truth(seed, path, view)
     clip.save(clip_file)
-    case = Case(clip, warp_of(clip))
+    case = TrueCase(clip, warp_of(clip))
     with atomic.whole(warp_file) as temporary:
         save_file({"video": case.warp}, temporary)
     return case
@@ -126,7 +126,7 @@ def warp_of(clip: Clip) -> Tensor:
     return baselines.warp(clip.video[0], clip.depth[0], clip.camera[0], clip.camera)
 
 
-def sources() -> str:
+def simulator_hash() -> str:
     """A hash of all code that a case depends on, so that a kept file is never that of another simulator."""
     return source_hash(__name__)
 

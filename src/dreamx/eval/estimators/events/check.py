@@ -23,7 +23,7 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import SimConfig, clip_path, simulate
 from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
-from dreamx.eval.estimators.events.records import Record, records
+from dreamx.eval.estimators.events.records import EventRecord, event_records
 from dreamx.eval.estimators.events.window import region, window
 from dreamx.eval.estimators.shipped import named, ship, write
 from dreamx.model import weights
@@ -73,7 +73,7 @@ class OwnAccuracy:
 
 
 @dataclass(frozen=True)
-class Pair:
+class EventPair:
     """One record: the window in which it happened, the same of the truth without it, and all kinds that are going on there."""
 
     kind: str
@@ -85,7 +85,7 @@ class Pair:
 def main(cfg: ClassifiersConfig) -> None:
     """Render what is missing, ask of every record, print what came of it, by kind."""
     torch.set_num_threads(1)
-    asked = {named(f, "classifier"): (f, load(f)) for f in cfg.learned or (NETS / "evaluation", NETS / "reward")}
+    asked = {named(f, "classifier"): (f, load_classifier(f)) for f in cfg.learned or (NETS / "evaluation", NETS / "reward")}
     plan = SimConfig(
         cfg.folder / "clips",
         ("events", "still"),
@@ -99,10 +99,10 @@ def main(cfg: ClassifiersConfig) -> None:
     )
     manifest.claim(cfg.folder, "renders of dreamx eval classifiers", (r"clips", r"classifiers\.json"), flag="folder")
     simulate(plan)
-    pairs = [p for told, still in twins(plan) for p in pairs_of(told, still)]
+    pairs = [p for told, still in twins(plan) for p in event_pairs(told, still)]
     found: dict[str, OwnAccuracy] = {}
     for name, (folder, net) in asked.items():
-        found[name], kinds = measured(net, pairs)
+        found[name], kinds = measure_accuracy(net, pairs)
         for kind, (count, yes, no) in kinds.items():
             print(f"  {name}: {kind}: {count} records, yes {100 * yes:.0f} %, no {100 * no:.0f} %", flush=True)
         print(f"{name}: {found[name]}", flush=True)
@@ -120,20 +120,20 @@ def twins(plan: SimConfig) -> Iterator[tuple[Clip, Clip]]:
                 yield Clip.load(told), Clip.load(still)
 
 
-def pairs_of(told: Clip, still: Clip) -> list[Pair]:
+def event_pairs(told: Clip, still: Clip) -> list[EventPair]:
     """Of each record of a clip and its twin."""
     assert told.segments is not None
     assert still.segments is not None
-    found: list[Pair] = []
-    everything = records(told)
+    found: list[EventPair] = []
+    everything = event_records(told)
     for record in everything:
         where, span = region([told.segments, still.segments], record.ids), (record.start, record.end)
         seen, other = (window(clip.video, where, span, told.fps) for clip in (told, still))
-        found.append(Pair(record.kind, seen, other, frozenset(r.kind for r in everything)))
+        found.append(EventPair(record.kind, seen, other, frozenset(r.kind for r in everything)))
     return found
 
 
-def measured(net: Classifier, pairs: list[Pair]) -> tuple[OwnAccuracy, dict[str, tuple[int, float, float]]]:
+def measure_accuracy(net: Classifier, pairs: list[EventPair]) -> tuple[OwnAccuracy, dict[str, tuple[int, float, float]]]:
     """All together, and by kind: how many records, yes to what happened, no to what did not. ValueError without any."""
     if not pairs:
         raise ValueError("there is no record to measure the classifier on")
@@ -154,19 +154,19 @@ def measured(net: Classifier, pairs: list[Pair]) -> tuple[OwnAccuracy, dict[str,
     return own, {k: (len(v), fmean(a for a, _ in v), fmean(b for _, b in v)) for k, v in sorted(by_kind.items())}
 
 
-def _parts(pairs: list[Pair], size: int = 64) -> Iterator[list[Pair]]:
+def _parts(pairs: list[EventPair], size: int = 64) -> Iterator[list[EventPair]]:
     for start in range(0, len(pairs), size):
         yield pairs[start : start + size]
 
 
-def said_yes(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[tuple[Record, bool]]:
+def recognised(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[tuple[EventRecord, bool]]:
     """Of each record of the story of ``told``: is it seen in ``video`` uint8 ``[F, 3, H, W]`` of the same path? ValueError: it is
     not of the same path."""
     if video.shape != told.video.shape:
         raise ValueError(f"the video is {tuple(video.shape)} and the truth {tuple(told.video.shape)}; they must be of one path")
     assert told.segments is not None
     assert still.segments is not None
-    asked = records(told)
+    asked = event_records(told)
     segments = [told.segments, still.segments]
     seen = [window(video, region(segments, r.ids), (r.start, r.end), told.fps) for r in asked]
     with torch.inference_mode():
@@ -174,21 +174,21 @@ def said_yes(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[tu
     return [(r, bool(logits[i, net.config.kinds.index(r.kind)] > 0)) for i, r in enumerate(asked)]
 
 
-def load(folder: Path) -> Classifier:
+def load_classifier(folder: Path) -> Classifier:
     """What the stage wrote. ValueError where it is not a classifier's folder."""
     return weights.load(folder, "classifier", Classifier, ClassifierConfig).eval()
 
 
-def evaluation() -> tuple[Classifier, OwnAccuracy]:
+def evaluation_classifier() -> tuple[Classifier, OwnAccuracy]:
     """The classifier that tables use, and its own accuracy, as it was measured by this command."""
     return _shipped("evaluation")
 
 
-def reward() -> tuple[Classifier, OwnAccuracy]:
+def reward_classifier() -> tuple[Classifier, OwnAccuracy]:
     """The classifier for rewards: of another training seed and other scenes than ``evaluation``, and its own accuracy."""
     return _shipped("reward")
 
 
 @lru_cache(maxsize=2)
 def _shipped(name: str) -> tuple[Classifier, OwnAccuracy]:
-    return load(NETS / name), from_json(OwnAccuracy, read_json(NETS / name / "error.json"))
+    return load_classifier(NETS / name), from_json(OwnAccuracy, read_json(NETS / name / "error.json"))

@@ -21,7 +21,7 @@ SCENIC = tuple(did for did in KINDS if did in OF_ITSELF)
 
 
 @dataclass(frozen=True)
-class Record:
+class EventRecord:
     """One thing does one thing. ``kind``: of ``KINDS``; ``ids``: of its pixels in ``Clip.segments``, empty where the whole
     picture is its; ``start`` and ``end`` in seconds."""
 
@@ -31,14 +31,16 @@ class Record:
     end: float
 
 
-def records(clip: Clip) -> list[Record]:
+def event_records(clip: Clip) -> list[EventRecord]:
     """Of a clip with a story, in its order. ValueError: words that the simulator does not say, or a thing that is not there."""
     if clip.story is None:
         return []
-    return [Record(kind(e.entity, e.predicate), ids(clip, e.entity), e.start, e.end) for e in clip.story.events]
+    return [
+        EventRecord(record_kind(e.entity, e.predicate), record_ids(clip, e.entity), e.start, e.end) for e in clip.story.events
+    ]
 
 
-def kind(entity: str, predicate: str) -> str:
+def record_kind(entity: str, predicate: str) -> str:
     """Which of ``KINDS`` the words say, in any of its ways; of several, the way with the fewest words of its own choice.
 
     ValueError: the simulator does not say so.
@@ -54,7 +56,7 @@ def kind(entity: str, predicate: str) -> str:
     return min(fits)[1]
 
 
-def ids(clip: Clip, entity: str) -> frozenset[int]:
+def record_ids(clip: Clip, entity: str) -> frozenset[int]:
     """Ids of a thing by its words, "the red ball", or of all "the stack of red blocks". ValueError: it is not in the clip."""
     if entity in OF_ITSELF.values():
         return frozenset()

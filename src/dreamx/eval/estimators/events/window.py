@@ -19,7 +19,7 @@ def region(segments: list[Tensor], ids: frozenset[int]) -> Tensor:
     """Where a record's thing is, in the truth with the event or in that without: bool ``[F, H, W]``; everywhere for no ids."""
     if not ids:
         return torch.ones(segments[0].shape, dtype=torch.bool)
-    return event_recognition.around(segments, set(ids), _MARGIN)
+    return event_recognition.dilated_region(segments, set(ids), _MARGIN)
 
 
 def window(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dreamx.eval.estimators.pose.motion import Seen, solve
+from dreamx.eval.estimators.pose.motion import Observations, solve_motion
 from dreamx.eval.metrics import optical_flow
 from dreamx.geometry.camera import rays
 
@@ -21,7 +21,7 @@ _SPREAD = 0.5  # pixels: a residual that large halves the weight
 _FAR = 1e3  # metres: where a depth of infinity is put
 
 
-def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, plain: bool = False) -> tuple[Tensor, Tensor]:
+def relative_motion(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, plain: bool = False) -> tuple[Tensor, Tensor]:
     """Pictures ``a`` and ``b [N, 3, H, W]`` (uint8 or 0 to 1) and the depth of a ``[N, H, W]`` (metres along z, 0 where unknown),
     one ``lens [4]``.
 
@@ -29,11 +29,11 @@ def moved(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, plain: bool = False
 
     Returns the rigid motions ``[N, 4, 4]`` from a's axes to b's, and how far the pixels of a speak for them ``[N]``, 0 to 1.
     """
-    there, back = optical_flow.flow(a, b), optical_flow.flow(b, a)
-    return explained(there, trusted(None if plain else a, there, back), depth, lens)
+    there, back = optical_flow.optical_flow(a, b), optical_flow.optical_flow(b, a)
+    return explained_pixels(there, consistent_pixels(None if plain else a, there, back), depth, lens)
 
 
-def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor, doubt: float = 0.0) -> tuple[Tensor, Tensor]:
+def refine_motion(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor, doubt: float = 0.0) -> tuple[Tensor, Tensor]:
     """The same, better, from a ``guess [N, 4, 4]``: b is first warped by it, so that only a small flow is left to be found.
 
     A flow falls short of a long way and smooths over edges of depth; what the guess explains no longer suffers from that.
@@ -45,20 +45,20 @@ def moved_again(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tensor
     points = directions @ guess[:, :3, :3].mT + guess[:, None, :3, 3] / known.flatten(1)[..., None]
     steps = points[..., :2] / points[..., 2:].clamp(min=0.1) - directions[:, :2]
     far = (steps * lens.float()[:2] * torch.tensor([cols, rows])).mT.unflatten(-1, (rows, cols)).clamp(-2 * cols, 2 * cols)
-    there = optical_flow.sample(b.float() / 255 if b.dtype == torch.uint8 else b, far)
-    rest, back = optical_flow.flow(a, there), optical_flow.flow(there, a)
-    return explained(far + rest, trusted(a, rest, back), depth, lens, guess, doubt)
+    there = optical_flow.sample_at(b.float() / 255 if b.dtype == torch.uint8 else b, far)
+    rest, back = optical_flow.optical_flow(a, there), optical_flow.optical_flow(there, a)
+    return explained_pixels(far + rest, consistent_pixels(a, rest, back), depth, lens, guess, doubt)
 
 
-def trusted(a: Tensor | None, there: Tensor, back: Tensor) -> Tensor:
+def consistent_pixels(a: Tensor | None, there: Tensor, back: Tensor) -> Tensor:
     """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, in every direction: symmetric
     ``[N, H, W, 2, 2]``, 0 to 1. ``back`` must lead to where it began; a plain wall, which seems to stand still however one
     walks, says nothing, and its edge says nothing of the way along it; without ``a``, all say the same."""
-    off = (there + optical_flow.sample(back, there)).square().sum(1)
+    off = (there + optical_flow.sample_at(back, there)).square().sum(1)
     return (torch.eye(2) if a is None else optical_flow.texture(a)) / (1 + off / _OFF**2)[..., None, None]
 
 
-def explained(
+def explained_pixels(
     there: Tensor, trust: Tensor, depth: Tensor, lens: Tensor, guess: Tensor | None = None, doubt: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The motions that a flow of a to b ``[N, 2, H, W]`` in pixels, believed as ``trusted`` says, is best explained by, and how
@@ -80,7 +80,7 @@ def explained(
     flat, goal = directions[::thin, ::thin].flatten(0, 1), to[:, ::thin, ::thin].flatten(1, 2)
     far, trust = (x[:, ::thin, ::thin].flatten(1, 2) for x in (distance, trust * inside[..., None, None]))
     weight, axes = _apart(trust)
-    move = solve(flat, Seen(goal, weight, far, axes), _STEPS) if guess is None else guess
+    move = solve_motion(flat, Observations(goal, weight, far, axes), _STEPS) if guess is None else guess
     share = trust.new_ones(far.shape)
     for _ in range(_ROUNDS):
         aside = move[:, None, :3, 3] / far[..., None]
@@ -94,7 +94,7 @@ def explained(
         wrong = (where - goal) * focal
         share = 1 / (1 + (wrong * (left @ wrong[..., None])[..., 0]).sum(-1) / _SPREAD**2).square()
         weight, axes = _apart(left)
-        move = solve(flat, Seen(goal, weight * share[..., None], far, axes), _STEPS, move)
+        move = solve_motion(flat, Observations(goal, weight * share[..., None], far, axes), _STEPS, move)
     return move, (share * trust.diagonal(dim1=-2, dim2=-1).mean(-1)).mean(1)
 
 

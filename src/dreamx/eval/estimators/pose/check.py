@@ -53,7 +53,8 @@ def main(cfg: EstimatorsConfig) -> None:
     """Render what is missing, read every path, print the errors."""
     torch.set_num_threads(1)
     asked = {
-        named(folder, "pose"): (folder, flow.load(folder)) for folder in cfg.learned or (NETS / "evaluation", NETS / "reward")
+        named(folder, "pose"): (folder, flow.load_flow_estimator(folder))
+        for folder in cfg.learned or (NETS / "evaluation", NETS / "reward")
     }
     size = 64
     plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
@@ -62,14 +63,14 @@ def main(cfg: EstimatorsConfig) -> None:
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, 0)).exists()]
     found: dict[str, OwnError] = {}
     for name, (folder, estimator) in asked.items():
-        found[name] = read_all(name, estimator, [Clip.load(f) for f in files])
+        found[name] = estimate_all(name, estimator, [Clip.load(f) for f in files])
         print(f"{name}: {found[name]}", flush=True)
         if cfg.ship is not None:
             ship(folder, ["depth.safetensors"], found[name], cfg.ship / name)
     write(cfg.folder / "estimators.json", {n: to_json(e) for n, e in found.items()})
 
 
-def read_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
+def estimate_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
     """The estimator's own error on these clips; a line for each. A path that cannot be read counts as standing still."""
     read: list[Camera] = []
     for clip in clips:
@@ -86,16 +87,16 @@ def read_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
     return own_error(read, [clip.camera for clip in clips])
 
 
-def evaluation() -> tuple[Estimator, OwnError]:
+def evaluation_estimator() -> tuple[Estimator, OwnError]:
     """The estimator that tables use where there is no truth, and its own error, as it was measured by this command."""
     return _shipped("evaluation")
 
 
-def reward() -> tuple[Estimator, OwnError]:
+def reward_estimator() -> tuple[Estimator, OwnError]:
     """The estimator for rewards: of another training seed and other scenes than ``evaluation``, and its own error."""
     return _shipped("reward")
 
 
 def _shipped(name: str) -> tuple[Estimator, OwnError]:
     error = read_json(NETS / name / "error.json")
-    return flow.load(NETS / name), from_json(OwnError, error)
+    return flow.load_flow_estimator(NETS / name), from_json(OwnError, error)

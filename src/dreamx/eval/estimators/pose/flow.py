@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dreamx.eval.estimators.pose.align import moved, moved_again
-from dreamx.eval.estimators.pose.graph import Motions, path, strides, together
+from dreamx.eval.estimators.pose.align import refine_motion, relative_motion
+from dreamx.eval.estimators.pose.graph import PairwiseMotions, frame_pairs, join_motions, solve_path
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.model import weights
 from dreamx.model.depth import Depth, DepthConfig
@@ -19,7 +19,7 @@ _DOUBT = 0.2  # of a guessed depth: as a share of it
 
 
 @dataclass(frozen=True)
-class ByFlow:
+class FlowEstimator:
     """An ``Estimator``. ``seconds``: how far apart in time compared frames are, the shortest first."""
 
     depth: Depth
@@ -33,26 +33,26 @@ class ByFlow:
             raise ValueError(f"fps must be a positive number, not {fps}")
         with torch.inference_mode():
             far = torch.cat([self.depth.metres(x.float() / 127.5 - 1) for x in video.split(_BATCH)])
-            poses = walked(video, far, lens, tuple(sorted({max(1, round(s * fps)) for s in self.seconds})))
+            poses = estimate_path(video, far, lens, tuple(sorted({max(1, round(s * fps)) for s in self.seconds})))
         return Camera(poses.clone(), lens.float().expand(len(video), 4))
 
 
-def walked(video: Tensor, far: Tensor, lens: Tensor, steps: tuple[int, ...], start: Tensor | None = None) -> Tensor:
+def estimate_path(video: Tensor, far: Tensor, lens: Tensor, steps: tuple[int, ...], start: Tensor | None = None) -> Tensor:
     """Poses ``[F, 4, 4]`` of a video ``[F, 3, H, W]`` with guessed depth ``far [F, H, W]``, both ways over pairs ``steps`` apart.
 
     Each step begins where the path so far leads (the first at ``start``, or where nothing moves), because flow is only good at
     what is small; and a path of all steps drifts less than one of the short ones.
     """
     poses = start
-    found: list[Motions] = []
+    found: list[PairwiseMotions] = []
     for step in steps:
-        before, after = strides(len(video), (step,))
+        before, after = frame_pairs(len(video), (step,))
         guess = None if poses is None else se3_inverse(poses[after]) @ poses[before]
         there, sure = _moved(video, far, lens, (before, after), guess)
         back, sure_back = _moved(video, far, lens, (after, before), None if guess is None else se3_inverse(guess))
         pose, weight = torch.cat([se3_inverse(there), back]), torch.cat([sure, sure_back]) + 1e-3
-        found.append(Motions(before.repeat(2), after.repeat(2), pose, weight))
-        poses = path(len(video), together(found)).float()
+        found.append(PairwiseMotions(before.repeat(2), after.repeat(2), pose, weight))
+        poses = solve_path(len(video), join_motions(found)).float()
     assert poses is not None
     return poses
 
@@ -64,12 +64,12 @@ def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor]
     parts: list[tuple[Tensor, Tensor]] = []
     for index, (i, j) in enumerate(zip(pair[0].split(_BATCH), pair[1].split(_BATCH), strict=True)):
         a, b, depth = video[i], video[j], far[i]
-        first = moved(a, b, depth, lens)[0] if guess is None else guess[index * _BATCH :][: len(i)]
-        parts.append(moved_again(a, b, depth, lens, first, _DOUBT))
+        first = relative_motion(a, b, depth, lens)[0] if guess is None else guess[index * _BATCH :][: len(i)]
+        parts.append(refine_motion(a, b, depth, lens, first, _DOUBT))
     move, sure = zip(*parts, strict=True)
     return torch.cat(move), torch.cat(sure)
 
 
-def load(folder: Path) -> ByFlow:
+def load_flow_estimator(folder: Path) -> FlowEstimator:
     """With the depth network of a world's folder. ValueError where it has none."""
-    return ByFlow(weights.load(folder, "depth", Depth, DepthConfig).eval())
+    return FlowEstimator(weights.load(folder, "depth", Depth, DepthConfig).eval())

@@ -15,7 +15,7 @@ from dreamx.geometry.camera import rigid
 
 
 @dataclass(frozen=True)
-class Motions:
+class PairwiseMotions:
     """E motions: the pose of frame ``after [E]`` in the axes of frame ``before [E]``, ``pose [E, 4, 4]``, and how far each is
     trusted, ``weight [E]`` (above 0)."""
 
@@ -25,7 +25,7 @@ class Motions:
     weight: Tensor
 
 
-def strides(frames: int, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def frame_pairs(frames: int, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """All pairs of frames that lie one of ``steps`` apart, and neighbours where frames are too few: before, after ``[E]``."""
     pairs = [(i, i + s) for s in steps for i in range(frames - s)]
     pairs = pairs or [(i, i + 1) for i in range(frames - 1)]
@@ -33,13 +33,13 @@ def strides(frames: int, steps: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return before, after
 
 
-def together(parts: list[Motions]) -> Motions:
+def join_motions(parts: list[PairwiseMotions]) -> PairwiseMotions:
     """All motions of some lists."""
     before, after = torch.cat([p.before for p in parts]), torch.cat([p.after for p in parts])
-    return Motions(before, after, torch.cat([p.pose for p in parts]), torch.cat([p.weight for p in parts]))
+    return PairwiseMotions(before, after, torch.cat([p.pose for p in parts]), torch.cat([p.weight for p in parts]))
 
 
-def path(frames: int, motions: Motions) -> Tensor:
+def solve_path(frames: int, motions: PairwiseMotions) -> Tensor:
     """Poses ``[F, 4, 4]``, the first the identity, in float64; where all motions agree, they are kept exactly.
 
     Frames that no motion leads to lie between those around them, turned as the one before. ValueError when the last frame is

@@ -11,7 +11,7 @@ from dreamx.geometry.camera import rigid
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observations:
     """Of N pairs and their P cells: where each went, ``to [N, P, 2]`` (x / z, y / z in camera b), ``weight [N, P, 2]``,
     0 to 1, and ``distance [N, P]`` in metres along z of camera a. ``axes [N, P, 2, 2]``: rows, of length 1 and at right angles,
     that the two weights go along; None: x and y."""
@@ -22,7 +22,7 @@ class Seen:
     axes: Tensor | None = None
 
 
-def solve(directions: Tensor, seen: Seen, steps: int, start: Tensor | None = None) -> Tensor:
+def solve_motion(directions: Tensor, seen: Observations, steps: int, start: Tensor | None = None) -> Tensor:
     """Gauss-Newton from ``start [N, 4, 4]``, or from no motion: minimises the weighted squares of ``to`` less the projected,
     moved points, ``[N, 4, 4]``.
 

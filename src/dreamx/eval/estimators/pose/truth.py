@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.estimators.pose.align import moved
+from dreamx.eval.estimators.pose.align import relative_motion
 from dreamx.geometry.camera import Camera, relative_to, se3_inverse
 from dreamx.geometry.path import resample
 from dreamx.geometry.reproject import reproject
@@ -24,7 +24,7 @@ _LEAST = 0.08  # share of the pixels that must speak for a motion
 
 
 @dataclass(frozen=True)
-class Aligned:
+class AlignedToTruth:
     """An ``Estimator`` for videos of one path: that of ``truth``, which needs depth."""
 
     truth: Clip
@@ -44,7 +44,7 @@ class Aligned:
             if turn:
                 view = reproject(rgb, depth, camera, Camera(camera.pose @ offset, camera.lens))
                 picture, far = view.rgb, view.depth * (view.known > 0.5)
-            move, sure = moved(picture, video, far, lens, plain=True)
+            move, sure = relative_motion(picture, video, far, lens, plain=True)
             good = sure >= _LEAST
             offset = _carried(offset @ se3_inverse(move), good)
         at = good.nonzero().flatten()
