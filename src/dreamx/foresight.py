@@ -24,16 +24,16 @@ from dreamx.rollout import Network, Sampler, guided, make, without_past
 
 @dataclass(frozen=True)
 class ForesightConfig:
-    """``latents``: so many latent frames further on it looks. ``unknown``: from this share of the view on it dreams it.
-
-    ``steps``: along the flow; it has to invent more than a chunk does. ``guidance``: how strongly what has been seen bears on it
-    (``rollout.guided``); None: no more than on a chunk.
-    """
+    """Views that are dreamt before they are walked to."""
 
     latents: LatentCount = 6
+    """Lookahead distance in latent frames."""
     unknown: Probability = 0.2
+    """Share of the view there that must be unknown to memory for it to be dreamt ahead."""
     steps: Denoising = 6
+    """Network passes of a lookahead; it has to invent more than a chunk does."""
     guidance: float | None = 2.0
+    """Strength of guidance by what has been seen (``rollout.guided``); None: no more than on a chunk."""
 
 
 def onwards(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:

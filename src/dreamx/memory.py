@@ -24,19 +24,18 @@ from dreamx.model.vae import GROUP, VAE
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """How much is remembered.
-
-    views:    at most so many are shown for a chunk, the latest one included.
-    capacity: at most so many are kept, then it is thinned (``Bank``).
-    metres, degrees: a view is kept when no other lies so near in place and direction.
-    settle: smooth depth before it is remembered (``geometry.reproject.settled``).
-    """
+    """Which views are remembered, and how many are shown."""
 
     views: Annotated[int, Ge(1), Le(64)] = 3
+    """Most views that are shown for a chunk, the latest one included."""
     capacity: Annotated[int, Ge(1), Le(2**16)] = 256
+    """Most views that are kept; then they are thinned (``Bank``)."""
     metres: NonNegativeFloat = 0.5
+    """A view is kept when no other lies so near in place ..."""
     degrees: NonNegativeFloat = 12.0
+    """... and in direction."""
     settle: bool = True
+    """Smooth depth before it is remembered (``geometry.reproject.settled``)."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):

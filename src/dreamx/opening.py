@@ -22,10 +22,12 @@ from dreamx.rollout import Network, Sampler, guided, make
 
 @dataclass(frozen=True)
 class OpeningConfig:
-    """``steps`` along the flow. ``guidance``: how much more than plainly the words are obeyed (``rollout.guided``), None: not."""
+    """First pictures from words."""
 
     steps: Denoising = 16
+    """Network passes of a first picture, along the flow."""
     guidance: float | None = 2.0
+    """Strength of guidance by the words (``rollout.guided``); None has none."""
 
 
 def draw(

@@ -26,21 +26,22 @@ Network = Callable[[Frames, Tensor, Attend], Tensor]
 
 @dataclass(frozen=True)
 class Sampler:
-    """How chunks are made.
-
-    steps, shift:  the noise levels, ``flow.schedule``. ``stochastic`` jumps to the clean estimate and noises it afresh between
-                   levels, as few-step models are trained to; otherwise Euler steps along the flow.
-    chunk:         latent frames made together. ``window`` and ``sinks``: what the cache holds, in latent frames.
-    context_noise: the sigma that finished frames are noised to, and said to have, when they become history.
-    """
+    """How chunks are denoised, and what the cache holds."""
 
     steps: Denoising = 4
+    """Network passes a chunk."""
     shift: PositiveFloat = 5.0
+    """Shift of the noise levels towards 1."""
     stochastic: bool = True
+    """Renoise afresh after each step, as few-step models want; else follow the flow."""
     chunk: LatentCount = 3
+    """Latent frames that are denoised together."""
     window: LatentCount = 12
+    """Latent frames that the cache holds, the new ones included; None: no limit."""
     sinks: AnyLatentCount = 3
+    """First frames that are never given up."""
     context_noise: Probability = 0.0
+    """Sigma that finished frames are noised to, and said to have, when they become history."""
 
     def cache(self) -> Cache:
         """An empty past of this sampler's window."""

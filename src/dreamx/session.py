@@ -28,23 +28,26 @@ from dreamx.rollout import Sampler
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What a checkpoint says about the world in it: the picture (``height`` x ``width`` pixels, ``lens``), its pace, its sampler.
-
-    ``upright``: the camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies.
-    ``memory``: of the views that are re-projected; None where the networks were not taught to use them.
-    ``foresight``: of views that are dreamt before they are walked to (needs memory); None where they were not taught that.
-    ``opening``: how a picture is made from words alone.
-    """
+    """What a checkpoint says about the world in it."""
 
     height: Pixels
+    """Pixels of a picture."""
     width: Pixels
+    """Pixels of a picture."""
     lens: tuple[float, float, float, float]
+    """fx, fy, cx, cy as shares of width and height."""
     speed: Speed = Speed()
+    """How fast held keys move and turn."""
     sampler: Sampler = Sampler()
+    """Denoising at play."""
     upright: bool = True
+    """The camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies."""
     memory: MemoryConfig | None = None
+    """Views that are re-projected; None where the networks were not taught to use them."""
     foresight: ForesightConfig | None = None
+    """Views that are dreamt before they are walked to (needs memory); None where that was not taught."""
     opening: OpeningConfig = OpeningConfig()
+    """How a picture is made from words alone."""
 
     def __post_init__(self) -> None:
         if self.height * self.width > MAX_PICTURE:

@@ -21,14 +21,18 @@ from dreamx.world import World
 
 @dataclass(frozen=True)
 class PlayBenchConfig:
-    """``seconds`` of the world are walked. ``json`` prints JSON alone. ``threads`` of the CPU, 0: as many as torch likes.
-    ``plain``: torch's plain products alone, not the faster ones of oneDNN."""
+    """Measure how fast a world plays here."""
 
     world: str = "tiny"
+    """A shipped world's name, or a folder."""
     seconds: PositiveFloat = 60.0
+    """Seconds of the world that are walked."""
     threads: Workers = 0
+    """CPU threads; 0: as many as torch takes."""
     plain: bool = False
+    """Torch's plain matrix products, not the faster ones of oneDNN."""
     json: bool = False
+    """Print JSON alone."""
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,22 @@ from dreamx.geometry.camera import Camera
 
 @dataclass(frozen=True)
 class DataBenchConfig:
-    """``scenes`` of ``clips`` of ``frames`` are rendered bare and into a dataset; then ``many`` small clips for the memory."""
+    """Measure how fast clips are rendered, bare and into a dataset, and the memory of a long run."""
 
     scenes: PositiveInt = 2
+    """Scenes that are rendered, bare and into a dataset."""
     clips: PositiveInt = 4
+    """Clips of each."""
     frames: PositiveInt = 81
+    """Frames of a clip."""
     width: Pixels = 64
+    """Pixels."""
     height: Pixels = 64
+    """Pixels."""
     many: PositiveInt = 1000
+    """Small clips that are packed for the memory measurement."""
     json: bool = False
+    """Print JSON."""
 
 
 @dataclass(frozen=True)

@@ -42,24 +42,28 @@ from dreamx.plaintext import parse_json
 
 @dataclass(frozen=True)
 class EncodeConfig:
-    """clips: folder of clips, or a dataset; vae: folder of the trained autoencoder; out: the file to write (``.safetensors``);
-    None: ``latents/HASH.safetensors`` in the folder of clips, HASH being the fingerprint of the autoencoder's weights.
-
-    most: at most so many clips, evenly from the whole folder. mirror, reverse: also write the variants, where they are true.
-    memory: also what it shows of each latent; None where there is none. ahead: of latents so many (from, to) further on, too.
-    depth: folder of the network for the depth of opening pictures; None: the decoder's. processes: 1 is this one, 0 one a core.
-    """
+    """Encode clips into one file of latents."""
 
     clips: InputFolder
+    """Folder of clips, or a dataset."""
     vae: InputFolder
+    """Folder of the trained autoencoder."""
     out: Annotated[OutputFile, Ending((".safetensors",))] | None = None
+    """The file to write (.safetensors); None: latents/HASH.safetensors beside the clips, by the autoencoder's fingerprint."""
     most: PositiveInt | None = None
+    """Clips at most, evenly from the whole folder; None takes all."""
     mirror: bool = True
+    """Also write mirror images, where they are true."""
     reverse: bool = True
+    """Also write clips backwards, where that is true."""
     memory: MemoryConfig | None = None
+    """Also what memory shows of each latent; None where there is no memory."""
     depth: InputFolder | None = None
+    """Folder of the network for the depth of opening pictures; None: the decoder's."""
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    """Also what memory shows of latents so many (from, to) further on; None does not."""
     processes: Workers = 0
+    """Worker processes; 1: none beside this one, 0: one for each core."""
 
     def __post_init__(self) -> None:
         if self.ahead is not None and (self.memory is None or self.ahead[0] > self.ahead[1]):

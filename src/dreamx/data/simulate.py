@@ -35,24 +35,36 @@ from dreamx.geometry.controls import Speed
 
 @dataclass(frozen=True)
 class SimulateConfig:
-    """What to render. ``fov`` is vertical, degrees; ``processes`` 0 means one for each core."""
+    """Render walks through places."""
 
     out: OutputFolder
+    """Folder of the clips, or of the dataset."""
     scenes: PositiveInt = 300
+    """Scenes, one a seed."""
     clips: PositiveInt = 4  # for each scene
+    """Walks through each."""
     frames: FrameCount = 81
+    """Frames of a walk."""
     width: Pixels = 64
+    """Pixels."""
     height: Pixels = 64
+    """Pixels."""
     fps: FrameRate = 16.0
+    """Frames a second."""
     fov: FieldOfView = 70.0
+    """Vertical field of view, degrees."""
     first_seed: Seed = 0
+    """Seed of the first scene."""
     processes: Workers = 0
+    """Worker processes; 0: one for each core."""
     styles: tuple[str, ...] = STYLES
     """Looks of the random scenes, one drawn for each; a home place has its own."""
     kinds: tuple[str, ...] = KINDS
     """Kinds of random scenes, and home places by name (village, cottage, castle, island, winter, workshop)."""
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
+    """Allow the seeds that are reserved for evaluation."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
+    """A dataset in place of clips, and on what it is made."""
 
     def __post_init__(self) -> None:
         least = {"scenes": 1, "clips": 1, "frames": 1, "width": 1, "height": 1}

@@ -23,17 +23,20 @@ FIRST_SEED = 500_000
 
 @dataclass(frozen=True)
 class StartsConfig:
-    """``out`` gets ``NAME.png`` of ``width`` x ``height``, its prompt in ``NAME.txt`` and its scene in ``NAME.json``.
-
-    ``each``: so many of every kind of place in every look. ``fov`` is vertical, degrees.
-    """
+    """Render the pictures that a world's gallery shows."""
 
     out: OutputFolder
+    """Folder that gets NAME.png, its prompt in NAME.txt and its scene in NAME.json."""
     width: Pixels = 64
+    """Pixels."""
     height: Pixels = 64
+    """Pixels."""
     fov: FieldOfView = 70.0
+    """Vertical field of view, degrees."""
     first_seed: Seed = FIRST_SEED
+    """Seed of the first scene."""
     each: PositiveInt = 2
+    """Pictures of every kind of place in every look."""
 
 
 def starts(cfg: StartsConfig) -> None:

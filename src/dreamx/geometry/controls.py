@@ -34,11 +34,14 @@ _UNIT = {
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast held keys move the camera; ``fps`` turns per second into per frame. ValueError unless all are positive."""
+    """How fast held keys move the camera. ValueError unless all are positive."""
 
     metres_per_second: float = 1.2
+    """Of a step key."""
     degrees_per_second: float = 24.0
+    """Of a look key."""
     fps: float = 16.0
+    """Frames a second."""
 
     def __post_init__(self) -> None:
         for name in ("metres_per_second", "degrees_per_second", "fps"):

@@ -20,16 +20,18 @@ from dreamx.bounds import MAX_LEVELS, Blocks, Heads, Width
 
 @dataclass(frozen=True)
 class DepthConfig:
-    """``widths`` and ``blocks`` of each level, fine to coarse (the finest is half the picture); ``heads`` of the attention.
-
-    near, far: metres; depth is guessed on a logarithmic scale between them.
-    """
+    """Sizes of the depth network."""
 
     widths: tuple[Width, ...] = (32, 64, 96)
+    """Channels of each level, from fine (half the picture) to coarse."""
     blocks: tuple[Blocks, ...] = (1, 2, 2)
+    """Residual blocks of each level."""
     heads: Heads = 4
+    """Heads of the attention at the coarsest level."""
     near: float = 0.2
+    """Nearest depth, metres; the scale is logarithmic."""
     far: float = 50.0
+    """Farthest depth, metres."""
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks):

@@ -20,10 +20,12 @@ from dreamx.model.dit import DiTConfig
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """``rank`` of the factors, the highest of all; ``alpha / rank`` scales their product where a layer says nothing else."""
+    """Sizes of a LoRA."""
 
     rank: Width
+    """Of the factors, the highest of all."""
     alpha: float
+    """The product counts alpha / rank where a layer says nothing else."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,18 @@ from dreamx.bounds import Heads, Layers, Rows, Width, Words
 
 @dataclass(frozen=True)
 class WordConfig:
-    """``width`` channels a token, ``rows`` of the hashed word table, at most ``words`` words in a prompt."""
+    """Sizes of the small text encoder."""
 
     width: Width = 96
+    """Channels of a token."""
     heads: Heads = 4
+    """Attention heads."""
     layers: Layers = 1
+    """Transformer layers."""
     rows: Rows = 2048
+    """Rows of the hashed word table."""
     words: Words = 64
+    """Most words of a prompt."""
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.width % self.heads:

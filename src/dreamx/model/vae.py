@@ -37,25 +37,24 @@ _MOMENTUM = 0.02  # of the latents' statistics while training; `measure` makes t
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """The sizes of the autoencoder; ``patch * 2 ** (levels - 1)`` is the shrinking in space and must be the same on both sides.
-
-    latent:  channels of a latent frame.
-    encoder: channels of each level, from fine to coarse.
-    decoder: the same (listed from fine to coarse, too).
-    blocks:  blocks of each level, from fine to coarse.
-    patch:   pixels along the side of one place of the finest level.
-    near, far: metres; depth is decoded on a logarithmic scale between them.
-    hint:    whether the decoder also reads what memory shows (``model.hint``).
-    """
+    """Sizes of the autoencoder; it shrinks by ``patch * 2 ** (levels - 1)`` in space, the same on both sides."""
 
     latent: Width = 16
+    """Channels of a latent frame."""
     encoder: tuple[Width, ...] = (32, 64, 128)
+    """Channels of each level, from fine to coarse."""
     decoder: tuple[Width, ...] = (48, 96, 160)
+    """Channels of each level, from fine to coarse."""
     blocks: tuple[Blocks, ...] = (1, 1, 2)
+    """Blocks of each level, from fine to coarse."""
     patch: Patch = 2
+    """Pixels along the side of one place of the finest level."""
     near: float = 0.2
+    """Nearest decoded depth, metres; the scale is logarithmic."""
     far: float = 50.0
+    """Farthest decoded depth, metres."""
     hint: bool = False
+    """Whether the decoder also reads what memory shows (``model.hint``)."""
 
     def __post_init__(self) -> None:
         for name in ("encoder", "decoder"):

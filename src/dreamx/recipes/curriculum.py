@@ -19,12 +19,16 @@ from dreamx.train.together import Alone
 
 @dataclass(frozen=True)
 class Curriculum:
-    """``scale`` names the recipe; everything goes to ``out`` (the world to ``out``/world). ``stage`` runs one stage alone."""
+    """Train a world from nothing, stage by stage."""
 
     out: OutputFolder
+    """Everything goes here; the world to OUT/world."""
     scale: Literal["micro", "tiny", "four", "lanes", "ways"] = "tiny"
+    """Name of the recipe."""
     stage: str | None = None
+    """Run one stage alone; None runs all."""
     threads: Threads = 2
+    """CPU threads."""
 
 
 #: What recipes make beside a folder for each stage.

@@ -38,24 +38,34 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class AutoencoderStage:
-    """``data`` is a folder of clips, ``out`` the folder of the trained network, ``start`` one to go on from (None begins anew
-    with ``vae``). A step sees ``batch`` windows of ``frames`` video frames. ``noise``: the most noise on the latents, whose
-    deviation is 1. ``edges`` and ``depth``: weights of those losses beside that of the colours. ``hints``: the share of windows
-    for which a decoder that reads hints is given some."""
+    """Train the video autoencoder."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
+    """Folder of clips."""
     out: OutputFolder
+    """Folder of the trained network."""
     vae: VAEConfig = field(default_factory=VAEConfig)
+    """Its sizes, where ``start`` is not given."""
     start: OptionalStart = None
+    """Folder of a network to go on from; None begins anew."""
     batch: BatchSize = 2
+    """Windows of clips in a step."""
     frames: FrameCount = 9
+    """Video frames of a window: 4 k + 1."""
     lr: PositiveFloat = 1.5e-3
+    """Peak learning rate."""
     noise: NonNegativeFloat = 0.1
+    """Highest deviation of the noise on the latents, whose own deviation is 1."""
     edges: NonNegativeFloat = 1.0
+    """Weight of the loss of neighbour differences, beside 1 of the colours."""
     depth: NonNegativeFloat = 0.3
+    """Weight of the loss of log-depth."""
     hints: Probability = 0.5
+    """Share of windows whose decoder is shown what memory would show."""
     sheet_every: PositiveInt = 500
+    """Steps between contact sheets."""
 
 
 @dataclass(frozen=True)

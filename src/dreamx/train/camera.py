@@ -27,32 +27,38 @@ from dreamx.train.samples import Samples, SamplesConfig
 
 @dataclass(frozen=True)
 class CameraStage:
-    """What to train from what.
-
-    data, out: a latents file; the folder that the trained networks go to.
-    start:     networks to go on from; None begins anew with ``dit`` and ``text``.
-    train:     names of the parts to train; None trains all.
-    frames:    latent frames of a clip; None takes all.
-    shift:     of the noise levels, see ``flow.shift``.
-    drop_text, drop_first: how often nothing is said, and not even the first frame is known; drop_hint: nor anything remembered.
-    samples:   what to look at meanwhile; None saves the time.
-    """
+    """Train the transformer on whole clips, both ways in time; or some parts of it, as its camera lane."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFile
+    """File of latents."""
     out: OutputFolder
+    """Folder of the trained networks."""
     dit: DiTConfig
+    """Sizes of the transformer, where ``start`` is not given."""
     text: WordConfig = WordConfig()
+    """Sizes of the text encoder, where ``start`` is not given."""
     start: OptionalStart = None
+    """Folder of networks to go on from; None begins anew."""
     train: tuple[str, ...] | None = None
+    """Parts of the network to train (``view``, ``blocks.3.mlp``); None trains all."""
     frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
     batch: BatchSize = 8
+    """Clips in a step."""
     lr: PositiveFloat = 1e-3
+    """Peak learning rate."""
     shift: PositiveFloat = 5.0
+    """Shift of the noise levels towards 1 (``flow.shift``)."""
     drop_text: Probability = 0.1
+    """Probability of dropping the caption."""
     drop_first: Probability = 0.1
+    """Probability of dropping the first frame, which is else given clean."""
     drop_hint: Probability = 0.1
+    """Probability of dropping what memory shows."""
     samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
 
     def __post_init__(self) -> None:
         if self.start is None and self.dit.text != self.text.width:

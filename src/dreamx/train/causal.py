@@ -16,17 +16,24 @@ from dreamx.train.teaching import TeachingConfig, teach
 
 @dataclass(frozen=True)
 class CausalStage:
-    """``data`` is a latents file (``frames`` latent frames of each clip), ``start`` the networks to go on from, ``out`` where the
-    trained ones go, ``samples`` what to look at meanwhile."""
+    """Train the networks to make each chunk from the chunks before it."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFile
+    """File of latents."""
     start: StartFolder
+    """Folder of networks to go on from."""
     out: OutputFolder
+    """Folder of the trained networks."""
     teaching: TeachingConfig = TeachingConfig()
+    """Batches of teacher forcing."""
     frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
     samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 1e-3
+    """Peak learning rate."""
 
 
 def main(cfg: CausalStage) -> None:

@@ -28,24 +28,30 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class ClassifierStage:
-    """``data`` is a folder of the subsets events and still of ``dreamx data simulate``. Scenes ``first_seed`` up to
-    ``end_seed`` of it are learned from; ``out`` gets the network. A step sees ``batch`` records, three windows of each.
-
-    others: weight of all the kinds that are not asked for, together. vary: how much colours are varied. spoil: how often a row is
-    blurred; half as often it fades, or is noisy.
-    """
+    """Train a classifier of events."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
+    """Folder of the subsets events and still of ``dreamx data simulate``."""
     out: OutputFolder
+    """Folder of the trained network."""
     first_seed: Seed = 0
+    """First scene to learn from."""
     end_seed: Seed = 1_000_000
+    """Scene after the last to learn from."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    """Sizes of the network."""
     batch: BatchSize = 24
+    """Records in a step, three windows of each."""
     lr: PositiveFloat = 1.5e-3
+    """Peak learning rate."""
     others: NonNegativeFloat = 1.0
+    """Weight of all the kinds that are not asked for, together."""
     vary: NonNegativeFloat = 0.12
+    """How much colours are varied."""
     spoil: Probability = 0.5
+    """Probability of blurring a record's pictures; half of it of fading them, or of noise."""
 
     def __post_init__(self) -> None:
         check_seeds(self.first_seed, self.end_seed)

@@ -25,17 +25,26 @@ from dreamx.train.teaching import Teaching, TeachingConfig, teach
 
 @dataclass(frozen=True)
 class ConsistencyStage:
-    """As ``CausalStage``, and ``lattice``: into how many steps the teacher's flow is cut."""
+    """Distil a causal teacher to few steps."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFile
+    """File of latents."""
     start: StartFolder
+    """Folder of the teacher."""
     out: OutputFolder
+    """Folder of the student."""
     teaching: TeachingConfig = TeachingConfig()
+    """Batches of teacher forcing."""
     frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
     samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 3e-4
+    """Peak learning rate."""
     lattice: Annotated[int, Ge(2)] = 48
+    """Steps into which the teacher's flow is cut."""
 
 
 @torch.no_grad()

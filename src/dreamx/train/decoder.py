@@ -40,31 +40,42 @@ _NORMED = 8  # groups of channels that the critic's norms take together
 
 @dataclass(frozen=True)
 class DecoderStage:
-    """``data``: a folder of clips; ``start``: the trained autoencoder; ``out``: where the sharpened one goes.
-
-    batch, frames, noise, edges, depth, hints: as in ``AutoencoderStage``.
-    critic: widths of the critic's levels. ``features``: weight of the loss in its features. ``fool``: how strongly the
-    adversarial loss pulls at the decoder's last layer, as a share of what the others do. Both begin after ``alone`` steps, in
-    which the critic learns by itself.
-    """
+    """Sharpen the decoder of a trained autoencoder against a critic."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
+    """Folder of clips."""
     start: StartFolder
+    """Folder of the autoencoder."""
     out: OutputFolder
+    """Folder of the autoencoder with the trained decoder."""
     batch: BatchSize = 4
+    """Windows of clips in a step."""
     frames: FrameCount = 9
+    """Video frames of a window: 4 k + 1."""
     lr: PositiveFloat = 5e-4
+    """Peak learning rate of the decoder."""
     noise: NonNegativeFloat = 0.3
+    """Highest deviation of the noise on the latents."""
     edges: NonNegativeFloat = 1.0
+    """Weight of the loss of neighbour differences."""
     depth: NonNegativeFloat = 1.0
+    """Weight of the loss of log-depth."""
     hints: Probability = 0.6
+    """Share of windows whose decoder is shown what memory would show."""
     critic: tuple[Width, ...] = (32, 64, 128)
+    """Widths of the critic's levels."""
     critic_lr: PositiveFloat = 1e-3
+    """Peak learning rate of the critic."""
     fool: NonNegativeFloat = 0.4
+    """Pull of the adversarial loss at the decoder's last layer, as a share of that of the other losses."""
     features: NonNegativeFloat = 0.5
+    """Weight of the loss in the critic's features."""
     alone: NonNegativeInt = 100
+    """Steps at the start in which only the critic learns adversarially; then both."""
     sheet_every: PositiveInt = 500
+    """Steps between contact sheets."""
 
     def __post_init__(self) -> None:
         if not self.critic or any(width % _NORMED for width in self.critic):

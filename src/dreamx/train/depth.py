@@ -22,18 +22,26 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class DepthStage:
-    """``data`` are folders of clips, ``out`` the folder of the trained network. A step sees ``batch`` frames.
-    ``edges``: weight of the loss of differences. ``vary``: how much colours are varied."""
+    """Train the network that guesses the depth of a picture."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: tuple[Path, ...]
+    """Folders of clips with depth."""
     out: Path
+    """Folder of the trained network."""
     depth: DepthConfig = field(default_factory=DepthConfig)
+    """Sizes of the network."""
     batch: BatchSize = 32
+    """Frames in a step."""
     lr: PositiveFloat = 2e-3
+    """Peak learning rate."""
     edges: NonNegativeFloat = 1.0
+    """Weight of the loss of neighbour differences of log-depth."""
     vary: NonNegativeFloat = 0.15
+    """How much colours vary."""
     sheet_every: PositiveInt = 500
+    """Steps between contact sheets."""
 
 
 def main(cfg: DepthStage) -> None:

@@ -26,22 +26,30 @@ from dreamx.train.run import Run, RunConfig
 
 @dataclass(frozen=True)
 class PoseStage:
-    """``data`` is a folder of clips with depth. Scenes ``first_seed`` up to ``end_seed`` of it are learned from, at most ``most``
-    clips, spread evenly; ``out`` gets the network. A step sees ``batch`` frames.
-
-    edges: weight of the loss of differences. vary: how much colours are varied."""
+    """Train the depth network of a pose estimator."""
 
     run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
+    """Folder of clips with depth."""
     out: OutputFolder
+    """Folder of the trained network."""
     first_seed: Seed = 0
+    """First scene to learn from."""
     end_seed: Seed = 1_000_000
+    """Scene after the last to learn from."""
     most: PositiveInt = 600
+    """Most clips that are read, evenly from all."""
     depth: DepthConfig = field(default_factory=lambda: DepthConfig(widths=(24, 48, 80)))
+    """Sizes of the network."""
     batch: BatchSize = 16
+    """Frames in a step."""
     lr: PositiveFloat = 2.5e-3
+    """Peak learning rate."""
     edges: NonNegativeFloat = 1.0
+    """Weight of the loss of neighbour differences of log-depth."""
     vary: NonNegativeFloat = 0.15
+    """How much colours vary."""
 
     def __post_init__(self) -> None:
         check_seeds(self.first_seed, self.end_seed)

@@ -65,6 +65,7 @@ class RunConfig:
     steps: Updates
     """Updates in all."""
     seed: Seed = 0
+    """Of the weights and of every batch; a run is resumed with its own."""
     warmup: Probability = 0.02
     """Share of the steps over which the learning rate rises from 0."""
     decay: Probability = 0.5
@@ -74,6 +75,7 @@ class RunConfig:
     weight_decay: NonNegativeFloat = 0.01
     """Of matrices and kernels; biases, gains and other vectors have none."""
     betas: tuple[Share, Share] = (0.9, 0.95)
+    """Decay of AdamW's first and second moment."""
     clip: PositiveFloat | None = 1.0
     """The norm beyond which a gradient is scaled down."""
     ema: Annotated[Share, Gt(0)] | None = 0.999
@@ -85,6 +87,7 @@ class RunConfig:
     muon: bool = False
     """Train the matrices of transformer blocks by Muon (``train.muon``); one process only."""
     log_every: PositiveInt = 50
+    """Steps between lines of the log."""
     threads: Threads | None = None
     """CPU threads of torch; resume is bit-exact with the same number."""
 

@@ -23,13 +23,18 @@ from dreamx.train.run import Run
 
 @dataclass(frozen=True)
 class SamplesConfig:
-    """``vae`` is the folder of the autoencoder that decodes, ``every`` how many steps; ``clips`` rows of ``columns`` pictures."""
+    """Contact sheets during training."""
 
     vae: InputFolder
+    """Folder of the autoencoder that decodes them."""
     sampler: Sampler
+    """How they are sampled."""
     every: PositiveInt = 500
+    """Steps between contact sheets."""
     clips: PositiveInt = 4
+    """Rows of a sheet."""
     columns: PositiveInt = 11
+    """Frames of a row."""
 
 
 class Samples:

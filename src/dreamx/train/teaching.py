@@ -25,31 +25,32 @@ from dreamx.train.networks import Networks
 
 @dataclass(frozen=True)
 class TeachingConfig:
-    """What a batch of teacher forcing is made of.
-
-    batch:         clips.
-    shift:         of the noise levels, see ``flow.shift``.
-    chunk:         latent frames that are made together.
-    windows:       (window, sinks) of the caches to prepare for, one drawn each step.
-    history_noise: the highest sigma of the clean half.
-    drop_text, drop_first: how often nothing is said, and not even the first frame is known.
-    drop_hint, drop_view: how often memory shows nothing (a row), and the camera lane is silent (a batch).
-    hint_noise:    the most noise on what memory shows. ``unseen``: by how much places that it knows nothing of weigh more.
-    ahead:         how often (rows) what is to be made lies some frames further on, as when a world looks ahead.
-    """
+    """What a batch of teacher forcing is made of."""
 
     batch: BatchSize = 8
+    """Clips in a step."""
     shift: PositiveFloat = 5.0
+    """Shift of the noise levels towards 1 (``flow.shift``)."""
     chunk: LatentCount = 3
+    """Latent frames that are denoised together."""
     windows: tuple[tuple[LatentCount, AnyLatentCount], ...] = ((12, 3),)
+    """(window, sinks) of the caches to prepare for; one is drawn each step."""
     history_noise: Probability = 0.0
+    """Highest sigma of the clean half."""
     drop_text: Probability = 0.1
+    """Probability of dropping the caption, a clip."""
     drop_first: Probability = 0.1
+    """Probability of dropping the first frame, a clip."""
     drop_hint: Probability = 0.1
+    """Probability of dropping what memory shows, a clip."""
     drop_view: Probability = 0.0
+    """Probability of silencing the camera lane, a batch."""
     hint_noise: NonNegativeFloat = 0.0
+    """Highest deviation of the noise on what memory shows."""
     unseen: NonNegativeFloat = 0.0
+    """By how much places of which memory knows nothing weigh more."""
     ahead: Probability = 0.0
+    """Share of clips whose target lies some frames further on, as when a world looks ahead."""
 
     def __post_init__(self) -> None:
         if not self.windows:

@@ -43,19 +43,24 @@ Do not describe the camera. Do not invent what is not seen."""
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Whom to ask. address: up to ``/v1``. key: the name of the environment variable that holds the key, or None.
-
-    tries: how often at most. wait: seconds before the second try, doubled each time. patience: seconds for an answer.
-    """
+    """A vision language model, and how it is asked."""
 
     address: WebAddress = "http://127.0.0.1:8000/v1"
+    """Of a server that speaks OpenAI's protocol, up to ``/v1``."""
     model: str = "Qwen/Qwen2.5-VL-7B-Instruct"
+    """Name of its model."""
     key: str | None = None
+    """Environment variable that holds the access key; None sends none."""
     tries: PositiveInt = 4
+    """Attempts at most."""
     wait: NonNegativeFloat = 1.0
+    """Seconds before the second attempt; doubled each time."""
     patience: PositiveFloat = 120.0
+    """Seconds to wait for an answer."""
     frames: PositiveInt = 8
+    """Pictures of a clip that are shown."""
     side: Pixels = 512
+    """Pixels of the longer side of a picture."""
 
     def __post_init__(self) -> None:
         check_values(self)

@@ -32,6 +32,7 @@ class How:
     """How a run is carried out; what comes out does not depend on it."""
 
     engine: Literal["local", "ray"] = "local"
+    """Where the work runs: processes of this machine, or Ray."""
     processes: Workers = 0
     """0 means one for each core; 1 works in this process."""
     patience: PositiveFloat = 600.0
@@ -48,18 +49,24 @@ class How:
 
 @dataclass(frozen=True)
 class PackConfig:
-    """A folder of .safetensors clips, or a dataset, into a dataset. ``size``: width and height, ``fps``: frames a second, where
-    the clips are not alike; ``crf``: of H.264, None keeps every bit. ``curate``: drop what breaks a rule of ``limits`` or is
-    there already."""
+    """Make a dataset of a folder of clips, or of a dataset."""
 
     clips: Annotated[str, tyro.conf.Positional]
+    """Folder of clips, or a dataset."""
     out: str
+    """Folder of the dataset."""
     crf: Crf | None = 14
+    """Quality of H.264, lower is better; None keeps every bit."""
     size: tuple[Pixels, Pixels] | None = None
+    """Width and height in pixels, where the clips are not alike."""
     fps: FrameRate | None = None
+    """Frames a second, where the clips are not alike."""
     curate: bool = False
+    """Drop what breaks a rule of ``limits``, or is there already."""
     limits: Limits = Limits()
+    """Limits of quality control."""
     how: Annotated[How, tyro.conf.arg(name="")] = How()
+    """Where the work runs."""
 
 
 def pack(cfg: PackConfig) -> Count:
@@ -71,10 +78,12 @@ def pack(cfg: PackConfig) -> Count:
 
 @dataclass(frozen=True)
 class UnpackConfig:
-    """A dataset into a folder of .safetensors clips, ``NAME.safetensors`` each."""
+    """Make a folder of clips, NAME.safetensors each, of a dataset."""
 
     clips: Annotated[str, tyro.conf.Positional]
+    """The dataset."""
     out: OutputFolder
+    """Folder of the clips."""
 
 
 def unpack(cfg: UnpackConfig) -> int:
@@ -112,17 +121,24 @@ def _refuse_others(out: Path, clips: Clips, files: list[str]) -> None:
 
 @dataclass(frozen=True)
 class ImportTarsConfig:
-    """WebDataset tars (.video.mp4, .poses_c2w.npy, .intrinsics.npy, .json) into a dataset. ``licence`` and ``source`` are of
-    samples that do not say; ``size`` and ``fps`` make clips alike; ``crf``: of what has to be encoded anew."""
+    """Make a dataset of WebDataset tars (.video.mp4, .poses_c2w.npy, .intrinsics.npy, .json)."""
 
     tars: Annotated[str, tyro.conf.Positional]
+    """Tar archives, or the folder that holds them."""
     out: str
+    """Folder of the dataset."""
     licence: str = ""
+    """Licence of samples that name none."""
     source: str = ""
+    """Source of samples that name none."""
     crf: Crf | None = None
+    """Quality of what has to be encoded anew; None keeps every bit."""
     size: tuple[Pixels, Pixels] | None = None
+    """Width and height in pixels, where the samples are not alike."""
     fps: FrameRate | None = None
+    """Frames a second, where the samples are not alike."""
     how: Annotated[How, tyro.conf.arg(name="")] = How()
+    """Where the work runs."""
 
 
 def import_tars(cfg: ImportTarsConfig) -> Count:
@@ -134,11 +150,14 @@ def import_tars(cfg: ImportTarsConfig) -> Count:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """A dataset into WebDataset tars of ``clips_a_tar`` clips; ``tars.json`` is written last."""
+    """Make WebDataset tars of a dataset; tars.json is written last."""
 
     clips: Annotated[str, tyro.conf.Positional]
+    """The dataset."""
     out: str
+    """Folder of the archives."""
     clips_a_tar: PositiveInt = 100
+    """Clips of one archive."""
 
 
 def export(cfg: ExportConfig) -> int:

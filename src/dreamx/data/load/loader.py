@@ -31,11 +31,14 @@ class From:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """Sources, seed, and ``ahead``: samples that threads read in advance (0: none, read when asked for)."""
+    """What is drawn from where, in which order."""
 
     sources: tuple[From, ...]
+    """Datasets, their weights, what is drawn of each."""
     seed: int = 0
+    """Of the order."""
     ahead: int = 4
+    """Samples that threads read in advance; 0 reads each when it is asked for."""
 
     def __post_init__(self) -> None:
         if not self.sources:

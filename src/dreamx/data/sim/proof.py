@@ -29,10 +29,12 @@ _PATCH, _CORNER = 7, 0.002  # pixels; least strength of a patch's weaker directi
 
 @dataclass(frozen=True)
 class ProofConfig:
-    """``clips``: a folder of ``.safetensors`` clips, or a dataset; ``gap``: frames between the two of a pair."""
+    """Check the cameras and depth of clips against their pictures."""
 
     clips: InputFolder
+    """Folder of clips, or a dataset."""
     gap: PositiveInt = 8
+    """Frames between the two of a pair."""
 
     def __post_init__(self) -> None:
         if self.gap < 1:

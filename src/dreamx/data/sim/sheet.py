@@ -21,11 +21,14 @@ _MADE = ("Software", "dreamx data sheet")
 
 @dataclass(frozen=True)
 class SheetConfig:
-    """``clips``: a folder of clips, or a dataset; ``out``: the picture; ``columns``: frames of each row, evenly in time."""
+    """Draw a sheet of frames of clips."""
 
     clips: InputFolder
+    """Folder of clips, or a dataset."""
     out: Annotated[OutputFile, Ending((".png",))]
+    """The picture to write (.png)."""
     columns: PositiveInt = 6
+    """Frames of each row, evenly in time."""
 
     def __post_init__(self) -> None:
         if self.columns < 1:

@@ -35,29 +35,40 @@ from dreamx.plaintext import read_json
 
 @dataclass(frozen=True)
 class SimConfig:
-    """What to make. ``subset``: some of first_person, third_person, events, and still: the same clips as events, in which nothing
-    happens. ``clips``: of each subset in each scene.
-
-    ``fov`` is vertical, degrees; ``processes`` 0 means one for each core. ``held_out``: say everything in the phrasings that
-    are kept for evaluation.
-    """
+    """Simulate clips in first and third person, and events."""
 
     out: OutputFolder
+    """Folder of the clips, or of the dataset."""
     subset: tuple[str, ...] = tuple(SUBSETS)
+    """Some of first_person, third_person, events, and still: the same clips as events, in which nothing happens."""
     scenes: PositiveInt = 100
+    """Scenes, one a seed."""
     clips: PositiveInt = 1
+    """Clips of each subset in each scene."""
     frames: FrameCount = 81
+    """Frames of a clip."""
     width: Pixels = 128
+    """Pixels."""
     height: Pixels = 128
+    """Pixels."""
     fps: FrameRate = 16.0
+    """Frames a second."""
     fov: FieldOfView = 70.0
+    """Vertical field of view, degrees."""
     first_seed: Seed = 0
+    """Seed of the first scene."""
     processes: Workers = 0
+    """Worker processes; 0: one for each core."""
     styles: tuple[str, ...] = STYLES
+    """Looks to draw from."""
     kinds: tuple[str, ...] = KINDS
+    """Kinds of place to draw from."""
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
+    """Allow the seeds that are reserved for evaluation."""
     held_out: bool = False
+    """Say everything in the phrasings that are kept for evaluation."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
+    """A dataset in place of clips, and on what it is made."""
 
     def __post_init__(self) -> None:
         least = {"scenes": 1, "clips": 1, "frames": 9, "width": 8, "height": 8}

@@ -72,6 +72,7 @@ class ImportConfig:
     processes: Workers = 0
     """1 works in this one, 0 means one for each core."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
+    """A dataset in place of clips, and on what it is made."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class DoomConfig:
     wanted: Wanted = field(default_factory=lambda: Wanted(frames=121))
     """Size and length; the rate is the engine's, 17.5 frames a second."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
+    """A dataset in place of clips, and on what it is made."""
 
     def __post_init__(self) -> None:
         check_values(self)

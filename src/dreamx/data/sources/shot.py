@@ -60,12 +60,16 @@ class Shot:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Size in pixels and rate of the clips, and how many frames one holds at most."""
+    """Size, rate and length of the clips."""
 
     width: Pixels = 64
+    """Pixels."""
     height: Pixels = 64
+    """Pixels."""
     fps: FrameRate = 16.0
+    """Frames a second."""
     frames: int = 161
+    """Frames of a clip at most."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height", "frames"):

@@ -26,11 +26,12 @@ Pictures = NDArray[Any]
 
 @dataclass(frozen=True)
 class Coding:
-    """How what was seen is kept. ``crf``: 0 to 51, smaller is better and larger on disk; None keeps every bit (RGB, which few
-    players show). ``gop``: frames from one key frame to the next, 1 to 16."""
+    """How pictures are encoded."""
 
     crf: int | None = 14
+    """Quality of H.264, 0 to 51, lower is better and larger; None keeps every bit (RGB, which few players show)."""
     gop: int = 16
+    """Frames from one key frame to the next, 1 to 16."""
 
     def __post_init__(self) -> None:
         if self.crf is not None and not 0 <= self.crf <= 51:

@@ -16,11 +16,14 @@ from dreamx.model.depth import Residual
 
 @dataclass(frozen=True)
 class ClassifierConfig:
-    """``widths`` and ``blocks`` of each level, fine to coarse; ``kinds``: what its answers are to, in their order."""
+    """Sizes of the classifier."""
 
     widths: tuple[Width, ...] = (32, 64, 96)
+    """Channels of each level, from fine to coarse."""
     blocks: tuple[Blocks, ...] = (1, 2, 2)
+    """Residual blocks of each level."""
     kinds: tuple[str, ...] = KINDS
+    """Kinds of record, in the order of the answers."""
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.blocks):
