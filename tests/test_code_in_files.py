@@ -64,7 +64,7 @@ class SavesAtOnce(nn.Module):
         self.file = file
 
     @torch.jit.export
-    def __getstate__(self) -> tuple[str, bool]:
+    def __getstate__(self) -> tuple[str, bool]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return (self.file, self.training)
 
     @torch.jit.export

@@ -70,7 +70,7 @@ def inputs(entries: Iterable[Any], count: int, seed: int) -> Iterator[Input]:
         rng = random.Random(f"{entry.name} {seed} {number}")
         files = sorted({p for pattern in entry.files for p in entry.folder.glob(pattern) if p.is_file()})
         file = rng.choice(files)
-        kind = {".json": "json", ".jsonl": "lines", ".txt": "text"}.get(file.suffix, entry.kind)
+        kind: str = {".json": "json", ".jsonl": "lines", ".txt": "text"}.get(file.suffix) or entry.kind
         data = files_mutate.spoil(rng, kind, file.read_bytes())
         yield Input(entry, file.relative_to(entry.folder).as_posix(), data, number)
 

@@ -68,7 +68,7 @@ class _Plan(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
     Python's own, not that of C: there a pickle of ten bytes asks for a memo of 16 GB, and gets it.
     """
 
-    def find_class(self, module: str, name: str, /) -> Any:
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _KNOWN:
             return _KNOWN[module, name]
         if module == "torch" and isinstance(found := getattr(torch, name, None), torch.dtype):
