@@ -7,7 +7,6 @@ input and output, and ends when its input does.
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import subprocess
@@ -25,6 +24,7 @@ from torch import Tensor
 
 from dreamx.config import from_json
 from dreamx.geometry.camera import Camera
+from dreamx.plaintext import read_json
 from dreamx.world import World
 
 _READY = 4  # scenes that are kept ready to be drawn; an older one is built again when it is asked for
@@ -55,7 +55,7 @@ def truth_for(world: World, start_file: Path) -> Callable[[Camera], Tensor] | No
     if not file.is_file():
         return None
     try:
-        whence = from_json(Whence, json.loads(file.read_bytes()))
+        whence = from_json(Whence, read_json(file))
     except ValueError as e:
         raise ValueError(f"{file}: {e}; delete it, or make the starts again with dreamx data starts") from e
     if find_spec("mujoco") is None:
