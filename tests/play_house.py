@@ -99,8 +99,9 @@ def process(folder: Path, *flags: str) -> Iterator[tuple[Popen[str], str]]:
 class Player:
     """Speaks the protocol. ``pictures`` are all frames received so far, ``replies`` all JSON messages."""
 
-    def __init__(self, port: int, query: str = "") -> None:
-        self._connect = connect(f"ws://127.0.0.1:{port}/socket{query}", max_size=None, max_queue=None, close_timeout=2)
+    def __init__(self, port: int, query: str = "", headers: dict[str, str] | None = None) -> None:
+        address = f"ws://127.0.0.1:{port}/socket{query}"
+        self._connect = connect(address, additional_headers=headers, max_size=None, max_queue=None, close_timeout=2)
         self.socket: ClientConnection
         self.pictures: list[Picture] = []
         self.replies: list[dict[str, Any]] = []
