@@ -188,7 +188,9 @@ class Store:
     def recording(self, name: str) -> Path | None:
         """The file of a recording, None where there is none of that name."""
         path = self.recordings / f"{name}.mp4"
-        return path if _ID.fullmatch(name) and path.is_file() else None
+        with suppress(OSError):
+            return path if _ID.fullmatch(name) and path.is_file() else None
+        return None
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
         """What records into the folder of recordings."""
