@@ -21,7 +21,7 @@ from dreamx.geometry.camera import level
 from dreamx.play import video
 from dreamx.play.beside import Beside, Truth
 from dreamx.play.codec import KEY_EVERY, h264, h264_fits, jpegs
-from dreamx.play.replies import Kind, Picture
+from dreamx.play.replies import Kind, Picture, Recorded
 from dreamx.play.video import Recorder, VideoFile
 from fake_world import FakeWorld
 from play_house import Player, open_house
@@ -149,14 +149,14 @@ def test_a_recording_ends_at_the_limit_or_when_it_is_stopped(tmp_path: Path, mon
     assert recorder.on
     assert recorder.write(frames) is None
     ended = recorder.write(frames)
-    assert ended is not None
+    assert isinstance(ended, Recorded)
     assert ended.frames == 16
     assert not recorder.on
     assert len(read(tmp_path / Path(ended.url).name)) == 16
     recorder.start()
     recorder.write(frames[:3])
     stopped = recorder.stop()
-    assert stopped is not None
+    assert isinstance(stopped, Recorded)
     assert len(read(tmp_path / Path(stopped.url).name)) == 3
     recorder.start()
     assert recorder.stop() is None
@@ -175,7 +175,7 @@ def test_a_recording_is_as_large_as_the_page_shows_the_world(
         recorder.start(crisp)
         recorder.write(squares[None])
         ended = recorder.stop()
-        assert ended is not None
+        assert isinstance(ended, Recorded)
         picture = torch.as_tensor(read(tmp_path / Path(ended.url).name)[0])
         assert picture.shape == (*shown, 3)
         grey = picture.float().mean(-1)

@@ -1,9 +1,8 @@
 """``dreamx data doom --out OUT``: clips of a game, ViZDoom with its bundled Freedoom levels, walked by a script.
 
 Cameras are the engine's own. Its axes: x east, y north, z up, angle counter-clockwise from east; ours: x east, y down, z north.
-Doom draws heights 1.2 times as tall as widths (320 x 200 pixels on a screen of 4 : 3), which is the same as a world that is 1.2
-times as tall, so here it is one, seen with square pixels. Looking up would shear the picture, so nobody does. 32 units are a
-metre. Depth comes in 256 levels of 8 units: metres here are those of the middle of each level, 0.25 m apart, 64 m at most.
+Doom draws heights 1.2 times as tall as widths, as if the world were 1.2 times as tall: so here it is, seen with square pixels.
+Looking up would shear the picture, so nobody does. 32 units are a metre. Depth comes in 256 levels of 0.25 m: its middle counts.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class DoomConfig:
     maps: tuple[str, ...] = _MAPS
     """Levels of Freedoom's first part, in turn."""
     monsters: bool = False
-    """With them, things move by themselves."""
+    """With monsters, things move by themselves."""
     wanted: Wanted = field(default_factory=lambda: Wanted(frames=121))
     """Size and length; the rate is the engine's, 17.5 frames a second."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
