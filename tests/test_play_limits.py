@@ -25,7 +25,7 @@ from websockets.sync.client import connect
 from dreamx import picture, replay
 from dreamx.flags import parse as flags
 from dreamx.picture import read_picture
-from dreamx.play import protocol, visit
+from dreamx.play import protocol, start_request
 from dreamx.play.server import PlayConfig
 from dreamx.web import server as web_server
 from dreamx.web.server import FRAMES
@@ -166,7 +166,7 @@ def test_a_full_house_decodes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         read.append(len(data))
         return read_picture(data, size, pixels)
 
-    monkeypatch.setattr(visit, "read_picture", spy)
+    monkeypatch.setattr(start_request, "read_picture", spy)
     image = base64.b64encode(png()).decode()
     with open_house(FakeWorld(due=4), room=1) as (house, port), Player(port) as first, Player(port) as second:
         first.say(type="start", image=image)
@@ -197,7 +197,7 @@ def test_large_openings_come_one_at_a_time_and_a_bad_one_gives_its_place_back(mo
             now[0] -= 1
         return read_picture(data, size, pixels)
 
-    monkeypatch.setattr(visit, "read_picture", slow)
+    monkeypatch.setattr(start_request, "read_picture", slow)
     image = base64.b64encode(png()).decode()
     with open_house(FakeWorld(due=4), room=4) as (house, port):
         players = [Player(port).__enter__() for _ in range(4)]

@@ -28,5 +28,11 @@ _TRIM, _CHUNKS = _glibc(), count(1)
 
 def tidy() -> None:
     """Called once a chunk: give freed pages back to the system, now and then."""
-    if _TRIM is not None and next(_CHUNKS) % EVERY == 0:
+    if next(_CHUNKS) % EVERY == 0:
+        give_back()
+
+
+def give_back() -> None:
+    """Give freed pages back to the system now: after something large that was needed once."""
+    if _TRIM is not None:
         _TRIM(END)

@@ -53,6 +53,8 @@ from dreamx.world import World, find
 
 #: Seconds after which the kernel gives up a connection whose other end takes nothing: a player who never reads.
 _STALLED = 90
+#: Seconds after which a thread that reads a long replay lets go of the interpreter: every operation of a dream waits for that.
+_SWITCH = 0.0005
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,7 @@ def main(cfg: PlayConfig) -> None:
     listen(cfg.host, 0).close()  # refused at once, not after seconds of opening the world
     warnings.simplefilter("ignore", CutWarning)  # the page shows it as a note
     _few_arenas()
+    sys.setswitchinterval(_SWITCH)
     if cfg.plain:
         only_plain()
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))

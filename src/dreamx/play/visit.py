@@ -12,17 +12,13 @@ from fastapi import WebSocket, WebSocketDisconnect
 from starlette.types import Message
 from starlette.websockets import WebSocketState
 
-from dreamx.picture import read_picture
-from dreamx.plaintext import brief
 from dreamx.play import protocol
 from dreamx.play.begun import Begun, Outbox, begin
-from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
+from dreamx.play.codec import Encoder
 from dreamx.play.house import RETRY, House
-from dreamx.play.opening import Opening, Session
+from dreamx.play.opening import Session
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.protocol import (
-    PIXEL_LIMIT,
-    Codec,
     Command,
     Event,
     Keys,
@@ -36,7 +32,7 @@ from dreamx.play.protocol import (
     Switch,
 )
 from dreamx.play.replies import Busy, Error, Hello, Kind, Picture, Reply, Rested, in_full, pack
-from dreamx.play.script import script_of
+from dreamx.play.start_request import encoder_of, opening_of, read_large
 from dreamx.play.visitor import visitor
 from dreamx.session import Switches
 
@@ -138,19 +134,13 @@ class Visit:
             return await self._say_busy()
         try:
             if isinstance(said, Start) and said.image is None and said.replay is None:
-                opening, codec = await asyncio.to_thread(self._opening, said), said.codec
+                opening, codec = await asyncio.to_thread(opening_of, said, house), said.codec
             else:
                 async with house.heavy:
-                    opening, codec = await asyncio.to_thread(self._read_start, said)
-            await self._begin(Session(session, opening, owner=self._owner), self._encoder(codec))
+                    opening, codec = await asyncio.to_thread(read_large, said, house)
+            await self._begin(Session(session, opening, owner=self._owner), encoder_of(codec, house))
         finally:
             self._give_back(session)
-
-    def _read_start(self, said: Start | str | bytes) -> tuple[Opening, Codec]:
-        request = said if isinstance(said, Start) else protocol.parse(said)
-        if not isinstance(request, Start):
-            raise ValueError(f"{request.type}: the message is too long")
-        return self._opening(request), request.codec
 
     async def _obey(self, request: Request) -> None:
         if isinstance(request, ResumeSession):
@@ -185,33 +175,11 @@ class Visit:
             case _:
                 raise AssertionError(f"{request.type} is for a visit without a world")
 
-    def _opening(self, request: Start) -> Opening:
-        house = self._house
-        if request.replay is not None:
-            return script_of(request.replay, house.starts, house.world.size, house.weights)
-        data = request.picture()
-        prompt = request.prompt
-        if request.start is not None:
-            if request.start not in house.starts:
-                raise ValueError(f"start.start: there is no start picture {brief(request.start)}; see api/world for their ids")
-            start = house.starts[request.start]
-            data, prompt = start.png, prompt or start.prompt
-        image, note = (None, "") if data is None else read_picture(data, house.world.size, PIXEL_LIMIT)
-        return Opening(image, prompt, request.seed, note, request.start, request.switches)
-
-    def _encoder(self, codec: Codec) -> Encoder:
-        house = self._house
-        if codec == "jpeg":
-            return jpegs(house.quality)
-        if not h264_fits(house.world.size):
-            rows, cols = house.world.size
-            raise ValueError(f"codec: h264 wants even sides and this world is {cols} x {rows}; use jpeg")
-        return h264(house.world.size, house.world.fps)
-
     # ---- beginning and ending ------------------------------------------------------------------------------------------
 
     async def _resume(self, request: ResumeSession) -> None:
-        house, encode = self._house, self._encoder(request.codec)
+        house = self._house
+        encode = encoder_of(request.codec, house)
         if house.store is None:
             raise ValueError("resume_session: this server keeps no sessions; start a new one")
         async with house.resuming:  # nobody may begin it between its end there and its beginning here

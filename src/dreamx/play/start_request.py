@@ -1,0 +1,49 @@
+"""What a ``start`` asks for: from the message to the opening of a session. Slow, and for a thread beside the event loop."""
+
+from __future__ import annotations
+
+from dreamx.model.heap import give_back
+from dreamx.picture import read_picture
+from dreamx.plaintext import brief
+from dreamx.play import protocol
+from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
+from dreamx.play.house import House
+from dreamx.play.opening import Opening
+from dreamx.play.protocol import PIXEL_LIMIT, Codec, Start
+from dreamx.play.script import script_of
+
+
+def read_large(said: Start | str | bytes, house: House) -> tuple[Opening, Codec]:
+    """The opening that a message with a picture or replay asks for, or one not parsed yet. ValueError, one sentence."""
+    try:
+        request = said if isinstance(said, Start) else protocol.parse(said)
+        if not isinstance(request, Start):
+            raise ValueError(f"{request.type}: the message is too long")
+        return opening_of(request, house), request.codec
+    finally:
+        give_back()
+
+
+def opening_of(request: Start, house: House) -> Opening:
+    """The opening that a request asks for. ValueError, one sentence, where its picture or replay cannot be read."""
+    if request.replay is not None:
+        return script_of(request.replay, house.starts, house.world.size, house.weights)
+    data = request.picture()
+    prompt = request.prompt
+    if request.start is not None:
+        if request.start not in house.starts:
+            raise ValueError(f"start.start: there is no start picture {brief(request.start)}; see api/world for their ids")
+        start = house.starts[request.start]
+        data, prompt = start.png, prompt or start.prompt
+    image, note = (None, "") if data is None else read_picture(data, house.world.size, PIXEL_LIMIT)
+    return Opening(image, prompt, request.seed, note, request.start, request.switches)
+
+
+def encoder_of(codec: Codec, house: House) -> Encoder:
+    """What makes the pictures of a session. ValueError where the world's cannot be H.264."""
+    if codec == "jpeg":
+        return jpegs(house.quality)
+    if not h264_fits(house.world.size):
+        rows, cols = house.world.size
+        raise ValueError(f"codec: h264 wants even sides and this world is {cols} x {rows}; use jpeg")
+    return h264(house.world.size, house.world.fps)
