@@ -27,7 +27,7 @@ ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": 
 #: As ``dreamx``, but that SIGINT is not ignored, as it is in what a shell runs in the background.
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dreamx.cli import main, COMMANDS; "
 WORK = """
-import sys, threading, time
+import os, signal, sys, threading, time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,13 @@ def main(cfg: Config) -> None:
         util.spawnv_passfds = slowly
         with pool(1) as some:
             some.submit(asleep, "at-work-1").result()
+    elif cfg.way == "saves":
+        Path("at-work-0").touch()
+        try:
+            time.sleep(86400)
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            Path("saved").touch()
     elif cfg.way == "converted":
         Path("at-work-0").touch()
         try:
@@ -134,6 +141,14 @@ def test_it_ends_with_its_workers(tmp_path: Path, way: str, number: int, everyon
     (tmp_path / "work.py").write_text(WORK)
     got = interrupted(["work", "--way", way], tmp_path, lambda: any(tmp_path.glob("at-work-*")), number, everyone)
     assert got == (code, f"dreamx work: {'interrupted' if code == 130 else 'terminated'}\n", [])
+
+
+def test_a_hang_up_that_comes_twice_is_one(tmp_path: Path) -> None:
+    """As from the system and from the shell of a terminal that closes."""
+    (tmp_path / "work.py").write_text(WORK)
+    words = ["work", "--way", "saves"]
+    assert interrupted(words, tmp_path, lambda: any(tmp_path.glob("at-work-*")), signal.SIGHUP, False)[0] == 129
+    assert (tmp_path / "saved").exists()
 
 
 def test_a_hang_up_that_nohup_asked_to_ignore_ends_nothing(tmp_path: Path) -> None:

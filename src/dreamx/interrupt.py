@@ -249,6 +249,8 @@ class _Watch:
 
     def _asked(self, number: int, _: FrameType | None) -> None:
         if self.came is not None:
+            if number in SIGNALS[2:]:  # where a terminal closes, both the system and its shell say so
+                return
             self._stop()
         self.came = number
         say_no_more_to_the_gone()
