@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -216,6 +217,54 @@ def test_onnx_is_given_to_onnxruntime(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(sys.modules, "onnxruntime", types.SimpleNamespace(InferenceSession=Session))
     assert torch.equal(network(file)(PICTURES, PICTURES), torch.zeros_like(PICTURES))
+
+
+def encoder(folder: Path, kind: str) -> Path:
+    """A small DINOv2 or CLIP of random weights, as transformers writes it."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection, Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    if kind == "dinov2":
+        config = Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, patch_size=56, image_size=224)
+        Dinov2Model(config).save_pretrained(folder)
+    else:
+        small = CLIPVisionConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, patch_size=16, image_size=32,
+            projection_dim=8,
+        )  # fmt: skip
+        CLIPVisionModelWithProjection(small).save_pretrained(folder)
+    return folder / "model.safetensors"
+
+
+@pytest.mark.parametrize(("kind", "width"), [("dinov2", 16), ("clip", 8)])
+def test_safetensors_of_a_known_architecture(tmp_path: Path, kind: str, width: int) -> None:
+    embed = network(encoder(tmp_path, kind))
+    answer = embed(PICTURES)
+    assert answer.shape == (2, width) and bool(answer.isfinite().all())
+    torch.testing.assert_close(embed((PICTURES * 255).round().to(torch.uint8)), answer, atol=0.02, rtol=0.02)
+    assert not torch.allclose(embed(1 - PICTURES), answer, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model_type": "resnet"}, "model_type is 'resnet', and dinov2 and clip are known"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers is 1000000, and at most 100 are built"),
+        ({"hidden_size": 32}, "with its config.json it is no dinov2"),
+        ({"num_hidden_layers": 2}, "'encoder.layer.1.* is missing"),
+        ({"hidden_size": "wide"}, "with its config.json it is no dinov2"),
+        ({"auto_map": {"AutoModel": "evil.Model"}, "model_type": "evil"}, "model_type is 'evil'"),
+    ],
+)
+def test_safetensors_of_another_architecture(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    file = encoder(tmp_path, "dinov2")
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | changed))
+    with pytest.raises(ValueError, match=said):
+        network(file)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(ValueError, match="which say no architecture; put the config.json"):
+        network(file)
 
 
 TENSORS = {"a/weights": torch.arange(6.0).view(2, 3), "a/step": torch.tensor(3)}

@@ -167,6 +167,10 @@ def check(words: dict[str, Any], tensors: dict[str, Tensor], config: WorldConfig
         raise ValueError("seed and chunk must be 0 or more, and below 2**31")
     if bad := [k for k, x in tensors.items() if x.is_floating_point() and not bool(torch.isfinite(x).all())]:
         raise ValueError(f"{bad[0]} holds NaN or infinity")
+    if bad := [k for k, x in tensors.items() if x.is_floating_point() == (k == "cache.index")]:
+        raise ValueError(f"{bad[0]} is of {tensors[bad[0]].dtype}")
+    if bad := [k for k, x in tensors.items() if k.endswith(("pose", "lens")) and x.dtype != tensors["pose"].dtype]:
+        raise ValueError(f"{bad[0]} is of {tensors[bad[0]].dtype}, and pose of {tensors['pose'].dtype}")
     theirs = from_json(WorldConfig, words["config"])
     h, w = config.height, config.width
     if (theirs.height, theirs.width) != (h, w):

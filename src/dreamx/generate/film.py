@@ -57,7 +57,7 @@ class Film:
             theirs, parts, frames = dict(progress["about"]), int(progress["parts"]), int(progress["frames"])
             if not (0 < parts <= len(list(self.folder.glob("*.mp4"))) and frames > 0):
                 return False  # it says what is not there
-        except (OSError, ValueError, LookupError, TypeError):
+        except (OSError, ValueError, LookupError, TypeError, OverflowError):
             return False
         other = [k for k in self._about if theirs.get(k) != self._about[k]]
         if other:

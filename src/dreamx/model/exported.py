@@ -1,4 +1,4 @@
-"""Networks that a user brings as a file: backbones of scores, as TorchScript, ONNX, or a program of ``torch.export``.
+"""Networks that a user brings as a file: backbones of scores, as TorchScript, ONNX, safetensors of a known kind, or ``.pt2``.
 
 A file of somebody else must not run code. ONNX is a graph of known operations. TorchScript is a program in a language of its own,
 which Python's pickles are no part of, but whose ``torch.save`` writes files, even while it is loaded: so its source is read
@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from dreamx.model.vision_encoders import vision_encoder
 
 #: Operations of TorchScript that read or write files, by whatever way they are called.
 _FILES = re.compile(r"\b(save|from_file\w*|load_tensor)\b")
@@ -39,6 +41,8 @@ def network(file: Path, trust_code: bool = False) -> Callable[..., Tensor]:
         run = _onnx(file)
     elif file.suffix == ".pt2":
         run = _exported(file, trust_code)
+    elif file.suffix == ".safetensors":
+        run = vision_encoder(file)
     else:
         run = _torchscript(file)
 

@@ -86,7 +86,7 @@ def _rows(file: Path) -> list[dict[str, float]]:
         try:
             row = parse_json(line)
             rows.append({**row, "step": int(row["step"]), "seconds": float(row["seconds"])})
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, OverflowError):
             break
     return rows
 

@@ -32,7 +32,7 @@ from dreamx.data.sources import datasets, estimates, films
 from dreamx.data.sources.datasets import Listed
 from dreamx.data.sources.shot import Shot, Wanted, clips
 from dreamx.data.workers import pool
-from dreamx.plaintext import brief, read_json, read_text
+from dreamx.plaintext import brief, read_json, read_text, sentence
 
 #: By kind: the reader, the name of the source, and its licence where all of it has one.
 READERS: dict[str, tuple[Callable[[Path, float | None], Listed], str, str]] = {
@@ -137,8 +137,10 @@ class _Told:
     def __call__(self) -> Shot:
         try:
             return self.opener()
-        except (ValueError, MemoryError):
+        except MemoryError:
             raise
+        except ValueError as e:
+            raise ValueError(sentence(e)) from e
         except Exception as e:
             raise ValueError(f"its files are not as {self.kind} has them ({type(e).__name__}: {brief(str(e))})") from e
 
