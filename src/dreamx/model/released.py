@@ -20,6 +20,7 @@ from dreamx.model import contents, layouts, official, shards
 from dreamx.model.contents import Contents
 from dreamx.model.dit import DiTConfig
 from dreamx.model.kind import Kind
+from dreamx.plaintext import sentence
 
 #: Channels of a head in every Wan transformer; needed where there is no config.json.
 HEAD = 128
@@ -198,4 +199,4 @@ def _naming(file: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
+        raise ValueError(f"{file}: {sentence(e, 600)}") from e
