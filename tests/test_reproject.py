@@ -142,3 +142,16 @@ def test_layers_keep_the_front_surface_and_trust_the_first_view_of_it() -> None:
     view = layered([flat(1.0, [2.0, 6.0, 0.0, 0.0]), flat(2.0, [2.1, 2.0, 3.0, 0.0])])
     assert view.rgb[0, 0, 0].tolist() == [1, 2, 2, 0], "the first, the nearer, the only one, none"
     assert view.known[0, 0].tolist() == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
+def test_what_is_no_number_is_unknown(bad: float) -> None:
+    """As a damaged session may hold it: nothing breaks, and what is well is shown as before."""
+    rgb, depth = seen(at())
+    depth[:, :4] = bad
+    view = reproject(rgb, depth, at(), at(z=0.1))
+    far = at()
+    far.pose[0, 0, 3] = bad
+    nowhere = reproject(rgb, depth, far, at())
+    assert bool(view.depth.isfinite().all()) and float(view.known[:, 8:].mean()) > 0.9
+    assert float(nowhere.known.sum()) == 0

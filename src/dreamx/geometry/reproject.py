@@ -51,6 +51,7 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera) -> Vie
     u, v = _pixels(x, y, z, target.lens, rows, cols)
     inside = (z > _NEAR) & (depth.flatten(1) > 0) & (u > -0.5) & (u < cols - 0.5) & (v > -0.5) & (v < rows - 0.5)
     where = v.round().clamp(0, rows - 1).long() * cols + u.round().clamp(0, cols - 1).long()
+    where = where.masked_fill(~inside, 0)  # of what is no number, there is no place
     nearness = torch.where(inside, 1 / z.clamp(min=_NEAR), 0.0)
     seen = nearness.new_zeros(n, rows * cols).scatter_reduce(1, where, nearness, "amax").view(n, 1, rows, cols)
     for _ in range(_CLOSE):
