@@ -65,6 +65,8 @@ class Client:
         self._seq = 0
         self._here = ""
         self._replay: dict[str, Any] | None = None
+        # Everything once, each client from another on; then by chance.
+        self._first = {id(x): [*list(x)[number % len(x) :], *list(x)[: number % len(x)]] for x in (WALKS, BEGINS)}
         self.thread = Thread(target=self._run)
 
     def _run(self) -> None:
@@ -97,6 +99,8 @@ class Client:
             self.done["leave"] += 1
 
     def _choose(self, weights: dict[str, int]) -> str:
+        if first := self._first[id(weights)]:
+            return first.pop(0)
         return self._rng.choices(list(weights), list(weights.values()))[0]
 
     def _begin(self, player: Player) -> None:
@@ -106,6 +110,8 @@ class Client:
             self.done["resume"] += 1
             self.resume(player, rng.choice(list(self.sessions)))
             return
+        if how == "replay" and self._replay is None and self._here:
+            self._walked(self._here)
         if how == "replay" and self._replay is not None:
             more: dict[str, object] = {"replay": self._replay}
         elif how == "picture":
@@ -149,6 +155,7 @@ class Client:
 
     def _act(self, player: Player, what: str) -> None:
         rng = self._rng
+        what = "save" if what == "fork" and not self.sessions[self._here].moments else what
         self.done[what] += 1
         match what:
             case "walk" | "turn":
@@ -160,8 +167,7 @@ class Client:
             case "save":
                 self._save(player)
             case "fork":
-                if moments := self.sessions[self._here].moments:
-                    self.go_back(player, rng.choice(list(moments)))
+                self.go_back(player, rng.choice(list(self.sessions[self._here].moments)))
             case "rewind":
                 player.say(type="rewind", seconds=rng.uniform(0.5, 3))
                 self._hear(player, "made", "error", has=lambda m: m.get("frames", 1) == 1)

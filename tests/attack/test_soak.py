@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from soak import soak
 
-MINUTES = float(os.environ.get("DREAMX_SOAK_MINUTES", "1.5"))
+MINUTES = float(os.environ.get("DREAMX_SOAK_MINUTES", "1"))
 #: All that every soak must have done, or it would show little.
 ACTIONS = ("walk", "turn", "start", "picture", "save", "resume", "fork", "replay", "switch", "record", "leave without goodbye")
 
