@@ -351,6 +351,13 @@ def test_a_page_that_was_rebound_reads_nothing_and_opens_no_socket() -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/api/world?token=a-long-token", headers=named).status_code == 200
 
 
+def test_what_is_no_host_is_refused_at_the_start() -> None:
+    for bad in ("http://worlds.example.org", "*", "a b"):
+        with pytest.raises(ValueError, match=r"allow_host: .* is no name of a host; write it as"):
+            flags(PlayConfig, ["--allow-host", bad], "dreamx play")
+    assert flags(PlayConfig, ["--allow-host", "a.example", "--allow-host", "b"], "dreamx play").allow_host == ("a.example", "b")
+
+
 def to(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port))
 

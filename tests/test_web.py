@@ -259,6 +259,7 @@ def test_a_sentence_comes_seldom_into_the_log() -> None:
     assert seldom.filter(other)
     now[0] = 61
     assert seldom.filter(record)
+    assert record.getMessage() == "bad request of a (and 2 times before that were not written down)"
 
 
 def test_accept_errors_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -87,10 +87,12 @@ class Seldom(logging.Filter):
         self._told: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is one of the first."""
+        """Whether the record is one of the first; how many were left out is said with the next one."""
         now, key = self._clock(), str(record.msg)[:200]
         began, count = self._told.get(key, (now, 0))
         if now - began > self._seconds:
+            if count > self._most:
+                record.msg = f"{record.msg} (and {count - self._most} times before that were not written down)"
             began, count = now, 0
         if key not in self._told and len(self._told) >= 1000:
             self._told.clear()
