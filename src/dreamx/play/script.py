@@ -13,7 +13,7 @@ from dreamx.play.past import Span, unrolled
 from dreamx.play.protocol import PIXEL_LIMIT
 from dreamx.play.starts import StartPicture
 from dreamx.play.written import png
-from dreamx.replay import Replay
+from dreamx.replay import Replay, ReplayStep
 from dreamx.version import __version__
 
 
@@ -43,4 +43,6 @@ def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple
         picture = starts[replay.start].png
     image = None if picture is None else read_picture(picture, size, PIXEL_LIMIT)[0]
     note = replays.warning(replay, weights)
-    return Opening(image, replay.prompt, replay.seed, note, replay.start, script=replay.steps)
+    known: dict[ReplayStep, ReplayStep] = {}
+    steps = tuple(known.setdefault(s, s) for s in replay.steps)  # for hours a walk does much the same: each is held once
+    return Opening(image, replay.prompt, replay.seed, note, replay.start, script=steps)
