@@ -16,7 +16,7 @@ from dreamx.eval.estimators.events.net import ClassifierConfig
 from dreamx.eval.estimators.events.window import FRAMES, SIZE
 from dreamx.eval.estimators.shipped import EstimatorCard
 from dreamx.train.classifier import ClassifierStage, draw, load_examples, main, spoiled
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from event_house import clip, pairs
 
 

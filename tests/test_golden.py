@@ -24,7 +24,7 @@ from dreamx.eval.estimators.events.net import ClassifierConfig
 from dreamx.model.depth import DepthConfig
 from dreamx.recipes import micro
 from dreamx.train import classifier, depth, pose
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from event_house import pairs
 
 HERE = Path(__file__).parent

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dreamx.train.muon import Muon, orthogonal
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 8, 24), (2, 24, 8)])

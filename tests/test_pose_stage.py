@@ -16,7 +16,7 @@ from dreamx.eval.estimators.shipped import EstimatorCard, named, ship
 from dreamx.eval.metrics.camera_error import OwnError
 from dreamx.model.depth import DepthConfig
 from dreamx.train.pose import PoseStage, draw, load_clips, main
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 
 CLIPS = Path(__file__).parent / "data" / "micro"
 CLIP = Clip.load(CLIPS / "0000000_00.safetensors")

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from dreamx.model import weights
 from dreamx.train import checkpoint
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)

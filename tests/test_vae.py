@@ -16,7 +16,7 @@ from dreamx.geometry.reproject import View
 from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.train.autoencoder import AutoencoderStage, Windows, edge_loss, main, psnr, reconstruction_loss
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 
 MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
 

@@ -15,7 +15,7 @@ from dreamx.model.depth import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, classifier, consistency, decoder, depth, pose
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import SamplesConfig
 
 DEPTH = DepthConfig((16, 16), (1, 1), heads=1)

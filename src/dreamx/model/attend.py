@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.geometry.camera import Camera
+from dreamx.model.block_attention import Group, block_attention, groups
 from dreamx.model.place import Place, Where
 
 T = TypeVar("T")
@@ -36,6 +37,16 @@ class Attend(Protocol):
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
     """``q [B, N, L, D]`` over ``k, v [B, N, M, D]``; ``mask [L, M]`` is true where a query may look."""
     return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def learns_here(q: Tensor) -> bool:
+    """Whether ``block_attention`` is worth it: gradients are wanted, on a CPU."""
+    return q.is_cpu and q.requires_grad and torch.is_grad_enabled()
+
+
+def _autocast(x: Tensor) -> Tensor:
+    """As torch's own attention takes it: in the dtype of autocast, where that is on."""
+    return x.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else x
 
 
 def _heads_first(x: Tensor) -> Tensor:
@@ -60,6 +71,7 @@ class Table:
         self.block = block
         self._bound: dict[Place, Place] = {}
         self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
+        self._tables: dict[int, tuple[Group, ...]] = {}
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
         if place not in self._bound:
@@ -71,10 +83,21 @@ class Table:
         else:
             if len(place.where) != len(self.visible):
                 raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {len(place.where)}")
-            plan = self._plan(q.shape[2] // len(place.where), q.device)
-            seen = [softmax_attention(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
-            o = torch.cat(seen, 2)
+            positions = q.shape[2] // len(place.where)
+            if learns_here(q):
+                o = block_attention(_autocast(q), _autocast(k), _autocast(v), self._groups(positions))
+            else:
+                plan = self._plan(positions, q.device)
+                seen = [softmax_attention(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
+                o = torch.cat(seen, 2)
         return here.out(_frames_first(o, len(place.where)))
+
+    def _groups(self, positions: int) -> tuple[Group, ...]:
+        """For frames of so many tokens: the rows that see the same columns."""
+        if positions not in self._tables:
+            assert self.visible is not None
+            self._tables[positions] = groups(self.visible, positions)
+        return self._tables[positions]
 
     def _plan(self, positions: int, device: torch.device) -> list[tuple[slice, Tensor, Tensor]]:
         """For frames of so many tokens: token rows, the token columns that any of them sees, and who sees whom among those."""

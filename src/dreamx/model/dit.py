@@ -220,7 +220,7 @@ class DiT(nn.Module):
         for block in self.blocks:
             x = block(x, steps, words, attend, places, grid)
         shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
-        v = linear(self.head, add_product(shift, layer_norm(self.norm, x), 1 + scale))
+        v = linear(self.head, add_product(shift, layer_norm(self.norm, x), 1 + scale)).to(frames.z.dtype)
         v = v.unflatten(2, (rows, cols)).unflatten(-1, (c.channels, p, p))
         return v.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4)
 

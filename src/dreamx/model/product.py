@@ -56,6 +56,8 @@ def linear_gelu(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
     """``norm(x)``; ``x`` may be overwritten. On a CPU torch walks through memory six times for it, this three times."""
+    if x.dtype == torch.bfloat16 and norm.weight.dtype == torch.float32:  # under autocast: torch fuses no mixed norm
+        return F.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
     if torch.is_grad_enabled() or not _ours(x) or norm.eps is None:
         return norm(x)
     size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
@@ -93,7 +95,7 @@ def _ours(x: Tensor) -> bool:
 
 
 def _worth(x: Tensor, w: Tensor) -> bool:
-    return _HERE and _ours(x) and w.dtype == x.dtype and x.numel() * w.shape[0] >= _WORTH
+    return _HERE and not torch.is_autocast_enabled("cpu") and _ours(x) and w.dtype == x.dtype and x.numel() * w.shape[0] >= _WORTH
 
 
 def _onednn(x: Tensor, w: Tensor, b: Tensor | None, then: str = "none", how: str = "") -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dreamx.recipes import tiny
 from dreamx.train import camera, causal
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from dreamx.world import World, WorldConfig
 
 #: Name -> (re-projected memory, camera lane).

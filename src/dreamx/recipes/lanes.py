@@ -17,7 +17,7 @@ from dreamx.model.dit import DiT, ViewConfig, add_view
 from dreamx.recipes import tiny
 from dreamx.train import causal
 from dreamx.train.networks import load
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from dreamx.world import World, WorldConfig
 
 #: Of the main lane. Full PRoPE is as wide and gives half of each head to row and column; E-PRoPE has a quarter of the width, as

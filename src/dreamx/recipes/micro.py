@@ -20,7 +20,7 @@ from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, consistency, decoder
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
 from dreamx.world import World, WorldConfig

@@ -26,7 +26,7 @@ from dreamx.model.vae import VAEConfig
 from dreamx.opening import OpeningConfig
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera, causal, classifier, depth, pose
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import SamplesConfig
 from dreamx.train.teaching import TeachingConfig
 from dreamx.world import World, WorldConfig

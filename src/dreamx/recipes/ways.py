@@ -20,7 +20,7 @@ from dreamx.recipes import tiny
 from dreamx.recipes.lanes import export
 from dreamx.train import causal
 from dreamx.train.networks import Networks
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 
 STEPS, STRETCH = 3500, 9  # updates; latent frames: the opening picture and two seconds
 CHUNKS = {"both-ways": STRETCH, "one-by-one": 1}

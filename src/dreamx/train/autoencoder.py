@@ -33,7 +33,8 @@ from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.hints import remembered, sources, unknown
 from dreamx.train.outputs import OptionalStart, claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def main(cfg: AutoencoderStage) -> None:
         return windows, latent_noise(windows.video, vae.config, cfg.noise, rng)
 
     for windows, noise in run.steps(batch):
-        planes, _ = vae(windows.video, noise, windows.hint)
+        with run.autocast():
+            planes, _ = vae(windows.video, noise, windows.hint)
         loss, parts = reconstruction_loss(planes, windows, vae, cfg.edges, cfg.depth)
         run.update(vae, loss, parts)
         if (run.step + 1) % cfg.sheet_every == 0:

@@ -21,7 +21,8 @@ from dreamx.rollout import noise_like
 from dreamx.train.latents import LatentClips, drop, forget
 from dreamx.train.networks import Networks, load
 from dreamx.train.outputs import OptionalStart, claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 
 
@@ -88,7 +89,8 @@ def main(cfg: CameraStage) -> None:
         return noisy, target, drop(prompts, cfg.drop_text, rng)
 
     for noisy, target, prompts in run.steps(batch):
-        v = nets(noisy, prompts, Table())
+        with run.autocast():
+            v = nets(noisy, prompts, Table())
         run.update(nets, velocity_loss(v, target, noisy.sigma > 0))
         if samples:
             samples.draw(run, nets)

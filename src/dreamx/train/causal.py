@@ -9,7 +9,8 @@ from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import load
 from dreamx.train.outputs import StartFolder, claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import TeachingConfig, teach
 
@@ -44,7 +45,9 @@ def main(cfg: CausalStage) -> None:
     nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
-        run.update(nets, velocity_loss(now.velocity(nets, now.noisy), now.target, now.noisy.sigma > 0, now.weight))
+        with run.autocast():
+            v = now.velocity(nets, now.noisy)
+        run.update(nets, velocity_loss(v, now.target, now.noisy.sigma > 0, now.weight))
         if samples:
             samples.draw(run, nets)
     run.export(cfg.out, nets.parts())

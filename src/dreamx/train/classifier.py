@@ -23,7 +23,8 @@ from dreamx.eval.estimators.events.window import SLACK, region, window
 from dreamx.train.carded import write_card
 from dreamx.train.depth import varied
 from dreamx.train.outputs import claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.train.latents import LatentClips
 from dreamx.train.networks import Networks, load
 from dreamx.train.outputs import StartFolder, claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 from dreamx.train.samples import Samples, SamplesConfig
 from dreamx.train.teaching import Teaching, TeachingConfig, teach
 
@@ -51,8 +52,10 @@ class ConsistencyStage:
 def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels: Tensor) -> Tensor:
     """The clean frames that the averaged student sees one step of the teacher further on: the target."""
     following = torch.where(now.noisy.sigma > 0, levels[now.level + 1], 0.0)
-    x = flow.euler(now.noisy.z, now.noisy.sigma, following, now.velocity(teacher, now.noisy))
-    with run.ema(student) as average:
+    with run.autocast():
+        first = now.velocity(teacher, now.noisy)
+    x = flow.euler(now.noisy.z, now.noisy.sigma, following, first)
+    with run.ema(student) as average, run.autocast():
         v = now.velocity(average, now.noisy.with_z(x, following))
     return flow.to_clean(x, following, v)
 
@@ -68,7 +71,9 @@ def main(cfg: ConsistencyStage) -> None:
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):
         target = ahead(now, teacher, student, run, levels)
-        clean = flow.to_clean(now.noisy.z, now.noisy.sigma, now.velocity(student, now.noisy))
+        with run.autocast():
+            v = now.velocity(student, now.noisy)
+        clean = flow.to_clean(now.noisy.z, now.noisy.sigma, v)
         run.update(student, flow.velocity_loss(clean, target, now.noisy.sigma > 0))
         if samples:
             samples.draw(run, student)

@@ -29,7 +29,8 @@ from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
 from dreamx.train.outputs import StartFolder, claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 #: The parts of an autoencoder that this stage trains.
 PARTS = ("from_latent", "decoder", "out", "hint")

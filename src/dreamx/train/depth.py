@@ -17,7 +17,8 @@ from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveIn
 from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.autoencoder import Clips, Windows
 from dreamx.train.outputs import claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)

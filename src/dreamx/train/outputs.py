@@ -14,7 +14,7 @@ from dreamx import manifest
 from dreamx.bounds import Existing
 from dreamx.config import to_json
 from dreamx.model import weights
-from dreamx.train.run import RunConfig
+from dreamx.train.run_config import RunConfig
 
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
 FREE = ("run", "data", "start", "out", "samples", "sheet_every")

@@ -21,7 +21,8 @@ from dreamx.model.depth import Depth, DepthConfig
 from dreamx.train.carded import write_card
 from dreamx.train.depth import depth_loss, varied
 from dreamx.train.outputs import claim
-from dreamx.train.run import Run, RunConfig
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)

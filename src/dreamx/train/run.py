@@ -15,90 +15,29 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
-from math import cos, isfinite, pi
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from math import isfinite
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from annotated_types import Ge, Gt, Lt
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
-from dreamx.bounds import (
-    NonNegativeFloat,
-    OutputFolder,
-    PositiveFloat,
-    PositiveInt,
-    Probability,
-    Seed,
-    Threads,
-    Updates,
-    check_values,
-)
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.model import weights
 from dreamx.train import chance, checkpoint
 from dreamx.train.log import Log, sheet, tell
 from dreamx.train.owned import Owned, freeze, gathered, shard, share_buffers
+from dreamx.train.run_config import RunConfig
 from dreamx.train.together import join
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
-
-
-#: Of what was before, in a running average: of 1, nothing new would ever come in.
-Share = Annotated[float, Ge(0), Lt(1)]
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """What every stage's training has in common."""
-
-    folder: OutputFolder
-    """Where checkpoints, log and contact sheets go; a run found there is resumed."""
-    steps: Updates
-    """Updates in all."""
-    seed: Seed = 0
-    """Of the weights and of every batch; a run is resumed with its own."""
-    warmup: Probability = 0.02
-    """Share of the steps over which the learning rate rises from 0."""
-    decay: Probability = 0.5
-    """Share of the steps, at the end, over which it falls along a half cosine; 0 keeps it constant."""
-    floor: Probability = 0.05
-    """What it falls to, as a share of its peak."""
-    weight_decay: NonNegativeFloat = 0.01
-    """Of matrices and kernels; biases, gains and other vectors have none."""
-    betas: tuple[Share, Share] = (0.9, 0.95)
-    """Decay of AdamW's first and second moment."""
-    clip: PositiveFloat | None = 1.0
-    """The norm beyond which a gradient is scaled down."""
-    ema: Annotated[Share, Gt(0)] | None = 0.999
-    """Decay of the running average of the weights, shorter during the first steps."""
-    save_seconds: NonNegativeFloat | None = 300.0
-    """Checkpoint after so many seconds ..."""
-    save_steps: PositiveInt | None = None
-    """... and after every so many steps; the last step is always saved."""
-    muon: bool = False
-    """Train the matrices of transformer blocks by Muon (``train.muon``); one process only."""
-    log_every: PositiveInt = 50
-    """Steps between lines of the log."""
-    threads: Threads | None = None
-    """CPU threads of torch; resume is bit-exact with the same number."""
-
-    def __post_init__(self) -> None:
-        check_values(self)
-
-    def lr_share(self, step: int) -> float:
-        """The learning rate of a step as a share of its peak."""
-        rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
-        fall = max(0.0, step - self.steps * (1 - self.decay)) / max(1.0, self.decay * self.steps)
-        return rise * (self.floor + (1 - self.floor) * (1 + cos(pi * fall)) / 2)
 
 
 class Run:
@@ -176,6 +115,12 @@ class Run:
                     raise SystemExit(128 + stop)
         if self._log:
             self._log.close()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Around a forward pass: its products in the dtype of the run."""
+        if self.cfg.dtype == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def update(self, module: nn.Module, loss: Tensor, scalars: Mapping[str, float | Tensor] | None = None) -> None:
         """One optimiser step of an owned module on a loss; ``scalars`` go to the log beside it.
