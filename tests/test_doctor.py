@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,20 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_whole_world_fits(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(DoctorConfig(str(world), device="cpu", json=True))
     found = {f["name"]: f for f in json.loads(capsys.readouterr().out)}
-    assert {"python", "torch", "av", "worlds", "disk", "memory", "attention", "weights", "fits", "speed"} <= found.keys()
+    assert {
+        "python",
+        "torch",
+        "av",
+        "worlds",
+        "disk",
+        "memory",
+        "attention",
+        "training",
+        "weights",
+        "fits",
+        "speed",
+    } <= found.keys()
+    assert re.search(r"bfloat16 run \d+\.\d times as fast as in float32: train in ", found["training"]["words"])
     assert found["weights"]["words"] == "all of micro are there"
     assert found["fits"]["words"].startswith("micro at 32x32 in float32 needs ")
     assert " a chunk of 4 frames, walked just now; " in found["speed"]["words"]
