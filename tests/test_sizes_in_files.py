@@ -20,13 +20,14 @@ import torch
 from safetensors.torch import save_file
 
 import micro
+import official_small
 from dreamx import cli, plaintext, tensor_file
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.sources.estimates import _arrays
 from dreamx.data.store.tar_index import TarIndex
 from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy
-from dreamx.model import weights
+from dreamx.model import official, weights
 from dreamx.model.depth import DepthConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.text import WordConfig
@@ -312,3 +313,13 @@ def test_a_sentence_about_what_somebody_wrote_has_an_end(capsys: pytest.CaptureF
     assert e.value.code == 2
     said = capsys.readouterr().err
     assert len(said) <= 1001 and said.isprintable() is False and "\x1b" not in said
+
+
+@pytest.mark.parametrize("key", ["num_layers", "dim", "ffn_dim", "text_dim", "text_len"])
+@pytest.mark.parametrize("size", [10**7, 10**18])
+def test_a_released_config_has_the_same_bounds(key: str, size: int) -> None:
+    """It is no JSON of ours, and builds the same network."""
+    said = official.write_config(*official_small.CAUSAL) | {key: size}
+    with pytest.raises(ValueError, match="at most|divide"):
+        official.read_config(said, True)
+        official.read_kind(said, True)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamx.bounds import check_values
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.kind import Kind, Past
 from dreamx.plaintext import brief
@@ -95,7 +96,7 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
         if width % compress or not view_heads or (width // compress) % (4 * view_heads):
             raise ValueError(f"attn_compress: {compress} leaves no heads of 4 k channels of width {width} and {heads} heads")
         view = ViewConfig(width // compress, view_heads, layers=None if layers is None else tuple(layers))
-    return DiTConfig(
+    found = DiTConfig(
         channels=number("in_dim"),
         width=width,
         heads=heads,
@@ -107,6 +108,8 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
         eps=eps,
         view=view,
     )
+    check_values(found)
+    return found
 
 
 def read_kind(official: Mapping[str, Any], causal: bool) -> Kind:
@@ -115,10 +118,11 @@ def read_kind(official: Mapping[str, Any], causal: bool) -> Kind:
     for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
         if not isinstance(given[key], int):
             raise ValueError(f"{key}: must be a whole number, not {brief(given[key])}")
-    if not causal:
-        return Kind(given["text_len"])
     window = given["local_attn_size"] if given["local_attn_size"] > 0 else None
-    return Kind(given["text_len"], Past(given["num_frames_per_block"], window, given["sink_size"]))
+    past = Past(given["num_frames_per_block"], window, given["sink_size"]) if causal else None
+    found = Kind(given["text_len"], past)
+    check_values(found)
+    return found
 
 
 def write_config(config: DiTConfig, kind: Kind) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dreamx.bounds import Heads, Layers, Rows, Width, Words
+from dreamx.bounds import Heads, Layers, Rows, Width, Words, check_values
 from dreamx.model.rename import renamed
 
 _BETRAYALS = {
@@ -179,7 +179,9 @@ def read_config(transformers: Mapping[str, Any]) -> UMT5Config:
     for key in keys:
         if not isinstance(given.get(key), int):
             raise ValueError(f"{key}: the config of a text encoder has a whole number there, not {given.get(key)!r}")
-    return UMT5Config(*(given[key] for key in keys))
+    found = UMT5Config(*(given[key] for key in keys))
+    check_values(found)
+    return found
 
 
 def write_config(config: UMT5Config) -> dict[str, Any]:

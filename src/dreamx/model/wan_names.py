@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dreamx.bounds import check_values
 from dreamx.model.rename import renamed
 from dreamx.model.wan import MEAN, STD, WanVAEConfig, arguments, shapes
 
@@ -79,7 +80,7 @@ def read_config(diffusers: Mapping[str, Any]) -> WanVAEConfig:
     if diffusers.get("attn_scales"):
         raise ValueError(f"attn_scales: no released autoencoder has attention between levels, not {diffusers['attn_scales']}")
     try:
-        return WanVAEConfig(
+        found = WanVAEConfig(
             latent=int(diffusers["z_dim"]),
             encoder=int(diffusers["base_dim"]),
             decoder=int(diffusers.get("decoder_base_dim") or diffusers["base_dim"]),
@@ -90,8 +91,10 @@ def read_config(diffusers: Mapping[str, Any]) -> WanVAEConfig:
             mean=tuple(map(float, diffusers["latents_mean"])),
             std=tuple(map(float, diffusers["latents_std"])),
         )
-    except (KeyError, TypeError) as e:
+    except (KeyError, TypeError, OverflowError) as e:
         raise ValueError(f"the config.json of the autoencoder has no usable {e}; copy it again") from e
+    check_values(found)
+    return found
 
 
 def write_config(config: WanVAEConfig) -> dict[str, Any]:
