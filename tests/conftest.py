@@ -3,10 +3,20 @@
 import dreamx  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before torch: says how threads wait)
 
 # isort: split
+import os
+import signal
+
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# Under nohup SIGHUP is ignored, and so it would be in every process that a test starts to see it end by that.
+# A listener that does nothing is as deaf, and is not handed on.
+_UNDER_NOHUP = "DREAMX_TESTS_UNDER_NOHUP"
+if hasattr(signal, "SIGHUP") and (signal.getsignal(signal.SIGHUP) == signal.SIG_IGN or _UNDER_NOHUP in os.environ):
+    os.environ[_UNDER_NOHUP] = "1"
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -176,7 +176,7 @@ def test_a_training_whose_terminal_is_closed_saves(tmp_path: Path) -> None:
         from torch import nn
         from dreamx.interrupt import ending
         from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
+        from dreamx.train.run_config import RunConfig
         with ending("train", alone=True):
             run = Run(RunConfig(Path(sys.argv[1]), 10**6, save_seconds=None, log_every=1, threads=1))
             net = run.own(nn.Linear(1, 1), lr=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dreamx.clip import Clip
-from dreamx.data.engine.stage import Drop, Halt
+from dreamx.data.engine.stage import Drop, Halt, lacks_library
 from dreamx.data.quality.limits import Limits
 
 #: The word of ``Clip.extra`` by which the same video is known again; the ``once`` of a run.
@@ -26,7 +26,7 @@ class Judged:
         try:
             verdict = judge(clip, self.limits)
         except ValueError as e:
-            raise (Halt(str(e)) if isinstance(e.__context__, ImportError) else e) from e
+            raise (Halt(str(e)) if lacks_library(e) else e) from e
         for rule, why in verdict.reasons.items():
             return Drop(why, rule, words_of(verdict))
         return signed(clip, verdict, self.limits)[0]

@@ -28,6 +28,15 @@ class Drop:
     extra: dict[str, str] = field(default_factory=dict[str, str])
 
 
+def lacks_library(error: BaseException | None) -> bool:
+    """Whether an error was raised because an import failed, itself or on its way here."""
+    while error is not None:
+        if isinstance(error, ImportError):
+            return True
+        error = error.__context__
+    return False
+
+
 class Halt(ValueError):
     """Raised by a source or a stage where no clip at all can be made on this machine: the run stops, nothing is dropped."""
 

@@ -194,14 +194,14 @@ class Brought:
 
     def clips(self, i: int) -> Iterator[Clip]:
         """The clips of shot ``i``. ``Halt`` where a library is missing; ValueError where the shot is broken."""
-        from dreamx.data.engine import Halt
+        from dreamx.data.engine.stage import Halt, lacks_library
 
         name, opener = self._listed[i]
         try:
             for clip in clips(opener(), self.wanted, READERS[self.kind][1], self.licence):
                 yield replace(clip, extra={**clip.extra, "shot": name})
         except ValueError as e:
-            raise (Halt(str(e)) if isinstance(e.__context__, ImportError) else e) from e
+            raise (Halt(str(e)) if lacks_library(e) else e) from e
 
     @cached_property
     def _listed(self) -> list[tuple[str, Callable[[], Shot]]]:
