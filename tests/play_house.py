@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE, Popen
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any, cast
 
 from PIL import Image
@@ -25,6 +24,7 @@ from dreamx.play.starts import StartPicture
 from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld
+from serving import serving
 
 
 def png(size: tuple[int, int] = (64, 64), colour: str = "teal", form: str = "PNG") -> bytes:
@@ -59,16 +59,8 @@ def open_house(
 def running(house: House, port: int = 0, token: str | None = None, allowed: tuple[str, ...] = ()) -> Iterator[int]:
     """The port of a server of the house."""
     listener = listen("127.0.0.1", port)
-    server = serve(create_app(house, token, allowed), house)
-    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        listener.close()
-        assert not thread.is_alive(), "the server did not stop"
+    with serving(serve(create_app(house, token, allowed), house), listener) as port:
+        yield port
 
 
 @contextmanager

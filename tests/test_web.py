@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
 from typing import cast
 
 import httpx
@@ -23,6 +22,7 @@ from dreamx.web.connections import Connections, Seldom, log_accept_errors_once
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts, check_host, name_of
 from dreamx.web.server import server_for
+from serving import serving
 
 
 def site() -> FastAPI:
@@ -44,16 +44,8 @@ def site() -> FastAPI:
 def served(places: Connections, seconds: float = 15.0) -> Iterator[int]:
     """The port of a server of the site."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = server_for(site(), places, seconds=seconds)
-    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(15)
-        listener.close()
-        assert not thread.is_alive()
+    with serving(server_for(site(), places, seconds=seconds), listener) as port:
+        yield port
 
 
 def says_hello(port: int) -> bool:
