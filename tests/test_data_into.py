@@ -17,7 +17,7 @@ from dreamx.data import simulate as walks
 from dreamx.data import store
 from dreamx.data.engine import Local, Ray, run
 from dreamx.data.into import Into
-from dreamx.data.render import CannotDraw
+from dreamx.data.opengl import CannotDraw
 from dreamx.data.sim import simulate as events
 from dreamx.data.sim.clips import ATTEMPTS
 from dreamx.data.sim.ground import Rejected

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dreamx.data.render import CannotDraw
+from dreamx.data.opengl import CannotDraw
 from dreamx.eval import preflight, progress, runner, video_files
 from dreamx.eval.metrics.backbones import STAND_INS, Backbones
 from dreamx.eval.metrics.columns import BY_STAND_INS, OVERALL, PAPER

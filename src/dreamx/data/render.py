@@ -6,8 +6,6 @@ middle of each pixel, so that it lies on a surface.
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,22 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamx.data.opengl import CannotDraw, gl
 from dreamx.data.scene import DOME, SKIES, Scene
 from dreamx.geometry.camera import Camera, rays
 
 OVERSAMPLE = 3  # odd, so that every pixel has a middle sample
 NEAR, FAR = 0.05, 2 * DOME
-_CONTEXT: list[Any] = []  # the process's one GL context and its size
-
-
-class CannotDraw(ValueError):
-    """This machine has nothing to draw with: that is no fault of a scene, and no other would fare better."""
-
-
-def refuse_without_simulator() -> None:
-    """``CannotDraw`` where MuJoCo is not installed: known at once, before scenes are made and processes started."""
-    if find_spec("mujoco") is None:
-        raise CannotDraw("the simulator is not installed; pip install '.[sim]' in the checkout")
 
 
 class Renderer:
@@ -139,33 +127,6 @@ def air(rgb: NDArray[np.float32], depth: NDArray[np.float32], lens: Tensor, scen
 def to_plan(v: NDArray[np.float64]) -> NDArray[np.float64]:
     """Camera world (x, y down, z) -> plan (x east, y north, z up)."""
     return np.array((v[0], v[2], -v[1]))
-
-
-def gl(width: int, height: int) -> Any:
-    """MuJoCo with a current GL context in this process; ValueError when the machine has no way to draw."""
-    os.environ.setdefault("LP_NUM_THREADS", "0")  # one core a process: the pool is the parallelism
-    reasons: list[str] = []
-    for way in [os.environ["MUJOCO_GL"]] if "MUJOCO_GL" in os.environ else ["egl", "osmesa"]:
-        if _CONTEXT:
-            break
-        os.environ["MUJOCO_GL"] = way
-        try:
-            import mujoco
-            from mujoco import gl_context
-
-            _CONTEXT.append(gl_context.GLContext(width, height))
-        except Exception as e:
-            reasons.append(f"{way}: {type(e).__name__} {e}")
-    if not _CONTEXT:
-        raise CannotDraw(
-            "the simulator cannot draw on this machine; pip install '.[sim]' in the checkout, and libegl1 libgl1-mesa-dri"
-            " (or libosmesa6) from the system"
-            f" [{'; '.join(reasons)}]"
-        )
-    import mujoco
-
-    _CONTEXT[0].make_current()
-    return mujoco
 
 
 def sketch(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:

@@ -24,8 +24,9 @@ from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.caption import caption
 from dreamx.data.homes.home import HOMES
 from dreamx.data.into import Into, open_folder, refuse_other_pictures
+from dreamx.data.opengl import CannotDraw, refuse_without_simulator
 from dreamx.data.places import ALL_KINDS, place
-from dreamx.data.render import CannotDraw, Renderer, refuse_without_simulator
+from dreamx.data.render import Renderer
 from dreamx.data.scene import KINDS, STYLES, Scene
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.walker import clear, keys_for, path

@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from dreamx.data.render import gl
+from dreamx.data.opengl import gl
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.models import Videos
 from dreamx.eval.runner import EvalPlan

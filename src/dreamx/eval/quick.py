@@ -22,7 +22,7 @@ from torch import Tensor
 from dreamx import atomic
 from dreamx.bounds import NonNegativeInt, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data.render import CannotDraw, gl
+from dreamx.data.opengl import CannotDraw, gl
 from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
 from dreamx.eval.metrics.heading import read_heading

@@ -22,7 +22,7 @@ import torch
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data import workers
-from dreamx.data.render import CannotDraw
+from dreamx.data.opengl import CannotDraw
 from dreamx.eval import video_files
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.measure import Measured, measure

@@ -12,7 +12,7 @@ from typing import Literal
 
 from dreamx import manifest
 from dreamx.bounds import OutputFolder, Threads
-from dreamx.data.render import refuse_without_simulator
+from dreamx.data.opengl import refuse_without_simulator
 from dreamx.recipes import four, lanes, micro, tiny, ways
 from dreamx.train.together import Alone
 

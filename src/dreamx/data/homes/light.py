@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 from dreamx.data.build import Paint
 from dreamx.data.homes.palette import tone
 from dreamx.data.homes.surfaces import Array
+from dreamx.data.opengl import without_drawing
 from dreamx.data.textures import Colour
 
 
@@ -72,7 +71,7 @@ class Caster:
     """Answers what rays hit: one geom for each colour of the faces."""
 
     def __init__(self, faces: Faces, style: str) -> None:
-        mj: Any = import_module("mujoco")
+        mj = without_drawing()
         self.style, self._mj = style, mj
         spec = mj.MjSpec()
         names = [p.colour for p in faces.paints]

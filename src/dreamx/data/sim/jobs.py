@@ -8,7 +8,7 @@ from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from dreamx.data.render import CannotDraw
+from dreamx.data.opengl import CannotDraw
 from dreamx.data.workers import pool
 
 _DIED = "its process died"

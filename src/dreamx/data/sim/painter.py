@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.data.build import Builder, Paint, rectangle
-from dreamx.data.render import OVERSAMPLE, Canvas, air, gl, look, paint, sketch
+from dreamx.data.opengl import gl
+from dreamx.data.render import OVERSAMPLE, Canvas, air, look, paint, sketch
 from dreamx.data.scene import Scene
 from dreamx.data.sim.overlay import Blob, laid_over
 from dreamx.data.sim.things import Array, Body, Form, Weather, matrix

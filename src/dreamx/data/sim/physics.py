@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamx.data.render import gl
+from dreamx.data.opengl import gl
 from dreamx.data.scene import CELL, RADIUS, Scene
 from dreamx.data.sim.things import Array, Body, Form, Grip, Kick, Log, Point, Torque, Touch, matrix, turned
 

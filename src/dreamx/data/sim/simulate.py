@@ -23,7 +23,7 @@ from dreamx import atomic
 from dreamx.bounds import FieldOfView, FrameCount, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip
 from dreamx.data.into import Into, open_folder
-from dreamx.data.render import CannotDraw, refuse_without_simulator
+from dreamx.data.opengl import CannotDraw, refuse_without_simulator
 from dreamx.data.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, film
 from dreamx.data.sim.ground import Rejected
