@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,3 +126,10 @@ def test_bad_config_names_file_and_key(folder: Path) -> None:
     file.write_text('{"dit": {')
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         weights.read_config(folder, "dit", Size)
+
+
+def test_opening_a_world_does_not_import_the_compiler() -> None:
+    """Counting a network's numbers on the meta device drew them, which imported torch._dynamo: a second before the first picture."""
+    code = "import sys; from dreamx.world import World; World.open('tiny'); print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]

@@ -49,7 +49,7 @@ class WordEncoder(nn.Module):
         super().__init__()
         self.config = c = config
         self.table = nn.Embedding(c.rows + 1, c.width, padding_idx=0)
-        self.position = nn.Parameter(torch.randn(c.words, c.width) * 0.02)
+        self.position = nn.Parameter(nn.init.normal_(torch.empty(c.words, c.width), std=0.02))
         layer = nn.TransformerEncoderLayer(c.width, c.heads, 2 * c.width, 0.0, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, c.layers, nn.LayerNorm(c.width), enable_nested_tensor=False)
 
