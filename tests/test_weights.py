@@ -129,7 +129,7 @@ def test_bad_config_names_file_and_key(folder: Path) -> None:
 
 
 def test_opening_a_world_does_not_import_the_compiler() -> None:
-    """Counting a network's numbers on the meta device drew them, which imported torch._dynamo: a second before the first picture."""
+    """Counting its numbers on the meta device drew them, which imported torch._dynamo: a second before the first picture."""
     code = "import sys; from dreamx.world import World; World.open('tiny'); print('torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
