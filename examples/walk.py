@@ -17,7 +17,7 @@ import dreamx
 from dreamx.eval.metrics.psnr import psnr
 from dreamx.geometry.path import parse_actions
 from dreamx.picture import read_picture
-from dreamx.play.starts import read_starts
+from dreamx.play.gallery import read_starts
 from dreamx.session import Switches, find
 
 given = [] if "ipykernel" in sys.modules else sys.argv[1:]

@@ -10,12 +10,12 @@ import torch
 
 import layouts
 from data_stages import walk_clip
+from dreamx.checkpoints import native
 from dreamx.clip import Clip
-from dreamx.data import store
-from dreamx.data.engine.commands import ExportConfig, export
+from dreamx.data import dataset as dataset_files
+from dreamx.data.commands import ExportConfig, export
 from dreamx.data.quality.curate import CurateConfig, curate
 from dreamx.data.quality.limits import Limits
-from dreamx.model import weights
 from dreamx.model.vae import VAE
 from test_encode import MICRO, moving_clip
 
@@ -35,7 +35,7 @@ def clips(place: Path) -> None:
 
 
 def dataset(place: Path) -> None:
-    store.write(str(place), walks())
+    dataset_files.write(str(place), walks())
 
 
 def untold(place: Path) -> None:
@@ -46,7 +46,7 @@ def untold(place: Path) -> None:
 
 
 def untold_dataset(place: Path) -> None:
-    store.write(str(place), [(name, replace(clip, caption="")) for name, clip in walks(again=False)[:3]])
+    dataset_files.write(str(place), [(name, replace(clip, caption="")) for name, clip in walks(again=False)[:3]])
 
 
 def tars(place: Path) -> None:
@@ -70,7 +70,7 @@ def equal(place: Path) -> None:
     for seed in range(10):
         moving_clip(seed, 5).save(place / f"clips/{seed}.safetensors")
     torch.manual_seed(0)
-    weights.save(place / "vae", {"vae": (VAE(MICRO), MICRO)})
+    native.save(place / "vae", {"vae": (VAE(MICRO), MICRO)})
 
 
 def shots(kind: str) -> Callable[[Path], None]:

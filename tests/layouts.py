@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx.data.walker import path as walked
+from dreamx.data.scene.walker import path as walked
 from dreamx.geometry.camera import Camera, lens_from_fov, level, se3_inverse
 from dreamx.geometry.formats import Asked, Motion, write
 from dreamx.geometry.path import quaternions

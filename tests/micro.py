@@ -7,8 +7,8 @@ import torch
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.rollout import Sampler
 from dreamx.world import World, WorldConfig
 

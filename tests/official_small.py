@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.model import official
-from dreamx.model.checkpoint import Checkpoint
+from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints.transformer import Checkpoint
+from dreamx.model.causal_config import Kind, Past
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.kind import Kind, Past
 
 SIZE = DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32)
 CAUSAL = (DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 2)), Kind(12, Past(3, 6, 1)))
@@ -31,7 +31,7 @@ def found(kind: str, seed: int = 0) -> Checkpoint:
 
 def theirs(kind: str, seed: int = 0) -> dict[str, Tensor]:
     """The same under the released names."""
-    return official.to_official(found(kind, seed).tensors, KINDS[kind][0])
+    return dreamx_names.to_official(found(kind, seed).tensors, KINDS[kind][0])
 
 
 def save(file: Path, tensors: dict[str, Tensor]) -> Path:

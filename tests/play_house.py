@@ -17,10 +17,10 @@ from PIL import Image
 from websockets.sync.client import ClientConnection, connect
 
 import micro
-from dreamx.play.house import House, TruthOf
-from dreamx.play.replies import Picture, unpack
+from dreamx.play.gallery import StartPicture
 from dreamx.play.server import create_app, listen, serve
-from dreamx.play.starts import StartPicture
+from dreamx.play.server_messages import Picture, unpack
+from dreamx.play.session_manager import House, TruthOf
 from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld

@@ -2,7 +2,7 @@
 
 Rounds of all of them, one after another, so that whatever else the machine does meets all of them; the figures are medians of
 the ratios of each round, in which everything runs twice and the faster run counts. The products are timed by both of torch's
-libraries, the one that the engine asks (``model.product``) and the one that ``torch.nn.functional.linear`` asks; on some
+libraries, the one that the engine asks (``model.cpu_ops``) and the one that ``torch.nn.functional.linear`` asks; on some
 processors one makes twice as much of it as the other.
 """
 
@@ -26,9 +26,9 @@ from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import Camera, level, projection
+from dreamx.model.causal_config import Past
+from dreamx.model.cpu_ops import linear
 from dreamx.model.dit import Block, DiT, DiTConfig, ViewConfig
-from dreamx.model.kind import Past
-from dreamx.model.product import linear
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from reference import plain_rollout
 

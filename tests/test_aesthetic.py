@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from dreamx.clip import Clip
 from dreamx.data.quality.aesthetic import aesthetic, aesthetic_of, stand_in
-from dreamx.data.quality.judge import judge, verdict_of, words_of
 from dreamx.data.quality.limits import Limits
+from dreamx.data.quality.verdict import judge, verdict_of, words_of
 from room import walk_clip, with_video
 
 

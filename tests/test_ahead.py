@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from dreamx.checkpoints import native
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.memory import MemoryConfig
-from dreamx.model import weights
-from dreamx.model.depth import Depth, DepthConfig
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.latents import LatentClips
-from dreamx.train.teaching import TeachingConfig, teach
+from dreamx.train.teacher_forcing import TeachingConfig, teach
 from test_encode import moving_clip
 
 CODEC = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4, hint=True)
@@ -29,8 +29,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> EncodeConfig:
     vae, deep = VAE(CODEC), Depth(DEEP)
     for p in (*vae.parameters(), *deep.parameters()):
         torch.nn.init.normal_(p, std=0.1)
-    weights.save(root / "vae", {"vae": (vae, CODEC)})
-    weights.save(root / "deep", {"depth": (deep, DEEP)})
+    native.save(root / "vae", {"vae": (vae, CODEC)})
+    native.save(root / "deep", {"depth": (deep, DEEP)})
     (root / "clips").mkdir()
     for i in range(2):
         moving_clip(i, 25, "j").save(root / "clips" / f"{i}.safetensors")

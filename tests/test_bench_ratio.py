@@ -15,9 +15,9 @@ from dreamx import flow
 from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level, projection
-from dreamx.model.attend import Cache
+from dreamx.model.attention import Cache
+from dreamx.model.causal_config import Past
 from dreamx.model.dit import QKV, DiT, DiTConfig, ViewConfig
-from dreamx.model.kind import Past
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from reference import plain_rollout
 
@@ -136,7 +136,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="memory is given back in another way here")
 def test_freed_memory_stays_at_hand() -> None:
-    program = MEMORY.format(importing="import dreamx.model.product")
+    program = MEMORY.format(importing="import dreamx.model.cpu_ops")
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"))}
     pages = int(subprocess.run([sys.executable, "-c", program], env=plain, check=True, capture_output=True, text=True).stdout)
     assert pages < 500, "20 MB are 5,000 pages if they come from the system anew"

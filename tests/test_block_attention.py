@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 import test_golden
-from dreamx.model import attend
+from dreamx.model import attention
 from dreamx.model.block_attention import block_attention, groups
-from dreamx.model.visible import by_chunk, teacher_forced
+from dreamx.model.masks import by_chunk, teacher_forced
 
 TABLES = {
     "causal": by_chunk(6, 1),
@@ -93,5 +93,5 @@ def test_training_attends_by_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in "ab":
         (tmp_path / name).mkdir()
     one = losses(tmp_path / "a", "causal", "float32")
-    monkeypatch.setattr(attend, "learns_here", lambda _: False)
+    monkeypatch.setattr(attention, "learns_here", lambda _: False)
     assert losses(tmp_path / "b", "causal", "float32") == pytest.approx(one, rel=1e-4)

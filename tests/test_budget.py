@@ -16,8 +16,8 @@ from dreamx.bench.stopwatch import _noise
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.count import Work, count
 from dreamx.budget.plan import Plan
+from dreamx.model.causal_config import Past
 from dreamx.model.dit import DiT
-from dreamx.model.kind import Past
 from dreamx.rollout import write
 
 CUDA = torch.device("cuda")

@@ -16,7 +16,7 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.data.captioner.ask import Endpoint, describe, read_answer
-from dreamx.data.captioner.run import CaptionConfig, caption
+from dreamx.data.captioner.caption_clips import CaptionConfig, caption
 from dreamx.geometry.camera import level
 
 GOOD: dict[str, Any] = {

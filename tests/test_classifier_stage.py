@@ -11,8 +11,8 @@ import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json
-from dreamx.eval.estimators.events.check import event_pairs, load_classifier, measure_accuracy
-from dreamx.eval.estimators.events.net import ClassifierConfig
+from dreamx.eval.estimators.events.event_accuracy import event_pairs, load_classifier, measure_accuracy
+from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.eval.estimators.events.window import FRAMES, SIZE
 from dreamx.eval.estimators.shipped import EstimatorCard
 from dreamx.train.classifier import ClassifierStage, draw, load_examples, main, spoiled

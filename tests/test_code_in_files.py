@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint import metadata as plan
 
 from dreamx import cli
+from dreamx.checkpoints.exported import network
 from dreamx.eval.metrics.backbones import Backbones
-from dreamx.model.exported import network
 from dreamx.train import checkpoint
 from dreamx.train.tensor_plan import read_plan
 

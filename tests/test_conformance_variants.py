@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.checkpoints import dreamx_names, wan_vae_names
 from dreamx.conformance import check
 from dreamx.conformance.vectors import Vectors, read
 from dreamx.geometry.camera import level, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model import official, wan, wan_names
+from dreamx.model import wan_vae
 from reference import official_dit
 from reference.official_dit import Slots
 from reference.official_vae import Plain
@@ -45,7 +46,7 @@ def cameras(frames: int) -> Tensor:
 def causal_file(path: Path, config: dict[str, Any], chunks: list[int], camera: bool = True, passes: int = 3) -> Path:
     """A causal file with chunks of these lengths, each passed over a few times, the last time clean."""
     torch.manual_seed(7)
-    weights = random_weights(official.shapes(official.read_config(config, causal=True)))
+    weights = random_weights(dreamx_names.shapes(dreamx_names.read_config(config, causal=True)))
     text, viewmats = torch.randn(1, 5, config["text_dim"]), cameras(sum(chunks))
     k = torch.tensor([[0.5, 0, 0], [0, 0.9, 0], [0, 0, 1]])
     past = [Slots(config["local_attn_size"], config["sink_size"]) for _ in range(config["num_layers"])]
@@ -122,7 +123,7 @@ def test_windows_and_sinks_are_heard(tmp_path: Path, key: str) -> None:
 def test_bidirectional_files_of_any_shape(tmp_path: Path, changes: dict[str, Any], frames: int) -> None:
     torch.manual_seed(5)
     config = {**BASE, **changes}
-    weights = random_weights(official.shapes(official.read_config(config, causal=False)))
+    weights = random_weights(dreamx_names.shapes(dreamx_names.read_config(config, causal=False)))
     z, t = torch.randn(1, config["in_dim"], frames, 6, 4), torch.full((frames,), 700.0)
     t[0], text, viewmats = 0.0, torch.randn(1, 9, config["text_dim"]), cameras(frames)
     k = torch.tensor([[0.6, 0, 0], [0, 0.8, 0], [0, 0, 1]])
@@ -138,10 +139,10 @@ def test_bidirectional_files_of_any_shape(tmp_path: Path, changes: dict[str, Any
     assert len(verdict.errors) == (2 if config["add_control_adapter"] else 1)
 
 
-def vae_vectors(config: wan.WanVAEConfig, frames: int, height: int, width: int) -> dict[str, Tensor]:
+def vae_vectors(config: wan_vae.WanVAEConfig, frames: int, height: int, width: int) -> dict[str, Tensor]:
     """The tensors of an autoencoder's file."""
     torch.manual_seed(3)
-    shapes = {a: wan.shapes(config)[b] for a, b in wan_names.names(config).items()}
+    shapes = {a: wan_vae.shapes(config)[b] for a, b in wan_vae_names.names(config).items()}
     weights = random_weights(shapes) | {k: 1 + 0.1 * torch.randn(s) for k, s in shapes.items() if k.endswith("gamma")}
     plain, video = Plain(weights), torch.rand(3, frames, height, width) * 2 - 1
     mean, std = (torch.tensor(x) for x in (config.mean, config.std))
@@ -151,7 +152,7 @@ def vae_vectors(config: wan.WanVAEConfig, frames: int, height: int, width: int) 
     return {**found, "latent_mean": mean, "latent_std": std, **{f"weights.{k}": x for k, x in weights.items()}}
 
 
-SMALL = wan.WanVAEConfig(4, 4, 6, (1, 2, 4, 4), 1, mean=(0.1, -0.2, 0.0, 0.3), std=(0.5, 1.0, 2.0, 0.8))
+SMALL = wan_vae.WanVAEConfig(4, 4, 6, (1, 2, 4, 4), 1, mean=(0.1, -0.2, 0.0, 0.3), std=(0.5, 1.0, 2.0, 0.8))
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ SMALL = wan.WanVAEConfig(4, 4, 6, (1, 2, 4, 4), 1, mean=(0.1, -0.2, 0.0, 0.3), s
         (replace(SMALL, latent=2, mean=(0.0, 1.0), std=(1.0, 0.3)), 5),
     ],
 )
-def test_autoencoder_files_of_any_shape(tmp_path: Path, config: wan.WanVAEConfig, frames: int) -> None:
+def test_autoencoder_files_of_any_shape(tmp_path: Path, config: wan_vae.WanVAEConfig, frames: int) -> None:
     tensors = vae_vectors(config, frames, 16, 32)
     save_file({n: x.contiguous() for n, x in tensors.items()}, tmp_path / "a.safetensors")
     verdict = check(tmp_path / "a.safetensors")

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
+from dreamx.checkpoints import components, contents, dreamx_names, transformer, umt5_names, wan_vae_names, weight_files
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, contents, official, parts, shards, umt5, wan_names
 from dreamx.model.umt5 import UMT5Config
 from official_small import CAUSAL, found, same, save, theirs
 from test_convert_refuses import refused
@@ -25,7 +25,7 @@ Stored = dict[str, Tensor]
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(official.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
     return folder
 
 
@@ -34,7 +34,7 @@ def under(prefix: str, tensors: Stored) -> Stored:
 
 
 def umt5_of_transformers() -> Stored:
-    return umt5.from_official(text_weights(), TEXT)
+    return umt5_names.from_official(text_weights(), TEXT)
 
 
 PREFIXES = (
@@ -48,7 +48,7 @@ def test_any_prefix(tmp_path: Path, prefix: str) -> None:
     """And a wrapper around each block."""
     inside = {k.replace("blocks.1.", "blocks.1._fsdp_wrapped_module."): x for k, x in theirs("causal").items()}
     file = save(config(tmp_path) / "w.safetensors", under(prefix, inside))
-    end = checkpoint.read(file)
+    end = transformer.read(file)
     assert same(end.tensors, found("causal").tensors)
     assert (end.left, end.others) == (0, ())
 
@@ -71,14 +71,14 @@ def test_all_in_one(tmp_path: Path, capsys: pytest.CaptureFixture[str], vae: str
     file = save(config(tmp_path) / "w.safetensors", whole)
     cli.main(["convert", str(file), "--out", str(tmp_path / "transformer")])
     said = capsys.readouterr().out
-    assert same(checkpoint.read(tmp_path / "transformer").tensors, found("causal").tensors)
-    assert checkpoint.read(file).left == len(whole) - len(theirs("causal"))
+    assert same(transformer.read(tmp_path / "transformer").tensors, found("causal").tensors)
+    assert transformer.read(file).left == len(whole) - len(theirs("causal"))
     assert f"{len(OFFICIAL)} under '{vae}' (an autoencoder)" in said
     assert f"{len(text_weights())} under '{text}' (a text encoder)" in said
     assert "1 under 'model_ema.'" in said and "--part vae" in said
     for part, want in (("vae", OFFICIAL), ("text_encoder", text_weights())):
         cli.main(["convert", str(file), "--out", str(tmp_path / part), "--part", part, "--to", "official-pth"])
-        assert same(shards.read(next((tmp_path / part).glob("*.pth"))), want)
+        assert same(weight_files.read(next((tmp_path / part).glob("*.pth"))), want)
         assert "under" in capsys.readouterr().out
 
 
@@ -104,7 +104,7 @@ def test_training_checkpoints(tmp_path: Path, nests: dict[str, int], taken: int)
     """Of several transformers the averaged one, and never a critic or a teacher."""
     nested: dict[str, Any] = {k: under("model.", theirs("causal", seed)) for k, seed in nests.items()}
     torch.save({**nested, "step": 3, "args": {"lr": 0.1}, "optimizer": {"state": {0: torch.ones(2)}}}, config(tmp_path) / "a.pt")
-    end = checkpoint.read(tmp_path / "a.pt")
+    end = transformer.read(tmp_path / "a.pt")
     assert same(end.tensors, found("causal", taken).tensors)
     assert end.left == 1 + len(theirs("causal")) * (len(nests) - 1)
 
@@ -118,11 +118,11 @@ def test_two_transformers_and_none_is_the_one(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize("names", ["released", "diffusers", "diffusers-beside-a-transformer"])
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_an_autoencoder_without_a_config(tmp_path: Path, names: str, prefix: str) -> None:
-    size = wan_names.config_of(OFFICIAL)
-    state = wan_names.from_official(OFFICIAL, size)
+    size = wan_vae_names.config_of(OFFICIAL)
+    state = wan_vae_names.from_official(OFFICIAL, size)
     folder = config(tmp_path) if names.endswith("transformer") else tmp_path
     file = save(folder / "vae.safetensors", under(prefix, OFFICIAL if names == "released" else state))
-    part = parts.read(file)
+    part = components.read(file)
     assert part is not None and part.config == size and same(part.tensors, state)
 
 
@@ -137,7 +137,7 @@ def test_a_text_encoder_without_a_config(tmp_path: Path, names: str, capsys: pyt
     }[names]
     more |= {} if names == "released" else {"encoder.embed_tokens.weight": state["shared.weight"].clone()}
     file = save(tmp_path / "t.safetensors", (text_weights() if names == "released" else state) | more)
-    part = parts.read(file)
+    part = components.read(file)
     assert part is not None and part.config == TEXT and same(part.tensors, state)
     cli.main(["convert", str(file), "--out", str(tmp_path / "out")])
     said = capsys.readouterr().out
@@ -154,7 +154,7 @@ def test_a_scaled_text_encoder(tmp_path: Path) -> None:
             stored |= {name: (x / scale).to(torch.float8_e4m3fn), name.replace(".weight", ".scale_weight"): scale}
         else:
             stored[name] = x.half()
-    part = parts.read(save(tmp_path / "t.safetensors", stored | {"scaled_fp8": torch.empty(0, dtype=torch.float8_e4m3fn)}))
+    part = components.read(save(tmp_path / "t.safetensors", stored | {"scaled_fp8": torch.empty(0, dtype=torch.float8_e4m3fn)}))
     assert part is not None and part.config == TEXT
     assert all(float((part.tensors[k].float() - x).abs().max()) < 0.05 * float(x.abs().max()) for k, x in state.items())
 
@@ -182,7 +182,7 @@ def test_any_ending(tmp_path: Path, ending: str, write: Callable[[Path, Stored],
     """What a file is shows in its first bytes."""
     file = config(tmp_path) / f"w.{ending}"
     write(file, {k: x.contiguous() for k, x in theirs("causal").items()})
-    assert same(checkpoint.read(file).tensors, found("causal").tensors)
+    assert same(transformer.read(file).tensors, found("causal").tensors)
 
 
 @pytest.mark.parametrize("index", [True, False])
@@ -194,10 +194,10 @@ def test_shards_of_torch(tmp_path: Path, index: bool) -> None:
         places |= dict.fromkeys(names, file.name)
     if index:
         (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
-    assert same(checkpoint.read(tmp_path).tensors, found("causal").tensors)
+    assert same(transformer.read(tmp_path).tensors, found("causal").tensors)
     (tmp_path / "pytorch_model-00002-of-00002.bin").unlink()
     with pytest.raises(ValueError, match=r"00002-of-00002.bin: this shard of 2 is missing"):
-        checkpoint.read(tmp_path)
+        transformer.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def test_a_repack_among_the_folders_of_a_world(tmp_path: Path) -> None:
     save(tmp_path / "vae" / "wan2.2_vae.safetensors", OFFICIAL)
     save(tmp_path / "text_encoder" / "umt5.safetensors", umt5_of_transformers())
     for name, kind in (("vae", "vae"), ("text_encoder", "text")):
-        part = parts.read(tmp_path / name)
+        part = components.read(tmp_path / name)
         assert part is not None and part.name == kind
     convert(ConvertConfig(tmp_path / "vae", tmp_path / "out"))
-    assert isinstance(parts.ours(tmp_path / "out").config, type(wan_names.config_of(OFFICIAL)))
+    assert isinstance(components.ours(tmp_path / "out").config, type(wan_vae_names.config_of(OFFICIAL)))
     assert isinstance(TEXT, UMT5Config)

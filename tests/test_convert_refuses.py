@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dreamx import cli
+from dreamx.checkpoints import dreamx_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, official, shards
+from dreamx.model.causal_config import Kind, Past
 from dreamx.model.dit import ViewConfig
-from dreamx.model.kind import Kind, Past
 from dreamx.model.vae import VAE, VAEConfig
 from official_small import CAM, CAUSAL, KINDS, TINY, WAN, found, save, theirs
 
@@ -41,7 +41,7 @@ def refused(capsys: pytest.CaptureFixture[str], source: Path, *flags: str) -> st
 def layouts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The causal checkpoint in every layout, with the files that make it."""
     folder = tmp_path_factory.mktemp("layouts")
-    checkpoint.write(folder / "dreamx", found("causal"), "")
+    transformer.write(folder / "dreamx", found("causal"), "")
     for to in ("official", "official-pth", "diffusers"):
         convert(ConvertConfig(folder / "dreamx", folder / to, to, shard=TINY / 1e9))
     return {to: folder / to for to in ("dreamx", "official", "official-pth", "diffusers")}
@@ -60,7 +60,7 @@ def test_a_file_cut_anywhere(layouts: dict[str, Path], to: str, data: st.DataObj
     try:
         file.write_bytes(whole[:keep])
         if whole[keep:] == b"\n":
-            checkpoint.read(layouts[to])  # the last line break of JSON is no loss
+            transformer.read(layouts[to])  # the last line break of JSON is no loss
         else:
             with pytest.raises(ValueError, match=re.escape(str(file))) as e:
                 convert(ConvertConfig(layouts[to], out))
@@ -88,7 +88,7 @@ def test_a_deleted_file(layouts: dict[str, Path], to: str, capsys: pytest.Captur
         file.unlink()
         try:
             if file.name.endswith(".index.json"):
-                checkpoint.read(layouts[to])  # shards say themselves how many they are
+                transformer.read(layouts[to])  # shards say themselves how many they are
             else:
                 said = refused(capsys, layouts[to])
                 assert file.name in said or "holds no checkpoint" in said, said
@@ -119,7 +119,7 @@ def test_a_shard_of_another_checkpoint(layouts: dict[str, Path], capsys: pytest.
     finally:
         one.write_bytes(first)
         index.write_bytes(kept)
-    checkpoint.read(layouts["diffusers"])
+    transformer.read(layouts["diffusers"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_swapped_checkpoints(
 ) -> None:
     file = save(tmp_path / "w" / "model.safetensors", theirs(weights))
     if config:
-        words = official.write_config(*KINDS[config])
+        words = dreamx_names.write_config(*KINDS[config])
         if flags == ("lane off",):
             words, flags = {**words, "add_control_adapter": False}, ()
         (file.parent / "config.json").write_text(json.dumps(words))
@@ -208,17 +208,17 @@ def test_weights_of_something_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], Path], said: str
 ) -> None:
     file = make(tmp_path / "w" / "model.safetensors")
-    (file.parent / "config.json").write_text(json.dumps(official.write_config(*WAN)))
+    (file.parent / "config.json").write_text(json.dumps(dreamx_names.write_config(*WAN)))
     words = refused(capsys, file, "--kind", "wan")
     assert said in words
     assert str(file) in words
 
 
 def test_errors_name_keys_as_the_file_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint.write(tmp_path / "ours", found("wan"), "")
+    transformer.write(tmp_path / "ours", found("wan"), "")
     convert(ConvertConfig(tmp_path / "ours", tmp_path / "w", "diffusers"))
     file = tmp_path / "w/transformer/diffusion_pytorch_model.safetensors"
-    tensors = shards.read(file)
+    tensors = weight_files.read(file)
     for name, changed in (
         ("blocks.1.attn1.to_out.0.bias", None),
         ("condition_embedder.time_proj.bias", torch.zeros(3)),
@@ -248,7 +248,7 @@ def test_errors_name_keys_as_the_file_has_them(tmp_path: Path, capsys: pytest.Ca
 def test_a_config_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: dict[str, Any], said: str) -> None:
     file = save(tmp_path / "w" / "model.safetensors", theirs("wan"))
     config = tmp_path / "other.json"
-    config.write_text(json.dumps({**official.write_config(*WAN), **words}))
+    config.write_text(json.dumps({**dreamx_names.write_config(*WAN), **words}))
     assert said in refused(capsys, file, "--config", str(config))
 
 
@@ -266,7 +266,7 @@ def test_folders_and_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for name in ("a.safetensors", "b.safetensors"):
         save(tmp_path / "w" / name, theirs("wan"))
     assert "holds a.safetensors, b.safetensors; name the one to read" in refused(capsys, tmp_path / "w")
-    checkpoint.write(tmp_path / "ours", found("cam"), "")
+    transformer.write(tmp_path / "ours", found("cam"), "")
     assert "--shard must be more than 0" in refused(capsys, tmp_path / "ours", "--shard", "0")
     assert "--merge: there is no LoRA" in refused(capsys, tmp_path / "ours", "--merge", "1")
     with pytest.raises(ValueError, match="--out: .* is there already"):
@@ -278,8 +278,8 @@ def test_folders_and_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("part", ["dit.safetensors", "config.json"])
 def test_our_folder_with_parts_of_another(tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str) -> None:
-    checkpoint.write(tmp_path / "cam", found("cam"), "")
-    checkpoint.write(tmp_path / "wan", found("wan"), "")
+    transformer.write(tmp_path / "cam", found("cam"), "")
+    transformer.write(tmp_path / "wan", found("wan"), "")
     (tmp_path / "cam" / part).write_bytes((tmp_path / "wan" / part).read_bytes())
     assert "dit.safetensors: 'blocks.0.view." in refused(capsys, tmp_path / "cam")
 
@@ -294,4 +294,4 @@ def test_networks_that_were_never_released_have_no_released_config(tmp_path: Pat
         (CAUSAL[0], Kind(12)),
     ):
         with pytest.raises(ValueError, match=r"^config: "):
-            official.write_config(config, kind)
+            dreamx_names.write_config(config, kind)

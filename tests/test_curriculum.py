@@ -11,7 +11,7 @@ import torch
 from dreamx.clip import Clip
 from dreamx.geometry import from_keys
 from dreamx.recipes import micro
-from dreamx.train.networks import blend, load
+from dreamx.train.trained_networks import blend, load
 from dreamx.world import World
 
 CLIPS = Path(__file__).parent / "data" / "micro"

@@ -14,10 +14,10 @@ from data_stages import walk_clip
 from dreamx.bench.data import DataBenchConfig, Many, measure
 from dreamx.cli import main
 from dreamx.clip import Clip
-from dreamx.data import store
-from dreamx.data.engine import Drop, Local, run
+from dreamx.data import dataset
+from dreamx.data.dataset import Dataset
+from dreamx.data.engine import Drop, Local, run_engine
 from dreamx.data.engine.conform import Conform
-from dreamx.data.store import Dataset
 from dreamx.events import Contact
 from test_engine import prints
 from test_store import a_clip, same
@@ -33,7 +33,7 @@ def test_a_folder_into_a_dataset_and_back(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "f/broken.safetensors").write_bytes(b"no clip")
     main(["data", "pack", str(tmp_path / "f"), "--out", str(tmp_path / "d"), "--crf", "None", *ONE])
     assert "3 clips of 33 frames" in (said := capsys.readouterr().out) and "1 dropped" in said
-    got = store.read(str(tmp_path / "d"))
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, Dataset) and got.names == ["0", "1", "2"]
     assert [(d["name"], d["stage"]) for d in got.dropped] == [("broken", "Folder")]
     main(["data", "unpack", str(tmp_path / "d"), "--out", str(tmp_path / "back")])
@@ -44,9 +44,9 @@ def test_a_folder_into_a_dataset_and_back(tmp_path: Path, capsys: pytest.Capture
 
 def test_what_is_bad_is_dropped_by_its_rule(tmp_path: Path) -> None:
     still = replace(walk_clip(1, 24, (32, 48)), video=torch.full((24, 3, 32, 48), 99, dtype=torch.uint8))
-    store.write(str(tmp_path / "d"), [("still", still)])
+    dataset.write(str(tmp_path / "d"), [("still", still)])
     main(["data", "pack", str(tmp_path / "d"), "--out", str(tmp_path / "e"), "--curate", "--limits.seconds", "1", *ONE])
-    got = store.read(str(tmp_path / "e"))
+    got = dataset.read(str(tmp_path / "e"))
     assert isinstance(got, Dataset) and len(got) == 0
     assert (got.dropped[0]["stage"], got.dropped[0]["rule"]) == ("Judged", "static")
 
@@ -90,12 +90,12 @@ def test_bad_input_is_a_sentence(
 
 
 def test_a_dataset_of_many_clips_in_many_files(tmp_path: Path) -> None:
-    run(Many(40), (), str(tmp_path / "a"), Local(processes=1), megabytes=0.1)
-    got = store.read(str(tmp_path / "a"))
+    run_engine(Many(40), (), str(tmp_path / "a"), Local(processes=1), megabytes=0.1)
+    got = dataset.read(str(tmp_path / "a"))
     assert len(list((tmp_path / "a/data").rglob("*.parquet"))) > 3
     assert all(got.clip(i).seed == i for i in (0, 17, 39))
     before = prints(tmp_path / "a")
-    run(got, (), str(tmp_path / "b"), Local(processes=1), megabytes=0.1)
+    run_engine(got, (), str(tmp_path / "b"), Local(processes=1), megabytes=0.1)
     after = prints(tmp_path / "b")
     told = {"meta/info.json", "meta/stats.json"}
     assert {k: v for k, v in before.items() if k not in told} == {k: v for k, v in after.items() if k not in told}

@@ -13,18 +13,18 @@ import torch
 
 import layouts
 from dreamx.clip import Clip
-from dreamx.data import simulate as walks
-from dreamx.data import store
-from dreamx.data.engine import Local, Ray, run
-from dreamx.data.into import Into
+from dreamx.data import dataset as dataset_files
+from dreamx.data.dataset import Coding, Dataset
+from dreamx.data.engine import Local, Ray, run_engine
+from dreamx.data.importers.doom import DoomConfig, doom
+from dreamx.data.importers.run_import import Brought, ImportConfig, bring
+from dreamx.data.importers.source_shot import Wanted
 from dreamx.data.opengl import CannotDraw
+from dreamx.data.output_options import Into
 from dreamx.data.sim import simulate as events
+from dreamx.data.sim import walks as walks
 from dreamx.data.sim.clips import ATTEMPTS
-from dreamx.data.sim.ground import Rejected
-from dreamx.data.sources.bring import Brought, ImportConfig, bring
-from dreamx.data.sources.doom import DoomConfig, doom
-from dreamx.data.sources.shot import Wanted
-from dreamx.data.store import Coding, Dataset
+from dreamx.data.sim.navigation import Rejected
 from test_engine import prints
 from test_simulate import draws
 from test_sources import FPS
@@ -46,7 +46,7 @@ def same(a: Clip, b: Clip) -> bool:
 
 def check_same(folder: Path, dataset: Path) -> Dataset:
     """The clips of both, by name."""
-    a, b = store.read(str(folder)), store.read(str(dataset))
+    a, b = dataset_files.read(str(folder)), dataset_files.read(str(dataset))
     assert isinstance(b, Dataset) and sorted(b.names) == a.names and len(a) > 0
     assert all(same(a.clip(i), b.clip(b.names.index(name))) for i, name in enumerate(a.names))
     return b
@@ -145,7 +145,7 @@ def test_killed_and_run_again_gives_the_same_files(tmp_path: Path) -> None:
     bring(cfg)
     out = tmp_path / "again"
     code = (
-        "import sys; from dreamx.data.store import Place; real, n = Place.write, [0]\n"
+        "import sys; from dreamx.data.dataset import Place; real, n = Place.write, [0]\n"
         "def write(self, name, data):\n"
         "    n[0] += 1\n"
         "    if n[0] == int(sys.argv[1]): import os; os._exit(9)\n"
@@ -166,7 +166,7 @@ def test_killed_and_run_again_gives_the_same_files(tmp_path: Path) -> None:
 def test_a_library_that_is_missing_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     monkeypatch.setitem(sys.modules, "pycolmap", None)
-    store.write(str(tmp_path / "film"), [("a", walks_clip())], Coding(20))
+    dataset_files.write(str(tmp_path / "film"), [("a", walks_clip())], Coding(20))
     shutil.copy(next((tmp_path / "film").rglob("*.mp4")), tmp_path / "in/film.mp4")
     with pytest.raises(ValueError, match=r"need pycolmap .* install .\.\[colmap\]"):
         bring(ImportConfig("video", tmp_path / "in", tmp_path / "d", licence="CC0", processes=1, into=EXACT))
@@ -184,6 +184,6 @@ def test_ray_makes_the_same_files(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     cfg = shots(tmp_path / "in")
     source = Brought("megasam", cfg.folder, cfg.rate, cfg.wanted, "CC0")
-    run(source, (), str(tmp_path / "a"), Local(1))
-    run(source, (), str(tmp_path / "b"), Ray(workers=1))
+    run_engine(source, (), str(tmp_path / "a"), Local(1))
+    run_engine(source, (), str(tmp_path / "b"), Ray(workers=1))
     assert prints(tmp_path / "a") == prints(tmp_path / "b")

@@ -16,15 +16,15 @@ from PIL import Image
 from data_stages import NotEvery, walk_clip
 from dreamx.cli import main
 from dreamx.clip import Clip
-from dreamx.data import store
-from dreamx.data.captioner.run import CaptionConfig, caption
-from dreamx.data.engine import Count, Drop, Local, run
-from dreamx.data.into import Into
+from dreamx.data import dataset as dataset_files
+from dreamx.data.captioner.caption_clips import CaptionConfig, caption
+from dreamx.data.dataset import Coding, Dataset
+from dreamx.data.engine import Count, Drop, Local, run_engine
+from dreamx.data.output_options import Into
 from dreamx.data.quality.curate import CurateConfig, curate
-from dreamx.data.quality.judge import Verdict, judge, verdict_of, words_of
 from dreamx.data.quality.limits import Limits
-from dreamx.data.quality.report import ReportConfig, report
-from dreamx.data.store import Coding, Dataset
+from dreamx.data.quality.quality_report import ReportConfig, report
+from dreamx.data.quality.verdict import Verdict, judge, verdict_of, words_of
 from test_captioner import Server, server
 from test_engine import prints
 
@@ -44,7 +44,7 @@ def both(tmp_path: Path, clips: dict[str, Clip]) -> tuple[Path, Path]:
     folder.mkdir()
     for name, clip in clips.items():
         clip.save(folder / f"{name}.safetensors")
-    assert store.write(str(dataset), clips.items(), EXACT) == []
+    assert dataset_files.write(str(dataset), clips.items(), EXACT) == []
     return folder, dataset
 
 
@@ -67,7 +67,7 @@ def curated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Pa
 
 
 def test_curate_keeps_the_same_of_both(curated: tuple[Path, Path]) -> None:
-    folder, dataset = (store.read(str(p)) for p in curated)
+    folder, dataset = (dataset_files.read(str(p)) for p in curated)
     assert isinstance(dataset, Dataset) and folder.names == dataset.names == ["a", "d"]
     for i in range(2):
         a, b = folder.clip(i), dataset.clip(i)
@@ -101,7 +101,7 @@ def test_report_reads_the_reasons_of_a_dataset(curated: tuple[Path, Path], tmp_p
 
 
 def test_reasons_go_along_to_the_next_dataset(curated: tuple[Path, Path], tmp_path: Path) -> None:
-    assert run(store.read(str(curated[1])), (NotEvery(2),), str(tmp_path / "d"), Local(1)) == Count(1, 3, 12)
+    assert run_engine(dataset_files.read(str(curated[1])), (NotEvery(2),), str(tmp_path / "d"), Local(1)) == Count(1, 3, 12)
     got = Dataset(str(tmp_path / "d"))
     assert [(d["name"], d["rule"]) for d in got.dropped] == [("b-twin", "duplicate"), ("c-still", "static"), ("d", "every")]
     assert [Path(d["place"]).name for d in got.dropped] == ["dataset", "dataset", "good-dataset"]
@@ -112,7 +112,7 @@ def test_reasons_go_along_to_the_next_dataset(curated: tuple[Path, Path], tmp_pa
 
 
 def test_reasons_of_folders_go_into_the_dataset(curated: tuple[Path, Path], tmp_path: Path) -> None:
-    run(store.read(str(curated[0])), (), str(tmp_path / "d"), Local(1))
+    run_engine(dataset_files.read(str(curated[0])), (), str(tmp_path / "d"), Local(1))
     a, b = Dataset(str(tmp_path / "d")), Dataset(str(curated[1]))
     told = [[(d["name"], d["rule"], d["reason"]) for d in x.dropped] for x in (a, b)]
     assert told[0] == told[1]
@@ -124,11 +124,11 @@ def test_reasons_of_folders_go_into_the_dataset(curated: tuple[Path, Path], tmp_
     (folder / "records/a.json").write_text('{"clips": 1, "reason": null}')
     (folder / "records/b.json").write_text('{"clips": 0, "reason": "it is cut short"}')
     (folder / "dropped.json").write_text('{"c": "nobody answers"}')
-    assert run(store.read(str(folder)), (), str(tmp_path / "e"), Local(1)) == Count(1, 2, 9)
+    assert run_engine(dataset_files.read(str(folder)), (), str(tmp_path / "e"), Local(1)) == Count(1, 2, 9)
     assert [(d["name"], d["stage"]) for d in Dataset(str(tmp_path / "e")).dropped] == [("b", "import"), ("c", "caption")]
     (folder / "dropped.json").write_text("?")
     with pytest.raises(ValueError, match="dropped.json: it should say what was dropped"):
-        run(store.read(str(folder)), (), str(tmp_path / "f"), Local(1))
+        run_engine(dataset_files.read(str(folder)), (), str(tmp_path / "f"), Local(1))
 
 
 def test_report_judges_a_dataset_that_was_not_curated(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_caption_tells_the_same_of_both_and_copies_pictures(server: Server, tmp_
         for p in (folder, dataset)
     ]
     assert told[0] == told[1] == {"clips": 3, "dropped": 0}
-    a, b = (store.read(str(tmp_path / f"told-{p.name}")) for p in (folder, dataset))
+    a, b = (dataset_files.read(str(tmp_path / f"told-{p.name}")) for p in (folder, dataset))
     assert [same_words(a.clip(i), b.clip(i)) for i in range(3)] == [True] * 3
     assert b.row(0).caption.startswith("Style: Photorealistic.") and b.row(0).story is not None
     assert b.row(1).caption == "It has one."
@@ -221,7 +221,7 @@ class Reels:
 
 
 def test_a_shot_gives_several_clips_or_none(tmp_path: Path) -> None:
-    assert run(Reels(4, 2), (NotEvery(31),), str(tmp_path / "d"), Local(1)) == Count(3, 3, 27)
+    assert run_engine(Reels(4, 2), (NotEvery(31),), str(tmp_path / "d"), Local(1)) == Count(3, 3, 27)
     got = Dataset(str(tmp_path / "d"))
     assert got.names == ["reel1", "reel3", "reel3-2"] and [got.row(i).seed for i in range(3)] == [10, 30, 32]
     assert [(d["name"], d["stage"], d["reason"]) for d in got.dropped] == [
@@ -229,30 +229,30 @@ def test_a_shot_gives_several_clips_or_none(tmp_path: Path) -> None:
         ("reel2", "Reels", "it is cut short"),
         ("reel3-1", "NotEvery", "seed 31 is a multiple of 31"),
     ]
-    assert run(Reels(4, 2), (NotEvery(31),), str(tmp_path / "d"), Local(1)) == Count(3, 3, 27), "it is there already"
+    assert run_engine(Reels(4, 2), (NotEvery(31),), str(tmp_path / "d"), Local(1)) == Count(3, 3, 27), "it is there already"
 
 
 def test_what_a_killed_run_left_of_a_shot_is_not_taken_for_the_whole(tmp_path: Path) -> None:
     """The clips of a shot are written last to first; where the first is missing, the shot is made again."""
-    from dreamx.data.engine import run as engine
+    from dreamx.data.engine import run_engine as engine
 
-    run(Reels(4), (), str(tmp_path / "whole"), Local(1))
-    real, written = store.Place.write, list[str]()
+    run_engine(Reels(4), (), str(tmp_path / "whole"), Local(1))
+    real, written = dataset_files.Place.write, list[str]()
 
-    def dies(self: store.Place, name: str, data: bytes) -> None:
+    def dies(self: dataset_files.Place, name: str, data: bytes) -> None:
         if name.startswith(".parts/00000003"):
             written.append(name)
             if len(written) == 3:
                 raise KeyboardInterrupt
         real(self, name, data)
 
-    assert engine is run
+    assert engine is run_engine
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(store.Place, "write", dies)
+        m.setattr(dataset_files.Place, "write", dies)
         with pytest.raises(KeyboardInterrupt):
-            run(Reels(4), (), str(tmp_path / "d"), Local(1))
+            run_engine(Reels(4), (), str(tmp_path / "d"), Local(1))
     assert written == [".parts/00000003-2.part", ".parts/00000003-1.part", ".parts/00000003.3.part"]
-    run(Reels(4), (), str(tmp_path / "d"), Local(1))
+    run_engine(Reels(4), (), str(tmp_path / "d"), Local(1))
     assert prints(tmp_path / "d") == prints(tmp_path / "whole")
 
 
@@ -269,7 +269,7 @@ def test_once_keeps_the_first_that_stays(tmp_path: Path) -> None:
         def __call__(self, clip: Clip) -> Clip | Drop:
             return Drop("the first") if clip.seed == 0 else clip
 
-    run(Named(), (NotFirst(),), str(tmp_path / "d"), Local(1), once="word")
+    run_engine(Named(), (NotFirst(),), str(tmp_path / "d"), Local(1), once="word")
     got = Dataset(str(tmp_path / "d"))
     assert got.names == ["b", "c"]
     assert [(d["name"], d["rule"], d["reason"]) for d in got.dropped] == [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dreamx.model.depth import Depth, DepthConfig
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.train.depth import depth_loss, varied
 from dreamx.world import World, load
 

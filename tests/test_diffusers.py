@@ -10,14 +10,14 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from torch import Tensor
 
+from dreamx.checkpoints import transformer, weight_files
+from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model import checkpoint, shards
-from dreamx.model.attend import Table
-from dreamx.model.checkpoint import Checkpoint
+from dreamx.model.attention import Table
+from dreamx.model.causal_config import Kind
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.kind import Kind
 from official_small import same
 
 #: Heads of 16 and of 20 channels: time takes what rows and columns leave over, so the split is another.
@@ -34,9 +34,9 @@ def weights(config: DiTConfig) -> Checkpoint:
 
 def theirs(folder: Path) -> WanTransformer3DModel:
     """What diffusers makes of the config and the weights of a folder that we wrote; every key must be there, and none more."""
-    net = WanTransformer3DModel.from_config(shards.read_json(folder / "transformer" / "config.json"))
+    net = WanTransformer3DModel.from_config(weight_files.read_json(folder / "transformer" / "config.json"))
     assert isinstance(net, WanTransformer3DModel)
-    net.load_state_dict(shards.read(folder))
+    net.load_state_dict(weight_files.read(folder))
     return net.eval()
 
 
@@ -53,9 +53,9 @@ def theirs(folder: Path) -> WanTransformer3DModel:
 @torch.no_grad()
 def test_the_same_numbers(tmp_path: Path, config: DiTConfig, sigma: list[list[float]], per_token: bool) -> None:
     start = weights(config)
-    checkpoint.write(tmp_path / "ours", start, "")
+    transformer.write(tmp_path / "ours", start, "")
     convert(ConvertConfig(tmp_path / "ours", tmp_path / "w", "diffusers", shard=4e-5))
-    net, dit = theirs(tmp_path / "w"), checkpoint.build(checkpoint.read(tmp_path / "ours"))
+    net, dit = theirs(tmp_path / "w"), transformer.build(transformer.read(tmp_path / "ours"))
     z, text = _inputs(config)
     noise = torch.tensor(sigma)
     frames = replace(clean(z, level().map(lambda x: x.expand(2, T, *x.shape))), sigma=noise)
@@ -71,18 +71,18 @@ def test_the_same_numbers(tmp_path: Path, config: DiTConfig, sigma: list[list[fl
 @pytest.mark.parametrize("config", SIZES)
 def test_files_of_diffusers_come_in_and_go_out_bit_for_bit(tmp_path: Path, config: DiTConfig) -> None:
     start = weights(config)
-    checkpoint.write(tmp_path / "ours", start, "")
+    transformer.write(tmp_path / "ours", start, "")
     convert(ConvertConfig(tmp_path / "ours", tmp_path / "w", "diffusers"))
     net = theirs(tmp_path / "w")
     net.save_pretrained(tmp_path / "saved" / "transformer", max_shard_size="40KB")
     assert len(list((tmp_path / "saved/transformer").glob("*.safetensors"))) > 1
     convert(ConvertConfig(tmp_path / "saved", tmp_path / "back"))
-    end = checkpoint.read(tmp_path / "back")
+    end = transformer.read(tmp_path / "back")
     assert end.config == config
     assert same(end.tensors, start.tensors)
     convert(ConvertConfig(tmp_path / "back", tmp_path / "official", "official"))
     convert(ConvertConfig(tmp_path / "official", tmp_path / "again", "diffusers"))
-    assert same(shards.read(tmp_path / "again"), dict(net.state_dict()))
+    assert same(weight_files.read(tmp_path / "again"), dict(net.state_dict()))
 
 
 def _inputs(config: DiTConfig) -> tuple[Tensor, Tensor]:

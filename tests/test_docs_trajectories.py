@@ -17,7 +17,7 @@ from dreamx.geometry.camera import relative_to
 from dreamx.geometry.formats import DIALECTS, Asked, Motion, read
 from dreamx.geometry.formats.keys import angles
 from dreamx.trajectory import draw
-from dreamx.trajectory.words import paragraph
+from dreamx.trajectory.describe_path import paragraph
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/trajectories.md").read_text(encoding="utf-8")

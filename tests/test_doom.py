@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.data.sources.doom import DoomConfig, doom, play
-from dreamx.data.sources.shot import Wanted
+from dreamx.data.importers.doom import DoomConfig, doom, play
+from dreamx.data.importers.source_shot import Wanted
 from dreamx.geometry.camera import rays, relative_to
 
 pytest.importorskip("vizdoom")

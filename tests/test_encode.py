@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from dreamx.checkpoints import native
 from dreamx.clip import Clip
+from dreamx.data import dataset
 from dreamx.data import encode as encoding
-from dreamx.data import store
+from dreamx.data.clip_list import Shot
 from dreamx.data.encode import EncodeConfig, Latents, encode
-from dreamx.data.shots import Shot
 from dreamx.events import Event, Story
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, key_vector, walk
-from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 
 MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
@@ -47,7 +47,7 @@ def folders(tmp_path: Path) -> EncodeConfig:
     for seed in range(2):
         moving_clip(seed, 9).save(tmp_path / "clips" / f"{seed}.safetensors")
     torch.manual_seed(0)
-    weights.save(tmp_path / "vae", {"vae": (VAE(MICRO), MICRO)})
+    native.save(tmp_path / "vae", {"vae": (VAE(MICRO), MICRO)})
     return EncodeConfig(tmp_path / "clips", tmp_path / "vae", tmp_path / "latents.safetensors")
 
 
@@ -61,7 +61,7 @@ def test_encode_writes_every_variant_of_every_clip(folders: EncodeConfig) -> Non
     assert [(r["seed"], r["variant"]) for r in rows[3:5]] == [(0, "mirror reverse"), (1, "")]
     assert rows[0]["style"] == "game"
     vae = VAE(MICRO)
-    weights.load_into(vae, folders.vae / "vae.safetensors")
+    native.load_into(vae, folders.vae / "vae.safetensors")
     assert words["vae"] == fingerprint(vae)
     clip = moving_clip(1, 9)
     with torch.no_grad():
@@ -96,13 +96,13 @@ def test_encode_refuses_unequal_clips_and_writes_nothing(folders: EncodeConfig) 
 
 def test_a_dataset_is_encoded_like_a_folder_into_latents_named_by_the_autoencoder(folders: EncodeConfig, tmp_path: Path) -> None:
     clips = [(str(seed), moving_clip(seed, 9)) for seed in range(2)]
-    store.write(str(tmp_path / "dataset"), clips, store.Coding(crf=None))
+    dataset.write(str(tmp_path / "dataset"), clips, dataset.Coding(crf=None))
     cfg = replace(folders, clips=tmp_path / "dataset", out=None, processes=1)
     want, got = encode(folders), encode(cfg)
     assert torch.equal(want.z, got.z) and want.rows == got.rows
     file = tmp_path / "dataset/latents" / f"{got.vae}.safetensors"
     assert torch.equal(Latents.load(file).z, got.z)
-    assert len(store.read(str(tmp_path / "dataset"))) == 2
+    assert len(dataset.read(str(tmp_path / "dataset"))) == 2
 
 
 def test_an_encoding_that_was_killed_goes_on(folders: EncodeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from data_stages import Darker, NotEvery, Walks
-from dreamx.data import store
-from dreamx.data.engine import Count, Local, run
-from dreamx.data.store import Dataset
+from dreamx.data import dataset
+from dreamx.data.dataset import Dataset
+from dreamx.data.engine import Count, Local, run_engine
 
 HERE = Path(__file__).parent
 INLINE = Local(processes=1)
@@ -29,9 +29,9 @@ def prints(folder: Path) -> dict[str, str]:
 
 def test_every_clip_is_kept_or_has_a_reason(tmp_path: Path) -> None:
     source = Walks(9, bad=(5,), flaky=(6,))
-    count = run(source, (NotEvery(4), Darker()), str(tmp_path / "d"), INLINE)
+    count = run_engine(source, (NotEvery(4), Darker()), str(tmp_path / "d"), INLINE)
     assert count == Count(kept=4, dropped=5, frames=48)
-    got = store.read(str(tmp_path / "d"))
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, Dataset)
     assert got.names == ["walk-1", "walk-2", "walk-3", "walk-7"] and got.row(0).caption == "room 1 at night"
     said = [(d["name"], d["stage"], d["rule"]) for d in got.dropped]
@@ -41,25 +41,25 @@ def test_every_clip_is_kept_or_has_a_reason(tmp_path: Path) -> None:
 
 
 def test_processes_do_not_matter_and_untouched_pictures_are_copied(tmp_path: Path) -> None:
-    run(Walks(7), (), str(tmp_path / "a"), INLINE, megabytes=0.005)
-    run(Walks(7), (), str(tmp_path / "b"), Local(2), megabytes=0.005)
+    run_engine(Walks(7), (), str(tmp_path / "a"), INLINE, megabytes=0.005)
+    run_engine(Walks(7), (), str(tmp_path / "b"), Local(2), megabytes=0.005)
     assert prints(tmp_path / "a") == prints(tmp_path / "b")
     assert len(list((tmp_path / "a/videos").rglob("*.mp4"))) > 1
-    a = store.read(str(tmp_path / "a"))
-    run(a, (NotEvery(3),), str(tmp_path / "c"), INLINE)
-    c = store.read(str(tmp_path / "c"))
+    a = dataset.read(str(tmp_path / "a"))
+    run_engine(a, (NotEvery(3),), str(tmp_path / "c"), INLINE)
+    c = dataset.read(str(tmp_path / "c"))
     assert [a.encoded(i) for i in (1, 2, 4, 5)] == [c.encoded(i) for i in range(4)]
-    run(a, (Darker(),), str(tmp_path / "e"), INLINE)
-    e = store.read(str(tmp_path / "e"))
+    run_engine(a, (Darker(),), str(tmp_path / "e"), INLINE)
+    e = dataset.read(str(tmp_path / "e"))
     assert (
         e.encoded(0)["depth"] == a.encoded(0)["depth"] and e.encoded(0)["observation.image"] != a.encoded(0)["observation.image"]
     )
 
 
 def test_clips_that_kill_or_hang_cost_themselves_alone(tmp_path: Path) -> None:
-    count = run(Walks(6, kills=(1,), hangs=(4,)), (), str(tmp_path / "d"), Local(2, patience=6.0))
+    count = run_engine(Walks(6, kills=(1,), hangs=(4,)), (), str(tmp_path / "d"), Local(2, patience=6.0))
     assert (count.kept, count.dropped) == (4, 2)
-    got = store.read(str(tmp_path / "d"))
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, Dataset)
     assert [(d["name"], d["rule"], d["reason"]) for d in got.dropped] == [
         ("walk-1", "failed twice", "its worker died (exit code 3)"),
@@ -69,35 +69,35 @@ def test_clips_that_kill_or_hang_cost_themselves_alone(tmp_path: Path) -> None:
 
 def test_a_machine_that_can_make_nothing_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="this machine cannot draw"):
-        run(Walks(3, halts=(1,)), (), str(tmp_path / "d"), INLINE)
+        run_engine(Walks(3, halts=(1,)), (), str(tmp_path / "d"), INLINE)
     with pytest.raises(ValueError, match="no dataset is here"):
-        store.read(str(tmp_path / "d"))
+        dataset.read(str(tmp_path / "d"))
 
 
 def test_a_run_refuses_what_is_another_run(tmp_path: Path) -> None:
     out = str(tmp_path / "d")
     with pytest.raises(ValueError, match="cannot draw"):
-        run(Walks(3, halts=(1,)), (), out, INLINE)
+        run_engine(Walks(3, halts=(1,)), (), out, INLINE)
     with pytest.raises(ValueError, match="another run was begun here"):
-        run(Walks(3, halts=(1,)), (Darker(),), out, INLINE)
-    run(Walks(3), (), str(tmp_path / "e"), INLINE)
+        run_engine(Walks(3, halts=(1,)), (Darker(),), out, INLINE)
+    run_engine(Walks(3), (), str(tmp_path / "e"), INLINE)
     before = prints(tmp_path / "e")
-    assert run(Walks(3), (), str(tmp_path / "e"), INLINE).kept == 3
+    assert run_engine(Walks(3), (), str(tmp_path / "e"), INLINE).kept == 3
     with pytest.raises(ValueError, match="another dataset is here"):
-        run(Walks(4), (), str(tmp_path / "e"), INLINE)
+        run_engine(Walks(4), (), str(tmp_path / "e"), INLINE)
     assert prints(tmp_path / "e") == before
 
 
 def test_all_dropped_is_a_dataset_of_nothing(tmp_path: Path) -> None:
-    assert run(Walks(2, bad=(0, 1)), (), str(tmp_path / "d"), INLINE) == Count(0, 2, 0)
-    got = store.read(str(tmp_path / "d"))
+    assert run_engine(Walks(2, bad=(0, 1)), (), str(tmp_path / "d"), INLINE) == Count(0, 2, 0)
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, Dataset) and len(got) == 0 and len(got.dropped) == 2
 
 
 def test_in_an_object_store(tmp_path: Path) -> None:
     place = f"memory://{tmp_path.name}/engine"
-    run(Walks(3), (NotEvery(2),), place, INLINE)
-    assert store.read(place).names == ["walk-1"]
+    run_engine(Walks(3), (NotEvery(2),), place, INLINE)
+    assert dataset.read(place).names == ["walk-1"]
 
 
 RUN = """
@@ -113,7 +113,7 @@ if __name__ == "__main__":
 def test_killed_anywhere_it_ends_with_the_same_files(tmp_path: Path, processes: int) -> None:
     script = tmp_path / "run.py"
     script.write_text(RUN)
-    run(Walks(12, seconds=0.05), (NotEvery(5), Darker()), str(tmp_path / "whole"), INLINE, megabytes=0.005)
+    run_engine(Walks(12, seconds=0.05), (NotEvery(5), Darker()), str(tmp_path / "whole"), INLINE, megabytes=0.005)
     out, killed = tmp_path / "killed", 0
     command = [sys.executable, str(script), str(out), str(processes)]
     env = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}

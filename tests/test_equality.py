@@ -9,10 +9,10 @@ from torch import Tensor
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level, rigid, rotation
-from dreamx.model.attend import Cache, Mute, Table
+from dreamx.model.attention import Cache, Mute, Table
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig, add_view
-from dreamx.model.place import Prope, Where
-from dreamx.model.visible import by_chunk, teacher_forced
+from dreamx.model.masks import by_chunk, teacher_forced
+from dreamx.model.positions import Prope, Where
 
 T, CHUNK = 12, 3
 BARE = DiTConfig(channels=4, width=48, heads=2, layers=3, mlp=96, text=16, frequencies=32)

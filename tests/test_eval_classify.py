@@ -14,7 +14,7 @@ from torch import Tensor
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data.sim.phrases import DID, OF_ITSELF
 from dreamx.data.sim.simulate import SimConfig, simulate
-from dreamx.eval.estimators.events.check import (
+from dreamx.eval.estimators.events.event_accuracy import (
     NETS,
     ClassifiersConfig,
     OwnAccuracy,
@@ -26,7 +26,7 @@ from dreamx.eval.estimators.events.check import (
     reward_classifier,
     twins,
 )
-from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
+from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import KINDS, SCENIC, event_records, record_kind
 from dreamx.eval.estimators.events.window import FRAMES, SIZE, region, window
 from dreamx.eval.estimators.shipped import read_card

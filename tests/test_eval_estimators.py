@@ -13,11 +13,11 @@ import torch
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.eval.estimators.pose import Estimator
 from dreamx.eval.estimators.pose.align import relative_motion
-from dreamx.eval.estimators.pose.check import NETS, EstimatorsConfig, estimate_all, evaluation_estimator, reward_estimator
+from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
 from dreamx.eval.estimators.pose.colmap import Colmap
-from dreamx.eval.estimators.pose.files import MegaSam, Vggt
-from dreamx.eval.estimators.pose.flow import FlowEstimator
-from dreamx.eval.estimators.pose.truth import AlignedToTruth
+from dreamx.eval.estimators.pose.flow_estimator import FlowEstimator
+from dreamx.eval.estimators.pose.path_files import MegaSam, Vggt
+from dreamx.eval.estimators.pose.pose_accuracy import NETS, EstimatorsConfig, estimate_all, evaluation_estimator, reward_estimator
 from dreamx.eval.estimators.shipped import read_card
 from dreamx.eval.metrics.camera_error import OwnError, camera_error, path_length
 from dreamx.eval.suites.true_clips import VideoFormat, render_truth

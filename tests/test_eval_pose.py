@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from dreamx.eval.estimators.pose.align import explained_pixels
-from dreamx.eval.estimators.pose.graph import PairwiseMotions, frame_pairs, solve_path
-from dreamx.eval.estimators.pose.motion import Observations, solve_motion
+from dreamx.eval.estimators.pose.pose_graph import PairwiseMotions, frame_pairs, solve_path
+from dreamx.eval.estimators.pose.rigid_motion import Observations, solve_motion
 from dreamx.eval.metrics.camera_error import camera_error
 from dreamx.geometry.camera import Camera, cat, lens_from_fov, level, rays, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import from_keys, walk

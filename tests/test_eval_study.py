@@ -17,7 +17,7 @@ from browser import Page, browse, needs_chromium
 from dreamx.eval import video_files
 from dreamx.eval.study.answers import QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import alpha, rates, table
-from dreamx.eval.study.server import StudyConfig, create_app, listen, report
+from dreamx.eval.study.study_server import StudyConfig, create_app, listen, report
 from dreamx.eval.study.trials import fingerprint, left_over, order, pairs
 
 LOCAL = "http://127.0.0.1"

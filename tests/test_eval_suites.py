@@ -17,11 +17,11 @@ import torch
 
 import dreamx.recipes
 from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
-from dreamx.data import walker
-from dreamx.data.scene import KINDS, STYLES, Scene, scene, stand
+from dreamx.data.scene import walker
+from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene, stand
 from dreamx.data.sim.simulate import SimConfig
 from dreamx.data.sim.take import Shot
-from dreamx.data.simulate import SimulateConfig, the_scene
+from dreamx.data.sim.walks import SimulateConfig, the_scene
 from dreamx.eval.suites import suite_paths
 from dreamx.eval.suites.suite import SHIPPED, PromptChange, Suite, Trial, shipped_suite
 from dreamx.geometry.controls import Speed

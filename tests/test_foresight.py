@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.foresight import ForesightConfig, onwards
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import Speed, from_keys, walk
+from dreamx.lookahead import ForesightConfig, onwards
 from dreamx.memory import Memory, MemoryConfig
 from dreamx.world import World
 from micro import world as micro_world

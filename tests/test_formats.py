@@ -241,7 +241,7 @@ def test_keys_there_and_back(name: str, spans: list[tuple[str, int]]) -> None:
     if name == "lingbot-string":
         words = ",".join(f"{k or 'none'}-1" for k in keys)
     elif name == "yume":
-        from dreamx.geometry.formats.words import _LOOKS, _MOVES
+        from dreamx.geometry.formats.text_lines import _LOOKS, _MOVES
 
         pick = lambda k, table: next(v for t, v in table.items() if set(t) == set(k))  # noqa: E731
         words = "\n".join(f"{pick(set(k) & set('wasd'), _MOVES)} {pick(set(k) & set('ijkl'), _LOOKS)}" for k, _ in spans)

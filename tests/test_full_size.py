@@ -19,16 +19,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from dreamx.checkpoints import diffusers_names, dreamx_names, transformer, umt5_names, wan_vae_names
 from dreamx.fast.offload import offload
 from dreamx.frames import Frames, clean
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model import checkpoint, layouts, official, umt5, wan, wan_names
-from dreamx.model.attend import Table
+from dreamx.model import umt5, wan_vae
+from dreamx.model.attention import Table
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
-from dreamx.model.wan import WanVAEConfig
+from dreamx.model.wan_vae import WanVAEConfig
 
 LISTED: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "released_shapes.json").read_text())
 #: The released config.json of DreamX-World-5B; without a camera lane it is Wan2.2-TI2V-5B.
@@ -67,34 +68,34 @@ def count(shapes: dict[str, torch.Size]) -> int:
 )
 def test_the_transformer_is_the_released_one(parts: tuple[str, ...], causal: bool, heads: int) -> None:
     words = SAID if heads else {**SAID, "add_control_adapter": False}
-    config = official.read_config(words, causal)
+    config = dreamx_names.read_config(words, causal)
     assert config == replace(W5B, view=ViewConfig(768, heads, layers=tuple(range(30))) if heads else None)
     want = listed(*parts)
-    assert official.shapes(config) == want
+    assert dreamx_names.shapes(config) == want
     with torch.device("meta"):
         dit = DiT(config)
     assert sum(p.numel() for p in dit.parameters()) == count(want) == (5_283_110_592 if heads else 4_999_787_712)
     assert not list(dit.buffers())
-    assert official.read_config(official.write_config(config, official.read_kind(words, causal)), causal) == config
+    assert dreamx_names.read_config(dreamx_names.write_config(config, dreamx_names.read_kind(words, causal)), causal) == config
 
 
 def test_the_transformer_is_that_of_diffusers() -> None:
     from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
-    said = layouts.config_to_diffusers(W5B, official.read_kind(SAID, causal=False))
+    said = diffusers_names.config_to_diffusers(W5B, dreamx_names.read_kind(SAID, causal=False))
     with torch.device("meta"):
         net = WanTransformer3DModel.from_config(said)
     assert isinstance(net, WanTransformer3DModel)
     theirs = {k: x.shape for k, x in net.state_dict().items()}
-    assert theirs == {layouts.to_diffusers(k): s for k, s in listed("transformer").items()}
+    assert theirs == {diffusers_names.to_diffusers(k): s for k, s in listed("transformer").items()}
 
 
 def test_the_autoencoder_and_the_text_encoder_are_the_released_ones() -> None:
     vae, text = WanVAEConfig(), UMT5Config()
-    ours, names = wan.shapes(vae), wan_names.names(vae)
+    ours, names = wan_vae.shapes(vae), wan_vae_names.names(vae)
     assert {a: ours[b] for a, b in names.items()} == listed("autoencoder")
     assert ours.keys() == set(names.values())
-    ours, names = umt5.shapes(text), umt5.names(text)
+    ours, names = umt5.shapes(text), umt5_names.names(text)
     assert {a: ours[b] for a, b in names.items()} == listed("text encoder")
     assert ours.keys() == set(names.values())
 
@@ -191,8 +192,8 @@ def test_a_random_5b_checkpoint_is_mapped_and_makes_a_pass(tmp_path: Path, capsy
     try:
         write_random(tmp_path / "cam", shapes, random)
         with watched() as reading:
-            found = checkpoint.read(tmp_path / "cam")
-            dit = checkpoint.build(found).requires_grad_(False)
+            found = transformer.read(tmp_path / "cam")
+            dit = transformer.build(found).requires_grad_(False)
         assert found.config == replace(W5B, view=ViewConfig(768, 6, layers=tuple(range(30))))
         assert {p.dtype for p in dit.parameters()} == {torch.bfloat16}
         assert reading.grown < GIB / 4

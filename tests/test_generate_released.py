@@ -15,14 +15,17 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx import flow
+from dreamx.checkpoints import components, transformer
+from dreamx.checkpoints.components import Part
+from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import Frames, clean
-from dreamx.generate import GenerateConfig, main, released
+from dreamx.generate import GenerateConfig, main, released_models
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import dialect_of
-from dreamx.generate.causal import Causal
-from dreamx.generate.released import Sampling
-from dreamx.generate.walker import Shown
+from dreamx.generate.causal_video import Causal
+from dreamx.generate.released_models import Sampling
+from dreamx.generate.world_walker import Shown
 from dreamx.geometry.camera import relative_to
 from dreamx.geometry.official import (
     autoregressive,
@@ -30,14 +33,12 @@ from dreamx.geometry.official import (
     bidirectional,
     bidirectional_latents,
 )
-from dreamx.model import checkpoint, parts, umt5, wan
-from dreamx.model.attend import Attend, Cache, Table
-from dreamx.model.checkpoint import Checkpoint
+from dreamx.model import umt5, wan_vae
+from dreamx.model.attention import Attend, Cache, Table
+from dreamx.model.causal_config import Kind, Past
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.kind import Kind, Past
-from dreamx.model.parts import Part
 from dreamx.model.umt5 import UMT5Config
-from dreamx.model.wan import WanVAEConfig
+from dreamx.model.wan_vae import WanVAEConfig
 from test_umt5 import word_list
 
 TEXT = UMT5Config(rows=40, width=16, heads=2, head=4, mlp=24, layers=1, words=9)
@@ -62,16 +63,16 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     top = tmp_path_factory.mktemp("released")
     ours = top / "ours"
     ours.mkdir()
-    vae = Part(loud({k: torch.empty(s) for k, s in wan.shapes(AUTO).items()}, 0.1), AUTO)
+    vae = Part(loud({k: torch.empty(s) for k, s in wan_vae.shapes(AUTO).items()}, 0.1), AUTO)
     text = Part(loud({k: torch.empty(s) for k, s in umt5.shapes(TEXT).items()}, 0.5), TEXT, word_list(ours))
     for part, name in ((vae, "vae"), (text, "text_encoder")):
-        parts.write(ours / name, part, None)
+        components.write(ours / name, part, None)
     found: dict[str, Path] = {}
     for kind, (config, meaning) in SIZES.items():
         found[kind] = top / kind
         found[kind].mkdir()
         tensors = loud(DiT(config).state_dict(), 0.1)
-        checkpoint.write(top / f"{kind}-ours", Checkpoint(tensors, config, meaning), "")
+        transformer.write(top / f"{kind}-ours", Checkpoint(tensors, config, meaning), "")
         if kind == "cam":
             for source in (top / "cam-ours", ours / "vae", ours / "text_encoder"):
                 convert(ConvertConfig(source, top / "one", "diffusers"))
@@ -97,9 +98,9 @@ def config(folder: Path, out: Path) -> GenerateConfig:
 
 
 def source(folder: Path, **changes: Any) -> Causal | Bidirectional:
-    found = released.read(str(folder))
-    sampling = replace(released.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
-    nets = released.build(str(folder), found, sampling, 3, spare=False)
+    found = released_models.read(str(folder))
+    sampling = replace(released_models.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
+    nets = released_models.build(str(folder), found, sampling, 3, spare=False)
     if found.kind.past is None:
         return Bidirectional(nets, sampling, lambda words: None)
     return Causal(nets, sampling, found.kind.past)
@@ -110,7 +111,7 @@ def image() -> Tensor:
 
 
 def test_defaults_are_the_official_ones() -> None:
-    cam, causal = (released.defaults(SIZES[k][1]) for k in ("cam", "causal"))
+    cam, causal = (released_models.defaults(SIZES[k][1]) for k in ("cam", "causal"))
     assert (cam.size, cam.steps, cam.shift, cam.guidance) == ((704, 1280), 50, 5.0, 3.0)
     assert (causal.size, causal.steps, causal.shift, causal.guidance) == ((704, 1280), 4, 5.0, None)
     assert causal.context_noise == pytest.approx(0.1 / 1000)
@@ -151,10 +152,10 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
     path = bidirectional(["w", "wj"], [4, 6], 9)
     first = it.begin(image(), "a red car", 5, path)
     assert len(heard.calls) == 6
-    words, unwanted = released.say(it.nets, ["a red car", released.NEGATIVE], "cpu")[0].split(1)
+    words, unwanted = released_models.say(it.nets, ["a red car", released_models.NEGATIVE], "cpu")[0].split(1)
     here = bidirectional_latents(path).map(lambda x: x[None].float())
     x = heard.calls[0][0].z
-    assert torch.equal(x[:, :1], released.encoded(it.nets.vae, image()))
+    assert torch.equal(x[:, :1], released_models.encoded(it.nets.vae, image()))
     for i, (a, b) in enumerate(zip(flow.schedule(3, 5.0), flow.schedule(3, 5.0)[1:], strict=False)):
         sigma = torch.tensor([[0.0, a, a]])
         frames = clean(x, here).with_z(x, sigma)
@@ -166,7 +167,7 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
         moved = x + (b - a) * (u + 3.0 * (v - u))
         x = torch.cat([x[:, :1], moved[:, 1:]], 1)
     shown = [first, it.more(1)]
-    assert torch.equal(torch.cat([s.frames for s in shown]), released.shown(it.nets.vae.decode(x).rgb, it.nets.vae))
+    assert torch.equal(torch.cat([s.frames for s in shown]), released_models.shown(it.nets.vae.decode(x).rgb, it.nets.vae))
     assert torch.equal(torch.cat([s.camera.pose for s in shown]), path.pose)
 
 
@@ -242,9 +243,9 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
     """On a processor weights of 16 bits compute in float32: rounded first, or when they are read, is the same."""
     half, whole = tmp_path / "half", tmp_path / "whole"
     for folder, dtype in ((half, torch.bfloat16), (whole, torch.float32)):
-        found = released.read(str(folders["causal"]))
+        found = released_models.read(str(folders["causal"]))
         rounded = {k: x.bfloat16().to(dtype) for k, x in found.tensors.items()}
-        checkpoint.write(folder / "transformer", replace(found, tensors=rounded), "")
+        transformer.write(folder / "transformer", replace(found, tensors=rounded), "")
         for name in ("vae", "text_encoder"):
             (folder / name).symlink_to(folders["causal"] / name)
     path = autoregressive(["w"], [1], 9)

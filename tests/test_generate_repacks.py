@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.generate import main, released
+from dreamx.checkpoints import components, dreamx_names, transformer, weight_files
+from dreamx.generate import main, released_models
 from dreamx.geometry.official import autoregressive
-from dreamx.model import checkpoint, official, parts, shards
 from test_generate_released import ROWS, SIZES, config, folders, source  # pyright: ignore[reportUnusedImport]
 
 __all__ = ["folders"]  # the fixture
@@ -36,9 +36,9 @@ def packed(tensors: Stored) -> tuple[Stored, Stored]:
 def repacked(folder: Path, world: Path, together: bool) -> Path:
     """The three networks of a world in three files without a config but that of the transformer, or all in one of them."""
     dit, kind = SIZES["causal"]
-    tensors = official.to_official(checkpoint.read(world / "transformer").tensors, dit)
-    text = parts.read(world / "text_encoder")
-    vae = parts.read(world / "vae")
+    tensors = dreamx_names.to_official(transformer.read(world / "transformer").tensors, dit)
+    text = components.read(world / "text_encoder")
+    vae = components.read(world / "vae")
     assert text is not None and vae is not None and text.tokenizer is not None
     files = {"transformer": packed(tensors)[0], "vae": vae.tensors, "text_encoder": packed(text.tensors)[0]}
     prefixes = {"transformer": "model.diffusion_model.", "vae": "vae.", "text_encoder": "text_encoders.umt5xxl.transformer."}
@@ -46,7 +46,7 @@ def repacked(folder: Path, world: Path, together: bool) -> Path:
     for name, own in files.items():
         (folder / name).mkdir(parents=True)
         save_file({k: x.contiguous() for k, x in (whole if together else own).items()}, folder / name / "repack.safetensors")
-    (folder / "transformer/config.json").write_text(json.dumps(official.write_config(dit, kind)))
+    (folder / "transformer/config.json").write_text(json.dumps(dreamx_names.write_config(dit, kind)))
     (folder / "text_encoder/tokenizer.json").write_bytes(text.tokenizer.read_bytes())
     for name in ("a.png", "eval.json"):
         (folder / name).write_bytes((world / name).read_bytes())
@@ -57,17 +57,17 @@ def repacked(folder: Path, world: Path, together: bool) -> Path:
 def test_the_same_video(folders: dict[str, Path], tmp_path: Path, together: bool) -> None:
     world = repacked(tmp_path / "repack", folders["causal"], together)
     plain = tmp_path / "plain"
-    found = checkpoint.read(folders["causal"] / "transformer")
-    means = official.from_official(packed(official.to_official(found.tensors, found.config))[1], found.config)
-    checkpoint.write(plain / "transformer", replace(found, tensors={k: x.float() for k, x in means.items()}), "")
+    found = transformer.read(folders["causal"] / "transformer")
+    means = dreamx_names.from_official(packed(dreamx_names.to_official(found.tensors, found.config))[1], found.config)
+    transformer.write(plain / "transformer", replace(found, tensors={k: x.float() for k, x in means.items()}), "")
     for name in ("vae", "text_encoder"):
         (plain / name).symlink_to(world / name)
     path = autoregressive(["w"], [1], 9)
     one, two = (source(f).begin(None, "a red car", 1, path).frames for f in (world, plain))
     assert one.shape[2] == ROWS and torch.equal(one, two)
-    text = parts.build(parts.read(world / "text_encoder", "text_encoder") or pytest.fail("no text encoder"))
+    text = components.build(components.read(world / "text_encoder", "text_encoder") or pytest.fail("no text encoder"))
     assert {x.dtype for x in text.state_dict().values()} == {torch.bfloat16}  # a network computes in one dtype
-    dit = checkpoint.build(checkpoint.read(world / "transformer"))
+    dit = transformer.build(transformer.read(world / "transformer"))
     assert {x.dtype for x in dit.state_dict().values()} == {torch.bfloat16}
 
 
@@ -93,11 +93,11 @@ def test_broken_weights_make_nothing(
             (world / name / own.name).write_bytes(own.read_bytes())
     for name in ("a.png", "eval.json"):
         (world / name).write_bytes((folders["causal"] / name).read_bytes())
-    tensors = {k: x.clone() for k, x in shards.read(world / part / file).items()}
+    tensors = {k: x.clone() for k, x in weight_files.read(world / part / file).items()}
     name = said.split("'")[1]
     tensors[name][:] = float("nan")
     save_file(tensors, world / part / file)
     with pytest.raises(ValueError, match=said):
         main(replace(config(world, tmp_path / "out"), frames=9, steps=None))
     assert not (tmp_path / "out").exists()
-    assert released.is_released(str(world))
+    assert released_models.is_released(str(world))

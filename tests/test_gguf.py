@@ -16,8 +16,9 @@ from gguf import GGUFWriter
 from gguf.quants import dequantize, quantize
 from torch import Tensor
 
+from dreamx.checkpoints import components, dreamx_names, gguf_file, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, gguf_file, official, parts, shards, umt5
+from dreamx.model import umt5
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from official_small import CAUSAL
@@ -41,12 +42,12 @@ Stored = dict[str, Tensor]
 
 def weights(config: DiTConfig = SIZE) -> Stored:
     rng = torch.Generator().manual_seed(0)
-    return {k: torch.randn(s, generator=rng) for k, s in official.shapes(config).items()}
+    return {k: torch.randn(s, generator=rng) for k, s in dreamx_names.shapes(config).items()}
 
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(official.write_config(SIZE, CAUSAL[1])))
+    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(SIZE, CAUSAL[1])))
     return folder
 
 
@@ -96,10 +97,10 @@ def test_a_transformer(tmp_path: Path, kind: Kind) -> None:
     """To the bit what the blocks mean, rounded once; what is not in blocks is a view of the file."""
     means = save(config(tmp_path) / "w.gguf", weights(), kind)
     convert(ConvertConfig(tmp_path / "w.gguf", tmp_path / "whole", "official", dtype="float32"))
-    assert {k: x.dtype for k, x in shards.read(tmp_path / "whole").items()} == dict.fromkeys(means, torch.float32)
-    assert all(torch.equal(x, means[k]) for k, x in shards.read(tmp_path / "whole").items())
+    assert {k: x.dtype for k, x in weight_files.read(tmp_path / "whole").items()} == dict.fromkeys(means, torch.float32)
+    assert all(torch.equal(x, means[k]) for k, x in weight_files.read(tmp_path / "whole").items())
     convert(ConvertConfig(tmp_path, tmp_path / "own", "official"))  # the folder, which holds nothing else
-    own = shards.read(tmp_path / "own")
+    own = weight_files.read(tmp_path / "own")
     assert all(torch.equal(x, means[k].to(x.dtype)) for k, x in own.items())
     blocks = {k for k, x in own.items() if x.dtype == torch.bfloat16}
     assert bool(blocks) == (kind not in (Kind.F32, Kind.F16)) and own["blocks.0.ffn.0.bias"].dtype == torch.float32
@@ -108,13 +109,13 @@ def test_a_transformer(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize(("squeezed", "noted"), [(True, False), (False, True)])
 def test_shapes_that_ggml_cannot_say(tmp_path: Path, squeezed: bool, noted: bool) -> None:
     means = save(config(tmp_path) / "w.gguf", weights(), Kind.Q8_0, squeezed=squeezed, noted=noted)
-    state = official.to_official(checkpoint.read(tmp_path / "w.gguf").tensors, SIZE)
+    state = dreamx_names.to_official(transformer.read(tmp_path / "w.gguf").tensors, SIZE)
     assert all(torch.equal(state[k], x.to(state[k].dtype)) for k, x in means.items())
 
 
 def test_a_prefix(tmp_path: Path) -> None:
     save(config(tmp_path) / "w.gguf", {f"model.diffusion_model.{k}": x for k, x in weights().items()}, Kind.Q8_0)
-    assert checkpoint.read(tmp_path / "w.gguf").config == SIZE
+    assert transformer.read(tmp_path / "w.gguf").config == SIZE
 
 
 @pytest.mark.parametrize("kind", [Kind.F16, Kind.Q8_0, Kind.Q4_K], ids=lambda k: k.name)
@@ -125,7 +126,7 @@ def test_a_text_encoder(tmp_path: Path, kind: Kind) -> None:
     for i in range(TEXT.layers):
         named |= {f"encoder.block.{i}.layer.{a}.weight": f"enc.blk.{i}.{b}.weight" for a, b in LLAMA.items()}
     means = save(tmp_path / "t.gguf", {named[k]: x for k, x in state.items()}, kind, "t5encoder")
-    part = parts.read(tmp_path / "t.gguf", None, torch.float32)
+    part = components.read(tmp_path / "t.gguf", None, torch.float32)
     assert part is not None and part.config == TEXT
     assert all(torch.equal(x.float(), means[named[k]]) for k, x in part.tensors.items())
 
@@ -168,7 +169,7 @@ def test_a_file_cut_anywhere(tmp_path: Path) -> None:
     for keep in (4, 7, 12, 23, 40, 60, 99, 500, 3000, *range(9000, len(whole), len(whole) // 20), len(whole) - 1000):
         file.write_bytes(whole[:keep])
         with pytest.raises(ValueError, match=r"w\.gguf: not a whole GGUF file .*cut short") as e:
-            checkpoint.read(file)
+            transformer.read(file)
         assert len(str(e.value).splitlines()) == 1
 
 
@@ -188,4 +189,4 @@ def test_it_is_known_by_its_first_bytes(tmp_path: Path) -> None:
     save(config(tmp_path) / "w.gguf", weights(), Kind.F16)
     (tmp_path / "w.gguf").rename(tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").read_bytes()[:4] == gguf_file.MAGIC
-    assert checkpoint.read(tmp_path / "w.safetensors").config == SIZE
+    assert transformer.read(tmp_path / "w.safetensors").config == SIZE

@@ -20,8 +20,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from dreamx.eval.estimators.events.net import ClassifierConfig
-from dreamx.model.depth import DepthConfig
+from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
+from dreamx.model.depth_net import DepthConfig
 from dreamx.recipes import micro
 from dreamx.train import classifier, depth, pose
 from dreamx.train.run_config import RunConfig

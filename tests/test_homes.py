@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from dreamx.data.build import Builder, Paint, rectangle
-from dreamx.data.homes import home as homes
-from dreamx.data.homes.bake import PAD, bake, pack
-from dreamx.data.homes.fittings import SURFACES
-from dreamx.data.homes.light import Light, directions, sun_direction
-from dreamx.data.homes.palette import PALETTE, tone
-from dreamx.data.homes.surfaces import Grain, Spot
-from dreamx.data.scene import CELL, RADIUS, STYLES
+from dreamx.data.scene.build import Builder, Paint, rectangle
+from dreamx.data.scene.homes import home as homes
+from dreamx.data.scene.homes.bake import PAD, bake, pack
+from dreamx.data.scene.homes.fittings import SURFACES
+from dreamx.data.scene.homes.light import Light, directions, sun_direction
+from dreamx.data.scene.homes.palette import PALETTE, tone
+from dreamx.data.scene.homes.surfaces import Grain, Spot
+from dreamx.data.scene.scene import CELL, RADIUS, STYLES
 
 pytest.importorskip("mujoco")
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 import layouts
 from dreamx.clip import Clip
-from dreamx.data.sources.bring import ImportConfig, bring, listed
-from dreamx.data.sources.shot import Shot, Wanted, clips
+from dreamx.data.importers.run_import import ImportConfig, bring, listed
+from dreamx.data.importers.source_shot import Shot, Wanted, clips
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Asked, Motion, write
 from layouts import FPS, H, N, W

@@ -29,8 +29,8 @@ from test_captioner import Server, answering
 
 MODULES = (
     "av", "pandas", "pyarrow.parquet", "pyarrow.dataset", "scenedetect", "tyro", "dreamx.cli", "dreamx.data.sim.simulate",
-    "dreamx.data.simulate", "dreamx.data.encode", "dreamx.data.engine.commands", "dreamx.data.quality.report",
-    "dreamx.data.sources.bring", "dreamx.data.captioner.run", "dreamx.data.sources.doom",
+    "dreamx.data.sim.walks", "dreamx.data.encode", "dreamx.data.commands", "dreamx.data.quality.quality_report",
+    "dreamx.data.importers.run_import", "dreamx.data.captioner.caption_clips", "dreamx.data.importers.doom",
 )  # fmt: skip
 
 

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 import latents_of_chance
+from dreamx.checkpoints import native
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model import weights
-from dreamx.model.attend import Mute, Table
+from dreamx.model.attention import Mute, Table
 from dreamx.model.dit import ViewConfig
 from dreamx.model.vae import VAE
-from dreamx.recipes import lanes, micro, tiny
-from dreamx.train.networks import Networks, load
+from dreamx.recipes import micro, tiny
+from dreamx.recipes.ablations import camera_lane
+from dreamx.train.trained_networks import Networks, load
 from dreamx.world import World
 
 FEW = {"none": None, "pooled": ViewConfig(16, heads=1, pool=(2.0, 2.0)), "wide": ViewConfig(64, heads=2, rope=16)}
@@ -29,20 +30,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe at micro size, two updates each, after networks that were never trained."""
     root = tmp_path_factory.mktemp("lanes")
     torch.manual_seed(0)
-    weights.save(root / "autoencoder" / "model", {"vae": (VAE(micro.VAE), micro.VAE)})
+    native.save(root / "autoencoder" / "model", {"vae": (VAE(micro.VAE), micro.VAE)})
     nets = Networks.new(micro.DIT, micro.TEXT)
     for p in nets.parameters():
         torch.nn.init.normal_(p, std=0.05)
-    weights.save(root / "again" / "model", nets.parts())
-    latents_of_chance.save(root / "latents.safetensors", 4, LENGTH, micro.VAE.latent, lanes.WORLD.lens)
-    for stage in lanes.stages(root, 1, root / "again" / "model", FEW, steps=2).values():
+    native.save(root / "again" / "model", nets.parts())
+    latents_of_chance.save(root / "latents.safetensors", 4, LENGTH, micro.VAE.latent, camera_lane.WORLD.lens)
+    for stage in camera_lane.stages(root, 1, root / "again" / "model", FEW, steps=2).values():
         stage()
     return root
 
 
 def test_all_begin_as_the_trained_networks_without_their_lane(root: Path) -> None:
     torch.manual_seed(1)
-    camera = walk(level(lanes.WORLD.lens), from_keys(["wl"] * 3)).map(lambda x: x[None])
+    camera = walk(level(camera_lane.WORLD.lens), from_keys(["wl"] * 3)).map(lambda x: x[None])
     frames = clean(torch.randn(1, len(camera.pose[0]), micro.VAE.latent, 8, 8), camera)
     trained = load(root / "again" / "model")
     with torch.no_grad():
@@ -59,7 +60,7 @@ def test_all_begin_as_the_trained_networks_without_their_lane(root: Path) -> Non
 @pytest.mark.parametrize("name", FEW)
 def test_only_a_lane_steers(root: Path, name: str) -> None:
     world = World.open(root / "lanes" / name / "world")
-    assert world.config == lanes.WORLD
+    assert world.config == camera_lane.WORLD
     world.reset(torch.full((3, tiny.SIZE, tiny.SIZE), 100, dtype=torch.uint8))
     left, right = world.fork(), world.fork()
     a, b = (w.dream(from_keys([keys] * w.due)).frames.z for w, keys in ((left, "j"), (right, "l")))
@@ -67,10 +68,10 @@ def test_only_a_lane_steers(root: Path, name: str) -> None:
 
 
 def test_the_lanes_are_what_their_names_say() -> None:
-    wide, narrow = lanes.LANES["prope"], lanes.LANES["eprope"]
+    wide, narrow = camera_lane.LANES["prope"], camera_lane.LANES["eprope"]
     assert wide is not None
     assert narrow is not None
     assert (wide.width, wide.heads, wide.rope) == (tiny.DIT.width, tiny.DIT.heads, wide.width // wide.heads // 2)
     assert (narrow.width * 4, narrow.rope, narrow.pool, narrow.layers) == (tiny.DIT.width, 0, (1, 1), None)
-    stages = list(lanes.curriculum(Path("nowhere")))
-    assert stages == [f"{name}-{stage}" for name in lanes.LANES for stage in ("start", "causal", "world")]
+    stages = list(camera_lane.curriculum(Path("nowhere")))
+    assert stages == [f"{name}-{stage}" for name in camera_lane.LANES for stage in ("start", "causal", "world")]

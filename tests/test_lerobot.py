@@ -17,11 +17,11 @@ import torch
 
 from data_stages import walk_clip
 from dreamx.cli import main
-from dreamx.data import store
-from dreamx.data.shots import shots
-from dreamx.data.store import Coding, Dataset
-from dreamx.data.store.lerobot import LeRobot
-from dreamx.data.store.tables import CONTACTS
+from dreamx.data import dataset
+from dreamx.data.clip_list import shots
+from dreamx.data.dataset import Coding, Dataset
+from dreamx.data.dataset.lerobot import LeRobot
+from dreamx.data.dataset.tables import CONTACTS
 from test_store import a_clip, same
 
 EXACT = Coding(crf=None)
@@ -36,7 +36,7 @@ def declared(feature: dict[str, Any]) -> pa.DataType:
 @pytest.mark.parametrize("full", [True, False])
 def test_every_column_is_declared_and_none_is_null(tmp_path: Path, full: bool) -> None:
     clips = [replace(a_clip(i, full=full, size=(17, 22)), fps=29.97) for i in range(2)]
-    assert store.write(str(tmp_path / "d"), [(f"c{i}", c) for i, c in enumerate(clips)]) == []
+    assert dataset.write(str(tmp_path / "d"), [(f"c{i}", c) for i, c in enumerate(clips)]) == []
     info = json.loads((tmp_path / "d/meta/info.json").read_text())
     table = pq.read_table(next((tmp_path / "d/data").rglob("*.parquet")))
     columns = {k: v for k, v in info["features"].items() if v["dtype"] != "video"}
@@ -77,17 +77,17 @@ def older(place: Path) -> None:
 
 def test_a_dataset_of_format_one_is_read(tmp_path: Path) -> None:
     clips = [a_clip(0), a_clip(1, 5, full=False)]
-    store.write(str(tmp_path / "d"), [("a", clips[0]), ("b", clips[1])], EXACT)
+    dataset.write(str(tmp_path / "d"), [("a", clips[0]), ("b", clips[1])], EXACT)
     older(tmp_path / "d")
-    got = store.read(str(tmp_path / "d"))
-    assert all(same(got.clip(i), c) for i, c in enumerate(clips)) and same(got.window(0, 3, 9), store.window(clips[0], 3, 9))
+    got = dataset.read(str(tmp_path / "d"))
+    assert all(same(got.clip(i), c) for i, c in enumerate(clips)) and same(got.window(0, 3, 9), dataset.window(clips[0], 3, 9))
 
 
 def test_contacts_that_are_gone_are_a_sentence(tmp_path: Path) -> None:
-    store.write(str(tmp_path / "d"), [("a", a_clip(0))], EXACT)
+    dataset.write(str(tmp_path / "d"), [("a", a_clip(0))], EXACT)
     next((tmp_path / "d/contacts").rglob("*.parquet")).unlink()
     with pytest.raises(ValueError, match=r"clip 0 \(a\) cannot be read"):
-        store.read(str(tmp_path / "d")).clip(0)
+        dataset.read(str(tmp_path / "d")).clip(0)
 
 
 Info = dict[str, Any]
@@ -108,9 +108,9 @@ def resaved(place: Path, edit: Callable[[Info], object]) -> None:
 
 def test_a_dataset_of_others_that_holds_cameras_is_read(tmp_path: Path) -> None:
     clips = [replace(walk_clip(i), depth=None) for i in range(3)]
-    store.write(str(tmp_path / "d"), [(f"c{i}", c) for i, c in enumerate(clips)], EXACT)
+    dataset.write(str(tmp_path / "d"), [(f"c{i}", c) for i, c in enumerate(clips)], EXACT)
     resaved(tmp_path / "d", lambda info: None)
-    got = store.read(str(tmp_path / "d"))
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, LeRobot) and got.names == ["episode_000000", "episode_000001", "episode_000002"]
     for i, c in enumerate(clips):
         clip = got.clip(i)
@@ -146,10 +146,10 @@ REFUSED: list[tuple[Callable[[Info], object], str]] = [
 def test_a_dataset_of_others_is_refused_by_what_is_missing(
     tmp_path: Path, edit: Callable[[Info], object], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store.write(str(tmp_path / "d"), [("a", walk_clip(0))])
+    dataset.write(str(tmp_path / "d"), [("a", walk_clip(0))])
     resaved(tmp_path / "d", edit)
     with pytest.raises(ValueError, match=said):
-        store.read(str(tmp_path / "d"))
+        dataset.read(str(tmp_path / "d"))
     with pytest.raises(SystemExit) as e:
         main(["data", "sheet", "--clips", str(tmp_path / "d"), "--out", str(tmp_path / "x.png")])
     told = capsys.readouterr().err

@@ -12,8 +12,8 @@ import torch
 
 from data_stages import walk_clip
 from dreamx.clip import FIRST_HELD_OUT_SEED
-from dreamx.data import store
-from dreamx.data.load import From, Loader, LoaderConfig, Revisit, Sample, Window
+from dreamx.data import dataset
+from dreamx.data.loader import From, Loader, LoaderConfig, Revisit, Sample, Window
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.overlap import overlap
@@ -27,7 +27,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     from dataclasses import replace
 
     root = tmp_path_factory.mktemp("loader")
-    store.write(str(root / "d"), ((f"d{i}", walk_clip(i, 12 + i)) for i in range(7)))
+    dataset.write(str(root / "d"), ((f"d{i}", walk_clip(i, 12 + i)) for i in range(7)))
     (root / "f").mkdir()
     start = level((1.0, 1.0, 0.5, 0.5))
     path = cat([start.map(lambda x: x[None]), walk(start, from_keys(OUT_AND_BACK))])
@@ -64,7 +64,7 @@ def test_samples_are_mixed_by_weight_and_every_clip_comes_once_an_epoch(places: 
 
 def test_a_window_is_that_of_the_dataset(places: tuple[str, str]) -> None:
     sample = next(iter(Loader(config(places))))
-    clips = store.read(places[0])
+    clips = dataset.read(places[0])
     want = clips.window(clips.names.index(sample.name), sample.starts[0], 9)
     assert torch.equal(sample.clips[0].video, want.video) and not sample.clips[0].actions[0].any()
 
@@ -106,6 +106,6 @@ def test_what_cannot_be_loaded_is_refused(places: tuple[str, str], tmp_path: Pat
         Loader(config(places), 0, 2).resume(Loader(config(places), 1, 2).state())
     with pytest.raises(ValueError, match="apart no less"):
         Revisit(9, 4)
-    store.write(str(tmp_path / "held"), [("x", walk_clip(FIRST_HELD_OUT_SEED))])
+    dataset.write(str(tmp_path / "held"), [("x", walk_clip(FIRST_HELD_OUT_SEED))])
     with pytest.raises(ValueError, match="reserved for evaluation"):
         Loader(LoaderConfig((From(str(tmp_path / "held"), 1.0, Window(4)),)))

@@ -16,9 +16,9 @@ import torch
 
 import micro
 from dreamx import locks, manifest
+from dreamx.checkpoints import native
 from dreamx.cli import main
-from dreamx.data import store
-from dreamx.model import weights
+from dreamx.data import dataset
 from dreamx.model.vae import VAE
 from kill_cases import equal, walks
 from play_house import png
@@ -160,8 +160,8 @@ SECOND = {
 def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("given")
     equal(root)
-    store.write(str(root / "set"), walks()[:2])
-    weights.save(root / "vae", {"vae": (VAE(MICRO), MICRO)})
+    dataset.write(str(root / "set"), walks()[:2])
+    native.save(root / "vae", {"vae": (VAE(MICRO), MICRO)})
     micro.world(chunk=1).export(root / "world")
     (root / "a.png").write_bytes(png())
     entry = {"image_path": "a.png", "caption": "a room", "action_seq": ["w"], "action_speed_list": [4], "task_id": "a"}

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from dreamx import cli
+from dreamx.checkpoints import diffusers_names, dreamx_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, layouts, official, shards
 from official_small import CAUSAL, found, same, save, theirs
 
 RANK = 4
@@ -20,7 +20,7 @@ CONFIG = CAUSAL[0]
 #: Released names of all linear layers of the blocks, which is what the released scripts change.
 LAYERS = [
     k.removesuffix(".weight")
-    for k, s in official.shapes(CONFIG).items()
+    for k, s in dreamx_names.shapes(CONFIG).items()
     if k.startswith("blocks.") and len(s) == 2 and "mod" not in k
 ]
 
@@ -28,7 +28,7 @@ LAYERS = [
 def factors(rank: int = RANK) -> dict[str, tuple[Tensor, Tensor]]:
     """Down ``[rank, in]`` and up ``[out, rank]`` of every layer."""
     rng = torch.Generator().manual_seed(5)
-    shapes = official.shapes(CONFIG)
+    shapes = dreamx_names.shapes(CONFIG)
     made: dict[str, tuple[Tensor, Tensor]] = {}
     for layer in LAYERS:
         out, into = shapes[f"{layer}.weight"]
@@ -69,7 +69,7 @@ def near(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    checkpoint.write(tmp_path / "base", found("causal"), "")
+    transformer.write(tmp_path / "base", found("causal"), "")
     return tmp_path / "base"
 
 
@@ -83,7 +83,7 @@ def test_all_linear_layers_of_the_blocks_are_there() -> None:
     [
         (peft(), None, 1.0),  # alpha is the rank, as in the released yaml
         (peft(middle=".default"), {"lora_alpha": 2}, 2 / RANK),
-        (peft("transformer.", rename=layouts.to_diffusers), {"lora_alpha": 16}, 16 / RANK),
+        (peft("transformer.", rename=diffusers_names.to_diffusers), {"lora_alpha": 16}, 16 / RANK),
         (kohya(), None, 8 / RANK),
     ],
     ids=["peft", "default", "diffusers", "kohya"],
@@ -95,35 +95,35 @@ def test_it_is_added_or_kept_apart(
     if beside is not None:
         (file.parent / "adapter_config.json").write_text(json.dumps(beside))
     convert(ConvertConfig(base, tmp_path / "merged", "official", lora=file, merge=1.0))
-    assert near(shards.read(tmp_path / "merged"), added(scale))
+    assert near(weight_files.read(tmp_path / "merged"), added(scale))
 
     convert(ConvertConfig(base, tmp_path / "apart", lora=file))
     assert sorted(p.name for p in (tmp_path / "apart").iterdir()) == [
         *("README.md", "config.json", "dit.safetensors", "lora.safetensors")
     ]
-    apart = checkpoint.read(tmp_path / "apart")
+    apart = transformer.read(tmp_path / "apart")
     assert same(apart.tensors, found("causal").tensors)
     assert apart.lora is not None
     assert (apart.lora.config.rank, apart.lora.config.alpha) == (RANK, scale * RANK)
     for strength in (None, 0.5, 1.0):
-        state = dict(checkpoint.build(apart, strength=strength).state_dict())
-        assert near(official.to_official(state, CONFIG), added(scale * (strength or 0.0)))
+        state = dict(transformer.build(apart, strength=strength).state_dict())
+        assert near(dreamx_names.to_official(state, CONFIG), added(scale * (strength or 0.0)))
 
     convert(ConvertConfig(tmp_path / "apart", tmp_path / "later", "official", merge=0.5))
-    assert near(shards.read(tmp_path / "later"), added(0.5 * scale))
+    assert near(weight_files.read(tmp_path / "later"), added(0.5 * scale))
 
 
 def test_a_training_checkpoint_of_the_released_scripts(tmp_path: Path, base: Path) -> None:
     torch.save({"generator_lora": peft(), "critic_lora": {"x": torch.zeros(1)}, "step": 3}, tmp_path / "model.pt")
     convert(ConvertConfig(base, tmp_path / "merged", "official", lora=tmp_path / "model.pt", merge=1.0))
-    assert near(shards.read(tmp_path / "merged"), added(1.0))
+    assert near(weight_files.read(tmp_path / "merged"), added(1.0))
 
 
 def test_weights_of_16_bits_are_rounded_once(tmp_path: Path, base: Path) -> None:
     convert(ConvertConfig(base, tmp_path / "half", dtype="bfloat16"))
     file = save(tmp_path / "lora.safetensors", {k: x / 100 for k, x in peft().items()})
     convert(ConvertConfig(tmp_path / "half", tmp_path / "merged", "official", lora=file, merge=1.0))
-    end = shards.read(tmp_path / "merged")
+    end = weight_files.read(tmp_path / "merged")
     for layer, (down, up) in factors().items():
         start = theirs("causal")[f"{layer}.weight"].bfloat16().float()
         assert torch.equal(end[f"{layer}.weight"], (start + (up / 100) @ (down / 100)).bfloat16())

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
+from dreamx.checkpoints import diffusers_names, dreamx_names, lora, lora_file, transformer, weight_files
+from dreamx.checkpoints.lora import LoraConfig
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, layouts, lora, lora_file, official, shards
-from dreamx.model.lora import LoraConfig
 from official_small import CAUSAL, found, save, theirs
 from test_lora import CONFIG, LAYERS, near, refused
 
-SHAPES = official.shapes(CONFIG)
+SHAPES = dreamx_names.shapes(CONFIG)
 #: All layers that have factors: those of the blocks, and around them; the patch is a convolution, the head has another order.
 LINEAR = [*LAYERS, "head.head", "text_embedding.0", "time_embedding.2", "time_projection.1", "patch_embedding"]
 Spelled = dict[str, Tensor]
@@ -25,7 +25,7 @@ Spelled = dict[str, Tensor]
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    checkpoint.write(tmp_path / "base", found("causal"), "")
+    transformer.write(tmp_path / "base", found("causal"), "")
     return tmp_path / "base"
 
 
@@ -59,7 +59,7 @@ def added(
 
 def merged(folder: Path, base: Path, file: Path, strength: float = 1.0) -> dict[str, Tensor]:
     convert(ConvertConfig(base, folder / "merged", "official", lora=file, merge=strength))
-    return shards.read(folder / "merged")
+    return weight_files.read(folder / "merged")
 
 
 def named(
@@ -67,7 +67,7 @@ def named(
 ) -> Spelled:
     spelled: Spelled = {}
     for layer, pair in pairs.items():
-        name = layouts.to_diffusers(layer) if diffusers else layer
+        name = diffusers_names.to_diffusers(layer) if diffusers else layer
         name = name.replace(".", "_") if flat else name
         spelled |= {f"{prefix}{name}{end}": x for end, x in zip(ends, pair, strict=True)}
     return spelled
@@ -121,8 +121,8 @@ def test_differences(tmp_path: Path, base: Path, flat: bool) -> None:
     file = save(tmp_path / "lora.safetensors", spelled)
     assert near(merged(tmp_path, base, file, 0.5), added(factors(), {}, diffs, 0.5))
     convert(ConvertConfig(base, tmp_path / "apart", lora=file))
-    apart = checkpoint.read(tmp_path / "apart")
-    state = official.to_official(dict(checkpoint.build(apart, strength=0.5).state_dict()), CONFIG)
+    apart = transformer.read(tmp_path / "apart")
+    state = dreamx_names.to_official(dict(transformer.build(apart, strength=0.5).state_dict()), CONFIG)
     assert near(state, added(factors(), {}, diffs, 0.5))
 
 
@@ -154,10 +154,10 @@ def test_rank_and_alpha_of_each_layer(tmp_path: Path, base: Path) -> None:
     want = added(pairs, {k: a / len(pairs[k][0]) for k, a in alphas.items()}, {})
     assert near(merged(tmp_path, base, file), want)
     convert(ConvertConfig(base, tmp_path / "apart", lora=file))
-    apart = checkpoint.read(tmp_path / "apart")
+    apart = transformer.read(tmp_path / "apart")
     assert apart.lora is not None and apart.lora.config == LoraConfig(4, 4.0)
     assert sum(k.endswith(".alpha") for k in apart.lora.factors) == 10  # where it is not that of most
-    assert near(official.to_official(lora.merge(apart.tensors, apart.lora, 1.0), CONFIG), want)
+    assert near(dreamx_names.to_official(lora.merge(apart.tensors, apart.lora, 1.0), CONFIG), want)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_folder_of_ours_from_before_has_one_scale(tmp_path: Path, base: Path) 
     """Factors alone, and the rank and the alpha in config.json."""
     file = save(tmp_path / "lora.safetensors", GOOD | {f"{ONE}.alpha": torch.tensor(4.0)})
     convert(ConvertConfig(base, tmp_path / "apart", lora=file))
-    apart = checkpoint.read(tmp_path / "apart")
+    apart = transformer.read(tmp_path / "apart")
     assert apart.lora is not None
     assert sorted(apart.lora.factors) == ["blocks.0.time.q.down", "blocks.0.time.q.up"]
     assert json.loads((tmp_path / "apart/config.json").read_text())["lora"] == {"rank": 2, "alpha": 4.0}

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
+from dreamx.checkpoints import dreamx_names, native, weight_files
 from dreamx.generate.health import refuse_broken
-from dreamx.model import official, shards, weights
-from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import to_bytes
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from official_small import CAUSAL, save, theirs
 from test_convert_refuses import refused
 from test_parts import OFFICIAL, text_weights
@@ -31,7 +31,7 @@ def broken(tensors: dict[str, Tensor], name: str, value: float) -> dict[str, Ten
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(official.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
     return folder
 
 
@@ -79,13 +79,13 @@ def test_a_folder_of_folders_is_not_left_behind(tmp_path: Path) -> None:
 
 def test_a_network_of_ours_that_is_broken_is_not_opened(tmp_path: Path) -> None:
     net = WordConfig(8, 2, 1, 16, 4)
-    weights.save(tmp_path, {"text": (WordEncoder(net), net)})
+    native.save(tmp_path, {"text": (WordEncoder(net), net)})
     file = tmp_path / "text.safetensors"
-    tensors = shards.read(file)
+    tensors = weight_files.read(file)
     name = next(k for k, x in tensors.items() if x.numel() > 3 and x.is_floating_point())
     save_file(broken(tensors, name, float("nan")), file)
     with pytest.raises(ValueError, match=f"text.safetensors: '{name}' holds NaN or infinity"):
-        weights.load_into(WordEncoder(net), file)
+        native.load_into(WordEncoder(net), file)
 
 
 def test_pictures_and_latents() -> None:

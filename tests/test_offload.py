@@ -13,11 +13,11 @@ from dreamx.fast.offload import border, lend, offload
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model import umt5, wan
-from dreamx.model.attend import Cache, Table
+from dreamx.model import umt5, wan_vae
+from dreamx.model.attention import Cache, Table
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5, UMT5Config
-from dreamx.model.wan import WanVAE, WanVAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.rollout import Sampler, rollout
 
 CONFIG = DiTConfig(4, 48, 2, 5, 96, 16, frequencies=32, view=ViewConfig(24, 3), hint=True)
@@ -135,7 +135,7 @@ def test_the_autoencoder_is_there_a_level_at_a_time() -> None:
     config = WanVAEConfig(4, 4, 6, (1, 2, 4, 4), 1, mean=(0.0,) * 4, std=(1.0,) * 4)
     torch.manual_seed(0)
     vae = WanVAE(config).bfloat16().requires_grad_(False).eval()
-    whole = wan.load({k: x.float() for k, x in vae.state_dict().items()}, config)
+    whole = wan_vae.load({k: x.float() for k, x in vae.state_dict().items()}, config)
     for part in (vae.post_quant_conv, vae.decoder.conv_in, vae.decoder.norm_out, vae.decoder.conv_out):
         part.float()
     levels = [[vae.decoder.mid_block], *([block] for block in vae.decoder.up_blocks)]

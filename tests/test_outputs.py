@@ -17,9 +17,9 @@ from PIL import Image
 import layouts
 from data_stages import walk_clip
 from dreamx import atomic, manifest
+from dreamx.checkpoints import native
 from dreamx.cli import main
-from dreamx.data import store
-from dreamx.model import weights
+from dreamx.data import dataset
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train import autoencoder
 
@@ -39,16 +39,16 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "clips").mkdir()
     for i in range(2):
         walk_clip(i, 12).save(root / f"clips/walk-{i}.safetensors")
-    store.write(str(root / "set"), [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
+    dataset.write(str(root / "set"), [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
     (root / "twins").mkdir()
     for i in range(2):
         walk_clip(50 + i, 12).save(root / f"twins/walk-{i}.safetensors")
     (root / "shots").mkdir()
     layouts.LAYOUTS["megasam"][1](root / "shots", *layouts.walk())
     vae = VAE(SMALL)
-    weights.save(root / "vae", {"vae": (vae, SMALL)})
+    native.save(root / "vae", {"vae": (vae, SMALL)})
     other = {name: (torch.nn.Linear(1, 1), SMALL) for name in ("depth", "dit")}
-    weights.save(root / "world", {"vae": (vae, SMALL), **other})
+    native.save(root / "world", {"vae": (vae, SMALL), **other})
     (root / "other").mkdir()  # twelve clips of another day, and words about them
     for i in range(12):
         walk_clip(100 + i, 5).save(root / f"other/{i:07d}_00.safetensors")
@@ -185,7 +185,7 @@ def test_what_was_made_before_there_were_manifests_goes_on(
     """Unpacked clips and a run of training, without their manifests, as an older dreamx left them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(autoencoder, "_MEASURED", 2)
-    store.write("set", [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
+    dataset.write("set", [(f"walk-{i}", walk_clip(i, 12)) for i in range(2)])
     train = f"train autoencoder --data {MICRO} --out m --run.folder r --run.steps 1 --batch 1 --vae.latent 4"
     train += " --vae.encoder 8 12 16 --vae.decoder 8 12 16 --vae.blocks 1 1 1"
     for words in ("data unpack set --out c", train):
@@ -211,7 +211,7 @@ def test_files_have_the_mode_that_the_user_wants(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         walk_clip(0, 5).save(tmp_path / "clip.safetensors")
-        weights.save(tmp_path / "vae", {"vae": (VAE(SMALL), SMALL)})
+        native.save(tmp_path / "vae", {"vae": (VAE(SMALL), SMALL)})
         atomic.write_text(tmp_path / "words.txt", "x")
         modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in tmp_path.rglob("*") if p.is_file()}
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from browser import Page, needs_chromium
-from dreamx.play.house import House
+from dreamx.play.session_manager import House
 from fake_world import FakeWorld
 from latency import Latency, Measured, measure, quantile
 

@@ -14,14 +14,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dreamx import cli
+from dreamx.checkpoints import components, native, umt5_names, wan_vae_names, weight_files
 from dreamx.conformance.vectors import read as read_vectors
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import parts, shards, umt5, wan, wan_names, weights
+from dreamx.model import umt5, wan_vae
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.model.wan import WanVAE, WanVAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 
 To = Literal["dreamx", "official-pth", "diffusers"]
 OFFICIAL = read_vectors(Path(__file__).parent / "data" / "wan22_vae.safetensors").weights()
@@ -31,7 +32,7 @@ TEXT = UMT5Config(rows=40, width=24, heads=3, head=4, mlp=36, layers=2)
 def text_weights() -> dict[str, Tensor]:
     torch.manual_seed(0)
     shapes = umt5.shapes(TEXT)
-    return {a: torch.randn(shapes[b]) for a, b in umt5.names(TEXT).items()}
+    return {a: torch.randn(shapes[b]) for a, b in umt5_names.names(TEXT).items()}
 
 
 def released(folder: Path) -> tuple[Path, Path]:
@@ -65,7 +66,7 @@ def test_round_trips_are_bit_equal(tmp_path: Path, steps: list[To]) -> None:
     vae, text = released(tmp_path / "released")
     lasts = [through(tmp_path / "vae", vae, steps), through(tmp_path / "text", text, steps)]
     for source, last in zip((vae, text), lasts, strict=True):
-        was, now = shards.read(source), shards.read(last)
+        was, now = weight_files.read(source), weight_files.read(last)
         assert was.keys() == now.keys()
         assert all(torch.equal(now[k], x) and now[k].dtype == x.dtype for k, x in was.items())
     assert (lasts[1] / "google/umt5-xxl/tokenizer.json").read_text() == "{}"
@@ -80,43 +81,43 @@ def _inside(folder: Path) -> Path:
 @pytest.mark.parametrize("steps", [[], ["dreamx"], ["diffusers"]])
 def test_whatever_the_layout_it_is_the_same_network(tmp_path: Path, steps: list[To]) -> None:
     vae, text = (_inside(through(tmp_path / str(i), s, steps)) for i, s in enumerate(released(tmp_path / "released")))
-    one, two = parts.read(vae), parts.read(text)
+    one, two = components.read(vae), components.read(text)
     assert one is not None
     assert two is not None
     assert (one.name, two.name) == ("vae", "text")
     assert two.tokenizer is not None
     assert two.tokenizer.read_text() == "{}"
-    net = parts.build(one)
+    net = components.build(one)
     assert isinstance(net, WanVAE)
-    config = wan_names.config_of(OFFICIAL)
-    want = wan.load(wan_names.from_official(OFFICIAL, config), config)
+    config = wan_vae_names.config_of(OFFICIAL)
+    want = wan_vae.load(wan_vae_names.from_official(OFFICIAL, config), config)
     z = torch.randn(1, 2, 6, 2, 3)
     with torch.inference_mode():
         assert torch.equal(net.decode(z).rgb, want.decode(z).rgb)
-        words = parts.build(parts.Part(two.tensors, two.config), dtype=torch.float32)
+        words = components.build(components.Part(two.tensors, two.config), dtype=torch.float32)
         assert isinstance(words, UMT5)
         plain = {k: x.bfloat16().float() for k, x in text_weights().items()}
-        assert torch.equal(words.encode([[3, 1]]), umt5.load(umt5.from_official(plain, TEXT), TEXT, None).encode([[3, 1]]))
+        assert torch.equal(words.encode([[3, 1]]), umt5.load(umt5_names.from_official(plain, TEXT), TEXT, None).encode([[3, 1]]))
 
 
 def test_our_folder_says_which_network_it_holds(tmp_path: Path) -> None:
     vae, text = released(tmp_path / "released")
-    assert isinstance(parts.open_vae(through(tmp_path / "a", vae, ["dreamx"])), WanVAE)
+    assert isinstance(components.open_vae(through(tmp_path / "a", vae, ["dreamx"])), WanVAE)
     ours = through(tmp_path / "b", text, ["dreamx"])
     assert "umT5" in (ours / "README.md").read_text()
     (ours / "tokenizer.json").unlink()
-    assert isinstance(parts.open_text(ours), UMT5)
+    assert isinstance(components.open_text(ours), UMT5)
     small, words = VAEConfig(4, (8,), (8,), (1,)), WordConfig(8, 2, 1, 16, 4)
-    weights.save(tmp_path / "c", {"vae": (VAE(small), small), "text": (WordEncoder(words), words)})
-    assert isinstance(parts.open_vae(tmp_path / "c"), VAE)
-    assert isinstance(parts.open_text(tmp_path / "c"), WordEncoder)
+    native.save(tmp_path / "c", {"vae": (VAE(small), small), "text": (WordEncoder(words), words)})
+    assert isinstance(components.open_vae(tmp_path / "c"), VAE)
+    assert isinstance(components.open_text(tmp_path / "c"), WordEncoder)
 
 
 def test_a_transformer_and_whatever_else_is_left_to_others(tmp_path: Path) -> None:
     config = DiTConfig(4, 24, 2, 1, 48, 16)
-    weights.save(tmp_path / "ours", {"dit": (DiT(config), config), "text": (nn.Linear(1, 1), TEXT)})
+    native.save(tmp_path / "ours", {"dit": (DiT(config), config), "text": (nn.Linear(1, 1), TEXT)})
     save_file({"patch_embedding.weight": torch.zeros(1)}, tmp_path / "dit.safetensors")
-    assert parts.read(tmp_path / "dit.safetensors") is None
+    assert components.read(tmp_path / "dit.safetensors") is None
 
 
 @pytest.mark.parametrize("which", ["vae", "text"])
@@ -127,7 +128,7 @@ def test_what_is_not_whole_is_one_sentence(tmp_path: Path, capsys: pytest.Captur
     ours = through(tmp_path / "a", source, ["dreamx"])
     cut, less = tmp_path / "cut.pth", tmp_path / "less.pth"
     cut.write_bytes(source.read_bytes()[:-5000])
-    torch.save({k: x for k, x in shards.read(source).items() if k != lost}, less)
+    torch.save({k: x for k, x in weight_files.read(source).items() if k != lost}, less)
     file = next(ours.glob("*.safetensors"))
     file.write_bytes(file.read_bytes()[:-100])
     for path, said in (
@@ -160,7 +161,7 @@ def test_a_file_cut_anywhere(layouts: list[Path], data: st.DataObject) -> None:
     try:
         file.write_bytes(whole[:keep])
         if whole[keep:] == b"\n":
-            assert parts.read(folder) is not None  # the last line break of JSON is no loss
+            assert components.read(folder) is not None  # the last line break of JSON is no loss
             return
         with pytest.raises(ValueError, match=re.escape(file.name)) as e:
             convert(ConvertConfig(folder, out))
@@ -218,7 +219,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     vae, text = released(tmp_path / "released")
     cli.main(["convert", str(vae), "--out", str(tmp_path / "vae"), "--dtype", "bfloat16"])
     assert "an autoencoder of Wan2.2; 6 channels, 16x16 pixels a place" in capsys.readouterr().out
-    assert {x.dtype for x in shards.mapped(tmp_path / "vae/vae.safetensors").values()} == {torch.bfloat16}
+    assert {x.dtype for x in weight_files.mapped(tmp_path / "vae/vae.safetensors").values()} == {torch.bfloat16}
     (tmp_path / "released/google/umt5-xxl/tokenizer.json").unlink()
     cli.main(["convert", str(text), "--out", str(tmp_path / "text")])
     assert "copy the tokenizer.json of google/umt5-xxl" in capsys.readouterr().out
@@ -234,5 +235,5 @@ def test_a_wan21_autoencoder_is_told_apart(tmp_path: Path) -> None:
         tmp_path / "a.safetensors",
     )
     with pytest.raises(ValueError, match="Wan2.1"):
-        parts.read(tmp_path / "a.safetensors")
+        components.read(tmp_path / "a.safetensors")
     assert WanVAEConfig().latent == 48

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from dreamx import replay
+from dreamx.checkpoints import weight_files
 from dreamx.eval.study.trials import _words
 from dreamx.eval.suites.suite import Suite
 from dreamx.geometry.formats import read
-from dreamx.model import shards
 from dreamx.plaintext import brief, decode, folded, letter, lines, natural, read_json, read_text, sentence, shown
-from dreamx.play.starts import read_starts
+from dreamx.play.gallery import read_starts
 
 WORDS = "w 4\nwj 4 # ä 公園\n- 4\n"
 CODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
@@ -80,7 +80,7 @@ def test_what_people_write_is_read_in_any_coding(tmp_path: Path, coding: str) ->
         file.write_bytes(json.dumps(data, indent=1).replace("\n", "\r\n").encode(coding))
         return file
 
-    assert read_json(put({"a": [1, "ä"]})) == {"a": [1, "ä"]} == shards.read_json(file)
+    assert read_json(put({"a": [1, "ä"]})) == {"a": [1, "ä"]} == weight_files.read_json(file)
     put([{"action_seq": ["w"], "action_speed_list": [4]}])
     assert len(read("dreamx-ar", {"": file.read_bytes()}).camera) == 81
     with pytest.raises(ValueError, match="replay: the key 'format' is missing|replay.*missing"):

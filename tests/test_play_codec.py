@@ -19,9 +19,9 @@ from torch import Tensor
 from dreamx.geometry import Camera
 from dreamx.geometry.camera import level
 from dreamx.play import video
-from dreamx.play.beside import Beside, Truth
 from dreamx.play.codec import KEY_EVERY, h264, h264_fits, jpegs
-from dreamx.play.replies import Kind, Picture, Recorded
+from dreamx.play.ground_truth_stream import Beside, Truth
+from dreamx.play.server_messages import Kind, Picture, Recorded
 from dreamx.play.video import Recorder, VideoFile
 from fake_world import FakeWorld
 from play_house import Player, open_house

@@ -21,9 +21,9 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from dreamx.play import protocol
-from dreamx.play.replies import Picture
-from dreamx.play.visit import UNREAD, Visit
+from dreamx.play import client_messages
+from dreamx.play.connection import UNREAD, Visit
+from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
 from test_play_protocol import TYPES
@@ -68,7 +68,7 @@ def nonsense(rng: random.Random) -> str | bytes:
 def refused(message: str | bytes) -> bool:
     """Whether it is no message of the protocol, so that the server must say so."""
     try:
-        protocol.parse(message)
+        client_messages.parse(message)
     except ValueError:
         return True
     return False
@@ -155,7 +155,7 @@ def test_a_huge_picture_is_refused_and_a_huge_message_closes_its_own_socket_only
         assert "million pixels" in player.reply("error")["text"]
         player.say(type="start", start="hill")
         with Player(port) as other, pytest.raises(ConnectionClosed):
-            other.socket.send("x" * (protocol.MESSAGE_LIMIT + 1))
+            other.socket.send("x" * (client_messages.MESSAGE_LIMIT + 1))
             other.until(lambda _: False)
         player.frames(8)
 

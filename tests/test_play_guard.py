@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from dreamx.play.guard import is_loopback
+from dreamx.play.auth import is_loopback
 from fake_world import FakeWorld
 from play_house import Player, open_house, process
 

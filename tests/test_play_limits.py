@@ -25,10 +25,10 @@ from websockets.sync.client import connect
 from dreamx import picture, replay
 from dreamx.flags import parse as flags
 from dreamx.picture import read_picture
-from dreamx.play import protocol, start_request
+from dreamx.play import client_messages, start_request
 from dreamx.play.server import PlayConfig
-from dreamx.web import server as web_server
-from dreamx.web.server import FRAMES
+from dreamx.web import uvicorn_protocols as web_server
+from dreamx.web.uvicorn_protocols import FRAMES
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
 
@@ -84,8 +84,8 @@ def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=".") as e:
-            request = protocol.parse(message)
-            assert isinstance(request, protocol.Start) and request.replay is not None
+            request = client_messages.parse(message)
+            assert isinstance(request, client_messages.Start) and request.replay is not None
             replay.parse(request.replay)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -96,18 +96,20 @@ def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
 
 
 def test_the_longest_words_are_read_however_they_are_written() -> None:
-    words = "\U0001f600" * protocol.PROMPT_LIMIT
+    words = "\U0001f600" * client_messages.PROMPT_LIMIT
     for ascii_ in (True, False):
         text = json.dumps({"type": "start", "prompt": words}, ensure_ascii=ascii_)
-        assert protocol.is_light(text)
-        assert protocol.parse(text) == protocol.Start("start", prompt=words)
-        assert protocol.parse(json.dumps({"text": words, "type": "event"}, ensure_ascii=ascii_)) == protocol.Event("event", words)
+        assert client_messages.is_light(text)
+        assert client_messages.parse(text) == client_messages.Start("start", prompt=words)
+        assert client_messages.parse(json.dumps({"text": words, "type": "event"}, ensure_ascii=ascii_)) == client_messages.Event(
+            "event", words
+        )
 
 
 def test_the_longest_replay_is_read() -> None:
     given = walk([STEP | {"look": [1.25, -0.5], "keys": "wasdijkl"}] * replay.STEP_LIMIT)
-    request = protocol.parse(json.dumps({"type": "start", "seed": 3, "codec": "h264", "replay": given}))
-    assert request == protocol.Start("start", seed=3, codec="h264", replay=given)
+    request = client_messages.parse(json.dumps({"type": "start", "seed": 3, "codec": "h264", "replay": given}))
+    assert request == client_messages.Start("start", seed=3, codec="h264", replay=given)
 
 
 #: Where a message or an address may hold anything.
@@ -188,7 +190,7 @@ def test_large_openings_come_one_at_a_time_and_a_bad_one_gives_its_place_back(mo
     now, most, lock = [0], [0], threading.Lock()
 
     def slow(data: bytes, size: tuple[int, int], pixels: int) -> tuple[Any, str]:
-        assert pixels == protocol.PIXEL_LIMIT
+        assert pixels == client_messages.PIXEL_LIMIT
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
@@ -243,7 +245,7 @@ def test_pictures_of_more_than_sixteen_megapixels_are_refused_by_their_header(mo
         + bytes(99)
     )
     with pytest.raises(ValueError, match="more than 16 million pixels"):
-        read_picture(data, (64, 64), protocol.PIXEL_LIMIT)
+        read_picture(data, (64, 64), client_messages.PIXEL_LIMIT)
     assert decoded == []
 
 
@@ -259,7 +261,7 @@ def test_a_large_picture_is_shrunk_before_it_is_turned(form: str, mode: str, mon
         return upright(image, aspect)
 
     monkeypatch.setattr(picture, "_upright", spy)
-    tensor, note = read_picture(turned(image.convert(mode), form), (96, 64), protocol.PIXEL_LIMIT)
+    tensor, note = read_picture(turned(image.convert(mode), form), (96, 64), client_messages.PIXEL_LIMIT)
     assert sizes[0][0] < 700 and sizes[0][1] >= 192
     assert note == "The picture is 1700 x 2600; its middle 1700 x 2550 is used."
     if mode != "L":
@@ -271,12 +273,12 @@ def test_a_jpeg_of_thousands_of_passes_is_refused() -> None:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(out, "JPEG", progressive=True)
     whole = out.getvalue()
-    assert read_picture(whole, (32, 32), protocol.PIXEL_LIMIT)[0].shape == (3, 32, 32)
+    assert read_picture(whole, (32, 32), client_messages.PIXEL_LIMIT)[0].shape == (3, 32, 32)
     at = whole.rindex(b"\xff\xda")
     with pytest.raises(ValueError, match="JPEG of more than 100 scans"):
-        read_picture(whole[:at] + whole[at:-2] * 200 + b"\xff\xd9", (32, 32), protocol.PIXEL_LIMIT)
+        read_picture(whole[:at] + whole[at:-2] * 200 + b"\xff\xd9", (32, 32), client_messages.PIXEL_LIMIT)
     film = b"\xff\xda\0\2" * 500  # what a telephone hides behind the end
-    assert read_picture(whole + film, (32, 32), protocol.PIXEL_LIMIT)[0].shape == (3, 32, 32)
+    assert read_picture(whole + film, (32, 32), client_messages.PIXEL_LIMIT)[0].shape == (3, 32, 32)
 
 
 # ---- sockets ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from dreamx.geometry.controls import Speed
 from dreamx.play.hands import Hands
-from dreamx.play.pace import HURRY, SPARE, Pace
+from dreamx.play.pacing import HURRY, SPARE, Pace
 
 SPEED = Speed(degrees_per_second=32, fps=16)  # 2 degrees a frame
 

@@ -17,13 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.geometry import Controls, from_keys
-from dreamx.play.asked import WISHES
+from dreamx.play.client_messages import Command, Restore, Rewind
 from dreamx.play.codec import jpeg, jpegs
-from dreamx.play.opening import Opening, Outlets, Session
-from dreamx.play.past import MOMENTS, RECENT, Past
+from dreamx.play.history import MOMENTS, RECENT, Past
+from dreamx.play.inputs import WISHES
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.protocol import Command, Restore, Rewind
-from dreamx.play.replies import Error, Made, Picture, Reply, Started, State
+from dreamx.play.server_messages import Error, Made, Picture, Reply, Started, State
+from dreamx.play.session_spec import Opening, Outlets, Session
 from dreamx.play.video import Recorder
 from dreamx.replay import ReplayStep, controls
 from dreamx.session import Switches

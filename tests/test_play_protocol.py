@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamx.play import protocol, replies
-from dreamx.play.protocol import Command, Event, Keys, Record, Restore, ResumeSession, Rewind, Shown, Start, Switch
-from dreamx.play.replies import HEADER, Hello, Kind, Picture, pack, unpack
+from dreamx.play import client_messages, server_messages
+from dreamx.play.client_messages import Command, Event, Keys, Record, Restore, ResumeSession, Rewind, Shown, Start, Switch
+from dreamx.play.server_messages import HEADER, Hello, Kind, Picture, pack, unpack
 from dreamx.session import Switches
 
-REQUESTS: tuple[type, ...] = get_args(protocol.Request)
+REQUESTS: tuple[type, ...] = get_args(client_messages.Request)
 TYPES: list[str] = [word for kind in REQUESTS for word in get_args(get_type_hints(kind)["type"])]
 
 
@@ -25,7 +25,7 @@ def names_of(kind: type) -> list[str]:
     return [f.name for f in fields(kind)]
 
 
-GOOD: list[tuple[dict[str, object], protocol.Request]] = [
+GOOD: list[tuple[dict[str, object], client_messages.Request]] = [
     ({"type": "start", "start": "hill", "seed": 3}, Start("start", "hill", seed=3)),
     ({"type": "start", "prompt": "a park"}, Start("start", prompt="a park")),
     ({"type": "keys", "held": "wj", "seq": 4}, Keys("keys", "wj", 4)),
@@ -47,8 +47,8 @@ GOOD: list[tuple[dict[str, object], protocol.Request]] = [
 
 
 @pytest.mark.parametrize(("message", "request_"), GOOD)
-def test_good_messages(message: dict[str, object], request_: protocol.Request) -> None:
-    assert protocol.parse(json.dumps(message)) == request_
+def test_good_messages(message: dict[str, object], request_: client_messages.Request) -> None:
+    assert client_messages.parse(json.dumps(message)) == request_
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_good_messages(message: dict[str, object], request_: protocol.Request) -
 )
 def test_bad_messages_get_one_sentence(text: str | bytes, words: str) -> None:
     with pytest.raises(ValueError, match=".") as e:
-        protocol.parse(text)
+        client_messages.parse(text)
     assert words in str(e.value)
     assert "\n" not in str(e.value)
 
@@ -105,7 +105,7 @@ def test_image_must_be_base64_and_not_too_large() -> None:
     with pytest.raises(ValueError, match="base64"):
         Start("start", image="???").picture()
     with pytest.raises(ValueError, match="8 MB"):
-        Start("start", image="A" * (protocol.IMAGE_LIMIT * 4 // 3 + 8)).picture()
+        Start("start", image="A" * (client_messages.IMAGE_LIMIT * 4 // 3 + 8)).picture()
 
 
 _JSON = st.recursive(
@@ -123,7 +123,7 @@ _ALMOST = st.fixed_dictionaries(
 @given(st.text() | st.binary() | _JSON.map(json.dumps) | _ALMOST.map(json.dumps))
 def test_fuzz(text: str | bytes) -> None:
     try:
-        request = protocol.parse(text)
+        request = client_messages.parse(text)
     except ValueError as e:
         assert str(e)
         assert "\n" not in str(e)
@@ -137,7 +137,7 @@ def test_pictures_round_trip(kind: Kind) -> None:
     data = pack(picture)
     assert isinstance(data, bytes)
     assert len(data) == HEADER.size + len(picture.data) == 24 + 6
-    assert data[:2] == bytes((protocol.VERSION, kind))
+    assert data[:2] == bytes((client_messages.VERSION, kind))
     assert unpack(data) == picture
 
 
@@ -146,7 +146,7 @@ def test_replies_are_json_with_a_type() -> None:
     assert reply == {"type": "hello", "protocol": 1, "world": "tiny", "size": [64, 96], "fps": 16}
 
 
-@pytest.mark.parametrize("kind", [*REQUESTS, *get_args(replies.Reply), replies.Moment, Picture])
+@pytest.mark.parametrize("kind", [*REQUESTS, *get_args(server_messages.Reply), server_messages.Moment, Picture])
 def test_the_page_about_the_protocol_names_every_message_and_field(kind: type) -> None:
     page = (Path(__file__).parents[1] / "docs/protocol.md").read_text(encoding="utf-8")
     names = set(names_of(kind)) - {"type"}
@@ -157,6 +157,6 @@ def test_the_page_about_the_protocol_names_every_message_and_field(kind: type) -
 
 def test_the_list_of_types_in_the_error_is_whole() -> None:
     with pytest.raises(ValueError, match=".") as e:
-        protocol.parse("{}")
+        client_messages.parse("{}")
     said = str(e.value).split(" use ")[1].replace(" or ", ", ").split(", ")
     assert said == TYPES

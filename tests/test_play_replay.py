@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dreamx.play.replies import Picture
+from dreamx.play.server_messages import Picture
 from dreamx.replay import parse
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png

@@ -14,10 +14,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from dreamx.play import protocol
-from dreamx.play.replies import Picture
+from dreamx.play import client_messages
+from dreamx.play.gallery import read_starts
 from dreamx.play.server import House, PlayConfig, listen
-from dreamx.play.starts import read_starts
+from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
 
@@ -62,7 +62,7 @@ def test_pages_and_pictures_are_served(house: tuple[House, int]) -> None:
 
 
 def test_no_page_asks_another_host() -> None:
-    static = Path(protocol.__file__).parent / "static"
+    static = Path(client_messages.__file__).parent / "static"
     for path in static.iterdir():
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert "http://" not in text, path
@@ -128,7 +128,7 @@ def test_words_alone_begin_a_world(player: Player) -> None:
         (json.dumps({"type": "start", "image": base64.b64encode(png()[:60]).decode()}), "broken"),
         (json.dumps({"type": "start", "prompt": "x" * 101}), "shorten"),
         (json.dumps({"type": "start", "prompt": "x" * 501}), "shorten"),
-        (json.dumps({"type": "start", "image": "A" * (protocol.IMAGE_LIMIT * 4 // 3 + 100)}), "8 MB"),
+        (json.dumps({"type": "start", "image": "A" * (client_messages.IMAGE_LIMIT * 4 // 3 + 100)}), "8 MB"),
     ],
 )
 def test_what_is_wrong_is_said_and_the_session_lives(player: Player, message: str | bytes, words: str) -> None:
@@ -163,7 +163,7 @@ def test_a_message_over_the_limit_closes_its_socket_only(house: tuple[House, int
     with Player(house[1]) as other:
         other.reply("hello")
         with pytest.raises(ConnectionClosed):  # 1009, where it arrives before the end of the connection does
-            other.socket.send("x" * (protocol.MESSAGE_LIMIT + 1))
+            other.socket.send("x" * (client_messages.MESSAGE_LIMIT + 1))
             other.until(lambda _: False)
     player.frames(8)
 

@@ -18,9 +18,9 @@ import torch
 from websockets.exceptions import ConnectionClosed
 
 from dreamx.play import days as days_of
-from dreamx.play.opening import Opening, Session
-from dreamx.play.past import Past
-from dreamx.play.replies import Picture
+from dreamx.play.history import Past
+from dreamx.play.server_messages import Picture
+from dreamx.play.session_spec import Opening, Session
 from dreamx.play.store import Store
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches

@@ -17,8 +17,8 @@ from threading import Event, Thread
 
 import pytest
 
-from dreamx.play.past import MOMENTS
-from dreamx.play.replies import Picture
+from dreamx.play.history import MOMENTS
+from dreamx.play.server_messages import Picture
 from play_house import Player, play_process
 
 MINUTES = float(os.environ.get("DREAMX_SOAK_MINUTES", "3"))

@@ -11,10 +11,10 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.config import from_json
-from dreamx.eval.estimators.pose import flow
+from dreamx.eval.estimators.pose import flow_estimator
 from dreamx.eval.estimators.shipped import EstimatorCard, named, ship
 from dreamx.eval.metrics.camera_error import OwnError
-from dreamx.model.depth import DepthConfig
+from dreamx.model.depth_net import DepthConfig
 from dreamx.train.pose import PoseStage, draw, load_clips, main
 from dreamx.train.run_config import RunConfig
 
@@ -32,7 +32,7 @@ def off(folder: Path) -> float:
     assert CLIP.depth is not None
     true = CLIP.depth.float().clamp(0.2, 50).log()
     with torch.no_grad():
-        guess = flow.load_flow_estimator(folder).depth.metres(CLIP.video / 127.5 - 1).log()
+        guess = flow_estimator.load_flow_estimator(folder).depth.metres(CLIP.video / 127.5 - 1).log()
     return float((guess - true).abs().mean() / (true - true.median()).abs().mean())
 
 
@@ -44,7 +44,7 @@ def test_it_learns_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     main(replace(cut, run=replace(cut.run, steps=10, warmup=0.06, decay=0.0)))
     main(cut)
     assert len((tmp_path / "cut" / "run" / "log.jsonl").read_text().splitlines()) == 30
-    read = flow.load_flow_estimator(tmp_path / "cut" / "model")(CLIP.video, CLIP.camera.lens[0], CLIP.fps)
+    read = flow_estimator.load_flow_estimator(tmp_path / "cut" / "model")(CLIP.video, CLIP.camera.lens[0], CLIP.fps)
     assert read.shape == (len(CLIP.video),)
     assert torch.allclose(read.pose[0], torch.eye(4), atol=1e-6)
     card = from_json(EstimatorCard, json.loads((tmp_path / "cut" / "model" / "card.json").read_text()))

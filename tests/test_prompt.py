@@ -10,7 +10,7 @@ import torch
 import micro
 from dreamx.geometry.controls import Controls, from_keys
 from dreamx.model.prompt import CutWarning, Taught, read_prompt, shorten, unknown, unknown_note
-from dreamx.model.text import split
+from dreamx.model.word_encoder import split
 from dreamx.session import find
 from dreamx.world import World
 

@@ -15,8 +15,8 @@ from dreamx.clip import Clip
 from dreamx.data.quality import basic
 from dreamx.data.quality.description import tags
 from dreamx.data.quality.geometric import rescaled
-from dreamx.data.quality.judge import RULES, judge
 from dreamx.data.quality.limits import Limits
+from dreamx.data.quality.verdict import RULES, judge
 from dreamx.geometry.camera import Camera, rotation
 from room import walk_clip, with_video
 

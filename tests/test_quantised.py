@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.checkpoints import diffusers_names, dreamx_names, native, quantised, transformer, weight_files
+from dreamx.checkpoints.quantised import restore
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model import checkpoint, layouts, official, quantised, shards, weights
-from dreamx.model.quantised import restore
-from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from official_small import CAUSAL, save, theirs
 from test_convert_refuses import refused
 
@@ -66,7 +66,7 @@ def packed(
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(official.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
     return folder
 
 
@@ -102,7 +102,7 @@ def test_scales(
     """Multiplied in float32 and rounded once: bit for bit what is meant, and near the original."""
     stored, means = packed(spelling, shape, dtype)
     convert(ConvertConfig(save(config(tmp_path) / "w.safetensors", stored), tmp_path / "out", "official", dtype=to))
-    got = shards.read(tmp_path / "out")
+    got = weight_files.read(tmp_path / "out")
     assert equal(got, means, None if to is None else getattr(torch, to))
     original = theirs("causal")
     assert all(float((got[k].float() - x).abs().max()) < 0.13 * float(x.abs().max()) for k, x in original.items())
@@ -116,7 +116,7 @@ def test_marks_and_scales_of_activations_say_nothing(tmp_path: Path) -> None:
     wrapped = {f"model.diffusion_model.{k}": x for k, x in stored.items()}
     for name, tensors in (("a", stored), ("b", wrapped)):
         file = save(config(tmp_path / name) / "w.safetensors", tensors)
-        assert equal(official.to_official(checkpoint.read(file).tensors, CAUSAL[0]), means, None)
+        assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
 
 
 def test_on_every_way_in(tmp_path: Path) -> None:
@@ -128,33 +128,37 @@ def test_on_every_way_in(tmp_path: Path) -> None:
         save(config(tmp_path / "shards") / f"model-0000{i}-of-00002.safetensors", shard)
     torch.save({"generator_ema": stored}, config(tmp_path / "pickled") / "model.pt")
     renamed = {
-        (layouts.to_diffusers(k.removesuffix("_scale")) + "_scale" if k.endswith("_scale") else layouts.to_diffusers(k)): x
+        (
+            diffusers_names.to_diffusers(k.removesuffix("_scale")) + "_scale"
+            if k.endswith("_scale")
+            else diffusers_names.to_diffusers(k)
+        ): x
         for k, x in stored.items()
     }
     save(config(tmp_path / "diffusers") / "w.safetensors", renamed)
     for folder in ("shards", "pickled", "diffusers"):
-        assert equal(official.to_official(checkpoint.read(tmp_path / folder).tensors, CAUSAL[0]), means, None), folder
+        assert equal(dreamx_names.to_official(transformer.read(tmp_path / folder).tensors, CAUSAL[0]), means, None), folder
 
 
 def test_a_folder_of_ours_whose_weights_somebody_made_smaller(tmp_path: Path) -> None:
     net = WordConfig(8, 2, 1, 16, 4)
     text = WordEncoder(net)
-    weights.save(tmp_path, {"text": (text, net)})
+    native.save(tmp_path, {"text": (text, net)})
     file = tmp_path / "text.safetensors"
     stored: Stored = {}
-    for name, x in shards.read(file).items():
+    for name, x in weight_files.read(file).items():
         if x.ndim == 2 and name.endswith(".weight"):
             scale = x.abs().max() / 448
             stored |= {name: (x / scale).to(E4), f"{name}_scale": scale}
         else:
             stored[name] = x
     save_file(stored, file)
-    weights.load_into(other := WordEncoder(net), file)
+    native.load_into(other := WordEncoder(net), file)
     for name, x in text.state_dict().items():
         assert torch.allclose(other.state_dict()[name], x, atol=0.07 * float(x.abs().max()) + 1e-9), name
     save_file({k: x for k, x in stored.items() if not k.endswith("weight_scale") or "0" not in k}, file)
     with pytest.raises(ValueError, match="scale is missing"):
-        weights.load_into(other, file)
+        native.load_into(other, file)
 
 
 def test_what_comfyui_says_in_json(tmp_path: Path) -> None:
@@ -164,12 +168,12 @@ def test_what_comfyui_says_in_json(tmp_path: Path) -> None:
     beside = {f"{k}.comfy_quant": json.dumps({"format": "float8_e4m3fn"}).encode() for k in matrices}
     tensors = stored | {k: torch.frombuffer(bytearray(x), dtype=torch.uint8) for k, x in beside.items()}
     file = save(config(tmp_path / "a") / "w.safetensors", tensors)
-    assert equal(official.to_official(checkpoint.read(file).tensors, CAUSAL[0]), means, None)
+    assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
     bytewise = {f"model.{k}": x.view(torch.uint8) if x.dtype == E4 else x for k, x in stored.items()}
     said = {"format_version": "1.0", "layers": {f"model.{k}": {"format": "float8_e4m3fn"} for k in matrices}}
     file = config(tmp_path / "b") / "w.safetensors"
     save_file(bytewise, file, {"_quantization_metadata": json.dumps(said)})
-    assert equal(official.to_official(checkpoint.read(file).tensors, CAUSAL[0]), means, None)
+    assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
 
 
 ONE = "blocks.1.ffn.0"

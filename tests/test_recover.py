@@ -12,10 +12,10 @@ from torch import Tensor
 
 from dreamx.cli import main
 from dreamx.clip import Clip
-from dreamx.data.sources.films import recover
-from dreamx.data.walker import path
+from dreamx.data.importers.plain_films import recover
+from dreamx.data.scene.walker import path
 from dreamx.geometry.camera import Camera, lens_from_fov, level
-from dreamx.geometry.formats.check import angle
+from dreamx.geometry.formats.path_check import angle
 from layouts import film
 from room import FINE, Room
 

@@ -22,11 +22,11 @@ from dreamx import replay as replays
 from dreamx.config import to_json
 from dreamx.geometry import Speed, from_keys
 from dreamx.memory import MemoryConfig
-from dreamx.play.opening import Opening, Outlets, Session
+from dreamx.play.client_messages import Command, Restore
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.protocol import Command, Restore
-from dreamx.play.replies import Kind, Made, Picture
-from dreamx.play.script import replay_of
+from dreamx.play.replay_conversion import replay_of
+from dreamx.play.server_messages import Kind, Made, Picture
+from dreamx.play.session_spec import Opening, Outlets, Session
 from dreamx.replay import FORMAT, Replay, ReplayStep, controls, parse, picture, play, read, warning, write
 from dreamx.session import Switches
 from dreamx.world import World

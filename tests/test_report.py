@@ -9,7 +9,7 @@ import pytest
 
 from browser import CHROMIUM, NO_CHROMIUM, browse
 from dreamx.data.quality.curate import CurateConfig, curate
-from dreamx.data.quality.report import ReportConfig, report
+from dreamx.data.quality.quality_report import ReportConfig, report
 from test_curate import LIMITS, fill
 
 pytest.importorskip("scenedetect")

@@ -8,7 +8,7 @@ import micro
 from dreamx.frames import Frames
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level
-from dreamx.model.attend import Attend, Cache
+from dreamx.model.attention import Attend, Cache
 from dreamx.model.dit import DiT
 from dreamx.rollout import Sampler, next_chunk, rollout
 

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dreamx.model import weights
+from dreamx.checkpoints import native
 from dreamx.train import checkpoint
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -244,10 +244,10 @@ def test_export_writes_averages_of_parts_owned_together(tmp_path: Path) -> None:
     run.export(tmp_path / "w", {"dit": (dit, Size(1)), "text": (text, Size(2)), "vae": (vae, Size(3))})
     for name, module in (("dit", dit), ("text", text)):
         with run.ema(module):
-            held = weights.read(tmp_path / "w" / f"{name}.safetensors")
+            held = native.read(tmp_path / "w" / f"{name}.safetensors")
             assert all(torch.equal(held[k], t) for k, t in module.state_dict().items())
         assert not torch.equal(held["weight"], module.weight.detach())
-    assert torch.equal(weights.read(tmp_path / "w/vae.safetensors")["weight"], vae.weight.detach())
+    assert torch.equal(native.read(tmp_path / "w/vae.safetensors")["weight"], vae.weight.detach())
 
 
 def test_learning_rate_rises_stays_and_falls(tmp_path: Path) -> None:
@@ -379,5 +379,5 @@ def test_two_processes_shard_and_resume(tmp_path: Path) -> None:
         assert one["grad"] == pytest.approx(two["grad"], rel=1e-4)
     checkpoint.read(tmp_path / "whole/checkpoints/step-00000006", run._tensors())
     with run.ema(model):
-        held = weights.read(tmp_path / "whole/w/net.safetensors")
+        held = native.read(tmp_path / "whole/w/net.safetensors")
         assert all(torch.equal(held[k], t) for k, t in model.state_dict().items())

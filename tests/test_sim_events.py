@@ -13,18 +13,18 @@ import pytest
 import torch
 
 from dreamx.clip import Clip
-from dreamx.data.scene import scene
-from dreamx.data.sim import eventful
+from dreamx.data.scene.scene import scene
+from dreamx.data.sim import event_catalogue
+from dreamx.data.sim.bodies import Body, Form, Grip, Log, Weather, cube
 from dreamx.data.sim.clips import attempt, film
-from dreamx.data.sim.eventful import COMPOSED, SINGLE, Kind
-from dreamx.data.sim.ground import Rejected, some_free
+from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, Kind
 from dreamx.data.sim.jobs import run_jobs
+from dreamx.data.sim.navigation import Rejected, some_free
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.physics import run
 from dreamx.data.sim.proof import errors, median
 from dreamx.data.sim.simulate import SimConfig, clip_path, draw_clip, search, simulate
 from dreamx.data.sim.take import SUBSETS, Shot, Take, event
-from dreamx.data.sim.things import Body, Form, Grip, Log, Weather, cube
 from dreamx.geometry.camera import Camera
 
 SHOT = Shot(41, 8.0, 32, 32, 70.0)
@@ -84,7 +84,7 @@ def test_every_kind_of_event_happens_and_is_told(kind: Kind) -> None:
 
 
 def test_intervals_are_those_of_physics() -> None:
-    take = _take(eventful.TOPPLE)
+    take = _take(event_catalogue.TOPPLE)
     ball = next(i for i, words in take.entities.items() if "ball" in words)
     blocks = {i for i, words in take.entities.items() if "block" in words}
     hit = min(c.frame for c in take.contacts if {c.first, c.second} & {ball} and {c.first, c.second} & blocks) / 8
@@ -99,7 +99,7 @@ def test_intervals_are_those_of_physics() -> None:
 
 
 def test_something_handed_over_is_in_one_hand_and_then_in_the_other() -> None:
-    take = _take(eventful.HAND_OVER)
+    take = _take(event_catalogue.HAND_OVER)
     people = [i for i, words in take.entities.items() if "shirt" in words]
     thing = next(i for i in take.entities if i not in people)
     touched = {p: [c.frame for c in take.contacts if {c.first, c.second} == {p, thing}] for p in people}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from dreamx.data.scene import scene
+from dreamx.data.scene.scene import scene
 from dreamx.data.sim import phrases
+from dreamx.data.sim.event_builder import Happening
+from dreamx.data.sim.narration import LONGEST, anchor, caption_of, describe, tell
 from dreamx.data.sim.phrases import DID, OF_ITSELF, Ways, phrasing
-from dreamx.data.sim.setup import Happening
-from dreamx.data.sim.telling import LONGEST, anchor, caption_of, describe, tell
 from dreamx.geometry.camera import Camera, lens_from_fov
 
 EVERY = {

@@ -9,11 +9,11 @@ import torch
 from torch.nn.functional import grid_sample
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data import simulate as simulate_module
-from dreamx.data.render import Renderer, render_path
-from dreamx.data.scene import KINDS, STYLES, scene
-from dreamx.data.simulate import SimulateConfig, clip_path, make_scene, simulate, the_scene
-from dreamx.data.walker import path
+from dreamx.data.scene.render import Renderer, render_path
+from dreamx.data.scene.scene import KINDS, STYLES, scene
+from dreamx.data.scene.walker import path
+from dreamx.data.sim import walks as simulate_module
+from dreamx.data.sim.walks import SimulateConfig, clip_path, make_scene, simulate, the_scene
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 

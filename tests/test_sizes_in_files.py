@@ -22,19 +22,19 @@ from safetensors.torch import save_file
 import micro
 import official_small
 from dreamx import cli, plaintext, tensor_file
+from dreamx.checkpoints import dreamx_names, native
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.sources.estimates import _arrays
-from dreamx.data.store.tar_index import TarIndex
+from dreamx.data.dataset.tar_index import TarIndex
+from dreamx.data.importers.estimates import _arrays
 from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy
-from dreamx.model import official, weights
-from dreamx.model.depth import DepthConfig
+from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
+from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import Sampler
 from dreamx.session import WorldConfig
-from dreamx.train.teaching import TeachingConfig
+from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import World
 
 DEEP = "[" * 5000 + "]" * 5000
@@ -153,7 +153,7 @@ def header(count: int) -> bytes:
 def test_a_header_of_very_many_tensors(tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(header(tensor_file.TENSOR_LIMIT + 1))
-    for read in (tensor_file.load, weights.read, Clip.load):
+    for read in (tensor_file.load, native.read, Clip.load):
         with pytest.raises(ValueError, match=r"it lists 262145 tensors, and 262144 are read at most"):
             read(file)
     file.write_bytes(header(3))
@@ -223,7 +223,7 @@ def test_sizes_that_do_not_go_together(config: Any, changed: dict[str, Any]) -> 
 
 def test_a_config_is_not_built_before_its_file_could_fill_it(tmp_path: Path) -> None:
     """A transformer of 60 GB, whose file has some kilobytes."""
-    weights.save(tmp_path, {"dit": (DiT(micro.DIT), micro.DIT)})
+    native.save(tmp_path, {"dit": (DiT(micro.DIT), micro.DIT)})
     large = replace(micro.DIT, width=4096, mlp=16384, layers=100, heads=micro.DIT.heads)
     (tmp_path / "config.json").write_text(json.dumps({"dit": to_json(large)}))
 
@@ -231,7 +231,7 @@ def test_a_config_is_not_built_before_its_file_could_fill_it(tmp_path: Path) -> 
         with pytest.raises(
             ValueError, match=r"dit\.safetensors: has \d+ bytes, and the dit of the config.json beside it \d+ numbers"
         ):
-            weights.load(tmp_path, "dit", DiT, DiTConfig)
+            native.load(tmp_path, "dit", DiT, DiTConfig)
 
     assert grown(refused) < 200
 
@@ -253,7 +253,7 @@ def test_a_broken_world_is_not_opened(tmp_path: Path, value: float, capsys: pyte
 
 
 def test_a_packed_tar_that_unpacks_to_very_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dreamx.data.store.tar_index._SLACK", 2**20)
+    monkeypatch.setattr("dreamx.data.dataset.tar_index._SLACK", 2**20)
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, data in (("a.json", b"{}"), ("b.video.mp4", bytes(2**23)), ("c.json", b"{}")):
@@ -319,7 +319,7 @@ def test_a_sentence_about_what_somebody_wrote_has_an_end(capsys: pytest.CaptureF
 @pytest.mark.parametrize("size", [10**7, 10**18])
 def test_a_released_config_has_the_same_bounds(key: str, size: int) -> None:
     """It is no JSON of ours, and builds the same network."""
-    said = official.write_config(*official_small.CAUSAL) | {key: size}
+    said = dreamx_names.write_config(*official_small.CAUSAL) | {key: size}
     with pytest.raises(ValueError, match="at most|divide"):
-        official.read_config(said, True)
-        official.read_kind(said, True)
+        dreamx_names.read_config(said, True)
+        dreamx_names.read_kind(said, True)

@@ -18,10 +18,10 @@ from torch import Tensor
 
 import layouts
 from dreamx.clip import Clip
-from dreamx.data.sources.bring import READERS, ImportConfig, Kind, bring
-from dreamx.data.sources.datasets import Listed
-from dreamx.data.sources.estimates import megasam
-from dreamx.data.sources.shot import Shot, Wanted
+from dreamx.data.importers.datasets import Listed
+from dreamx.data.importers.estimates import megasam
+from dreamx.data.importers.run_import import READERS, ImportConfig, Kind, bring
+from dreamx.data.importers.source_shot import Shot, Wanted
 from dreamx.geometry.camera import Camera
 from layouts import FPS, LAYOUTS, H, N, W
 

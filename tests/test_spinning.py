@@ -12,8 +12,8 @@ import torch
 
 import micro
 from dreamx.geometry import from_keys
-from dreamx.model import spinning
-from dreamx.model.spinning import CALM, Watch, teams, waited
+from dreamx.model import thread_spin
+from dreamx.model.thread_spin import CALM, Watch, teams, waited
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_what_is_waited_is_read(tmp_path: Path) -> None:
 
 def test_networks_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[dict[str, int]] = []
-    monkeypatch.setattr(spinning._WATCH, "look", lambda now, waits: looks.append(waits))
-    monkeypatch.setattr(spinning._WATCH, "due", 0.0)
+    monkeypatch.setattr(thread_spin._WATCH, "look", lambda now, waits: looks.append(waits))
+    monkeypatch.setattr(thread_spin._WATCH, "due", 0.0)
     monkeypatch.setattr("dreamx.openmp.ours", lambda: True)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     world = micro.world()

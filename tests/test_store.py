@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dreamx.clip import Clip
-from dreamx.data import store
-from dreamx.data.store import Coding, Dataset
+from dreamx.data import dataset
+from dreamx.data.dataset import Coding, Dataset
 from dreamx.events import Contact, Event, Story
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, key_vector, walk
@@ -64,12 +64,12 @@ def same(a: Clip, b: Clip) -> bool:
 def test_what_is_written_is_what_is_read(tmp_path: Path, where: str) -> None:
     place = {"local": str(tmp_path / "d"), "file": f"file://{tmp_path}/d", "memory": f"memory://{tmp_path.name}/d"}[where]
     clips = [a_clip(0), a_clip(1, 5, full=False), a_clip(2, 33)]
-    assert store.write(place, [(f"c{i}", c) for i, c in enumerate(clips)], EXACT) == []
-    got = store.read(place)
+    assert dataset.write(place, [(f"c{i}", c) for i, c in enumerate(clips)], EXACT) == []
+    got = dataset.read(place)
     assert isinstance(got, Dataset) and got.names == ["c0", "c1", "c2"] and len(got.rows) == 3
     for i, c in enumerate(clips):
         assert same(got.clip(i), c)
         assert torch.equal(got.cameras(i).pose, c.camera.pose)
         for start, count in ((0, 1), (3, 2), (len(c.video) - 1, 1), (1, len(c.video) - 1)):
-            assert same(got.window(i, start, count), store.window(c, start, count))
+            assert same(got.window(i, start, count), dataset.window(c, start, count))
     assert (got.row(1).licence, got.row(1).frames, got.row(1).has) == ("CC0", 5, ())

@@ -19,9 +19,9 @@ import torch
 from data_stages import walk_clip
 from dreamx.cli import main
 from dreamx.clip import Clip
-from dreamx.data import store
-from dreamx.data.engine import run
-from dreamx.data.store.tars import Tars
+from dreamx.data import dataset
+from dreamx.data.dataset.tars import Tars
+from dreamx.data.engine import run_engine
 from dreamx.geometry.camera import Camera
 from test_engine import INLINE
 
@@ -31,7 +31,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same three clips as a dataset, as tars and as a folder."""
     root = tmp_path_factory.mktemp("whole")
     clips = [(f"c{i}", walk_clip(i, 6 + i)) for i in range(3)]
-    store.write(str(root / "dataset"), clips)
+    dataset.write(str(root / "dataset"), clips)
     main(["data", "export", str(root / "dataset"), "--out", str(root / "tars"), "--clips-a-tar", "2"])
     (root / "folder").mkdir()
     for name, clip in clips:
@@ -91,18 +91,18 @@ def patience(seconds: int) -> Iterator[None]:
 def fate(kind: str, place: Path, out: Path, through_run: bool) -> tuple[str, ...]:
     """What becomes of a damaged place: refused as a whole, or of each clip. Anything but a ValueError gets out of here."""
     try:
-        source: Any = Tars(str(place)) if kind == "tars" else store.read(str(place))
+        source: Any = Tars(str(place)) if kind == "tars" else dataset.read(str(place))
         names = list(source.names)
     except ValueError as e:
         assert str(e)
         return ("refused",)
     if through_run:
         try:
-            count = run(source, (), str(out), INLINE)
+            count = run_engine(source, (), str(out), INLINE)
         except ValueError as e:
             assert "meta/dropped.jsonl cannot be read" in str(e)
             return ("refused",)
-        made = store.read(str(out))
+        made = dataset.read(str(out))
         assert count.kept + count.dropped == len(names) and all(made.clip(i).video.shape[0] for i in range(len(made)))
         assert all(d["reason"] for d in made.dropped) and len(made.dropped) == count.dropped  # pyright: ignore[reportAttributeAccessIssue]
         return ("kept",) * count.kept + ("dropped",) * count.dropped
@@ -162,7 +162,7 @@ def bad(name: str) -> Clip:
     elif name == "fast":
         clip = replace(clip, fps=30.0)
     elif name == "empty":
-        clip = store.window(walk_clip(3), 0, 1)
+        clip = dataset.window(walk_clip(3), 0, 1)
         none = {k: getattr(clip, k)[:0] for k in ("video", "actions", "depth")}
         clip = replace(clip, camera=clip.camera[:0], **none)
     elif name == "still rate":
@@ -196,7 +196,7 @@ def bad(name: str) -> Clip:
     ],
 )
 def test_bad_clips_are_dropped_with_a_reason(tmp_path: Path, name: str, said: str) -> None:
-    dropped = store.write(str(tmp_path / "d"), [("good", walk_clip(0)), (name, bad(name)), ("other", walk_clip(1))])
-    got = store.read(str(tmp_path / "d"))
+    dropped = dataset.write(str(tmp_path / "d"), [("good", walk_clip(0)), (name, bad(name)), ("other", walk_clip(1))])
+    got = dataset.read(str(tmp_path / "d"))
     assert [d["name"] for d in dropped] == [name] and said in dropped[0]["reason"]
     assert got.names == ["good", "other"] and torch.equal(got.cameras(1).pose, walk_clip(1).camera.pose)

@@ -16,12 +16,12 @@ import torch
 
 from data_stages import walk_clip
 from dreamx.cli import main
-from dreamx.data import store
-from dreamx.data.engine import run
-from dreamx.data.shots import shots
-from dreamx.data.store import Coding, Dataset
-from dreamx.data.store.pictures import encode_seen
-from dreamx.data.store.tars import Tars
+from dreamx.data import dataset
+from dreamx.data.clip_list import shots
+from dreamx.data.dataset import Coding, Dataset
+from dreamx.data.dataset.picture_coding import encode_seen
+from dreamx.data.dataset.tars import Tars
+from dreamx.data.engine import run_engine
 from test_engine import INLINE, prints
 from test_store import a_clip
 
@@ -29,7 +29,7 @@ from test_store import a_clip
 @pytest.mark.parametrize("crf", [None, 20])
 def test_out_and_in_again_is_the_same_dataset(tmp_path: Path, crf: int | None, capsys: pytest.CaptureFixture[str]) -> None:
     clips = [("a/b.c", a_clip(0, size=(17, 21))), ("ü", a_clip(1, 5, size=(17, 21), full=False))]
-    store.write(str(tmp_path / "d"), clips, Coding(crf))
+    dataset.write(str(tmp_path / "d"), clips, Coding(crf))
     main(["data", "export", str(tmp_path / "d"), "--out", str(tmp_path / "t"), "--clips-a-tar", "1"])
     assert sorted(p.name for p in (tmp_path / "t").iterdir()) == ["shard-000000.tar", "shard-000001.tar", "tars.json"]
     first = prints(tmp_path / "t")
@@ -78,8 +78,8 @@ def test_tars_of_others(tmp_path: Path) -> None:
     whole = (tmp_path / "t/x.tar").read_bytes()
     (tmp_path / "t/y.tar").write_bytes(whole[: len(whole) // 5])
     (tmp_path / "t/z.tar").write_bytes(b"no tar at all")
-    count = run(Tars(str(tmp_path / "t"), from_whom="a friend"), (), str(tmp_path / "d"), INLINE)
-    got = store.read(str(tmp_path / "d"))
+    count = run_engine(Tars(str(tmp_path / "t"), from_whom="a friend"), (), str(tmp_path / "d"), INLINE)
+    got = dataset.read(str(tmp_path / "d"))
     assert isinstance(got, Dataset) and got.names == ["one"] and count.kept == 1
     row, clip = got.row(0), got.clip(0)
     assert (row.caption, row.licence, row.source, row.fps) == ("somebody's room", "CC-BY", "a friend", 24.0)
@@ -102,15 +102,15 @@ def test_a_tar_given_itself(tmp_path: Path, name: str) -> None:
                 tar.addfile(info, io.BytesIO(data))
     (tmp_path / "t" / name).write_bytes(packed((tmp_path / "plain").read_bytes()))
     foreign(tmp_path / "t", {"other": a_sample(1)}, "other.tar")
-    clips = pickle.loads(pickle.dumps(store.read(str(tmp_path / "t" / name))))
+    clips = pickle.loads(pickle.dumps(dataset.read(str(tmp_path / "t" / name))))
     assert clips.names == ["one", "two"] and clips.rows[1].frames == len(clips.clip(1).video) == 12
     assert torch.equal(clips.cameras(1).lens, clips.clip(1).camera.lens) and len(clips.window(0, 3, 5).video) == 5
-    assert run(clips, (), str(tmp_path / "d"), INLINE).kept == 2
+    assert run_engine(clips, (), str(tmp_path / "d"), INLINE).kept == 2
     assert [str(s).rpartition(": ")[2] for s in shots(tmp_path / "t" / name)] == ["clip 0", "clip 1"]
-    assert sorted(store.read(str(tmp_path / "t")).names) == ["one", "other", "two"]
+    assert sorted(dataset.read(str(tmp_path / "t")).names) == ["one", "other", "two"]
     whole = (tmp_path / "t" / name).read_bytes()
     (tmp_path / "t" / name).write_bytes(whole[: len(whole) // 3])
-    cut = store.read(str(tmp_path / "t" / name))
+    cut = dataset.read(str(tmp_path / "t" / name))
     with pytest.raises(ValueError, match="cannot be read to its end"):
         cut.clip(0)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 
 
 @pytest.fixture

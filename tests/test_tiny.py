@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.geometry import from_keys
-from dreamx.play.starts import read_starts
+from dreamx.play.gallery import read_starts
 from dreamx.world import World, find
 
 STARTS = find("tiny") / "starts"

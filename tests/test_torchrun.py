@@ -16,10 +16,10 @@ from torch.distributed.run import get_args_parser
 
 import event_house
 import latents_of_chance
+from dreamx.checkpoints import native
 from dreamx.cli import COMMANDS
 from dreamx.clip import Clip
 from dreamx.flags import flags, parse
-from dreamx.model import weights
 from dreamx.recipes import micro
 from torchrun_stages import FILES
 
@@ -44,7 +44,7 @@ def test_every_stage_trains_in_two_processes(tmp_path: Path) -> None:
         manifest = json.loads((out / stage / "checkpoints/step-00000002/manifest.json").read_text())
         assert {"own-0.pt", "own-1.pt"} <= manifest["files"].keys(), stage
         for part in parts:
-            held = weights.read(out / stage / "model" / f"{part}.safetensors")
+            held = native.read(out / stage / "model" / f"{part}.safetensors")
             assert all(bool(t.isfinite().all()) for t in held.values()), stage
 
 

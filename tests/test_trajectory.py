@@ -16,11 +16,11 @@ from dreamx import cli
 from dreamx.geometry.camera import Camera, level, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import Speed, from_keys, walk
 from dreamx.geometry.formats import Motion, read, write
-from dreamx.geometry.formats.check import problems
 from dreamx.geometry.formats.motion import dump
+from dreamx.geometry.formats.path_check import problems
 from dreamx.geometry.path import parse_actions
 from dreamx.trajectory import page
-from dreamx.trajectory.words import paragraph
+from dreamx.trajectory.describe_path import paragraph
 
 
 def path(keys: str, fps: float = 16.0) -> Motion:

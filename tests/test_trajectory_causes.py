@@ -9,9 +9,9 @@ from torch import Tensor
 from dreamx.geometry.camera import Camera, level, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.formats import Asked, Motion, read
-from dreamx.geometry.formats.check import doubts, problems
 from dreamx.geometry.formats.keys import spread
 from dreamx.geometry.formats.motion import dump
+from dreamx.geometry.formats.path_check import doubts, problems
 from dreamx.geometry.path import matrices, parse_actions, quaternions
 
 FAR = rigid(rotation("y", torch.tensor(40.0).double()), torch.tensor([-145.0, -81.0, 1.0]).double())

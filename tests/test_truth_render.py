@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 import micro
-from dreamx.data.render import Renderer, render_path
-from dreamx.data.scene import scene
-from dreamx.data.starts import StartsConfig, starts
+from dreamx.data.scene.render import Renderer, render_path
+from dreamx.data.scene.scene import scene
+from dreamx.data.sim.start_pictures import StartsConfig, starts
 from dreamx.geometry import Camera, from_keys
 from dreamx.geometry.controls import walk
 from dreamx.picture import read_picture
-from dreamx.play import truth as module
-from dreamx.play.truth import truth_for
+from dreamx.play import ground_truth_renderer as module
+from dreamx.play.ground_truth_renderer import truth_for
 
 
 def _why_not() -> str:

@@ -15,7 +15,8 @@ from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
-from dreamx.model import umt5, weights
+from dreamx.checkpoints import native, umt5_names
+from dreamx.model import umt5
 from dreamx.model.umt5 import UMT5, UMT5Config
 from reference import official_t5
 
@@ -26,7 +27,7 @@ def official_weights(config: UMT5Config = SMALL) -> dict[str, Tensor]:
     """Random, under the released names, loud enough that every part is heard."""
     torch.manual_seed(0)
     shapes = umt5.shapes(config)
-    return {a: torch.randn(shapes[b]) * (0.5 if "norm" not in a else 1.0) for a, b in umt5.names(config).items()}
+    return {a: torch.randn(shapes[b]) * (0.5 if "norm" not in a else 1.0) for a, b in umt5_names.names(config).items()}
 
 
 def word_list(folder: Path) -> Path:
@@ -43,7 +44,7 @@ def word_list(folder: Path) -> Path:
 
 def test_says_what_the_description_says() -> None:
     theirs = official_weights()
-    text = umt5.load(umt5.from_official(theirs, SMALL), SMALL, None)
+    text = umt5.load(umt5_names.from_official(theirs, SMALL), SMALL, None)
     rows = [[5, 9, 1], [int(i) for i in torch.randint(2, 40, (279,))] + [1]]  # the second is longer than any exact bucket
     with torch.inference_mode():
         said = text.encode(rows)
@@ -55,14 +56,14 @@ def test_says_what_the_description_says() -> None:
 
 
 def test_padding_changes_nothing() -> None:
-    text = umt5.load(umt5.from_official(official_weights(), SMALL), SMALL, None)
+    text = umt5.load(umt5_names.from_official(official_weights(), SMALL), SMALL, None)
     with torch.inference_mode():
         both, alone = text.encode([[5, 9, 1], [7] * 40 + [1]]), text.encode([[5, 9, 1]])
     assert torch.allclose(both[:1], alone, atol=1e-5)
 
 
 def test_words_become_tokens_and_tokens_vectors(tmp_path: Path) -> None:
-    text = umt5.load(umt5.from_official(official_weights(), SMALL), SMALL, word_list(tmp_path))
+    text = umt5.load(umt5_names.from_official(official_weights(), SMALL), SMALL, word_list(tmp_path))
     assert text.ids("a red car") == [3, 4, 5, 1]
     assert text.ids("  a\n\tred   car ") == [3, 4, 5, 1]
     assert text.ids("a &amp;lt;red") == text.ids("a <red")
@@ -82,10 +83,10 @@ def test_what_is_too_long_is_cut_before_its_closing(tmp_path: Path) -> None:
 
 def test_names_come_back_bit_for_bit() -> None:
     theirs = official_weights()
-    assert umt5.config_of(theirs) == UMT5Config(40, 24, 3, 4, 36, 2)
-    state = umt5.from_official(theirs, SMALL)
-    assert all(state[b].data_ptr() == theirs[a].data_ptr() for a, b in umt5.names(SMALL).items())  # nothing was copied
-    back = umt5.to_official(umt5.load(state, SMALL, None).state_dict(), SMALL)
+    assert umt5_names.config_of(theirs) == UMT5Config(40, 24, 3, 4, 36, 2)
+    state = umt5_names.from_official(theirs, SMALL)
+    assert all(state[b].data_ptr() == theirs[a].data_ptr() for a, b in umt5_names.names(SMALL).items())  # nothing was copied
+    back = umt5_names.to_official(umt5.load(state, SMALL, None).state_dict(), SMALL)
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[k], x) for k, x in theirs.items())
 
@@ -93,16 +94,16 @@ def test_names_come_back_bit_for_bit() -> None:
 def test_transformers_reads_what_we_write_and_we_what_it_writes(tmp_path: Path) -> None:
     from transformers import UMT5EncoderModel
 
-    text = umt5.load(umt5.from_official(official_weights(), SMALL), SMALL, None)
-    weights.save(tmp_path, {"model": (text, SMALL)})
-    (tmp_path / "config.json").write_text(json.dumps(umt5.write_config(SMALL)))
+    text = umt5.load(umt5_names.from_official(official_weights(), SMALL), SMALL, None)
+    native.save(tmp_path, {"model": (text, SMALL)})
+    (tmp_path / "config.json").write_text(json.dumps(umt5_names.write_config(SMALL)))
     theirs = UMT5EncoderModel.from_pretrained(tmp_path, local_files_only=True)
     ids = torch.tensor([[3, 8, 2, 1]])
     with torch.inference_mode():
         assert torch.allclose(theirs(ids).last_hidden_state[0], text.encode([[3, 8, 2, 1]])[0, :4], atol=1e-6)
-    again = umt5.from_transformers(theirs.state_dict(), SMALL)
+    again = umt5_names.from_transformers(theirs.state_dict(), SMALL)
     assert all(torch.equal(again[k], x) for k, x in text.state_dict().items())
-    assert umt5.read_config(theirs.config.to_dict()) == UMT5Config(40, 24, 3, 4, 36, 2)
+    assert umt5_names.read_config(theirs.config.to_dict()) == UMT5Config(40, 24, 3, 4, 36, 2)
 
 
 def test_the_full_size_has_the_released_number_of_parameters() -> None:
@@ -122,21 +123,21 @@ def test_the_full_size_has_the_released_number_of_parameters() -> None:
 )
 def test_an_unknown_key_is_named_with_its_likely_cause(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=rf"^'{name}' has no place in the text encoder umT5: .*{said}"):
-        umt5.from_official({**official_weights(), name: torch.zeros(1)}, SMALL)
+        umt5_names.from_official({**official_weights(), name: torch.zeros(1)}, SMALL)
 
 
 def test_a_missing_or_misshapen_key_is_named() -> None:
     theirs = official_weights()
     with pytest.raises(ValueError, match=r"'blocks.1.ffn.fc2.weight' is missing.*shard"):
-        umt5.from_official({k: x for k, x in theirs.items() if k != "blocks.1.ffn.fc2.weight"}, SMALL)
+        umt5_names.from_official({k: x for k, x in theirs.items() if k != "blocks.1.ffn.fc2.weight"}, SMALL)
     with pytest.raises(ValueError, match=r"'norm.weight' is \(3,\) where the config makes it \(24,\)"):
-        umt5.from_official({**theirs, "norm.weight": torch.zeros(3)}, SMALL)
+        umt5_names.from_official({**theirs, "norm.weight": torch.zeros(3)}, SMALL)
     with pytest.raises(ValueError, match="no text encoder umT5: these are transformer weights"):
-        umt5.config_of({"blocks.0.self_attn.q.weight": torch.zeros(1)})
+        umt5_names.config_of({"blocks.0.self_attn.q.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match="umt5, not 't5'"):
-        umt5.read_config({"model_type": "t5"})
+        umt5_names.read_config({"model_type": "t5"})
     with pytest.raises(ValueError, match="d_ff: "):
-        umt5.read_config({**umt5.write_config(SMALL), "d_ff": None})
+        umt5_names.read_config({**umt5_names.write_config(SMALL), "d_ff": None})
 
 
 def test_a_tokenizer_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_tokenizer_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("library", "line"),
     [
-        ("diffusers", "from dreamx.model.wan import *; WanVAE(WanVAEConfig())"),
+        ("diffusers", "from dreamx.model.wan_vae import *; WanVAE(WanVAEConfig())"),
         ("transformers", "from dreamx.model.umt5 import *; UMT5(UMT5Config())"),
         ("ftfy", "from dreamx.model.umt5 import *; cleaned('a')"),
     ],

@@ -11,9 +11,9 @@ import torch
 from tests.test_encode import moving_clip
 from torch import Tensor, nn
 
+from dreamx.checkpoints import native
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.geometry.reproject import View
-from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.train.autoencoder import AutoencoderStage, Windows, edge_loss, main, psnr, reconstruction_loss
 from dreamx.train.run_config import RunConfig
@@ -179,8 +179,8 @@ def test_stage_learns_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert reached > 12.5, "a grey picture alone would get 11.2 dB"
     assert (tmp_path / "run" / "sheet.png").exists()
     out = tmp_path / "run.out"
-    vae = VAE(weights.read_config(out, "vae", VAEConfig))
-    weights.load_into(vae, out / "vae.safetensors")
+    vae = VAE(native.read_config(out, "vae", VAEConfig))
+    native.load_into(vae, out / "vae.safetensors")
     assert vae.config == MICRO
     assert not torch.equal(vae.std, torch.ones(4)), "the latents were measured"
 
@@ -190,12 +190,12 @@ def test_stage_goes_on_from_a_checkpoint_as_if_never_stopped(tmp_path: Path) -> 
     moving_clip(0, 13).save(tmp_path / "clips" / "0.safetensors")
     cfg = stage(tmp_path, 6)
     main(cfg)
-    straight = weights.read(cfg.out / "vae.safetensors")
+    straight = native.read(cfg.out / "vae.safetensors")
     saved = sorted((tmp_path / "run" / "checkpoints").iterdir())
     assert len(saved) >= 2
     shutil.rmtree(saved[-1])
     main(cfg)
-    resumed = weights.read(cfg.out / "vae.safetensors")
+    resumed = native.read(cfg.out / "vae.safetensors")
     assert all(torch.equal(straight[k], resumed[k]) for k in straight)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dreamx.model.visible import by_chunk, draw, everyone, teacher_forced
+from dreamx.model.masks import by_chunk, draw, everyone, teacher_forced
 
 
 def test_by_chunk() -> None:

@@ -11,13 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx.checkpoints import native, wan_vae_names
 from dreamx.conformance.vectors import read
 from dreamx.geometry.reproject import View
-from dreamx.model import wan, wan_names, weights
+from dreamx.model import wan_vae
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import fingerprint
-from dreamx.model.wan import WanVAE, WanVAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.rollout import Sampler
 from dreamx.session import WorldConfig
 from dreamx.world import World
@@ -26,7 +27,7 @@ FILE = Path(__file__).parent / "data" / "wan22_vae.safetensors"
 VECTORS = read(FILE)
 OFFICIAL = VECTORS.weights()
 CONFIG = replace(
-    wan_names.config_of(OFFICIAL),
+    wan_vae_names.config_of(OFFICIAL),
     mean=tuple(VECTORS["latent_mean"].tolist()),
     std=tuple(VECTORS["latent_std"].tolist()),
 )
@@ -35,15 +36,15 @@ VIDEO = VECTORS["video"].transpose(1, 2)  # [1, 9, 3, 32, 48]
 
 @pytest.fixture(scope="module")
 def vae() -> WanVAE:
-    return wan.load(wan_names.from_official(OFFICIAL, CONFIG), CONFIG)
+    return wan_vae.load(wan_vae_names.from_official(OFFICIAL, CONFIG), CONFIG)
 
 
 def theirs() -> torch.nn.Module:
     """diffusers' whole autoencoder with the same weights."""
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
-    net = AutoencoderKLWan(**wan.arguments(CONFIG))
-    net.load_state_dict(wan_names.from_official(OFFICIAL, CONFIG))
+    net = AutoencoderKLWan(**wan_vae.arguments(CONFIG))
+    net.load_state_dict(wan_vae_names.from_official(OFFICIAL, CONFIG))
     return net.eval()
 
 
@@ -91,7 +92,7 @@ def test_a_stream_remembers_no_more_the_longer_it_is(vae: WanVAE) -> None:
 @torch.inference_mode()
 def test_half_the_bytes(vae: WanVAE) -> None:
     """bfloat16 weights: the border stays float32, and the picture stays the picture."""
-    half = wan.load({k: x.bfloat16() for k, x in vae.state_dict().items()}, CONFIG)
+    half = wan_vae.load({k: x.bfloat16() for k, x in vae.state_dict().items()}, CONFIG)
     z = half.encode(VIDEO)
     rgb = half.decode(z).rgb
     assert z.dtype == rgb.dtype == torch.float32
@@ -111,9 +112,9 @@ def test_a_video_that_does_not_fit_is_refused(vae: WanVAE) -> None:
 
 
 def test_names_come_back_bit_for_bit(vae: WanVAE) -> None:
-    state = wan_names.from_official(OFFICIAL, CONFIG)
-    assert all(state[b].data_ptr() == OFFICIAL[a].data_ptr() for a, b in wan_names.names(CONFIG).items())
-    back = wan_names.to_official(vae.state_dict(), CONFIG)
+    state = wan_vae_names.from_official(OFFICIAL, CONFIG)
+    assert all(state[b].data_ptr() == OFFICIAL[a].data_ptr() for a, b in wan_vae_names.names(CONFIG).items())
+    back = wan_vae_names.to_official(vae.state_dict(), CONFIG)
     assert back.keys() == OFFICIAL.keys()
     assert all(torch.equal(back[k], x) for k, x in OFFICIAL.items())
 
@@ -122,21 +123,21 @@ def test_diffusers_reads_what_we_write_and_we_what_it_writes(vae: WanVAE, tmp_pa
     from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
     save_file(vae.state_dict(), tmp_path / "diffusion_pytorch_model.safetensors")
-    (tmp_path / "config.json").write_text(json.dumps(wan_names.write_config(CONFIG)))
+    (tmp_path / "config.json").write_text(json.dumps(wan_vae_names.write_config(CONFIG)))
     net = AutoencoderKLWan.from_pretrained(str(tmp_path), local_files_only=True)
-    state = wan_names.from_diffusers(net.state_dict(), CONFIG)
+    state = wan_vae_names.from_diffusers(net.state_dict(), CONFIG)
     assert all(torch.equal(state[k], x) for k, x in vae.state_dict().items())
-    assert wan_names.read_config(dict(net.config)) == CONFIG
+    assert wan_vae_names.read_config(dict(net.config)) == CONFIG
 
 
 def test_the_full_size_has_the_released_number_of_parameters() -> None:
-    found = wan.shapes(WanVAEConfig())
+    found = wan_vae.shapes(WanVAEConfig())
     assert sum(s.numel() for s in found.values()) == 704_688_668
     assert WanVAEConfig().shrink == 16
     assert WanVAEConfig().group == 4
     with torch.device("meta"):
-        blank = {a: torch.empty(found[b]) for a, b in wan_names.names(WanVAEConfig()).items()}
-    assert wan_names.config_of(blank) == WanVAEConfig()
+        blank = {a: torch.empty(found[b]) for a, b in wan_vae_names.names(WanVAEConfig()).items()}
+    assert wan_vae_names.config_of(blank) == WanVAEConfig()
 
 
 @pytest.mark.parametrize(
@@ -151,22 +152,22 @@ def test_the_full_size_has_the_released_number_of_parameters() -> None:
 )
 def test_an_unknown_key_is_named_with_its_likely_cause(name: str, said: str) -> None:
     with pytest.raises(ValueError, match=rf"^'{name}' has no place in the autoencoder of Wan2.2: .*{said}"):
-        wan_names.from_official({**OFFICIAL, name: torch.zeros(1)}, CONFIG)
+        wan_vae_names.from_official({**OFFICIAL, name: torch.zeros(1)}, CONFIG)
     if "larger" not in said:
         with pytest.raises(ValueError, match=f"no autoencoder of Wan2.2: .*{said}"):
-            wan_names.config_of({name: torch.zeros(1)})
+            wan_vae_names.config_of({name: torch.zeros(1)})
 
 
 def test_a_missing_or_misshapen_key_is_named() -> None:
     less = {k: x for k, x in OFFICIAL.items() if k != "conv2.bias"}
     with pytest.raises(ValueError, match=r"'conv2.bias' is missing.*cut"):
-        wan_names.from_official(less, CONFIG)
+        wan_vae_names.from_official(less, CONFIG)
     with pytest.raises(ValueError, match=r"'conv2.bias' is \(2,\) where the config makes it \(6,\)"):
-        wan_names.from_official({**OFFICIAL, "conv2.bias": torch.zeros(2)}, CONFIG)
+        wan_vae_names.from_official({**OFFICIAL, "conv2.bias": torch.zeros(2)}, CONFIG)
 
 
 def test_a_config_of_another_autoencoder_is_refused() -> None:
-    said = wan_names.write_config(CONFIG)
+    said = wan_vae_names.write_config(CONFIG)
     for key, value, why in (
         ("is_residual", False, "Wan2.1"),
         ("attn_scales", [1.0], "attn_scales"),
@@ -175,9 +176,9 @@ def test_a_config_of_another_autoencoder_is_refused() -> None:
         ("temperal_downsample", [True], "each of the 3 steps"),
     ):
         with pytest.raises(ValueError, match=why):
-            wan_names.read_config({**said, key: value})
+            wan_vae_names.read_config({**said, key: value})
     with pytest.raises(ValueError, match="z_dim: is missing"):
-        wan_names.read_config({k: v for k, v in said.items() if k != "z_dim"})
+        wan_vae_names.read_config({k: v for k, v in said.items() if k != "z_dim"})
 
 
 def world(vae: WanVAE) -> World:
@@ -203,10 +204,10 @@ def test_a_world_walks_on_it_and_a_session_goes_on_bit_for_bit(vae: WanVAE, tmp_
 
 
 def test_our_folder_holds_it(vae: WanVAE, tmp_path: Path) -> None:
-    weights.save(tmp_path, {"vae": (vae, CONFIG)})
-    config = weights.read_config(tmp_path, "vae", WanVAEConfig)
+    native.save(tmp_path, {"vae": (vae, CONFIG)})
+    config = native.read_config(tmp_path, "vae", WanVAEConfig)
     assert config == CONFIG
-    again = wan.load(wan_names.from_diffusers(weights.read(tmp_path / "vae.safetensors"), config), config)
+    again = wan_vae.load(wan_vae_names.from_diffusers(native.read(tmp_path / "vae.safetensors"), config), config)
     assert _same(again.state_dict(), vae.state_dict())
 
 

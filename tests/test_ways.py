@@ -8,11 +8,12 @@ import pytest
 import torch
 
 import latents_of_chance
+from dreamx.checkpoints import native
 from dreamx.geometry.controls import from_keys
-from dreamx.model import weights
 from dreamx.model.vae import VAE
-from dreamx.recipes import tiny, ways
-from dreamx.train.networks import load
+from dreamx.recipes import tiny
+from dreamx.recipes.ablations import causality
+from dreamx.train.trained_networks import load
 from dreamx.world import World
 
 LENGTH = 11  # latents of a clip
@@ -23,21 +24,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe, one update each, on latents of chance."""
     root = tmp_path_factory.mktemp("ways")
     torch.manual_seed(0)
-    weights.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
-    latents_of_chance.save(root / "latents.safetensors", 2, LENGTH, tiny.VAE.latent, ways.WORLD.lens)
-    for stage in ways.stages(root, 1, steps=1).values():
+    native.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
+    latents_of_chance.save(root / "latents.safetensors", 2, LENGTH, tiny.VAE.latent, causality.WORLD.lens)
+    for stage in causality.stages(root, 1, steps=1).values():
         stage()
     return root
 
 
-@pytest.mark.parametrize("name", ways.CHUNKS)
+@pytest.mark.parametrize("name", causality.CHUNKS)
 def test_only_a_chunk_knows_what_comes(root: Path, name: str) -> None:
     """Two walks that differ in the last quarter of two seconds: the beginning differs where all of it is made at once."""
     world = World.open(root / "ways" / name / "world")
     for p in world.dit.parameters():  # what has hardly learned says the same of everything
         torch.nn.init.normal_(p, std=0.05, generator=torch.Generator().manual_seed(p.numel()))
     world.reset(torch.full((3, tiny.SIZE, tiny.SIZE), 100, dtype=torch.uint8))
-    frames = 4 * (ways.STRETCH - 1)
+    frames = 4 * (causality.STRETCH - 1)
     same = ["w"] * (frames - 8)
     beginnings: list[torch.Tensor] = []
     for keys in ([*same, *["j"] * 8], [*same, *["l"] * 8]):
@@ -55,11 +56,11 @@ def test_only_a_chunk_knows_what_comes(root: Path, name: str) -> None:
 def test_only_the_length_of_a_chunk_differs(root: Path) -> None:
     start = load(root / "ways" / "start")
     assert start.dit.config == tiny.DIT
-    chunks = {name: World.open(root / "ways" / name / "world").config.sampler.chunk for name in ways.CHUNKS}
-    assert chunks == ways.CHUNKS == {"both-ways": ways.STRETCH, "one-by-one": 1}
-    logs = [(root / "ways" / name / "causal" / "log.jsonl").read_text().splitlines() for name in ways.CHUNKS]
+    chunks = {name: World.open(root / "ways" / name / "world").config.sampler.chunk for name in causality.CHUNKS}
+    assert chunks == causality.CHUNKS == {"both-ways": causality.STRETCH, "one-by-one": 1}
+    logs = [(root / "ways" / name / "causal" / "log.jsonl").read_text().splitlines() for name in causality.CHUNKS]
     assert {len(log) for log in logs} == {1}
-    assert list(ways.curriculum(Path("nowhere"))) == [
+    assert list(causality.curriculum(Path("nowhere"))) == [
         "start",
-        *(f"{name}-{stage}" for name in ways.CHUNKS for stage in ("causal", "world")),
+        *(f"{name}-{stage}" for name in causality.CHUNKS for stage in ("causal", "world")),
     ]

@@ -21,7 +21,7 @@ from dreamx.web.bodies import BodyLimit, answer_briefly
 from dreamx.web.connections import Connections, Seldom, log_accept_errors_once
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts, check_host, name_of
-from dreamx.web.server import server_for
+from dreamx.web.uvicorn_protocols import server_for
 from serving import serving
 
 

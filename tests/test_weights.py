@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from dreamx.model import weights
+from dreamx.checkpoints import native
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,22 @@ def net(width: int, deep: bool = False, seed: int = 0) -> nn.Module:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    weights.save(tmp_path / "w", {"dit": (net(3), Size(3)), "text": (net(4), Size(4, True))})
+    native.save(tmp_path / "w", {"dit": (net(3), Size(3)), "text": (net(4), Size(4, True))})
     return tmp_path / "w"
 
 
 def test_round_trip_is_exact(folder: Path) -> None:
     fresh = net(3, seed=1)
-    weights.load_into(fresh, folder / "dit.safetensors")
+    native.load_into(fresh, folder / "dit.safetensors")
     for key, tensor in net(3).state_dict().items():
         assert torch.equal(fresh.state_dict()[key], tensor)
-    assert weights.read_config(folder, "text", Size) == Size(4, True)
+    assert native.read_config(folder, "text", Size) == Size(4, True)
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "dit.safetensors", "text.safetensors"]
 
 
 def test_saving_again_replaces_the_whole_set(folder: Path) -> None:
-    weights.save(folder, {"dit": (net(5), Size(5))})
-    assert weights.read_config(folder, "dit", Size) == Size(5)
+    native.save(folder, {"dit": (net(5), Size(5))})
+    assert native.read_config(folder, "dit", Size) == Size(5)
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "dit.safetensors"]
 
 
@@ -56,22 +56,22 @@ def test_killed_between_files_leaves_no_seal(folder: Path, monkeypatch: pytest.M
             raise SystemExit
         replace(old, new)
 
-    monkeypatch.setattr(weights.os, "replace", killed)
+    monkeypatch.setattr(native.os, "replace", killed)
     with pytest.raises(SystemExit):
-        weights.save(folder, {"dit": (net(5), Size(5))})
+        native.save(folder, {"dit": (net(5), Size(5))})
     with pytest.raises(ValueError, match=r"config\.json: no such file"):
-        weights.read_config(folder, "dit", Size)
+        native.read_config(folder, "dit", Size)
 
 
 def test_failing_while_writing_leaves_the_old_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(native, "save_file", full)
     with pytest.raises(OSError, match="disk full"):
-        weights.save(folder, {"dit": (net(5), Size(5))})
-    assert weights.read_config(folder, "dit", Size) == Size(3)
-    weights.load_into(net(3), folder / "dit.safetensors")
+        native.save(folder, {"dit": (net(5), Size(5))})
+    assert native.read_config(folder, "dit", Size) == Size(3)
+    native.load_into(net(3), folder / "dit.safetensors")
 
 
 def test_nan_never_replaces_good_weights(folder: Path) -> None:
@@ -79,8 +79,8 @@ def test_nan_never_replaces_good_weights(folder: Path) -> None:
     with torch.no_grad():
         next(broken.parameters())[0, 0] = torch.nan
     with pytest.raises(ValueError, match=r"dit\.0\.weight holds NaN"):
-        weights.save(folder, {"dit": (broken, Size(3))})
-    weights.load_into(net(3), folder / "dit.safetensors")
+        native.save(folder, {"dit": (broken, Size(3))})
+    native.load_into(net(3), folder / "dit.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_nan_never_replaces_good_weights(folder: Path) -> None:
 def test_a_file_that_does_not_fit(folder: Path, module: nn.Module, words: list[str]) -> None:
     before = {k: v.clone() for k, v in module.state_dict().items()}
     with pytest.raises(ValueError) as e:
-        weights.load_into(module, folder / "dit.safetensors")
+        native.load_into(module, folder / "dit.safetensors")
     assert all(w in str(e.value) for w in [*words, "dit.safetensors"]), str(e.value)
     assert all(torch.equal(v, before[k]) for k, v in module.state_dict().items())
 
@@ -104,16 +104,16 @@ def test_truncated_file(folder: Path, keep: int) -> None:
     file = folder / "dit.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(ValueError, match=r"dit\.safetensors: not a whole safetensors file"):
-        weights.load_into(net(3), file)
+        native.load_into(net(3), file)
 
 
 def test_missing_files_and_names(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"vae\.safetensors: no such file"):
-        weights.load_into(net(3), folder / "vae.safetensors")
+        native.load_into(net(3), folder / "vae.safetensors")
     with pytest.raises(ValueError, match="holds no network 'vae' but dit, text"):
-        weights.read_config(folder, "vae", Size)
+        native.read_config(folder, "vae", Size)
     with pytest.raises(ValueError, match=r"config\.json: no such file"):
-        weights.read_config(tmp_path / "nowhere", "vae", Size)
+        native.read_config(tmp_path / "nowhere", "vae", Size)
 
 
 def test_bad_config_names_file_and_key(folder: Path) -> None:
@@ -122,10 +122,10 @@ def test_bad_config_names_file_and_key(folder: Path) -> None:
     data["dit"]["wdith"] = 3
     file.write_text(json.dumps(data))
     with pytest.raises(ValueError, match=r"config\.json: config Size: the key 'wdith' is unknown"):
-        weights.read_config(folder, "dit", Size)
+        native.read_config(folder, "dit", Size)
     file.write_text('{"dit": {')
     with pytest.raises(ValueError, match=r"config\.json: not JSON"):
-        weights.read_config(folder, "dit", Size)
+        native.read_config(folder, "dit", Size)
 
 
 def test_opening_a_world_does_not_import_the_compiler() -> None:

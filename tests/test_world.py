@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 import micro
 from dreamx.geometry import Controls, from_keys
 from dreamx.memory import MemoryConfig
-from dreamx.opening import OpeningConfig
 from dreamx.session import Action
+from dreamx.text_to_image import OpeningConfig
 from dreamx.world import World
 
 KEYS = ["w", "wj", "l", "", "sd", "i"]

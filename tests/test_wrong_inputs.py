@@ -25,9 +25,9 @@ import wrong_train
 import wrong_use
 from data_stages import walk_clip
 from dreamx import cli
-from dreamx.data import store
+from dreamx.data import dataset
+from dreamx.data.commands import ExportConfig, export
 from dreamx.data.encode import EncodeConfig, encode
-from dreamx.data.engine.commands import ExportConfig, export
 from dreamx.geometry.formats import Asked
 from dreamx.memory import MemoryConfig
 from dreamx.trajectory import ImportConfig, bring
@@ -68,7 +68,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips = [(f"walk-{i}", walk_clip(i, 9, (32, 32))) for i in range(2)]
     for name, clip in clips:
         clip.save(root / f"clips/{name}.safetensors")
-    store.write(str(root / "set"), clips)
+    dataset.write(str(root / "set"), clips)
     export(ExportConfig(str(root / "set"), str(root / "tars")))
     world = micro.world(memory=MemoryConfig(capacity=4))
     world.export(root / "world")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from dreamx.eval.estimators.events.net import ClassifierConfig
-from dreamx.model.depth import DepthConfig
+from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
+from dreamx.model.depth_net import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, classifier, consistency, decoder, depth, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, consistency, decoder, depth, pose
 from dreamx.train.run_config import RunConfig
-from dreamx.train.samples import SamplesConfig
+from dreamx.train.sample_sheets import SamplesConfig
 
 DEPTH = DepthConfig((16, 16), (1, 1), heads=1)
 #: What each stage writes.
@@ -44,7 +44,7 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
     first = autoencoder.AutoencoderStage(run("autoencoder"), clips, vae, micro.VAE, batch=1, sheet_every=1)
     sharp = decoder.DecoderStage(run("decoder"), clips, vae, nets["decoder"], batch=1, critic=(8, 16), alone=1, sheet_every=1)
     looks = SamplesConfig(vae, Sampler(steps=2, chunk=1, window=6, sinks=1), every=1, clips=1)
-    learns = camera.CameraStage(run("camera"), latents, nets["camera"], micro.DIT, micro.TEXT, batch=2, samples=looks)
+    learns = camera_control.CameraStage(run("camera"), latents, nets["camera"], micro.DIT, micro.TEXT, batch=2, samples=looks)
     frozen = replace(learns, run=run("frozen"), out=nets["frozen"], start=nets["camera"], train=("view",), samples=None)
     forward = causal.CausalStage(run("causal"), latents, nets["camera"], nets["causal"], micro.TEACHING)
     few = consistency.ConsistencyStage(
@@ -57,8 +57,8 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
     return {
         "autoencoder": partial(autoencoder.main, first),
         "decoder": partial(decoder.main, sharp),
-        "camera": partial(camera.main, learns),
-        "frozen": partial(camera.main, frozen),
+        "camera": partial(camera_control.main, learns),
+        "frozen": partial(camera_control.main, frozen),
         "causal": partial(causal.main, forward),
         "consistency": partial(consistency.main, few),
         "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),

@@ -2,7 +2,7 @@
 
 Wan2.2-TI2V-5B, DreamX-World-5B-Cam and DreamX-World-5B are one network; what they are is found in their config or said with
 ``--kind``, and is kept in ours. The autoencoder and the text encoder that go with them are known by their tensors
-(``model.parts``). Every key of the source is accounted for, and nothing is written unless all of them fit.
+(``checkpoints.components``). Every key of the source is accounted for, and nothing is written unless all of them fit.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import torch
 import tyro
 
 from dreamx.bounds import InputFile, InputPath, OutputFolder, PositiveFloat
-from dreamx.model import checkpoint, contents, lora, lora_file, parts, released
-from dreamx.model.checkpoint import Checkpoint
-from dreamx.model.contents import SAID
-from dreamx.model.parts import Part
-from dreamx.model.released import Family
-from dreamx.model.wan import WanVAEConfig
+from dreamx.checkpoints import components, contents, lora, lora_file, release, transformer
+from dreamx.checkpoints.components import Part
+from dreamx.checkpoints.contents import SAID
+from dreamx.checkpoints.release import Family
+from dreamx.checkpoints.transformer import Checkpoint
+from dreamx.model.wan_vae import WanVAEConfig
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 LICENCE = "apache-2.0"
@@ -78,7 +78,7 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
         )
     if not cfg.shard > 0:
         raise ValueError(f"--shard: must be more than 0 gigabytes, not {cfg.shard}")
-    family = None if cfg.kind is None else released.FAMILIES[cfg.kind]
+    family = None if cfg.kind is None else release.FAMILIES[cfg.kind]
     found = _read(cfg, family, None if cfg.dtype is None else DTYPES[cfg.dtype])
     if isinstance(found, Checkpoint):
         found = _with_lora(found, cfg)
@@ -120,13 +120,13 @@ def _write_new(cfg: ConvertConfig, found: Checkpoint | Part, dtype: torch.dtype 
 
 def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | Part:
     """The network that was asked for: the transformer of the source, or what else it holds. ``dtype``: of what is quantised."""
-    if parts.is_ours(cfg.source) and not checkpoint.is_ours(cfg.source):
-        return parts.ours(cfg.source)
-    if checkpoint.is_ours(cfg.source):
-        return checkpoint.read(cfg.source, cfg.config, family, dtype)
+    if components.is_ours(cfg.source) and not transformer.is_ours(cfg.source):
+        return components.ours(cfg.source)
+    if transformer.is_ours(cfg.source):
+        return transformer.read(cfg.source, cfg.config, family, dtype)
     held = contents.read(cfg.source, dtype)
-    part = None if family is not None or cfg.part == "transformer" else parts.of(held, cfg.part, dtype)
-    return checkpoint.of(held, cfg.config, family, dtype) if part is None else part
+    part = None if family is not None or cfg.part == "transformer" else components.of(held, cfg.part, dtype)
+    return transformer.of(held, cfg.config, family, dtype) if part is None else part
 
 
 def describe(found: Checkpoint) -> str:
@@ -153,12 +153,12 @@ def describe_part(found: Part) -> str:
 
 def _write_part(folder: Path, found: Part, cfg: ConvertConfig, dtype: torch.dtype | None) -> None:
     if cfg.to == "dreamx":
-        parts.write(folder, found, dtype)
+        components.write(folder, found, dtype)
         (folder / "README.md").write_text(_part_card(found, cfg))
     elif cfg.to == "diffusers":
-        parts.write_diffusers(folder, found, dtype, int(cfg.shard * 1e9))
+        components.write_diffusers(folder, found, dtype, int(cfg.shard * 1e9))
     else:
-        parts.write_pickled(folder, found, dtype)
+        components.write_pickled(folder, found, dtype)
 
 
 def _part_card(found: Part, cfg: ConvertConfig) -> str:
@@ -171,7 +171,7 @@ library_name: dreamx
 
 {describe_part(found)[0].upper()}{describe_part(found)[1:]}. Converted by `dreamx convert` from the released weights in
 `{cfg.source.resolve().name}`, whose licence and limits it shares; stored as {cfg.dtype or "the source"}.
-Read it with `dreamx.model.parts.open_{found.name}(Path("{cfg.out.name}"))`.
+Read it with `dreamx.checkpoints.components.open_{found.name}(Path("{cfg.out.name}"))`.
 """
 
 
@@ -195,13 +195,13 @@ def _write(folder: Path, found: Checkpoint, cfg: ConvertConfig, dtype: torch.dty
     given, limit = (folder, found.tensors, found.config, found.kind, dtype), int(cfg.shard * 1e9)
     match cfg.to:
         case "dreamx":
-            checkpoint.write(folder, found, _card(found, cfg), dtype)
+            transformer.write(folder, found, _card(found, cfg), dtype)
         case "official":
-            released.write(*given, limit)
+            release.write(*given, limit)
         case "official-pth":
-            released.write_pickled(*given)
+            release.write_pickled(*given)
         case "diffusers":
-            released.write_diffusers(*given, limit)
+            release.write_diffusers(*given, limit)
 
 
 def _card(found: Checkpoint, cfg: ConvertConfig) -> str:

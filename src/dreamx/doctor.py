@@ -169,7 +169,7 @@ def training(device: torch.device) -> Finding:
 def complete(world: str) -> Finding:
     """Is every tensor of the world or checkpoint there, in its shape?"""
     from dreamx.budget import plan
-    from dreamx.model import checkpoint
+    from dreamx.checkpoints import transformer
     from dreamx.world import World
 
     if world == "w5b":
@@ -181,7 +181,7 @@ def complete(world: str) -> Finding:
         if plan.is_world(folder):
             World.open(folder)
         else:
-            checkpoint.read(folder)
+            transformer.read(folder)
     except ValueError as e:
         return Finding("weights", False, str(e))
     return Finding("weights", True, f"all of {folder.name} are there")

@@ -23,7 +23,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import KEYS
 from dreamx.model.vae import GROUP
 from dreamx.picture import read_picture
-from dreamx.play.starts import read_starts
+from dreamx.play.gallery import read_starts
 from dreamx.replay import ReplayStep, controls
 from dreamx.session import Switches, find
 from dreamx.world import World

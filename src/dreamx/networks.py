@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from dreamx.model import weights
-from dreamx.model.depth import Depth, DepthConfig
+from dreamx.checkpoints import native
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.prompt import Taught, read_prompt, shorten
-from dreamx.model.text import WordConfig, WordEncoder
 from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.session import WorldConfig
 
 #: What draws a picture from words: a transformer of single frames, and its text encoder.
@@ -20,17 +20,17 @@ Painter = tuple[DiT, WordEncoder]
 
 def speaking(folder: Path) -> tuple[DiT, WordEncoder]:
     """A transformer and its text encoder, from the folder of trained ones."""
-    return weights.load(folder, "dit", DiT, DiTConfig), weights.load(folder, "text", WordEncoder, WordConfig)
+    return native.load(folder, "dit", DiT, DiTConfig), native.load(folder, "text", WordEncoder, WordConfig)
 
 
 def autoencoder(folder: Path) -> VAE:
     """An autoencoder from its folder."""
-    return weights.load(folder, "vae", VAE, VAEConfig)
+    return native.load(folder, "vae", VAE, VAEConfig)
 
 
 def deep(folder: Path) -> Depth:
     """The network for the depth of opening pictures, from its folder."""
-    return weights.load(folder, "depth", Depth, DepthConfig)
+    return native.load(folder, "depth", Depth, DepthConfig)
 
 
 def extras(folder: Path) -> tuple[Path | None, Path | None]:
@@ -41,7 +41,7 @@ def extras(folder: Path) -> tuple[Path | None, Path | None]:
 
 def taught(folder: Path) -> Taught | None:
     """What a world was taught, None where its folder does not say."""
-    return weights.read_config(folder, "taught", Taught) if weights.holds(folder, "taught") else None
+    return native.read_config(folder, "taught", Taught) if native.holds(folder, "taught") else None
 
 
 def read(text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None) -> tuple[Tensor, str]:
@@ -68,6 +68,6 @@ def export(
     nets = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
     knows = {} if known is None else {"taught": (nn.Module(), known)}
-    weights.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows})
+    native.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows})
     if painter is not None:
-        weights.save(folder / "painter", {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)})
+        native.save(folder / "painter", {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)})

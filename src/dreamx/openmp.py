@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: Any of these says how to wait: then that is done.
 ASKED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-#: Rounds that GNU's OpenMP spins, 0.1 to 0.4 ms, where ``model.spinning`` sees to it that it only does with cores to spare.
+#: Rounds that GNU's OpenMP spins, 0.1 to 0.4 ms, where ``model.thread_spin`` sees to it that it only does with cores to spare.
 SPINS = "10000"
 
 

@@ -17,7 +17,7 @@ from dreamx import flow
 from dreamx.bounds import AnyLatentCount, Denoising, LatentCount, PositiveFloat, Probability
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
-from dreamx.model.attend import Attend, Cache, Mute
+from dreamx.model.attention import Attend, Cache, Mute
 from dreamx.model.heap import tidy
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.

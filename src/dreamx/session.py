@@ -15,15 +15,15 @@ from torch import Tensor
 from dreamx import atomic, tensor_file
 from dreamx.bounds import MAX_PICTURE, Pixels
 from dreamx.config import from_json, to_json
-from dreamx.foresight import ForesightConfig
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
+from dreamx.lookahead import ForesightConfig
 from dreamx.memory import MemoryConfig
-from dreamx.opening import OpeningConfig
 from dreamx.plaintext import parse_json
 from dreamx.rollout import Sampler
+from dreamx.text_to_image import OpeningConfig
 
 
 @dataclass(frozen=True)

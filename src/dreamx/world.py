@@ -20,23 +20,23 @@ import torch
 from torch import Tensor
 
 from dreamx import networks, session
+from dreamx.checkpoints import native
 from dreamx.config import from_json, to_json
-from dreamx.foresight import foresee, onwards
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
+from dreamx.lookahead import foresee, onwards
 from dreamx.memory import Bank, hinted, stack
-from dreamx.model import weights
-from dreamx.model.depth import Depth
+from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
-from dreamx.model.text import WordEncoder
 from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
+from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import Painter
-from dreamx.opening import draw
 from dreamx.rollout import next_chunk, noise_like, without_lane, write
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
+from dreamx.text_to_image import draw
 
 
 class World:
@@ -74,7 +74,7 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        world = World.of(weights.read_config(folder, "world", WorldConfig), folder, folder, *networks.extras(folder))
+        world = World.of(native.read_config(folder, "world", WorldConfig), folder, folder, *networks.extras(folder))
         world.taught = networks.taught(folder)
         return world
 

@@ -19,20 +19,23 @@ import micro
 import official_small
 from data_stages import walk_clip
 from dreamx import cli, events, manifest, replay, trajectory
+from dreamx.checkpoints import contents, dreamx_names, lora_file, weight_files
+from dreamx.checkpoints import transformer as transformers
+from dreamx.checkpoints.exported import network
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.conformance import vectors
-from dreamx.data import store
+from dreamx.data import dataset as dataset_files
 from dreamx.data.captioner.ask import read_answer
+from dreamx.data.commands import ExportConfig, export
+from dreamx.data.dataset.part import Part, make
+from dreamx.data.dataset.picture_coding import Coding
+from dreamx.data.dataset.tars import Tars
 from dreamx.data.encode import EncodeConfig, Latents, encode
-from dreamx.data.engine.commands import ExportConfig, export
+from dreamx.data.importers.run_import import READERS, listed
 from dreamx.data.quality.curate import read_record
 from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.limits import Limits
-from dreamx.data.sources.bring import READERS, listed
-from dreamx.data.store.part import Part, make
-from dreamx.data.store.pictures import Coding
-from dreamx.data.store.tars import Tars
 from dreamx.eval import video_files
 from dreamx.eval.metrics.bootstrap import BootstrapMean
 from dreamx.eval.metrics.measure import Measured
@@ -48,9 +51,6 @@ from dreamx.geometry import formats
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.formats import DIALECTS, Asked
 from dreamx.memory import MemoryConfig
-from dreamx.model import checkpoint as transformers
-from dreamx.model import contents, lora_file, official, shards
-from dreamx.model.exported import network
 from dreamx.picture import read_picture
 from dreamx.plaintext import lines, read_json, read_text
 from dreamx.train import checkpoint
@@ -163,7 +163,7 @@ def _weights(yard: Path) -> list[Entry]:
     tensors, (config, kind) = official_small.theirs("causal"), official_small.CAUSAL
     home = yard / "released"
     official_small.save(home / "a.safetensors", tensors)
-    words = official.write_config(config, kind)
+    words = dreamx_names.write_config(config, kind)
     _json_file(home / "config.json", words)
     (yard / "torch").mkdir()
     torch.save(tensors, yard / "torch/a.pth")
@@ -177,7 +177,7 @@ def _weights(yard: Path) -> list[Entry]:
     writer.write_tensors_to_file()
     writer.close()
     split = dict(list(tensors.items())[:6])
-    shards.write(_made(yard / "shards"), "model", split, None, 3000)
+    weight_files.write(_made(yard / "shards"), "model", split, None, 3000)
     (yard / "net").mkdir()
     torch.jit.save(torch.jit.script(_Rater()), yard / "net/a.pt")
     layer = "blocks.0.ffn.0"
@@ -196,8 +196,8 @@ def _weights(yard: Path) -> list[Entry]:
         Entry("released config", home, ("config.json",), "json", lambda f: transformers.build(transformers.read(f))),
         Entry("released weights", home, ("a.safetensors",), "tensors", lambda f: transformers.build(transformers.read(f))),
         Entry("torch checkpoint", yard / "torch", ("a.pth",), "bytes", lambda f: contents.read(f / "a.pth")),
-        Entry("gguf", yard / "gguf", ("a.gguf",), "bytes", lambda f: shards.read(f / "a.gguf")),
-        Entry("shards index", yard / "shards", ("*.index.json",), "json", lambda f: shards.read(f)),
+        Entry("gguf", yard / "gguf", ("a.gguf",), "bytes", lambda f: weight_files.read(f / "a.gguf")),
+        Entry("shards index", yard / "shards", ("*.index.json",), "json", lambda f: weight_files.read(f)),
         Entry("torchscript", yard / "net", ("a.pt",), "bytes", rate),
         Entry("lora", yard / "lora", ("a.safetensors",), "tensors", lambda f: lora_file.read(f / "a.safetensors", config)),
         Entry("lora settings", yard / "lora", ("*.json",), "json", lambda f: lora_file.read(f / "a.safetensors", config)),
@@ -263,7 +263,7 @@ def _clips(yard: Path) -> list[Entry]:
         replace(clip, story=story, entities={1: "ball"}, segments=torch.zeros(9, 32, 32, dtype=torch.int16)).save(
             home / f"{name}.safetensors"
         )
-    store.write(str(yard / "set"), clips)
+    dataset_files.write(str(yard / "set"), clips)
     export(ExportConfig(str(yard / "set"), str(yard / "tars")))
     tar = next((yard / "tars").glob("*.tar"))
     (_made(yard / "packed") / "a.tar.gz").write_bytes(gzip.compress(tar.read_bytes()))
@@ -271,7 +271,7 @@ def _clips(yard: Path) -> list[Entry]:
     encode(EncodeConfig(home, yard / "vae", yard / "latents/a.safetensors", processes=1))
     for old in home.glob("latents"):
         old.rmdir()
-    made = store.read(str(yard / "set"))
+    made = dataset_files.read(str(yard / "set"))
     assert len(made) == 2
     (_made(yard / "part") / "a.part").write_bytes(make("walk-0", clips[0][1], Coding()).to_bytes())
     curated = _made(yard / "curated")
@@ -279,14 +279,14 @@ def _clips(yard: Path) -> list[Entry]:
     cli.main(["data", "curate", str(home), "--out", str(yard / "kept"), "--processes", "1", "--limits.seconds", "0.1"])
 
     def every(folder: Path) -> None:
-        clips = store.read(str(folder))
+        clips = dataset_files.read(str(folder))
         for i in range(len(clips)):
             clips.row(i)
             clips.clip(i)
 
     def folder_of_clips(folder: Path) -> None:
         every(folder)
-        _ = store.read(str(folder)).dropped  # pyright: ignore[reportAttributeAccessIssue]
+        _ = dataset_files.read(str(folder)).dropped  # pyright: ignore[reportAttributeAccessIssue]
 
     def tarred(folder: Path) -> None:
         clips = Tars(str(folder))
@@ -294,7 +294,7 @@ def _clips(yard: Path) -> list[Entry]:
             clips.row(i)
             clips.clip(i)
 
-    store.write(str(yard / "foreign"), [(name, replace(clip, depth=None)) for name, clip in clips], Coding(crf=None))
+    dataset_files.write(str(yard / "foreign"), [(name, replace(clip, depth=None)) for name, clip in clips], Coding(crf=None))
     resaved(yard / "foreign", lambda _: None)
     dataset = [p.relative_to(yard / "set").as_posix() for p in (yard / "set").rglob("*") if p.is_file()]
     parquet = tuple(p for p in dataset if p.endswith((".parquet", ".mp4", ".mkv")))
@@ -305,7 +305,7 @@ def _clips(yard: Path) -> list[Entry]:
         Entry("folder of clips", home, ("*.safetensors",), "tensors", folder_of_clips),
         Entry("dataset", yard / "set", parquet, "bytes", every),
         Entry("dataset words", yard / "set", words, "json", every),
-        *([Entry("dataset dropped", yard / "set", many, "lines", lambda f: store.read(str(f)).dropped)] if many else []),  # pyright: ignore[reportAttributeAccessIssue]
+        *([Entry("dataset dropped", yard / "set", many, "lines", lambda f: dataset_files.read(str(f)).dropped)] if many else []),  # pyright: ignore[reportAttributeAccessIssue]
         Entry("foreign dataset", yard / "foreign", ("**/*.parquet",), "bytes", every),
         Entry("foreign words", yard / "foreign", ("meta/info.json",), "json", every),
         Entry("tar", yard / "tars", ("*.tar",), "bytes", tarred),

@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import micro
-from dreamx.play.replies import Picture
+from dreamx.play.server_messages import Picture
 from play_house import Player, png
 
 GAP = 1.0  # seconds between two frames of a good player, at most

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from dreamx.play.replies import Picture
+from dreamx.play.server_messages import Picture
 from play_house import Player
 
 PATIENCE = 120.0  # seconds without a word after which a client gives up

@@ -15,7 +15,7 @@ import torch
 from dreamx.bounds import PositiveFloat, Workers
 from dreamx.budget.machine import resident_memory
 from dreamx.geometry.controls import from_keys
-from dreamx.model.product import only_plain
+from dreamx.model.cpu_ops import only_plain
 from dreamx.world import World
 
 

@@ -16,8 +16,8 @@ import torch
 from dreamx.bounds import Pixels, PositiveInt
 from dreamx.budget.machine import resident_memory
 from dreamx.clip import Clip
-from dreamx.data.engine import Local, run
-from dreamx.data.simulate import Rendered, SimulateConfig
+from dreamx.data.engine import Local, run_engine
+from dreamx.data.sim.walks import Rendered, SimulateConfig
 from dreamx.geometry.camera import Camera
 
 
@@ -61,7 +61,7 @@ def measure(cfg: DataBenchConfig) -> DataBench:
     with tempfile.TemporaryDirectory() as scratch:
         source = Rendered(SimulateConfig(Path(scratch), cfg.scenes, cfg.clips, cfg.frames, cfg.width, cfg.height))
         source.clip(0)  # opens the driver
-        run(Many(1), (), f"{scratch}/one", Local(processes=1))  # loads the libraries
+        run_engine(Many(1), (), f"{scratch}/one", Local(processes=1))  # loads the libraries
         frames = cfg.frames * len(source.names)
         began, began_work = time.perf_counter(), time.process_time()
         for i in range(len(source.names)):
@@ -69,11 +69,11 @@ def measure(cfg: DataBenchConfig) -> DataBench:
         bare, bare_work = time.perf_counter() - began, time.process_time() - began_work
         source.clip(0)
         began, began_work = time.perf_counter(), time.process_time()
-        run(source, (), f"{scratch}/dataset", Local(processes=1))
+        run_engine(source, (), f"{scratch}/dataset", Local(processes=1))
         whole, whole_work = time.perf_counter() - began, time.process_time() - began_work
         size = sum(p.stat().st_size for p in Path(scratch, "dataset").rglob("*") if p.is_file())
         _SEEN.clear()
-        run(Many(cfg.many), (), f"{scratch}/many", Local(processes=1))
+        run_engine(Many(cfg.many), (), f"{scratch}/many", Local(processes=1))
     tenth = max(1, len(_SEEN) // 10)
     memory = [round(max(_SEEN[i : i + tenth]) / 1e6, 1) for i in range(0, len(_SEEN), tenth)]
     return DataBench(frames / bare, frames / whole, bare / whole, bare_work / whole_work, size / frames, cfg.many, memory)

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from dreamx.budget import machine
 from dreamx.budget.plan import Plan, decoder_of
+from dreamx.checkpoints import native, transformer
 from dreamx.fast.offload import border
 from dreamx.frames import Frames, clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level
-from dreamx.model import checkpoint, weights
-from dreamx.model.attend import Attend
+from dreamx.model.attention import Attend
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.vae import VAE, State, VAEConfig
-from dreamx.model.wan import WanVAE
+from dreamx.model.wan_vae import WanVAE
 from dreamx.rollout import Sampler, next_chunk
 
 
@@ -69,11 +69,11 @@ def networks(plan: Plan, device: torch.device, random: bool) -> tuple[DiT, VAE |
     if random or plan.folder is None:
         _fill(dit, device, plan.dtype)
     elif plan.world:
-        dit = weights.load(plan.folder, "dit", DiT, DiTConfig).to(device, plan.dtype)
+        dit = native.load(plan.folder, "dit", DiT, DiTConfig).to(device, plan.dtype)
     else:
-        dit = checkpoint.build(checkpoint.read(plan.folder), device, plan.dtype)
+        dit = transformer.build(transformer.read(plan.folder), device, plan.dtype)
     if isinstance(decoder, VAE) and plan.world and plan.folder is not None and not random:
-        decoder = weights.load(plan.folder, "vae", VAE, VAEConfig).to(device, plan.dtype)
+        decoder = native.load(plan.folder, "vae", VAE, VAEConfig).to(device, plan.dtype)
     elif decoder is not None:
         _fill(decoder, device, plan.dtype)
     return dit.eval(), None if decoder is None else decoder.eval()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend
 
-from dreamx.model.product import linear
+from dreamx.model.cpu_ops import linear
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from dreamx.budget.count import Work, count
+from dreamx.checkpoints import dreamx_names, native, transformer, weight_files
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model import checkpoint, official, shards, weights
+from dreamx.model.causal_config import Kind, Past
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.kind import Kind, Past
-from dreamx.model.place import Place
-from dreamx.model.text import WordConfig, WordEncoder
+from dreamx.model.positions import Place
 from dreamx.model.vae import GROUP, VAE, VAEConfig
-from dreamx.model.wan import WanVAE, WanVAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.session import WorldConfig, find
 
 #: The released causal model, DreamX-World-5B, and the size of its pictures.
@@ -155,7 +155,7 @@ class _Counting:
 
 @cache
 def _parameters(config: DiTConfig) -> int:
-    return sum(s.numel() for s in official.our_shapes(config).values())
+    return sum(s.numel() for s in dreamx_names.our_shapes(config).values())
 
 
 @cache
@@ -191,7 +191,7 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
     folder = folder_of(name)
     if is_world(folder):
         return of_world(folder, size, dtype)
-    found = checkpoint.read(folder)
+    found = transformer.read(folder)
     past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
     passes = 5 if found.kind.past else 100  # 50 steps, with and without words
     kept, size, words = dtype or found.dtype, size or W5B_SIZE, found.kind.words
@@ -208,7 +208,7 @@ def folder_of(name: str) -> Path:
 
 def is_world(path: Path) -> bool:
     """Or only a transformer?"""
-    return (path / "config.json").is_file() and "world" in shards.read_json(path / "config.json")
+    return (path / "config.json").is_file() and "world" in weight_files.read_json(path / "config.json")
 
 
 def on(plan: Plan, device: torch.device) -> Plan:
@@ -220,9 +220,9 @@ def on(plan: Plan, device: torch.device) -> Plan:
 
 def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
     """The plan of the world in a folder."""
-    world = weights.read_config(folder, "world", WorldConfig)
-    dit, vae = weights.read_config(folder, "dit", DiTConfig), weights.read_config(folder, "vae", VAEConfig)
-    text, s = weights.read_config(folder, "text", WordConfig), world.sampler
+    world = native.read_config(folder, "world", WorldConfig)
+    dit, vae = native.read_config(folder, "dit", DiTConfig), native.read_config(folder, "vae", VAEConfig)
+    text, s = native.read_config(folder, "text", WordConfig), world.sampler
     past = Past(s.chunk, s.window, s.sinks, alone=())
     with torch.device("meta"):
         reader = sum(x.numel() for x in WordEncoder(text).state_dict().values())

@@ -20,9 +20,9 @@ import torch
 import tyro
 
 from dreamx.bounds import InputFile
-from dreamx.conformance.autoencoder import autoencoder
-from dreamx.conformance.paths import trajectories
+from dreamx.conformance.trajectory_vectors import trajectories
 from dreamx.conformance.transformer import bidirectional, causal
+from dreamx.conformance.vae_vectors import autoencoder
 from dreamx.conformance.vectors import Vectors, read
 
 #: The largest difference that counts as agreement, in float32.

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from dreamx import flow
+from dreamx.checkpoints import dreamx_names
 from dreamx.conformance.vectors import Vectors, error, ordinal
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera, level, se3_inverse
-from dreamx.model import official
-from dreamx.model.attend import Attend, Cache, Slot, Table
+from dreamx.model.attention import Attend, Cache, Slot, Table
 from dreamx.model.dit import DiT
-from dreamx.model.place import Place
+from dreamx.model.positions import Place
 
 
 class Past:
@@ -81,12 +81,12 @@ def bidirectional(vectors: Vectors) -> dict[str, float]:
 
 def _transformer(vectors: Vectors, causal: bool, camera: bool) -> DiT:
     """Our network with the file's weights; without ``camera`` it has no camera lane, whatever the file holds."""
-    config = official.read_config(vectors.word("config"), causal)
+    config = dreamx_names.read_config(vectors.word("config"), causal)
     weights = vectors.weights()
     if not camera:
         config = replace(config, view=None)
         weights = {k: x for k, x in weights.items() if "cam_self_attn" not in k}
-    return official.load(weights, config)
+    return dreamx_names.load(weights, config)
 
 
 def _frames(vectors: Vectors, latents: Tensor, timesteps: Tensor, start: int, camera: bool) -> Frames:

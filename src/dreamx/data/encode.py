@@ -25,17 +25,17 @@ from torch import Tensor
 
 from dreamx import atomic, tensor_file
 from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
+from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
-from dreamx.data.shots import Parts, Shot, is_finished, made_from, shots, stamp
+from dreamx.data.clip_list import Parts, Shot, is_finished, made_from, shots, stamp
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.locks import alone
 from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
-from dreamx.model import weights
-from dreamx.model.depth import Depth, DepthConfig
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 from dreamx.plaintext import parse_json
 
@@ -220,13 +220,13 @@ def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
 
 @cache
 def _vae(folder: Path) -> tuple[VAE, str]:
-    vae = weights.load(folder, "vae", VAE, VAEConfig).eval()
+    vae = native.load(folder, "vae", VAE, VAEConfig).eval()
     return vae, fingerprint(vae)
 
 
 @cache
 def _depth(folder: Path) -> Depth:
-    return weights.load(folder, "depth", Depth, DepthConfig).eval()
+    return native.load(folder, "depth", Depth, DepthConfig).eval()
 
 
 @torch.no_grad()

@@ -16,14 +16,14 @@ from torch import Tensor
 from dreamx import flow, session
 from dreamx.config import to_json
 from dreamx.frames import Frames, clean
-from dreamx.generate import released
-from dreamx.generate.causal import state_of
+from dreamx.generate import released_models
+from dreamx.generate.causal_video import state_of
 from dreamx.generate.health import refuse_broken
-from dreamx.generate.released import FPS, Networks, Sampling
-from dreamx.generate.walker import Shown
+from dreamx.generate.released_models import FPS, Networks, Sampling
+from dreamx.generate.world_walker import Shown
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.official import bidirectional_latents
-from dreamx.model.attend import Table
+from dreamx.model.attention import Table
 from dreamx.model.vae import State
 from dreamx.rollout import noise_like
 
@@ -51,13 +51,13 @@ class Bidirectional:
         """Makes all latents, and shows the first."""
         s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
         prompts = [caption] if s.guidance is None else [caption, s.negative]
-        words, self.note = released.say(self.nets, prompts, s.device)
+        words, self.note = released_models.say(self.nets, prompts, s.device)
         here = bidirectional_latents(path).map(lambda x: x[None].float())
         rows, cols = (side // self.nets.vae.config.shrink for side in s.size)
         z = noise_like(torch.empty(1, here.shape[1], self.nets.dit.config.channels, rows, cols), rng)
         new = torch.ones(z.shape[:2])
         if image is not None:
-            z[:, :1], new[:, 0] = released.encoded(self.nets.vae, image), 0.0
+            z[:, :1], new[:, 0] = released_models.encoded(self.nets.vae, image), 0.0
         self._path, self._at, self._state = path, 0, None
         self._z = self._sampled(clean(z, here).with_z(z, new), words)
         return self._show(1)
@@ -88,7 +88,7 @@ class Bidirectional:
         start = 4 * self._at - 3 if self._at else 0
         for latent in z.unbind(1):
             pixels, self._state = self.nets.vae.push(latent, self._state)
-            made.append(released.shown(pixels.rgb, self.nets.vae))
+            made.append(released_models.shown(pixels.rgb, self.nets.vae))
         self._at += z.shape[1]
         frames = torch.cat(made)
         return Shown(frames, self._path[start : start + len(frames)], z)

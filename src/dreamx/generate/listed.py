@@ -21,12 +21,12 @@ from dreamx import atomic, manifest
 from dreamx.config import to_json
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import FORMAT, Case, Record, Settings
-from dreamx.generate.causal import Causal
+from dreamx.generate.causal_video import Causal
 from dreamx.generate.colour import Correction
 from dreamx.generate.film import Film
-from dreamx.generate.follow import missed
+from dreamx.generate.follow_path import missed
 from dreamx.generate.health import Health
-from dreamx.generate.walker import Shown, Walker
+from dreamx.generate.world_walker import Shown, Walker
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, write
 from dreamx.geometry.formats.motion import camera_of, rigid_rows

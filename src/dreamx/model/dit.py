@@ -17,10 +17,10 @@ from torch.nn import functional as F
 
 from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
 from dreamx.frames import Frames
-from dreamx.model.attend import Attend, hear
-from dreamx.model.place import Place, Prope, Rope, Where
-from dreamx.model.product import add, add_product, layer_norm, linear, linear_gelu, rms_norm
-from dreamx.model.spinning import adapt
+from dreamx.model.attention import Attend, hear
+from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
+from dreamx.model.positions import Place, Prope, Rope, Where
+from dreamx.model.thread_spin import adapt
 
 
 @dataclass(frozen=True)

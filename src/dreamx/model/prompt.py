@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dreamx.model.text import split
+from dreamx.model.word_encoder import split
 
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]", re.I)
 #: The end of a sentence: a mark and a blank, so that "3.5 m" is none; or the mark of a script that has no blanks.

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from dreamx.bounds import MAX_LEVELS, Blocks, Patch, Width
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
-from dreamx.model.hint import GATED, Tower, gated, planes_of
-from dreamx.model.spinning import adapt
+from dreamx.model.memory_hint import GATED, Tower, gated, planes_of
+from dreamx.model.thread_spin import adapt
 
 #: Frames that share one latent (after the first frame, which has one of its own).
 GROUP = 4
@@ -54,7 +54,7 @@ class VAEConfig:
     far: float = 50.0
     """Farthest decoded depth, metres."""
     hint: bool = False
-    """Whether the decoder also reads what memory shows (``model.hint``)."""
+    """Whether the decoder also reads what memory shows (``model.memory_hint``)."""
 
     def __post_init__(self) -> None:
         for name in ("encoder", "decoder"):

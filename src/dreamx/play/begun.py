@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from dreamx.play.beside import Beside
 from dreamx.play.codec import Encoder
-from dreamx.play.house import House
-from dreamx.play.opening import Outlets, Session
+from dreamx.play.ground_truth_stream import Beside
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.replies import Error, Picture, Reply
+from dreamx.play.server_messages import Error, Picture, Reply
+from dreamx.play.session_manager import House
+from dreamx.play.session_spec import Outlets, Session
 
 #: What is to be sent to a page; bounded by the pace, for the page must show frames to get more.
 Outbox = asyncio.Queue[Reply | Picture]

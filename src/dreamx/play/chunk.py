@@ -9,8 +9,8 @@ from math import asin, atan2, degrees
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.play.opening import Outlets
-from dreamx.play.replies import Error, Made, Picture, Recorded
+from dreamx.play.server_messages import Error, Made, Picture, Recorded
+from dreamx.play.session_spec import Outlets
 from dreamx.world import Dream
 
 

@@ -19,7 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 from torch import Tensor
 
-from dreamx.play.replies import Kind
+from dreamx.play.server_messages import Kind
 
 Encoder = Callable[[Tensor, bool], tuple[Kind, bytes]]
 

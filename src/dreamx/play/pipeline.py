@@ -19,12 +19,12 @@ from threading import Thread
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.play.asked import Asked, Wish
 from dreamx.play.chunk import Chunk, send, since
-from dreamx.play.opening import Opening, Outlets, Session
-from dreamx.play.past import Kept, Past
-from dreamx.play.protocol import Restore, Rewind
-from dreamx.play.replies import Error, Moment, Recorded, Started, State
+from dreamx.play.client_messages import Restore, Rewind
+from dreamx.play.history import Kept, Past
+from dreamx.play.inputs import Asked, Wish
+from dreamx.play.server_messages import Error, Moment, Recorded, Started, State
+from dreamx.play.session_spec import Opening, Outlets, Session
 from dreamx.replay import controls
 from dreamx.session import Switches
 from dreamx.world import Dream, World

@@ -33,22 +33,22 @@ from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import CPU
 from dreamx.budget.plan import of_world
 from dreamx.interrupt import hang_up_as_term
-from dreamx.model.product import only_plain
+from dreamx.model.cpu_ops import only_plain
 from dreamx.model.prompt import CutWarning
-from dreamx.play import protocol
-from dreamx.play.guard import Guard, check_token, is_loopback
-from dreamx.play.house import IDLE, RETRY, House, TruthOf
+from dreamx.play import client_messages
+from dreamx.play.auth import Guard, check_token, is_loopback
+from dreamx.play.connection import GOODBYE, Visit
+from dreamx.play.gallery import read_starts
+from dreamx.play.http_routes import add_routes
 from dreamx.play.origin import Origins, check_origin
-from dreamx.play.replies import Busy, pack
-from dreamx.play.routes import add_routes
-from dreamx.play.starts import read_starts
+from dreamx.play.server_messages import Busy, pack
+from dreamx.play.session_manager import IDLE, RETRY, House, TruthOf
 from dreamx.play.store import Store
-from dreamx.play.visit import GOODBYE, Visit
 from dreamx.web.bodies import answer_briefly
 from dreamx.web.connections import Connections
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts, check_host
-from dreamx.web.server import server_for
+from dreamx.web.uvicorn_protocols import server_for
 from dreamx.world import World, find
 
 #: Seconds after which the kernel gives up a connection whose other end takes nothing: a player who never reads.
@@ -180,7 +180,7 @@ async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
 
 def serve(app: ASGIApp, house: House, connections: Connections | None = None) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
-    server = server_for(app, connections or Connections(), protocol.MESSAGE_LIMIT)
+    server = server_for(app, connections or Connections(), client_messages.MESSAGE_LIMIT)
     shutdown = server.shutdown
 
     async def stop(sockets: list[sockets.socket] | None = None) -> None:
@@ -216,7 +216,7 @@ def listen(host: str, port: int) -> sockets.socket:
 
 def _truths(world: World, starts: Path) -> TruthOf:
     """What makes the truth of each start picture of a folder. ValueError where this machine cannot draw any."""
-    from dreamx.play.truth import truth_for  # needs the simulator, and playing does not
+    from dreamx.play.ground_truth_renderer import truth_for  # needs the simulator, and playing does not
 
     scenes = sorted(starts.glob("*.json"))
     if not scenes:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dreamx.model.heap import give_back
 from dreamx.picture import read_picture
 from dreamx.plaintext import brief
-from dreamx.play import protocol
+from dreamx.play import client_messages
+from dreamx.play.client_messages import PIXEL_LIMIT, Codec, Start
 from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
-from dreamx.play.house import House
-from dreamx.play.opening import Opening
-from dreamx.play.protocol import PIXEL_LIMIT, Codec, Start
-from dreamx.play.script import script_of
+from dreamx.play.replay_conversion import script_of
+from dreamx.play.session_manager import House
+from dreamx.play.session_spec import Opening
 
 
 def read_large(said: Start | str | bytes, house: House) -> tuple[Opening, Codec]:
     """The opening that a message with a picture or replay asks for, or one not parsed yet. ValueError, one sentence."""
     try:
-        request = said if isinstance(said, Start) else protocol.parse(said)
+        request = said if isinstance(said, Start) else client_messages.parse(said)
         if not isinstance(request, Start):
             raise ValueError(f"{request.type}: the message is too long")
         return opening_of(request, house), request.codec

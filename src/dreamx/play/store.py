@@ -30,8 +30,8 @@ from dreamx.config import from_json, to_json
 from dreamx.plaintext import parse_json, read_json
 from dreamx.play import written
 from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
-from dreamx.play.opening import Opening, Session
-from dreamx.play.past import Kept, Span
+from dreamx.play.history import Kept, Span
+from dreamx.play.session_spec import Opening, Session
 from dreamx.play.video import Recorder
 from dreamx.world import World
 

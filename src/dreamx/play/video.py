@@ -14,7 +14,7 @@ import av
 from av.video.reformatter import Interpolation, VideoReformatter
 from torch import Tensor
 
-from dreamx.play.replies import Error, Recorded, in_full, reason
+from dreamx.play.server_messages import Error, Recorded, in_full, reason
 
 _LOG = logging.getLogger("uvicorn.error")
 LIMIT = 600  # seconds that one recording may last

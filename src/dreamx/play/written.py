@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.plaintext import read_json
-from dreamx.play.past import Kept, Span
+from dreamx.play.history import Kept, Span
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World

@@ -13,8 +13,9 @@ from typing import Literal
 from dreamx import manifest
 from dreamx.bounds import OutputFolder, Threads
 from dreamx.data.opengl import refuse_without_simulator
-from dreamx.recipes import four, lanes, micro, tiny, ways
-from dreamx.train.together import Alone
+from dreamx.recipes import micro, tiny
+from dreamx.recipes.ablations import camera_lane, causality, memory_camera
+from dreamx.train.processes import Alone
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ _FOLDERS = (r"clips", r"pictures", r"happenings", r"world", r"four", r"lanes", r
 
 def main(cfg: Curriculum) -> None:
     """Run the stages; interrupted, run the same command again to go on."""
-    recipes = {"micro": micro, "tiny": tiny, "four": four, "lanes": lanes, "ways": ways}
+    recipes = {"micro": micro, "tiny": tiny, "four": memory_camera, "lanes": camera_lane, "ways": causality}
     stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
     if cfg.stage is not None and cfg.stage not in stages:
         raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")

@@ -12,17 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
-from dreamx.data.simulate import SimulateConfig, simulate
+from dreamx.data.sim.walks import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
-from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
+from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, consistency, decoder
+from dreamx.train import autoencoder, camera_control, causal, consistency, decoder
 from dreamx.train.run_config import RunConfig
-from dreamx.train.samples import SamplesConfig
-from dreamx.train.teaching import TeachingConfig
+from dreamx.train.sample_sheets import SamplesConfig
+from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import World, WorldConfig
 
 SIZE = 32
@@ -64,7 +64,8 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
         ),
         "encode": partial(encode, EncodeConfig(rendered, nets["autoencoder"], latents, memory=MEMORY, processes=1)),
         "camera": partial(
-            camera.main, camera.CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0)
+            camera_control.main,
+            camera_control.CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0),
         ),
         "causal": partial(
             causal.main, causal.CausalStage(run("causal", 60), latents, nets["camera"], nets["causal"], TEACHING, lr=2e-3)

@@ -13,22 +13,22 @@ from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.data.sim import simulate as sim
-from dreamx.data.simulate import SimulateConfig, simulate
-from dreamx.data.starts import StartsConfig, starts
-from dreamx.foresight import ForesightConfig
+from dreamx.data.sim.start_pictures import StartsConfig, starts
+from dreamx.data.sim.walks import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
+from dreamx.lookahead import ForesightConfig
 from dreamx.memory import MemoryConfig
-from dreamx.model.depth import DepthConfig
+from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.prompt import Taught, vocabulary
-from dreamx.model.text import WordConfig
 from dreamx.model.vae import VAEConfig
-from dreamx.opening import OpeningConfig
+from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera, causal, classifier, depth, pose
+from dreamx.text_to_image import OpeningConfig
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, pose
 from dreamx.train.run_config import RunConfig
-from dreamx.train.samples import SamplesConfig
-from dreamx.train.teaching import TeachingConfig
+from dreamx.train.sample_sheets import SamplesConfig
+from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import World, WorldConfig
 
 SIZE = 64
@@ -115,8 +115,8 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         ),
         "encode": partial(encode, encoding),
         "camera": partial(
-            camera.main,
-            camera.CameraStage(
+            camera_control.main,
+            camera_control.CameraStage(
                 run("camera", 300, decay=0.2, muon=MUON),
                 latents,
                 nets["camera"],
@@ -156,8 +156,8 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "again": ahead("again", "ahead", decay=0.7, steps=4400, lr=1.3e-3),
         "encode_pictures": partial(encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         "painter": partial(
-            camera.main,
-            camera.CameraStage(
+            camera_control.main,
+            camera_control.CameraStage(
                 run("painter", 1500, decay=0.6),
                 drawn,
                 nets["painter"],

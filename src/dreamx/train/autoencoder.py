@@ -25,11 +25,11 @@ from dreamx.bounds import (
     PositiveInt,
     Probability,
 )
+from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_count, refuse_held_out
-from dreamx.data.shots import clip_files
+from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
-from dreamx.model import weights
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.hints import remembered, sources, unknown
 from dreamx.train.outputs import OptionalStart, claim
@@ -82,7 +82,7 @@ def main(cfg: AutoencoderStage) -> None:
     """Train, measure the latents, write ``cfg.out`` and a contact sheet."""
     claim(cfg, "autoencoder", ["vae"], [cfg.data, cfg.start])
     run = Run(cfg.run)  # first of all: it seeds
-    vae = weights.load(cfg.start, "vae", VAE, VAEConfig) if cfg.start else VAE(cfg.vae)
+    vae = native.load(cfg.start, "vae", VAE, VAEConfig) if cfg.start else VAE(cfg.vae)
     clips = Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
 

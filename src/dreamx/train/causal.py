@@ -1,4 +1,4 @@
-"""Stage: from a film to a game. The network learns to make each chunk from the chunks before it (``train.teaching``)."""
+"""Stage: from a film to a game. The network learns to make each chunk from the chunks before it (``train.teacher_forcing``)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
-from dreamx.train.networks import load
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
-from dreamx.train.samples import Samples, SamplesConfig
-from dreamx.train.teaching import TeachingConfig, teach
+from dreamx.train.sample_sheets import Samples, SamplesConfig
+from dreamx.train.teacher_forcing import TeachingConfig, teach
+from dreamx.train.trained_networks import load
 
 
 @dataclass(frozen=True)

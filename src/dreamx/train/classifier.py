@@ -16,12 +16,12 @@ from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, Probability, Seed
 from dreamx.clip import Clip, check_seeds, refuse_held_out
-from dreamx.data.shots import clip_files
-from dreamx.eval.estimators.events.net import Classifier, ClassifierConfig
+from dreamx.data.clip_list import clip_files
+from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import SCENIC, EventRecord, event_records
 from dreamx.eval.estimators.events.window import SLACK, region, window
-from dreamx.train.carded import write_card
 from dreamx.train.depth import varied
+from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig

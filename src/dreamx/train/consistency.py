@@ -16,12 +16,12 @@ from torch import Tensor
 from dreamx import flow
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.train.latents import LatentClips
-from dreamx.train.networks import Networks, load
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
-from dreamx.train.samples import Samples, SamplesConfig
-from dreamx.train.teaching import Teaching, TeachingConfig, teach
+from dreamx.train.sample_sheets import Samples, SamplesConfig
+from dreamx.train.teacher_forcing import Teaching, TeachingConfig, teach
+from dreamx.train.trained_networks import Networks, load
 
 
 @dataclass(frozen=True)

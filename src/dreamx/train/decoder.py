@@ -25,7 +25,7 @@ from dreamx.bounds import (
     Probability,
     Width,
 )
-from dreamx.model import weights
+from dreamx.checkpoints import native
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
 from dreamx.train.outputs import StartFolder, claim
@@ -117,7 +117,7 @@ def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
 def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
     claim(cfg, "decoder", ["vae"], [cfg.data, cfg.start])
-    vae = weights.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
+    vae = native.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
     run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)

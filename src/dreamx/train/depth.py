@@ -1,4 +1,4 @@
-"""Stage: train the network that guesses the depth of an opening picture (``model.depth``) on single frames of clips.
+"""Stage: train the network that guesses the depth of an opening picture (``model.depth_net``) on single frames of clips.
 
 Loss: L1 of log-depth where depth is known, and L1 of its differences between neighbours at three scales, which asks for edges
 (the gradient term of MegaDepth, Li and Snavely 2018). Colours are varied: pictures that people bring are lit otherwise.
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveInt
-from dreamx.model.depth import Depth, DepthConfig
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.train.autoencoder import Clips, Windows
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run

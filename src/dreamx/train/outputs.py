@@ -12,8 +12,8 @@ import tyro
 
 from dreamx import manifest
 from dreamx.bounds import Existing
+from dreamx.checkpoints import native
 from dreamx.config import to_json
-from dreamx.model import weights
 from dreamx.train.run_config import RunConfig
 
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
@@ -54,7 +54,7 @@ def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Pa
 
     def old() -> None:
         """From before there were manifests: its config.json must name these networks, and no run may begin anew over them."""
-        held = weights.held(out)
+        held = native.held(out)
         if held and held != set(parts):
             raise ValueError(
                 f"out: {out} holds other networks ({', '.join(sorted(held))}); give the name of a new or an empty folder"

@@ -1,4 +1,4 @@
-"""Stage: train the depth network of a pose estimator (``eval.estimators.pose.flow``) on single frames.
+"""Stage: train the depth network of a pose estimator (``eval.estimators.pose.flow_estimator``) on single frames.
 
 It is the network and the loss of the stage ``depth``, and not the network of any world: a world that is judged by its own eyes
 would be forgiven its own mistakes. Two are made, of other seeds and of scenes that do not overlap: one that evaluates, one that
@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
 from dreamx.clip import Clip, check_seeds, refuse_held_out
-from dreamx.data.shots import clip_files
-from dreamx.model.depth import Depth, DepthConfig
-from dreamx.train.carded import write_card
+from dreamx.data.clip_list import clip_files
+from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.train.depth import depth_loss, varied
+from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig

@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 
 from dreamx import atomic
+from dreamx.checkpoints import native
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
-from dreamx.model import weights
-from dreamx.train import chance, checkpoint
+from dreamx.train import checkpoint, rng_state
 from dreamx.train.log import Log, sheet, tell
-from dreamx.train.owned import Owned, freeze, gathered, shard, share_buffers
+from dreamx.train.processes import join
 from dreamx.train.run_config import RunConfig
-from dreamx.train.together import join
+from dreamx.train.trainable import Owned, freeze, gathered, shard, share_buffers
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
@@ -58,7 +58,7 @@ class Run:
         self._log: Log | None = None
         self._stop = 0  # the number of the signal that asked for it
         self._saved_step, self._saved_at = 0, time.monotonic()
-        chance.seed(cfg.seed)  # the same in every process, so that all build the same networks
+        rng_state.seed(cfg.seed)  # the same in every process, so that all build the same networks
 
     def own(
         self,
@@ -162,7 +162,7 @@ class Run:
                 stack.enter_context(self.ema(owned.module))
             whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
             if self.rank == 0:
-                weights.write(folder, whole)
+                native.write(folder, whole)
         if self._mesh is not None:
             dist.barrier()  # the next stage reads it in every process
 
@@ -171,13 +171,13 @@ class Run:
         if self.step == self._saved_step:
             return
         folder = self.cfg.folder / "checkpoints"
-        checkpoint.write(folder, self.step, self._tensors(), chance.state(), to_json(self.cfg))
+        checkpoint.write(folder, self.step, self._tensors(), rng_state.state(), to_json(self.cfg))
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def resume(self) -> None:
         """Go to the newest whole checkpoint, if there is one; ``steps`` calls it."""
         found, said = checkpoint.newest(self.cfg.folder / "checkpoints")
-        chance.seed(self.cfg.seed + self.rank)
+        rng_state.seed(self.cfg.seed + self.rank)
         if found is not None:
             self.step, rng, about = checkpoint.read(found, self._tensors())
             if about["seed"] != self.cfg.seed:
@@ -186,7 +186,7 @@ class Run:
                     "give that seed or another folder"
                 )
             if rng is not None:
-                chance.restore(rng)
+                rng_state.restore(rng)
         self._saved_step, self._saved_at = self.step, time.monotonic()
         if self.rank == 0:
             self._log = Log(self.cfg.folder / "log.jsonl", self.step, self.cfg.steps, self.cfg.log_every)

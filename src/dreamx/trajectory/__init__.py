@@ -16,14 +16,14 @@ from typing import Annotated
 import tyro
 
 from dreamx.bounds import InputFile, OutputFile
+from dreamx.checkpoints import native
 from dreamx.geometry.controls import Speed
 from dreamx.geometry.formats import DIALECTS, Asked, Files, Motion, dialect, read, write
-from dreamx.geometry.formats.check import doubts, problems
-from dreamx.model import weights
+from dreamx.geometry.formats.path_check import doubts, problems
 from dreamx.plaintext import shown
 from dreamx.session import WorldConfig, find
 from dreamx.trajectory import draw, page
-from dreamx.trajectory.words import paragraph
+from dreamx.trajectory.describe_path import paragraph
 
 _LIMIT = 2**29  # bytes of one file
 _TRIED = range(1, 2**24)  # bytes of a file that is tried in the other dialects, too
@@ -207,7 +207,7 @@ def save(name: str, motion: Motion, out: Path, asked: Asked, overwrite: bool) ->
 
 def taught(world: str) -> Speed:
     """The speeds of a world."""
-    return weights.read_config(find(world), "world", WorldConfig).speed
+    return native.read_config(find(world), "world", WorldConfig).speed
 
 
 def _bytes(path: Path) -> bytes:

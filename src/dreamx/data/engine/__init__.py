@@ -1,6 +1,6 @@
 """Runs of stages over clips: from a dataset to a dataset, resumable, every dropped clip with its reason.
 
-    from dreamx.data.engine import Drop, Local, run
+    from dreamx.data.engine import Drop, Local, run_engine
 
     @dataclass(frozen=True)
     class Bright:
@@ -10,15 +10,15 @@
             mean = float(clip.video.float().mean())
             return clip if mean >= self.least else Drop(f"its mean brightness is {mean:.0f}", rule="dark")
 
-    run(store.read("clips"), (Bright(),), "bright-clips")     # the same with engine=Ray() on Ray Data
+    run_engine(dataset.read("clips"), (Bright(),), "bright-clips")     # the same with engine=Ray() on Ray Data
 
 A source is anything with ``names`` and ``clip(i)``, so importers and simulators run in the same way.
 """
 
 from __future__ import annotations
 
+from dreamx.data.engine.engine_runner import Count, Local, run_engine
+from dreamx.data.engine.engine_stage import Drop, Halt, Shots, Source, Stage
 from dreamx.data.engine.on_ray import Ray
-from dreamx.data.engine.run import Count, Local, run
-from dreamx.data.engine.stage import Drop, Halt, Shots, Source, Stage
 
-__all__ = ["Count", "Drop", "Halt", "Local", "Ray", "Shots", "Source", "Stage", "run"]
+__all__ = ["Count", "Drop", "Halt", "Local", "Ray", "Shots", "Source", "Stage", "run_engine"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from dreamx.clip import Clip
-from dreamx.data.engine.stage import Drop
+from dreamx.data.engine.engine_stage import Drop
 from dreamx.geometry.camera import Camera
 
 

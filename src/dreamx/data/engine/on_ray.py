@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from dreamx.data.engine.engine_stage import Job, Outcome
 from dreamx.data.engine.pool import settled
-from dreamx.data.engine.stage import Job, Outcome
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from dreamx.data.engine.stage import Drop, Job, Outcome, drop, one
-from dreamx.data.store.files import Place
+from dreamx.data.dataset.storage import Place
+from dreamx.data.engine.engine_stage import Drop, Job, Outcome, drop, one
 from dreamx.data.workers import begin
 from dreamx.interrupt import Workers
 

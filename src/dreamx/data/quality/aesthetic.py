@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx import tensor_file
+from dreamx.checkpoints.exported import network
 from dreamx.clip import Clip
 from dreamx.data.quality.basic import blurriness
 from dreamx.data.quality.limits import Limits
-from dreamx.model.exported import network
 
 #: Names of the two measures, in reports and, with ``tag_`` before them, in ``Clip.extra``.
 SCORE, STAND_IN = "aesthetic", "aesthetic_stand_in"

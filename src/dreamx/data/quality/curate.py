@@ -24,10 +24,10 @@ from dreamx import atomic, manifest
 from dreamx.bounds import InputFolder, OutputFolder, Workers
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.into import open_folder, refuse_folder
-from dreamx.data.quality.judge import Verdict, judge, signed
+from dreamx.data.clip_list import is_packed
+from dreamx.data.output_options import open_folder, refuse_folder
 from dreamx.data.quality.limits import Limits
-from dreamx.data.shots import is_packed
+from dreamx.data.quality.verdict import Verdict, judge, signed
 from dreamx.data.workers import pool
 from dreamx.plaintext import read_json
 
@@ -88,12 +88,12 @@ def _settle(cfg: CurateConfig, names: list[str], todo: list[str], verdicts: Iter
 
 def _dataset(cfg: CurateConfig) -> dict[str, int]:
     """The same from a dataset into a dataset."""
-    from dreamx.data.engine import Local, run  # here, because a folder of clips is judged without their libraries
-    from dreamx.data.engine.judged import CONTENT, Judged
-    from dreamx.data.store import Dataset, read
+    from dreamx.data.dataset import Dataset, read
+    from dreamx.data.engine import Local, run_engine  # here, because a folder of clips is judged without their libraries
+    from dreamx.data.quality.judged import CONTENT, Judged
 
     refuse_folder(cfg.out)
-    run(read(str(cfg.clips)), (Judged(cfg.limits),), str(cfg.out), Local(cfg.processes), once=CONTENT)
+    run_engine(read(str(cfg.clips)), (Judged(cfg.limits),), str(cfg.out), Local(cfg.processes), once=CONTENT)
     made = Dataset(str(cfg.out))
     return _told(["kept"] * len(made) + [fate(line) for line in made.dropped])
 

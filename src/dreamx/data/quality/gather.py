@@ -12,14 +12,14 @@ from rich.progress import track
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.into import is_dataset
+from dreamx.data.output_options import is_dataset
 from dreamx.data.quality.curate import clip_names, fate, look, read_record
-from dreamx.data.quality.judge import Verdict, judge, verdict_of
 from dreamx.data.quality.limits import Limits
+from dreamx.data.quality.verdict import Verdict, judge, verdict_of
 from dreamx.plaintext import read_json
 
 if TYPE_CHECKING:
-    from dreamx.data.store import Clips, Dataset
+    from dreamx.data.dataset import Clips, Dataset
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def gathered(place: Path, limits: Limits) -> Gathered:
     """All of a dataset, of a folder that was curated or of any folder of clips. ``limits``: for what was not curated. ValueError
     where there is nothing."""
     if is_dataset(place):
-        from dreamx.data.store import Dataset  # here, because a folder of clips is read without their libraries
+        from dreamx.data.dataset import Dataset  # here, because a folder of clips is read without their libraries
 
         return _of_dataset(Dataset(str(place)), limits)
     source = place
@@ -96,6 +96,6 @@ def _limits(run: Any, otherwise: Limits) -> Limits:
 
 @cache
 def _read(place: str) -> Clips:
-    from dreamx.data.store import read
+    from dreamx.data.dataset import read
 
     return read(place)

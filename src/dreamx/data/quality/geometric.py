@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from dreamx.clip import Clip
 from dreamx.data.quality.limits import Limits
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.formats.check import RIGID, angle
+from dreamx.geometry.formats.path_check import RIGID, angle
 
 _STILL = 1e-4  # units a frame: less is no step, but noise of numbers
 _PACE = 0.05  # units a frame: what a step is held against in a clip that stands but for one or two

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.bodies import Grip, Log, Spot, cube
+from dreamx.data.sim.event_builder import Happening, Setup, moving, ramp, reaching, solid, touching, walker
+from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.person import Arms, Stance
-from dreamx.data.sim.setup import Happening, Setup, moving, ramp, reaching, solid, touching, walker
-from dreamx.data.sim.things import Grip, Log, Spot, cube
 
 _REACH = 0.42  # metres from a person to what it holds
 

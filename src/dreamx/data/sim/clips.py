@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from dreamx.clip import Clip
-from dreamx.data.scene import Scene
-from dreamx.data.sim.ground import Rejected
+from dreamx.data.scene.scene import Scene
+from dreamx.data.sim.narration import caption_of
+from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.take import SUBSETS, Shot, Take
-from dreamx.data.sim.telling import caption_of
 from dreamx.events import STYLE_WORDS, Story
 
 ATTEMPTS = 40

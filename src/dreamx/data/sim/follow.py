@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from dreamx.data.scene import Scene
-from dreamx.data.sim.ground import Rejected
-from dreamx.data.sim.things import Array
+from dreamx.data.scene.scene import Scene
+from dreamx.data.sim.bodies import Array
+from dreamx.data.sim.navigation import Rejected
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 
 DISTANCE, CLOSEST = 2.7, 0.9  # metres behind

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamx.data.scene import DOME, Scene
-from dreamx.data.sim.things import Array, Weather
+from dreamx.data.scene.scene import DOME, Scene
+from dreamx.data.sim.bodies import Array, Weather
 from dreamx.geometry.camera import Camera, rays
 
 Rgb = NDArray[np.float32]

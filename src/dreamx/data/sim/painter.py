@@ -1,7 +1,7 @@
 """Pictures, metric depth and instance ids of a scene with things in it. What is drawn is handed over; nothing moves by itself.
 
-Two draws a frame: colour and depth as in ``data.render``, three times as large and averaged, and the ids through the middle of
-each pixel. Light, sky, fog, rain and the shadows of things are laid over the picture from its exact depth.
+Two draws a frame: colour and depth as in ``data.scene.render``, three times as large and averaged, and the ids through the
+middle of each pixel. Light, sky, fog, rain and the shadows of things are laid over the picture from its exact depth.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamx.data.build import Builder, Paint, rectangle
 from dreamx.data.opengl import gl
-from dreamx.data.render import OVERSAMPLE, Canvas, air, look, paint, sketch
-from dreamx.data.scene import Scene
+from dreamx.data.scene.build import Builder, Paint, rectangle
+from dreamx.data.scene.render import OVERSAMPLE, Canvas, air, look, paint, sketch
+from dreamx.data.scene.scene import Scene
+from dreamx.data.scene.textures import Picture
+from dreamx.data.sim.bodies import Array, Body, Form, Weather, matrix
 from dreamx.data.sim.overlay import Blob, laid_over
-from dreamx.data.sim.things import Array, Body, Form, Weather, matrix
-from dreamx.data.textures import Picture
 from dreamx.geometry.camera import Camera
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dreamx.data.scene import EYE, Scene
-from dreamx.data.sim.ground import Place, Rejected, find_way, open_way, some_free
-from dreamx.data.walker import PITCH, clear, path
+from dreamx.data.scene.scene import EYE, Scene
+from dreamx.data.scene.walker import PITCH, clear, path
+from dreamx.data.sim.navigation import Place, Rejected, find_way, open_way, some_free
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 from dreamx.geometry.controls import Speed, from_keys
 

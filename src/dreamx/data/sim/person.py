@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dreamx.data.sim.things import Array, Body, Form, Point, cube, quaternions
+from dreamx.data.sim.bodies import Array, Body, Form, Point, cube, quaternions
 
 STRIDE = 1.4  # metres of one cycle of both legs
 HEIGHT = 1.75

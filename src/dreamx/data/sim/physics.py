@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamx.data.opengl import gl
-from dreamx.data.scene import CELL, RADIUS, Scene
-from dreamx.data.sim.things import Array, Body, Form, Grip, Kick, Log, Point, Torque, Touch, matrix, turned
+from dreamx.data.scene.scene import CELL, RADIUS, Scene
+from dreamx.data.sim.bodies import Array, Body, Form, Grip, Kick, Log, Point, Torque, Touch, matrix, turned
 
 STEP = 1 / 240  # seconds
 _SLOW = 4  # steps for which what is put somewhere stays there

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from dreamx.bounds import InputFolder, PositiveInt
 from dreamx.clip import Clip
-from dreamx.data.shots import shots
+from dreamx.data.clip_list import shots
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 FARTHEST = 55.0  # metres: beyond is the sky

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamx.data.sim.ground import Rejected
-from dreamx.data.sim.setup import Happening, Setup, fell, moving, solid, touching
-from dreamx.data.sim.things import Body, Form, Grip, Hinge, Kick, Log, Spot, Torque, cube
+from dreamx.data.sim.bodies import Body, Form, Grip, Hinge, Kick, Log, Spot, Torque, cube
+from dreamx.data.sim.event_builder import Happening, Setup, fell, moving, solid, touching
+from dreamx.data.sim.navigation import Rejected
 
 
 def topple(setup: Setup, spot: Spot) -> None:

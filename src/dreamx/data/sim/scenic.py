@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamx.data.sim.setup import Happening, Setup, ramp, solid
-from dreamx.data.sim.things import Log, Spot, Weather
-from dreamx.data.textures import COLOURS, tint
+from dreamx.data.scene.textures import COLOURS, tint
+from dreamx.data.sim.bodies import Log, Spot, Weather
+from dreamx.data.sim.event_builder import Happening, Setup, ramp, solid
 
 
 def lights(setup: Setup, spot: Spot) -> None:

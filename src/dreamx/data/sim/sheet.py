@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from dreamx import atomic
 from dreamx.bounds import Ending, InputFolder, OutputFile, PositiveInt
 from dreamx.clip import Clip
-from dreamx.data.shots import shots
+from dreamx.data.clip_list import shots
 
 _LABEL = 14  # pixels
 _MADE = ("Software", "dreamx data sheet")

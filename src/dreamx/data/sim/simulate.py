@@ -22,14 +22,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from dreamx import atomic
 from dreamx.bounds import FieldOfView, FrameCount, FrameRate, OutputFolder, Pixels, PositiveInt, Seed, Workers
 from dreamx.clip import Clip
-from dreamx.data.into import Into, open_folder
 from dreamx.data.opengl import CannotDraw, refuse_without_simulator
-from dreamx.data.scene import KINDS, STYLES, Scene, scene
+from dreamx.data.output_options import Into, open_folder
+from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, film
-from dreamx.data.sim.ground import Rejected
 from dreamx.data.sim.jobs import run_jobs
+from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.take import SUBSETS, Shot, Take
-from dreamx.data.simulate import check_places
+from dreamx.data.sim.walks import check_places
 from dreamx.plaintext import read_json
 
 

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamx.data.scene import Scene
+from dreamx.data.scene.scene import Scene
+from dreamx.data.scene.walker import clear, path
 from dreamx.data.sim import paths, phrases
-from dreamx.data.sim.eventful import COMPOSED, SINGLE, Kind
+from dreamx.data.sim.bodies import Array, Body, Spot, Touch, Weather, pose
+from dreamx.data.sim.event_builder import Setup, solid
+from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, Kind
 from dreamx.data.sim.follow import follow
-from dreamx.data.sim.ground import Place, Rejected, find_spot, find_view, in_line, some_free
+from dreamx.data.sim.narration import anchor, describe, tell
+from dreamx.data.sim.navigation import Place, Rejected, find_spot, find_view, in_line, some_free
 from dreamx.data.sim.person import BODIES, Arms, Stance, limbs
 from dreamx.data.sim.physics import run
-from dreamx.data.sim.setup import Setup, solid
-from dreamx.data.sim.telling import anchor, describe, tell
-from dreamx.data.sim.things import Array, Body, Spot, Touch, Weather, pose
-from dreamx.data.walker import clear, path
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.controls import Speed

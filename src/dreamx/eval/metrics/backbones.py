@@ -1,6 +1,6 @@
 """What scores are taken with: networks from files that the user gives, or stand-ins that need none, each under its own name.
 
-The protocol is small: a file of TorchScript or ONNX (``model.exported``), fed with pictures, float ``[N, 3, H, W]`` in 0 to 1:
+The protocol is small: a file of TorchScript or ONNX (``checkpoints.exported``), given pictures, float ``[N, 3, H, W]``, 0 to 1:
 
 - quality (MUSIQ trained on SPAQ): pictures -> ``[N]``, 0 to 100
 - flow (RAFT): pictures, pictures -> ``[N, 2, H, W]`` pixels
@@ -22,11 +22,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from dreamx.checkpoints.exported import network
 from dreamx.eval.metrics import optical_flow, similarity
 from dreamx.eval.metrics.appearance import Flow, Middle
 from dreamx.eval.metrics.revisit import Compare, Embed
 from dreamx.eval.metrics.vlm_judge import VLMJudge
-from dreamx.model.exported import network
 
 #: What each stand-in is, by the field of ``Backbones``.
 STAND_INS = {

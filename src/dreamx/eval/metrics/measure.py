@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.estimators.events import check as classify_check
+from dreamx.eval.estimators.events import event_accuracy as classify_check
 from dreamx.eval.estimators.pose import Estimator
-from dreamx.eval.estimators.pose import check as pose_check
-from dreamx.eval.estimators.pose.check import evaluation_estimator
-from dreamx.eval.estimators.pose.truth import AlignedToTruth
+from dreamx.eval.estimators.pose import pose_accuracy as pose_check
+from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
+from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator
 from dreamx.eval.metrics import appearance, revisit, similarity
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.camera_error import OwnError, camera_error

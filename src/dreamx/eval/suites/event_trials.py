@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.data.scene import scene
+from dreamx.data.scene.scene import scene
 from dreamx.data.sim.clips import film, still
-from dreamx.data.sim.eventful import COMPOSED, SINGLE
-from dreamx.data.sim.ground import Rejected
+from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE
+from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.take import Shot, Take, event
-from dreamx.eval.estimators.events.check import evaluation_classifier, recognised
+from dreamx.eval.estimators.events.event_accuracy import evaluation_classifier, recognised
 from dreamx.eval.metrics import event_recognition
 from dreamx.eval.suites.suite import PromptChange, Trial
 from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.events import Story, prompt
-from dreamx.model.text import split
+from dreamx.model.word_encoder import split
 
 KINDS = {k.name: k for k in (*SINGLE, *COMPOSED)}
 _HOLD = 1.0  # seconds that words hold at least: a light goes out in a moment, and a chunk takes a quarter

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from dreamx.geometry.formats import actions, estimators, poses, samples, scenes, transforms, words
-from dreamx.geometry.formats.check import refuse_broken
+from dreamx.geometry.formats import actions, estimators, key_samples, poses, scenes, text_lines, transforms
 from dreamx.geometry.formats.motion import Asked, Files, Motion
+from dreamx.geometry.formats.path_check import refuse_broken
 
 __all__ = ["DIALECTS", "Asked", "Dialect", "Files", "Motion", "dialect", "read", "write"]
 
@@ -49,20 +49,24 @@ DIALECTS: dict[str, Dialect] = {
         poses.read_hy_training, poses.write_hy_training, "HY-WorldPlay's JSON for training: world-to-camera, by video frame"
     ),
     "hy-string": Dialect(
-        words.read_hy_string, words.write_hy_string, 'HY-WorldPlay\'s line "w-3, right-1": latents of 4 frames', line=True
+        text_lines.read_hy_string, text_lines.write_hy_string,
+        'HY-WorldPlay\'s line "w-3, right-1": latents of 4 frames', line=True
     ),
-    "minwm": Dialect(words.read_minwm, words.write_minwm, 'minWM\'s line "a*4,w*8": latents of 4 frames', line=True),
+    "minwm": Dialect(text_lines.read_minwm, text_lines.write_minwm, 'minWM\'s line "a*4,w*8": latents of 4 frames', line=True),
     "lingbot": Dialect(
         poses.read_lingbot, poses.write_lingbot, "LingBot-World's folder of arrays", ("poses.npy", "intrinsics.npy")
     ),
     "lingbot-string": Dialect(
-        words.read_lingbot_string, words.write_lingbot_string, 'LingBot-World\'s line "w-10,iw-5,none-3": frames', line=True
+        text_lines.read_lingbot_string, text_lines.write_lingbot_string,
+        'LingBot-World\'s line "w-10,iw-5,none-3": frames', line=True
     ),
     "matrix-game-2": Dialect(
-        samples.read_matrix_game_2, samples.write_matrix_game_2, "Matrix-Game 2's keyboard [T, 4] and mouse [T, 2], as JSON"
+        key_samples.read_matrix_game_2, key_samples.write_matrix_game_2,
+        "Matrix-Game 2's keyboard [T, 4] and mouse [T, 2], as JSON"
     ),
     "matrix-game-3": Dialect(
-        samples.read_matrix_game_3, samples.write_matrix_game_3, "Matrix-Game 3's keyboard [T, 6] and mouse [T, 2], as JSON"
+        key_samples.read_matrix_game_3, key_samples.write_matrix_game_3,
+        "Matrix-Game 3's keyboard [T, 6] and mouse [T, 2], as JSON"
     ),
     "matrix-game-3.5": Dialect(
         poses.read_matrix_game_35, poses.write_matrix_game_35, "Matrix-Game 3.5's .npz: camera-to-world, lens in pixels"
@@ -70,9 +74,12 @@ DIALECTS: dict[str, Dialect] = {
     "matrix-game-3.5-w2c": Dialect(
         poses.read_matrix_game_35_w2c, poses.write_matrix_game_35_w2c, "the same under --camera-convention w2c"
     ),
-    "abot": Dialect(samples.read_abot, samples.write_abot, "ABot-World's JSON of held keys, a frame each"),
-    "gamecraft": Dialect(words.read_gamecraft, words.write_gamecraft, "GameCraft's actions and speeds, 33 frames each, as JSON"),
-    "yume": Dialect(words.read_yume, words.write_yume, "Yume's captions, a line for 2 s"),
+    "abot": Dialect(key_samples.read_abot, key_samples.write_abot, "ABot-World's JSON of held keys, a frame each"),
+    "gamecraft": Dialect(
+        text_lines.read_gamecraft, text_lines.write_gamecraft,
+        "GameCraft's actions and speeds, 33 frames each, as JSON"
+    ),
+    "yume": Dialect(text_lines.read_yume, text_lines.write_yume, "Yume's captions, a line for 2 s"),
     "realestate10k": Dialect(
         scenes.read_realestate10k, scenes.write_realestate10k, "RealEstate10K's text: an address, then rows of 19 and times"
     ),

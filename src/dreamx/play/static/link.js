@@ -1,4 +1,4 @@
-// The one socket: opened, and opened again by itself when it is lost or the server is full. play/protocol.py says what is said.
+// The one socket: opened, and opened again by itself when it is lost or the server is full. play/client_messages.py says what is said.
 
 const FIRST_WAIT = 0.5; // seconds to the first new attempt; each further one waits longer
 const LONGEST_WAIT = 8;

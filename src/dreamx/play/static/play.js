@@ -1,4 +1,4 @@
-// The page: one walk, its parts, and what they tell each other. What is said to the server is defined in play/protocol.py.
+// The page: one walk, its parts, and what they tell each other. What is said to the server is defined in play/client_messages.py.
 
 import { $, sentence, toast, veil } from "./dom.js";
 import { Gallery, plain } from "./gallery.js";

@@ -2,7 +2,7 @@
 
 import { Video } from "./video.js";
 
-const HEADER = 24; // bytes; play/protocol.py HEADER
+const HEADER = 24; // bytes; play/client_messages.py HEADER
 const KIND = { jpeg: 0, delta: 1, key: 2, truth: 3 };
 const SMOOTH = 640; // pixels: smaller pictures are enlarged to this in good quality, the rest is the browser's scaling
 const GLOW = 4; // frames: so often the light around the picture follows it

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dreamx.clip import Clip
+from dreamx.data.sim.event_builder import STRONG
 from dreamx.data.sim.phrases import DID, OF_ITSELF
-from dreamx.data.sim.setup import STRONG
 
 #: Said of two things together, as an interaction: no record of its own.
 _BETWEEN = ("collides", "sets off", "knocks over", "is pushed by", "passes to")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dreamx.eval.estimators.pose.motion import Observations, solve_motion
+from dreamx.eval.estimators.pose.rigid_motion import Observations, solve_motion
 from dreamx.eval.metrics import optical_flow
 from dreamx.geometry.camera import rays
 

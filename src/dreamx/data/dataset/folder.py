@@ -1,0 +1,127 @@
+"""A folder of ``.safetensors`` clips (``dreamx data render``) read like a dataset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dreamx import tensor_file
+from dreamx.clip import Clip
+from dreamx.config import from_json
+from dreamx.data.dataset.dataset import within
+from dreamx.data.dataset.part import EXACT_KEYS, Row
+from dreamx.events import Story
+from dreamx.geometry.camera import Camera
+from dreamx.plaintext import parse_json, read_json
+
+
+class Folder:
+    """The clips of a folder in order of name; ValueError, with the file, for what cannot be read."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.names = sorted(p.stem for p in self.folder.glob("*.safetensors"))
+        if not self.names:
+            raise ValueError(f"no clips (*.safetensors) in {folder}; render some first with `dreamx data render`")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def file(self, i: int) -> Path:
+        """Where clip ``i`` lies."""
+        return self.folder / f"{self.names[i]}.safetensors"
+
+    @cached_property
+    def fps(self) -> float:
+        """Of the first clip."""
+        return self.row(0).fps
+
+    @property
+    def rows(self) -> list[Row]:
+        """The row of every clip."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[Row]:
+        return [self.row(i) for i in range(len(self))]
+
+    @property
+    def dropped(self) -> list[dict[str, Any]]:
+        """What was dropped on the way here, as ``Dataset.dropped``: by ``curate`` and ``import`` (``records``), by ``caption``
+        (``dropped.json``). ValueError where that cannot be read."""
+        found: list[dict[str, Any]] = []
+        path = self.folder / "limits.json"
+        try:
+            place = {"place": read_json(path)["clips"]} if path.exists() else {}
+            for path in sorted(self.folder.glob("records/*.json")):
+                said = read_json(path)
+                if said.get("reason"):
+                    found.append({"name": path.stem, "stage": "import", "rule": "", "reason": said["reason"]})
+                for rule, why in list(said.get("reasons", {}).items())[:1]:
+                    words = {k: json.dumps(said[k]) for k in ("measures", "reasons")} | {"content": said["content"]}
+                    words |= {f"tag_{k}": str(v) for k, v in (said["tags"] or {}).items()}
+                    found.append({"name": path.stem, "stage": "curate", "rule": rule, "reason": why, "extra": words, **place})
+            if (path := self.folder / "dropped.json").exists():
+                said = read_json(path)
+                found += [{"name": k, "stage": "caption", "rule": "", "reason": str(v)} for k, v in said.items()]
+        except Exception as e:
+            raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({type(e).__name__}: {e})") from e
+        return found
+
+    def row(self, i: int) -> Row:
+        """What is said of clip ``i``; reads the file's head only."""
+        path = self.file(i)
+        try:
+            with tensor_file.opened(path) as f:
+                words = parse_json(f.metadata()["clip"])
+                keys = set(f.keys())
+                frames, _, h, w = f.get_slice("video").get_shape()
+            story = from_json(Story, words["story"]) if "story" in words else None
+            entities = {int(k): v for k, v in words.get("entities", {}).items()}
+            said = {k: words[k] for k in ("caption", "style", "scene", "seed", "source", "licence", "extra")}
+            has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
+            return Row(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
+        except Exception as e:
+            raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+
+    def clip(self, i: int) -> Clip:
+        """The whole of clip ``i``."""
+        return Clip.load(self.file(i))
+
+    def window(self, i: int, start: int, count: int) -> Clip:
+        """Frames ``start`` to ``start + count`` of clip ``i``."""
+        whole = self.clip(i)
+        f = len(whole.video)
+        if not (0 <= start < start + count <= f):
+            raise ValueError(f"window {start} to {start + count} is outside clip {self.names[i]!r} of {f} frames")
+        return window(whole, start, count)
+
+    def cameras(self, i: int) -> Camera:
+        """The cameras of clip ``i``, without its pictures."""
+        try:
+            with tensor_file.opened(self.file(i)) as f:
+                return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
+        except Exception as e:
+            raise ValueError(f"{self.file(i)}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+
+    def encoded(self, i: int) -> dict[str, bytes]:
+        """Nothing is encoded here."""
+        return {}
+
+
+def window(clip: Clip, start: int, count: int) -> Clip:
+    """Frames ``start`` to ``start + count`` of a clip that is in memory, times and contacts counted from there."""
+    s = slice(start, start + count)
+    cut = replace(
+        clip,
+        video=clip.video[s],
+        camera=clip.camera[s],
+        actions=clip.actions[s],
+        depth=None if clip.depth is None else clip.depth[s],
+        segments=None if clip.segments is None else clip.segments[s],
+        subject=None if clip.subject is None else clip.subject[s],
+    )
+    return within(cut, start, len(clip.video))

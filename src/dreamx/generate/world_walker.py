@@ -1,0 +1,65 @@
+"""A world of our own as what a list of actions is walked in; ``causal`` and ``bidirectional`` are the released models as such."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dreamx.config import to_json
+from dreamx.generate.follow_path import controls_to
+from dreamx.geometry.camera import Camera
+from dreamx.world import World
+
+
+@dataclass(frozen=True)
+class Shown:
+    """New frames of a video: uint8 ``[n, 3, H, W]``, the ``[n]`` cameras that they were seen from, the latents they come from."""
+
+    frames: Tensor
+    camera: Camera
+    latents: Tensor
+
+
+class Walker:
+    """A session in a world. Its legs may not reach the cameras that a list asks for; ``legs`` says why."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.size, self.fps, self.identity = world.size, world.fps, world.identity
+        self.lens = torch.tensor(world.config.lens, dtype=torch.float64)
+        self.sampler: dict[str, Any] = to_json(world.config.sampler)
+        self.legs = "walks on level ground and never rolls" if world.config.upright else "turns about two axes at a time"
+        self._path = world.camera.map(lambda x: x[None])
+
+    @property
+    def note(self) -> str:
+        """What of the caption is not read, or not known, in sentences, or ``""``."""
+        return self.world.note
+
+    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
+        """The opening picture, of ``image`` (uint8 ``[3, H, W]``) or of words alone."""
+        self._path = path
+        frames = self.world.reset(image, caption, seed)
+        return Shown(frames, self.world.camera.map(lambda x: x[None]), frames)
+
+    def more(self, start: int) -> Shown:
+        """The next frames, of which the first is number ``start`` of the video. Beyond the path it stands still."""
+        world = self.world
+        wanted = self._path[[min(i, len(self._path) - 1) for i in range(start, start + world.due)]]
+        dream = world.dream(controls_to(world.camera, wanted, world.config.upright))
+        frames = world.show(dream)
+        world.actions.clear()  # the list of actions says it all; kept for each chunk, they would grow without end
+        return Shown(frames, dream.path, dream.frames.z)
+
+    def save(self, file: Path) -> None:
+        """All that the next frames depend on."""
+        self.world.save(file)
+
+    def load(self, file: Path, path: Camera) -> None:
+        """Go on from there along the same path."""
+        self.world.load(file)
+        self._path = path

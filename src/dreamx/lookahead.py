@@ -1,0 +1,67 @@
+"""Foresight: where a walk leads to what nobody has seen, dream that view at once and remember it.
+
+A turn uncovers less than a place of the latent grid with every chunk, so that what comes into view would be invented from a rim
+of a few pixels, and memory would show that guess for ever. Instead, when memory knows little of the view some chunks further on,
+that view is dreamt first, as one chunk from the same past; from then on memory shows it like everything that was seen. Our
+addition to DreamX-World 1.0; the transformer learns it by `TeachingConfig.ahead`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from dreamx.bounds import Denoising, LatentCount, Probability
+from dreamx.frames import Frames
+from dreamx.geometry.camera import Camera
+from dreamx.geometry.controls import Controls, walk
+from dreamx.memory import Bank, hinted
+from dreamx.model.attention import Cache
+from dreamx.model.vae import GROUP, VAE, State
+from dreamx.rollout import Network, Sampler, guided, make, without_past
+
+
+@dataclass(frozen=True)
+class ForesightConfig:
+    """Views that are dreamt before they are walked to."""
+
+    latents: LatentCount = 6
+    """Lookahead distance in latent frames."""
+    unknown: Probability = 0.2
+    """Share of the view there that must be unknown to memory for it to be dreamt ahead."""
+    steps: Denoising = 6
+    """Network passes of a lookahead; it has to invent more than a chunk does."""
+    guidance: float | None = 2.0
+    """Strength of guidance by what has been seen (``rollout.guided``); None: no more than on a chunk."""
+
+
+def onwards(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:
+    """The cameras ``[GROUP]`` of the latent frame so many further on, if the controls (of at least one frame) go on like this."""
+    frames = latents * GROUP
+    held = [i % len(controls) for i in range(frames)]
+    return walk(camera, Controls(controls.move[held], controls.turn[held]), up)[frames - GROUP :]
+
+
+def foresee(
+    cfg: ForesightConfig,
+    networks: tuple[Network, VAE],
+    past: tuple[Cache, State | None, Bank],
+    path: Camera,
+    noise: Frames,
+    words: torch.Tensor,
+    sampler: Sampler,
+) -> bool:
+    """Dream the view of ``path [GROUP]`` from ``noise [1, 1]`` and let the bank remember it, where it knows little of it.
+
+    Nothing else of the past changes. True if it did.
+    """
+    (dit, vae), (cache, decoder, bank) = networks, past
+    chunk, _, hint = hinted(vae, bank, noise, path)
+    if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:
+        return False
+    net = dit if cfg.guidance is None else guided(dit, without_past(dit, sampler), cfg.guidance)
+    made = make(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False))
+    pixels, _ = vae.push(made.z[:, 0], decoder, hint)
+    bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])
+    return True

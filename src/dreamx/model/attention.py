@@ -1,0 +1,278 @@
+"""The single seam of the network: ``attend(slot, q, k, v, place) -> out``.
+
+``Table`` attends inside one sequence, under a table of who sees whom: bidirectional, block-causal, teacher-forced.
+``Cache`` attends across calls: play and rollout. The network does not know which. A cache keeps *facts*, raw keys and values
+with where and when they were seen, and encodes positions when they are read: a rolling window, sinks, memory and window-relative
+time are then nothing but a choice of frames and of indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from dreamx.geometry.camera import Camera
+from dreamx.model.block_attention import Group, block_attention, groups
+from dreamx.model.positions import Place, Where
+
+T = TypeVar("T")
+
+#: Which attention of the network is asking: (layer, lane), the lane being "time" or "view".
+Slot = tuple[int, str]
+
+#: Raw keys and values ``[B, T, P, N, D]``, in the pieces in which they were kept.
+Facts = tuple[tuple[Tensor, Tensor], ...]
+
+
+class Attend(Protocol):
+    """What the network calls. ``q, k, v`` are raw tokens ``[B, T, P, N, D]``; so is the answer."""
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor: ...
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``q [B, N, L, D]`` over ``k, v [B, N, M, D]``; ``mask [L, M]`` is true where a query may look."""
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
+
+
+def learns_here(q: Tensor) -> bool:
+    """Whether ``block_attention`` is worth it: gradients are wanted, on a CPU."""
+    return q.is_cpu and q.requires_grad and torch.is_grad_enabled()
+
+
+def _autocast(x: Tensor) -> Tensor:
+    """As torch's own attention takes it: in the dtype of autocast, where that is on."""
+    return x.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else x
+
+
+def _heads_first(x: Tensor) -> Tensor:
+    """``[B, T, P, N, D] -> [B, N, T P, D]``."""
+    return x.flatten(1, 2).transpose(1, 2)
+
+
+def _frames_first(x: Tensor, frames: int) -> Tensor:
+    """``[B, N, T P, D] -> [B, T, P, N, D]``."""
+    return x.transpose(1, 2).unflatten(1, (frames, -1))
+
+
+class Table:
+    """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone.
+
+    Rows are attended a ``block`` of frames at a time, each over the frames that it sees at all, which spares most of the empty
+    part of a causal table.
+    """
+
+    def __init__(self, visible: Tensor | None = None, block: int = 7) -> None:
+        self.visible = None if visible is None or bool(visible.all()) else visible
+        self.block = block
+        self._bound: dict[Place, Place] = {}
+        self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
+        self._tables: dict[int, tuple[Group, ...]] = {}
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        if place not in self._bound:
+            self._bound[place] = place.at(place.where.anchored())
+        here = self._bound[place]
+        q, k, v = (_heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))
+        if self.visible is None:
+            o = softmax_attention(q, k, v)
+        else:
+            if len(place.where) != len(self.visible):
+                raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {len(place.where)}")
+            positions = q.shape[2] // len(place.where)
+            if learns_here(q):
+                o = block_attention(_autocast(q), _autocast(k), _autocast(v), self._groups(positions))
+            else:
+                plan = self._plan(positions, q.device)
+                seen = [softmax_attention(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
+                o = torch.cat(seen, 2)
+        return here.out(_frames_first(o, len(place.where)))
+
+    def _groups(self, positions: int) -> tuple[Group, ...]:
+        """For frames of so many tokens: the rows that see the same columns."""
+        if positions not in self._tables:
+            assert self.visible is not None
+            self._tables[positions] = groups(self.visible, positions)
+        return self._tables[positions]
+
+    def _plan(self, positions: int, device: torch.device) -> list[tuple[slice, Tensor, Tensor]]:
+        """For frames of so many tokens: token rows, the token columns that any of them sees, and who sees whom among those."""
+        if positions not in self._plans:
+            assert self.visible is not None
+            wide = self.visible.to(device).repeat_interleave(positions, 0).repeat_interleave(positions, 1)
+            step = self.block * positions
+            rows = [slice(i, i + step) for i in range(0, len(wide), step)]
+            cols = [wide[r].any(0).nonzero()[:, 0] for r in rows]
+            self._plans[positions] = [(r, c, wide[r][:, c]) for r, c in zip(rows, cols, strict=True)]
+        return self._plans[positions]
+
+
+class Cache:
+    """Attention across calls. A pass over new frames sees them and the frames kept so far; ``keep`` keeps that pass's frames.
+
+    window:   most frames seen at once, the new ones included; the oldest frames that are no sinks give way. None: no limit.
+    sinks:    how many first frames are never given up.
+    relative: count time from the start of the window (Infinity-RoPE; the official inference), so that it never grows;
+              otherwise frames keep their own indices.
+    alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
+
+    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. What a network makes of
+    a text is kept, too (``hear``).
+    """
+
+    def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
+        self.window, self.sinks, self.relative, self.alone = window, sinks, relative, alone
+        self.where: Where | None = None
+        self.facts: dict[Slot, Facts] = {}
+        self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._fresh_where: Where | None = None
+        self._room: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self._bound: dict[str, tuple[Place, Place]] = {}
+        self._heard: dict[nn.Module, tuple[Tensor, Any]] = {}
+
+    def __len__(self) -> int:
+        return 0 if self.where is None else len(self.where)
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        if place.where is not self._fresh_where:
+            self._begin(place.where)
+        lane = slot[1]
+        if lane not in self._bound:
+            self._bound[lane] = self._bind(place)
+        past, now = self._bound[lane]
+        if lane not in self.alone:
+            self._fresh[slot] = (k, v)
+        if lane in self.alone or not len(self):
+            key, value = now.key(k), now.value(v)
+        else:
+            key, value = self._with_past(slot, k, v, past, now)
+        o = softmax_attention(*(_heads_first(x) for x in (now.query(q), key, value)))
+        return now.out(_frames_first(o, len(now.where)))
+
+    def hear(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+        """``understand(text)``, remembered until ``by`` hears another text. Nobody may write into a text that was heard."""
+        if by not in self._heard or self._heard[by][0] is not text:
+            self._heard[by] = text, understand(text)
+        return self._heard[by][1]
+
+    def keep(self) -> None:
+        """Make the frames of the last pass part of the past."""
+        if self._fresh_where is None:
+            raise RuntimeError("there is no pass to keep: call the network with this cache first")
+        for slot, (k, v) in self._fresh.items():
+            self.facts[slot] = (*self.facts.get(slot, ()), (k.detach(), v.detach()))
+        self.where = self._fresh_where if self.where is None else self.where.then(self._fresh_where)
+        self._forget_pass()
+
+    def fork(self) -> Cache:
+        """An independent future of the same past; nothing is copied, because facts are never written in place."""
+        other = Cache(self.window, self.sinks, self.relative, self.alone)
+        other.where, other.facts, other._heard = self.where, dict(self.facts), dict(self._heard)
+        return other
+
+    def state(self) -> dict[str, Tensor]:
+        """The past as named tensors, to be saved."""
+        if self.where is None:
+            return {}
+        whole = {slot: (torch.cat(x, 1) for x in zip(*pieces, strict=True)) for slot, pieces in self.facts.items()}
+        facts = {f"{layer}.{lane}.{n}": x for (layer, lane), kv in whole.items() for n, x in zip("kv", kv, strict=True)}
+        return {"index": self.where.index, "pose": self.where.camera.pose, "lens": self.where.camera.lens, **facts}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over a past that ``state`` gave."""
+        self._forget_pass()
+        self.where = Where(state["index"], Camera(state["pose"], state["lens"])) if state else None
+        names = {name.rsplit(".", 1)[0] for name in state if name.count(".") == 2}
+        self.facts = {(int(n.split(".")[0]), n.split(".")[1]): ((state[f"{n}.k"], state[f"{n}.v"]),) for n in names}
+
+    def _forget_pass(self) -> None:
+        self._fresh, self._fresh_where, self._room, self._bound = {}, None, {}, {}
+
+    def _begin(self, where: Where) -> None:
+        """A pass over new frames begins: give up what does not fit beside them, keep what was encoded for this chunk."""
+        if self._fresh_where is None or not _same(self._fresh_where, where):
+            self._forget_pass()
+        self._fresh, self._fresh_where = {}, where
+        if self.window is None or self.where is None or len(self) + len(where) <= self.window:
+            return
+        recent = self.window - len(where) - self.sinks
+        if recent < 0:
+            raise ValueError(
+                f"window: {self.window} frames do not hold {self.sinks} sinks and {len(where)} new ones; use a larger window"
+            )
+        old = len(self) - recent
+        self.where = self.where[: self.sinks].then(self.where[old:])
+        self.facts = {slot: (*_cut(x, 0, self.sinks), *_cut(x, old, old + recent)) for slot, x in self.facts.items()}
+
+    def _bind(self, place: Place) -> tuple[Place, Place]:
+        """The place of the past frames and of the new ones, in common indices and axes."""
+        now, n = place.where, len(self)
+        where = now if self.where is None else self.where.then(now)
+        if self.relative:
+            where = Where(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
+        where = where.anchored()
+        return place.at(where[:n]), place.at(where[n:])
+
+    def _with_past(self, slot: Slot, k: Tensor, v: Tensor, past: Place, now: Place) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[B, T, P, N, D]`` of past and new frames; the past is encoded once a chunk."""
+        n = len(self)
+        if slot not in self._room:
+            self._room[slot] = self._furnish(slot, k, past)
+        keys, values = self._room[slot]
+        if k.requires_grad or v.requires_grad:
+            return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
+        now.key(k, keys[:, n:])
+        now.value(v, values[:, n:])
+        return keys, values
+
+    def _furnish(self, slot: Slot, k: Tensor, past: Place) -> tuple[Tensor, Tensor]:
+        """Room for keys and values ``[B, T, P, N, D]`` of past and new frames, with the past in it."""
+        n, shape = len(self), (k.shape[0], len(self) + k.shape[1], *k.shape[2:])
+        room = k.new_empty(shape), k.new_empty(shape)
+        for all_, pieces, encode in zip(room, zip(*self.facts[slot], strict=True), (past.key, past.value), strict=True):
+            old = torch.cat(pieces, 1, out=all_[:, :n])
+            encode(old, old)
+        return room
+
+
+class Mute:
+    """Attention with one ``lane`` silent: there everybody hears nothing. What the others attend is untouched."""
+
+    def __init__(self, attend: Attend, lane: str) -> None:
+        self.attend, self.lane = attend, lane
+
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+        o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again
+        return torch.zeros_like(o) if slot[1] == self.lane else o
+
+
+def hear(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+    """``understand(text)``; once for all passes through the same cache, where nothing is learned."""
+    inner = attend.attend if isinstance(attend, Mute) else attend
+    if isinstance(inner, Cache) and not torch.is_grad_enabled():
+        return inner.hear(by, text, understand)
+    return understand(text)
+
+
+def _cut(facts: Facts, start: int, stop: int) -> Facts:
+    """The frames from ``start`` to ``stop``, without a copy."""
+    cut, at = [], 0
+    for k, v in facts:
+        a, b = max(0, start - at), max(0, stop - at)
+        at += k.shape[1]
+        if k[:, a:b].shape[1]:
+            cut.append((k[:, a:b], v[:, a:b]))
+    return tuple(cut)
+
+
+def _same(a: Where, b: Where) -> bool:
+    return (a.index is b.index and a.camera is b.camera) or (
+        a.index.shape == b.index.shape
+        and torch.equal(a.index, b.index)
+        and torch.equal(a.camera.pose, b.camera.pose)
+        and torch.equal(a.camera.lens, b.camera.lens)
+    )

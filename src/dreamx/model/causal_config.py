@@ -1,0 +1,38 @@
+"""What a transformer's weights mean beyond the sizes of its network; kept in a checkpoint's config, so that nobody has to guess.
+
+Weights of the causal and of the bidirectional model have the same names and shapes. How many heads the camera lane has is in
+``DiTConfig``; the rest is here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dreamx.bounds import AnyLatentCount, LatentCount, Words
+from dreamx.model.attention import Cache
+
+
+@dataclass(frozen=True)
+class Past:
+    """How a causal transformer was trained to see its past; ``Cache`` explains ``window``, ``sinks``, ``relative`` and ``alone``.
+
+    ``chunk`` latent frames are made together. The defaults are those of DreamX-World-5B, whose camera lane sees its chunk alone.
+    """
+
+    chunk: LatentCount = 3
+    window: LatentCount | None = 12
+    sinks: AnyLatentCount = 3
+    relative: bool = True
+    alone: tuple[str, ...] = ("view",)
+
+    def cache(self) -> Cache:
+        """An empty past of this kind."""
+        return Cache(self.window, self.sinks, self.relative, self.alone)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``words``: text tokens that the transformer always reads, zeros at the end. ``past``: None if it is bidirectional."""
+
+    words: Words = 512
+    past: Past | None = None

@@ -1,0 +1,266 @@
+"""One open socket: what the page asks is done, what comes of it is sent. The event loop only moves messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from secrets import token_urlsafe
+
+from fastapi import WebSocket, WebSocketDisconnect
+from starlette.types import Message
+from starlette.websockets import WebSocketState
+
+from dreamx.play import client_messages
+from dreamx.play.begun import Begun, Outbox, begin
+from dreamx.play.client_messages import (
+    Command,
+    Event,
+    Keys,
+    Record,
+    Request,
+    Restore,
+    ResumeSession,
+    Rewind,
+    Shown,
+    Start,
+    Switch,
+)
+from dreamx.play.codec import Encoder
+from dreamx.play.pipeline import Pipeline
+from dreamx.play.server_messages import Busy, Error, Hello, Kind, Picture, Reply, Rested, in_full, pack
+from dreamx.play.session_manager import RETRY, House
+from dreamx.play.session_spec import Session
+from dreamx.play.start_request import encoder_of, opening_of, read_large
+from dreamx.play.visitor import visitor
+from dreamx.session import Switches
+
+GOODBYE = 5.0  # seconds that a page has to hear a last word
+_REASON = 120  # characters for which a close has room
+UNREAD = 500  # messages that may wait for a page; one who does not read them is not listened to either
+
+_LOG = logging.getLogger("uvicorn.error")
+
+
+class Visit:
+    """One player, from the door to the door: at most one running world at a time."""
+
+    def __init__(self, house: House, ws: WebSocket) -> None:
+        self.pipeline: Pipeline | None = None
+        self.active = asyncio.get_running_loop().time()
+        self._house, self._ws = house, ws
+        self._owner = visitor(ws)
+        self._session = ""
+        self._pump: asyncio.Task[None] | None = None
+        self._outbox: Outbox | None = None
+        self._sent = -1  # the newest frame on its way
+        self._changing = asyncio.Lock()  # the world: by the page, by the house, by another page that takes it over
+
+    @property
+    def unsent(self) -> int:
+        """How many messages wait for the page."""
+        return 0 if self._outbox is None else self._outbox.qsize()
+
+    @property
+    def _cut_off(self) -> bool:
+        """Whether sending has ended by itself: nobody is there any more, whatever else they have said."""
+        return self._pump is not None and self._pump.done() and not self._pump.cancelled()
+
+    async def run(self) -> None:
+        """Answer messages until the page leaves."""
+        house = self._house
+        await self._say(Hello(world=house.name, size=house.world.size, fps=house.world.fps))
+        while True:
+            await asyncio.sleep(0)  # a thousand messages may lie there already: others get their turn between two of them
+            while self.unsent > UNREAD and not self._cut_off:
+                await asyncio.sleep(0.05)
+            if self._cut_off:
+                return
+            message = await self._ws.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            try:
+                await self._answer(_payload(message))
+            except ValueError as e:
+                await self._say(Error(text=str(e)))
+            except (WebSocketDisconnect, ConnectionError):
+                raise
+            except Exception as e:  # what nobody has thought of is no reason to close the socket, or to end a walk
+                _LOG.warning("a message could not be obeyed: %s", in_full(e))
+                await self._say(Error(text=f"the server could not do that ({type(e).__name__}); try something else"))
+
+    async def leave(self) -> None:
+        """The page is gone: keep the session, free the place."""
+        async with self._changing:
+            await self._leave()
+
+    async def rest(self, why: str) -> None:
+        """Stop the world, keep the session, and say why, and whether it is kept."""
+        session, text = await self._end(why)
+        if session:
+            with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
+                await asyncio.wait_for(self._say(Rested(session=session, text=text)), GOODBYE)
+
+    async def dismiss(self, why: str) -> None:
+        """The same, and close the socket (1012)."""
+        _, text = await self._end(why)
+        with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
+            await asyncio.wait_for(self._ws.close(1012, text[:_REASON]), GOODBYE)
+
+    async def _end(self, why: str) -> tuple[str, str]:
+        """Stop the world. The session that ran, if one did, and why it stopped, and whether it is kept."""
+        async with self._changing:
+            session, ran = self._session, self.pipeline is not None
+            in_time = await self._leave()
+        if not ran:
+            return "", why
+        return session, f"{why}; {await self._house.word(session) if in_time else 'its last seconds may not be kept'}"
+
+    # ---- what the page asks --------------------------------------------------------------------------------------------
+
+    async def _answer(self, text: str | bytes) -> None:
+        said = client_messages.parse(text) if client_messages.is_light(text) else text
+        self.active = asyncio.get_running_loop().time()
+        if isinstance(said, Start | str | bytes):
+            await self._start(said)
+        else:
+            await self._obey(said)
+
+    async def _start(self, said: Start | str | bytes) -> None:
+        """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time in the house."""
+        house, session = self._house, token_urlsafe(12)
+        if not house.take(session, self):
+            return await self._say_busy()
+        try:
+            if isinstance(said, Start) and said.image is None and said.replay is None:
+                opening, codec = await asyncio.to_thread(opening_of, said, house), said.codec
+            else:
+                async with house.heavy:
+                    opening, codec = await asyncio.to_thread(read_large, said, house)
+            await self._begin(Session(session, opening, owner=self._owner), encoder_of(codec, house))
+        finally:
+            self._give_back(session)
+
+    async def _obey(self, request: Request) -> None:
+        if isinstance(request, ResumeSession):
+            await self._resume(request)
+            return
+        pipeline = self.pipeline
+        if pipeline is None or pipeline.over:
+            if not isinstance(request, Shown):  # frames of a world that stopped may still be on the way
+                raise ValueError(f"{request.type}: no world is running; start one first")
+        else:
+            await self._play(pipeline, request)
+
+    async def _play(self, pipeline: Pipeline, request: Request) -> None:
+        match request:
+            case Keys():
+                pipeline.asked.hold(request.held, request.seq, request.look, request.turn)
+            case Shown():
+                if request.frame <= self._sent:  # otherwise of the world before this one
+                    pipeline.asked.shown(request.frame, None if request.spare is None else request.spare / 1000)
+            case Event():
+                pipeline.asked.event(request.text)
+            case Switch():
+                pipeline.switch(Switches(request.memory, request.camera))
+            case Record():
+                await self._house.ready()
+                await asyncio.to_thread(pipeline.record, request.on, request.crisp)
+                await self._house.sweep()
+            case Command(type="pause" | "resume"):
+                pipeline.pause(request.type == "pause")
+            case Command() | Restore() | Rewind():
+                pipeline.asked.wish(request)
+            case _:
+                raise AssertionError(f"{request.type} is for a visit without a world")
+
+    # ---- beginning and ending ------------------------------------------------------------------------------------------
+
+    async def _resume(self, request: ResumeSession) -> None:
+        house = self._house
+        encode = encoder_of(request.codec, house)
+        if house.store is None:
+            raise ValueError("resume_session: this server keeps no sessions; start a new one")
+        async with house.resuming:  # nobody may begin it between its end there and its beginning here
+            other = house.guest(request.session)
+            if other is self:
+                await self.leave()
+            elif other is not None:
+                await other.rest("the session goes on in another window")
+            await house.written()
+            if not house.take(request.session, self):
+                return await self._say_busy()
+            try:
+                await self._begin(await house.load(request.session), encode)
+            finally:
+                self._give_back(request.session)
+
+    def _give_back(self, session: str) -> None:
+        """The place that was taken for a session, unless that was begun."""
+        if self.pipeline is None or self._session != session:
+            self._house.free(session, self)
+
+    async def _begin(self, session: Session, encode: Encoder) -> None:
+        """Walk in a session. Until its first picture is made the world that runs goes on, also where that fails."""
+        house = self._house
+        async with self._changing:
+            if house.stopping or not house.take(session.id, self):
+                await self._say_busy()
+                return
+            begun = await begin(house, session, encode, self._owner)
+            if isinstance(begun.first, Error):
+                runs = self.pipeline is not None and not self.pipeline.over
+                await self._say(replace(begun.first, over=not runs))
+                return
+            await self._leave()
+            self._session, self._sent = session.id, -1
+            self.pipeline, self._outbox = begun.pipeline, begun.outbox
+            self._pump = asyncio.create_task(self._send_all(begun, session.id))
+            house.metrics.begun(resumed=session.here is not None)
+        if session.here is None:
+            await house.sweep()
+
+    async def _say_busy(self) -> None:
+        text = f"all {self._house.room} places are taken; try again in a moment"
+        await self._say(Busy(text=text, retry_seconds=RETRY))
+
+    async def _leave(self) -> bool:
+        """End the pipeline, if there is one, and write its session; afterwards another may be begun. Did it end in time?"""
+        in_time = True
+        if self._pump is not None:
+            self._pump.cancel()
+            with suppress(asyncio.CancelledError, WebSocketDisconnect, ConnectionError, RuntimeError):
+                await self._pump
+        if self.pipeline is not None:
+            in_time = await asyncio.to_thread(self.pipeline.close)
+            await self._house.written()
+        self._house.free(self._session, self)
+        self._session = ""  # or it would be freed once more when the same session goes on
+        self.pipeline = self._pump = self._outbox = None
+        return in_time
+
+    # ---- sending -------------------------------------------------------------------------------------------------------
+
+    async def _send_all(self, begun: Begun, session: str) -> None:
+        with suppress(WebSocketDisconnect, ConnectionError):
+            reply = begun.first
+            while True:
+                if isinstance(reply, Picture) and reply.kind is not Kind.TRUTH:
+                    self._sent = max(self._sent, reply.frame)
+                if isinstance(reply, Error) and reply.over:
+                    self._house.free(session, self)
+                await self._say(reply)
+                reply = await begun.outbox.get()
+
+    async def _say(self, reply: Reply | Picture) -> None:
+        if self._ws.application_state is not WebSocketState.CONNECTED:
+            raise WebSocketDisconnect(1006)  # closed by us, while the page still spoke
+        data = pack(reply)
+        await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
+        self._house.metrics.said(reply)
+
+
+def _payload(message: Message) -> str | bytes:
+    text = message.get("text")
+    return text if text is not None else message.get("bytes") or b""

@@ -1,0 +1,186 @@
+"""The HTTP part: the page, and what one asks with an address. OpenAPI describes it at ``/openapi.json``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+from dreamx.config import to_json
+from dreamx.play import client_messages
+from dreamx.play.client_messages import Codec
+from dreamx.play.codec import h264_fits
+from dreamx.play.origin import Origins
+from dreamx.play.replay_conversion import replay_of
+from dreamx.play.server_metrics import MEDIA_TYPE
+from dreamx.play.session_manager import House
+from dreamx.play.visitor import cookie
+from dreamx.web.api_page import api_page
+
+_STATIC = Path(__file__).parent / "static"
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture to begin from. ``thumbnail``: its address, relative to the page."""
+
+    id: str
+    prompt: str
+    thumbnail: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is not taken beyond."""
+
+    prompt_characters: int
+    image_bytes: int
+    message_bytes: int
+    sessions: int
+
+
+@dataclass(frozen=True)
+class WorldInfo:
+    """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams.
+
+    ``events``: was it taught that what is said happens? None where that was not written down.
+    """
+
+    name: str
+    size: tuple[int, int]
+    fps: float
+    starts: list[Start]
+    limits: Limits
+    codecs: list[Codec]
+    truth: bool
+    resumable: bool
+    events: bool | None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the server is. ``sessions``: how many run, of ``room``."""
+
+    ok: bool
+    sessions: int
+    room: int
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether a page may open the socket; ``text`` says what to change where it may not."""
+
+    allowed: bool
+    text: str
+
+
+def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
+    """Everything but the socket."""
+
+    @app.get("/api/world")
+    def world() -> WorldInfo:
+        """The world, its start pictures, and what may be asked of it."""
+        return WorldInfo(
+            name=house.name,
+            size=house.world.size,
+            fps=house.world.fps,
+            starts=[Start(s.id, s.prompt, f"starts/{s.id}.png") for s in house.starts.values()],
+            limits=Limits(client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, house.room),
+            codecs=["jpeg", "h264"] if h264_fits(house.world.size) else ["jpeg"],
+            truth=house.truth is not None,
+            resumable=house.store is not None,
+            events=None if house.world.taught is None else house.world.taught.events,
+        )
+
+    @app.get("/api/origin")
+    def origin(of: str, request: Request) -> Permission:
+        """May a page of the site ``of`` play here? No browser tells its page why a socket failed."""
+        refusal = origins.refusal(of, request.headers)
+        return Permission(not refusal, refusal)
+
+    @app.get("/starts/{name}.png", response_class=Response)
+    def start(name: str) -> Response:
+        """A start picture."""
+        if name not in house.starts:
+            raise HTTPException(404, "there is no such start picture")
+        return Response(house.starts[name].png, media_type="image/png")
+
+    @app.get("/api/sessions/{session}/replay.json", response_class=Response)
+    async def replay(session: str) -> Response:
+        """Every step of a session: begin it again with ``start``, here or on another server with the same world."""
+        _check_id(session)
+        try:
+            opening, spans = await house.walked(session)
+        except ValueError as e:
+            raise HTTPException(404, str(e)) from None
+
+        def text() -> str:
+            return json.dumps(to_json(replay_of(opening, spans, house.name, house.weights)))
+
+        async with house.heavy:  # of hours of walking, seconds and 100 MB
+            data = await asyncio.to_thread(text)
+        return Response(
+            data, media_type="application/json", headers={"Content-Disposition": 'attachment; filename="replay.json"'}
+        )
+
+    @app.get("/api/sessions/{session}/frame.png", response_class=Response)
+    async def frame(session: str) -> Response:
+        """The picture that a session showed last."""
+        _check_id(session)
+        try:
+            return Response(await house.picture(session), media_type="image/png")
+        except ValueError as e:
+            raise HTTPException(404, str(e)) from None
+
+    @app.get("/api/recordings/{name}.mp4", response_class=FileResponse)
+    def recording(name: str) -> FileResponse:
+        """A video that was recorded."""
+        path = None if house.store is None else house.store.recording(name)
+        if path is None:
+            raise HTTPException(404, "there is no such recording")
+        return FileResponse(path, media_type="video/mp4")
+
+    @app.get("/healthz")
+    def healthz() -> Health:
+        """Is the server well? Needs no token."""
+        return Health(ok=not house.stopping, sessions=house.running, room=house.room)
+
+    @app.get("/metrics", response_class=Response)
+    def metrics() -> Response:
+        """Counters and times, for Prometheus."""
+        return Response(house.metrics.text(), media_type=MEDIA_TYPE)
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        """The HTTP part, to be read."""
+        return HTMLResponse(api_page(app.openapi()))
+
+    app.mount("/", _Static(directory=_STATIC, html=True))
+
+
+def _check_id(session: str) -> None:
+    """404 for what no session is called."""
+    if not _ID.fullmatch(session):
+        raise HTTPException(404, "there is no such session")
+
+
+class _Static(StaticFiles):
+    """The page's files; the page makes its browser known."""
+
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        if str(full_path).endswith(".html") and (known := cookie(HTTPConnection(scope))) is not None:
+            response.headers["Set-Cookie"] = known
+        return response

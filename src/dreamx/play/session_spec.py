@@ -1,0 +1,57 @@
+"""A session as it is handed about: how it began, where it stands; and where what comes of it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dreamx.play.codec import Encoder
+from dreamx.play.ground_truth_stream import Beside
+from dreamx.play.history import Kept
+from dreamx.play.server_messages import Picture, Reply
+from dreamx.play.video import Recorder
+from dreamx.replay import ReplayStep
+from dreamx.session import Switches
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a session begins: from an image ``[3, H, W]`` uint8 or None (``start``: its id in the gallery), and words.
+
+    ``script``: steps that are walked before the player may. ``note`` is for the player to read.
+    """
+
+    image: Tensor | None
+    prompt: str
+    seed: int
+    note: str = ""
+    start: str | None = None
+    switches: Switches = Switches()
+    script: tuple[ReplayStep, ...] = ()
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session to be walked in: a new one, or one that goes on from ``here`` and can go back to ``moments``.
+
+    owner: whose it is, ADDRESS/BROWSER/VISIT (``visitor``); empty: nobody's.
+    """
+
+    id: str
+    opening: Opening
+    here: Kept | None = None
+    moments: tuple[Kept, ...] = ()
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where things go. ``keep`` gets the session every few seconds of walking, and at the end. None of them may block."""
+
+    emit: Callable[[Reply | Picture], None]
+    encode: Encoder
+    recorder: Recorder | None = None
+    keep: Callable[[Session], None] | None = None
+    beside: Beside | None = None

@@ -1,0 +1,64 @@
+"""Looking while training: a contact sheet of what the networks dream now, under what is true.
+
+Bidirectional and causal networks are sampled alike: a sampler whose chunk is the whole clip is a bidirectional one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamx.bounds import InputFolder, PositiveInt
+from dreamx.checkpoints import native
+from dreamx.frames import Frames
+from dreamx.model.attention import Attend
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.rollout import Sampler, noise_like, rollout
+from dreamx.train.latents import LatentClips
+from dreamx.train.run import Run
+from dreamx.train.trained_networks import Networks
+
+
+@dataclass(frozen=True)
+class SamplesConfig:
+    """Contact sheets during training."""
+
+    vae: InputFolder
+    """Folder of the autoencoder that decodes them."""
+    sampler: Sampler
+    """How they are sampled."""
+    every: PositiveInt = 500
+    """Steps between contact sheets."""
+    clips: PositiveInt = 4
+    """Rows of a sheet."""
+    columns: PositiveInt = 11
+    """Frames of a row."""
+
+
+class Samples:
+    """Draws ``samples.png`` of a run: for each clip a row of the truth (as the autoencoder sees it) above one of the dream."""
+
+    def __init__(self, cfg: SamplesConfig, data: LatentClips) -> None:
+        self.cfg, self.data = cfg, data
+        self.vae = native.load(cfg.vae, "vae", VAE, VAEConfig).eval()
+
+    @torch.no_grad()
+    def draw(self, run: Run, nets: Networks) -> None:
+        """Write the sheet if this step is one to look at."""
+        if (run.step + 1) % self.cfg.every and run.step + 1 != run.cfg.steps:
+            return
+        rng = torch.Generator().manual_seed(run.cfg.seed)
+        known, prompts = self.data.batch(self.cfg.clips, rng)
+
+        def dit(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
+            return nets(frames, prompts, attend)  # through its own forward, which sharding knows
+
+        with run.ema(nets):
+            noise, first = noise_like(known.z, rng), known.z[:, 0]
+            chunks = rollout(dit, noise, known.camera, known.z, self.cfg.sampler, rng, first, known.hint)
+            dream = torch.cat([chunk.z for chunk in chunks], 1)
+        rows = torch.stack([self.vae.decode(z).rgb for z in (known.z, dream)], 1)  # [B, 2, F, 3, H, W]
+        shown = torch.linspace(0, rows.shape[2] - 1, min(self.cfg.columns, rows.shape[2])).round().long()
+        run.sheet("samples", rows[:, :, shown].flatten(0, 2), columns=len(shown))

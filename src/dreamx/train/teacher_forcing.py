@@ -1,0 +1,118 @@
+"""Teacher forcing: clean frames beside noisy ones, so that one pass trains every chunk of a rollout.
+
+Source: DreamX-World 1.0, section 3.5; Causal Forcing; Self Forcing. Noise levels are drawn per chunk. The clean half is not
+quite clean: a little noise, which the model is told of, prepares it for its own mistakes (the noise augmentation of GameNGen).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFloat, PositiveFloat, Probability
+from dreamx.flow import draw_sigma, mix
+from dreamx.frames import Frames, cat
+from dreamx.geometry.camera import Camera
+from dreamx.model.attention import Attend, Mute, Table
+from dreamx.model.masks import teacher_forced
+from dreamx.rollout import noise_like
+from dreamx.train.camera_control import first_known
+from dreamx.train.latents import LatentClips, drop, forget
+from dreamx.train.trained_networks import Networks
+
+
+@dataclass(frozen=True)
+class TeachingConfig:
+    """What a batch of teacher forcing is made of."""
+
+    batch: BatchSize = 8
+    """Clips in a step."""
+    shift: PositiveFloat = 5.0
+    """Shift of the noise levels towards 1 (``flow.shift``)."""
+    chunk: LatentCount = 3
+    """Latent frames that are denoised together."""
+    windows: tuple[tuple[LatentCount, AnyLatentCount], ...] = ((12, 3),)
+    """(window, sinks) of the caches to prepare for; one is drawn each step."""
+    history_noise: Probability = 0.0
+    """Highest sigma of the clean half."""
+    drop_text: Probability = 0.1
+    """Probability of dropping the caption, a clip."""
+    drop_first: Probability = 0.1
+    """Probability of dropping the first frame, a clip."""
+    drop_hint: Probability = 0.1
+    """Probability of dropping what memory shows, a clip."""
+    drop_view: Probability = 0.0
+    """Probability of silencing the camera lane, a batch."""
+    hint_noise: NonNegativeFloat = 0.0
+    """Highest deviation of the noise on what memory shows."""
+    unseen: NonNegativeFloat = 0.0
+    """By how much places of which memory knows nothing weigh more."""
+    ahead: Probability = 0.0
+    """Share of clips whose target lies some frames further on, as when a world looks ahead."""
+
+    def __post_init__(self) -> None:
+        if not self.windows:
+            raise ValueError("teaching.windows must be one window and its sinks at least")
+        for window, sinks in self.windows:
+            if window < sinks + self.chunk:
+                raise ValueError(f"teaching.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """One batch: ``past`` and ``noisy`` hold the same frames ``[B, T]``, as history and to be made.
+
+    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` tells which of the given levels it has;
+    ``weight [B, T, 1, H, W]`` how much each place counts (None: all alike).
+    """
+
+    past: Frames
+    noisy: Frames
+    noise: Tensor
+    target: Tensor
+    level: Tensor
+    prompts: list[str]
+    table: Attend
+    weight: Tensor | None
+
+    def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
+        """What the networks answer for the noisy half ``[B, T, C, H, W]``."""
+        return nets(cat(self.past, noisy), self.prompts, self.table)[:, len(self.past) :]
+
+
+def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: Tensor | None = None) -> Teaching:
+    """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
+    known, further, prompts = data.both(cfg.batch, rng)
+    known = forget(known, cfg.drop_hint, cfg.hint_noise, rng)
+    b, t = known.sigma.shape
+    made = known
+    if further is not None and cfg.ahead:
+        made = _some(known, forget(further, 0, cfg.hint_noise, rng), torch.rand(b, generator=rng) < cfg.ahead)
+    chunks = -(-t // cfg.chunk)
+    level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
+    sigma = draw_sigma((b, chunks), cfg.shift, rng) if levels is None else levels[level]
+    level, sigma = (x.repeat_interleave(cfg.chunk, 1)[:, :t] for x in (level, sigma))
+    noise = noise_like(known.z, rng)
+    noisy, target = mix(made, first_known(sigma, cfg.drop_first, rng), noise)
+    stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
+    past, _ = mix(known, stale, noise_like(known.z, rng))
+    window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
+    table: Attend = Table(teacher_forced(t, cfg.chunk, window, sinks))
+    if float(torch.rand(1, generator=rng)) < cfg.drop_view:
+        table = Mute(table, "view")
+    weight = None if made.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - made.hint[:, :, -1:])
+    return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table, weight)
+
+
+def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:
+    """``known``, but in these ``rows [B]`` the frames further on; the first frame stays, it opens the clip."""
+    assert known.hint is not None and further.hint is not None
+    there = rows[:, None] & (torch.arange(len(known)) > 0)
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(there.view(*there.shape, *(1,) * (a.ndim - 2)), b, a)
+
+    camera = Camera(pick(known.camera.pose, further.camera.pose), pick(known.camera.lens, further.camera.lens))
+    return Frames(pick(known.z, further.z), known.sigma, known.index, camera, pick(known.hint, further.hint))

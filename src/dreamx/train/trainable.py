@@ -1,0 +1,150 @@
+"""A network in training: which of it is trained, how it is sharded, its optimiser and the running average of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor
+
+from dreamx.model.thread_spin import adapt
+from dreamx.train.muon import Muon
+
+
+class Owned:
+    """A module with its AdamW (peak rate ``lr``) and, when ``average`` is asked for, a copy of its trained weights.
+
+    ``muon``: the matrices inside of its blocks are trained by Muon instead, at the same rate.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: nn.Module,
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        average: bool,
+        muon: bool = False,
+    ) -> None:
+        self.name, self.module, self.lr = name, module, lr
+        self.trained = {k: p for k, p in module.named_parameters() if p.requires_grad}
+        self.average = {k: p.detach().clone() for k, p in self.trained.items()} if average else {}
+        inner = {
+            k: p for k, p in self.trained.items() if muon and p.ndim == 2 and ".blocks." in f".{k}" and ".modulation" not in k
+        }
+        self.muon = Muon(dict(inner), weight_decay)
+        outer = [p for k, p in self.trained.items() if k not in inner]
+        groups = [
+            {"params": [p for p in outer if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in outer if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+        for p in outer:  # what AdamW makes at its first step, made now so that it can be loaded in place
+            zero = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            self.optimiser.state[p] = {"step": torch.zeros((), device=p.device), **zero}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that changes while training, by name and in place. Frozen weights come from where they came from."""
+        frozen = {k for k, p in self.module.named_parameters() if not p.requires_grad}
+        state = {f"{self.name}/weights/{k}": t for k, t in self.module.state_dict().items() if k not in frozen}
+        state |= {f"{self.name}/average/{k}": t for k, t in self.average.items()}
+        state |= {f"{self.name}/momentum/{k}": t for k, t in self.muon.momentum.items()}
+        for key, p in self.trained.items():
+            if key not in self.muon.matrices:
+                state |= {f"{self.name}/{kind}/{key}": t for kind, t in self.optimiser.state[p].items()}
+        return state
+
+    def backward(self, loss: Tensor, clip: float | None) -> float:
+        """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
+        adapt()
+        self._forget()  # what other losses left here on their way to other modules
+        loss.backward()
+        for p in self.trained.values():
+            if dist.is_initialized() and p.grad is not None and not isinstance(p.grad, DTensor):  # the module is whole everywhere
+                dist.all_reduce(p.grad.div_(dist.get_world_size()))
+        norm = nn.utils.clip_grad_norm_(self.trained.values(), clip or float("inf"))
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+    @torch.no_grad()
+    def apply(self, lr: float, decay: float) -> None:
+        """Step along the gradients at the rate ``lr``; the average keeps the share ``decay`` of itself."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.muon.step(lr)
+        self._forget()
+        for key, mean in self.average.items():
+            _local(mean).lerp_(_local(self.trained[key]), 1 - decay)
+
+    def _forget(self) -> None:
+        for p in self.trained.values():
+            p.grad = None
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the module has its averaged weights."""
+        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for key, mean in self.average.items():
+            p, mean = _local(self.trained[key]), _local(mean)
+            kept = p.clone()
+            p.copy_(mean)
+            mean.copy_(kept)
+
+
+def freeze(module: nn.Module, train: Sequence[str] | None, name: str) -> None:
+    """Only parameters with a part of ``train`` in their dotted name keep a gradient."""
+    found: set[str] = set()
+    for key, p in module.named_parameters():
+        parts = [t for t in train or () if f".{t}." in f".{key}."]
+        found.update(parts)
+        p.requires_grad_(train is None or bool(parts))
+    for part in train or ():
+        if part not in found:
+            children = ", ".join(k for k, _ in module.named_children()) or "none"
+            raise ValueError(f"train: {name} has no part {part!r} with parameters; its parts are {children}")
+
+
+def shard(module: nn.Module, mesh: DeviceMesh, methods: Sequence[str]) -> None:
+    """FSDP2, block by block; the parts of a ``ModuleList`` one by one, since they are called one by one.
+
+    Everything is sharded again after each forward pass, the root too (which FSDP2 would keep whole until a backward pass): where
+    the averaged weights have been looked through, the next pass would else still see them.
+    """
+    for p in module.parameters():
+        p.data = p.data.contiguous()  # convolutions are channels_last, which FSDP2 refuses (torch 2.13)
+    for part in module if isinstance(module, nn.ModuleList) else (module,):
+        for block in getattr(part, "blocks", ()):
+            fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        fully_shard(part, mesh=mesh, reshard_after_forward=True)
+        for method in methods:
+            register_fsdp_forward_method(part, method)
+
+
+@torch.no_grad()
+def share_buffers(module: nn.Module) -> None:
+    """The mean over the processes of what a module counts by itself, such as the spread of its latents: else each has its own."""
+    for buffer in module.buffers():
+        if buffer.is_floating_point():
+            dist.all_reduce(buffer.div_(dist.get_world_size()))
+
+
+def _local(t: Tensor) -> Tensor:
+    return t.to_local() if isinstance(t, DTensor) else t
+
+
+def gathered(module: nn.Module) -> dict[str, Tensor]:
+    """The state of a module, gathered from all processes."""
+    return {k: t.full_tensor() if isinstance(t, DTensor) else t for k, t in module.state_dict().items()}

@@ -1,0 +1,51 @@
+"""The two networks that stages train together: the transformer and, at small scale, its text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from dreamx.checkpoints import native
+from dreamx.frames import Frames
+from dreamx.model.attention import Attend
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
+
+
+class Networks(nn.Module):
+    """Transformer and text encoder under one optimiser."""
+
+    def __init__(self, dit: DiT, text: WordEncoder) -> None:
+        super().__init__()
+        self.dit, self.text = dit, text
+
+    @staticmethod
+    def new(dit: DiTConfig, text: WordConfig) -> Networks:
+        """With random weights."""
+        return Networks(DiT(dit), WordEncoder(text))
+
+    def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:
+        """Velocity ``[B, T, C, H, W]`` of frames under prompts."""
+        return self.dit(frames, self.text(prompts), attend)
+
+    def parts(self) -> dict[str, tuple[nn.Module, object]]:
+        """Each network with its config, as a checkpoint wants them."""
+        return {"dit": (self.dit, self.dit.config), "text": (self.text, self.text.config)}
+
+
+def load(folder: Path) -> Networks:
+    """The networks of a checkpoint folder that a stage exported."""
+    return Networks(native.load(folder, "dit", DiT, DiTConfig), native.load(folder, "text", WordEncoder, WordConfig))
+
+
+def blend(first: Path, second: Path, share: float, out: Path) -> None:
+    """Write the networks whose every weight lies between two of the same kind: ``share`` of ``second``, the rest of ``first``.
+
+    A fine-tuned network and the one it came from are joined by such a line, and a point on it can be better than either end
+    (Wortsman et al. 2022, WiSE-FT).
+    """
+    nets, other = load(first), load(second).state_dict()
+    nets.load_state_dict({key: (1 - share) * w + share * other[key] for key, w in nets.state_dict().items()})
+    native.save(out, nets.parts())
