@@ -33,7 +33,7 @@ starts = read_starts(find(name) / "starts")
 start = starts.get("park-game") or next(iter(starts.values()), None)
 prompt = "a park" if start is None else start.prompt
 picture = None if start is None else read_picture(start.png, world.size)[0]
-print(f"{name}: {world.size[0]} x {world.size[1]} at {world.fps:g} frames per second, {world.due} frames a step")
+print(f"{name}: {world.size[0]} x {world.size[1]} at {world.fps:g} frames per second, {world.frames_per_step} frames a step")
 print(f"begins from {'words' if start is None else start.id}: {prompt}")
 
 
@@ -81,14 +81,14 @@ axis.legend()
 figure.tight_layout()
 figure.savefig(folder / "revisit.png", dpi=120)
 
-# %% A map from above. ``step`` is ``show(dream(...))``, and a dream says where it goes and which views were recalled for it
+# %% A map from above. ``step`` is ``decode(denoise(...))``, and a dream says where it goes and which views were recalled for it
 keys = parse_actions(f"w*{leg},wj*{leg},j*{leg},wj*{leg}")
 begin()
 path, recalled = [world.camera.pose[None]], []
 done = 0
-while done + world.due <= len(keys):  # in some worlds the first step is shorter than the others: ask before each
-    dream = world.dream(dreamx.from_keys(keys[done : done + world.due], world.config.speed))
-    world.show(dream)
+while done + world.frames_per_step <= len(keys):  # in some worlds the first step is shorter than the others: ask before each
+    dream = world.denoise(dreamx.from_keys(keys[done : done + world.frames_per_step], world.config.speed))
+    world.decode(dream)
     path.append(dream.path.pose)
     recalled.append(dream.recalled.pose)
     done += len(dream.path)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamx.data.scene.walker import path as walked
 from dreamx.geometry.camera import Camera, lens_from_fov, level, se3_inverse
-from dreamx.geometry.formats import Asked, Motion, write
+from dreamx.geometry.formats import Motion, MotionOptions, write
 from dreamx.geometry.path import quaternions
 from room import Room
 
@@ -63,13 +63,13 @@ def exact(camera: Camera) -> Camera:
 
 def realestate10k(root: Path, video: Tensor, camera: Camera, depth: Tensor) -> None:
     film(root / "videos/abc123.mp4", video)
-    text = write("realestate10k", Motion(exact(camera), FPS), Asked(caption="https://www.youtube.com/watch?v=abc123"))[""]
+    text = write("realestate10k", Motion(exact(camera), FPS), MotionOptions(caption="https://www.youtube.com/watch?v=abc123"))[""]
     (root / "train").mkdir()
     (root / "train/0f0f.txt").write_bytes(text)
 
 
 def realestate10k_frames(root: Path, video: Tensor, camera: Camera, depth: Tensor) -> None:
-    text = write("realestate10k", Motion(exact(camera), FPS), Asked(caption="https://www.youtube.com/watch?v=xyz"))[""]
+    text = write("realestate10k", Motion(exact(camera), FPS), MotionOptions(caption="https://www.youtube.com/watch?v=xyz"))[""]
     (root / "test").mkdir()
     (root / "test/0f0f.txt").write_bytes(text)
     pictures(root / "frames/test/0f0f", [f"{round(i * 1e6 / FPS)}.png" for i in range(N)], video)
@@ -77,7 +77,7 @@ def realestate10k_frames(root: Path, video: Tensor, camera: Camera, depth: Tenso
 
 def dl3dv(root: Path, video: Tensor, camera: Camera, depth: Tensor) -> None:
     (root / "1K/hash1").mkdir(parents=True)
-    big = Asked(size=(W * 8, H * 8))  # the numbers belong to pictures eight times as large
+    big = MotionOptions(size=(W * 8, H * 8))  # the numbers belong to pictures eight times as large
     (root / "1K/hash1/transforms.json").write_bytes(write("dl3dv", Motion(exact(camera), FPS), big)[""])
     pictures(root / "1K/hash1/images_8", [f"frame_{i:05d}.png" for i in range(N)], video)
 
@@ -157,7 +157,7 @@ def colmap(root: Path, video: Tensor, camera: Camera, depth: Tensor) -> None:
     names = [f"frame_{i:06d}.png" for i in range(N)]
     pictures(root / "walk/images", names, video)
     (root / "walk/sparse/0").mkdir(parents=True)
-    for name, data in write("colmap", Motion(exact(camera), FPS), Asked(size=(W, H))).items():
+    for name, data in write("colmap", Motion(exact(camera), FPS), MotionOptions(size=(W, H))).items():
         (root / "walk/sparse/0" / name).write_bytes(data)
     (root / "LICENSE").write_text("CC0-1.0\n")
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from dreamx.checkpoints import dreamx_names
 from dreamx.checkpoints.transformer import Checkpoint
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 
 SIZE = DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32)
-CAUSAL = (DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 2)), Kind(12, Past(3, 6, 1)))
-CAM = (DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 1, layers=(0, 2))), Kind(12))
-WAN = (SIZE, Kind())
+CAUSAL = (DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 2)), TransformerMeta(12, CausalConfig(3, 6, 1)))
+CAM = (DiTConfig(4, 48, 2, 3, 96, 16, frequencies=32, view=ViewConfig(24, 1, layers=(0, 2))), TransformerMeta(12))
+WAN = (SIZE, TransformerMeta())
 KINDS = {"wan": WAN, "cam": CAM, "causal": CAUSAL}
 TINY = 40_000  # bytes a shard: a dozen of them
 

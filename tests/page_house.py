@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from browser import Page, browse
-from dreamx.play.server import House
+from dreamx.play.server import SessionManager
 from fake_world import FakeWorld
 from page_visit import depart, visit
 from play_house import eventually, open_house
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[tuple[FakeWorld, House, int]]:
+def house() -> Iterator[tuple[FakeWorld, SessionManager, int]]:
     """A world of small chunks, its house, and the port."""
     world = FakeWorld(due=4, dream_seconds=0.03, show_seconds=0.02)
     with open_house(world) as (it, port):
@@ -32,7 +32,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(house: tuple[FakeWorld, House, int], tab: Page) -> Iterator[Page]:
+def page(house: tuple[FakeWorld, SessionManager, int], tab: Page) -> Iterator[Page]:
     """The gallery, freshly loaded; at the end nothing may have been complained about, and the house is left empty."""
     visit(tab, house[2])
     yield tab

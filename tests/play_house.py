@@ -20,7 +20,7 @@ import micro
 from dreamx.play.gallery import StartPicture
 from dreamx.play.server import create_app, listen, serve
 from dreamx.play.server_messages import Picture, unpack
-from dreamx.play.session_manager import House, TruthOf
+from dreamx.play.session_manager import SessionManager, TruthOf
 from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld
@@ -46,17 +46,17 @@ def open_house(
     idle: float = 120.0,
     token: str | None = None,
     allowed: tuple[str, ...] = (),
-) -> Iterator[tuple[House, int]]:
+) -> Iterator[tuple[SessionManager, int]]:
     """The house and its port; everything is shut down at the end. ``state`` None: sessions are kept while it is open."""
     with TemporaryDirectory() as folder:
         store = Store(state or Path(folder))
-        house = House(cast(World, world), "fake", STARTS, quality=85, room=room, store=store, truth=truth, idle=idle)
+        house = SessionManager(cast(World, world), "fake", STARTS, quality=85, room=room, store=store, truth=truth, idle=idle)
         with running(house, port, token, allowed) as it:
             yield house, it
 
 
 @contextmanager
-def running(house: House, port: int = 0, token: str | None = None, allowed: tuple[str, ...] = ()) -> Iterator[int]:
+def running(house: SessionManager, port: int = 0, token: str | None = None, allowed: tuple[str, ...] = ()) -> Iterator[int]:
     """The port of a server of the house."""
     listener = listen("127.0.0.1", port)
     with serving(serve(create_app(house, token, allowed), house), listener) as port:

@@ -26,15 +26,15 @@ from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import Camera, level, projection
-from dreamx.model.causal_config import Past
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.cpu_ops import linear
-from dreamx.model.dit import Block, DiT, DiTConfig, ViewConfig
+from dreamx.model.dit import DiT, DiTBlock, DiTConfig, ViewConfig
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from reference import plain_rollout
 
 CONFIG = DiTConfig(channels=16, width=384, heads=6, layers=10, mlp=1536, text=64, view=ViewConfig(96, 6))
 ROWS, COLS, WORDS = 6, 10, 64  # of the token grid of a frame; text tokens
-KIND = Past(chunk=3, window=12, sinks=3)
+KIND = CausalConfig(chunk=3, window=12, sinks=3)
 SAMPLER = Sampler(steps=4, shift=5.0, chunk=3, context_noise=0.1)
 ROUNDS = 15
 REST = 0.04  # seconds before each run: what runs above all others is stopped for a twentieth of every second, unless it rests
@@ -119,7 +119,7 @@ def _limit(dit: DiT, text: Tensor, how: Callable[[torch.nn.Linear, Tensor], Tens
 
     product(new, dit.patch)
     for block in dit.blocks:
-        assert isinstance(block, Block) and block.view is not None and c.view is not None
+        assert isinstance(block, DiTBlock) and block.view is not None and c.view is not None
         for lane, heads, width, columns in (
             (block.time, c.heads, c.width, seen),
             (block.view, c.view.heads, c.view.width, new if "view" in KIND.alone else seen),

@@ -15,8 +15,8 @@ from dreamx import flow
 from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level, projection
-from dreamx.model.attention import Cache
-from dreamx.model.causal_config import Past
+from dreamx.model.attention import KVCache
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import QKV, DiT, DiTConfig, ViewConfig
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from reference import plain_rollout
@@ -38,7 +38,7 @@ def test_the_engine_rolls_out_as_the_plain_twin_does(
     sampler = Sampler(steps=2, chunk=CHUNK, context_noise=0.1)
     camera = walk(level(dtype=dtype), from_keys(["wj", "w", "wl", "di", "d"] * CHUNKS))[: CHUNK * CHUNKS].map(lambda x: x[None])
     text = torch.randn(1, 5, CONFIG.text, dtype=dtype)
-    cache = Past(CHUNK, window, sinks, alone=alone).cache()
+    cache = CausalConfig(CHUNK, window, sinks, alone=alone).cache()
     past = plain_rollout.Past(window, sinks, alone)
     weights, shape = dit.state_dict(), (1, CHUNK, CONFIG.channels, 4, 6)
     ours, theirs = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
@@ -62,19 +62,19 @@ def test_a_text_is_read_once_until_another_is_heard(monkeypatch: pytest.MonkeyPa
     for x in dit.parameters():
         torch.nn.init.normal_(x, std=0.2)
     read: list[Tensor] = []
-    say = QKV.say
+    say = QKV.project_kv
     monkeypatch.setattr(QKV, "say", lambda self, x: read.append(x) or say(self, x))
     one, two = torch.randn(1, 5, CONFIG.text), torch.randn(1, 5, CONFIG.text)
     camera = walk(level(), from_keys(["w"] * CHUNK))[:CHUNK].map(lambda x: x[None])
     frames = clean(torch.randn(1, CHUNK, CONFIG.channels, 4, 6), camera)
-    cache, lanes = Cache(), 2 * CONFIG.layers  # that read themselves in every pass
+    cache, lanes = KVCache(), 2 * CONFIG.layers  # that read themselves in every pass
     with torch.no_grad():
         first, again = dit(frames, one, cache), dit(frames, one, cache)
         assert len(read) == 2 * lanes + CONFIG.layers
         other = dit(frames, two, cache)
         assert len(read) == 3 * lanes + 2 * CONFIG.layers
-        assert torch.equal(first, again) and torch.equal(first, dit(frames, one, Cache()))
-        assert torch.equal(other, dit(frames, two, Cache())) and not torch.allclose(first, other)
+        assert torch.equal(first, again) and torch.equal(first, dit(frames, one, KVCache()))
+        assert torch.equal(other, dit(frames, two, KVCache())) and not torch.allclose(first, other)
     before = len(read)
     for _ in range(2):  # where something is learned, all is done every time
         dit(frames, one, cache).sum().backward()
@@ -88,10 +88,10 @@ def test_another_network_on_the_same_past_reads_for_itself() -> None:
     for x in (*a.parameters(), *b.parameters()):
         torch.nn.init.normal_(x, std=0.2)
     camera = walk(level(), from_keys(["w"] * CHUNK))[:CHUNK].map(lambda x: x[None])
-    frames, cache = clean(torch.randn(1, CHUNK, CONFIG.channels, 4, 6), camera), Cache()
+    frames, cache = clean(torch.randn(1, CHUNK, CONFIG.channels, 4, 6), camera), KVCache()
     with torch.no_grad():
         a(frames, text, cache)
-        assert torch.equal(b(frames, text, cache), b(frames, text, Cache()))
+        assert torch.equal(b(frames, text, cache), b(frames, text, KVCache()))
 
 
 def test_a_fork_and_its_origin_go_on_without_disturbing_each_other() -> None:
@@ -103,20 +103,20 @@ def test_a_fork_and_its_origin_go_on_without_disturbing_each_other() -> None:
     frames = clean(torch.randn(1, 15, CONFIG.channels, 4, 6), camera)
     pieces = [frames[i : i + 3] for i in range(0, 15, 3)]
 
-    def go(cache: Cache, order: list[int]) -> Tensor:
+    def go(cache: KVCache, order: list[int]) -> Tensor:
         def step(i: int) -> Tensor:
             seen: Tensor = dit(pieces[i], text, cache)
-            cache.keep()
+            cache.commit()
             return seen
 
         return [step(i) for i in order][-1]
 
     with torch.inference_mode():
-        alone = Past(CHUNK, 7, 1).cache()
+        alone = CausalConfig(CHUNK, 7, 1).cache()
         want = go(alone, [0, 1, 2, 3, 4])
-        origin = Past(CHUNK, 7, 1).cache()
+        origin = CausalConfig(CHUNK, 7, 1).cache()
         go(origin, [0, 1, 2])
-        fork, saved = origin.fork(), Past(CHUNK, 7, 1).cache()
+        fork, saved = origin.fork(), CausalConfig(CHUNK, 7, 1).cache()
         saved.restore({k: x.clone() for k, x in origin.state().items()})
         go(fork, [4, 2, 0])
         assert torch.equal(go(origin, [3, 4]), want)

@@ -16,9 +16,9 @@ from dreamx.bench.stopwatch import _noise
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.count import Work, count
 from dreamx.budget.plan import Plan
-from dreamx.model.causal_config import Past
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
-from dreamx.rollout import write
+from dreamx.rollout import write_context
 
 CUDA = torch.device("cuda")
 
@@ -27,18 +27,18 @@ CUDA = torch.device("cuda")
 @pytest.mark.parametrize(("chunk", "window", "layers"), [(1, 8, 2), (3, 6, 5)])
 def test_a_pass_and_its_past_are_counted_as_they_are(alone: tuple[str, ...], chunk: int, window: int, layers: int) -> None:
     dit = replace(micro.DIT, layers=layers)
-    past = Past(chunk, window, sinks=1, alone=alone)
+    past = CausalConfig(chunk, window, sinks=1, alone=alone)
     p = Plan("small", dit, past, micro.ENCODER, (32, 64), torch.float32, words=5, reader=0, freed=False, passes=3)
     net, cache, text, rng = DiT(dit).eval(), past.cache(), torch.randn(1, 5, dit.text), torch.Generator()
     real = FlopCounterMode(display=False)
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
         for i in range(-(-window // chunk)):
-            write(net, _noise(p, i * chunk, machine.CPU, rng), text, cache)
+            write_context(net, _noise(p, i * chunk, machine.CPU, rng), text, cache)
         net(frames := _noise(p, window, machine.CPU, rng), text, cache)  # the past is encoded now
         cache._heard.clear()  # a text is read once, which is counted as if it were in every pass
         with real:
             net(frames, text, cache)
-    facts = [kv for pieces in cache.facts.values() for kv in pieces]
+    facts = [kv for pieces in cache.kv.values() for kv in pieces]
     kept = [x for kv in [*facts, *cache._room.values(), *cache._fresh.values()] for x in kv]
     assert p.kept() == sum(x.numel() for x in kept)
     lens = 4 * chunk * p.tokens * (dit.view.width if dit.view else 0) * 4 * layers * 2  # of matrices that the tiling is made by
@@ -105,7 +105,7 @@ def _must_fit_into(p: Plan, free: float) -> None:
 
 
 def test_pace_is_work_by_speed() -> None:
-    p, speed = plan.w5b((352, 640)), machine.Speed(flop=1e14, moved=1e12, call=1e-6)
+    p, speed = plan.w5b((352, 640)), machine.MachineSpeed(flop=1e14, moved=1e12, call=1e-6)
     slow, fast = fit.pace(p, speed, CUDA), fit.pace(p, replace(speed, flop=1e15), CUDA)
     assert slow.one_pass > fast.one_pass > p.one_pass().flop / 1e15
     assert slow.frames == 12

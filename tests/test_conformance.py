@@ -20,7 +20,7 @@ from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry import official as scripts
 from dreamx.geometry.camera import level
-from dreamx.model.attention import Cache
+from dreamx.model.attention import KVCache
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 
 DATA = Path(__file__).parent / "data"
@@ -126,20 +126,20 @@ def test_the_camera_lane_of_the_causal_model_sees_its_chunk_alone() -> None:
     camera = walk(level(), from_keys(["wj"] * 6))
     known, text = clean(torch.randn(1, 6, 4, 4, 4), camera.map(lambda x: x[None])), torch.randn(1, 3, 16)
 
-    def second(cache: Cache, bent: bool) -> Tensor:
+    def second(cache: KVCache, bent: bool) -> Tensor:
         """The second chunk; ``bent`` moves the cameras of the first after it was made."""
         with torch.no_grad():
             dit(known[0:3], text, cache)
-            cache.keep()
+            cache.commit()
             assert cache.where is not None
             if bent:
                 cache.where = replace(cache.where, camera=cache.where.camera[:, [2, 0, 1]])
             return dit(known[3:6], text, cache.fork())
 
-    alone = Cache(alone=("view",))
-    assert torch.allclose(second(alone, False), second(Cache(alone=("view",)), True), atol=1e-6)
-    assert not torch.allclose(second(Cache(), False), second(Cache(), True), atol=1e-3)
-    assert {lane for _, lane in alone.facts} == {"time"}  # and what nobody reads is not kept
+    alone = KVCache(alone=("view",))
+    assert torch.allclose(second(alone, False), second(KVCache(alone=("view",)), True), atol=1e-6)
+    assert not torch.allclose(second(KVCache(), False), second(KVCache(), True), atol=1e-3)
+    assert {lane for _, lane in alone.kv} == {"time"}  # and what nobody reads is not kept
 
 
 @pytest.mark.parametrize("file", [CAUSAL, BOTH_WAYS], ids=lambda f: f.stem)

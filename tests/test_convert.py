@@ -19,8 +19,8 @@ from dreamx.checkpoints import diffusers_names, dreamx_names, release, transform
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model.attention import Table
-from dreamx.model.causal_config import Past
+from dreamx.model.attention import MaskedAttention
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT, ViewConfig
 from official_small import CAM, CAUSAL, KINDS, TINY, WAN, found, same, save, theirs
 
@@ -117,7 +117,7 @@ def test_what_a_checkpoint_is_shows_in_its_config_or_is_said(tmp_path: Path) -> 
         assert end.config.view is not None
         heads.append((end.config.view.heads, end.kind.past is not None))
     assert heads == [(2, True), (2, True), (1, False), (1, False), (1, False), (1, False), (1, False), (2, True)]
-    assert end.kind.past == Past()  # as released, where the config does not say
+    assert end.kind.past == CausalConfig()  # as released, where the config does not say
 
 
 def test_a_config_that_is_silent_about_the_lane_is_completed_from_the_weights(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def answer(dit: DiT) -> Tensor:
     dtype = next(dit.parameters()).dtype
     frames = clean(z.to(dtype), level().map(lambda x: x.expand(1, 2, *x.shape)))
     with torch.no_grad():
-        return dit(frames, text.to(dtype), Table())
+        return dit(frames, text.to(dtype), MaskedAttention())
 
 
 def test_the_network_is_the_mapped_file_itself_or_a_cast_of_it(tmp_path: Path) -> None:

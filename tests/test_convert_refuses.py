@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dreamx import cli
 from dreamx.checkpoints import dreamx_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import ViewConfig
 from dreamx.model.vae import VAE, VAEConfig
 from official_small import CAM, CAUSAL, KINDS, TINY, WAN, found, save, theirs
@@ -289,9 +289,9 @@ def test_networks_that_were_never_released_have_no_released_config(tmp_path: Pat
         (replace(WAN[0], hint=True), WAN[1]),
         (replace(CAM[0], view=ViewConfig(24, 1, pool=(2.0, 2.0))), CAM[1]),
         (replace(CAM[0], view=ViewConfig(24, 3)), CAM[1]),
-        (CAUSAL[0], Kind(12, Past(alone=()))),
-        (CAUSAL[0], Kind(12, Past(relative=False))),
-        (CAUSAL[0], Kind(12)),
+        (CAUSAL[0], TransformerMeta(12, CausalConfig(alone=()))),
+        (CAUSAL[0], TransformerMeta(12, CausalConfig(relative=False))),
+        (CAUSAL[0], TransformerMeta(12)),
     ):
         with pytest.raises(ValueError, match=r"^config: "):
             dreamx_names.write_config(config, kind)

@@ -49,8 +49,8 @@ def test_one_can_walk_in_it(root: Path) -> None:
     error = (opening[0].float() - clip.video[0].float()).square().mean()
     assert error < clip.video[0].float().var(), "the opening picture is worse than a grey one"
     ahead, left = world.fork(), world.fork()
-    a = torch.cat([ahead.step(from_keys(["w"] * ahead.due)) for _ in range(4)])
-    b = torch.cat([left.step(from_keys(["j"] * left.due)) for _ in range(4)])
+    a = torch.cat([ahead.step(from_keys(["w"] * ahead.frames_per_step)) for _ in range(4)])
+    b = torch.cat([left.step(from_keys(["j"] * left.frames_per_step)) for _ in range(4)])
     assert a.shape == b.shape == (16, 3, micro.SIZE, micro.SIZE)
     assert not torch.equal(a, b)
 

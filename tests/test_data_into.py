@@ -18,7 +18,7 @@ from dreamx.data.dataset import Coding, Dataset
 from dreamx.data.engine import Local, Ray, run_engine
 from dreamx.data.importers.doom import DoomConfig, doom
 from dreamx.data.importers.run_import import Brought, ImportConfig, bring
-from dreamx.data.importers.source_shot import Wanted
+from dreamx.data.importers.source_shot import ClipFormat
 from dreamx.data.opengl import CannotDraw
 from dreamx.data.output_options import Into
 from dreamx.data.sim import simulate as events
@@ -113,7 +113,7 @@ def test_a_machine_that_cannot_draw_stops_it(tmp_path: Path, monkeypatch: pytest
 
 def test_the_game(tmp_path: Path) -> None:
     pytest.importorskip("vizdoom")
-    cfg = DoomConfig(tmp_path / "f", clips=2, wanted=Wanted(32, 32, frames=9))
+    cfg = DoomConfig(tmp_path / "f", clips=2, wanted=ClipFormat(32, 32, frames=9))
     assert doom(cfg) == 2
     assert doom(replace(cfg, out=tmp_path / "d", into=EXACT)) == 2
     assert check_same(tmp_path / "f", tmp_path / "d").names == ["doom-0000000", "doom-0000001"]
@@ -126,7 +126,7 @@ def shots(place: Path, kind: str = "megasam") -> ImportConfig:
     (first,) = place.glob("*.npz")
     shutil.copy(first, place / "b_droid.npz")
     (place / "broken_droid.npz").write_bytes(first.read_bytes()[:2000])
-    return ImportConfig("megasam", place, place.parent / "f", rate=FPS, wanted=Wanted(32, 24, FPS, 8), processes=1)
+    return ImportConfig("megasam", place, place.parent / "f", rate=FPS, wanted=ClipFormat(32, 24, FPS, 8), processes=1)
 
 
 def test_other_peoples_files(tmp_path: Path) -> None:

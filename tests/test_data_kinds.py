@@ -24,7 +24,7 @@ from dreamx.data.output_options import Into
 from dreamx.data.quality.curate import CurateConfig, curate
 from dreamx.data.quality.limits import Limits
 from dreamx.data.quality.quality_report import ReportConfig, report
-from dreamx.data.quality.verdict import Verdict, judge, verdict_of, words_of
+from dreamx.data.quality.verdict import ClipVerdict, judge, verdict_of, words_of
 from test_captioner import Server, server
 from test_engine import prints
 
@@ -151,7 +151,7 @@ def test_a_verdict_is_read_as_it_was_written() -> None:
     verdict = judge(good_and_bad()["c-still"], LIMITS)
     assert verdict.reasons and verdict_of(words_of(verdict)) == verdict
     assert verdict_of({}) is None and verdict_of({**words_of(verdict), "measures": "?"}) is None
-    assert verdict_of(words_of(Verdict({}, {}, None, "x"))) == Verdict({}, {}, None, "x")
+    assert verdict_of(words_of(ClipVerdict({}, {}, None, "x"))) == ClipVerdict({}, {}, None, "x")
 
 
 def test_caption_tells_the_same_of_both_and_copies_pictures(server: Server, tmp_path: Path) -> None:
@@ -237,9 +237,9 @@ def test_what_a_killed_run_left_of_a_shot_is_not_taken_for_the_whole(tmp_path: P
     from dreamx.data.engine import run_engine as engine
 
     run_engine(Reels(4), (), str(tmp_path / "whole"), Local(1))
-    real, written = dataset_files.Place.write, list[str]()
+    real, written = dataset_files.Storage.write, list[str]()
 
-    def dies(self: dataset_files.Place, name: str, data: bytes) -> None:
+    def dies(self: dataset_files.Storage, name: str, data: bytes) -> None:
         if name.startswith(".parts/00000003"):
             written.append(name)
             if len(written) == 3:
@@ -248,7 +248,7 @@ def test_what_a_killed_run_left_of_a_shot_is_not_taken_for_the_whole(tmp_path: P
 
     assert engine is run_engine
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(dataset_files.Place, "write", dies)
+        m.setattr(dataset_files.Storage, "write", dies)
         with pytest.raises(KeyboardInterrupt):
             run_engine(Reels(4), (), str(tmp_path / "d"), Local(1))
     assert written == [".parts/00000003-2.part", ".parts/00000003-1.part", ".parts/00000003.3.part"]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.train.depth import depth_loss, varied
+from dreamx.train.depth import depth_loss, jitter_colour
 from dreamx.world import World, load
 
 SMALL = DepthConfig(widths=(16, 32), blocks=(1, 1), heads=2)
@@ -47,7 +47,7 @@ def test_a_picture_of_another_size_is_refused_with_the_fix() -> None:
 def test_varied_colours_stay_colours_and_differ() -> None:
     rng = torch.Generator().manual_seed(0)
     video = torch.rand(3, 1, 3, 8, 8) * 2 - 1
-    other = varied(video, 0.2, rng)
+    other = jitter_colour(video, 0.2, rng)
     assert other.shape == video.shape and float(other.abs().max()) <= 1 and not torch.equal(other, video)
 
 

@@ -15,8 +15,8 @@ from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model.attention import Table
-from dreamx.model.causal_config import Kind
+from dreamx.model.attention import MaskedAttention
+from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig
 from official_small import same
 
@@ -29,7 +29,9 @@ def weights(config: DiTConfig) -> Checkpoint:
     """Random and large enough that every part of the network matters."""
     rng = torch.Generator().manual_seed(7)
     state = {k: torch.randn(x.shape, generator=rng) for k, x in DiT(config).state_dict().items()}
-    return Checkpoint({k: x / max(1, x.shape[-1]) ** 0.5 if x.ndim > 1 else 0.3 * x for k, x in state.items()}, config, Kind())
+    return Checkpoint(
+        {k: x / max(1, x.shape[-1]) ** 0.5 if x.ndim > 1 else 0.3 * x for k, x in state.items()}, config, TransformerMeta()
+    )
 
 
 def theirs(folder: Path) -> WanTransformer3DModel:
@@ -61,10 +63,10 @@ def test_the_same_numbers(tmp_path: Path, config: DiTConfig, sigma: list[list[fl
     frames = replace(clean(z, level().map(lambda x: x.expand(2, T, *x.shape))), sigma=noise)
     time = 1000 * (noise.repeat_interleave(ROWS * COLS, 1) if per_token else noise[:, 0])
     want = net(z.transpose(1, 2), time, text, return_dict=False)[0].transpose(1, 2)
-    got = dit(frames, text, Table())
+    got = dit(frames, text, MaskedAttention())
     assert want.std() > 0.3
     assert float((got - want).abs().max()) < 2e-5 * float(want.abs().max())
-    other = dit(replace(frames, sigma=noise.roll(1, 0)), text, Table())
+    other = dit(replace(frames, sigma=noise.roll(1, 0)), text, MaskedAttention())
     assert float((other - want).abs().max()) > 0.01 * float(want.abs().max())  # it does matter which time it is told
 
 

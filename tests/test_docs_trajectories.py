@@ -14,7 +14,7 @@ from PIL import Image
 
 from dreamx import cli
 from dreamx.geometry.camera import relative_to
-from dreamx.geometry.formats import DIALECTS, Asked, Motion, read
+from dreamx.geometry.formats import DIALECTS, Motion, MotionOptions, read
 from dreamx.geometry.formats.keys import angles
 from dreamx.trajectory import draw
 from dreamx.trajectory.describe_path import paragraph
@@ -47,7 +47,7 @@ def test_its_commands_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 def motion(name: str, keys: list[str], numbers: list[float]) -> Motion:
     data = json.dumps([{"action_seq": keys, "action_speed_list": numbers}]).encode()
-    return read(name, {"": data}, Asked())
+    return read(name, {"": data}, MotionOptions())
 
 
 @pytest.mark.parametrize(("name", "column"), [("dreamx-ar", 1), ("dreamx-cam", 2)])

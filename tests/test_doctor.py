@@ -13,7 +13,7 @@ import micro
 from dreamx import doctor
 from dreamx.bench import engine
 from dreamx.budget import fit, machine, plan
-from dreamx.budget.machine import Speed
+from dreamx.budget.machine import MachineSpeed
 from dreamx.doctor import DoctorConfig, main
 
 
@@ -67,8 +67,8 @@ def test_what_does_not_fit_is_said(world: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_load_is_said(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    quiet = Speed(1e11, 1e10, 1e-6)
-    for now, said in ((Speed(5e10, 5e9, 2e-6), True), (Speed(0.95e11, 1e10, 1e-6), False)):
+    quiet = MachineSpeed(1e11, 1e10, 1e-6)
+    for now, said in ((MachineSpeed(5e10, 5e9, 2e-6), True), (MachineSpeed(0.95e11, 1e10, 1e-6), False)):
         monkeypatch.setattr(machine, "probe_both", lambda device, dtype, now=now: (quiet, now))
         for name in (str(world), "w5b"):
             monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
@@ -81,7 +81,7 @@ def test_the_load_is_said(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_the_doctor_and_the_bench_count_alike(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are asked about the same machine: what one predicts for a pass of a released model the other does."""
     asked: list[torch.dtype] = []
-    speed = Speed(1e11, 1e10, 1e-6)
+    speed = MachineSpeed(1e11, 1e10, 1e-6)
     monkeypatch.setattr(machine, "best", lambda: machine.CPU)
     monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
     monkeypatch.setattr(machine, "probe_both", lambda device, dtype, seconds=0.5: (asked.append(dtype) or speed, speed))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.data.importers.doom import DoomConfig, doom, play
-from dreamx.data.importers.source_shot import Wanted
+from dreamx.data.importers.source_shot import ClipFormat
 from dreamx.geometry.camera import rays, relative_to
 
 pytest.importorskip("vizdoom")
@@ -19,7 +19,7 @@ pytest.importorskip("vizdoom")
 
 @pytest.fixture(scope="module")
 def clip() -> Clip:
-    return play(DoomConfig(Path("nowhere"), wanted=Wanted(128, 128, frames=65)), 3)
+    return play(DoomConfig(Path("nowhere"), wanted=ClipFormat(128, 128, frames=65)), 3)
 
 
 def proof(clip: Clip, apart: int) -> float:
@@ -57,7 +57,7 @@ def test_depth_and_cameras_say_where_pixels_go(clip: Clip) -> None:
 def test_a_clip_is_whole_and_made_again_the_same(clip: Clip) -> None:
     assert clip.video.shape == (65, 3, 128, 128) and clip.segments is not None and clip.depth is not None
     assert clip.fps == 17.5 and clip.style == "game" and "Freedoom" in clip.licence
-    again = play(DoomConfig(Path("nowhere"), wanted=Wanted(128, 128, frames=65)), 3)
+    again = play(DoomConfig(Path("nowhere"), wanted=ClipFormat(128, 128, frames=65)), 3)
     assert torch.equal(again.video, clip.video) and torch.equal(again.camera.pose, clip.camera.pose)
     level = clip.camera.pose[:, 1, :3]  # rows of rotations: no pitch, no roll
     assert torch.allclose(level, torch.tensor([0.0, 1.0, 0.0]).expand_as(level), atol=1e-6)
@@ -65,7 +65,7 @@ def test_a_clip_is_whole_and_made_again_the_same(clip: Clip) -> None:
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
-    cfg = DoomConfig(tmp_path, clips=2, wanted=Wanted(32, 32, frames=9))
+    cfg = DoomConfig(tmp_path, clips=2, wanted=ClipFormat(32, 32, frames=9))
     assert doom(cfg) == 2
     before = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
     assert doom(cfg) == 2 and before == {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}

@@ -14,7 +14,7 @@ from dreamx.checkpoints import native
 from dreamx.clip import Clip
 from dreamx.data import dataset
 from dreamx.data import encode as encoding
-from dreamx.data.clip_list import Shot
+from dreamx.data.clip_list import ListedClip
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.events import Event, Story
 from dreamx.geometry.camera import Camera, cat, level
@@ -115,7 +115,7 @@ def test_an_encoding_that_was_killed_goes_on(folders: EncodeConfig, monkeypatch:
     cfg.out.unlink()
     real, calls = encoding._encode, list[int]()
 
-    def killed(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
+    def killed(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         calls.append(len(some))
         if len(calls) == 2:
             raise SystemExit

@@ -56,8 +56,8 @@ def test_it_is_the_world_that_a_player_walks_in(folder: Path) -> None:
     assert info["recalled"] == []
     for chunk in (1, 2):
         seen, reward, terminated, truncated, info = env.step(FORWARD)
-        dream = world.dream(from_keys(["w"] * 4, world.config.speed))
-        assert np.array_equal(seen, world.show(dream).permute(0, 2, 3, 1).numpy())
+        dream = world.denoise(from_keys(["w"] * 4, world.config.speed))
+        assert np.array_equal(seen, world.decode(dream).permute(0, 2, 3, 1).numpy())
         assert (reward, terminated, truncated) == (0.0, False, False)
         assert np.array_equal(info["pose"], world.camera.pose.numpy())
         assert info["pose"][2, 3] == pytest.approx(0.3 * chunk)

@@ -9,10 +9,10 @@ from torch import Tensor
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level, rigid, rotation
-from dreamx.model.attention import Cache, Mute, Table
+from dreamx.model.attention import KVCache, LaneMask, MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig, add_view
 from dreamx.model.masks import by_chunk, teacher_forced
-from dreamx.model.positions import Prope, Where
+from dreamx.model.positions import FramePositions, Prope
 
 T, CHUNK = 12, 3
 BARE = DiTConfig(channels=4, width=48, heads=2, layers=3, mlp=96, text=16, frequencies=32)
@@ -52,17 +52,17 @@ def test_teacher_forced_table_is_the_cached_rollout(view: str, window: int | Non
     dit = loud(DiT(replace(BARE, view=VIEWS[view])))
     known, text = case()
     noisy = noisy_twin(known)
-    table = Table(teacher_forced(T, CHUNK, window, sinks))
+    table = MaskedAttention(teacher_forced(T, CHUNK, window, sinks))
     with torch.no_grad():
         want = dit(cat(known, noisy), text, table)[:, T:]
-        cache = Cache(window, sinks, relative=False)
+        cache = KVCache(window, sinks, relative=False)
         for start in range(0, T, CHUNK):
             now = slice(start, start + CHUNK)
             dit(noisy[now].with_z(torch.randn_like(noisy.z[:, now])), text, cache)  # an earlier pass leaves no trace
             got = dit(noisy[now], text, cache)
             assert (got - want[:, now]).abs().max() < 1e-12
             dit(known[now], text, cache)
-            cache.keep()
+            cache.commit()
 
 
 def test_the_window_matters() -> None:
@@ -70,9 +70,9 @@ def test_the_window_matters() -> None:
     dit = loud(DiT(BARE))
     known, text = case()
     both = cat(known, noisy_twin(known))
-    full = dit(both, text, Table(teacher_forced(T, CHUNK)))[:, -CHUNK:]
-    short = dit(both, text, Table(teacher_forced(T, CHUNK, 6)))[:, -CHUNK:]
-    sunk = dit(both, text, Table(teacher_forced(T, CHUNK, 6, 1)))[:, -CHUNK:]
+    full = dit(both, text, MaskedAttention(teacher_forced(T, CHUNK)))[:, -CHUNK:]
+    short = dit(both, text, MaskedAttention(teacher_forced(T, CHUNK, 6)))[:, -CHUNK:]
+    sunk = dit(both, text, MaskedAttention(teacher_forced(T, CHUNK, 6, 1)))[:, -CHUNK:]
     assert (full - short).abs().max() > 1e-3
     assert (sunk - short).abs().max() > 1e-3
 
@@ -84,10 +84,10 @@ def test_relative_time_in_the_cache_changes_nothing_before_the_window_rolls() ->
     outs: list[list[Tensor]] = [[], []]
     with torch.no_grad():
         for relative, frames, out in ((False, known, outs[0]), (True, late, outs[1])):
-            cache = Cache(T, 0, relative=relative)
+            cache = KVCache(T, 0, relative=relative)
             for start in range(0, T, CHUNK):
                 out.append(dit(frames[slice(start, start + CHUNK)], text, cache))
-                cache.keep()
+                cache.commit()
     assert (torch.cat(outs[0]) - torch.cat(outs[1])).abs().max() < 1e-10
 
 
@@ -102,9 +102,9 @@ def test_a_rigid_motion_of_the_world_changes_nothing(view: str) -> None:
         known, camera=Camera(torch.cat([known.camera.pose[:, 1:], g @ known.camera.pose[:, :1]], 1), known.camera.lens)
     )
     with torch.no_grad():
-        here = dit(known, text, Table())
-        assert (dit(moved, text, Table()) - here).abs().max() < 1e-10
-        assert (dit(bent, text, Table()) - here).abs().max() > 1e-3
+        here = dit(known, text, MaskedAttention())
+        assert (dit(moved, text, MaskedAttention()) - here).abs().max() < 1e-10
+        assert (dit(bent, text, MaskedAttention()) - here).abs().max() > 1e-3
 
 
 def test_a_new_camera_lane_changes_nothing_until_it_is_trained() -> None:
@@ -112,14 +112,14 @@ def test_a_new_camera_lane_changes_nothing_until_it_is_trained() -> None:
     bare = loud(DiT(BARE))
     known, text = case()
     with torch.no_grad():
-        want = bare(known, text, Table())
+        want = bare(known, text, MaskedAttention())
         for view in VIEWS.values():
             both = add_view(bare, view)
-            assert torch.equal(both(known, text, Table()), want)
+            assert torch.equal(both(known, text, MaskedAttention()), want)
             for name, p in both.named_parameters():
                 if name.endswith("view.o.weight"):
                     torch.nn.init.normal_(p)
-            assert not torch.allclose(both(known, text, Table()), want)
+            assert not torch.allclose(both(known, text, MaskedAttention()), want)
 
 
 def test_add_view_refuses_another_network() -> None:
@@ -132,9 +132,9 @@ def test_add_view_refuses_another_network() -> None:
 def test_identity_cameras_make_plain_attention() -> None:
     known, _ = case()
     still = level((1.0, 1.0, 0.5, 0.5), torch.float64).map(lambda x: x.expand(2, T, *x.shape))
-    where = Where(known.index, still)
+    where = FramePositions(known.index, still)
     q, k, v = torch.randn(3, 2, T, 16, 3, 8, dtype=torch.float64)
-    table, slot = Table(), (0, "view")
+    table, slot = MaskedAttention(), (0, "view")
     a, b, c = (x.flatten(1, 2).transpose(1, 2) for x in (q, k, v))
     plain = torch.softmax(a @ b.mT / 8**0.5, -1) @ c
     assert torch.allclose(table(slot, q, k, v, Prope(where, 4, 4, 8)), plain.transpose(1, 2).unflatten(1, (T, 16)), atol=1e-12)
@@ -142,7 +142,7 @@ def test_identity_cameras_make_plain_attention() -> None:
 
 def test_block_diagonal_product_is_the_product_of_every_four_channels() -> None:
     known, _ = case()
-    place = Prope(Where(known.index, known.camera), 4, 4, 8)
+    place = Prope(FramePositions(known.index, known.camera), 4, 4, 8)
     from dreamx.geometry.camera import projection
 
     p, p_inv = projection(known.camera)
@@ -159,7 +159,7 @@ def test_a_later_clean_chunk_never_reaches_an_earlier_noisy_one() -> None:
     noisy = noisy_twin(known)
     z = known.z.clone()
     z[:, 6:] += 1
-    table = Table(teacher_forced(T, CHUNK))
+    table = MaskedAttention(teacher_forced(T, CHUNK))
     with torch.no_grad():
         a = dit(cat(known, noisy), text, table)[:, T:]
         b = dit(cat(known.with_z(z), noisy), text, table)[:, T:]
@@ -171,17 +171,17 @@ def test_a_fork_leaves_its_parent_alone() -> None:
     dit = loud(DiT(replace(BARE, view=VIEWS["E-PRoPE"])))
     known, text = case()
     with torch.no_grad():
-        cache = Cache(6, 1)
+        cache = KVCache(6, 1)
         for start in (0, 3):
             dit(known[slice(start, start + 3)], text, cache)
-            cache.keep()
+            cache.commit()
         fork = cache.fork()
         want = dit(known[slice(6, 9)], text, cache.fork())
         for _ in range(3):
             dit(known[slice(9, 12)], text, fork)
-            fork.keep()
+            fork.commit()
         assert torch.equal(dit(known[slice(6, 9)], text, cache), want)
-        other = Cache(6, 1)
+        other = KVCache(6, 1)
         other.restore(cache.state())
         assert torch.equal(dit(known[slice(6, 9)], text, other), want)
 
@@ -189,43 +189,43 @@ def test_a_fork_leaves_its_parent_alone() -> None:
 def test_the_cache_holds_no_more_than_its_window() -> None:
     dit = loud(DiT(BARE))
     known, text = case()
-    cache = Cache(7, 1)
+    cache = KVCache(7, 1)
     with torch.no_grad():
         for start in range(0, T, CHUNK):
             dit(known[slice(start, start + CHUNK)], text, cache)
-            cache.keep()
+            cache.commit()
     assert cache.where is not None
     assert cache.where.index[0].tolist() == [0, 6, 7, 8, 9, 10, 11]
     with pytest.raises(ValueError, match="window"):
-        small = Cache(3, 1)
+        small = KVCache(3, 1)
         for _ in range(2):
             dit(known[slice(0, 3)], text, small)
-            small.keep()
+            small.commit()
 
 
 def test_the_table_in_blocks_is_the_plain_masked_attention() -> None:
     q, k, v = torch.randn(3, 2, T, 16, 3, 8, dtype=torch.float64)
     known, _ = case()
-    place, slot = Prope(Where(known.index, known.camera), 4, 4, 8), (0, "view")
+    place, slot = Prope(FramePositions(known.index, known.camera), 4, 4, 8), (0, "view")
     for visible in (by_chunk(T, 3), by_chunk(T, 1, 5, 1), by_chunk(T, 2, 6)):
-        plain = Table(visible, block=T)(slot, q, k, v, place)
+        plain = MaskedAttention(visible, block=T)(slot, q, k, v, place)
         for block in (1, 5, 7):
-            assert torch.allclose(Table(visible, block)(slot, q, k, v, place), plain, atol=1e-13)
+            assert torch.allclose(MaskedAttention(visible, block)(slot, q, k, v, place), plain, atol=1e-13)
     with pytest.raises(ValueError, match="the table is for 11 frames"):
-        Table(by_chunk(11, 3))(slot, q, k, v, place)
+        MaskedAttention(by_chunk(11, 3))(slot, q, k, v, place)
 
 
 def test_gradients_through_the_cache_are_those_of_the_table() -> None:
     dit = loud(DiT(replace(BARE, view=VIEWS["E-PRoPE"])))
     known, text = case()
-    cache = Cache(relative=False)
+    cache = KVCache(relative=False)
     with torch.no_grad():
         dit(known[slice(0, 3)], text, cache)
-        cache.keep()
+        cache.commit()
     dit(known[slice(3, 6)], text, cache).square().sum().backward()
     got = dit.head.weight.grad.clone()  # pyright: ignore[reportOptionalMemberAccess]
     dit.zero_grad()
-    dit(known[slice(0, 6)], text, Table(by_chunk(6, 3)))[:, 3:].square().sum().backward()
+    dit(known[slice(0, 6)], text, MaskedAttention(by_chunk(6, 3)))[:, 3:].square().sum().backward()
     assert torch.allclose(got, dit.head.weight.grad, rtol=1e-9)  # pyright: ignore[reportArgumentType]
 
 
@@ -242,15 +242,17 @@ def test_reading_hints_starts_as_nothing_and_muting_a_lane_is_no_lane() -> None:
         torch.nn.init.normal_(p, std=0.3)
     hearing.head.load_state_dict(deaf.head.state_dict())
     with torch.no_grad():
-        want = deaf(known, text, Table())
-        assert torch.equal(hearing(replace(known, hint=hint), text, Table()), want)
+        want = deaf(known, text, MaskedAttention())
+        assert torch.equal(hearing(replace(known, hint=hint), text, MaskedAttention()), want)
         torch.nn.init.normal_(hearing.hint.weight, std=0.3)  # pyright: ignore[reportOptionalMemberAccess, reportArgumentType]
-        assert not torch.equal(hearing(replace(known, hint=hint), text, Table()), want)
-        assert torch.equal(hearing(replace(known, hint=0 * hint), text, Table()), want)
+        assert not torch.equal(hearing(replace(known, hint=hint), text, MaskedAttention()), want)
+        assert torch.equal(hearing(replace(known, hint=0 * hint), text, MaskedAttention()), want)
     dit = loud(DiT(replace(BARE, view=VIEWS["E-PRoPE"])))
     none = loud(DiT(BARE))
     none.load_state_dict({k: v for k, v in dit.state_dict().items() if ".view." not in k})
     for block in dit.blocks:
         torch.nn.init.zeros_(block.view.o.bias)  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     with torch.no_grad():
-        torch.testing.assert_close(dit(known, text, Mute(Table(), "view")), none(known, text, Table()), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            dit(known, text, LaneMask(MaskedAttention(), "view")), none(known, text, MaskedAttention()), rtol=0, atol=1e-12
+        )

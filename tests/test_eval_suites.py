@@ -20,7 +20,7 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
 from dreamx.data.scene import walker
 from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene, stand
 from dreamx.data.sim.simulate import SimConfig
-from dreamx.data.sim.take import Shot
+from dreamx.data.sim.take import SimulatedShot
 from dreamx.data.sim.walks import SimulateConfig, the_scene
 from dreamx.eval.suites import suite_paths
 from dreamx.eval.suites.suite import SHIPPED, PromptChange, Suite, Trial, shipped_suite
@@ -151,7 +151,7 @@ def test_no_recipe_can_draw_what_is_held_out(tmp_path: Path) -> None:
 
 def test_the_walk_through_recipes_finds_what_is_hidden_in_them(tmp_path: Path) -> None:
     held = SimConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED, evaluation=True, held_out=True)
-    words = Shot(9, 16.0, 8, 8, 70.0, held_out=True)
+    words = SimulatedShot(9, 16.0, 8, 8, 70.0, held_out=True)
 
     def stage() -> object:
         return words

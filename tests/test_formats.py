@@ -17,7 +17,7 @@ from safetensors import safe_open
 
 from dreamx.geometry.camera import Camera, level, relative_to, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.geometry.formats import DIALECTS, Asked, Motion, read, write
+from dreamx.geometry.formats import DIALECTS, Motion, MotionOptions, read, write
 from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_npz
 from dreamx.geometry.official import rows
 
@@ -27,7 +27,7 @@ MANY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 #: What every dialect may be asked; those that know it themselves do not look.
-ASKED = Asked(fps=16.0, size=(640, 360), lens=(0.6, 0.9, 0.5, 0.5), frames=33, image="a.png", caption="a park")
+ASKED = MotionOptions(fps=16.0, size=(640, 360), lens=(0.6, 0.9, 0.5, 0.5), frames=33, image="a.png", caption="a park")
 POSES = [
     "dreamx", "dreamx-rows", "hy-inference", "hy-training", "lingbot", "matrix-game-3.5", "matrix-game-3.5-w2c", "realestate10k",
     "colmap", "dl3dv", "megasam", "vipe", "tum", "kitti",
@@ -35,7 +35,7 @@ POSES = [
 KEYS = [d for d in DIALECTS if d not in POSES]
 
 
-def text(name: str, words: str, asked: Asked = ASKED) -> Motion:
+def text(name: str, words: str, asked: MotionOptions = ASKED) -> Motion:
     return read(name, {"": words.encode()}, asked)
 
 
@@ -68,7 +68,7 @@ def test_every_dialect_is_in_one_list_or_the_other() -> None:
 
 
 def test_w_31_means_what_its_dialect_says() -> None:
-    hy, lingbot = text("hy-string", "w-31", Asked()), text("lingbot-string", "w-31", Asked())
+    hy, lingbot = text("hy-string", "w-31", MotionOptions()), text("lingbot-string", "w-31", MotionOptions())
     assert (len(hy.camera), hy.fps, place(hy)) == (125, 24.0, [0, 0, 2.48])
     assert (len(lingbot.camera), lingbot.fps, place(lingbot)) == (32, 16.0, [0, 0, 1.55])
     with pytest.raises(ValueError, match=r"dialect: there is no 'string'; like it are hy-string, lingbot-string"):
@@ -82,14 +82,14 @@ def test_the_public_poses_to_the_fifth_digit() -> None:
             said = json.loads(words)
             entry = [{"image_path": "", "caption": "", "action_seq": said["actions"], "action_speed_list": said["speeds"]}]
             name = "dreamx-cam" if bool((f.get_tensor(f"{case}.intrinsics")[:2, 2] == 0).all()) else "dreamx-ar"
-            motion = text(name, json.dumps(entry), Asked(frames=said["num_frames"]))
+            motion = text(name, json.dumps(entry), MotionOptions(frames=said["num_frames"]))
             assert float((rows(motion.camera) - f.get_tensor(f"{case}.w2c").double()).abs().max()) < 1e-5, case
 
 
 def test_one_list_two_motions() -> None:
     entry = json.dumps([{"action_seq": ["w"], "action_speed_list": [4]}])
-    assert place(text("dreamx-ar", entry, Asked()), -1) == [0, 0, pytest.approx(6.075, abs=1e-5)]
-    assert place(text("dreamx-cam", entry, Asked()), -1) == [0, 0, pytest.approx(3.950617, abs=1e-5)]
+    assert place(text("dreamx-ar", entry, MotionOptions()), -1) == [0, 0, pytest.approx(6.075, abs=1e-5)]
+    assert place(text("dreamx-cam", entry, MotionOptions()), -1) == [0, 0, pytest.approx(3.950617, abs=1e-5)]
 
 
 def test_hy_files_are_c2w_for_inference_and_w2c_for_training() -> None:
@@ -181,7 +181,7 @@ def test_megasam_takes_its_size_from_its_pictures() -> None:
 
     out = io.BytesIO()
     np.savez_compressed(out, images=np.zeros((3, 48, 64, 3), np.uint8), cam_c2w=arrays["cam_c2w"], intrinsic=arrays["intrinsic"])
-    motion = read("megasam", {"": out.getvalue()}, Asked(fps=10.0))
+    motion = read("megasam", {"": out.getvalue()}, MotionOptions(fps=10.0))
     assert motion.camera.lens[0].tolist() == [100 / 64, 100 / 48, 0.5, 0.5]
     with pytest.raises(ValueError, match="megasam: megasam says nothing about time; give fps"):
         read("megasam", {"": out.getvalue()})
@@ -189,12 +189,12 @@ def test_megasam_takes_its_size_from_its_pictures() -> None:
 
 def test_realestate10k_has_its_own_clock_and_needs_its_address() -> None:
     row = "0.5 0.9 0.5 0.5 0 0 1 0 0 0 0 1 0 0 0 0 1"
-    motion = text("realestate10k", f"https://x\n0 {row} 0\n40000 {row} -1\n", Asked())
+    motion = text("realestate10k", f"https://x\n0 {row} 0\n40000 {row} -1\n", MotionOptions())
     assert (motion.fps, place(motion)) == (25.0, [0, 0, 1])
     with pytest.raises(ValueError, match="first line must be the address"):
-        text("realestate10k", f"0 {row} 0\n", Asked())
+        text("realestate10k", f"0 {row} 0\n", MotionOptions())
     with pytest.raises(ValueError, match="line 3: its time is not after"):
-        text("realestate10k", f"https://x\n5 {row} 0\n5 {row} -1\n", Asked())
+        text("realestate10k", f"https://x\n5 {row} 0\n5 {row} -1\n", MotionOptions())
 
 
 @pytest.mark.parametrize("name", POSES)
@@ -203,7 +203,7 @@ def test_realestate10k_has_its_own_clock_and_needs_its_address() -> None:
 def test_any_path_there_and_back(name: str, seed: int, chunks: int, far: float) -> None:
     lens = (0.6, 0.9, 0.5, 0.5) if seed % 2 or name.startswith("hy") else (0.51, 0.87, 0.49, 0.52)
     motion = free(seed, 4 * chunks + 1, far, lens)
-    asked = Asked(16.0, (640, 360), lens)
+    asked = MotionOptions(16.0, (640, 360), lens)
     back = read(name, write(name, motion, asked), asked)
     tolerance = 1e-4 * max(1.0, far) if name == "lingbot" else 2e-4 if name == "hy-inference" else 1e-8 * max(1.0, far)
     assert back.camera.pose.shape == motion.camera.pose.shape
@@ -255,8 +255,8 @@ def test_keys_there_and_back(name: str, spans: list[tuple[str, int]]) -> None:
         words = json.dumps({"keyboard_condition": rows_, "mouse_condition": mouse})
     else:
         words = json.dumps([{"action_seq": [k or " " for k, _ in spans], "action_speed_list": [n for _, n in spans]}])
-    motion = text(name, words, Asked(frames=41))
-    again = read(name, write(name, motion, ASKED), Asked(frames=41))
+    motion = text(name, words, MotionOptions(frames=41))
+    again = read(name, write(name, motion, ASKED), MotionOptions(frames=41))
     one, two = (relative_to(m.camera, m.camera[0]).pose for m in (motion, again))
     assert one.shape == two.shape
     assert torch.allclose(one, two, atol=1e-5)
@@ -281,8 +281,8 @@ def test_gamecraft_there_and_back(chunks: list[tuple[str, float]]) -> None:
 @given(st.lists(st.tuples(held().filter(bool), st.integers(1, 8)), min_size=1, max_size=4))
 def test_speeds_there_and_back(spans: list[tuple[str, int]]) -> None:
     words = json.dumps([{"action_seq": [k for k, _ in spans], "action_speed_list": [n for _, n in spans]}])
-    motion = text("dreamx-cam", words, Asked(frames=81))
-    again = read("dreamx-cam", write("dreamx-cam", motion, ASKED), Asked(frames=81))
+    motion = text("dreamx-cam", words, MotionOptions(frames=81))
+    again = read("dreamx-cam", write("dreamx-cam", motion, ASKED), MotionOptions(frames=81))
     assert torch.allclose(motion.camera.pose, again.camera.pose, atol=1e-5)
 
 
@@ -447,8 +447,8 @@ def test_keys_cannot_say_what_they_do_not_make(name: str) -> None:
 def test_what_must_be_asked_is_asked() -> None:
     for name, words in (("kitti", "give lens"), ("matrix-game-3.5", "give size"), ("colmap", "give fps"), ("dl3dv", "give fps")):
         with pytest.raises(ValueError, match=words):
-            read(name, GOOD[name], Asked())
-    for bad in (Asked,):
+            read(name, GOOD[name], MotionOptions())
+    for bad in (MotionOptions,):
         with pytest.raises(ValueError, match="fps"):
             bad(fps=0.0)
         with pytest.raises(ValueError, match="size"):

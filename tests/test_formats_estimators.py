@@ -14,7 +14,7 @@ import torch
 
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.geometry.formats import Asked, read
+from dreamx.geometry.formats import MotionOptions, read
 from dreamx.geometry.formats.arrays import read_npy
 from dreamx.trajectory import open_motion
 
@@ -22,7 +22,7 @@ N = 9
 POSES = walk(level(dtype=torch.float64), from_keys(["wl"] * N)).pose
 LENS = np.array([420.0, 431.0, 416.0, 240.0])
 MATRIX = np.array([[420.0, 0, 416], [0, 431, 240], [0, 0, 1]])
-ASKED = Asked(fps=16.0, lens=(0.5, 0.9, 0.5, 0.5))
+ASKED = MotionOptions(fps=16.0, lens=(0.5, 0.9, 0.5, 0.5))
 
 
 def npy(x: np.ndarray) -> bytes:
@@ -86,7 +86,7 @@ def test_megasam_has_a_lens_a_frame() -> None:
     lenses = np.tile(MATRIX, (N, 1, 1))
     lenses[3, 0, 0] = 400
     arrays = {"cam_c2w": POSES.numpy(), "intrinsic": lenses, "images": np.zeros((N, 480, 832, 3), np.uint8)}
-    motion = read("megasam", {"": npz(**arrays)}, Asked(fps=16.0))
+    motion = read("megasam", {"": npz(**arrays)}, MotionOptions(fps=16.0))
     assert float(motion.camera.lens[3, 0]) == 400 / 832 and float(motion.camera.lens[4, 0]) == 420 / 832
 
 
@@ -95,7 +95,7 @@ def test_vipe_with_its_lenses_and_gaps(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     (tmp_path / "pose/a.npz").write_bytes(npz(data=POSES.numpy().astype(np.float32), inds=np.arange(N)))
     (tmp_path / "intrinsics/a.npz").write_bytes(npz(data=np.tile(LENS, (N, 1)), inds=np.arange(N)))
-    motion = open_motion(str(tmp_path / "pose/a.npz"), "vipe", Asked(fps=16.0))
+    motion = open_motion(str(tmp_path / "pose/a.npz"), "vipe", MotionOptions(fps=16.0))
     assert torch.allclose(motion.camera.pose, POSES, atol=1e-6)
     assert motion.camera.lens[0].tolist() == [420 / 832, 431 / 480, 0.5, 0.5] and "832 x 480" in motion.notes[0]
     some = [0, 1, 4, 8]
@@ -119,7 +119,9 @@ def test_tum_has_its_own_clock() -> None:
     motion = read("tum", {"": tum([i / 16 for i in keys], keys)})
     assert len(motion.camera) == N and torch.allclose(motion.camera.pose[keys], POSES[keys], atol=1e-9)
     assert "uneven" in motion.notes[1]
-    assert "16 frames a second; 30 are taken" in read("tum", {"": tum([i / 16 for i in range(N)])}, Asked(fps=30.0)).notes[1]
+    assert (
+        "16 frames a second; 30 are taken" in read("tum", {"": tum([i / 16 for i in range(N)])}, MotionOptions(fps=30.0)).notes[1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,22 +161,24 @@ FLAT = {"w": 640, "h": 360, "fl_x": 320.0, "fl_y": 320.0, "cx": 320.0, "cy": 180
 
 def test_transforms_are_in_the_order_of_their_names() -> None:
     for names in ([f"images/frame_{i:05d}.png" for i in range(N)], [f"images/frame_{i + 5}.png" for i in range(N)]):
-        motion = read("dl3dv", {"": transforms(names, dict(FLAT))}, Asked(fps=16.0))
+        motion = read("dl3dv", {"": transforms(names, dict(FLAT))}, MotionOptions(fps=16.0))
         assert torch.allclose(motion.camera.pose, POSES, atol=1e-12) and motion.notes == ()
     with pytest.raises(ValueError, match="are both of the file 'a.png'"):
-        read("dl3dv", {"": transforms(["a.png"] * N, dict(FLAT))}, Asked(fps=16.0))
+        read("dl3dv", {"": transforms(["a.png"] * N, dict(FLAT))}, MotionOptions(fps=16.0))
 
 
 def test_transforms_of_other_lenses() -> None:
     names = [f"r_{i}" for i in range(N)]
-    motion = read("dl3dv", {"": transforms(names, {"camera_angle_x": 1.5707963267948966})}, Asked(fps=16.0))
+    motion = read("dl3dv", {"": transforms(names, {"camera_angle_x": 1.5707963267948966})}, MotionOptions(fps=16.0))
     assert motion.camera.lens[0].tolist() == pytest.approx([0.5, 0.5, 0.5, 0.5]) and "as high as wide" in motion.notes[0]
-    motion = read("dl3dv", {"": transforms(names, {"camera_angle_x": 1.5707963267948966})}, Asked(fps=16.0, size=(640, 320)))
+    motion = read(
+        "dl3dv", {"": transforms(names, {"camera_angle_x": 1.5707963267948966})}, MotionOptions(fps=16.0, size=(640, 320))
+    )
     assert motion.camera.lens[0].tolist() == pytest.approx([0.5, 1.0, 0.5, 0.5]) and motion.notes == ()
-    motion = read("dl3dv", {"": transforms(names, {**FLAT, "k1": 0.03})}, Asked(fps=16.0))
+    motion = read("dl3dv", {"": transforms(names, {**FLAT, "k1": 0.03})}, MotionOptions(fps=16.0))
     assert "The lens is distorted (k1)" in motion.notes[0]
     with pytest.raises(ValueError, match="neither 'fl_x' nor 'camera_angle_x'"):
-        read("dl3dv", {"": transforms(names, {"w": 4, "h": 4})}, Asked(fps=16.0))
+        read("dl3dv", {"": transforms(names, {"w": 4, "h": 4})}, MotionOptions(fps=16.0))
 
 
 def test_colmap_is_in_natural_order_and_takes_distorted_lenses() -> None:
@@ -182,7 +186,7 @@ def test_colmap_is_in_natural_order_and_takes_distorted_lenses() -> None:
         "cameras.txt": b"1 OPENCV 640 360 320 320 320 180 0.1 0 0 0\n",
         "images.txt": b"1 1 0 0 0 0 0 -2 1 f_10.png\n\n2 1 0 0 0 0 0 -1 1 f_2.png\n\n",
     }
-    motion = read("colmap", files, Asked(fps=16.0))
+    motion = read("colmap", files, MotionOptions(fps=16.0))
     assert motion.camera.pose[:, 2, 3].tolist() == [1.0, 2.0] and "distorted (OPENCV)" in motion.notes[0]
 
 
@@ -200,7 +204,7 @@ def test_minwm_counts_latents() -> None:
     assert (len(motion.camera), motion.fps) == (61, 16.0)
     assert [round(x, 6) for x in motion.camera.pose[-1, :3, 3].tolist()] == [-0.32, 0.08, 0.64]
     listed = json.dumps([{"trajectory": "s*1"}, {"trajectory": "j*2"}]).encode()
-    assert len(read("minwm", {"": listed}, Asked(item=1)).camera) == 9
+    assert len(read("minwm", {"": listed}, MotionOptions(item=1)).camera) == 9
     for text, said in (
         ("wj*4", "is not KEY.LATENTS"),
         ("w*0", "is not KEY.LATENTS"),

@@ -26,7 +26,7 @@ from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.model import umt5, wan_vae
-from dreamx.model.attention import Table
+from dreamx.model.attention import MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
@@ -203,7 +203,7 @@ def test_a_random_5b_checkpoint_is_mapped_and_makes_a_pass(tmp_path: Path, capsy
                 assert torch.equal(dit.state_dict()[f"blocks.{i}.{ours}"], random(name, shapes[name]))
         offload(dit, torch.device("cpu"), torch.float32)
         with watched() as passing, torch.inference_mode():
-            v = dit(*inputs(), Table())
+            v = dit(*inputs(), MaskedAttention())
         assert passing.grown < 2 * GIB
         assert v.shape == (2, 2, 48, 2, 4)
         assert bool(v.isfinite().all())

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dreamx.generate.colour import Correction, to_lab, to_rgb
-from dreamx.generate.health import Health, is_noise
+from dreamx.generate.health import VideoHealth, is_noise
 
 
 def test_lab_correction() -> None:
@@ -33,11 +33,11 @@ def test_health() -> None:
     black = torch.zeros(16, 3, 32, 32, dtype=torch.uint8)
     for frames, said in ((black, "to frame 11, are black"), (noise(1), "are pure noise")):
         with pytest.raises(ValueError, match=said):
-            Health(ramp).look(frames)
-        Health(frames[0]).look(frames)  # what begins so may go on so
-        health = Health(ramp)
+            VideoHealth(ramp).look(frames)
+        VideoHealth(frames[0]).look(frames)  # what begins so may go on so
+        health = VideoHealth(ramp)
         for _ in range(4):
             health.look(frames[:11])
             health.look(ramp[None])  # a walk through the dark
     with pytest.raises(ValueError, match="after frame 0 the network makes NaN or infinity"):
-        Health(ramp).latents(torch.tensor([1.0, float("nan")]))
+        VideoHealth(ramp).latents(torch.tensor([1.0, float("nan")]))

@@ -86,9 +86,9 @@ def test_a_list_makes_videos_with_their_cameras_and_records(
 
 def test_parts_join_to_the_frames_of_one_session(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Tensor] = []
-    write = film.Film.write
+    write = film.ResumableVideo.write
     monkeypatch.setattr(
-        film.Film, "write", lambda self, frames, cams: (shown.append(frames.clone()), write(self, frames, cams))[1]
+        film.ResumableVideo, "write", lambda self, frames, cams: (shown.append(frames.clone()), write(self, frames, cams))[1]
     )
     main(config(folder, tmp_path / "out"))
     world = World.open(folder)
@@ -171,15 +171,15 @@ def test_a_kill_between_the_last_frame_and_the_name_is_no_loss(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cfg = config(folder, tmp_path / "out")
-    join = film.Film.join
+    join = film.ResumableVideo.join
 
-    def broken(self: film.Film) -> Path:
+    def broken(self: film.ResumableVideo) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(film.Film, "join", broken)
+    monkeypatch.setattr(film.ResumableVideo, "join", broken)
     with pytest.raises(OSError, match="No space"):
         main(cfg)
-    monkeypatch.setattr(film.Film, "join", join)
+    monkeypatch.setattr(film.ResumableVideo, "join", join)
     with pytest.raises(ValueError, match=r"000.part was begun with another settings"):
         main(replace(cfg, resume=True, seed=4))
     main(replace(cfg, resume=True))
@@ -240,15 +240,15 @@ def test_both_dialects_lead_along_the_official_cameras() -> None:
 def test_a_sick_video_stops_in_one_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, z: float | None, said: str
 ) -> None:
-    dream, show = World.dream, World.show
+    dream, show = World.denoise, World.decode
 
     def sick(self: World, *a: Any) -> Any:
         made = dream(self, *a)
         return made if z is None else replace(made, frames=made.frames.with_z(made.frames.z * z, made.frames.sigma))
 
-    monkeypatch.setattr(World, "dream", sick)
+    monkeypatch.setattr(World, "denoise", sick)
     if z is None:
-        monkeypatch.setattr(World, "show", lambda world, made: show(world, made) * 0)
+        monkeypatch.setattr(World, "decode", lambda world, made: show(world, made) * 0)
     with pytest.raises(ValueError, match=said):
         main(config(folder, tmp_path / "out"))
     assert not (tmp_path / "out/000.mp4").exists()

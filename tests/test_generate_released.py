@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dreamx import flow
 from dreamx.checkpoints import components, transformer
-from dreamx.checkpoints.components import Part
+from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import Frames, clean
@@ -25,7 +25,7 @@ from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import dialect_of
 from dreamx.generate.causal_video import Causal
 from dreamx.generate.released_models import Sampling
-from dreamx.generate.world_walker import Shown
+from dreamx.generate.world_walker import WalkedChunk
 from dreamx.geometry.camera import relative_to
 from dreamx.geometry.official import (
     autoregressive,
@@ -34,8 +34,8 @@ from dreamx.geometry.official import (
     bidirectional_latents,
 )
 from dreamx.model import umt5, wan_vae
-from dreamx.model.attention import Attend, Cache, Table
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.attention import Attend, KVCache, MaskedAttention
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
@@ -44,9 +44,12 @@ from test_umt5 import word_list
 TEXT = UMT5Config(rows=40, width=16, heads=2, head=4, mlp=24, layers=1, words=9)
 AUTO = WanVAEConfig(4, 8, 8, (1, 1, 1, 1), 1, mean=(0.0,) * 4, std=(1.0,) * 4)
 SIZES = {
-    "cam": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 1)), Kind(12)),
-    "causal": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 2)), Kind(12, Past(3, 6, 1))),
-    "wan": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32), Kind(12)),
+    "cam": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 1)), TransformerMeta(12)),
+    "causal": (
+        DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32, view=ViewConfig(24, 2)),
+        TransformerMeta(12, CausalConfig(3, 6, 1)),
+    ),
+    "wan": (DiTConfig(4, 48, 2, 2, 96, 16, frequencies=32), TransformerMeta(12)),
 }
 ENTRY = {"image_path": "a.png", "caption": "a red car", "action_seq": ["w", "wj"], "action_speed_list": [4, 6]}
 ROWS, COLS = 32, 64
@@ -63,8 +66,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     top = tmp_path_factory.mktemp("released")
     ours = top / "ours"
     ours.mkdir()
-    vae = Part(loud({k: torch.empty(s) for k, s in wan_vae.shapes(AUTO).items()}, 0.1), AUTO)
-    text = Part(loud({k: torch.empty(s) for k, s in umt5.shapes(TEXT).items()}, 0.5), TEXT, word_list(ours))
+    vae = CheckpointPart(loud({k: torch.empty(s) for k, s in wan_vae.shapes(AUTO).items()}, 0.1), AUTO)
+    text = CheckpointPart(loud({k: torch.empty(s) for k, s in umt5.shapes(TEXT).items()}, 0.5), TEXT, word_list(ours))
     for part, name in ((vae, "vae"), (text, "text_encoder")):
         components.write(ours / name, part, None)
     found: dict[str, Path] = {}
@@ -115,7 +118,7 @@ def test_defaults_are_the_official_ones() -> None:
     assert (cam.size, cam.steps, cam.shift, cam.guidance) == ((704, 1280), 50, 5.0, 3.0)
     assert (causal.size, causal.steps, causal.shift, causal.guidance) == ((704, 1280), 4, 5.0, None)
     assert causal.context_noise == pytest.approx(0.1 / 1000)
-    assert (Past().window, Past().sinks, Past().chunk, Past().alone) == (12, 3, 3, ("view",))
+    assert (CausalConfig().window, CausalConfig().sinks, CausalConfig().chunk, CausalConfig().alone) == (12, 3, 3, ("view",))
 
 
 def test_the_kind_chooses_the_dialect(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,10 +163,10 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
         sigma = torch.tensor([[0.0, a, a]])
         frames = clean(x, here).with_z(x, sigma)
         for (seen, text, attend), want in zip(heard.calls[2 * i : 2 * i + 2], (words, unwanted), strict=True):
-            assert isinstance(attend, Table) and torch.equal(text, want)
+            assert isinstance(attend, MaskedAttention) and torch.equal(text, want)
             assert torch.equal(seen.camera.pose, here.pose) and torch.allclose(seen.sigma, sigma)
             assert torch.allclose(seen.z, x, atol=1e-5)
-        v, u = (heard.dit(frames, w, Table()) for w in (words, unwanted))
+        v, u = (heard.dit(frames, w, MaskedAttention()) for w in (words, unwanted))
         moved = x + (b - a) * (u + 3.0 * (v - u))
         x = torch.cat([x[:, :1], moved[:, 1:]], 1)
     shown = [first, it.more(1)]
@@ -187,7 +190,7 @@ def test_causal_is_four_passes_a_chunk_seen_from_the_chunk_before(folders: dict[
     levels = [1.0, 0.9375, 0.8333333, 0.625, 1e-4]
     for n in range(4):
         for (frames, _, attend), sigma in zip(heard.calls[5 * n : 5 * n + 5], levels, strict=True):
-            assert isinstance(attend, Cache) and (attend.window, attend.sinks, attend.alone) == (6, 1, ("view",))
+            assert isinstance(attend, KVCache) and (attend.window, attend.sinks, attend.alone) == (6, 1, ("view",))
             known = [0.0 if n == 0 and sigma > 1e-3 else sigma, sigma, sigma]
             assert frames.sigma[0].tolist() == pytest.approx(known), (n, sigma)
             seen = latents[3 * n : 3 * n + 3].pose.float()
@@ -201,7 +204,7 @@ def test_causal_is_four_passes_a_chunk_seen_from_the_chunk_before(folders: dict[
 def test_sessions_go_on_bit_for_bit(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
     """From every place, and what is saved does not grow."""
     path = (autoregressive if kind == "causal" else bidirectional)(["w", "wj"], [4, 6], 61)
-    whole: list[Shown] = []
+    whole: list[WalkedChunk] = []
     one, sizes = source(folders[kind], steps=2), []
     for _ in range(5):
         at = sum(len(s.frames) for s in whole)

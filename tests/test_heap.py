@@ -32,7 +32,7 @@ def test_every_chunk_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     world = micro.world()
     world.reset(micro.picture(), seed=1)
     for _ in range(3):
-        world.step(from_keys(["w"] * world.due))
+        world.step(from_keys(["w"] * world.frames_per_step))
     assert len(calls) == 3
 
 

@@ -13,7 +13,7 @@ from dreamx.data.scene.homes.bake import PAD, bake, pack
 from dreamx.data.scene.homes.fittings import SURFACES
 from dreamx.data.scene.homes.light import Light, directions, sun_direction
 from dreamx.data.scene.homes.palette import PALETTE, tone
-from dreamx.data.scene.homes.surfaces import Grain, Spot
+from dreamx.data.scene.homes.surfaces import Grain, SurfacePoint
 from dreamx.data.scene.scene import CELL, RADIUS, STYLES
 
 pytest.importorskip("mujoco")
@@ -30,7 +30,7 @@ def built(name: str) -> tuple[Builder, object]:
 def test_a_surface_is_a_colour_everywhere_and_the_same_at_every_call(name: str, style: str) -> None:
     rng = np.random.default_rng(0)
     xyz = rng.uniform((-9, -9, 0), (9, 9, 9), (64, 3))
-    spot = Spot(rng.uniform(0, 4, 64), rng.uniform(0, 4, 64), xyz, tone("ochre", style), 11)
+    spot = SurfacePoint(rng.uniform(0, 4, 64), rng.uniform(0, 4, 64), xyz, tone("ochre", style), 11)
     drawn = SURFACES[name](spot, Grain(style))
     assert np.broadcast_to(drawn, (64, 3)).shape == (64, 3)
     assert float(np.min(drawn)) > -0.3

@@ -13,7 +13,7 @@ from dreamx.checkpoints import native
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model.attention import Mute, Table
+from dreamx.model.attention import LaneMask, MaskedAttention
 from dreamx.model.dit import ViewConfig
 from dreamx.model.vae import VAE
 from dreamx.recipes import micro, tiny
@@ -47,14 +47,14 @@ def test_all_begin_as_the_trained_networks_without_their_lane(root: Path) -> Non
     frames = clean(torch.randn(1, len(camera.pose[0]), micro.VAE.latent, 8, 8), camera)
     trained = load(root / "again" / "model")
     with torch.no_grad():
-        want = trained(frames, ["a"], Mute(Table(), "view"))
-        assert not torch.allclose(want, trained(frames, ["a"], Table()), atol=1e-3), (
+        want = trained(frames, ["a"], LaneMask(MaskedAttention(), "view"))
+        assert not torch.allclose(want, trained(frames, ["a"], MaskedAttention()), atol=1e-3), (
             "the lane of the trained networks says nothing"
         )
         for name, lane in FEW.items():
             start = load(root / "lanes" / name / "start" / "model")
             assert start.dit.config == replace(micro.DIT, view=lane)
-            assert torch.allclose(start(frames, ["a"], Table()), want, atol=1e-5)
+            assert torch.allclose(start(frames, ["a"], MaskedAttention()), want, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", FEW)
@@ -63,7 +63,7 @@ def test_only_a_lane_steers(root: Path, name: str) -> None:
     assert world.config == camera_lane.WORLD
     world.reset(torch.full((3, tiny.SIZE, tiny.SIZE), 100, dtype=torch.uint8))
     left, right = world.fork(), world.fork()
-    a, b = (w.dream(from_keys([keys] * w.due)).frames.z for w, keys in ((left, "j"), (right, "l")))
+    a, b = (w.denoise(from_keys([keys] * w.frames_per_step)).frames.z for w, keys in ((left, "j"), (right, "l")))
     assert torch.equal(a, b) == (FEW[name] is None)
 
 

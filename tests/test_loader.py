@@ -13,7 +13,7 @@ import torch
 from data_stages import walk_clip
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data import dataset
-from dreamx.data.loader import From, Loader, LoaderConfig, Revisit, Sample, Window
+from dreamx.data.loader import From, LoadedSample, Loader, LoaderConfig, Revisit, Window
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.overlap import overlap
@@ -41,11 +41,11 @@ def config(places: tuple[str, str], ahead: int = 0) -> LoaderConfig:
     return LoaderConfig((From(places[0], 3.0, Window(9)), From(places[1], 1.0, Revisit(5, 12, 0.6))), seed=3, ahead=ahead)
 
 
-def key(sample: Sample) -> tuple[int, int, str, tuple[int, ...]]:
+def key(sample: LoadedSample) -> tuple[int, int, str, tuple[int, ...]]:
     return sample.draw.source, sample.draw.epoch, sample.name, sample.starts
 
 
-def equal(a: Sample, b: Sample) -> bool:
+def equal(a: LoadedSample, b: LoadedSample) -> bool:
     pairs = zip(a.clips, b.clips, strict=True)
     return key(a) == key(b) and all(torch.equal(x.video, y.video) and torch.equal(x.camera.pose, y.camera.pose) for x, y in pairs)
 

@@ -12,7 +12,7 @@ import sphere
 from dreamx.frames import Frames, cat
 from dreamx.geometry import from_keys
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
-from dreamx.memory import Bank, MemoryConfig, hint_latents, shown, stack
+from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories, stack
 from dreamx.model.vae import VAE
 from dreamx.world import Switches, World
 
@@ -80,7 +80,7 @@ def test_what_is_shown_is_the_truth() -> None:
     for yaw in (0.0, 20.0, 40.0):
         look(bank, at(yaw=yaw))
     target = stack([at(z=0.3, yaw=30.0), at(z=0.4, yaw=28.0)])
-    view = shown(bank.recall(target[-1]), target)
+    view = render_memories(bank.recall(target[-1]), target)
     assert view.known.mean() > 0.9
     truth = sphere.film(target, SIZE).float() / 127.5 - 1
     error = ((view.rgb - truth) / 2).square().mean(1)
@@ -120,7 +120,7 @@ def remembering(chunk: int = 1) -> World:
 
 
 def walk(world: World, keys: list[str]) -> torch.Tensor:
-    return torch.cat([world.step(from_keys([k] * world.due)) for k in keys])
+    return torch.cat([world.step(from_keys([k] * world.frames_per_step)) for k in keys])
 
 
 KEYS = ["w", "wj", "l", "", "s", "i"]
@@ -156,23 +156,23 @@ def test_memory_is_heard_and_can_be_silenced() -> None:
         w.reset(micro.picture(), seed=5)
     off.switches = Switches(memory=False)
     assert not torch.equal(walk(on, KEYS), walk(off, KEYS))
-    dream = on.dream(from_keys(["w"] * 4))
+    dream = on.denoise(from_keys(["w"] * 4))
     assert 1 <= len(dream.recalled) <= 2
     assert dream.path.shape == (4,)
-    on.show(dream)
-    assert len(off.dream(from_keys(["w"] * 4)).recalled) == 0
+    on.decode(dream)
+    assert len(off.denoise(from_keys(["w"] * 4)).recalled) == 0
 
 
 def test_a_world_that_remembers_does_not_dream_ahead() -> None:
     world = remembering()
-    assert not world.ahead
-    assert micro.world().ahead
+    assert not world.can_pipeline
+    assert micro.world().can_pipeline
     world.reset(micro.picture(), seed=5)
-    dream = world.dream(from_keys(["w"] * 4))
+    dream = world.denoise(from_keys(["w"] * 4))
     with pytest.raises(ValueError, match="show"):
-        world.dream(from_keys(["w"] * 4))
-    world.show(dream)
-    world.dream(from_keys(["w"] * 4))
+        world.denoise(from_keys(["w"] * 4))
+    world.decode(dream)
+    world.denoise(from_keys(["w"] * 4))
 
 
 def test_frames_without_a_hint_stand_beside_frames_with_one() -> None:

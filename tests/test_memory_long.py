@@ -131,14 +131,14 @@ def test_worlds_whose_memory_is_full_save_fork_and_replay_bit_for_bit(tmp_path: 
     a.reset(micro.picture(), "a red room", 5)
     opening = a._bank.kept[0]  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
     for k in keys:
-        a.step(from_keys([k] * a.due))
+        a.step(from_keys([k] * a.frames_per_step))
     a.save(tmp_path / "s")
     b.load(tmp_path / "s")
     fork = a.fork()
     for k in keys:
-        want = a.step(from_keys([k] * a.due))
-        assert torch.equal(fork.step(from_keys([k] * fork.due)), want)
-        assert torch.equal(b.step(from_keys([k] * b.due)), want)
+        want = a.step(from_keys([k] * a.frames_per_step))
+        assert torch.equal(fork.step(from_keys([k] * fork.frames_per_step)), want)
+        assert torch.equal(b.step(from_keys([k] * b.frames_per_step)), want)
     kept = a._bank.kept  # pyright: ignore[reportOptionalMemberAccess, reportPrivateUsage]
     assert len(kept) == 4 and kept[0] is opening
 

@@ -14,7 +14,7 @@ from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.model import umt5, wan_vae
-from dreamx.model.attention import Cache, Table
+from dreamx.model.attention import KVCache, MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
@@ -52,7 +52,7 @@ def test_blocks_on_loan_say_the_same_bit_for_bit(group: int, ahead: bool) -> Non
     rest = [p.data_ptr() for p in dit.blocks.parameters()]
     loan = offload(dit, CPU, torch.float32, group, ahead)
     for _ in range(2):
-        assert torch.equal(dit(frames(), TEXT, Table()), whole(frames(), TEXT, Table()))
+        assert torch.equal(dit(frames(), TEXT, MaskedAttention()), whole(frames(), TEXT, MaskedAttention()))
     assert loan.most <= largest * min(5, group * (2 if ahead else 1))
     assert [p.data_ptr() for p in dit.blocks.parameters()] == rest  # as before, not copied back
     assert {p.dtype for p in dit.blocks.parameters()} == {torch.bfloat16}
@@ -65,10 +65,10 @@ def test_the_same_device_and_dtype_costs_nothing() -> None:
     dit = network()
     loan = offload(dit, CPU)
     with torch.inference_mode():
-        assert torch.equal(dit(frames(), TEXT, Table()), network()(frames(), TEXT, Table()))
+        assert torch.equal(dit(frames(), TEXT, MaskedAttention()), network()(frames(), TEXT, MaskedAttention()))
         seen: list[int] = []
         dit.blocks[2].register_forward_pre_hook(lambda m, _: seen.append(next(m.parameters()).data_ptr()))
-        dit(frames(), TEXT, Table())
+        dit(frames(), TEXT, MaskedAttention())
     assert seen == [next(dit.blocks[2].parameters()).data_ptr()]
     loan.end()
 
@@ -85,22 +85,24 @@ def test_a_pass_that_fails_leaves_nothing_on_loan() -> None:
     assert not loan.here
     assert {p.dtype for p in dit.blocks.parameters()} == {torch.bfloat16}
     with torch.inference_mode():
-        assert torch.equal(dit(frames(), TEXT, Table()), network(torch.bfloat16).float()(frames(), TEXT, Table()))
+        assert torch.equal(
+            dit(frames(), TEXT, MaskedAttention()), network(torch.bfloat16).float()(frames(), TEXT, MaskedAttention())
+        )
 
 
 @torch.inference_mode()
 def test_a_rollout_on_16_bits_keeps_its_account_in_float32() -> None:
     dit, plain = network(torch.bfloat16), network(torch.bfloat16)
     border(dit)
-    got = dit(frames(), TEXT, Table())
+    got = dit(frames(), TEXT, MaskedAttention())
     f = frames()
     assert f.hint is not None
     half = replace(f, z=f.z.bfloat16(), hint=f.hint.bfloat16())
     assert got.dtype == torch.float32
-    assert torch.equal(got, plain(half, TEXT.bfloat16(), Table()).float())
+    assert torch.equal(got, plain(half, TEXT.bfloat16(), MaskedAttention()).float())
     border(dit)  # twice is once
-    assert torch.equal(got, dit(frames(), TEXT, Table()))
-    full = network()(frames(), TEXT, Table())
+    assert torch.equal(got, dit(frames(), TEXT, MaskedAttention()))
+    full = network()(frames(), TEXT, MaskedAttention())
     assert 0 < float((got - full).norm() / full.norm()) < 0.05
 
 
@@ -114,7 +116,7 @@ def test_a_rollout_on_loan_is_the_rollout() -> None:
     a, b = ([x.z for x in rollout(net, noise, camera, TEXT, sampler, torch.Generator().manual_seed(0))] for net in (dit, whole))
     assert len(a) == 3
     assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
-    assert isinstance(sampler.cache(), Cache)
+    assert isinstance(sampler.cache(), KVCache)
 
 
 @torch.inference_mode()
@@ -158,10 +160,10 @@ def test_on_a_gpu_it_is_what_the_gpu_says() -> None:
     cuda = torch.device("cuda")
     dit, whole = network(), network().to(cuda)
     border(whole)
-    want = whole(frames(), TEXT, Table())
+    want = whole(frames(), TEXT, MaskedAttention())
     for ahead in (False, True):
         other = deepcopy(dit)
         loan = offload(other, cuda, ahead=ahead)
         for _ in range(3):
-            assert torch.equal(other(frames(), TEXT, Table()), want)
+            assert torch.equal(other(frames(), TEXT, MaskedAttention()), want)
         assert loan.most < sum(x.nbytes for x in dit.blocks.parameters())

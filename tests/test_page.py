@@ -6,14 +6,14 @@ from math import floor
 from pathlib import Path
 
 from browser import Page, needs_chromium
-from dreamx.play.server import House
+from dreamx.play.server import SessionManager
 from fake_world import FakeWorld
 from page_visit import CHANGE, depart, enter, heard, keep_picture, said, visit
 
 pytest_plugins = ["page_house"]
 pytestmark = needs_chromium
 
-Opened = tuple[FakeWorld, House, int]
+Opened = tuple[FakeWorld, SessionManager, int]
 #: A mouse that can be taken without a person who clicks.
 LOCK = """(() => {
     let taken = null;

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from browser import Page, needs_chromium
-from dreamx.play.server import House
+from dreamx.play.server import SessionManager
 from fake_world import FakeWorld
 from page_visit import STAGE, enter, said
 from play_house import png
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_walk_is_refused(page: Page) -> None:
     assert not page.js(STAGE)
 
 
-def test_a_walk_that_was_left_is_gone_on_with(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_a_walk_that_was_left_is_gone_on_with(page: Page, house: tuple[FakeWorld, SessionManager, int]) -> None:
     enter(page)
     page.key("KeyW", True)
     page.until("dreamx.map.here[1] > 1")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from browser import Page, needs_chromium
-from dreamx.play.server import House
+from dreamx.play.server import SessionManager
 from fake_world import FakeWorld
 from page_visit import STAGE, VEILED, depart, enter, heard, said, visit
 from play_house import Player, open_house
@@ -17,7 +17,7 @@ pytest_plugins = ["page_house"]
 pytestmark = needs_chromium
 
 
-def test_a_broken_world_offers_to_begin_again(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_a_broken_world_offers_to_begin_again(page: Page, house: tuple[FakeWorld, SessionManager, int]) -> None:
     house[0].fail_at = 3
     page.click("[data-id=sea]")
     page.until(f"{VEILED} && !document.getElementById('veil-button').hidden")
@@ -113,7 +113,7 @@ def test_a_page_that_is_loaded_again_goes_on(page: Page) -> None:
     assert page.js("dreamx.map.flags.size") == 1
 
 
-def test_a_walk_taken_over_by_another_page_can_be_taken_back(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_a_walk_taken_over_by_another_page_can_be_taken_back(page: Page, house: tuple[FakeWorld, SessionManager, int]) -> None:
     enter(page)
     session = page.js("dreamx.walk.session")
     with Player(house[2]) as other:
@@ -152,7 +152,7 @@ def test_a_video_that_breaks_becomes_pictures(video: Page) -> None:
     assert heard(video, "started")[1]["session"] == session
 
 
-def test_a_browser_without_a_decoder_gets_pictures(house: tuple[FakeWorld, House, int], tab: Page) -> None:
+def test_a_browser_without_a_decoder_gets_pictures(house: tuple[FakeWorld, SessionManager, int], tab: Page) -> None:
     stub = tab.before("delete window.VideoDecoder")
     visit(tab, house[2])
     enter(tab)

@@ -6,7 +6,7 @@ import json
 
 from browser import Page, needs_chromium
 from dreamx.model.prompt import Taught
-from dreamx.play.server import House
+from dreamx.play.server import SessionManager
 from fake_world import FakeWorld
 from page_visit import CHANGE, enter, heard, keep_picture, said
 
@@ -148,7 +148,7 @@ def test_a_switch_that_is_off_is_shown_on_the_picture_also_in_the_next_place(pag
     page.until(f"{badge}.hidden")
 
 
-def test_what_is_said_is_answered(page: Page, house: tuple[FakeWorld, House, int]) -> None:
+def test_what_is_said_is_answered(page: Page, house: tuple[FakeWorld, SessionManager, int]) -> None:
     """Also by a world that was not taught events: then that is said before and after."""
     assert "it starts to snow" in page.js("document.getElementById('event-text').placeholder")
     say = "document.getElementById('event-text').value = '{}'; document.getElementById('event').requestSubmit()"

@@ -94,7 +94,7 @@ def test_whatever_the_layout_it_is_the_same_network(tmp_path: Path, steps: list[
     z = torch.randn(1, 2, 6, 2, 3)
     with torch.inference_mode():
         assert torch.equal(net.decode(z).rgb, want.decode(z).rgb)
-        words = components.build(components.Part(two.tensors, two.config), dtype=torch.float32)
+        words = components.build(components.CheckpointPart(two.tensors, two.config), dtype=torch.float32)
         assert isinstance(words, UMT5)
         plain = {k: x.bfloat16().float() for k, x in text_weights().items()}
         assert torch.equal(words.encode([[3, 1]]), umt5.load(umt5_names.from_official(plain, TEXT), TEXT, None).encode([[3, 1]]))

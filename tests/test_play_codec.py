@@ -20,9 +20,9 @@ from dreamx.geometry import Camera
 from dreamx.geometry.camera import level
 from dreamx.play import video
 from dreamx.play.codec import KEY_EVERY, h264, h264_fits, jpegs
-from dreamx.play.ground_truth_stream import Beside, Truth
-from dreamx.play.server_messages import Kind, Picture, Recorded
-from dreamx.play.video import Recorder, VideoFile
+from dreamx.play.ground_truth_stream import GroundTruthStream, Truth
+from dreamx.play.server_messages import FrameKind, Picture, Recorded
+from dreamx.play.video import Recorder, VideoRecording
 from fake_world import FakeWorld
 from play_house import Player, open_house
 
@@ -53,13 +53,13 @@ def close(a: np.ndarray, b: Tensor) -> bool:
 @pytest.mark.parametrize("size", [(64, 64), (32, 96), (36, 50)])
 def test_every_frame_of_h264_is_shown_at_once_and_is_the_right_one(size: tuple[int, int]) -> None:
     encode, screen = h264(size, 16.0), Screen()
-    kinds: list[Kind] = []
+    kinds: list[FrameKind] = []
     for i, image in enumerate(walk(size, 40)):
         kind, data = encode(image, i == 0)
         assert data.startswith((b"\0\0\0\1", b"\0\0\1"))
         assert close(screen.paint(data), image), i
         kinds.append(kind)
-    keys = [i for i, k in enumerate(kinds) if k is Kind.H264_KEY]
+    keys = [i for i, k in enumerate(kinds) if k is FrameKind.H264_KEY]
     assert keys[0] == 0
     assert max(np.diff([*keys, len(kinds)])) <= KEY_EVERY
 
@@ -70,7 +70,7 @@ def test_a_jump_is_a_key_frame_that_needs_nothing_before_it() -> None:
     for image in frames[:5]:
         encode(image, False)
     kind, data = encode(frames[5].flip(2), True)
-    assert kind is Kind.H264_KEY
+    assert kind is FrameKind.H264_KEY
     assert close(late.paint(data), frames[5].flip(2))
     _, data = encode(frames[6].flip(2), False)
     assert close(late.paint(data), frames[6].flip(2))
@@ -81,7 +81,7 @@ def test_no_frame_starts_threads_of_its_own(tmp_path: Path) -> None:
     """A thread that is waited for is a voluntary switch of this one. With `frame.reformat` there were six of them a frame."""
     import resource
 
-    encode, file, frames = h264((64, 64), 16.0), VideoFile(tmp_path / "a.mp4", (64, 64), 16.0), walk((64, 64), 60)
+    encode, file, frames = h264((64, 64), 16.0), VideoRecording(tmp_path / "a.mp4", (64, 64), 16.0), walk((64, 64), 60)
     for way in (lambda: [encode(f, False) for f in frames], lambda: file.write(frames)):
         before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
         way()
@@ -115,13 +115,13 @@ def test_h264_reaches_the_page_also_after_a_jump_and_a_resume() -> None:
             player.frames(20)
             player.say(type="restore")
             player.until(lambda m: isinstance(m, dict) and m["type"] == "made" and m["frames"] == 1 and m["chunk"] > 0)
-            assert player.frames(1)[0].kind is Kind.H264_KEY
+            assert player.frames(1)[0].kind is FrameKind.H264_KEY
             screen = Screen()
             for picture in player.pictures:
                 assert screen.paint(picture.data).shape == (64, 64, 3)
         with Player(port) as player:
             player.say(type="resume_session", session=session, codec="h264")
-            assert player.frames(1)[0].kind is Kind.H264_KEY
+            assert player.frames(1)[0].kind is FrameKind.H264_KEY
 
 
 def read(path: Path) -> list[np.ndarray]:
@@ -131,7 +131,7 @@ def read(path: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("size", [(64, 64), (33, 35)])
 def test_a_video_has_the_frames_that_were_written(tmp_path: Path, size: tuple[int, int]) -> None:
-    file, frames = VideoFile(tmp_path / "a.mp4", size, 16.0), walk(size, 20)
+    file, frames = VideoRecording(tmp_path / "a.mp4", size, 16.0), walk(size, 20)
     file.write(frames[:7])
     file.write(frames[7:])
     file.close()
@@ -224,12 +224,12 @@ def test_a_truth_picture_comes_beside_each_frame_of_a_scene() -> None:
         assert player.reply("started")["truth"] is True
         player.say(type="keys", held="w", seq=1)
 
-        def frames(kind: Kind) -> set[int]:
+        def frames(kind: FrameKind) -> set[int]:
             return {p.frame for p in player.pictures if p.kind is kind}
 
         # How many there are by frame 40 depends on the machine: at 100 a second, pictures may be left out.
-        player.until(lambda _: len(frames(Kind.TRUTH) & frames(Kind.JPEG)) > 20)
-        assert frames(Kind.TRUTH) >= set(range(5))
+        player.until(lambda _: len(frames(FrameKind.TRUTH) & frames(FrameKind.JPEG)) > 20)
+        assert frames(FrameKind.TRUTH) >= set(range(5))
         for start in ({"start": "sea"}, {"prompt": "a park"}):
             player.say(type="start", **start)
             assert player.reply("started")["truth"] is False
@@ -251,7 +251,7 @@ def test_a_slow_or_broken_truth_holds_nobody_up() -> None:
     with open_house(FakeWorld(due=4, fps=100), truth=truth) as (_, port), Player(port) as player:
         player.say(type="start", start="hill")
         assert player.reply("started")["truth"] is True
-        assert {p.kind for p in player.frames(100)} == {Kind.JPEG}
+        assert {p.kind for p in player.frames(100)} == {FrameKind.JPEG}
         go.set()
         player.frames(40)
         player.say(type="start", start="sea")
@@ -266,7 +266,7 @@ def test_what_cannot_be_rendered_in_time_is_left_out() -> None:
         gate.wait()
         return flat(path)
 
-    beside = Beside(lambda: slow, seen.append, 85)
+    beside = GroundTruthStream(lambda: slow, seen.append, 85)
     assert beside.has()
     path = level().map(lambda x: x[None])
     for i in range(50):  # would never end if it waited for the gate
@@ -279,5 +279,5 @@ def test_what_cannot_be_rendered_in_time_is_left_out() -> None:
 
 def test_jpegs_are_each_by_itself() -> None:
     kind, data = jpegs(85)(walk((64, 64), 1)[0], False)
-    assert kind is Kind.JPEG
+    assert kind is FrameKind.JPEG
     assert data.startswith(b"\xff\xd8")

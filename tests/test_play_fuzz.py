@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from dreamx.play import client_messages
-from dreamx.play.connection import UNREAD, Visit
+from dreamx.play.connection import UNREAD, Connection
 from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
@@ -173,7 +173,9 @@ def test_one_who_never_reads_slows_nobody_down_and_nothing_piles_up() -> None:
             player.say(type="start", start="sea")
             player.frames(200)
             assert house.running == 2
-            (slow,) = (g for g in cast(set[Visit], house.guests) if g.pipeline is not None and g.pipeline.opening.start == "hill")
+            (slow,) = (
+                g for g in cast(set[Connection], house.guests) if g.pipeline is not None and g.pipeline.opening.start == "hill"
+            )
             dreamt = len(world.forks[0].actions)
             player.frames(200)
             assert dreamt <= len(world.forks[0].actions) <= dreamt + 60  # what fits into the pipes of the system, then no more

@@ -85,7 +85,7 @@ def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
     try:
         with pytest.raises(ValueError, match=".") as e:
             request = client_messages.parse(message)
-            assert isinstance(request, client_messages.Start) and request.replay is not None
+            assert isinstance(request, client_messages.StartMessage) and request.replay is not None
             replay.parse(request.replay)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -100,16 +100,16 @@ def test_the_longest_words_are_read_however_they_are_written() -> None:
     for ascii_ in (True, False):
         text = json.dumps({"type": "start", "prompt": words}, ensure_ascii=ascii_)
         assert client_messages.is_light(text)
-        assert client_messages.parse(text) == client_messages.Start("start", prompt=words)
-        assert client_messages.parse(json.dumps({"text": words, "type": "event"}, ensure_ascii=ascii_)) == client_messages.Event(
-            "event", words
-        )
+        assert client_messages.parse(text) == client_messages.StartMessage("start", prompt=words)
+        assert client_messages.parse(
+            json.dumps({"text": words, "type": "event"}, ensure_ascii=ascii_)
+        ) == client_messages.SayEvent("event", words)
 
 
 def test_the_longest_replay_is_read() -> None:
     given = walk([STEP | {"look": [1.25, -0.5], "keys": "wasdijkl"}] * replay.STEP_LIMIT)
     request = client_messages.parse(json.dumps({"type": "start", "seed": 3, "codec": "h264", "replay": given}))
-    assert request == client_messages.Start("start", seed=3, codec="h264", replay=given)
+    assert request == client_messages.StartMessage("start", seed=3, codec="h264", replay=given)
 
 
 #: Where a message or an address may hold anything.

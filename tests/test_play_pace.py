@@ -8,18 +8,18 @@ from collections import deque
 import pytest
 
 from dreamx.geometry.controls import Speed
-from dreamx.play.hands import Hands
-from dreamx.play.pacing import HURRY, SPARE, Pace
+from dreamx.play.hands import KeyState
+from dreamx.play.pacing import HURRY, SPARE, ChunkPacer
 
 SPEED = Speed(degrees_per_second=32, fps=16)  # 2 degrees a frame
 
 
-def keys(hands: Hands) -> str:
+def keys(hands: KeyState) -> str:
     return hands.sample(4, SPEED)[0]
 
 
 def test_a_held_key_counts_until_it_is_let_go() -> None:
-    hands = Hands()
+    hands = KeyState()
     hands.hold("w", 1)
     assert [keys(hands), keys(hands)] == ["w", "w"]
     hands.hold("", 2)
@@ -28,14 +28,14 @@ def test_a_held_key_counts_until_it_is_let_go() -> None:
 
 
 def test_a_tap_counts_for_exactly_one_chunk() -> None:
-    hands = Hands()
+    hands = KeyState()
     hands.hold("j", 1)
     hands.hold("", 2)
     assert [keys(hands), keys(hands)] == ["j", ""]
 
 
 def test_taps_add_up_with_held_keys() -> None:
-    hands = Hands()
+    hands = KeyState()
     hands.hold("w", 1)
     hands.hold("wl", 2)
     hands.hold("w", 3)
@@ -43,7 +43,7 @@ def test_taps_add_up_with_held_keys() -> None:
 
 
 def test_of_opposite_keys_the_newer_tap_wins_and_both_held_stay() -> None:
-    hands = Hands()
+    hands = KeyState()
     for seq, held in enumerate(["j", "", "l"]):  # tapped left, then held right
         hands.hold(held, seq)
     assert [keys(hands), keys(hands)] == ["l", "l"]
@@ -56,7 +56,7 @@ def test_of_opposite_keys_the_newer_tap_wins_and_both_held_stay() -> None:
 
 
 def test_the_mouse_counts_once_and_a_stick_until_it_is_let_go() -> None:
-    hands = Hands()
+    hands = KeyState()
     hands.hold("", 1, look=(5, -1))
     hands.hold("", 2, look=(2, 0), turn=(0.5, 0))
     assert hands.sample(4, SPEED) == ("", (7 + 0.5 * 4 * 2, -1))
@@ -66,7 +66,7 @@ def test_the_mouse_counts_once_and_a_stick_until_it_is_let_go() -> None:
 
 
 def test_unknown_keys_change_nothing() -> None:
-    hands = Hands()
+    hands = KeyState()
     hands.hold("w", 1)
     with pytest.raises(ValueError, match="not a key"):
         hands.hold("q", 2)
@@ -81,7 +81,7 @@ class Theatre:
 
     def __init__(self, making: float, size: int = 12, painting: float = 1 / 16, delays: tuple[float, ...] = (0.0,)) -> None:
         self.now = 100.0
-        self.pace = Pace(16, lambda: self.now)
+        self.pace = ChunkPacer(16, lambda: self.now)
         self.making, self.size, self.painting = making, size, painting
         self.spares: list[float] = []
         self.waits: list[float] = []  # how long the pictures of a chunk were still enough for when it was begun
@@ -195,7 +195,7 @@ def test_a_page_that_claims_to_paint_faster_than_the_world_runs_is_not_believed(
 
 @pytest.mark.parametrize("spare", [-60.0, 60.0, 0.0, None])
 def test_a_lying_page_cannot_break_the_pace(spare: float | None) -> None:
-    pace = Pace(16, lambda: 5.0)
+    pace = ChunkPacer(16, lambda: 5.0)
     for frame in range(0, 1200, 12):
         pace.began(12)
         pace.shown(frame + 5000, spare)

@@ -19,11 +19,11 @@ from torch import Tensor
 from dreamx.geometry import Controls, from_keys
 from dreamx.play.client_messages import Command, Restore, Rewind
 from dreamx.play.codec import jpeg, jpegs
-from dreamx.play.history import MOMENTS, RECENT, Past
-from dreamx.play.inputs import WISHES
+from dreamx.play.history import MOMENTS, RECENT, History
+from dreamx.play.inputs import MAX_PENDING
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.server_messages import Error, Made, Picture, Reply, Started, State
-from dreamx.play.session_spec import Opening, Outlets, Session
+from dreamx.play.server_messages import ChunkReady, Error, Picture, Reply, Started, State
+from dreamx.play.session_spec import Session, SessionStart, Sinks
 from dreamx.play.video import Recorder
 from dreamx.replay import ReplayStep, controls
 from dreamx.session import Switches
@@ -31,7 +31,7 @@ from dreamx.world import World
 from fake_world import FakeDream, FakeWorld
 from play_house import eventually
 
-SESSION = Session("one", Opening(None, "a park", 7))
+SESSION = Session("one", SessionStart(None, "a park", 7))
 
 
 class Page:
@@ -42,7 +42,7 @@ class Page:
         self.all: list[Reply | Picture] = []
         self.kept: list[Session] = []
         recorder = None if recordings is None else Recorder(recordings, world.size, world.fps)
-        outlets = Outlets(self.heard.put, jpegs(85), recorder, self.kept.append)
+        outlets = Sinks(self.heard.put, jpegs(85), recorder, self.kept.append)
         self.pipeline = Pipeline(cast(World, world), session, outlets)
         self.hold = self.pipeline.asked.hold
 
@@ -56,8 +56,8 @@ class Page:
                 return got
         raise AssertionError(f"5000 messages, and none was {kind.__name__}")
 
-    def chunks(self, count: int) -> list[Made]:
-        return [cast(Made, self.next(Made)) for _ in range(count)]
+    def chunks(self, count: int) -> list[ChunkReady]:
+        return [cast(ChunkReady, self.next(ChunkReady)) for _ in range(count)]
 
     @property
     def pictures(self) -> list[Picture]:
@@ -81,7 +81,7 @@ def test_frames_are_those_of_the_world_in_order() -> None:
         assert isinstance(p.next(Started), Started)
         p.hold("wl", 1)
         p.chunks(6)
-        made = [x for x in p.all if isinstance(x, Made)]
+        made = [x for x in p.all if isinstance(x, ChunkReady)]
     twin = FakeWorld(fps=400, due=4)
     expected = list(twin.reset(None, "a park", 7))
     for m in made[1:]:
@@ -171,7 +171,7 @@ def test_a_step_that_fails_ends_the_world_with_one_sentence() -> None:
 
 
 def test_a_refused_beginning_is_said() -> None:
-    with page(FakeWorld(), Session("two", Opening(None, "a" * 101, 7))) as p:
+    with page(FakeWorld(), Session("two", SessionStart(None, "a" * 101, 7))) as p:
         error = cast(Error, p.next(Error))
         assert error.over
         assert "shorten" in error.text
@@ -249,17 +249,17 @@ def state(p: Page, wanted: Callable[[State], bool]) -> State:
     raise AssertionError("500 states, and none was wanted")
 
 
-def jump(p: Page) -> Made:
+def jump(p: Page) -> ChunkReady:
     """The next chunk that is the place of a jump."""
     for _ in range(500):
-        if (made := cast(Made, p.next(Made))).frames == 1:
+        if (made := cast(ChunkReady, p.next(ChunkReady))).frames == 1:
             return made
     raise AssertionError("500 chunks, and none was a jump")
 
 
 def test_where_one_is_comes_with_every_chunk() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
-        assert cast(Made, p.next(Made)).pose == (0, 0, 0, 0)
+        assert cast(ChunkReady, p.next(ChunkReady)).pose == (0, 0, 0, 0)
         p.hold("wl", 1)
         made = p.chunks(12)[-1]
         p.hold("i", 2)
@@ -279,7 +279,7 @@ def test_the_world_is_dreamt_ahead_only_where_it_may_be(ahead: bool) -> None:
         p.hold("w", 1)
         p.chunks(10)
         assert not p.pipeline.over
-        recalled = [m.recalled for m in p.all if isinstance(m, Made)]
+        recalled = [m.recalled for m in p.all if isinstance(m, ChunkReady)]
     assert recalled[0] == []
     assert all(bool(x) is not ahead for x in recalled[2:])
 
@@ -323,7 +323,7 @@ def test_rewind_goes_back_as_far_as_there_is() -> None:
 
 
 def test_the_recent_past_is_bounded() -> None:
-    past, world = Past(), FakeWorld((8, 8))
+    past, world = History(), FakeWorld((8, 8))
     frame = world.reset(None)[-1]
     for _ in range(1000):
         past.step(ReplayStep("w", 16))
@@ -361,10 +361,10 @@ def test_too_many_wishes_at_once_are_refused() -> None:
     world = GatedWorld()
     with page(world) as p:
         assert eventually(lambda: len(world.actions) == 2)
-        for _ in range(WISHES):
+        for _ in range(MAX_PENDING):
             p.pipeline.asked.wish(Command("save"))
         with pytest.raises(ValueError, match="wishes are waiting"):
-            for _ in range(WISHES):
+            for _ in range(MAX_PENDING):
                 p.pipeline.asked.wish(Command("save"))
         p.pipeline.close(0)
         world.gate.release(9)
@@ -406,7 +406,7 @@ SCRIPT = (
 
 def test_a_replay_is_walked_to_its_end_and_then_the_player_goes_on() -> None:
     world = FakeWorld(fps=400, due=4)
-    with page(world, Session("one", Opening(None, "a park", 7, script=SCRIPT))) as p:
+    with page(world, Session("one", SessionStart(None, "a park", 7, script=SCRIPT))) as p:
         p.hold("s", 1)
         assert cast(State, p.next(State)).replaying
         state(p, lambda s: not s.switches.memory)
@@ -414,7 +414,7 @@ def test_a_replay_is_walked_to_its_end_and_then_the_player_goes_on() -> None:
         p.chunks(6)  # those of the replay may still be on their way
         assert world.events == ["it rains"]
         spans = list(p.pipeline.past.spans)
-    held = [m.held for m in p.all if isinstance(m, Made)]
+    held = [m.held for m in p.all if isinstance(m, ChunkReady)]
     assert held[:6] == ["", "w", "w", "", "d", "s"]
     assert [s for s, _ in spans[:4]] == list(SCRIPT)
     twin = FakeWorld(fps=400, due=4)
@@ -425,7 +425,7 @@ def test_a_replay_is_walked_to_its_end_and_then_the_player_goes_on() -> None:
 
 
 def test_a_replay_of_another_pace_is_refused_and_the_player_goes_on() -> None:
-    with page(FakeWorld(fps=400, due=8), Session("one", Opening(None, "a park", 7, script=SCRIPT))) as p:
+    with page(FakeWorld(fps=400, due=8), Session("one", SessionStart(None, "a park", 7, script=SCRIPT))) as p:
         error = cast(Error, p.next(Error))
         assert "4 frames at a time" in error.text
         assert not error.over

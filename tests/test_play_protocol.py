@@ -13,8 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dreamx.play import client_messages, server_messages
-from dreamx.play.client_messages import Command, Event, Keys, Record, Restore, ResumeSession, Rewind, Shown, Start, Switch
-from dreamx.play.server_messages import HEADER, Hello, Kind, Picture, pack, unpack
+from dreamx.play.client_messages import (
+    Command,
+    FramesShown,
+    Keys,
+    RecordCommand,
+    Restore,
+    ResumeSession,
+    Rewind,
+    SayEvent,
+    StartMessage,
+    Switch,
+)
+from dreamx.play.server_messages import HEADER, FrameKind, Hello, Picture, pack, unpack
 from dreamx.session import Switches
 
 REQUESTS: tuple[type, ...] = get_args(client_messages.Request)
@@ -26,23 +37,26 @@ def names_of(kind: type) -> list[str]:
 
 
 GOOD: list[tuple[dict[str, object], client_messages.Request]] = [
-    ({"type": "start", "start": "hill", "seed": 3}, Start("start", "hill", seed=3)),
-    ({"type": "start", "prompt": "a park"}, Start("start", prompt="a park")),
+    ({"type": "start", "start": "hill", "seed": 3}, StartMessage("start", "hill", seed=3)),
+    ({"type": "start", "prompt": "a park"}, StartMessage("start", prompt="a park")),
     ({"type": "keys", "held": "wj", "seq": 4}, Keys("keys", "wj", 4)),
     ({"type": "keys", "held": "", "seq": 5}, Keys("keys", "", 5)),
-    ({"type": "event", "text": "it rains"}, Event("event", "it rains")),
-    ({"type": "shown", "frame": 7, "spare": -3}, Shown("shown", 7, -3)),
-    ({"type": "shown", "frame": 7}, Shown("shown", 7)),
+    ({"type": "event", "text": "it rains"}, SayEvent("event", "it rains")),
+    ({"type": "shown", "frame": 7, "spare": -3}, FramesShown("shown", 7, -3)),
+    ({"type": "shown", "frame": 7}, FramesShown("shown", 7)),
     ({"type": "save"}, Command("save")),
-    ({"type": "start", "codec": "h264", "switches": {"memory": False}}, Start("start", codec="h264", switches=Switches(False))),
-    ({"type": "start", "replay": {"format": 1}}, Start("start", replay={"format": 1})),
+    (
+        {"type": "start", "codec": "h264", "switches": {"memory": False}},
+        StartMessage("start", codec="h264", switches=Switches(False)),
+    ),
+    ({"type": "start", "replay": {"format": 1}}, StartMessage("start", replay={"format": 1})),
     ({"type": "resume_session", "session": "abc", "codec": "h264"}, ResumeSession("resume_session", "abc", "h264")),
     ({"type": "keys", "held": "w", "seq": 1, "look": [3, -1.5], "turn": [0, 1]}, Keys("keys", "w", 1, (3, -1.5), (0, 1))),
     ({"type": "restore"}, Restore("restore")),
     ({"type": "restore", "moment": "7"}, Restore("restore", "7")),
     ({"type": "rewind", "seconds": 5}, Rewind("rewind", 5)),
     ({"type": "switch", "memory": False, "camera": True}, Switch("switch", False, True)),
-    ({"type": "record", "on": True}, Record("record", True)),
+    ({"type": "record", "on": True}, RecordCommand("record", True)),
 ]
 
 
@@ -101,11 +115,11 @@ def test_bad_messages_get_one_sentence(text: str | bytes, words: str) -> None:
 
 
 def test_image_must_be_base64_and_not_too_large() -> None:
-    assert Start("start", image=base64.b64encode(b"abc").decode()).picture() == b"abc"
+    assert StartMessage("start", image=base64.b64encode(b"abc").decode()).picture() == b"abc"
     with pytest.raises(ValueError, match="base64"):
-        Start("start", image="???").picture()
+        StartMessage("start", image="???").picture()
     with pytest.raises(ValueError, match="8 MB"):
-        Start("start", image="A" * (client_messages.IMAGE_LIMIT * 4 // 3 + 8)).picture()
+        StartMessage("start", image="A" * (client_messages.IMAGE_LIMIT * 4 // 3 + 8)).picture()
 
 
 _JSON = st.recursive(
@@ -131,8 +145,8 @@ def test_fuzz(text: str | bytes) -> None:
         assert isinstance(request, REQUESTS)
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_pictures_round_trip(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(FrameKind))
+def test_pictures_round_trip(kind: FrameKind) -> None:
     picture = Picture(kind=kind, frame=2**32 - 1, chunk=3, seq=9, time=1.25, data=b"\xff\xd8data")
     data = pack(picture)
     assert isinstance(data, bytes)

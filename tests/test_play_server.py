@@ -16,20 +16,20 @@ from websockets.sync.client import connect
 
 from dreamx.play import client_messages
 from dreamx.play.gallery import read_starts
-from dreamx.play.server import House, PlayConfig, listen
+from dreamx.play.server import PlayConfig, SessionManager, listen
 from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[tuple[House, int]]:
+def house() -> Iterator[tuple[SessionManager, int]]:
     with open_house(FakeWorld(fps=100, due=4, dream_seconds=0.01)) as it:
         yield it
 
 
 @pytest.fixture
-def player(house: tuple[House, int]) -> Iterator[Player]:
+def player(house: tuple[SessionManager, int]) -> Iterator[Player]:
     with Player(house[1]) as it:
         assert it.reply("hello") == {"type": "hello", "protocol": 1, "world": "fake", "size": [64, 64], "fps": 100.0}
         yield it
@@ -43,7 +43,7 @@ def _alive(player: Player) -> None:
     player.frames(6)
 
 
-def test_pages_and_pictures_are_served(house: tuple[House, int]) -> None:
+def test_pages_and_pictures_are_served(house: tuple[SessionManager, int]) -> None:
     with httpx.Client(base_url=f"http://127.0.0.1:{house[1]}") as http:
         index = http.get("/")
         assert index.status_code == 200
@@ -158,7 +158,7 @@ def test_random_messages_are_all_answered_and_the_world_goes_on(player: Player) 
     player.frames(8)
 
 
-def test_a_message_over_the_limit_closes_its_socket_only(house: tuple[House, int], player: Player) -> None:
+def test_a_message_over_the_limit_closes_its_socket_only(house: tuple[SessionManager, int], player: Player) -> None:
     _alive(player)
     with Player(house[1]) as other:
         other.reply("hello")
@@ -234,7 +234,7 @@ def test_a_world_that_breaks_is_said_and_can_be_begun_again() -> None:
         _alive(player)
 
 
-def test_other_sites_cannot_play_in_their_visitors_name(house: tuple[House, int]) -> None:
+def test_other_sites_cannot_play_in_their_visitors_name(house: tuple[SessionManager, int]) -> None:
     url = f"ws://127.0.0.1:{house[1]}/socket"
     with pytest.raises(InvalidStatus), connect(url, additional_headers={"Origin": "http://elsewhere.example"}):
         pass

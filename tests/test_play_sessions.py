@@ -18,9 +18,9 @@ import torch
 from websockets.exceptions import ConnectionClosed
 
 from dreamx.play import days as days_of
-from dreamx.play.history import Past
+from dreamx.play.history import History
 from dreamx.play.server_messages import Picture
-from dreamx.play.session_spec import Opening, Session
+from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
@@ -224,13 +224,13 @@ def test_the_command_prints_one_address_and_stops_quietly(tmp_path: Path) -> Non
 # ---- the store ---------------------------------------------------------------------------------------------------------
 
 
-def walked(world: FakeWorld, name: str = "one", image: bool = True) -> tuple[Session, Past]:
+def walked(world: FakeWorld, name: str = "one", image: bool = True) -> tuple[Session, History]:
     """A session of a few frames with one moment, and its past."""
     picture = torch.randint(0, 255, (3, *world.size), dtype=torch.uint8)
     frame = world.reset(picture, "a hill", 7)[-1]
-    past = Past()
+    past = History()
     past.remember(cast(World, world), frame)
-    session = Session(name, Opening(picture if image else None, "a hill", 7))
+    session = Session(name, SessionStart(picture if image else None, "a hill", 7))
     here = past.here(cast(World, world), frame)
     return Session(name, session.opening, here, tuple(past.moments)), past
 

@@ -316,7 +316,7 @@ def test_a_recording_that_the_disk_does_not_take_ends_and_the_walk_goes_on(where
         start(player)
         player.frames(8)
         with monkeypatch.context() as patch:
-            patch.setattr(video.VideoFile, where, full)
+            patch.setattr(video.VideoRecording, where, full)
             player.say(type="record", on=True)
             if where == "close":
                 player.frames(8)

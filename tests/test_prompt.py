@@ -121,7 +121,7 @@ def test_what_was_taught_is_kept_with_the_world(tmp_path: Path) -> None:
 
 
 def _still(world: World) -> Controls:
-    return from_keys([""] * world.due, world.config.speed)
+    return from_keys([""] * world.frames_per_step, world.config.speed)
 
 
 def test_the_shipped_world_knows_the_words_of_its_gallery_and_no_others() -> None:

@@ -25,8 +25,8 @@ from dreamx.memory import MemoryConfig
 from dreamx.play.client_messages import Command, Restore
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.replay_conversion import replay_of
-from dreamx.play.server_messages import Kind, Made, Picture
-from dreamx.play.session_spec import Opening, Outlets, Session
+from dreamx.play.server_messages import ChunkReady, FrameKind, Picture
+from dreamx.play.session_spec import Session, SessionStart, Sinks
 from dreamx.replay import FORMAT, Replay, ReplayStep, controls, parse, picture, play, read, warning, write
 from dreamx.session import Switches
 from dreamx.world import World
@@ -79,20 +79,20 @@ def test_what_a_player_walked_and_a_branch_of_it() -> None:
         world.config = replace(world.config, speed=speed)
     seen: list[list[Tensor]] = []  # frames since the beginning, and since each jump
 
-    def encode(image: Tensor, fresh: bool) -> tuple[Kind, bytes]:
+    def encode(image: Tensor, fresh: bool) -> tuple[FrameKind, bytes]:
         if fresh:
             seen.append([])
         seen[-1].append(image.clone())
-        return Kind.JPEG, b""
+        return FrameKind.JPEG, b""
 
     heard: Queue[object] = Queue()
-    opening = Opening(micro.picture(), "a room", 7)
-    pipeline = Pipeline(live, Session("one", opening), Outlets(heard.put, encode))
+    opening = SessionStart(micro.picture(), "a room", 7)
+    pipeline = Pipeline(live, Session("one", opening), Sinks(heard.put, encode))
 
     def chunks(count: int) -> None:
         while count:
             said = heard.get(timeout=30)
-            count -= isinstance(said, Made)
+            count -= isinstance(said, ChunkReady)
             if isinstance(said, Picture):
                 pipeline.asked.shown(said.frame, None)
 

@@ -7,7 +7,7 @@ import torch
 
 import sphere
 from dreamx.geometry.camera import Camera, cat, lens_from_fov, rigid, rotation
-from dreamx.geometry.reproject import View, filled, layered, over, reproject, settled, tidy
+from dreamx.geometry.reproject import View, composite_over, fill_holes, merge_views, remove_flying_pixels, reproject, smooth_depth
 
 SIZE = 48
 LENS = lens_from_fov(70, SIZE, SIZE)
@@ -86,7 +86,7 @@ def test_over_keeps_the_front_and_fills_from_the_back() -> None:
     known = torch.tensor([[[1.0, 0.0, 0.0]]])
     front = View(torch.ones(1, 3, 1, 3) * known[:, None], known * 2, known)
     back = View(torch.full((1, 3, 1, 3), 5.0), torch.full((1, 1, 3), 7.0), torch.tensor([[[1.0, 1.0, 0.0]]]))
-    both = over(front, back)
+    both = composite_over(front, back)
     assert both.rgb[0, 0, 0].tolist() == [1, 5, 5]
     assert both.depth[0, 0].tolist() == [2, 7, 7]
     assert both.known[0, 0].tolist() == [1, 1, 0]
@@ -96,9 +96,9 @@ def test_filled_leaves_what_is_known_and_closes_the_rest_smoothly() -> None:
     known = torch.zeros(1, 8, 8)
     known[:, :, :4] = 1
     rgb = torch.full((1, 3, 8, 8), 0.5) * known[:, None]
-    out = filled(View(rgb, known, known))
+    out = fill_holes(View(rgb, known, known))
     torch.testing.assert_close(out, torch.full((1, 3, 8, 8), 0.5))
-    assert filled(View(rgb, known, torch.zeros_like(known))).abs().sum() == 0
+    assert fill_holes(View(rgb, known, torch.zeros_like(known))).abs().sum() == 0
 
 
 def test_tidy_closes_pinholes_and_drops_crumbs() -> None:
@@ -107,7 +107,7 @@ def test_tidy_closes_pinholes_and_drops_crumbs() -> None:
     known[:, 5, 3] = 0  # a pinhole
     known[:, 2, 10] = 1  # a crumb
     rgb = torch.full((1, 3, 12, 12), 0.25) * known[:, None]
-    view = tidy(View(rgb, 2 * known, known))
+    view = remove_flying_pixels(View(rgb, 2 * known, known))
     want = torch.zeros(12, 12)
     want[:, :7] = 1
     assert torch.equal(view.known[0][1:-1], want[1:-1])
@@ -125,12 +125,12 @@ def test_settled_depth_is_smooth_on_surfaces_and_steps_at_edges() -> None:
         torch.nn.functional.pad(1 / true[None, None], (1, 1, 0, 0), mode="replicate"), (1, 3), 1
     )
     guess = 1 / (ramp[0, 0] * (1 + 0.05 * torch.randn(SIZE, SIZE)))
-    depth = settled(rgb, guess, torch.tensor(LENS))
+    depth = smooth_depth(rgb, guess, torch.tensor(LENS))
     error = ((depth / true).log()).abs()
     assert error.mean() < 0.5 * ((guess / true).log()).abs().mean()
     between = (depth > 2.6) & (depth < 6.0)
     assert between.sum() == 0 < ((guess > 2.6) & (guess < 6.0)).sum(), "nothing flies between the board and the wall"
-    assert settled(rgb, torch.zeros_like(guess), torch.tensor(LENS)).sum() == 0
+    assert smooth_depth(rgb, torch.zeros_like(guess), torch.tensor(LENS)).sum() == 0
 
 
 def test_layers_keep_the_front_surface_and_trust_the_first_view_of_it() -> None:
@@ -139,7 +139,7 @@ def test_layers_keep_the_front_surface_and_trust_the_first_view_of_it() -> None:
         known = (d > 0).float()
         return View(torch.full((1, 3, 1, len(depth)), colour) * known[:, None], d, known)
 
-    view = layered([flat(1.0, [2.0, 6.0, 0.0, 0.0]), flat(2.0, [2.1, 2.0, 3.0, 0.0])])
+    view = merge_views([flat(1.0, [2.0, 6.0, 0.0, 0.0]), flat(2.0, [2.1, 2.0, 3.0, 0.0])])
     assert view.rgb[0, 0, 0].tolist() == [1, 2, 2, 0], "the first, the nearer, the only one, none"
     assert view.known[0, 0].tolist() == [1, 1, 1, 0]
 

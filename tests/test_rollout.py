@@ -8,7 +8,7 @@ import micro
 from dreamx.frames import Frames
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level
-from dreamx.model.attention import Attend, Cache
+from dreamx.model.attention import Attend, KVCache
 from dreamx.model.dit import DiT
 from dreamx.rollout import Sampler, next_chunk, rollout
 
@@ -78,5 +78,5 @@ def test_context_noise_is_told_to_the_writing_pass_alone() -> None:
 
 def test_a_cache_of_the_sampler_has_its_window() -> None:
     cache = Sampler(window=7, sinks=2).cache()
-    assert isinstance(cache, Cache)
+    assert isinstance(cache, KVCache)
     assert (cache.window, cache.sinks) == (7, 2)

@@ -15,19 +15,19 @@ import torch
 from dreamx.clip import Clip
 from dreamx.data.scene.scene import scene
 from dreamx.data.sim import event_catalogue
-from dreamx.data.sim.bodies import Body, Form, Grip, Log, Weather, cube
+from dreamx.data.sim.bodies import Body, Form, Grip, MotionLog, Weather, cube
 from dreamx.data.sim.clips import attempt, film
-from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, Kind
+from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, EventKind
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.navigation import Rejected, some_free
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.physics import run
 from dreamx.data.sim.proof import errors, median
 from dreamx.data.sim.simulate import SimConfig, clip_path, draw_clip, search, simulate
-from dreamx.data.sim.take import SUBSETS, Shot, Take, event
+from dreamx.data.sim.take import SUBSETS, SimulatedShot, Take, event
 from dreamx.geometry.camera import Camera
 
-SHOT = Shot(41, 8.0, 32, 32, 70.0)
+SHOT = SimulatedShot(41, 8.0, 32, 32, 70.0)
 
 
 def _why_not() -> str:
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can draw")
 
 
 @cache
-def _take(kind: Kind) -> Take:
+def _take(kind: EventKind) -> Take:
     place = scene(11, "game", "room" if kind.indoors else "plaza")
     reasons: list[str] = []
     for number in range(12):
@@ -56,7 +56,7 @@ def _take(kind: Kind) -> Take:
 
 @cache
 def _clip(subset: str) -> Clip:
-    shot = Shot(25, 16.0, 128, 128, 70.0)
+    shot = SimulatedShot(25, 16.0, 128, 128, 70.0)
     for number in range(30):
         try:
             return film(attempt(scene(5, "photoreal", "plaza"), subset, 0, number, shot), subset, shot)
@@ -66,7 +66,7 @@ def _clip(subset: str) -> Clip:
 
 
 @pytest.mark.parametrize("kind", [*SINGLE, *COMPOSED], ids=lambda k: k.name)
-def test_every_kind_of_event_happens_and_is_told(kind: Kind) -> None:
+def test_every_kind_of_event_happens_and_is_told(kind: EventKind) -> None:
     take = _take(kind)
     assert (
         take.poses.shape == (41, len(take.bodies), 7)
@@ -113,7 +113,7 @@ def test_physics_is_repeatable_and_a_grip_holds() -> None:
     ball = Body(1, (Form("ball", cube(0.3), "red"),), (x, y, 1.5), mass=1.0)
     hand = Body(2, (), (x, y, 1.5))
 
-    def once() -> Log:
+    def once() -> MotionLog:
         return run(place, (ball, hand), 17, 8.0, lambda t: {}, (x, y), grips=(Grip(0, 1, 0.0, 1.0),))
 
     log = once()

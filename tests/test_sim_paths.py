@@ -11,7 +11,7 @@ from dreamx.data.scene.walker import clear, path
 from dreamx.data.sim import paths
 from dreamx.data.sim.bodies import matrix
 from dreamx.data.sim.follow import follow
-from dreamx.data.sim.navigation import Place, Rejected, find_spot, find_way, in_line, some_free
+from dreamx.data.sim.navigation import Rejected, StandingPlace, find_spot, find_way, in_line, some_free
 from dreamx.data.sim.person import HEIGHT, Arms, Stance, limbs
 from dreamx.geometry.controls import Speed
 
@@ -62,11 +62,11 @@ def test_revisit_legs_come_back(leg: str) -> None:
         rng = np.random.default_rng(seed)
         x, y = some_free(place, rng)
         try:
-            keys = paths.LEGS[leg](place, Place(x, y, float(rng.uniform(0, 360))), 80, rng, Speed())
+            keys = paths.LEGS[leg](place, StandingPlace(x, y, float(rng.uniform(0, 360))), 80, rng, Speed())
         except Rejected:
             continue
         assert len(keys) == 80
-        cameras, _ = path(paths.camera_at(Place(x, y, 30.0), *LENS), keys)
+        cameras, _ = path(paths.camera_at(StandingPlace(x, y, 30.0), *LENS), keys)
         p = cameras.pose[:, :3, 3]
         away = (p - p[0]).norm(dim=-1).max() + (cameras.pose[:, :3, 2] - cameras.pose[0, :3, 2]).norm(dim=-1).max()
         assert float(away) > 0.15
@@ -79,7 +79,7 @@ def test_revisit_legs_come_back(leg: str) -> None:
 def test_bad_paths_have_their_reason() -> None:
     place = scene(6, "game", "maze")
     x, y = some_free(place, np.random.default_rng(3))
-    start = paths.camera_at(Place(x, y, 10.0), *LENS)
+    start = paths.camera_at(StandingPlace(x, y, 10.0), *LENS)
     for keys, reason in ((["w"] * 300, "runs into something"), ([""] * 80, "too short"), (["j"] * 45 + [""] * 40, "stuck")):
         cameras, _ = path(start, keys)
         with pytest.raises(Rejected, match=reason):

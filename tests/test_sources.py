@@ -21,12 +21,12 @@ from dreamx.clip import Clip
 from dreamx.data.importers.datasets import Listed
 from dreamx.data.importers.estimates import megasam
 from dreamx.data.importers.run_import import READERS, ImportConfig, Kind, bring
-from dreamx.data.importers.source_shot import Shot, Wanted
+from dreamx.data.importers.source_shot import ClipFormat, SourceShot
 from dreamx.geometry.camera import Camera
 from layouts import FPS, LAYOUTS, H, N, W
 
 Truth = tuple[Tensor, Camera, Tensor]
-WANTED = Wanted(W, H, FPS, N)
+WANTED = ClipFormat(W, H, FPS, N)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_words_of_the_tables_are_kept(tmp_path: Path, truth: Truth) -> None:
 
 def test_a_smaller_size_and_rate_keep_lens_and_place(tmp_path: Path, truth: Truth) -> None:
     cfg = written(tmp_path, "megasam", truth)
-    bring(ImportConfig("megasam", cfg.folder, cfg.out, rate=20.0, wanted=Wanted(24, 24, 10.0, 8), processes=1))
+    bring(ImportConfig("megasam", cfg.folder, cfg.out, rate=20.0, wanted=ClipFormat(24, 24, 10.0, 8), processes=1))
     clips = [Clip.load(p) for p in sorted(cfg.out.glob("*.safetensors"))]
     assert [len(c.video) for c in clips] == [8, 3] or [len(c.video) for c in clips] == [3, 8]
     first = max(clips, key=lambda c: len(c.video))
@@ -206,7 +206,7 @@ def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
 class Deadly:
     """Opening it ends the process, as a crash in a library does."""
 
-    def __call__(self) -> Shot:
+    def __call__(self) -> SourceShot:
         os._exit(9)
 
 
@@ -224,7 +224,7 @@ def test_a_shot_that_kills_its_process_is_dropped_alone(tmp_path: Path, truth: T
 
 
 def test_a_shot_is_not_called_like_a_clip_of_another(tmp_path: Path, truth: Truth) -> None:
-    cfg = replace(written(tmp_path, "megasam", truth), wanted=Wanted(W, H, FPS, 8))
+    cfg = replace(written(tmp_path, "megasam", truth), wanted=ClipFormat(W, H, FPS, 8))
     for name in ("a", "a-1", "a-1_", "a-1_-1"):
         shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / f"{name}.npz")
     (cfg.folder / "walk_droid.npz").unlink()

@@ -13,20 +13,20 @@ import torch
 import micro
 from dreamx.geometry import from_keys
 from dreamx.model import thread_spin
-from dreamx.model.thread_spin import CALM, Watch, teams, waited
+from dreamx.model.thread_spin import CALM, SpinWatch, teams, waited
 
 
 @pytest.fixture
-def watch() -> Iterator[Watch]:
+def watch() -> Iterator[SpinWatch]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    one = Watch()
+    one = SpinWatch()
     yield one
     one.close()
     torch.set_num_threads(before)
 
 
-def test_who_waits_sleeps_until_nobody_waits(watch: Watch) -> None:
+def test_who_waits_sleeps_until_nobody_waits(watch: SpinWatch) -> None:
     now, waits = 1.0, {"1": 0, "2": 0}
 
     def look(*shares: float) -> bool:
@@ -46,7 +46,7 @@ def test_who_waits_sleeps_until_nobody_waits(watch: Watch) -> None:
     assert not look(0, 0)
 
 
-def test_threads_that_come_and_go_are_no_news(watch: Watch) -> None:
+def test_threads_that_come_and_go_are_no_news(watch: SpinWatch) -> None:
     watch.look(1.0, {"1": 0})
     watch.look(2.0, {"2": 9 * 10**9})
     assert not watch.crowded
@@ -55,7 +55,7 @@ def test_threads_that_come_and_go_are_no_news(watch: Watch) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="Linux tells who waits there")
-def test_teams_sleep_and_go_again(watch: Watch) -> None:
+def test_teams_sleep_and_go_again(watch: SpinWatch) -> None:
     torch.zeros(2**20).add_(1)  # the team that works
     alone = len(waited(Path("/proc/self/task")))
     watch.look(1.0, {"1": 0})
@@ -98,5 +98,5 @@ def test_networks_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     world = micro.world()
     world.reset(micro.picture(), seed=1)
-    world.step(from_keys(["w"] * world.due))
+    world.step(from_keys(["w"] * world.frames_per_step))
     assert len(looks) >= 1

@@ -58,7 +58,7 @@ def test_it_turns_the_way_one_looks(tiny: World, key: str, way: int) -> None:
     shifts: list[int] = []
     for picture, prompt in pictures().values():
         opening = tiny.reset(picture, prompt, seed=1)[0]
-        frames = torch.cat([tiny.step(from_keys([key] * tiny.due)) for _ in range(2)])
+        frames = torch.cat([tiny.step(from_keys([key] * tiny.frames_per_step)) for _ in range(2)])
         shifts.append(way * shift(opening, frames[-1]))
     assert 6 <= torch.tensor(shifts).float().median() <= 16, shifts
 
@@ -66,7 +66,7 @@ def test_it_turns_the_way_one_looks(tiny: World, key: str, way: int) -> None:
 def test_ten_seconds_later_there_is_still_a_picture(tiny: World) -> None:
     for name, (picture, prompt) in list(pictures().items())[::4]:
         tiny.reset(picture, prompt, seed=1)
-        frames = torch.cat([tiny.step(from_keys(["wj"] * tiny.due)) for _ in range(40)])
+        frames = torch.cat([tiny.step(from_keys(["wj"] * tiny.frames_per_step)) for _ in range(40)])
         last = frames[-1].float()
         assert 20 < last.mean() < 235, name
         assert last.std() > 8, name

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dreamx.geometry.camera import Camera, level, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.geometry.formats import Asked, Motion, read
+from dreamx.geometry.formats import Motion, MotionOptions, read
 from dreamx.geometry.formats.keys import spread
 from dreamx.geometry.formats.motion import dump
 from dreamx.geometry.formats.path_check import doubts, problems
@@ -44,7 +44,7 @@ def test_some_inverted_are_named_also_where_frames_were_filled_in() -> None:
     bad = torch.where((torch.arange(21) % 2 == 1)[:, None, None], se3_inverse(pose), pose)
     k = [[970.0, 0, 960.0], [0, 970.0, 540.0], [0, 0, 1.0]]
     data = dump({str(i): {"extrinsic": p, "K": k} for i, p in enumerate(bad.tolist())})
-    found = problems(read("hy-inference", {"": data}, Asked(fps=16.0)))
+    found = problems(read("hy-inference", {"": data}, MotionOptions(fps=16.0)))
     assert [p.kind for p in found] == ["mixed"]
     assert "10 of 21 matrices (1, 3, 5, ...) are the other way round" in found[0].says
 

@@ -44,9 +44,9 @@ def test_only_a_chunk_knows_what_comes(root: Path, name: str) -> None:
     for keys in ([*same, *["j"] * 8], [*same, *["l"] * 8]):
         future, latents, done = world.fork(), [], 0
         while done < frames:
-            due = future.due
-            dream = future.dream(from_keys((keys + [""] * due)[done : done + due]))
-            future.show(dream)
+            due = future.frames_per_step
+            dream = future.denoise(from_keys((keys + [""] * due)[done : done + due]))
+            future.decode(dream)
             latents.append(dream.frames.z)
             done += due
         beginnings.append(torch.cat(latents, 1)[:, :2])

@@ -20,7 +20,7 @@ KEYS = ["w", "wj", "l", "", "sd", "i"]
 
 
 def go(world: World, keys: list[str]) -> torch.Tensor:
-    return torch.cat([world.step(from_keys([k] * world.due)) for k in keys])
+    return torch.cat([world.step(from_keys([k] * world.frames_per_step)) for k in keys])
 
 
 @pytest.mark.parametrize(("chunk", "first", "later"), [(1, 4, 4), (3, 8, 12)])
@@ -29,9 +29,9 @@ def test_frames_of_a_session(chunk: int, first: int, later: int) -> None:
     opening = world.reset(micro.picture(), "a red room", seed=3)
     assert opening.shape == (1, 3, 32, 32)
     assert opening.dtype == torch.uint8
-    assert world.due == first
+    assert world.frames_per_step == first
     assert len(world.step(from_keys(["w"] * first))) == first
-    assert world.due == later
+    assert world.frames_per_step == later
     assert len(world.step(from_keys(["j"] * later))) == later
 
 
@@ -86,7 +86,7 @@ def test_save_and_load_go_on_bit_for_bit(tmp_path: Path, chunk: int) -> None:
     a.reset(micro.picture(), "a red room", 5)
     a.save(tmp_path / "fresh.session")
     go(a, KEYS)
-    a.step(from_keys(["w"] * a.due), event="it snows")
+    a.step(from_keys(["w"] * a.frames_per_step), event="it snows")
     a.save(tmp_path / "late.session")
     want = go(a, KEYS)
     b = micro.world(chunk)
@@ -100,7 +100,7 @@ def test_save_and_load_go_on_bit_for_bit(tmp_path: Path, chunk: int) -> None:
     assert torch.equal(replay[-len(want) :], want)
     b.load(tmp_path / "fresh.session")
     go(b, KEYS)
-    b.step(from_keys(["w"] * b.due), event="it snows")
+    b.step(from_keys(["w"] * b.frames_per_step), event="it snows")
     assert torch.equal(go(b, KEYS), want)
 
 
@@ -119,8 +119,8 @@ def test_dreaming_ahead_of_showing_changes_nothing() -> None:
     a, b = micro.world(), micro.world()
     for w in (a, b):
         w.reset(micro.picture(), seed=5)
-    dreams = [b.dream(from_keys([k] * 4)) for k in KEYS]
-    assert torch.equal(torch.cat([b.show(d) for d in dreams]), go(a, KEYS))
+    dreams = [b.denoise(from_keys([k] * 4)) for k in KEYS]
+    assert torch.equal(torch.cat([b.decode(d) for d in dreams]), go(a, KEYS))
 
 
 def test_controls_and_words_are_heard() -> None:

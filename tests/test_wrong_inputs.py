@@ -28,9 +28,9 @@ from dreamx import cli
 from dreamx.data import dataset
 from dreamx.data.commands import ExportConfig, export
 from dreamx.data.encode import EncodeConfig, encode
-from dreamx.geometry.formats import Asked
+from dreamx.geometry.formats import MotionOptions
 from dreamx.memory import MemoryConfig
-from dreamx.trajectory import ImportConfig, bring
+from dreamx.trajectory import TrajectoryImportConfig, bring
 
 SECONDS = 60  # that a wrong input may take: what it starts is cut off, instead of being waited for
 
@@ -87,8 +87,8 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_file({"x": torch.zeros(1)}, root / "model.safetensors")
     start = {"image_path": "picture.png", "caption": "A park", "action_seq": ["w"], "action_speed_list": [4]}
     (root / "list.json").write_text(json.dumps([start]))
-    asked = Asked(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
-    bring(ImportConfig("w-8", "hy-string", root / "path.json", asked))
+    asked = MotionOptions(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
+    bring(TrajectoryImportConfig("w-8", "hy-string", root / "path.json", asked))
     shutil.copy(root / "path.json", root / "taken.json")
     begun = "--run.folder begun --run.steps 1 --run.threads 1 --data latents.safetensors --from world --out begun-out"
     with contextlib.chdir(root):

@@ -2,7 +2,7 @@
 
     world = dreamx.load("tiny")
     first = world.reset(picture, "a quiet square", seed=7)
-    frames = world.step(dreamx.from_keys(["w"] * world.due))
+    frames = world.step(dreamx.from_keys(["w"] * world.frames_per_step))
 
 The names below are imported when they are first used, so that the command line starts at once.
 """

@@ -19,7 +19,7 @@ import tyro
 
 from dreamx.bounds import InputFile, InputPath, OutputFolder, PositiveFloat
 from dreamx.checkpoints import components, contents, lora, lora_file, release, transformer
-from dreamx.checkpoints.components import Part
+from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.contents import SAID
 from dreamx.checkpoints.release import Family
 from dreamx.checkpoints.transformer import Checkpoint
@@ -63,12 +63,12 @@ def main(cfg: ConvertConfig) -> None:
         print(f"left behind, tensors of others: {', '.join(found.others)}")
     if any(said in x for x in found.others for said in (SAID["vae"], SAID["text_encoder"])):
         print("--part vae and --part text_encoder take the other networks out of the same file")
-    if isinstance(found, Part) and found.name == "text" and found.tokenizer is None:
+    if isinstance(found, CheckpointPart) and found.name == "text" and found.tokenizer is None:
         print("its tokenizer was not found; copy the tokenizer.json of google/umt5-xxl beside it before it reads words")
     print(f"wrote {cfg.out} ({cfg.to})")
 
 
-def convert(cfg: ConvertConfig) -> Checkpoint | Part:
+def convert(cfg: ConvertConfig) -> Checkpoint | CheckpointPart:
     """Read, change and write; what was written."""
     if cfg.out.exists():
         raise ValueError(f"--out: {cfg.out} is there already; give the name of a new folder")
@@ -100,7 +100,7 @@ def convert(cfg: ConvertConfig) -> Checkpoint | Part:
     return found
 
 
-def _write_new(cfg: ConvertConfig, found: Checkpoint | Part, dtype: torch.dtype | None, size: int) -> None:
+def _write_new(cfg: ConvertConfig, found: Checkpoint | CheckpointPart, dtype: torch.dtype | None, size: int) -> None:
     """The folder ``--out``, whole or not at all. ``size``: bytes that it needs."""
     free = shutil.disk_usage(cfg.out.parent).free
     if size > free:
@@ -109,7 +109,7 @@ def _write_new(cfg: ConvertConfig, found: Checkpoint | Part, dtype: torch.dtype 
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        if isinstance(found, Part):
+        if isinstance(found, CheckpointPart):
             _write_part(temporary, found, cfg, dtype)
         else:
             _write(temporary, found, cfg, dtype)
@@ -118,7 +118,7 @@ def _write_new(cfg: ConvertConfig, found: Checkpoint | Part, dtype: torch.dtype 
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | Part:
+def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | CheckpointPart:
     """The network that was asked for: the transformer of the source, or what else it holds. ``dtype``: of what is quantised."""
     if components.is_ours(cfg.source) and not transformer.is_ours(cfg.source):
         return components.ours(cfg.source)
@@ -143,7 +143,7 @@ def describe(found: Checkpoint) -> str:
     )
 
 
-def describe_part(found: Part) -> str:
+def describe_part(found: CheckpointPart) -> str:
     """What an autoencoder or a text encoder is, in one line."""
     c, count = found.config, sum(x.numel() for x in found.tensors.values())
     if isinstance(c, WanVAEConfig):
@@ -151,7 +151,7 @@ def describe_part(found: Part) -> str:
     return f"a text encoder umT5; {c.layers} layers {c.width} wide with {c.heads} heads; {count:,} parameters"
 
 
-def _write_part(folder: Path, found: Part, cfg: ConvertConfig, dtype: torch.dtype | None) -> None:
+def _write_part(folder: Path, found: CheckpointPart, cfg: ConvertConfig, dtype: torch.dtype | None) -> None:
     if cfg.to == "dreamx":
         components.write(folder, found, dtype)
         (folder / "README.md").write_text(_part_card(found, cfg))
@@ -161,7 +161,7 @@ def _write_part(folder: Path, found: Part, cfg: ConvertConfig, dtype: torch.dtyp
         components.write_pickled(folder, found, dtype)
 
 
-def _part_card(found: Part, cfg: ConvertConfig) -> str:
+def _part_card(found: CheckpointPart, cfg: ConvertConfig) -> str:
     return f"""---
 license: {LICENCE}
 library_name: dreamx
@@ -212,7 +212,7 @@ def _card(found: Checkpoint, cfg: ConvertConfig) -> str:
         "made by": "`dreamx convert`",
         "kind": describe(found),
         "reads": f"latents of {c.channels} channels, {found.kind.words} text tokens of {c.text} channels",
-        "the past": "all frames see all frames" if past is None else "`kind` in config.json says how a `Cache` keeps it",
+        "the past": "all frames see all frames" if past is None else "`kind` in config.json says how a `KVCache` keeps it",
         "stored as": cfg.dtype or "the source",
         "LoRA": "none" if found.lora is None else "apart, in `lora.safetensors`; added when the network is built",
     }

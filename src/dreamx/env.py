@@ -112,8 +112,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         if self._frames is None:
             raise ValueError("step: the episode has not begun; call reset first")
         keys = "".join(k for k, on in zip(KEYS, held, strict=True) if on)
-        dream = self.world.dream(controls(ReplayStep(keys, self.world.due), self.world.config.speed))
-        made = _shown(self.world.show(dream))
+        dream = self.world.denoise(controls(ReplayStep(keys, self.world.frames_per_step), self.world.config.speed))
+        made = _shown(self.world.decode(dream))
         self._frames = np.concatenate([np.repeat(self._frames[-1:], self._length - len(made), 0), made])
         self._steps += 1
         info = self._info([_pose(dream.recalled[i]) for i in range(len(dream.recalled))])

@@ -16,14 +16,14 @@ from dreamx.bounds import Denoising, LatentCount, Probability
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, walk
-from dreamx.memory import Bank, hinted
-from dreamx.model.attention import Cache
+from dreamx.memory import Bank, add_memory_hint
+from dreamx.model.attention import KVCache
 from dreamx.model.vae import GROUP, VAE, State
-from dreamx.rollout import Network, Sampler, guided, make, without_past
+from dreamx.rollout import Network, Sampler, denoise_chunk, guided, without_past
 
 
 @dataclass(frozen=True)
-class ForesightConfig:
+class LookaheadConfig:
     """Views that are dreamt before they are walked to."""
 
     latents: LatentCount = 6
@@ -36,17 +36,17 @@ class ForesightConfig:
     """Strength of guidance by what has been seen (``rollout.guided``); None: no more than on a chunk."""
 
 
-def onwards(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:
+def extrapolate_path(camera: Camera, controls: Controls, latents: int, up: torch.Tensor | None) -> Camera:
     """The cameras ``[GROUP]`` of the latent frame so many further on, if the controls (of at least one frame) go on like this."""
     frames = latents * GROUP
     held = [i % len(controls) for i in range(frames)]
     return walk(camera, Controls(controls.move[held], controls.turn[held]), up)[frames - GROUP :]
 
 
-def foresee(
-    cfg: ForesightConfig,
+def prefill_memory(
+    cfg: LookaheadConfig,
     networks: tuple[Network, VAE],
-    past: tuple[Cache, State | None, Bank],
+    past: tuple[KVCache, State | None, Bank],
     path: Camera,
     noise: Frames,
     words: torch.Tensor,
@@ -57,11 +57,11 @@ def foresee(
     Nothing else of the past changes. True if it did.
     """
     (dit, vae), (cache, decoder, bank) = networks, past
-    chunk, _, hint = hinted(vae, bank, noise, path)
+    chunk, _, hint = add_memory_hint(vae, bank, noise, path)
     if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:
         return False
     net = dit if cfg.guidance is None else guided(dit, without_past(dit, sampler), cfg.guidance)
-    made = make(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False))
+    made = denoise_chunk(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False))
     pixels, _ = vae.push(made.z[:, 0], decoder, hint)
     bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])
     return True

@@ -18,7 +18,7 @@ from dreamx.bounds import NonNegativeFloat
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
-from dreamx.geometry.reproject import View, filled, layered, reproject, settled, tidy
+from dreamx.geometry.reproject import View, fill_holes, merge_views, remove_flying_pixels, reproject, smooth_depth
 from dreamx.model.vae import GROUP, VAE
 
 
@@ -119,7 +119,7 @@ class Bank:
         self.kept, self.latest = views[:-1], views[-1] if views else None
 
     def _memory(self, rgb: Tensor, depth: Tensor, camera: Camera) -> Memory:
-        depth = settled(rgb, depth, camera.lens) if self.config.settle else depth
+        depth = smooth_depth(rgb, depth, camera.lens) if self.config.settle else depth
         return Memory(rgb.half(), depth.half(), camera)
 
     def _keep(self, memory: Memory) -> None:
@@ -157,17 +157,17 @@ class Bank:
         return stack([m.camera for m in self.kept])
 
 
-def shown(memories: list[Memory], target: Camera) -> View:
+def render_memories(memories: list[Memory], target: Camera) -> View:
     """What memories, the most trusted first, show of the frames seen by ``target [F]``; colours in [-1, 1]."""
     n, f = len(memories), len(target)
     rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
     source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
     views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
     each = zip(views.rgb.split(f), views.depth.split(f), views.known.split(f), strict=True)
-    return tidy(layered([View(*v) for v in each]))
+    return remove_flying_pixels(merge_views([View(*v) for v in each]))
 
 
-def hinted(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[Frames, list[Memory], View | None]:
+def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[Frames, list[Memory], View | None]:
     """A chunk ``[1, T]`` with what a bank shows of its frames ``path [4 T]``, the memories it used, and their view ``[1, 4 T]``.
 
     The chunk as it is, nothing and None where nothing is remembered.
@@ -175,7 +175,7 @@ def hinted(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[Frames, l
     memories = bank.recall(path[-1])
     if not memories or bank.latest is None:
         return chunk, [], None
-    seen = shown(memories, path)
+    seen = render_memories(memories, path)
     hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
     return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
 
@@ -187,7 +187,7 @@ def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
     filled smoothly from around them.
     """
     flat = View(view.rgb.flatten(0, 1), view.depth.flatten(0, 1), view.known.flatten(0, 1))
-    pictures = filled(flat).unflatten(0, view.rgb.shape[:2])
+    pictures = fill_holes(flat).unflatten(0, view.rgb.shape[:2])
     z = vae.encode(torch.cat([before[:, None], pictures], 1))[:, 1:]
     known = torch.nn.functional.avg_pool2d(view.known, vae.config.shrink)  # [B, F, h, w]
     known = known.unflatten(1, (-1, GROUP)).mean(2)[:, :, None]

@@ -18,33 +18,35 @@ from dreamx.session import WorldConfig
 Painter = tuple[DiT, WordEncoder]
 
 
-def speaking(folder: Path) -> tuple[DiT, WordEncoder]:
+def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:
     """A transformer and its text encoder, from the folder of trained ones."""
     return native.load(folder, "dit", DiT, DiTConfig), native.load(folder, "text", WordEncoder, WordConfig)
 
 
-def autoencoder(folder: Path) -> VAE:
+def load_autoencoder(folder: Path) -> VAE:
     """An autoencoder from its folder."""
     return native.load(folder, "vae", VAE, VAEConfig)
 
 
-def deep(folder: Path) -> Depth:
+def load_depth(folder: Path) -> Depth:
     """The network for the depth of opening pictures, from its folder."""
     return native.load(folder, "depth", Depth, DepthConfig)
 
 
-def extras(folder: Path) -> tuple[Path | None, Path | None]:
+def load_extras(folder: Path) -> tuple[Path | None, Path | None]:
     """What a world's folder may hold beside its networks: the folders of its depth network, and of its painter."""
     deep, painter = folder if (folder / "depth.safetensors").is_file() else None, folder / "painter"
     return deep, painter if painter.is_dir() else None
 
 
-def taught(folder: Path) -> Taught | None:
+def load_vocabulary(folder: Path) -> Taught | None:
     """What a world was taught, None where its folder does not say."""
     return native.read_config(folder, "taught", Taught) if native.holds(folder, "taught") else None
 
 
-def read(text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None) -> tuple[Tensor, str]:
+def read_words(
+    text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None
+) -> tuple[Tensor, str]:
     """What a transformer reads of a prompt and an event ``[1, words, width]``, and a note on what is not read, or not known.
 
     painter: what draws the opening picture from the prompt; then the note is about what that reads. None: nothing is drawn.
@@ -54,7 +56,7 @@ def read(text: WordEncoder, known: Taught | None, prompt: str, event: str, paint
     return text([shorten(first.text, text.config.words)]), first.note
 
 
-def export(
+def export_networks(
     folder: Path,
     config: WorldConfig,
     dit: DiT,

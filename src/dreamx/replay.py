@@ -195,8 +195,9 @@ def play(world: World, replay: Replay, starts: Path | None = None) -> Iterator[T
 def _walk(world: World, replay: Replay, image: Tensor | None) -> Iterator[Tensor]:
     yield world.reset(image, replay.prompt, replay.seed)
     for number, step in enumerate(replay.steps):
-        if step.frames != world.due:
-            words = f"has {step.frames} frames, and this world makes {world.due} at a time; take the world that it was made in"
+        if step.frames != world.frames_per_step:
+            due = world.frames_per_step
+            words = f"has {step.frames} frames, and this world makes {due} at a time; take the world that it was made in"
             raise ValueError(f"replay.steps.{number} {words}")
         world.switches = step.switches
         yield world.step(controls(step, world.config.speed), step.event)

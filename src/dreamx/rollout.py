@@ -17,7 +17,7 @@ from dreamx import flow
 from dreamx.bounds import AnyLatentCount, Denoising, LatentCount, PositiveFloat, Probability
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
-from dreamx.model.attention import Attend, Cache, Mute
+from dreamx.model.attention import Attend, KVCache, LaneMask
 from dreamx.model.heap import tidy
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
@@ -43,21 +43,21 @@ class Sampler:
     context_noise: Probability = 0.0
     """Sigma that finished frames are noised to, and said to have, when they become history."""
 
-    def cache(self) -> Cache:
+    def cache(self) -> KVCache:
         """An empty past of this sampler's window."""
-        return Cache(self.window, self.sinks)
+        return KVCache(self.window, self.sinks)
 
 
-def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: Cache, sampler: Sampler, rng: torch.Generator) -> Frames:
+def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: KVCache, sampler: Sampler, rng: torch.Generator) -> Frames:
     """``make`` one chunk and write it into the cache."""
-    made = make(dit, chunk, text, cache, sampler, rng)
+    made = denoise_chunk(dit, chunk, text, cache, sampler, rng)
     stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
-    write(dit, stale, text, cache)
+    write_context(dit, stale, text, cache)
     tidy()
     return made
 
 
-def make(
+def denoise_chunk(
     dit: Network, chunk: Frames, text: Tensor, attend: Attend, sampler: Sampler, rng: torch.Generator | None = None
 ) -> Frames:
     """Make one chunk; the past, if ``attend`` is a cache, stays what it is. ``rng`` is for stochastic samplers alone.
@@ -80,10 +80,10 @@ def make(
     return chunk.with_z(x, torch.zeros_like(new))
 
 
-def write(dit: Network, frames: Frames, text: Tensor, cache: Cache) -> None:
+def write_context(dit: Network, frames: Frames, text: Tensor, cache: KVCache) -> None:
     """Make finished frames part of the cache's past."""
     dit(frames, text, cache)
-    cache.keep()
+    cache.commit()
 
 
 def rollout(
@@ -143,6 +143,6 @@ def without_lane(dit: Network, lane: str) -> Network:
     """The network with one of its lanes silent."""
 
     def quiet(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
-        return dit(frames, text, Mute(attend, lane))
+        return dit(frames, text, LaneMask(attend, lane))
 
     return quiet

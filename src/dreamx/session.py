@@ -19,7 +19,7 @@ from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
-from dreamx.lookahead import ForesightConfig
+from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.plaintext import parse_json
 from dreamx.rollout import Sampler
@@ -44,7 +44,7 @@ class WorldConfig:
     """The camera is a walker on level ground (``geometry.controls.walk`` with up); otherwise it flies."""
     memory: MemoryConfig | None = None
     """Views that are re-projected; None where the networks were not taught to use them."""
-    foresight: ForesightConfig | None = None
+    foresight: LookaheadConfig | None = None
     """Views that are dreamt before they are walked to (needs memory); None where that was not taught."""
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from dreamx.bounds import Denoising
 from dreamx.frames import Frames
-from dreamx.model.attention import Attend, Table
+from dreamx.model.attention import Attend, MaskedAttention
 from dreamx.model.prompt import shorten
 from dreamx.model.vae import VAE
 from dreamx.model.word_encoder import WordEncoder
-from dreamx.rollout import Network, Sampler, guided, make
+from dreamx.rollout import Network, Sampler, denoise_chunk, guided
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OpeningConfig:
     """Strength of guidance by the words (``rollout.guided``); None has none."""
 
 
-def draw(
+def draw_first_picture(
     cfg: OpeningConfig, nets: tuple[Network, WordEncoder, VAE], noise: Frames, prompt: str, sampler: Sampler
 ) -> tuple[Frames, Tensor]:
     """A latent frame ``[1, 1]`` from ``noise`` and words, and its picture ``[1, 1, 3, H, W]`` in [-1, 1]."""
@@ -40,8 +40,13 @@ def draw(
         return dit(frames, text([""]), attend)
 
     net = dit if cfg.guidance is None else guided(dit, silent, cfg.guidance)
-    made = make(
-        net, noise, text([shorten(prompt, text.config.words)]), Table(), replace(sampler, steps=cfg.steps, stochastic=False), None
+    made = denoise_chunk(
+        net,
+        noise,
+        text([shorten(prompt, text.config.words)]),
+        MaskedAttention(),
+        replace(sampler, steps=cfg.steps, stochastic=False),
+        None,
     )
     pixels, _ = vae.push(made.z[:, 0], None, None)
     return made, pixels.rgb

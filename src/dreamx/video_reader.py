@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.picture import kind_of
-from dreamx.video_display import Look
+from dreamx.video_display import DisplayTransform
 
 #: Endings of films, small letters; the usual ones first.
 VIDEO_ENDINGS = (".mp4", ".mkv", ".webm", ".mov", ".m4v", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".3gp", ".wmv", ".flv",
@@ -94,7 +94,7 @@ def _timeline(video: Path, changed: int, size: int) -> Timeline:
             frame = next(file.decode(stream), None)
             if frame is None or not len(times):
                 raise ValueError(f"{video.name} has no frames; it may be cut short")
-            look = Look(frame, stream)
+            look = DisplayTransform(frame, stream)
     except (OSError, FFmpegError, IndexError) as e:
         raise _unreadable(video, e) from None
     fps, variable = _rate(times, rates)
@@ -116,7 +116,7 @@ def frames(video: Path, wanted: Collection[int] | None = None) -> Iterator[tuple
             start, look = _origin(file, stream), None
             woven = _Weaver()
             for number, frame in woven.through(_numbered(file, stream, times, start)):
-                look = look or Look(frame, stream)
+                look = look or DisplayTransform(frame, stream)
                 if wanted is None or number in wanted:
                     yield number, look.shown(frame)
                 if number >= last:

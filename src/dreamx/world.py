@@ -1,6 +1,6 @@
 """A world: one session of walking. ``reset`` opens it with a picture or with words, ``step`` moves and answers with frames.
 
-``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``show(dream(...))``:
+``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``decode(denoise(...))``:
 dreaming makes latents, showing decodes them; the two touch different state, so that a server may show one chunk while it dreams
 the next.
 All randomness comes from (seed, number of the chunk): the same seed, controls and prompts give the same frames, bit for bit.
@@ -26,17 +26,17 @@ from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
-from dreamx.lookahead import foresee, onwards
-from dreamx.memory import Bank, hinted, stack
+from dreamx.lookahead import extrapolate_path, prefill_memory
+from dreamx.memory import Bank, add_memory_hint, stack
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
 from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import Painter
-from dreamx.rollout import next_chunk, noise_like, without_lane, write
+from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
-from dreamx.text_to_image import draw
+from dreamx.text_to_image import draw_first_picture
 
 
 class World:
@@ -74,20 +74,22 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        world = World.of(native.read_config(folder, "world", WorldConfig), folder, folder, *networks.extras(folder))
-        world.taught = networks.taught(folder)
+        world = World.from_folders(
+            native.read_config(folder, "world", WorldConfig), folder, folder, *networks.load_extras(folder)
+        )
+        world.taught = networks.load_vocabulary(folder)
         return world
 
     @staticmethod
-    def of(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
+    def from_folders(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
         """A world from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth, of a painter."""
-        net, text = networks.speaking(dit)
-        depth, draws = deep and networks.deep(deep), painter and networks.speaking(painter)
-        return World(config, net, networks.autoencoder(vae), text, depth, draws)
+        net, text = networks.load_dit_and_text(dit)
+        depth, draws = deep and networks.load_depth(deep), painter and networks.load_dit_and_text(painter)
+        return World(config, net, networks.load_autoencoder(vae), text, depth, draws)
 
     def export(self, folder: Path) -> None:
         """Write the world (not the session) to a folder that ``open`` reads."""
-        networks.export(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught)
+        networks.export_networks(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -100,7 +102,7 @@ class World:
         return self.config.speed.fps
 
     @property
-    def ahead(self) -> bool:
+    def can_pipeline(self) -> bool:
         """May a chunk be dreamt before the one before it was shown? Not where memory looks at what was shown."""
         return self._bank is None
 
@@ -111,7 +113,7 @@ class World:
         return "-".join(fingerprint(module) for module in modules if module is not None)
 
     @property
-    def due(self) -> int:
+    def frames_per_step(self) -> int:
         """How many frames the next step makes, and for how many it wants controls."""
         return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
 
@@ -126,7 +128,7 @@ class World:
             raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
         if not 0 <= seed < 2**31:
             raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
-        words, self.note = networks.read(self.text, self.taught, prompt, "", None if image is not None else self.painter)
+        words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
         self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
@@ -137,20 +139,22 @@ class World:
             first = clean(self.vae.encode(picture), here)
         else:
             nets = (*(self.painter or (self.dit, self.text)), self.vae)
-            first, picture = draw(self.config.opening, nets, self._noise(here, self._rng()), prompt, self.config.sampler)
+            first, picture = draw_first_picture(
+                self.config.opening, nets, self._noise(here, self._rng()), prompt, self.config.sampler
+            )
         deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
         blind = self._bank is None or (image is None and self.depth is None)
         hint = None if blind else View(picture, deep, torch.ones_like(deep))
         self.chunk = 1
         if self.config.sampler.chunk == 1:
-            write(self.dit, first, words, self._cache)
+            write_context(self.dit, first, words, self._cache)
         else:
             self._known = first
         return self._decode(Dream(first, here[0], here[0, :0], hint))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
-        """Move, and see: ``due`` frames of controls in, as many frames out, uint8 ``[due, 3, H, W]``."""
-        return self.show(self.dream(controls, event))
+        """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
+        return self.decode(self.denoise(controls, event))
 
     def play(self, actions: Iterable[str]) -> Iterator[Tensor]:
         """Walk along held keys, one string a frame (``"wj"``, ``""``): frames chunk by chunk, uint8 ``[due, 3, H, W]``.
@@ -160,29 +164,33 @@ class World:
         if isinstance(actions, str):
             raise ValueError(f'actions: {actions!r} is one string; give one a frame, as ["wj"] * 16 or geometry.parse_actions')
         keys = iter(actions)
-        while now := list(islice(keys, self.due)):
-            held = now + [""] * (self.due - len(now))
+        while now := list(islice(keys, self.frames_per_step)):
+            held = now + [""] * (self.frames_per_step - len(now))
             yield self.step(from_keys(held, self.config.speed))[: len(now)]
 
     @torch.inference_mode()
-    def dream(self, controls: Controls, event: str | None = None) -> Dream:
+    def denoise(self, controls: Controls, event: str | None = None) -> Dream:
         """Make the next chunk without decoding it. ``event`` is said after the prompt, from this chunk on until another is.
 
         ValueError leaves the session as it was.
         """
         if self._words is None:
             raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
-        if self._unseen and not self.ahead:
+        if self._unseen and not self.can_pipeline:
             raise ValueError("this world remembers what it shows: show the dream before this one first")
-        if len(controls) != self.due:
-            raise ValueError(f"controls: {len(controls)} frames given where this step makes {self.due}; ask `due` first")
-        words, note = (self._words, self.note) if event is None else networks.read(self.text, self.taught, self.prompt, event)
+        if len(controls) != self.frames_per_step:
+            raise ValueError(
+                f"controls: {len(controls)} frames given where this step makes {self.frames_per_step} (`frames_per_step`)"
+            )
+        words, note = (
+            (self._words, self.note) if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
+        )
         self.look_ahead()
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         bank = self._bank if self.switches.memory else None
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
-        chunk, memories, hint = hinted(self.vae, bank, chunk, path) if bank else (chunk, [], None)
+        chunk, memories, hint = add_memory_hint(self.vae, bank, chunk, path) if bank else (chunk, [], None)
         if self._known is not None:
             chunk = cat(self._known, chunk)
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
@@ -195,7 +203,7 @@ class World:
         return Dream(new, path, recalled, hint)
 
     @torch.inference_mode()
-    def show(self, dream: Dream) -> Tensor:
+    def decode(self, dream: Dream) -> Tensor:
         """Decode a dream; dreams are shown once each, in the order they were dreamt."""
         self._unseen -= 1
         return self._decode(dream)
@@ -204,18 +212,20 @@ class World:
     def look_ahead(self) -> None:
         """Dream and remember the view that the last controls lead to, where memory knows little of it (``config.foresight``).
 
-        The next ``dream`` begins with it. Called before, once all is shown, it takes that time from it and changes nothing else.
+        The next ``denoise`` begins with it. Called before, once all is shown, it saves that time and changes nothing else.
         """
         cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
         if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
             return
         self._looked = self.chunk
         if last.switches.memory and bool(last.controls.turn.any() or last.controls.move.any()):
-            there = onwards(self.camera, last.controls, cfg.latents, self.config.up)
+            there = extrapolate_path(self.camera, last.controls, cfg.latents, self.config.up)
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
             blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
             net = self.dit if last.switches.camera else without_lane(self.dit, "view")
-            foresee(cfg, (net, self.vae), (self._cache, self._decoder, bank), there, blank, self._words, self.config.sampler)
+            prefill_memory(
+                cfg, (net, self.vae), (self._cache, self._decoder, bank), there, blank, self._words, self.config.sampler
+            )
 
     def fork(self) -> World:
         """An independent future of the same past."""
@@ -255,7 +265,7 @@ class World:
         self.config = session.check(words, t, self.config)
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         self.camera = Camera(t["pose"], t["lens"])
-        self._words, self.note = networks.read(self.text, self.taught, self.prompt, self.event)
+        self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
         self._cache = self.config.sampler.cache()
         self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
         self._looked, self._bank = 0, None if self.config.memory is None else Bank(self.config.memory)

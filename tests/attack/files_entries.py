@@ -28,7 +28,7 @@ from dreamx.conformance import vectors
 from dreamx.data import dataset as dataset_files
 from dreamx.data.captioner.ask import read_answer
 from dreamx.data.commands import ExportConfig, export
-from dreamx.data.dataset.part import Part, make
+from dreamx.data.dataset.part import ClipPart, make
 from dreamx.data.dataset.picture_coding import Coding
 from dreamx.data.dataset.tars import Tars
 from dreamx.data.encode import EncodeConfig, Latents, encode
@@ -46,10 +46,10 @@ from dreamx.eval.study import answers
 from dreamx.eval.suites.suite import Suite, shipped_suite
 from dreamx.generate.action_file import read_actions
 from dreamx.generate.cases import read_input
-from dreamx.generate.film import Film
+from dreamx.generate.film import ResumableVideo
 from dreamx.geometry import formats
 from dreamx.geometry.controls import from_keys
-from dreamx.geometry.formats import DIALECTS, Asked
+from dreamx.geometry.formats import DIALECTS, MotionOptions
 from dreamx.memory import MemoryConfig
 from dreamx.picture import read_picture
 from dreamx.plaintext import lines, read_json, read_text
@@ -58,7 +58,7 @@ from dreamx.world import World
 from eval_house import VIEW, true_clip
 from test_lerobot import resaved
 
-ASKED = Asked(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
+ASKED = MotionOptions(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,19 @@ def _worlds(yard: Path) -> list[Entry]:
     world.export(home)
     world.reset(micro.picture(), "a park with trees")
     for _ in range(3):
-        world.step(from_keys(["wj"] * world.due, world.config.speed), "rain")
+        world.step(from_keys(["wj"] * world.frames_per_step, world.config.speed), "rain")
     world.save(yard / "world/now.session")
 
     def walk(folder: Path) -> None:
         opened = World.open(folder)
         opened.reset(None, "a park")
-        opened.step(from_keys(["w"] * opened.due, opened.config.speed))
+        opened.step(from_keys(["w"] * opened.frames_per_step, opened.config.speed))
 
     def go_on(folder: Path) -> None:
         world.fork().load(folder / "now.session")
         here = world.fork()
         here.load(folder / "now.session")
-        here.step(from_keys(["w"] * here.due, here.config.speed))
+        here.step(from_keys(["w"] * here.frames_per_step, here.config.speed))
 
     walked = replay.Replay(
         1,
@@ -311,7 +311,7 @@ def _clips(yard: Path) -> list[Entry]:
         Entry("tar", yard / "tars", ("*.tar",), "bytes", tarred),
         Entry("packed tar", yard / "packed", ("a.tar.gz",), "bytes", tarred),
         Entry("latents", yard / "latents", ("a.safetensors",), "tensors", lambda f: Latents.load(f / "a.safetensors")),
-        Entry("part", yard / "part", ("a.part",), "tensors", lambda f: Part.from_bytes((f / "a.part").read_bytes())),
+        Entry("part", yard / "part", ("a.part",), "tensors", lambda f: ClipPart.from_bytes((f / "a.part").read_bytes())),
         Entry("curated", yard / "kept", ("limits.json", "records/*.json"), "json", lambda f: gathered(f, Limits())),
         Entry("record", yard / "kept", ("records/*.json",), "json", lambda f: [read_record(p) for p in f.glob("records/*.json")]),
         *_sources(yard),
@@ -412,7 +412,7 @@ def _words(yard: Path) -> list[Entry]:
     start = {"image_path": "a.png", "caption": "A park", "action_seq": ["w", "wj"], "action_speed_list": [4, 2]}
     _json_file(yard / "list/eval.json", [start, start])
     Image.new("RGB", (64, 48), "teal").save(yard / "list/a.png")
-    film = Film(_made(yard / "film") / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
+    film = ResumableVideo(_made(yard / "film") / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
     film.begin()
     film.write(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), walk_clip(0, 4).camera)
     film.end_part()
@@ -437,7 +437,7 @@ def _words(yard: Path) -> list[Entry]:
         manifest.claim(folder / "out", "a thing", (r"a\.txt",), {"size": 1, "of": {"seed": 0}})
 
     def filmed(folder: Path) -> None:
-        film = Film(folder / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
+        film = ResumableVideo(folder / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
         if film.resume():
             film.poses()
 

@@ -75,11 +75,11 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
     memory: list[int] = []
     frames = 0
     while frames < cfg.seconds * world.fps:
-        controls = from_keys([_KEYS[len(dreams) // 8 % len(_KEYS)]] * world.due, world.config.speed)
+        controls = from_keys([_KEYS[len(dreams) // 8 % len(_KEYS)]] * world.frames_per_step, world.config.speed)
         start = time.perf_counter()
-        dream = world.dream(controls)
+        dream = world.denoise(controls)
         middle = time.perf_counter()
-        frames += len(world.show(dream))
+        frames += len(world.decode(dream))
         dreams.append(middle - start)
         shows.append(time.perf_counter() - middle)
         memory.append(resident_memory())

@@ -19,8 +19,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from dreamx.bench.stopwatch import networks, run
 from dreamx.bounds import PositiveInt, Threads
 from dreamx.budget import fit, machine, plan
-from dreamx.budget.fit import Need, Pace
-from dreamx.budget.machine import Speed
+from dreamx.budget.fit import Need, PredictedPace
+from dreamx.budget.machine import MachineSpeed
 from dreamx.budget.plan import Plan
 
 ATTENTIONS = {
@@ -179,8 +179,8 @@ def rows(r: EngineBench) -> list[tuple[str, str]]:
 
 def _refuse_ages(p: Plan, gpu: Need) -> None:
     """ValueError where a CPU would take too long, in one sentence that says what would do. ``gpu``: what it needs on a GPU."""
-    slow: Speed = machine.probe(torch.device("cpu"), p.dtype)
-    pace: Pace = fit.pace(p, slow, torch.device("cpu"))
+    slow: MachineSpeed = machine.probe(torch.device("cpu"), p.dtype)
+    pace: PredictedPace = fit.pace(p, slow, torch.device("cpu"))
     rounds = 1 + -(-p.window // p.past.chunk)
     if rounds * pace.chunk > _PATIENCE:
         raise ValueError(

@@ -33,7 +33,7 @@ class Times:
     first: float = 0.0
 
 
-class Watch:
+class Stopwatch:
     """Times calls. On a GPU it lays marks among what the GPU is asked for, so that nobody has to wait for them."""
 
     def __init__(self, device: torch.device) -> None:
@@ -95,7 +95,7 @@ def _fill(net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 def run(plan: Plan, dit: DiT, decoder: VAE | WanVAE | None, device: torch.device, chunks: int) -> Times:
     """Fill the window, then time ``chunks`` chunks and the decoding of as many."""
     border(dit)
-    watch, times, rng, c = Watch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
+    watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
     sampler = Sampler(steps=plan.passes - 1, chunk=c, context_noise=0.1)
     text, cache = torch.randn(1, plan.words, plan.dit.text, device=device), plan.past.cache()
     state: State | None = None

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from dreamx.budget.machine import Speed, free_memory
+from dreamx.budget.machine import MachineSpeed, free_memory
 from dreamx.budget.plan import Plan
 
 #: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
@@ -37,7 +37,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Pace:
+class PredictedPace:
     """Seconds, as far as counting goes: of one pass, of decoding one latent frame (None: not counted), and of a whole chunk.
 
     frames: video frames of a chunk. share: seconds of video per second of work.
@@ -66,7 +66,7 @@ def need(plan: Plan) -> Need:
     return Need(weights, decoder, past, passing, decoding, reading, making, most)
 
 
-def pace(plan: Plan, speed: Speed, device: torch.device) -> Pace:
+def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace:
     """How long a chunk takes on a machine of such a speed, when the window is full: products at full speed, and nothing hidden.
 
     A GPU is asked ahead of time, so calls only count where they are slower than what they ask for.
@@ -81,7 +81,7 @@ def pace(plan: Plan, speed: Speed, device: torch.device) -> Pace:
     one_decoding = None if decoded is None else seconds(decoded.flop, decoded.moved, decoded.calls)
     chunk = plan.passes * one_pass + plan.past.chunk * (one_decoding or 0.0)
     frames = plan.past.chunk * plan.group
-    return Pace(one_pass, one_decoding, chunk, frames, frames / plan.fps / chunk)
+    return PredictedPace(one_pass, one_decoding, chunk, frames, frames / plan.fps / chunk)
 
 
 def room(device: torch.device) -> float | None:

@@ -21,7 +21,7 @@ from dreamx.model.cpu_ops import linear
 
 
 @dataclass(frozen=True)
-class Speed:
+class MachineSpeed:
     """flop: per second, of large products. moved: bytes per second that a plain copy writes. call: seconds of the smallest
     operation, which is what calling it costs."""
 
@@ -96,12 +96,12 @@ def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
         return SDPBackend(choice).name.lower().removesuffix("_attention")
 
 
-def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> Speed:
+def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> MachineSpeed:
     """Measure; the fastest of several tries counts, because whatever else runs here only ever slows one down."""
     return probe_both(device, dtype, seconds)[0]
 
 
-def probe_both(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> tuple[Speed, Speed]:
+def probe_both(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> tuple[MachineSpeed, MachineSpeed]:
     """Measure: how fast the machine is when it has nothing else to do (the fastest of several tries), and how fast it is now (the
     mean of them)."""
     size = 1024 if device.type == "cpu" else 8192
@@ -113,7 +113,7 @@ def probe_both(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -
         products = _tries(lambda: linear(layer, x), device, 0.6 * seconds)
         copies = _tries(lambda: into.copy_(big), device, 0.2 * seconds)
         calls = _tries(lambda: _often(small), device, 0.2 * seconds)
-    quiet, now = (Speed(2.0 * size**3 / of(products), into.nbytes / of(copies), of(calls) / _OFTEN) for of in (min, fmean))
+    quiet, now = (MachineSpeed(2.0 * size**3 / of(products), into.nbytes / of(copies), of(calls) / _OFTEN) for of in (min, fmean))
     return quiet, now
 
 

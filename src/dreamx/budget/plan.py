@@ -13,9 +13,9 @@ from dreamx.budget.count import Work, count
 from dreamx.checkpoints import dreamx_names, native, transformer, weight_files
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.positions import Place
+from dreamx.model.positions import PositionEncoding
 from dreamx.model.vae import GROUP, VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
@@ -42,7 +42,7 @@ class Plan:
 
     name: str
     dit: DiTConfig
-    past: Past
+    past: CausalConfig
     decoder: VAEConfig | WanVAEConfig | None
     size: tuple[int, int]
     dtype: torch.dtype
@@ -144,7 +144,7 @@ class _Counting:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.flop = plan, 0.0
 
-    def __call__(self, slot: tuple[int, str], q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+    def __call__(self, slot: tuple[int, str], q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         q = place.query(q)
         k, v = place.key(k), place.value(v)
         frames = self.plan.past.chunk if slot[1] in self.plan.past.alone else self.plan.window
@@ -181,7 +181,7 @@ def read_size(words: str | None) -> tuple[int, int] | None:
 
 def w5b(size: tuple[int, int] = W5B_SIZE, dtype: torch.dtype = torch.bfloat16) -> Plan:
     """DreamX-World-5B: 4 passes and one that writes, chunks of 3 latent frames, 16 frames a second."""
-    return Plan("w5b", W5B, Past(), WanVAEConfig(), size, dtype, Kind().words, UMT5_XXL, True, 5)
+    return Plan("w5b", W5B, CausalConfig(), WanVAEConfig(), size, dtype, TransformerMeta().words, UMT5_XXL, True, 5)
 
 
 def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
@@ -192,7 +192,7 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
     if is_world(folder):
         return of_world(folder, size, dtype)
     found = transformer.read(folder)
-    past = found.kind.past or Past(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
+    past = found.kind.past or CausalConfig(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
     passes = 5 if found.kind.past else 100  # 50 steps, with and without words
     kept, size, words = dtype or found.dtype, size or W5B_SIZE, found.kind.words
     return Plan(folder.name, found.config, past, WanVAEConfig(), size, kept, words, UMT5_XXL, True, passes, folder=folder)
@@ -223,7 +223,7 @@ def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dty
     world = native.read_config(folder, "world", WorldConfig)
     dit, vae = native.read_config(folder, "dit", DiTConfig), native.read_config(folder, "vae", VAEConfig)
     text, s = native.read_config(folder, "text", WordConfig), world.sampler
-    past = Past(s.chunk, s.window, s.sinks, alone=())
+    past = CausalConfig(s.chunk, s.window, s.sinks, alone=())
     with torch.device("meta"):
         reader = sum(x.numel() for x in WordEncoder(text).state_dict().values())
     return Plan(

@@ -31,7 +31,7 @@ _TOKENIZERS = ("tokenizer.json", "google/umt5-xxl/tokenizer.json", "../tokenizer
 
 
 @dataclass(frozen=True)
-class Part:
+class CheckpointPart:
     """One of the two networks: its state by our names, memory-mapped; for the text encoder its tokenizer, if it was found.
 
     others: what lay beside it in the same file, in words.
@@ -48,7 +48,7 @@ class Part:
         return "vae" if isinstance(self.config, WanVAEConfig) else "text"
 
 
-def read(path: Path, which: str | None = None, dtype: torch.dtype | None = None) -> Part | None:
+def read(path: Path, which: str | None = None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
     """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else.
 
     ``which``: the one to take of a file that holds more (``of``); in a folder of ours there is only one.
@@ -65,12 +65,12 @@ def is_ours(path: Path) -> bool:
     return said is not None and bool({"vae", "text"} & said.keys()) and "dit" not in said
 
 
-def ours(folder: Path) -> Part:
+def ours(folder: Path) -> CheckpointPart:
     """The autoencoder or text encoder in a folder of ours. ValueError names the file and the key when it is not whole."""
     return _ours(folder, "vae" if "vae" in (_said(folder) or {}) else "text")
 
 
-def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> Part | None:
+def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
     """The autoencoder or text encoder among what a checkpoint holds, where there is one and no transformer, or ``which`` is it.
 
     ``which``: ``vae`` or ``text_encoder``. ``dtype``: of weights that are quantised (None: bfloat16). ValueError, one sentence
@@ -96,7 +96,7 @@ def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> 
     return replace(part, others=others)
 
 
-def write(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
+def write(folder: Path, part: CheckpointPart, dtype: torch.dtype | None) -> None:
     """Write our folder. ValueError when a weight is NaN or infinite."""
     cast = part.tensors if dtype is None else {k: x.to(dtype) for k, x in part.tensors.items()}
     try:
@@ -107,7 +107,7 @@ def write(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
     _copy_tokenizer(part, folder / "tokenizer.json")
 
 
-def write_pickled(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
+def write_pickled(folder: Path, part: CheckpointPart, dtype: torch.dtype | None) -> None:
     """Write the file that was released."""
     if isinstance(part.config, WanVAEConfig):
         weight_files.write_pickled(folder / "Wan2.2_VAE.pth", wan_vae_names.to_official(part.tensors, part.config), dtype)
@@ -118,7 +118,7 @@ def write_pickled(folder: Path, part: Part, dtype: torch.dtype | None) -> None:
         _copy_tokenizer(part, folder / "google" / "umt5-xxl" / "tokenizer.json")
 
 
-def write_diffusers(folder: Path, part: Part, dtype: torch.dtype | None, limit: int) -> None:
+def write_diffusers(folder: Path, part: CheckpointPart, dtype: torch.dtype | None, limit: int) -> None:
     """Write a folder ``vae`` or ``text_encoder`` in shards of at most ``limit`` bytes."""
     vae = isinstance(part.config, WanVAEConfig)
     inside = folder / ("vae" if vae else "text_encoder")
@@ -131,7 +131,7 @@ def write_diffusers(folder: Path, part: Part, dtype: torch.dtype | None, limit: 
         _copy_tokenizer(part, folder / "tokenizer" / "tokenizer.json")
 
 
-def build(part: Part, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> WanVAE | UMT5:
+def build(part: CheckpointPart, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> WanVAE | UMT5:
     """The network on ``device`` in ``dtype`` (None: of most of its weights); what stays as it is, is the mapped file itself."""
     dtype = dtype or weight_files.dtype_of(part.tensors)
     state = {k: x.to(device, dtype) for k, x in part.tensors.items()}
@@ -158,35 +158,35 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
     return native.load(folder, "text", WordEncoder, WordConfig)
 
 
-def _ours(folder: Path, name: str) -> Part:
+def _ours(folder: Path, name: str) -> CheckpointPart:
     file = folder / f"{name}.safetensors"
     stored = weight_files.mapped(file)
     try:
         tensors = quantised.restore(stored, {}, None)
         if name == "vae":
             vae = native.read_config(folder, name, WanVAEConfig)
-            return Part(wan_vae_names.from_diffusers(tensors, vae), vae)
+            return CheckpointPart(wan_vae_names.from_diffusers(tensors, vae), vae)
         text = native.read_config(folder, name, UMT5Config)
-        return Part(umt5_names.from_transformers(tensors, text), text, _tokenizer(folder))
+        return CheckpointPart(umt5_names.from_transformers(tensors, text), text, _tokenizer(folder))
     except ValueError as e:
         raise e if str(e).startswith(str(folder)) else ValueError(f"{file}: {e}") from e
 
 
-def _vae(tensors: Mapping[str, Tensor], folder: Path) -> Part:
+def _vae(tensors: Mapping[str, Tensor], folder: Path) -> CheckpointPart:
     if "encoder.conv1.weight" in tensors:
         config = wan_vae_names.config_of(tensors)
-        return Part(wan_vae_names.from_official(tensors, config), config)
+        return CheckpointPart(wan_vae_names.from_official(tensors, config), config)
     config = _beside(folder, wan_vae_names.read_config) or wan_vae_names.config_of_diffusers(tensors)
-    return Part(wan_vae_names.from_diffusers(tensors, config), config)
+    return CheckpointPart(wan_vae_names.from_diffusers(tensors, config), config)
 
 
-def _text(tensors: Mapping[str, Tensor], folder: Path) -> Part:
+def _text(tensors: Mapping[str, Tensor], folder: Path) -> CheckpointPart:
     tokenizer = _tokenizer(folder)
     if "token_embedding.weight" in tensors:
         config = umt5_names.config_of(tensors)
-        return Part(umt5_names.from_official(tensors, config), config, tokenizer)
+        return CheckpointPart(umt5_names.from_official(tensors, config), config, tokenizer)
     config = _beside(folder, umt5_names.read_config) or umt5_names.config_of_transformers(tensors)
-    return Part(umt5_names.from_transformers(tensors, config), config, tokenizer)
+    return CheckpointPart(umt5_names.from_transformers(tensors, config), config, tokenizer)
 
 
 def _tokenizer(folder: Path) -> Path | None:
@@ -222,7 +222,7 @@ def _config(folder: Path, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _copy_tokenizer(part: Part, to: Path) -> None:
+def _copy_tokenizer(part: CheckpointPart, to: Path) -> None:
     if part.tokenizer is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(part.tokenizer, to)

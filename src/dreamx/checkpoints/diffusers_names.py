@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx.checkpoints import dreamx_names
-from dreamx.model.causal_config import Kind
+from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiTConfig
 
 #: Released names -> those of diffusers, for what is not in a block and for what is.
@@ -88,7 +88,7 @@ def config_from_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
     return {**ours, **extra, "dim": heads * head, "qk_norm": True}
 
 
-def config_to_diffusers(config: DiTConfig, kind: Kind) -> dict[str, Any]:
+def config_to_diffusers(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
     """The ``config.json`` that diffusers reads, and with what a camera lane and a causal network need beside."""
     ours = dreamx_names.write_config(config, kind)
     extra = {k: ours[k] for k in _EXTRA if k in ours and (k != "text_len" or config.view or kind.past)}

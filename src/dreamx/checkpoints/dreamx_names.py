@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import check_values
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.plaintext import brief
 
@@ -112,20 +112,20 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
     return found
 
 
-def read_kind(official: Mapping[str, Any], causal: bool) -> Kind:
+def read_kind(official: Mapping[str, Any], causal: bool) -> TransformerMeta:
     """What the ``config.json`` of a released transformer says that is not a size. The yaml beside it has chunks of 3."""
     given = {"text_len": 512, "num_frames_per_block": 3, "local_attn_size": 12, "sink_size": 3, **official}
     for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
         if not isinstance(given[key], int):
             raise ValueError(f"{key}: must be a whole number, not {brief(given[key])}")
     window = given["local_attn_size"] if given["local_attn_size"] > 0 else None
-    past = Past(given["num_frames_per_block"], window, given["sink_size"]) if causal else None
-    found = Kind(given["text_len"], past)
+    past = CausalConfig(given["num_frames_per_block"], window, given["sink_size"]) if causal else None
+    found = TransformerMeta(given["text_len"], past)
     check_values(found)
     return found
 
 
-def write_config(config: DiTConfig, kind: Kind) -> dict[str, Any]:
+def write_config(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
     """The ``config.json`` that ``read_config`` and ``read_kind`` understand. ValueError when theirs cannot say what ours does."""
     c, view, past = config, config.view, kind.past
     if c.hint or (view is not None and (view.pool != (1.0, 1.0) or view.rope)):

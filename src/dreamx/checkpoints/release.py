@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dreamx.checkpoints import contents, diffusers_names, dreamx_names, weight_files
 from dreamx.checkpoints.contents import Contents
-from dreamx.model.causal_config import Kind
+from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiTConfig
 from dreamx.plaintext import sentence
 
@@ -54,7 +54,7 @@ class Released:
 
     tensors: dict[str, Tensor]
     config: DiTConfig
-    kind: Kind
+    kind: TransformerMeta
     family: Family
     left: int = 0
     others: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ def of(found: Contents, config: Path | None = None, family: Family | None = None
 
 
 def write(
-    folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: Kind, dtype: torch.dtype | None, limit: int
+    folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: TransformerMeta, dtype: torch.dtype | None, limit: int
 ) -> None:
     """Write the state of our ``DiT(config)`` as released, with its config.json: ``diffusion_pytorch_model`` in shards of at most
     ``limit`` bytes if bidirectional; if causal one ``model.safetensors``, since the released script reads nothing else."""
@@ -113,7 +113,9 @@ def write(
     weight_files.write_json(folder / "config.json", said)
 
 
-def write_pickled(folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: Kind, dtype: torch.dtype | None) -> None:
+def write_pickled(
+    folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: TransformerMeta, dtype: torch.dtype | None
+) -> None:
     """The same as torch's own ``diffusion_pytorch_model.pth``."""
     said = dreamx_names.write_config(config, kind)
     weight_files.write_pickled(folder / "diffusion_pytorch_model.pth", dreamx_names.to_official(tensors, config), dtype)
@@ -121,7 +123,7 @@ def write_pickled(folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig
 
 
 def write_diffusers(
-    folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: Kind, dtype: torch.dtype | None, limit: int
+    folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: TransformerMeta, dtype: torch.dtype | None, limit: int
 ) -> None:
     """The same as diffusers has it, in a folder ``transformer``."""
     said = diffusers_names.config_to_diffusers(config, kind)

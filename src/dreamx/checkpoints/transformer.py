@@ -19,7 +19,7 @@ from dreamx.checkpoints import lora as loras
 from dreamx.checkpoints.contents import Contents
 from dreamx.checkpoints.lora import Lora, LoraConfig
 from dreamx.checkpoints.release import Family
-from dreamx.model.causal_config import Kind
+from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig
 
 
@@ -32,7 +32,7 @@ class Checkpoint:
 
     tensors: dict[str, Tensor]
     config: DiTConfig
-    kind: Kind
+    kind: TransformerMeta
     lora: Lora | None = None
     left: int = 0
     others: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ def read(path: Path, config: Path | None = None, family: Family | None = None, d
     dit = native.read_config(path, "dit", DiTConfig)
     if "kind" not in weight_files.read_json(path / "config.json"):
         raise ValueError(f"{path}: does not say what kind its transformer is; it is of a training stage, not of `dreamx convert`")
-    kind = native.read_config(path, "kind", Kind)
+    kind = native.read_config(path, "kind", TransformerMeta)
     try:
         tensors = quantised.restore(weight_files.mapped(path / "dit.safetensors"), {}, dtype)
         dreamx_names.check(tensors, dreamx_names.our_shapes(dit))

@@ -2,8 +2,8 @@
 
 A file holds inputs, small random weights under the official names and the official outputs, all float32; its tensors tell what
 it is of: the causal transformer, the bidirectional one, the video autoencoder, or the trajectories of the released scripts.
-Everything is run through the one definition that training and play use: ``DiT`` with ``Cache`` or ``Table``, ``WanVAE`` and
-``geometry``.
+Everything is run through the one definition that training and play use: ``DiT`` with ``KVCache`` or ``MaskedAttention``,
+``WanVAE`` and ``geometry``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConformanceConfig:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ConformanceResult:
     """What a file is of, and the largest absolute error of each tensor; NaN and infinity are errors like any other."""
 
     file: str
@@ -56,7 +56,7 @@ def main(cfg: ConformanceConfig) -> None:
     """Print the error of every tensor, then ``pass`` or ``FAIL``; exit code 1 where a file does not agree."""
     if not cfg.files:
         raise ValueError("files: give at least one .safetensors file")
-    verdicts: list[Verdict] = []
+    verdicts: list[ConformanceResult] = []
     for file in cfg.files:
         verdicts.append(check(file))
         if not cfg.json:
@@ -67,13 +67,13 @@ def main(cfg: ConformanceConfig) -> None:
         raise SystemExit(1)
 
 
-def check(file: Path) -> Verdict:
+def check(file: Path) -> ConformanceResult:
     """Run one file. ValueError, one sentence with its name, when it cannot be run."""
     vectors = read(file)
     try:
         kind, run = _kind(vectors)
         with torch.inference_mode():
-            return Verdict(str(file), kind, run(vectors))
+            return ConformanceResult(str(file), kind, run(vectors))
     except ValueError as e:
         raise ValueError(f"{file}: {e}") from e
 
@@ -92,12 +92,12 @@ def _kind(vectors: Vectors) -> tuple[str, Callable[[Vectors], dict[str, float]]]
     )
 
 
-def _said(verdict: Verdict) -> dict[str, object]:
+def _said(verdict: ConformanceResult) -> dict[str, object]:
     errors = {name: e if isfinite(e) else None for name, e in verdict.errors.items()}
     return {**asdict(verdict), "errors": errors, "tolerance": TOLERANCE, "passed": verdict.passed}
 
 
-def _show(verdict: Verdict) -> None:
+def _show(verdict: ConformanceResult) -> None:
     print(f"{verdict.file}: {verdict.kind}")
     width = max(map(len, verdict.errors), default=0)
     for name, error in verdict.errors.items():

@@ -1,4 +1,4 @@
-"""The two transformers through ``DiT``: bidirectional under a ``Table``, causal chunk by chunk against a ``Cache``."""
+"""The two transformers through ``DiT``: bidirectional with ``MaskedAttention``, causal by chunks against a ``KVCache``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dreamx.checkpoints import dreamx_names
 from dreamx.conformance.vectors import Vectors, error, ordinal
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera, level, se3_inverse
-from dreamx.model.attention import Attend, Cache, Slot, Table
+from dreamx.model.attention import Attend, KVCache, MaskedAttention, Slot
 from dreamx.model.dit import DiT
-from dreamx.model.positions import Place
+from dreamx.model.positions import PositionEncoding
 
 
-class Past:
-    """The released cache, which is ``Cache`` but for one rule: a sink is written once.
+class CachedPast:
+    """The released cache, which is ``KVCache`` but for one rule: a sink is written once.
 
     The first pass over a chunk writes its keys and values, every further pass replaces them; but where a chunk other than the
     very first lies in the slots of the sinks, those of its first pass stay. That happens only to sinks that the first chunk does
@@ -31,11 +31,11 @@ class Past:
         if window is not None and window < chunk:
             raise ValueError(f"config.local_attn_size: {window} frames do not hold a chunk of {chunk}")
         self.window, self.sinks = window, sinks
-        self.cache = Cache(window, sinks if window is None else min(sinks, window - chunk), alone=("view",))
+        self.cache = KVCache(window, sinks if window is None else min(sinks, window - chunk), alone=("view",))
         self._first: dict[Slot, tuple[Tensor, Tensor]] = {}
         self._later = False
 
-    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         begin = len(self.cache) if self.window is None else min(len(self.cache), self.window - k.shape[1])
         frozen = self.sinks - begin if self._later else 0
         if frozen > 0 and slot[1] == "time":
@@ -45,7 +45,7 @@ class Past:
 
     def keep(self) -> None:
         """The chunk is finished."""
-        self.cache.keep()
+        self.cache.commit()
         self._first, self._later = {}, True
 
 
@@ -55,7 +55,7 @@ def causal(vectors: Vectors) -> dict[str, float]:
     dit = _transformer(vectors, causal=True, camera=seen)
     calls = sorted((k for k in vectors.tensors if re.fullmatch(r"call\d+\.latents", k)), key=ordinal)
     window, sinks = vectors.word("config", "local_attn_size"), vectors.word("config", "sink_size")
-    past = Past(None if window == -1 else window, sinks, max(vectors[name].shape[2] for name in calls))
+    past = CachedPast(None if window == -1 else window, sinks, max(vectors[name].shape[2] for name in calls))
     text, errors, before = _text(vectors), _schedule(vectors), None
     for name in calls:
         call = name.removesuffix(".latents")
@@ -75,7 +75,7 @@ def bidirectional(vectors: Vectors) -> dict[str, float]:
         if name in vectors:
             dit = _transformer(vectors, causal=False, camera=seen)
             frames = _frames(vectors, vectors["latents"], vectors["timesteps"], 0, seen)
-            errors[name] = error(_answer(dit, frames, text, Table()), vectors[name])
+            errors[name] = error(_answer(dit, frames, text, MaskedAttention()), vectors[name])
     return errors
 
 

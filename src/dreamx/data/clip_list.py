@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shot:
+class ListedClip:
     """A clip by its file, or by its number in the dataset, the tar or the folder of tars at ``place``."""
 
     place: Path
@@ -37,11 +37,11 @@ class Shot:
         return str(self.place) if self.number is None else f"{self.place}: clip {self.number}"
 
 
-def shots(folder: Path) -> list[Shot]:
+def shots(folder: Path) -> list[ListedClip]:
     """The clips of a folder, a dataset, a tar or a folder of tars in order; ValueError where there is none."""
     if is_packed(folder):
-        return [Shot(folder, i) for i in range(len(_dataset(str(folder))))]
-    return [Shot(path) for path in clip_files(folder)]
+        return [ListedClip(folder, i) for i in range(len(_dataset(str(folder))))]
+    return [ListedClip(path) for path in clip_files(folder)]
 
 
 def is_packed(place: Path) -> bool:
@@ -100,7 +100,7 @@ class Parts:
         shutil.rmtree(self._folder)
 
 
-def stamp(shot: Shot) -> list[Any]:
+def stamp(shot: ListedClip) -> list[Any]:
     """A clip's file as it is now: its name, size and time; those of a dataset by the dataset's own record."""
     info = shot.place / "meta/info.json"
     file = info if shot.number is not None and info.is_file() else shot.place

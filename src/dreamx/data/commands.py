@@ -16,7 +16,7 @@ from rich.progress import track
 from dreamx import manifest
 from dreamx.bounds import Crf, FrameRate, OutputFolder, Pixels, PositiveFloat, PositiveInt, Workers
 from dreamx.config import to_json
-from dreamx.data.dataset import Clips, Coding, Folder, Place, read
+from dreamx.data.dataset import Clips, Coding, Folder, Storage, read
 from dreamx.data.dataset.dataset import Dataset
 from dreamx.data.dataset.tars import Tars, shard
 from dreamx.data.engine import Count, Local, Ray, Stage, run_engine
@@ -167,7 +167,7 @@ def export(cfg: ExportConfig) -> int:
     clips = read(cfg.clips)
     if not isinstance(clips, Dataset):
         raise ValueError(f"{cfg.clips}: a folder of .safetensors clips; make a dataset of it first, with `dreamx data pack`")
-    place, record, end = Place(cfg.out), "export.begun.json", "tars.json"
+    place, record, end = Storage(cfg.out), "export.begun.json", "tars.json"
     what = {"clips": len(clips), "clips_a_tar": cfg.clips_a_tar, "names": clips.names, "coding": to_json(clips.coding)}
     for name in (record, end):
         if place.exists(name) and parse_json(place.read(name)) != what:

@@ -28,13 +28,13 @@ from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, Posit
 from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
-from dreamx.data.clip_list import Parts, Shot, is_finished, made_from, shots, stamp
+from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.locks import alone
-from dreamx.memory import Bank, MemoryConfig, hint_latents, shown
+from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
 from dreamx.plaintext import parse_json
@@ -71,7 +71,7 @@ class EncodeConfig:
 
 
 @dataclass(frozen=True)
-class Row:
+class LatentRow:
     """What is known of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``."""
 
     caption: str
@@ -91,7 +91,7 @@ class Latents:
 
     z: Tensor
     camera: Camera
-    rows: tuple[Row, ...]
+    rows: tuple[LatentRow, ...]
     vae: str
     hint: Tensor | None = None
     ahead: Tensor | None = None
@@ -114,7 +114,7 @@ class Latents:
         try:
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["latents"])
-                rows = tuple(Row(**row) for row in words["clips"])
+                rows = tuple(LatentRow(**row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
                 return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=tuple(words.get("made", ())))
@@ -134,7 +134,7 @@ def encode(cfg: EncodeConfig) -> Latents:
         return _encode_into(cfg, every, out, name)
 
 
-def _encode_into(cfg: EncodeConfig, every: list[Shot], out: Path, name: str) -> Latents:
+def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: str) -> Latents:
     if cfg.most is not None and cfg.most < len(every):
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
@@ -163,7 +163,7 @@ def _encode_into(cfg: EncodeConfig, every: list[Shot], out: Path, name: str) -> 
     return result
 
 
-def _encoded(cfg: EncodeConfig, together: list[list[Shot]], parts: Parts) -> list[Latents]:
+def _encoded(cfg: EncodeConfig, together: list[list[ListedClip]], parts: Parts) -> list[Latents]:
     """The parts, those that are missing made. ValueError for clips of unequal length."""
     todo = [n for n in range(len(together)) if not parts.path(n).exists()]
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
@@ -179,7 +179,7 @@ def _encoded(cfg: EncodeConfig, together: list[list[Shot]], parts: Parts) -> lis
     return made
 
 
-def _left_out(cfg: EncodeConfig, rows: tuple[Row, ...]) -> str:
+def _left_out(cfg: EncodeConfig, rows: tuple[LatentRow, ...]) -> str:
     """How many clips have no mirror image or are not written backwards, and why; nothing where all are."""
     count = {name: sum(row.variant == name for row in rows) for name in ("", "mirror", "reverse")}
     said = [
@@ -193,11 +193,11 @@ def _left_out(cfg: EncodeConfig, rows: tuple[Row, ...]) -> str:
     return "; ".join(said)
 
 
-def _unequal(shot: Shot, latents: int, before: int) -> str:
+def _unequal(shot: ListedClip, latents: int, before: int) -> str:
     return f"{shot}: {4 * latents - 3} frames, the clips before had {4 * before - 3}; render alike"
 
 
-def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
+def _encode(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
     """Some clips and their variants into a file."""
     if cfg.processes != 1:  # also where one worker's worth is left and done here: the number of threads changes the bits
         torch.set_num_threads(1)
@@ -214,7 +214,7 @@ def _encode(cfg: EncodeConfig, some: list[Shot], out: Path) -> None:
     played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
-    rows = tuple(Row(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
+    rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
     Latents(z, camera, rows, name, *(played or (None, None, None))).save(out)
 
 
@@ -269,7 +269,8 @@ def played_back(
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
     """What each bank shows of the group of frames of its shot that closes with ``last``."""
     seen = [
-        shown(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1]) for bank, s, f in zip(banks, shots, last, strict=True)
+        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1])
+        for bank, s, f in zip(banks, shots, last, strict=True)
     ]
     return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
 

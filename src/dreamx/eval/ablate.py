@@ -169,10 +169,10 @@ def measure_costs(worlds: dict[str, World], chunks: int) -> dict[str, Cost]:
     for name, world in worlds.items():
         world.reset(grey[name], seed=1)
         for _ in range(-(-world.config.sampler.window // world.config.sampler.chunk)):
-            world.step(from_keys(["w"] * world.due, world.config.speed))
+            world.step(from_keys(["w"] * world.frames_per_step, world.config.speed))
     for i in range(chunks):
         for name, world in worlds.items():
-            controls = from_keys([("w", "wj", "l")[i % 3]] * world.due, world.config.speed)
+            controls = from_keys([("w", "wj", "l")[i % 3]] * world.frames_per_step, world.config.speed)
             began = time.process_time()
             world.step(controls)
             times[name].append(1000 * (time.process_time() - began))
@@ -218,7 +218,7 @@ def _rows(cfg: AblateConfig) -> list[Ours]:
 def _cost(world: World, ms: float) -> Cost:
     sizes = {name: p.numel() for name, p in world.dit.named_parameters()}
     lane = sum(n for name, n in sizes.items() if ".view." in name)
-    return Cost(ms, world.due, world.config.sampler.steps, sum(sizes.values()), lane)
+    return Cost(ms, world.frames_per_step, world.config.sampler.steps, sum(sizes.values()), lane)
 
 
 def _spent(cost: Cost | None) -> tuple[str, str]:

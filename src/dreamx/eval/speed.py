@@ -137,7 +137,7 @@ def measure_speed(name: str, seconds: float, clocks: Clocks, command: list[str])
     made: list[int] = []
     memory: list[float] = []
     while sum(made) < seconds * world.fps:
-        controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.due, world.config.speed)
+        controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.frames_per_step, world.config.speed)
         start = clocks.now()
         frames = len(world.step(controls))
         times.append((clocks.now() - start).tolist())

@@ -35,7 +35,7 @@ from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
 from dreamx.generate.causal_video import Causal
 from dreamx.generate.generate_config import GenerateConfig
-from dreamx.generate.health import Health
+from dreamx.generate.health import VideoHealth
 from dreamx.generate.released_models import chosen, is_released
 from dreamx.generate.world_walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
@@ -43,7 +43,7 @@ from dreamx.geometry.path import format_actions
 from dreamx.locks import alone
 from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
-from dreamx.play.video import VideoFile
+from dreamx.play.video import VideoRecording
 from dreamx.replay import Replay, play, read, warning
 from dreamx.session import find
 from dreamx.version import __version__
@@ -51,7 +51,7 @@ from dreamx.world import World
 
 
 @dataclass(frozen=True)
-class Record:
+class WalkRecord:
     """All that is needed to make a video again. ``start_sha256`` is that of the picture's file; ``actions`` is one line."""
 
     dreamx: str
@@ -168,7 +168,7 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
     chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys)
 
     def record(frames: int) -> None:
-        said = Record(
+        said = WalkRecord(
             dreamx=__version__,
             world=name,
             seed=cfg.seed,
@@ -182,7 +182,7 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
         )
         atomic.write_text(cfg.out.with_suffix(".json"), json.dumps(asdict(said), indent=1) + "\n")
 
-    _make(cfg.out, chunks, 1 + ceil(len(keys) / world.due), world, console, record)
+    _make(cfg.out, chunks, 1 + ceil(len(keys) / world.frames_per_step), world, console, record)
 
 
 def _walk_replay(cfg: GenerateConfig, replay: Replay, console: Console) -> None:
@@ -234,11 +234,11 @@ def _say_notes(chunks: Iterator[Tensor], world: World, console: Console) -> Iter
 
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
     """Encode frames as H.264 and count them. Closed properly even when making a chunk fails, so that the file can be played."""
-    file = VideoFile(path, size, fps)
-    health: Health | None = None
+    file = VideoRecording(path, size, fps)
+    health: VideoHealth | None = None
     try:
         for chunk in chunks:
-            health = health or Health(chunk[0])
+            health = health or VideoHealth(chunk[0])
             health.look(chunk)
             file.write(chunk)
     finally:

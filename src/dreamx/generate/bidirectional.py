@@ -19,11 +19,11 @@ from dreamx.frames import Frames, clean
 from dreamx.generate import released_models
 from dreamx.generate.causal_video import state_of
 from dreamx.generate.health import refuse_broken
-from dreamx.generate.released_models import FPS, Networks, Sampling
-from dreamx.generate.world_walker import Shown
+from dreamx.generate.released_models import FPS, ReleasedNetworks, Sampling
+from dreamx.generate.world_walker import WalkedChunk
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.official import bidirectional_latents
-from dreamx.model.attention import Table
+from dreamx.model.attention import MaskedAttention
 from dreamx.model.vae import State
 from dreamx.rollout import noise_like
 
@@ -38,7 +38,7 @@ class Bidirectional:
 
     legs, lens = "goes where it was led", level(dtype=torch.float64).lens
 
-    def __init__(self, nets: Networks, sampling: Sampling, say: Callable[[str], None]) -> None:
+    def __init__(self, nets: ReleasedNetworks, sampling: Sampling, say: Callable[[str], None]) -> None:
         self.nets, self.size, self.fps, self.identity = nets, sampling.size, FPS, nets.identity
         self.sampler: dict[str, Any] = to_json(sampling)
         self._sampling, self._say = sampling, say
@@ -47,7 +47,7 @@ class Bidirectional:
         self._path = Camera(torch.empty(0, 4, 4), torch.empty(0, 4))
 
     @torch.inference_mode()
-    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
+    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:
         """Makes all latents, and shows the first."""
         s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
         prompts = [caption] if s.guidance is None else [caption, s.negative]
@@ -67,9 +67,9 @@ class Bidirectional:
         s, new, x = self._sampling, frames.sigma, frames.z
         for i, (sigma, following) in enumerate(pairwise(flow.schedule(s.steps, s.shift))):
             now = frames.with_z(x, sigma * new)
-            v = self.nets.dit(now, words[:1], Table())
+            v = self.nets.dit(now, words[:1], MaskedAttention())
             if s.guidance is not None:
-                away = self.nets.dit(now, words[1:], Table())
+                away = self.nets.dit(now, words[1:], MaskedAttention())
                 v = away + s.guidance * (v - away)
             moved = flow.euler(x, sigma * new, following * new, v)
             x = torch.where(new[..., None, None, None] == 0, x, moved)
@@ -79,11 +79,11 @@ class Bidirectional:
         return x
 
     @torch.inference_mode()
-    def more(self, start: int) -> Shown:
+    def more(self, start: int) -> WalkedChunk:
         """The next few latents' frames."""
         return self._show(_AT_ONCE)
 
-    def _show(self, count: int) -> Shown:
+    def _show(self, count: int) -> WalkedChunk:
         z, made = self._z[:, self._at : self._at + count], list[Tensor]()
         start = 4 * self._at - 3 if self._at else 0
         for latent in z.unbind(1):
@@ -91,7 +91,7 @@ class Bidirectional:
             made.append(released_models.shown(pixels.rgb, self.nets.vae))
         self._at += z.shape[1]
         frames = torch.cat(made)
-        return Shown(frames, self._path[start : start + len(frames)], z)
+        return WalkedChunk(frames, self._path[start : start + len(frames)], z)
 
     def save(self, file: Path) -> None:
         """The latents, and how far they were shown."""

@@ -57,7 +57,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Case:
+class GenerateCase:
     """One entry. name: of its files. image: bytes of the picture's file, None: from the words alone."""
 
     name: str
@@ -74,7 +74,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Record:
+class CaseRecord:
     """Beside a video: what it was made from. ``dreamx generate RECORD`` makes the same frames again on the same kind of machine.
 
     weights: ``World.identity``. image_base64: the opening picture's file. versions: of what takes part in making the numbers.
@@ -96,7 +96,7 @@ class Record:
     versions: dict[str, str]
 
 
-def read_input(path: Path) -> tuple[list[Case], Record | None]:
+def read_input(path: Path) -> tuple[list[GenerateCase], CaseRecord | None]:
     """The cases of an ``eval.json``, or the one of a record. ValueError, one sentence that names the file."""
     try:
         data = json_of({"": path.read_bytes()})
@@ -112,8 +112,8 @@ def read_input(path: Path) -> tuple[list[Case], Record | None]:
         raise ValueError(f"{path}: {e}") from e
 
 
-def _cases(items: list[dict[str, Any]], path: Path) -> list[Case]:
-    cases: list[Case] = []
+def _cases(items: list[dict[str, Any]], path: Path) -> list[GenerateCase]:
+    cases: list[GenerateCase] = []
     for i, item in enumerate(items):
         where = f"entry {i}"
         keys, numbers = actions_of(item, where)
@@ -127,7 +127,9 @@ def _cases(items: list[dict[str, Any]], path: Path) -> list[Case]:
         if name in (c.name for c in cases):
             name = f"{name}-{i:03d}"
         cases.append(
-            Case(name, image, caption, tuple(keys), tuple(numbers), _picture(image, path.parent, where) if image else None)
+            GenerateCase(
+                name, image, caption, tuple(keys), tuple(numbers), _picture(image, path.parent, where) if image else None
+            )
         )
     return cases
 
@@ -143,10 +145,10 @@ def _picture(name: str, beside: Path, where: str) -> bytes:
     raise ValueError(f"{where}.image_path: there is no readable picture {name!r}, neither beside the list nor here")
 
 
-def _recorded(data: dict[str, Any], name: str) -> tuple[list[Case], Record]:
+def _recorded(data: dict[str, Any], name: str) -> tuple[list[GenerateCase], CaseRecord]:
     if data["format"] != FORMAT:
         raise ValueError(f"its format is {str(data['format'])[:40]!r}, and this dreamx reads {FORMAT!r}")
-    record = from_json(Record, data)
+    record = from_json(CaseRecord, data)
     image = None
     if record.image_base64 is not None:
         try:
@@ -156,7 +158,7 @@ def _recorded(data: dict[str, Any], name: str) -> tuple[list[Case], Record]:
         if hashlib.sha256(image).hexdigest() != record.image_sha256:
             raise ValueError("the picture in it is not the one that it was made from; the record is damaged")
     actions_of({"action_seq": list(record.action_seq), "action_speed_list": list(record.action_speed_list)}, "record")
-    case = Case(name, record.image_path, record.caption, record.action_seq, record.action_speed_list, image)
+    case = GenerateCase(name, record.image_path, record.caption, record.action_seq, record.action_speed_list, image)
     return [case], record
 
 

@@ -16,11 +16,11 @@ from dreamx.config import to_json
 from dreamx.frames import clean
 from dreamx.generate import released_models
 from dreamx.generate.health import refuse_broken
-from dreamx.generate.released_models import FPS, Networks, Sampling
-from dreamx.generate.world_walker import Shown
+from dreamx.generate.released_models import FPS, ReleasedNetworks, Sampling
+from dreamx.generate.world_walker import WalkedChunk
 from dreamx.geometry.camera import Camera, cat, level
 from dreamx.geometry.official import autoregressive_latents
-from dreamx.model.causal_config import Past
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.vae import State
 from dreamx.rollout import Sampler, next_chunk, noise_like
 
@@ -33,7 +33,7 @@ class Causal:
 
     legs, lens = "goes where it was led", level(dtype=torch.float64).lens
 
-    def __init__(self, nets: Networks, sampling: Sampling, past: Past) -> None:
+    def __init__(self, nets: ReleasedNetworks, sampling: Sampling, past: CausalConfig) -> None:
         self.nets, self.size, self.fps, self.identity = nets, sampling.size, FPS, nets.identity
         self._device, self._past = sampling.device, past
         window = past.window or 10**9
@@ -44,7 +44,7 @@ class Causal:
         self._path = self._latents = Camera(torch.empty(0, 4, 4), torch.empty(0, 4))
 
     @torch.inference_mode()
-    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
+    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:
         """The opening picture, of ``image`` (uint8 ``[3, H, W]``); of words alone, the whole first chunk."""
         self._words, self.note = released_models.say(self.nets, [caption], self._device)
         self._cache, self._state, self._chunk, self._seed = self._past.cache(), None, 0, seed
@@ -56,11 +56,11 @@ class Causal:
         return self._show(z, 0)
 
     @torch.inference_mode()
-    def more(self, start: int) -> Shown:
+    def more(self, start: int) -> WalkedChunk:
         """The next chunk's frames, of which the first is number ``start`` of the video. Beyond the path it stands still."""
         return self._next(self._known if self._chunk == 0 else None, start)
 
-    def _next(self, known: Tensor | None, start: int) -> Shown:
+    def _next(self, known: Tensor | None, start: int) -> WalkedChunk:
         n = self._past.chunk
         rng = torch.Generator().manual_seed(1_000_003 * self._seed + self._chunk)
         here = self._latents[self._chunk * n : (self._chunk + 1) * n].map(lambda x: x[None].float())
@@ -74,7 +74,7 @@ class Causal:
         self._chunk += 1
         return self._show(made.z[:, 0 if known is None else 1 :], start)
 
-    def _show(self, z: Tensor, start: int) -> Shown:
+    def _show(self, z: Tensor, start: int) -> WalkedChunk:
         refuse_broken(z, f"after frame {max(0, start - 1)}", self.nets.dit)
         made: list[Tensor] = []
         for latent in z.unbind(1):
@@ -82,7 +82,7 @@ class Causal:
             made.append(released_models.shown(pixels.rgb, self.nets.vae))
         frames = torch.cat(made)
         seen = self._path[[min(i, len(self._path) - 1) for i in range(start, start + len(frames))]]
-        return Shown(frames, seen, z)
+        return WalkedChunk(frames, seen, z)
 
     def _lead(self, path: Camera) -> None:
         """The path, and the cameras of whole chunks along it."""

@@ -19,17 +19,17 @@ from torch import Tensor
 from dreamx import atomic
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import read_json
-from dreamx.play.video import VideoFile
+from dreamx.play.video import VideoRecording
 
 
-class Film:
+class ResumableVideo:
     """Writes one video, ``out``, in parts. ``about`` is what decides about its frames: a film goes on under the same alone."""
 
     def __init__(self, out: Path, size: tuple[int, int], fps: float, about: dict[str, Any]) -> None:
         self.out, self.folder = out, out.with_suffix(".part")
         self.parts = self.frames = 0
         self._size, self._fps, self._about = size, fps, about
-        self._file: VideoFile | None = None
+        self._file: VideoRecording | None = None
         self._poses: list[Tensor] = []
 
     @property
@@ -70,7 +70,7 @@ class Film:
     def write(self, frames: Tensor, cameras: Camera) -> None:
         """Frames, uint8 ``[n, 3, H, W]``, and the cameras that they were seen from."""
         if self._file is None:
-            self._file = VideoFile(self.folder / f"{self.parts:04d}.mp4", self._size, self._fps)
+            self._file = VideoRecording(self.folder / f"{self.parts:04d}.mp4", self._size, self._fps)
         self._file.write(frames)
         self._poses.append(cameras.pose[:, :3].flatten(1))
 

@@ -10,7 +10,7 @@ _LIKE = 0.1  # correlation of neighbours below which a frame is noise
 _PATIENCE = 12  # frames in a row: a walk may pass through the dark
 
 
-class Health:
+class VideoHealth:
     """Watches one video. ``opening``, uint8 ``[3, H, W]``, is what it begins with: a video of noise may be wanted.
 
     ``frames``: how many were seen before.

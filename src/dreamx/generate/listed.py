@@ -20,13 +20,13 @@ from torch import Tensor
 from dreamx import atomic, manifest
 from dreamx.config import to_json
 from dreamx.generate.bidirectional import Bidirectional
-from dreamx.generate.cases import FORMAT, Case, Record, Settings
+from dreamx.generate.cases import FORMAT, CaseRecord, GenerateCase, Settings
 from dreamx.generate.causal_video import Causal
 from dreamx.generate.colour import Correction
-from dreamx.generate.film import Film
+from dreamx.generate.film import ResumableVideo
 from dreamx.generate.follow_path import missed
-from dreamx.generate.health import Health
-from dreamx.generate.world_walker import Shown, Walker
+from dreamx.generate.health import VideoHealth
+from dreamx.generate.world_walker import WalkedChunk, Walker
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, write
 from dreamx.geometry.formats.motion import camera_of, rigid_rows
@@ -39,7 +39,7 @@ Source = Walker | Causal | Bidirectional
 
 
 def make(
-    case: Case, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
+    case: GenerateCase, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
 ) -> None:
     """One video ``out/NAME.mp4``, its cameras ``NAME.cameras.json`` and its record ``NAME.json``."""
     with alone(out / f"{case.name}.mp4"):
@@ -47,12 +47,12 @@ def make(
 
 
 def _make_alone(
-    case: Case, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
+    case: GenerateCase, settings: Settings, source: Source, name: str, out: Path, resume: bool, overwrite: bool, console: Console
 ) -> None:
     video = out / f"{case.name}.mp4"
     about = record(case, settings, source, name)
     known = {k: v for k, v in to_json(about).items() if k != "image_base64"}
-    film = Film(video, source.size, source.fps, known)
+    film = ResumableVideo(video, source.size, source.fps, known)
     if video.exists() and resume:
         _refuse_other(video, known)
         console.print(f"{video}: is there already")
@@ -87,18 +87,24 @@ def _make_alone(
 
 
 def _walk(
-    case: Case, settings: Settings, source: Source, film: Film, path: Camera, image: Tensor | None, console: Console
+    case: GenerateCase,
+    settings: Settings,
+    source: Source,
+    film: ResumableVideo,
+    path: Camera,
+    image: Tensor | None,
+    console: Console,
 ) -> None:
     """All frames that are missing. While new ones are made, those before them are encoded."""
-    health: Health | None = None
+    health: VideoHealth | None = None
     correct: Correction | None = None
     pending: Future[None] | None = None
     frames, part = film.frames, 0  # made so far, in all and in this part; the film counts them later, in a thread
 
-    def look(opening: Tensor) -> Health:
+    def look(opening: Tensor) -> VideoHealth:
         nonlocal correct
         correct = None if settings.colour is None else Correction(opening, settings.colour)
-        return Health(opening, frames)
+        return VideoHealth(opening, frames)
 
     with ThreadPoolExecutor(1) as encoder:
         if frames:
@@ -111,7 +117,7 @@ def _walk(
                 health = look(new.frames[0])
                 _keep_opening(film, new.frames[0])
             health.latents(new.latents)
-            made = Shown(new.frames[: settings.frames - frames], new.camera[: settings.frames - frames], new.latents)
+            made = WalkedChunk(new.frames[: settings.frames - frames], new.camera[: settings.frames - frames], new.latents)
             health.look(made.frames)
             # The opening picture is what colours are pulled to: it stays.
             shown = made.frames if correct is None or not frames else correct(made.frames)
@@ -127,11 +133,11 @@ def _walk(
                 film.commit()
 
 
-def _keep_opening(film: Film, opening: Tensor) -> None:
+def _keep_opening(film: ResumableVideo, opening: Tensor) -> None:
     Image.fromarray(opening.permute(1, 2, 0).contiguous().numpy()).save(film.folder / "opening.png")
 
 
-def _finish(film: Film, about: Record, path: Camera, source: Source, video: Path, console: Console) -> None:
+def _finish(film: ResumableVideo, about: CaseRecord, path: Camera, source: Source, video: Path, console: Console) -> None:
     """The video gets its name last: once it has it, everything beside it is there."""
     used = camera_of(rigid_rows(film.poses()), source.lens)
     metres, degrees = missed(path, used)
@@ -151,10 +157,10 @@ def _finish(film: Film, about: Record, path: Camera, source: Source, video: Path
         console.print(f"This world {source.legs}: {notes[0]}, see {video.stem}.cameras.json.")
 
 
-def record(case: Case, settings: Settings, source: Source, name: str) -> Record:
+def record(case: GenerateCase, settings: Settings, source: Source, name: str) -> CaseRecord:
     """What the video is made from."""
     image = case.image
-    return Record(
+    return CaseRecord(
         FORMAT,
         name,
         source.identity,

@@ -20,7 +20,7 @@ from dreamx.checkpoints import components, transformer
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.fast.offload import border, offload
 from dreamx.generate.health import refuse_broken
-from dreamx.model.causal_config import Kind, Past
+from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT
 from dreamx.model.umt5 import UMT5
 from dreamx.model.vae import fingerprint
@@ -61,12 +61,12 @@ class Sampling:
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
+class ReleasedNetworks:
     """A released model, opened. ``texts``: where its text encoder is read from, once."""
 
     dit: DiT
     vae: WanVAE
-    kind: Kind
+    kind: TransformerMeta
     texts: Path
     identity: str
 
@@ -86,7 +86,7 @@ def read(world: str) -> Checkpoint:
     return transformer.read(Path(world) / TRANSFORMER)
 
 
-def defaults(kind: Kind) -> Sampling:
+def defaults(kind: TransformerMeta) -> Sampling:
     """Those of the official scripts: 4 passes and no guidance if causal, 50 Euler steps and guidance 3 if bidirectional."""
     device = best().type
     if kind.past is None:
@@ -94,7 +94,9 @@ def defaults(kind: Kind) -> Sampling:
     return Sampling(SIZE, 4, 5.0, None, "", 1e-4, device)
 
 
-def chosen(kind: Kind, size: tuple[int, int] | None, steps: int | None, guidance: float | None, device: str | None) -> Sampling:
+def chosen(
+    kind: TransformerMeta, size: tuple[int, int] | None, steps: int | None, guidance: float | None, device: str | None
+) -> Sampling:
     """The defaults but for what was said."""
     found = defaults(kind)
     if guidance is not None and kind.past is not None:
@@ -108,7 +110,7 @@ def chosen(kind: Kind, size: tuple[int, int] | None, steps: int | None, guidance
     )
 
 
-def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool) -> Networks:
+def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool) -> ReleasedNetworks:
     """The networks on the device. ``spare``: the blocks of the transformer come there one by one (``fast.offload``).
 
     On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits. ``latents``: frames of a
@@ -132,13 +134,13 @@ def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare
         dit = transformer.build(found, device)
         border(dit)
     identity = f"{fingerprint(vae)}-{_fingerprint(found)}"
-    return Networks(dit.requires_grad_(False).eval(), vae, found.kind, Path(world) / TEXT, identity)
+    return ReleasedNetworks(dit.requires_grad_(False).eval(), vae, found.kind, Path(world) / TEXT, identity)
 
 
 def _fits(
     world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool, device: torch.device, decoder: WanVAEConfig
 ) -> None:
-    past = found.kind.past or Past(latents, latents, 0)
+    past = found.kind.past or CausalConfig(latents, latents, 0)
     plan = replace(of(world, sampling.size), past=past, decoder=decoder, reader=0, lent=spare)
     need = fit.need(on(plan, device))
     # All frames at once keep nothing for later. The text encoder is gone by then.
@@ -154,7 +156,7 @@ def _fingerprint(found: Checkpoint) -> str:
 
 
 @torch.inference_mode()
-def say(nets: Networks, prompts: list[str], device: str) -> tuple[Tensor, str]:
+def say(nets: ReleasedNetworks, prompts: list[str], device: str) -> tuple[Tensor, str]:
     """Prompts ``[B, words, channels]``, float32 on the CPU; the text encoder is opened for them and dropped.
 
     And what of the first of them is beyond what it reads, in one sentence, or ``""``.

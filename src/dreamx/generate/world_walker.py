@@ -16,7 +16,7 @@ from dreamx.world import World
 
 
 @dataclass(frozen=True)
-class Shown:
+class WalkedChunk:
     """New frames of a video: uint8 ``[n, 3, H, W]``, the ``[n]`` cameras that they were seen from, the latents they come from."""
 
     frames: Tensor
@@ -40,20 +40,20 @@ class Walker:
         """What of the caption is not read, or not known, in sentences, or ``""``."""
         return self.world.note
 
-    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> Shown:
+    def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:
         """The opening picture, of ``image`` (uint8 ``[3, H, W]``) or of words alone."""
         self._path = path
         frames = self.world.reset(image, caption, seed)
-        return Shown(frames, self.world.camera.map(lambda x: x[None]), frames)
+        return WalkedChunk(frames, self.world.camera.map(lambda x: x[None]), frames)
 
-    def more(self, start: int) -> Shown:
+    def more(self, start: int) -> WalkedChunk:
         """The next frames, of which the first is number ``start`` of the video. Beyond the path it stands still."""
         world = self.world
-        wanted = self._path[[min(i, len(self._path) - 1) for i in range(start, start + world.due)]]
-        dream = world.dream(controls_to(world.camera, wanted, world.config.upright))
-        frames = world.show(dream)
+        wanted = self._path[[min(i, len(self._path) - 1) for i in range(start, start + world.frames_per_step)]]
+        dream = world.denoise(controls_to(world.camera, wanted, world.config.upright))
+        frames = world.decode(dream)
         world.actions.clear()  # the list of actions says it all; kept for each chunk, they would grow without end
-        return Shown(frames, dream.path, dream.frames.z)
+        return WalkedChunk(frames, dream.path, dream.frames.z)
 
     def save(self, file: Path) -> None:
         """All that the next frames depend on."""

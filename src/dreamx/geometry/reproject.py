@@ -76,7 +76,7 @@ def _pixels(x: Tensor, y: Tensor, z: Tensor, lens: Tensor, rows: int, cols: int)
     return (fx * x / z + cx) * cols - 0.5, (fy * y / z + cy) * rows - 0.5
 
 
-def settled(rgb: Tensor, depth: Tensor, lens: Tensor) -> Tensor:
+def smooth_depth(rgb: Tensor, depth: Tensor, lens: Tensor) -> Tensor:
     """A guessed depth ``[H, W]`` made fit to be re-projected, by its picture ``rgb [3, H, W]`` in [-1, 1].
 
     Guesses are grainy and their edges are ramps; moved, the grain shimmers, the ramps fly apart. Inverse depth is averaged over
@@ -107,18 +107,18 @@ def _around(x: Tensor) -> Tensor:
     return F.unfold(padded, 2 * _REACH + 1).view(len(x), -1, *x.shape[1:])
 
 
-def layered(views: list[View]) -> View:
+def merge_views(views: list[View]) -> View:
     """Views of the same frames as one: of those that show about the nearest surface the first in the list has each pixel."""
     nearest = torch.stack([torch.where(v.known > 0, v.depth, torch.inf) for v in views]).amin(0)
     total = views[0]
     for i, v in enumerate(views):
         front = v.known * (v.depth <= _LAYER * nearest)
         seen = View(v.rgb * front[..., None, :, :], v.depth * front, front)
-        total = seen if i == 0 else over(total, seen)
+        total = seen if i == 0 else composite_over(total, seen)
     return total
 
 
-def over(front: View, back: View) -> View:
+def composite_over(front: View, back: View) -> View:
     """What ``front`` knows, and what ``back`` knows where it does not."""
     here = front.known > 0
     return View(
@@ -128,7 +128,7 @@ def over(front: View, back: View) -> View:
     )
 
 
-def tidy(view: View) -> View:
+def remove_flying_pixels(view: View) -> View:
     """A view ``[N]`` without the crumbs that uneven depth leaves: single pixels that know go, single holes are closed."""
     counted = 9 * F.avg_pool2d(view.known[:, None], 3, 1, 1)[:, 0]  # how many of a pixel and its eight neighbours know
     crumb, hole = (view.known > 0) & (counted < _ALONE), (view.known == 0) & (counted > _ENCLOSED)
@@ -139,7 +139,7 @@ def tidy(view: View) -> View:
     return View(closed.rgb * known[:, None], closed.depth * (known > 0), known)
 
 
-def filled(view: View) -> Tensor:
+def fill_holes(view: View) -> Tensor:
     """The picture ``[N, 3, H, W]`` of a view ``[N]`` without holes: each takes the mean of the smallest square around it.
 
     Pull and push over squares that double (Gortler et al. 1996, The Lumigraph, section 3.4). All 0 where nothing is known at all.

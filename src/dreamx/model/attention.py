@@ -1,7 +1,7 @@
 """The single seam of the network: ``attend(slot, q, k, v, place) -> out``.
 
-``Table`` attends inside one sequence, under a table of who sees whom: bidirectional, block-causal, teacher-forced.
-``Cache`` attends across calls: play and rollout. The network does not know which. A cache keeps *facts*, raw keys and values
+``MaskedAttention`` attends inside one sequence, under a table of who sees whom: bidirectional, block-causal, teacher-forced.
+``KVCache`` attends across calls: play and rollout. The network does not know which. A cache keeps *facts*, raw keys and values
 with where and when they were seen, and encodes positions when they are read: a rolling window, sinks, memory and window-relative
 time are then nothing but a choice of frames and of indices.
 """
@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.geometry.camera import Camera
 from dreamx.model.block_attention import Group, block_attention, groups
-from dreamx.model.positions import Place, Where
+from dreamx.model.positions import FramePositions, PositionEncoding
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ Facts = tuple[tuple[Tensor, Tensor], ...]
 class Attend(Protocol):
     """What the network calls. ``q, k, v`` are raw tokens ``[B, T, P, N, D]``; so is the answer."""
 
-    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor: ...
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor: ...
 
 
 def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -59,7 +59,7 @@ def _frames_first(x: Tensor, frames: int) -> Tensor:
     return x.transpose(1, 2).unflatten(1, (frames, -1))
 
 
-class Table:
+class MaskedAttention:
     """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone.
 
     Rows are attended a ``block`` of frames at a time, each over the frames that it sees at all, which spares most of the empty
@@ -69,11 +69,11 @@ class Table:
     def __init__(self, visible: Tensor | None = None, block: int = 7) -> None:
         self.visible = None if visible is None or bool(visible.all()) else visible
         self.block = block
-        self._bound: dict[Place, Place] = {}
+        self._bound: dict[PositionEncoding, PositionEncoding] = {}
         self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
         self._tables: dict[int, tuple[Group, ...]] = {}
 
-    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         if place not in self._bound:
             self._bound[place] = place.at(place.where.anchored())
         here = self._bound[place]
@@ -111,7 +111,7 @@ class Table:
         return self._plans[positions]
 
 
-class Cache:
+class KVCache:
     """Attention across calls. A pass over new frames sees them and the frames kept so far; ``keep`` keeps that pass's frames.
 
     window:   most frames seen at once, the new ones included; the oldest frames that are no sinks give way. None: no limit.
@@ -121,23 +121,23 @@ class Cache:
     alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
 
     Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. What a network makes of
-    a text is kept, too (``hear``).
+    a text is kept, too (``cached_text_kv``).
     """
 
     def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
         self.window, self.sinks, self.relative, self.alone = window, sinks, relative, alone
-        self.where: Where | None = None
-        self.facts: dict[Slot, Facts] = {}
+        self.where: FramePositions | None = None
+        self.kv: dict[Slot, Facts] = {}
         self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
-        self._fresh_where: Where | None = None
+        self._fresh_where: FramePositions | None = None
         self._room: dict[Slot, tuple[Tensor, Tensor]] = {}
-        self._bound: dict[str, tuple[Place, Place]] = {}
+        self._bound: dict[str, tuple[PositionEncoding, PositionEncoding]] = {}
         self._heard: dict[nn.Module, tuple[Tensor, Any]] = {}
 
     def __len__(self) -> int:
         return 0 if self.where is None else len(self.where)
 
-    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         if place.where is not self._fresh_where:
             self._begin(place.where)
         lane = slot[1]
@@ -153,46 +153,46 @@ class Cache:
         o = softmax_attention(*(_heads_first(x) for x in (now.query(q), key, value)))
         return now.out(_frames_first(o, len(now.where)))
 
-    def hear(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+    def cached_text_kv(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
         """``understand(text)``, remembered until ``by`` hears another text. Nobody may write into a text that was heard."""
         if by not in self._heard or self._heard[by][0] is not text:
             self._heard[by] = text, understand(text)
         return self._heard[by][1]
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Make the frames of the last pass part of the past."""
         if self._fresh_where is None:
             raise RuntimeError("there is no pass to keep: call the network with this cache first")
         for slot, (k, v) in self._fresh.items():
-            self.facts[slot] = (*self.facts.get(slot, ()), (k.detach(), v.detach()))
+            self.kv[slot] = (*self.kv.get(slot, ()), (k.detach(), v.detach()))
         self.where = self._fresh_where if self.where is None else self.where.then(self._fresh_where)
         self._forget_pass()
 
-    def fork(self) -> Cache:
+    def fork(self) -> KVCache:
         """An independent future of the same past; nothing is copied, because facts are never written in place."""
-        other = Cache(self.window, self.sinks, self.relative, self.alone)
-        other.where, other.facts, other._heard = self.where, dict(self.facts), dict(self._heard)
+        other = KVCache(self.window, self.sinks, self.relative, self.alone)
+        other.where, other.kv, other._heard = self.where, dict(self.kv), dict(self._heard)
         return other
 
     def state(self) -> dict[str, Tensor]:
         """The past as named tensors, to be saved."""
         if self.where is None:
             return {}
-        whole = {slot: (torch.cat(x, 1) for x in zip(*pieces, strict=True)) for slot, pieces in self.facts.items()}
+        whole = {slot: (torch.cat(x, 1) for x in zip(*pieces, strict=True)) for slot, pieces in self.kv.items()}
         facts = {f"{layer}.{lane}.{n}": x for (layer, lane), kv in whole.items() for n, x in zip("kv", kv, strict=True)}
         return {"index": self.where.index, "pose": self.where.camera.pose, "lens": self.where.camera.lens, **facts}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over a past that ``state`` gave."""
         self._forget_pass()
-        self.where = Where(state["index"], Camera(state["pose"], state["lens"])) if state else None
+        self.where = FramePositions(state["index"], Camera(state["pose"], state["lens"])) if state else None
         names = {name.rsplit(".", 1)[0] for name in state if name.count(".") == 2}
-        self.facts = {(int(n.split(".")[0]), n.split(".")[1]): ((state[f"{n}.k"], state[f"{n}.v"]),) for n in names}
+        self.kv = {(int(n.split(".")[0]), n.split(".")[1]): ((state[f"{n}.k"], state[f"{n}.v"]),) for n in names}
 
     def _forget_pass(self) -> None:
         self._fresh, self._fresh_where, self._room, self._bound = {}, None, {}, {}
 
-    def _begin(self, where: Where) -> None:
+    def _begin(self, where: FramePositions) -> None:
         """A pass over new frames begins: give up what does not fit beside them, keep what was encoded for this chunk."""
         if self._fresh_where is None or not _same(self._fresh_where, where):
             self._forget_pass()
@@ -206,22 +206,24 @@ class Cache:
             )
         old = len(self) - recent
         self.where = self.where[: self.sinks].then(self.where[old:])
-        self.facts = {slot: (*_cut(x, 0, self.sinks), *_cut(x, old, old + recent)) for slot, x in self.facts.items()}
+        self.kv = {slot: (*_cut(x, 0, self.sinks), *_cut(x, old, old + recent)) for slot, x in self.kv.items()}
 
-    def _bind(self, place: Place) -> tuple[Place, Place]:
+    def _bind(self, place: PositionEncoding) -> tuple[PositionEncoding, PositionEncoding]:
         """The place of the past frames and of the new ones, in common indices and axes."""
         now, n = place.where, len(self)
         where = now if self.where is None else self.where.then(now)
         if self.relative:
-            where = Where(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
+            where = FramePositions(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
         where = where.anchored()
         return place.at(where[:n]), place.at(where[n:])
 
-    def _with_past(self, slot: Slot, k: Tensor, v: Tensor, past: Place, now: Place) -> tuple[Tensor, Tensor]:
+    def _with_past(
+        self, slot: Slot, k: Tensor, v: Tensor, past: PositionEncoding, now: PositionEncoding
+    ) -> tuple[Tensor, Tensor]:
         """Keys and values ``[B, T, P, N, D]`` of past and new frames; the past is encoded once a chunk."""
         n = len(self)
         if slot not in self._room:
-            self._room[slot] = self._furnish(slot, k, past)
+            self._room[slot] = self._allocate(slot, k, past)
         keys, values = self._room[slot]
         if k.requires_grad or v.requires_grad:
             return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
@@ -229,32 +231,32 @@ class Cache:
         now.value(v, values[:, n:])
         return keys, values
 
-    def _furnish(self, slot: Slot, k: Tensor, past: Place) -> tuple[Tensor, Tensor]:
+    def _allocate(self, slot: Slot, k: Tensor, past: PositionEncoding) -> tuple[Tensor, Tensor]:
         """Room for keys and values ``[B, T, P, N, D]`` of past and new frames, with the past in it."""
         n, shape = len(self), (k.shape[0], len(self) + k.shape[1], *k.shape[2:])
         room = k.new_empty(shape), k.new_empty(shape)
-        for all_, pieces, encode in zip(room, zip(*self.facts[slot], strict=True), (past.key, past.value), strict=True):
+        for all_, pieces, encode in zip(room, zip(*self.kv[slot], strict=True), (past.key, past.value), strict=True):
             old = torch.cat(pieces, 1, out=all_[:, :n])
             encode(old, old)
         return room
 
 
-class Mute:
+class LaneMask:
     """Attention with one ``lane`` silent: there everybody hears nothing. What the others attend is untouched."""
 
     def __init__(self, attend: Attend, lane: str) -> None:
         self.attend, self.lane = attend, lane
 
-    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: Place) -> Tensor:
+    def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again
         return torch.zeros_like(o) if slot[1] == self.lane else o
 
 
-def hear(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
+def text_kv(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
     """``understand(text)``; once for all passes through the same cache, where nothing is learned."""
-    inner = attend.attend if isinstance(attend, Mute) else attend
-    if isinstance(inner, Cache) and not torch.is_grad_enabled():
-        return inner.hear(by, text, understand)
+    inner = attend.attend if isinstance(attend, LaneMask) else attend
+    if isinstance(inner, KVCache) and not torch.is_grad_enabled():
+        return inner.cached_text_kv(by, text, understand)
     return understand(text)
 
 
@@ -269,7 +271,7 @@ def _cut(facts: Facts, start: int, stop: int) -> Facts:
     return tuple(cut)
 
 
-def _same(a: Where, b: Where) -> bool:
+def _same(a: FramePositions, b: FramePositions) -> bool:
     return (a.index is b.index and a.camera is b.camera) or (
         a.index.shape == b.index.shape
         and torch.equal(a.index, b.index)

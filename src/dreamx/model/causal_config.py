@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dreamx.bounds import AnyLatentCount, LatentCount, Words
-from dreamx.model.attention import Cache
+from dreamx.model.attention import KVCache
 
 
 @dataclass(frozen=True)
-class Past:
-    """How a causal transformer was trained to see its past; ``Cache`` explains ``window``, ``sinks``, ``relative`` and ``alone``.
+class CausalConfig:
+    """Past that a causal transformer was trained to see; ``KVCache`` explains ``window``, ``sinks``, ``relative`` and ``alone``.
 
     ``chunk`` latent frames are made together. The defaults are those of DreamX-World-5B, whose camera lane sees its chunk alone.
     """
@@ -25,14 +25,14 @@ class Past:
     relative: bool = True
     alone: tuple[str, ...] = ("view",)
 
-    def cache(self) -> Cache:
+    def cache(self) -> KVCache:
         """An empty past of this kind."""
-        return Cache(self.window, self.sinks, self.relative, self.alone)
+        return KVCache(self.window, self.sinks, self.relative, self.alone)
 
 
 @dataclass(frozen=True)
-class Kind:
+class TransformerMeta:
     """``words``: text tokens that the transformer always reads, zeros at the end. ``past``: None if it is bidirectional."""
 
     words: Words = 512
-    past: Past | None = None
+    past: CausalConfig | None = None

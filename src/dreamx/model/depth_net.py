@@ -61,7 +61,7 @@ class Residual(nn.Module):
         return x + self.second(F.silu(self.first(self.norm(x))))
 
 
-class Look(nn.Module):
+class SelfAttention2d(nn.Module):
     """Every place looks at every other, so that a floor here tells the height of a camera there."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -89,7 +89,7 @@ class Depth(nn.Module):
         self.into = nn.Conv2d(5, w[0], 4, 2, 1)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in pairwise(w))
         self.before = nn.ModuleList(nn.Sequential(*(Residual(c) for _ in range(k))) for c, k in zip(w, n, strict=True))
-        self.look = Look(w[-1], config.heads)
+        self.look = SelfAttention2d(w[-1], config.heads)
         self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairwise(w))
         self.after = nn.ModuleList(nn.Sequential(*(Residual(c) for _ in range(k))) for c, k in zip(w, n, strict=True))
         self.grow = nn.ConvTranspose2d(w[0], 16, 2, 2)

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 
 from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
 from dreamx.frames import Frames
-from dreamx.model.attention import Attend, hear
+from dreamx.model.attention import Attend, text_kv
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
-from dreamx.model.positions import Place, Prope, Rope, Where
+from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope
 from dreamx.model.thread_spin import adapt
 
 
@@ -101,11 +101,11 @@ class QKV(nn.Module):
         self.norm_q = nn.RMSNorm(inner, eps)
         self.norm_k = nn.RMSNorm(inner, eps)
 
-    def ask(self, x: Tensor) -> Tensor:
+    def project_q(self, x: Tensor) -> Tensor:
         """Queries alone."""
         return self._heads(rms_norm(self.norm_q, linear(self.q, x)))
 
-    def say(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def project_kv(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values alone."""
         return self._heads(rms_norm(self.norm_k, linear(self.k, x))), self._heads(linear(self.v, x))
 
@@ -113,7 +113,7 @@ class QKV(nn.Module):
         return x.unflatten(-1, (self.heads, -1))
 
 
-class Block(nn.Module):
+class DiTBlock(nn.Module):
     """One layer: self-attention (with its camera lane), attention to text, feed-forward."""
 
     def __init__(self, config: DiTConfig, layer: int) -> None:
@@ -129,7 +129,9 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(c.width, c.mlp), nn.GELU("tanh"), nn.Linear(c.mlp, c.width))
         self.modulation = nn.Parameter(torch.zeros(6, c.width))
 
-    def forward(self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, Place], grid: Grid) -> Tensor:
+    def forward(
+        self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, PositionEncoding], grid: Grid
+    ) -> Tensor:
         """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (time + self.modulation)[:, :, :, None].unbind(2)
         h = add_product(shift1, layer_norm(self.norm1, x), 1 + scale1)
@@ -141,12 +143,12 @@ class Block(nn.Module):
         h = add_product(shift2, layer_norm(self.norm2, x), 1 + scale2)
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
-    def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, Place]) -> Tensor:
-        q, (k, v) = lane.ask(h), lane.say(h)
+    def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, PositionEncoding]) -> Tensor:
+        q, (k, v) = lane.project_q(h), lane.project_kv(h)
         return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
 
     def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
-        q, (k, v) = self.text.ask(x), hear(attend, self.text, text, self.text.say)
+        q, (k, v) = self.text.project_q(x), text_kv(attend, self.text, text, self.text.project_kv)
         o = F.scaled_dot_product_attention(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
@@ -185,7 +187,7 @@ class DiT(nn.Module):
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
-        self.blocks = nn.ModuleList([Block(c, i) for i in range(c.layers)])
+        self.blocks = nn.ModuleList([DiTBlock(c, i) for i in range(c.layers)])
         self.norm = nn.LayerNorm(c.width, c.eps, elementwise_affine=False)
         self.modulation = nn.Parameter(torch.zeros(2, c.width))
         self.head = nn.Linear(c.width, c.channels * c.patch**2)
@@ -197,7 +199,7 @@ class DiT(nn.Module):
                 nn.init.xavier_uniform_(m.weight)
                 if m.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
                     nn.init.zeros_(m.bias)
-        lanes = [b.view.o for b in self.blocks if isinstance(b, Block) and b.view is not None]
+        lanes = [b.view.o for b in self.blocks if isinstance(b, DiTBlock) and b.view is not None]
         for m in (self.head, self.time_blocks[1], *lanes):
             nn.init.zeros_(m.weight)  # pyright: ignore[reportArgumentType]
             nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
@@ -210,13 +212,13 @@ class DiT(nn.Module):
         c, p = self.config, self.config.patch
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
         grid = _grid(rows, cols, c.view)
-        places = _places(Where(frames.index, frames.camera), grid, c)
+        places = _places(FramePositions(frames.index, frames.camera), grid, c)
         x = linear(self.patch, _tokens(frames.z, rows, cols, p))
         if self.hint is not None and frames.hint is not None:
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]
-        words = hear(attend, self, text, self.text)
+        words = text_kv(attend, self, text, self.text)
         for block in self.blocks:
             x = block(x, steps, words, attend, places, grid)
         shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
@@ -244,8 +246,8 @@ def _grid(rows: int, cols: int, view: ViewConfig | None) -> Grid:
     return Grid(rows, cols, (max(1, round(rows / pool[0])), max(1, round(cols / pool[1]))))
 
 
-def _places(where: Where, grid: Grid, config: DiTConfig) -> dict[str, Place]:
-    places: dict[str, Place] = {"time": Rope(where, grid.rows, grid.cols, config.width // config.heads)}
+def _places(where: FramePositions, grid: Grid, config: DiTConfig) -> dict[str, PositionEncoding]:
+    places: dict[str, PositionEncoding] = {"time": Rope(where, grid.rows, grid.cols, config.width // config.heads)}
     if config.view is not None:
         v = config.view
         places["view"] = Prope(where, *grid.view, v.width // v.heads, v.rope)

@@ -19,7 +19,7 @@ PLANES = 6
 GATED = 6
 
 
-class Tower(nn.Module):
+class HintEncoder(nn.Module):
     """Hints to features of the decoder's levels, fine to coarse. It speaks softly at first: its last layers start at zero."""
 
     def __init__(self, group: int, widths: list[int], patch: int) -> None:

@@ -1,6 +1,6 @@
 """Where and when a token is, told to attention by transforming queries, keys and values.
 
-A *place* is made for known frames (``Where``) and transforms tokens ``[B, T, P, N, D]`` (frames, positions in a frame, heads,
+A *place* is made for known frames (``FramePositions``) and transforms tokens ``[B, T, P, N, D]`` (frames, places in a frame, heads,
 channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
 frames, and to write keys and values ``into`` the room that it has for them (which may be where they came from). Everything that
 depends on the frames alone is computed once, when the place is made.
@@ -19,7 +19,7 @@ from dreamx.geometry.camera import Camera, projection, relative_to
 
 
 @dataclass(frozen=True)
-class Where:
+class FramePositions:
     """When and from where frames were seen: ``index [B, T]``, ``camera [B, T]``."""
 
     index: Tensor
@@ -28,16 +28,16 @@ class Where:
     def __len__(self) -> int:
         return self.index.shape[1]
 
-    def __getitem__(self, time: slice | Tensor) -> Where:
-        return Where(self.index[:, time], self.camera[:, time])
+    def __getitem__(self, time: slice | Tensor) -> FramePositions:
+        return FramePositions(self.index[:, time], self.camera[:, time])
 
-    def then(self, later: Where) -> Where:
+    def then(self, later: FramePositions) -> FramePositions:
         """These frames followed by others."""
-        return Where(torch.cat([self.index, later.index], 1), cameras.cat([self.camera, later.camera], 1))
+        return FramePositions(torch.cat([self.index, later.index], 1), cameras.cat([self.camera, later.camera], 1))
 
-    def anchored(self) -> Where:
+    def anchored(self) -> FramePositions:
         """The same frames in the axes of the last one's camera, so that numbers stay small however far one has walked."""
-        return Where(self.index, relative_to(self.camera, self.camera[:, -1:]))
+        return FramePositions(self.index, relative_to(self.camera, self.camera[:, -1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +47,18 @@ class Rope:
     ``axes`` may leave out time (as PRoPE's half does): the channels then divide over row and column alone.
     """
 
-    where: Where
+    where: FramePositions
     rows: int
     cols: int
     dim: int
     timed: bool = True
     base: float = 10000.0
 
-    def at(self, where: Where) -> Rope:
+    def at(self, where: FramePositions) -> Rope:
         return Rope(where, self.rows, self.cols, self.dim, self.timed, self.base)
 
     @cached_property
-    def turns(self) -> Tensor:
+    def freqs_cis(self) -> Tensor:
         """Unit complex numbers ``[B, T, P, 1, D/2]``; angles in float64."""
         dims = [2 * (self.dim // 6)] * 2 if self.timed else [self.dim // 2] * 2
         t, device = self.where.index, self.where.index.device
@@ -73,10 +73,10 @@ class Rope:
         return wide if self.where.camera.pose.dtype == torch.float64 else wide.to(torch.complex64)
 
     def query(self, x: Tensor) -> Tensor:
-        return _rotate(x, self.turns)
+        return _rotate(x, self.freqs_cis)
 
     def key(self, x: Tensor, into: Tensor | None = None) -> Tensor:
-        return _rotate(x, self.turns, into)
+        return _rotate(x, self.freqs_cis, into)
 
     def value(self, x: Tensor, into: Tensor | None = None) -> Tensor:
         return x if into is None or into is x else into.copy_(x)
@@ -116,13 +116,13 @@ class Prope:
     in PRoPE (Li et al. 2025), none in E-PRoPE (DreamX-World 1.0, section 3.2).
     """
 
-    where: Where
+    where: FramePositions
     rows: int
     cols: int
     dim: int
     rope: int = 0
 
-    def at(self, where: Where) -> Prope:
+    def at(self, where: FramePositions) -> Prope:
         return Prope(where, self.rows, self.cols, self.dim, self.rope)
 
     @cached_property
@@ -155,8 +155,8 @@ class Prope:
         moved = (seen.to(m.dtype).reshape(b, t, p * n, -1) @ m).view(seen.shape).to(x.dtype)
         if not self.rope:
             return moved
-        turns = self.plane.turns
+        turns = self.plane.freqs_cis
         return torch.cat([moved, _rotate(x[..., d - self.rope :], turns.conj() if back else turns)], -1)
 
 
-Place = Rope | Prope
+PositionEncoding = Rope | Prope

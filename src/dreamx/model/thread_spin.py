@@ -38,7 +38,7 @@ def adapt() -> None:
         _LOCK.release()
 
 
-class Watch:
+class SpinWatch:
     """Decides from how long threads have waited for a core, and opens and closes the teams."""
 
     def __init__(self) -> None:
@@ -99,4 +99,4 @@ def _sleep(end: Event) -> None:
 
 
 _TASKS = Path("/proc/self/task")
-_WATCH, _LOCK = Watch(), Lock()
+_WATCH, _LOCK = SpinWatch(), Lock()

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from dreamx.bounds import MAX_LEVELS, Blocks, Patch, Width
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
-from dreamx.model.memory_hint import GATED, Tower, gated, planes_of
+from dreamx.model.memory_hint import GATED, HintEncoder, gated, planes_of
 from dreamx.model.thread_spin import adapt
 
 #: Frames that share one latent (after the first frame, which has one of its own).
@@ -79,7 +79,7 @@ class Pixels:
     depth: Tensor
 
 
-class Block(nn.Module):
+class VAEBlock(nn.Module):
     """Residual block of two convolutions with, between them, what the group before has to say.
 
     The norm is over the channels and places of one group alone, so that a stream and a whole clip are the same.
@@ -112,7 +112,7 @@ class Stack(nn.Module):
     def __init__(self, widths: list[int], blocks: list[int], between: list[nn.Module]) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            nn.ModuleList(Block(width) for _ in range(n)) for width, n in zip(widths, blocks, strict=True)
+            nn.ModuleList(VAEBlock(width) for _ in range(n)) for width, n in zip(widths, blocks, strict=True)
         )
         self.between = nn.ModuleList(between)
 
@@ -150,7 +150,7 @@ class VAE(nn.Module):
         between: list[nn.Module] = [nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairwise(up)]
         self.decoder = Stack(up, list(n)[::-1], between)
         self.out = nn.ConvTranspose2d(up[-1], (GATED if config.hint else 4) * GROUP, 2 * p, p, p // 2)
-        self.hint = Tower(GROUP, up[::-1], p) if config.hint else None
+        self.hint = HintEncoder(GROUP, up[::-1], p) if config.hint else None
         self.register_buffer("mean", torch.zeros(config.latent))
         self.register_buffer("std", torch.ones(config.latent))
         for layer in (self.into, self.to_latent, self.from_latent, self.out, *self.encoder.between, *self.decoder.between):

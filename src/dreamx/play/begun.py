@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from dreamx.play.codec import Encoder
-from dreamx.play.ground_truth_stream import Beside
+from dreamx.play.ground_truth_stream import GroundTruthStream
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.server_messages import Error, Picture, Reply
-from dreamx.play.session_manager import House
-from dreamx.play.session_spec import Outlets, Session
+from dreamx.play.session_manager import SessionManager
+from dreamx.play.session_spec import Session, Sinks
 
 #: What is to be sent to a page; bounded by the pace, for the page must show frames to get more.
 Outbox = asyncio.Queue[Reply | Picture]
@@ -27,18 +27,18 @@ class Begun:
     outbox: Outbox
 
 
-async def begin(house: House, session: Session, encode: Encoder, owner: str) -> Begun:
+async def begin(house: SessionManager, session: Session, encode: Encoder, owner: str) -> Begun:
     """Begin a session's world. ValueError where what it goes on from cannot be read."""
     outbox, start = Outbox(), session.opening.start
     emit = partial(_emit, asyncio.get_running_loop(), outbox)
     store, truth = house.store, house.truth
     world = house.world.fork() if session.here is None else await asyncio.to_thread(session.here.world)
-    outlets = Outlets(
+    outlets = Sinks(
         emit=emit,
         encode=encode,
         recorder=None if store is None else store.recorder(owner, house.world.size, house.world.fps),
         keep=None if store is None else partial(house.keep, tell=lambda text: emit(Error(text=text))),
-        beside=None if truth is None or start is None else Beside(truth(start), emit, house.quality),
+        beside=None if truth is None or start is None else GroundTruthStream(truth(start), emit, house.quality),
     )
     pipeline = Pipeline(world, session, outlets)
     pipeline.begin()

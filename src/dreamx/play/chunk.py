@@ -9,8 +9,8 @@ from math import asin, atan2, degrees
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.play.server_messages import Error, Made, Picture, Recorded
-from dreamx.play.session_spec import Outlets
+from dreamx.play.server_messages import ChunkReady, Error, Picture, Recorded
+from dreamx.play.session_spec import Sinks
 from dreamx.world import Dream
 
 
@@ -32,14 +32,14 @@ class Chunk:
     note: str = ""
 
 
-def send(chunk: Chunk, frames: Tensor, outlets: Outlets, began: float) -> Recorded | Error | None:
+def send(chunk: Chunk, frames: Tensor, outlets: Sinks, began: float) -> Recorded | Error | None:
     """Encode and emit a chunk's frames ``[n, 3, H, W]``, and record them; ``began``: when the session was (``time.monotonic``).
 
     Returns what was recorded, or why not, where a recording ended with it.
     """
     started = time.perf_counter()
     coded = [outlets.encode(x, chunk.fresh and i == 0) for i, x in enumerate(frames)]
-    made = Made(
+    made = ChunkReady(
         chunk=chunk.number,
         frames=len(coded),
         held=chunk.held,

@@ -36,7 +36,7 @@ _Stick = Annotated[float, Field(ge=-1, le=1)]
 
 
 @dataclass(frozen=True)
-class Start:
+class StartMessage:
     """Begin a world: from a picture of the gallery (``start``), from one's own (``image``), from words alone, or from a replay.
 
     A replay brings its own picture, words and seed, and walks by itself to its end; then the player goes on.
@@ -102,7 +102,7 @@ class Keys:
 
 
 @dataclass(frozen=True)
-class Event:
+class SayEvent:
     """Something that is to happen, in words."""
 
     type: Literal["event"]
@@ -117,7 +117,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Shown:
+class FramesShown:
     """Sent for every painted frame (not for truth pictures); without it the server waits.
 
     ``spare``, with the first frame of a chunk: how many milliseconds before its time it arrived (negative: the picture stood
@@ -172,7 +172,7 @@ class Switch:
 
 
 @dataclass(frozen=True)
-class Record:
+class RecordCommand:
     """Begin to record what is shown, or stop and get the video. ``crisp``: as true pixels, not smoothed."""
 
     type: Literal["record"]
@@ -182,7 +182,7 @@ class Record:
     __pydantic_config__ = _STRICT
 
 
-Request = Start | ResumeSession | Keys | Event | Shown | Command | Restore | Rewind | Switch | Record
+Request = StartMessage | ResumeSession | Keys | SayEvent | FramesShown | Command | Restore | Rewind | Switch | RecordCommand
 _REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="type")])
 _KINDS: dict[str, type] = {word: kind for kind in get_args(Request) for word in get_args(get_type_hints(kind)["type"])}
 _TYPES = "start, resume_session, keys, event, shown, pause, resume, save, restore, rewind, switch or record"
@@ -233,7 +233,7 @@ def parse(text: str | bytes) -> Request:
     try:
         if not isinstance(replay, dict):
             return _REQUEST.validate_json(text)
-        start = cast(Start, _REQUEST.validate_json(json.dumps(message | {"replay": {}})))
+        start = cast(StartMessage, _REQUEST.validate_json(json.dumps(message | {"replay": {}})))
         return replace(start, replay=replay)  # which is large and was read already
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]

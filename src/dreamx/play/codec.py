@@ -19,9 +19,9 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from PIL import Image
 from torch import Tensor
 
-from dreamx.play.server_messages import Kind
+from dreamx.play.server_messages import FrameKind
 
-Encoder = Callable[[Tensor, bool], tuple[Kind, bytes]]
+Encoder = Callable[[Tensor, bool], tuple[FrameKind, bytes]]
 
 KEY_EVERY = 16  # frames: a decoder that lost its way finds it again within a second
 
@@ -35,7 +35,7 @@ def jpeg(image: Tensor, quality: int) -> bytes:
 
 def jpegs(quality: int) -> Encoder:
     """Every frame by itself."""
-    return lambda image, fresh: (Kind.JPEG, jpeg(image, quality))
+    return lambda image, fresh: (FrameKind.JPEG, jpeg(image, quality))
 
 
 def h264_fits(size: tuple[int, int]) -> bool:
@@ -61,7 +61,7 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
     colours = VideoReformatter()  # one, of one thread: `frame.reformat` starts a thread a core for every frame
     count = 0
 
-    def encode(image: Tensor, fresh: bool) -> tuple[Kind, bytes]:
+    def encode(image: Tensor, fresh: bool) -> tuple[FrameKind, bytes]:
         nonlocal count
         frame = colours.reformat(
             av.VideoFrame.from_ndarray(_rows(image), "rgb24"),
@@ -74,7 +74,7 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
         frame.pict_type = PictureType.I if fresh else PictureType.NONE
         count += 1
         packets = context.encode(frame)
-        kind = Kind.H264_KEY if any(p.is_keyframe for p in packets) else Kind.H264
+        kind = FrameKind.H264_KEY if any(p.is_keyframe for p in packets) else FrameKind.H264
         return kind, b"".join(bytes(p) for p in packets)
 
     return encode

@@ -16,21 +16,21 @@ from dreamx.play import client_messages
 from dreamx.play.begun import Begun, Outbox, begin
 from dreamx.play.client_messages import (
     Command,
-    Event,
+    FramesShown,
     Keys,
-    Record,
+    RecordCommand,
     Request,
     Restore,
     ResumeSession,
     Rewind,
-    Shown,
-    Start,
+    SayEvent,
+    StartMessage,
     Switch,
 )
 from dreamx.play.codec import Encoder
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.server_messages import Busy, Error, Hello, Kind, Picture, Reply, Rested, in_full, pack
-from dreamx.play.session_manager import RETRY, House
+from dreamx.play.server_messages import Busy, Error, FrameKind, Hello, Picture, Reply, SessionSuspended, in_full, pack
+from dreamx.play.session_manager import RETRY, SessionManager
 from dreamx.play.session_spec import Session
 from dreamx.play.start_request import encoder_of, opening_of, read_large
 from dreamx.play.visitor import visitor
@@ -43,10 +43,10 @@ UNREAD = 500  # messages that may wait for a page; one who does not read them is
 _LOG = logging.getLogger("uvicorn.error")
 
 
-class Visit:
+class Connection:
     """One player, from the door to the door: at most one running world at a time."""
 
-    def __init__(self, house: House, ws: WebSocket) -> None:
+    def __init__(self, house: SessionManager, ws: WebSocket) -> None:
         self.pipeline: Pipeline | None = None
         self.active = asyncio.get_running_loop().time()
         self._house, self._ws = house, ws
@@ -100,7 +100,7 @@ class Visit:
         session, text = await self._end(why)
         if session:
             with suppress(WebSocketDisconnect, ConnectionError, RuntimeError, TimeoutError):
-                await asyncio.wait_for(self._say(Rested(session=session, text=text)), GOODBYE)
+                await asyncio.wait_for(self._say(SessionSuspended(session=session, text=text)), GOODBYE)
 
     async def dismiss(self, why: str) -> None:
         """The same, and close the socket (1012)."""
@@ -122,18 +122,18 @@ class Visit:
     async def _answer(self, text: str | bytes) -> None:
         said = client_messages.parse(text) if client_messages.is_light(text) else text
         self.active = asyncio.get_running_loop().time()
-        if isinstance(said, Start | str | bytes):
+        if isinstance(said, StartMessage | str | bytes):
             await self._start(said)
         else:
             await self._obey(said)
 
-    async def _start(self, said: Start | str | bytes) -> None:
+    async def _start(self, said: StartMessage | str | bytes) -> None:
         """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time in the house."""
         house, session = self._house, token_urlsafe(12)
         if not house.take(session, self):
             return await self._say_busy()
         try:
-            if isinstance(said, Start) and said.image is None and said.replay is None:
+            if isinstance(said, StartMessage) and said.image is None and said.replay is None:
                 opening, codec = await asyncio.to_thread(opening_of, said, house), said.codec
             else:
                 async with house.heavy:
@@ -148,7 +148,7 @@ class Visit:
             return
         pipeline = self.pipeline
         if pipeline is None or pipeline.over:
-            if not isinstance(request, Shown):  # frames of a world that stopped may still be on the way
+            if not isinstance(request, FramesShown):  # frames of a world that stopped may still be on the way
                 raise ValueError(f"{request.type}: no world is running; start one first")
         else:
             await self._play(pipeline, request)
@@ -157,14 +157,14 @@ class Visit:
         match request:
             case Keys():
                 pipeline.asked.hold(request.held, request.seq, request.look, request.turn)
-            case Shown():
+            case FramesShown():
                 if request.frame <= self._sent:  # otherwise of the world before this one
                     pipeline.asked.shown(request.frame, None if request.spare is None else request.spare / 1000)
-            case Event():
+            case SayEvent():
                 pipeline.asked.event(request.text)
             case Switch():
                 pipeline.switch(Switches(request.memory, request.camera))
-            case Record():
+            case RecordCommand():
                 await self._house.ready()
                 await asyncio.to_thread(pipeline.record, request.on, request.crisp)
                 await self._house.sweep()
@@ -246,7 +246,7 @@ class Visit:
         with suppress(WebSocketDisconnect, ConnectionError):
             reply = begun.first
             while True:
-                if isinstance(reply, Picture) and reply.kind is not Kind.TRUTH:
+                if isinstance(reply, Picture) and reply.kind is not FrameKind.TRUTH:
                     self._sent = max(self._sent, reply.frame)
                 if isinstance(reply, Error) and reply.over:
                     self._house.free(session, self)

@@ -31,7 +31,7 @@ _READY = 4  # scenes that are kept ready to be drawn; an older one is built agai
 
 
 @dataclass(frozen=True)
-class Whence:
+class SceneRef:
     """What ``NAME.json`` beside a start picture says: it shows ``scene(seed, style, kind)`` from its ``start(index)``."""
 
     seed: int
@@ -41,7 +41,7 @@ class Whence:
 
 
 #: A scene and the rows and columns of its pictures.
-_Place = tuple[Whence, int, int]
+_Place = tuple[SceneRef, int, int]
 
 
 def truth_for(world: World, start_file: Path) -> Callable[[Camera], Tensor] | None:
@@ -55,7 +55,7 @@ def truth_for(world: World, start_file: Path) -> Callable[[Camera], Tensor] | No
     if not file.is_file():
         return None
     try:
-        whence = from_json(Whence, read_json(file))
+        whence = from_json(SceneRef, read_json(file))
     except ValueError as e:
         raise ValueError(f"{file}: {e}; delete it, or make the starts again with dreamx data starts") from e
     if find_spec("mujoco") is None:
@@ -138,7 +138,7 @@ def paint() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between the answers
     torch.set_num_threads(1)
-    easel = _Easel()
+    easel = _SceneCache()
     while True:
         try:
             place, pose, lens = pickle.load(sys.stdin.buffer)
@@ -152,7 +152,7 @@ def paint() -> None:
         answers.flush()
 
 
-class _Easel:
+class _SceneCache:
     """The scene that is drawn, and some that may be asked for again. Two renderers that are open at once draw into each other."""
 
     def __init__(self) -> None:
@@ -161,7 +161,7 @@ class _Easel:
         from dreamx.data.scene.scene import scene
 
         self._render, self._scene = render, scene
-        self._scenes: dict[Whence, Any] = {}
+        self._scenes: dict[SceneRef, Any] = {}
         self._place: _Place | None = None
         self._renderer: Any = None
 
@@ -177,7 +177,7 @@ class _Easel:
         cameras = Camera(start.pose @ path.pose, path.lens)
         return b"".join(self._renderer.render(cameras[i])[0].numpy().tobytes() for i in range(len(cameras)))
 
-    def _built(self, whence: Whence) -> Any:
+    def _built(self, whence: SceneRef) -> Any:
         built = self._scenes.pop(whence, None) or self._scene(whence.seed, whence.style, whence.kind)
         while len(self._scenes) >= _READY:
             del self._scenes[next(iter(self._scenes))]

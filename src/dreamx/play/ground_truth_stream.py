@@ -13,13 +13,13 @@ from torch import Tensor
 
 from dreamx.geometry.camera import Camera
 from dreamx.play.codec import jpeg
-from dreamx.play.server_messages import Kind, Picture
+from dreamx.play.server_messages import FrameKind, Picture
 
 #: Cameras ``[n]`` of a session -> the true pictures, uint8 ``[n, 3, H, W]``.
 Truth = Callable[[Camera], Tensor]
 
 
-class Beside:
+class GroundTruthStream:
     """Renders on its thread, what it was asked for last; where it cannot keep up, it leaves chunks out.
 
     ``make`` is called on that thread too, because a renderer belongs to the thread that made it; None: there is no truth here.
@@ -71,4 +71,4 @@ class Beside:
             for i, picture in enumerate(pictures):
                 now = time.monotonic() - self._began
                 data = jpeg(picture, self._quality)
-                self._emit(Picture(kind=Kind.TRUTH, frame=frame + i, chunk=chunk, seq=0, time=now, data=data))
+                self._emit(Picture(kind=FrameKind.TRUTH, frame=frame + i, chunk=chunk, seq=0, time=now, data=data))

@@ -8,7 +8,7 @@ _OPPOSITE = dict(zip("wasdijkl", "sdwaklij", strict=True))
 _STILL = (0.0, 0.0)
 
 
-class Hands:
+class KeyState:
     """Held and tapped keys. A tap between two chunks counts for the next one, however short it was.
 
     Opposite keys that are both held cancel, as everywhere; but where one of the two was only tapped, the newer press

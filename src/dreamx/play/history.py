@@ -23,7 +23,7 @@ Span = tuple[ReplayStep, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class Snapshot:
     """One moment: the picture ``[3, H, W]`` seen last, and how it came there.
 
     world: gives the world as it was, one's own to go on with. Of a session that comes back it reads the disk when it is asked,
@@ -39,15 +39,15 @@ class Kept:
     spans: tuple[Span, ...]
 
 
-class Past:
+class History:
     """What a session has walked (``spans``, ``frames``, ``chunk``), and the moments that it can go back to."""
 
-    def __init__(self, here: Kept | None = None, moments: tuple[Kept, ...] = ()) -> None:
+    def __init__(self, here: Snapshot | None = None, moments: tuple[Snapshot, ...] = ()) -> None:
         self.spans: list[Span] = list(here.spans) if here else []
         self.frames = here.frames if here else 1
         self.chunk = here.chunk if here else 0
         self.moments = list(moments)
-        self.recent: deque[Kept] = deque(maxlen=RECENT + 1)
+        self.recent: deque[Snapshot] = deque(maxlen=RECENT + 1)
         self._names = max((int(m.id) for m in moments), default=0)
 
     def step(self, step: ReplayStep) -> None:
@@ -59,25 +59,25 @@ class Past:
         elif len(self.spans) < LONGEST:
             self.spans.append((step, 1))
 
-    def here(self, world: World, picture: Tensor, name: str = "") -> Kept:
+    def here(self, world: World, picture: Tensor, name: str = "") -> Snapshot:
         """This moment, to be kept: a fork of the world, which must be whole (all that was dreamt is shown)."""
-        return Kept(name, world.fork().fork, picture, self.frames, self.chunk, tuple(self.spans))
+        return Snapshot(name, world.fork().fork, picture, self.frames, self.chunk, tuple(self.spans))
 
-    def remember(self, world: World, picture: Tensor) -> Kept:
+    def remember(self, world: World, picture: Tensor) -> Snapshot:
         """Make this moment one that can be restored by its id."""
         self._names += 1
         kept = self.here(world, picture, str(self._names))
         self.moments = [*self.moments, kept][-MOMENTS:]
         return kept
 
-    def find(self, name: str | None) -> Kept:
+    def find(self, name: str | None) -> Snapshot:
         """A remembered moment by its id, or the newest. ValueError where there is none."""
         found = [m for m in self.moments if name in (None, m.id)]
         if not found:
             raise ValueError("there is no such moment to go back to; save one first")
         return found[-1]
 
-    def before(self, frames: float) -> Kept:
+    def before(self, frames: float) -> Snapshot:
         """The newest of the recent moments that is at least so many frames ago, or the oldest. ValueError where there is none."""
         found = [k for k in self.recent if k.frames < self.frames]
         if not found:
@@ -85,7 +85,7 @@ class Past:
         old = [k for k in found if k.frames <= self.frames - frames]
         return old[-1] if old else found[0]
 
-    def go(self, to: Kept) -> World:
+    def go(self, to: Snapshot) -> World:
         """Be in that moment again; its world to go on with. ValueError where that is gone; nothing changes then."""
         world = to.world()
         self.spans, self.frames, self.chunk = list(to.spans), to.frames, to.chunk

@@ -22,7 +22,7 @@ from dreamx.play.codec import h264_fits
 from dreamx.play.origin import Origins
 from dreamx.play.replay_conversion import replay_of
 from dreamx.play.server_metrics import MEDIA_TYPE
-from dreamx.play.session_manager import House
+from dreamx.play.session_manager import SessionManager
 from dreamx.play.visitor import cookie
 from dreamx.web.api_page import api_page
 
@@ -31,7 +31,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Start:
+class GalleryEntry:
     """A picture to begin from. ``thumbnail``: its address, relative to the page."""
 
     id: str
@@ -40,7 +40,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What is not taken beyond."""
 
     prompt_characters: int
@@ -59,8 +59,8 @@ class WorldInfo:
     name: str
     size: tuple[int, int]
     fps: float
-    starts: list[Start]
-    limits: Limits
+    starts: list[GalleryEntry]
+    limits: RequestLimits
     codecs: list[Codec]
     truth: bool
     resumable: bool
@@ -68,8 +68,8 @@ class WorldInfo:
 
 
 @dataclass(frozen=True)
-class Health:
-    """How the server is. ``sessions``: how many run, of ``room``."""
+class ServerHealth:
+    """How the server is. ``sessions``: how many run, of ``max_sessions``."""
 
     ok: bool
     sessions: int
@@ -84,7 +84,7 @@ class Permission:
     text: str
 
 
-def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
+def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
     """Everything but the socket."""
 
     @app.get("/api/world")
@@ -94,8 +94,10 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
             name=house.name,
             size=house.world.size,
             fps=house.world.fps,
-            starts=[Start(s.id, s.prompt, f"starts/{s.id}.png") for s in house.starts.values()],
-            limits=Limits(client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, house.room),
+            starts=[GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png") for s in house.starts.values()],
+            limits=RequestLimits(
+                client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, house.room
+            ),
             codecs=["jpeg", "h264"] if h264_fits(house.world.size) else ["jpeg"],
             truth=house.truth is not None,
             resumable=house.store is not None,
@@ -151,9 +153,9 @@ def add_routes(app: FastAPI, house: House, origins: Origins) -> None:
         return FileResponse(path, media_type="video/mp4")
 
     @app.get("/healthz")
-    def healthz() -> Health:
+    def healthz() -> ServerHealth:
         """Is the server well? Needs no token."""
-        return Health(ok=not house.stopping, sessions=house.running, room=house.room)
+        return ServerHealth(ok=not house.stopping, sessions=house.running, room=house.room)
 
     @app.get("/metrics", response_class=Response)
     def metrics() -> Response:

@@ -10,19 +10,19 @@ from threading import Condition
 
 from dreamx.geometry.controls import Speed
 from dreamx.play.client_messages import Command, Restore, Rewind
-from dreamx.play.hands import Hands
-from dreamx.play.pacing import Pace
+from dreamx.play.hands import KeyState
+from dreamx.play.pacing import ChunkPacer
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 
-WISHES = 16  # that may wait to be granted
+MAX_PENDING = 16  # that may wait to be granted
 
 #: What has to be done between two chunks.
-Wish = Command | Restore | Rewind
+PendingCommand = Command | Restore | Rewind
 
 
 @dataclass(frozen=True)
-class Sample:
+class InputSample:
     """What the chunk that begins now does, and the newest ``Keys.seq`` it obeys; ``error``: why the replay breaks off."""
 
     step: ReplayStep
@@ -30,7 +30,7 @@ class Sample:
     error: str | None
 
 
-class Asked:
+class InputQueue:
     """Hands, wishes and switches, guarded by one condition on which the dreamer waits. Called from any thread.
 
     ``script``: steps that are walked before the hands are listened to.
@@ -39,11 +39,11 @@ class Asked:
     def __init__(self, speed: Speed, switches: Switches, script: tuple[ReplayStep, ...]) -> None:
         self._changed = Condition()
         self._speed = speed
-        self._hands = Hands()
-        self._pace = Pace(speed.fps)
+        self._hands = KeyState()
+        self._pace = ChunkPacer(speed.fps)
         self._event: str | None = None
         self._script = deque(script)
-        self._wishes: deque[Wish] = deque()
+        self._wishes: deque[PendingCommand] = deque()
         self.switches = switches
         self.paused = False
         self.closed = False
@@ -80,11 +80,11 @@ class Asked:
             self.paused = paused
             self._changed.notify()
 
-    def wish(self, wish: Wish) -> None:
+    def wish(self, wish: PendingCommand) -> None:
         """Have this done before the next chunk. ValueError when too much was wished at once."""
         with self._changed:
-            if len(self._wishes) >= WISHES:
-                raise ValueError(f"{wish.type}: {WISHES} wishes are waiting to be done already; ask again in a moment")
+            if len(self._wishes) >= MAX_PENDING:
+                raise ValueError(f"{wish.type}: {MAX_PENDING} wishes are waiting to be done already; ask again in a moment")
             self._wishes.append(wish)
             self._changed.notify()
 
@@ -99,7 +99,7 @@ class Asked:
         with self._changed:
             self._changed.notify()
 
-    def turn(self, held_up: Callable[[], bool]) -> Wish | bool:
+    def turn(self, held_up: Callable[[], bool]) -> PendingCommand | bool:
         """Wait until the next chunk must begin (True), something is wished, or there is to be none (False).
 
         None begins while it is ``held_up``.
@@ -123,7 +123,7 @@ class Asked:
             self._script.clear()
             self._hands.sample(1, self._speed)
 
-    def sample(self, frames: int) -> Sample:
+    def sample(self, frames: int) -> InputSample:
         """What is to be done in the chunk of so many frames that begins now."""
         with self._changed:
             keys, look = self._hands.sample(frames, self._speed)
@@ -139,4 +139,4 @@ class Asked:
             else:
                 event, self._event = self._event, None
                 step = ReplayStep(keys, frames, look, event, self.switches)
-            return Sample(step, self._hands.seq, error)
+            return InputSample(step, self._hands.seq, error)

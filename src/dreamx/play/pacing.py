@@ -21,7 +21,7 @@ CLOCKS = 4  # frames whose paintings tell the page's clock: the least delayed me
 GROW, SHRINK = 0.5, 0.15  # share of what is missing or too much that the lead changes by with every chunk
 
 
-class Pace:
+class ChunkPacer:
     """The clock of one session. Not locked: the pipeline calls it under its own lock."""
 
     def __init__(self, fps: float, clock: Callable[[], float] = time.monotonic) -> None:

@@ -21,10 +21,10 @@ from torch import Tensor
 from dreamx.geometry.camera import Camera
 from dreamx.play.chunk import Chunk, send, since
 from dreamx.play.client_messages import Restore, Rewind
-from dreamx.play.history import Kept, Past
-from dreamx.play.inputs import Asked, Wish
+from dreamx.play.history import History, Snapshot
+from dreamx.play.inputs import InputQueue, PendingCommand
 from dreamx.play.server_messages import Error, Moment, Recorded, Started, State
-from dreamx.play.session_spec import Opening, Outlets, Session
+from dreamx.play.session_spec import Session, SessionStart, Sinks
 from dreamx.replay import controls
 from dreamx.session import Switches
 from dreamx.world import Dream, World
@@ -38,7 +38,7 @@ TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds that are news
 class Pipeline:
     """One running world. Make it, call ``begin``; ``close`` ends its threads. All methods may be called from any thread."""
 
-    def __init__(self, world: World, session: Session, outlets: Outlets) -> None:
+    def __init__(self, world: World, session: Session, outlets: Sinks) -> None:
         here, opening = session.here, session.opening
         self._world, self._session, self._out = world, session, outlets
         self._began = time.monotonic()
@@ -50,12 +50,12 @@ class Pipeline:
         self._shown: Queue[Chunk | None] = Queue(1)
         self._threads = [Thread(target=f, name=f.__name__, daemon=True) for f in (self._dream, self._show, self._encode)]
         #: What was walked so far, and the newest picture ``[3, H, W]`` uint8, None before the first; to be read only.
-        self.past = Past(here, session.moments)
+        self.past = History(here, session.moments)
         self.picture: Tensor | None = None if here is None else here.picture
         switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
         speed = replace(world.config.speed, fps=world.fps)
         #: Keys, events and when frames were painted are said to this directly; what changes the state, to the pipeline.
-        self.asked = Asked(speed, switches, script)
+        self.asked = InputQueue(speed, switches, script)
 
     def begin(self) -> None:
         """Start the threads; the first thing emitted is ``Started``, or an ``Error``."""
@@ -73,7 +73,7 @@ class Pipeline:
         return not any(thread.is_alive() for thread in self._threads)
 
     @property
-    def opening(self) -> Opening:
+    def opening(self) -> SessionStart:
         """How the session began."""
         return self._session.opening
 
@@ -149,12 +149,12 @@ class Pipeline:
         """Wait until the next chunk must begin; False when there is to be none."""
         self._mark()
         while not isinstance(turn := self.asked.turn(self._held_up), bool):
-            self._grant(turn)
+            self._apply(turn)
         return turn
 
     def _held_up(self) -> bool:
         """Whether a dream would come too early: one that waited to be shown would only have listened to the keys too early."""
-        return not self._dreamt.empty() if self._world.ahead else self._dreamt.unfinished_tasks > 0
+        return not self._dreamt.empty() if self._world.can_pipeline else self._dreamt.unfinished_tasks > 0
 
     def _whole(self) -> Tensor:
         """Wait until all that was dreamt is decoded, for only then a world is whole. The last picture ``[3, H, W]``."""
@@ -175,12 +175,12 @@ class Pipeline:
             self._told += 1
             self._tell_state()
 
-    def _keep(self, here: Kept) -> None:
+    def _keep(self, here: Snapshot) -> None:
         self._kept_at = here.frames
         if self._out.keep is not None:
             self._out.keep(replace(self._session, here=here, moments=tuple(self.past.moments)))
 
-    def _grant(self, wish: Wish) -> None:
+    def _apply(self, wish: PendingCommand) -> None:
         picture, past = self._whole(), self.past
         if isinstance(wish, Restore | Rewind):
             try:
@@ -201,7 +201,7 @@ class Pipeline:
     def _step(self) -> None:
         world = self._world
         was = (self.asked.switches, self.asked.replaying)
-        sample = self.asked.sample(world.due)
+        sample = self.asked.sample(world.frames_per_step)
         step = sample.step
         if sample.error is not None:
             self._out.emit(Error(text=sample.error))
@@ -211,13 +211,13 @@ class Pipeline:
         motion = controls(step, world.config.speed)
         started = time.perf_counter()
         try:
-            dream = world.dream(motion, step.event)
+            dream = world.denoise(motion, step.event)
         except ValueError as e:
             if step.event is None:
                 raise
             self._out.emit(Error(text=str(e)))
             step = replace(step, event=None)
-            dream = world.dream(motion)
+            dream = world.denoise(motion)
         del world.actions[:-ACTIONS]
         self.past.step(step)
         ms, here = since(started), dream.path[-1]
@@ -241,7 +241,7 @@ class Pipeline:
             try:
                 # Also when nobody looks any more: a world whose dreams are not all shown cannot be kept.
                 if isinstance(chunk.made, Dream):
-                    chunk.made = self._world.show(chunk.made)
+                    chunk.made = self._world.decode(chunk.made)
                 if isinstance(chunk.made, Tensor):
                     self.picture = chunk.made[-1]
             except Exception as e:

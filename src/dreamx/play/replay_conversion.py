@@ -11,13 +11,13 @@ from dreamx.picture import read_picture
 from dreamx.play.client_messages import PIXEL_LIMIT
 from dreamx.play.gallery import StartPicture
 from dreamx.play.history import Span, unrolled
-from dreamx.play.session_spec import Opening
+from dreamx.play.session_spec import SessionStart
 from dreamx.play.written import png
 from dreamx.replay import Replay, ReplayStep
 from dreamx.version import __version__
 
 
-def replay_of(opening: Opening, spans: tuple[Span, ...], world: str, weights: str) -> Replay:
+def replay_of(opening: SessionStart, spans: tuple[Span, ...], world: str, weights: str) -> Replay:
     """The whole walk of a session, to be walked again; of one that went on for many hours, its beginning."""
     own = None if opening.start is not None else opening.image
     return Replay(
@@ -33,7 +33,7 @@ def replay_of(opening: Opening, spans: tuple[Span, ...], world: str, weights: st
     )
 
 
-def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple[int, int], weights: str) -> Opening:
+def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple[int, int], weights: str) -> SessionStart:
     """What a replay begins with and then does. ValueError, one sentence, where it cannot be walked here."""
     replay = replays.parse(data)
     picture = replays.picture_bytes(replay)
@@ -45,4 +45,4 @@ def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple
     note = replays.warning(replay, weights)
     known: dict[ReplayStep, ReplayStep] = {}
     steps = tuple(known.setdefault(s, s) for s in replay.steps)  # for hours a walk does much the same: each is held once
-    return Opening(image, replay.prompt, replay.seed, note, replay.start, script=steps)
+    return SessionStart(image, replay.prompt, replay.seed, note, replay.start, script=steps)

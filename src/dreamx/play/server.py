@@ -37,12 +37,12 @@ from dreamx.model.cpu_ops import only_plain
 from dreamx.model.prompt import CutWarning
 from dreamx.play import client_messages
 from dreamx.play.auth import Guard, check_token, is_loopback
-from dreamx.play.connection import GOODBYE, Visit
+from dreamx.play.connection import GOODBYE, Connection
 from dreamx.play.gallery import read_starts
 from dreamx.play.http_routes import add_routes
 from dreamx.play.origin import Origins, check_origin
 from dreamx.play.server_messages import Busy, pack
-from dreamx.play.session_manager import IDLE, RETRY, House, TruthOf
+from dreamx.play.session_manager import IDLE, RETRY, SessionManager, TruthOf
 from dreamx.play.store import Store
 from dreamx.web.bodies import answer_briefly
 from dreamx.web.connections import Connections
@@ -123,7 +123,9 @@ class PlayConfig:
                 raise ValueError(f"allow_host: {e}") from None
 
 
-def create_app(house: House, token: str | None = None, allowed: Sequence[str] = (), hosts: Sequence[str] = ()) -> ASGIApp:
+def create_app(
+    house: SessionManager, token: str | None = None, allowed: Sequence[str] = (), hosts: Sequence[str] = ()
+) -> ASGIApp:
     """The HTTP and socket side of a house; with a token, for those who know it.
 
     ``allowed``: sites whose pages may play, too. ``hosts``: names that the server is asked for by, besides this machine's and
@@ -152,7 +154,7 @@ def create_app(house: House, token: str | None = None, allowed: Sequence[str] = 
     return SecurityHeaders(inner, ("img-src 'self' data: blob:", "media-src 'self' blob:"), allowed)
 
 
-async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
+async def _welcome(house: SessionManager, origins: Origins, ws: WebSocket) -> None:
     """One player, from the door to the door."""
     origin = ws.headers.get("origin")
     refusal = origins.refusal(origin, ws.headers)
@@ -169,7 +171,7 @@ async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
             await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
             await ws.close(1013)
             return
-        visit = Visit(house, ws)
+        visit = Connection(house, ws)
         house.guests.add(visit)
         try:
             await visit.run()
@@ -178,7 +180,7 @@ async def _welcome(house: House, origins: Origins, ws: WebSocket) -> None:
             house.guests.discard(visit)
 
 
-def serve(app: ASGIApp, house: House, connections: Connections | None = None) -> uvicorn.Server:
+def serve(app: ASGIApp, house: SessionManager, connections: Connections | None = None) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
     server = server_for(app, connections or Connections(), client_messages.MESSAGE_LIMIT)
     shutdown = server.shutdown
@@ -252,7 +254,7 @@ def main(cfg: PlayConfig) -> None:
     must_fit(of_world(find(cfg.world)), CPU)
     store = Store(cfg.state or state_folder())  # refused at once, where another server has it
     world = World.open(cfg.world)
-    house = House(
+    house = SessionManager(
         world,
         cfg.world,
         read_starts(folder),

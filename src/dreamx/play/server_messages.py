@@ -44,7 +44,7 @@ class Started:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class ChunkReady:
     """A chunk was made, its frames follow: under which keys, and how many milliseconds each stage took.
 
     A jump (``restore``, ``rewind``, ``resume_session``) is a chunk of one frame, the picture where one landed.
@@ -101,7 +101,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rested:
+class SessionSuspended:
     """The world stopped and its session is kept, because nobody painted for long or it goes on elsewhere: resume_session."""
 
     type: Literal["rested"] = "rested"
@@ -127,7 +127,7 @@ class Error:
     over: bool = False
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What the data of a picture is. TRUTH is a JPEG of the simulator, for the frame of the same number."""
 
     JPEG = 0
@@ -140,7 +140,7 @@ class Kind(IntEnum):
 class Picture:
     """A frame: number, chunk, the newest ``Keys.seq`` it obeys, seconds since the start, and its data."""
 
-    kind: Kind = Kind.JPEG
+    kind: FrameKind = FrameKind.JPEG
     frame: int
     chunk: int
     seq: int
@@ -148,7 +148,7 @@ class Picture:
     data: bytes
 
 
-Reply = Hello | Started | Made | State | Recorded | Rested | Busy | Error
+Reply = Hello | Started | ChunkReady | State | Recorded | SessionSuspended | Busy | Error
 
 #: Little-endian: protocol version u8, kind of picture u8, u16 zero, frame u32, chunk u32, seq u32, time f64.
 HEADER = Struct("<BBHIIId")
@@ -176,4 +176,4 @@ def pack(reply: Reply | Picture) -> str | bytes:
 def unpack(data: bytes) -> Picture:
     """The inverse of ``pack`` for pictures, for clients written in Python."""
     _, kind, _, frame, chunk, seq, time = HEADER.unpack_from(data)
-    return Picture(kind=Kind(kind), frame=frame, chunk=chunk, seq=seq, time=time, data=data[HEADER.size :])
+    return Picture(kind=FrameKind(kind), frame=frame, chunk=chunk, seq=seq, time=time, data=data[HEADER.size :])

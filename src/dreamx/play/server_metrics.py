@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from dreamx.play.server_messages import Busy, Error, Made, Picture, Reply, Rested
+from dreamx.play.server_messages import Busy, ChunkReady, Error, Picture, Reply, SessionSuspended
 
 #: What the text of ``Metrics.text`` is.
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -41,7 +41,7 @@ class Metrics:
             case Picture():
                 self._frames.labels(reply.kind.name.lower()).inc()
                 self._bytes.inc(len(reply.data))
-            case Made():
+            case ChunkReady():
                 self._chunks.inc()
                 for stage, ms in (("dream", reply.dream_ms), ("show", reply.show_ms), ("encode", reply.encode_ms)):
                     self._stages.labels(stage).observe(ms / 1000)
@@ -49,7 +49,7 @@ class Metrics:
                 self._errors.inc()
                 if reply.over:
                     self._ended.labels("failed").inc()
-            case Rested():
+            case SessionSuspended():
                 self._ended.labels("rested").inc()
             case Busy():
                 self._busy.inc()

@@ -25,7 +25,7 @@ from dreamx.play.history import Span
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.server_messages import in_full, reason
 from dreamx.play.server_metrics import Metrics
-from dreamx.play.session_spec import Opening, Session
+from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
 from dreamx.play.written import png
 from dreamx.world import World
@@ -39,7 +39,7 @@ _LOG = logging.getLogger("uvicorn.error")
 TruthOf = Callable[[str], Callable[[], Truth | None]]
 
 
-class Guest(Protocol):
+class Client(Protocol):
     """A visit, as far as the house knows it."""
 
     active: float  # when it last said something sensible, by the loop's clock
@@ -58,7 +58,7 @@ class Guest(Protocol):
         ...
 
 
-class House:
+class SessionManager:
     """One world, of which each session gets a fork, the gallery, and the places.
 
     ``store`` None: nothing is kept. ``truth`` None: no truth pictures. ``idle``: seconds until a
@@ -82,11 +82,11 @@ class House:
         self.metrics = Metrics(room)
         self.metrics.running.set_function(lambda: self.running)
         self.metrics.sockets.set_function(lambda: self.inside)
-        self.guests: set[Guest] = set()
+        self.guests: set[Client] = set()
         self.resuming = asyncio.Lock()
         self.heavy = asyncio.Semaphore(1)  # decoding a picture, reading or writing a replay: seconds and 100 MB each
         self.stopping = False
-        self._running: dict[str, Guest] = {}
+        self._running: dict[str, Client] = {}
         self._unwritten: dict[str, Session] = {}  # what the disk does not have yet, or did not take
         self._queued: set[str] = set()  # of these, what is to be written next
         self._failed: dict[str, str] = {}  # of these, what was not taken, and why
@@ -110,7 +110,7 @@ class House:
 
     # ---- places --------------------------------------------------------------------------------------------------------
 
-    def take(self, session: str, guest: Guest) -> bool:
+    def take(self, session: str, guest: Client) -> bool:
         """A place for the guest's session, beside the one that it may have and is about to leave; False where all are taken."""
         others = set(self._running.values()) - {guest}
         if len(others) >= self.room:
@@ -118,12 +118,12 @@ class House:
         self._running[session] = guest
         return True
 
-    def free(self, session: str, guest: Guest) -> None:
+    def free(self, session: str, guest: Client) -> None:
         """The guest needs the place of this session no more."""
         if self._running.get(session) is guest:
             del self._running[session]
 
-    def guest(self, session: str) -> Guest | None:
+    def guest(self, session: str) -> Client | None:
         """Who walks in this session."""
         return self._running.get(session)
 
@@ -262,7 +262,7 @@ class House:
         waits = self._unwritten.get(name)
         return waits or await self._ask(f"session {name[:64]!r}", self.store.load, name, self.world.fork)
 
-    async def walked(self, name: str) -> tuple[Opening, tuple[Span, ...]]:
+    async def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
         """How a session began, and its steps so far, whether it runs or is kept. ValueError where there is none."""
         guest, waits = self.guest(name), self._unwritten.get(name)
         pipeline = None if guest is None else guest.pipeline

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from dreamx.play.codec import Encoder
-from dreamx.play.ground_truth_stream import Beside
-from dreamx.play.history import Kept
+from dreamx.play.ground_truth_stream import GroundTruthStream
+from dreamx.play.history import Snapshot
 from dreamx.play.server_messages import Picture, Reply
 from dreamx.play.video import Recorder
 from dreamx.replay import ReplayStep
@@ -17,7 +17,7 @@ from dreamx.session import Switches
 
 
 @dataclass(frozen=True)
-class Opening:
+class SessionStart:
     """How a session begins: from an image ``[3, H, W]`` uint8 or None (``start``: its id in the gallery), and words.
 
     ``script``: steps that are walked before the player may. ``note`` is for the player to read.
@@ -40,18 +40,18 @@ class Session:
     """
 
     id: str
-    opening: Opening
-    here: Kept | None = None
-    moments: tuple[Kept, ...] = ()
+    opening: SessionStart
+    here: Snapshot | None = None
+    moments: tuple[Snapshot, ...] = ()
     owner: str = ""
 
 
 @dataclass(frozen=True)
-class Outlets:
+class Sinks:
     """Where things go. ``keep`` gets the session every few seconds of walking, and at the end. None of them may block."""
 
     emit: Callable[[Reply | Picture], None]
     encode: Encoder
     recorder: Recorder | None = None
     keep: Callable[[Session], None] | None = None
-    beside: Beside | None = None
+    beside: GroundTruthStream | None = None

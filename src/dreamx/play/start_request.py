@@ -6,25 +6,25 @@ from dreamx.model.heap import give_back
 from dreamx.picture import read_picture
 from dreamx.plaintext import brief
 from dreamx.play import client_messages
-from dreamx.play.client_messages import PIXEL_LIMIT, Codec, Start
+from dreamx.play.client_messages import PIXEL_LIMIT, Codec, StartMessage
 from dreamx.play.codec import Encoder, h264, h264_fits, jpegs
 from dreamx.play.replay_conversion import script_of
-from dreamx.play.session_manager import House
-from dreamx.play.session_spec import Opening
+from dreamx.play.session_manager import SessionManager
+from dreamx.play.session_spec import SessionStart
 
 
-def read_large(said: Start | str | bytes, house: House) -> tuple[Opening, Codec]:
+def read_large(said: StartMessage | str | bytes, house: SessionManager) -> tuple[SessionStart, Codec]:
     """The opening that a message with a picture or replay asks for, or one not parsed yet. ValueError, one sentence."""
     try:
-        request = said if isinstance(said, Start) else client_messages.parse(said)
-        if not isinstance(request, Start):
+        request = said if isinstance(said, StartMessage) else client_messages.parse(said)
+        if not isinstance(request, StartMessage):
             raise ValueError(f"{request.type}: the message is too long")
         return opening_of(request, house), request.codec
     finally:
         give_back()
 
 
-def opening_of(request: Start, house: House) -> Opening:
+def opening_of(request: StartMessage, house: SessionManager) -> SessionStart:
     """The opening that a request asks for. ValueError, one sentence, where its picture or replay cannot be read."""
     if request.replay is not None:
         return script_of(request.replay, house.starts, house.world.size, house.weights)
@@ -36,10 +36,10 @@ def opening_of(request: Start, house: House) -> Opening:
         start = house.starts[request.start]
         data, prompt = start.png, prompt or start.prompt
     image, note = (None, "") if data is None else read_picture(data, house.world.size, PIXEL_LIMIT)
-    return Opening(image, prompt, request.seed, note, request.start, request.switches)
+    return SessionStart(image, prompt, request.seed, note, request.start, request.switches)
 
 
-def encoder_of(codec: Codec, house: House) -> Encoder:
+def encoder_of(codec: Codec, house: SessionManager) -> Encoder:
     """What makes the pictures of a session. ValueError where the world's cannot be H.264."""
     if codec == "jpeg":
         return jpegs(house.quality)

@@ -30,8 +30,8 @@ from dreamx.config import from_json, to_json
 from dreamx.plaintext import parse_json, read_json
 from dreamx.play import written
 from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
-from dreamx.play.history import Kept, Span
-from dreamx.play.session_spec import Opening, Session
+from dreamx.play.history import Snapshot, Span
+from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.video import Recorder
 from dreamx.world import World
 
@@ -141,7 +141,7 @@ class Store:
                     shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _write(self, folder: Path, session: Session, here: Kept, weights: str) -> None:
+    def _write(self, folder: Path, session: Session, here: Snapshot, weights: str) -> None:
         opening = session.opening
         if opening.image is not None and not (folder / "opening.png").exists():
             written.replace(folder / "opening.png", written.png(opening.image))
@@ -176,7 +176,7 @@ class Store:
         here, *moments = (written.read(folder, m, fork, shared) for m in (words.here, *words.moments))
         return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments), words.owner)
 
-    def walked(self, name: str) -> tuple[Opening, tuple[Span, ...]]:
+    def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
         """How a saved session began, and its steps; ValueError where there is none."""
         words = self._words(name)
         return self._opening(name, words), written.steps_of(self._sessions / name, words.here)[2]
@@ -246,11 +246,11 @@ class Store:
         except ValueError as e:
             raise ValueError(f"session {name!r} cannot be read ({e}); start a new one") from e
 
-    def _opening(self, name: str, words: _Words) -> Opening:
+    def _opening(self, name: str, words: _Words) -> SessionStart:
         image = None
         if words.image:
             try:
                 image = written.read_png(self._sessions / name / "opening.png")
             except (OSError, ValueError) as e:
                 raise written.not_whole(self._sessions / name, e) from e
-        return Opening(image, words.prompt, words.seed, start=words.start)
+        return SessionStart(image, words.prompt, words.seed, start=words.start)

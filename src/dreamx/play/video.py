@@ -21,7 +21,7 @@ LIMIT = 600  # seconds that one recording may last
 WIDE = 640  # pixels: smaller pictures are enlarged to this, as on the page
 
 
-class VideoFile:
+class VideoRecording:
     """An mp4 with H.264 that grows by frames; ``close`` makes it playable.
 
     ``scale``: pixels of the video for one of the frames, by bicubic interpolation, or ``crisp``, as squares.
@@ -71,7 +71,7 @@ class Recorder:
         self._folder, self._size, self._fps, self._signed = folder, size, fps, signed
         self._scale = max(1, -(-WIDE // max(size)))
         self._lock = Lock()
-        self._file: VideoFile | None = None
+        self._file: VideoRecording | None = None
         self._name = ""
 
     @property
@@ -85,7 +85,7 @@ class Recorder:
             if self._file is None:
                 self._name = token_urlsafe(12)
                 try:
-                    self._file = VideoFile(self._part, self._size, self._fps, self._scale, crisp)
+                    self._file = VideoRecording(self._part, self._size, self._fps, self._scale, crisp)
                 except Exception as e:
                     raise ValueError(self._give_up(None, e).text) from e
 
@@ -126,7 +126,7 @@ class Recorder:
             return self._give_up(None, e)
         return Recorded(url=f"api/recordings/{self._name}.mp4", frames=file.frames)
 
-    def _give_up(self, file: VideoFile | None, why: Exception) -> Error:
+    def _give_up(self, file: VideoRecording | None, why: Exception) -> Error:
         """Leave nothing of it."""
         self._file = None
         with suppress(Exception):

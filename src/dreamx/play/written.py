@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.plaintext import read_json
-from dreamx.play.history import Kept, Span
+from dreamx.play.history import Snapshot, Span
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World
@@ -28,7 +28,7 @@ from dreamx.world import World
 _NEVER = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # this file system does not wait for anything
 
 
-def write(folder: Path, kept: Kept, name: str) -> str:
+def write(folder: Path, kept: Snapshot, name: str) -> str:
     """The three files of a moment, the one with the steps last; a moment that is there already stays, for they do not change."""
     steps = folder / f"{name}.json"
     if not steps.exists():
@@ -41,7 +41,7 @@ def write(folder: Path, kept: Kept, name: str) -> str:
     return name
 
 
-def read(folder: Path, name: str, fork: Callable[[], World], shared: dict[Span, Span]) -> Kept:
+def read(folder: Path, name: str, fork: Callable[[], World], shared: dict[Span, Span]) -> Snapshot:
     """A moment that ``write`` wrote; its world is read when it is asked for. ValueError, one sentence, where it is not whole."""
     said, place, spans = steps_of(folder, name)
     try:
@@ -49,7 +49,7 @@ def read(folder: Path, name: str, fork: Callable[[], World], shared: dict[Span, 
     except (OSError, ValueError) as e:
         raise not_whole(folder, e) from e
     steps = tuple(shared.setdefault(s, s) for s in spans)
-    return Kept(said, partial(_world, folder, name, fork), picture, place[0], place[1], steps)
+    return Snapshot(said, partial(_world, folder, name, fork), picture, place[0], place[1], steps)
 
 
 def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:

@@ -94,5 +94,5 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
                 alone=3,
             ),
         ),
-        "world": lambda: World.of(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
+        "world": lambda: World.from_folders(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
     }

@@ -16,7 +16,7 @@ from dreamx.data.sim import simulate as sim
 from dreamx.data.sim.start_pictures import StartsConfig, starts
 from dreamx.data.sim.walks import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
-from dreamx.lookahead import ForesightConfig
+from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
@@ -69,7 +69,7 @@ WORLD = WorldConfig(
     lens_from_fov(70, SIZE, SIZE),
     sampler=SAMPLER,
     memory=replace(MEMORY, views=4),
-    foresight=ForesightConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
+    foresight=LookaheadConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
@@ -100,7 +100,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
 
     def world() -> None:
         """All networks in one folder, with the words of the captions that they read in training."""
-        made = World.of(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"])
+        made = World.from_folders(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"])
         seen, painted = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (further, drawn))
         made.taught = Taught(seen, painted, events=False)
         made.export(root / "world")

@@ -31,7 +31,7 @@ from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.train.hints import remembered, sources, unknown
+from dreamx.train.hints import render_hint, sources, unknown
 from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -83,7 +83,7 @@ def main(cfg: AutoencoderStage) -> None:
     claim(cfg, "autoencoder", ["vae"], [cfg.data, cfg.start])
     run = Run(cfg.run)  # first of all: it seeds
     vae = native.load(cfg.start, "vae", VAE, VAEConfig) if cfg.start else VAE(cfg.vae)
-    clips = Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
+    clips = ClipWindows([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     run.own(vae, cfg.lr, name="vae", methods=("encode", "decode", "measure"))
 
     def batch(step: int) -> tuple[Windows, Tensor]:
@@ -104,7 +104,7 @@ def main(cfg: AutoencoderStage) -> None:
     run.export(cfg.out, {"vae": (vae, vae.config)})
 
 
-class Clips:
+class ClipWindows:
     """The clips of some folders in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short.
 
     ``hints``: the share of windows that get one, the first frame its own picture (as at play, where it is given) and the others
@@ -152,7 +152,7 @@ class Clips:
         hint = unknown(video)
         if at:
             rgb, depth = self.videos[clip][at] / 127.5 - 1, self.depths[clip][at].float()
-            hint = remembered(rgb, depth, camera[at], camera[window], rng)
+            hint = render_hint(rgb, depth, camera[at], camera[window], rng)
         first = View(video[:1], torch.zeros_like(hint.depth[:1]), torch.ones_like(hint.known[:1]))
         first = first if opened else unknown(video[:1])
         pairs = ((first.rgb, hint.rgb), (first.depth, hint.depth), (first.known, hint.known))
@@ -166,7 +166,7 @@ def latent_noise(video: Tensor, vae: VAEConfig, most: float, rng: torch.Generato
     return torch.randn(b, latent_count(f), vae.latent, h // vae.shrink, w // vae.shrink, generator=rng) * strength
 
 
-def show(run: Run, vae: VAE, clips: Clips) -> None:
+def show(run: Run, vae: VAE, clips: ClipWindows) -> None:
     """Write ``sheet.png``: for a few windows the truth, what the autoencoder makes of it, and the depth, true and decoded."""
     truth = clips.draw(_SHOWN, run.generator(0), vary=False)
     with run.ema(vae), torch.no_grad():

@@ -14,11 +14,11 @@ from torch import Tensor
 from dreamx.bounds import BatchSize, FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
 from dreamx.flow import draw_sigma, mix, velocity_loss
 from dreamx.frames import Frames
-from dreamx.model.attention import Table
+from dreamx.model.attention import MaskedAttention
 from dreamx.model.dit import DiTConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import noise_like
-from dreamx.train.latents import LatentClips, drop, forget
+from dreamx.train.latents import LatentClips, drop_hints, drop_text
 from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -83,14 +83,14 @@ def main(cfg: CameraStage) -> None:
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
         rng = run.generator(step)
         known, prompts = data.batch(cfg.batch, rng)
-        known = forget(known, cfg.drop_hint, 0.0, rng)
+        known = drop_hints(known, cfg.drop_hint, 0.0, rng)
         sigma = draw_sigma((cfg.batch, 1), cfg.shift, rng).expand(-1, len(known))
         noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise_like(known.z, rng))
-        return noisy, target, drop(prompts, cfg.drop_text, rng)
+        return noisy, target, drop_text(prompts, cfg.drop_text, rng)
 
     for noisy, target, prompts in run.steps(batch):
         with run.autocast():
-            v = nets(noisy, prompts, Table())
+            v = nets(noisy, prompts, MaskedAttention())
         run.update(nets, velocity_loss(v, target, noisy.sigma > 0))
         if samples:
             samples.draw(run, nets)

@@ -20,7 +20,7 @@ from dreamx.data.clip_list import clip_files
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import SCENIC, EventRecord, event_records
 from dreamx.eval.estimators.events.window import SLACK, region, window
-from dreamx.train.depth import varied
+from dreamx.train.depth import jitter_colour
 from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
@@ -150,10 +150,10 @@ def draw(by_kind: dict[str, list[Example]], cfg: ClassifierStage, rng: torch.Gen
             weight[row + 2] = 0.0
         else:
             weight[row + 2, own] = 1.0
-    return Batch(spoiled(torch.stack(windows), torch.tensor(fades), cfg, rng), answers, weight)
+    return Batch(degrade(torch.stack(windows), torch.tensor(fades), cfg, rng), answers, weight)
 
 
-def spoiled(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Generator) -> Tensor:
+def degrade(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Generator) -> Tensor:
     """The windows ``[N, T, 4, S, S]`` as a dream might have them, three in a row alike; those of ``fades [N]`` may fade."""
     n = len(windows) // 3
     mirror, soft, fade, noise, dark = torch.rand(5, n, generator=rng).repeat_interleave(3, 1)
@@ -166,7 +166,7 @@ def spoiled(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Gen
     coarse = F.interpolate(F.avg_pool2d(rgb.flatten(0, 1), 8), rgb.shape[-2:], mode="bilinear").unflatten(0, rgb.shape[:2])
     rgb = rgb + much * far * (coarse - rgb)
     loud = torch.where(noise < cfg.spoil / 2, 0.15 * dark, 0.0)[:, None, None, None, None]
-    rgb = varied(rgb, cfg.vary, rng) + loud * torch.randn(rgb.shape, generator=rng)
+    rgb = jitter_colour(rgb, cfg.vary, rng) + loud * torch.randn(rgb.shape, generator=rng)
     return torch.cat([rgb.clamp(-1, 1), where], 2)
 
 

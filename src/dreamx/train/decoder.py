@@ -27,7 +27,7 @@ from dreamx.bounds import (
 )
 from dreamx.checkpoints import native
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.train.autoencoder import Clips, Windows, latent_noise, reconstruction_loss, show
+from dreamx.train.autoencoder import ClipWindows, Windows, latent_noise, reconstruction_loss, show
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -118,7 +118,7 @@ def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
     claim(cfg, "decoder", ["vae"], [cfg.data, cfg.start])
     vae = native.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
-    run, clips = Run(cfg.run), Clips([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
+    run, clips = Run(cfg.run), ClipWindows([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)
     run.own(critic, cfg.critic_lr, name="critic", whole=True)

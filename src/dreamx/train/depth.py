@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveInt
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.train.autoencoder import Clips, Windows
+from dreamx.train.autoencoder import ClipWindows, Windows
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -50,12 +50,12 @@ def main(cfg: DepthStage) -> None:
     claim(cfg, "depth", ["depth"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(Depth(cfg.depth), cfg.lr, name="depth", methods=("metres",))
-    clips = Clips(cfg.data, 1)
+    clips = ClipWindows(cfg.data, 1)
 
     def batch(step: int) -> Windows:
         rng = run.generator(step)
         frames = clips.draw(cfg.batch, rng)
-        return Windows(varied(frames.video, cfg.vary, rng), frames.depth)
+        return Windows(jitter_colour(frames.video, cfg.vary, rng), frames.depth)
 
     for frames in run.steps(batch):
         loss, parts = depth_loss(net(frames.video[:, 0]), frames.depth[:, 0], net, cfg.edges)
@@ -66,7 +66,7 @@ def main(cfg: DepthStage) -> None:
     run.export(cfg.out, {"depth": (net, net.config)})
 
 
-def varied(video: Tensor, much: float, rng: torch.Generator) -> Tensor:
+def jitter_colour(video: Tensor, much: float, rng: torch.Generator) -> Tensor:
     """Pictures ``[B, ..., 3, H, W]`` in [-1, 1], each row's colours with a gain and a shift of their own (deviation ``much``)."""
     shape = (len(video), *(1,) * (video.ndim - 4), 3, 1, 1)
     gain = (much * torch.randn(shape, generator=rng)).exp()
@@ -93,7 +93,7 @@ def depth_loss(plane: Tensor, depth: Tensor, net: Depth, edges: float) -> tuple[
     return total + edges * steps / (2 * _SCALES), {name: x.detach() for name, x in parts.items()}
 
 
-def show(run: Run, net: Depth, clips: Clips) -> None:
+def show(run: Run, net: Depth, clips: ClipWindows) -> None:
     """Write ``sheet.png``: pictures, their true depth, and the guess."""
     frames = clips.draw(_SHOWN, run.generator(0), vary=False)
     with run.ema(net), torch.no_grad():

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.reproject import View, over, reproject
+from dreamx.geometry.reproject import View, composite_over, reproject
 
 _FARTHEST = 60  # frames between a window and what is remembered of its clip
 _SCALE, _FIELD, _FIELD_SIZE = 0.06, 0.05, 4  # deviations of the logarithm of depth: of a whole picture, and of a field of 4 x 4
@@ -31,10 +31,10 @@ def sources(start: int, frames: int, length: int, count: int, rng: torch.Generat
     return found
 
 
-def remembered(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng: torch.Generator) -> View:
+def render_hint(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng: torch.Generator) -> View:
     """``[S]`` pictures of a clip (``rgb [S, 3, H, W]``, ``depth [S, H, W]``) as ``target [F]`` would remember them."""
     f = len(target)
-    rgb, depth = blurred(rgb, rng), misjudged(depth, rng)
+    rgb, depth = blurred(rgb, rng), perturb_depth(depth, rng)
     total: View | None = None
     for i in range(len(rgb)):
         seen = reproject(
@@ -43,11 +43,11 @@ def remembered(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng: 
             camera[i].map(lambda x: x.expand(f, *x.shape)),
             target,
         )
-        total = seen if total is None else over(total, seen)
-    return forgotten(total, rng) if total else unknown(rgb.new_zeros(f, *rgb.shape[1:]))
+        total = seen if total is None else composite_over(total, seen)
+    return mask_half_plane(total, rng) if total else unknown(rgb.new_zeros(f, *rgb.shape[1:]))
 
 
-def forgotten(view: View, rng: torch.Generator) -> View:
+def mask_half_plane(view: View, rng: torch.Generator) -> View:
     """A view ``[F, H, W]`` of which, half of the time, everything beyond a straight line through the picture is unknown.
 
     What a camera that turns has never seen lies so; without it a decoder would learn to read the hint alone.
@@ -67,7 +67,7 @@ def unknown(like: Tensor) -> View:
     return View(torch.zeros_like(like), blank, blank)
 
 
-def misjudged(depth: Tensor, rng: torch.Generator) -> Tensor:
+def perturb_depth(depth: Tensor, rng: torch.Generator) -> Tensor:
     """Depth ``[S, H, W]`` as an autoencoder might guess it."""
     s = len(depth)
     scale = _SCALE * torch.randn(s, 1, 1, generator=rng)

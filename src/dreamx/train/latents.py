@@ -58,7 +58,7 @@ class LatentClips:
         return replace(known, hint=hint), further, [self.captions[i] for i in rows.tolist()]
 
 
-def forget(frames: Frames, probability: float, noise: float, rng: torch.Generator) -> Frames:
+def drop_hints(frames: Frames, probability: float, noise: float, rng: torch.Generator) -> Frames:
     """Frames without their hints in some rows, so that the model also works without memory, and with noise of up to ``noise`` on
     the hints of the others, so that it does not trust memory blindly."""
     if frames.hint is None:
@@ -71,7 +71,7 @@ def forget(frames: Frames, probability: float, noise: float, rng: torch.Generato
     return replace(frames, hint=torch.cat([spoilt, hint[:, :, -1:]], 2) * kept)
 
 
-def drop(prompts: list[str], probability: float, rng: torch.Generator) -> list[str]:
+def drop_text(prompts: list[str], probability: float, rng: torch.Generator) -> list[str]:
     """Say nothing now and then, so that the model also works without words."""
     silent = torch.rand(len(prompts), generator=rng) < probability
     return ["" if s else p for s, p in zip(silent.tolist(), prompts, strict=True)]

@@ -17,7 +17,7 @@ from dreamx import atomic
 from dreamx.plaintext import parse_json
 
 
-class Log:
+class TrainingLog:
     """``file`` gets one JSON object a step; standard output a line every ``every`` steps, with rate and time left.
 
     Opened at step ``start``, it drops rows of that step and later (a killed run logs beyond its last checkpoint) and

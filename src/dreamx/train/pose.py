@@ -18,7 +18,7 @@ from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.clip_list import clip_files
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.train.depth import depth_loss, varied
+from dreamx.train.depth import depth_loss, jitter_colour
 from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
@@ -109,4 +109,4 @@ def draw(clips: list[Clip], cfg: PoseStage, rng: torch.Generator) -> tuple[Tenso
             picture = F.avg_pool2d(F.pad(picture[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
         pictures.append(picture.flip(-1) if mirror < 0.5 else picture)
         depths.append(depth.flip(-1) if mirror < 0.5 else depth)
-    return varied(torch.stack(pictures), cfg.vary, rng), torch.stack(depths)
+    return jitter_colour(torch.stack(pictures), cfg.vary, rng), torch.stack(depths)

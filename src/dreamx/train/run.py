@@ -31,10 +31,10 @@ from dreamx.checkpoints import native
 from dreamx.config import to_json
 from dreamx.interrupt import heard_by
 from dreamx.train import checkpoint, rng_state
-from dreamx.train.log import Log, sheet, tell
+from dreamx.train.log import TrainingLog, sheet, tell
 from dreamx.train.processes import join
 from dreamx.train.run_config import RunConfig
-from dreamx.train.trainable import Owned, freeze, gathered, shard, share_buffers
+from dreamx.train.trainable import Trainable, freeze, gathered, shard, share_buffers
 
 T = TypeVar("T")
 M = TypeVar("M", bound=nn.Module)
@@ -53,9 +53,9 @@ class Run:
         self.rank, self.processes = checkpoint.rank(), checkpoint.processes()
         self._mesh = init_device_mesh(self.device.type, (self.processes,)) if dist.is_initialized() else None
         cfg.folder.mkdir(parents=True, exist_ok=True)
-        self._owned: list[Owned] = []
+        self._owned: list[Trainable] = []
         self._values: dict[str, float] = {}
-        self._log: Log | None = None
+        self._log: TrainingLog | None = None
         self._stop = 0  # the number of the signal that asked for it
         self._saved_step, self._saved_at = 0, time.monotonic()
         rng_state.seed(cfg.seed)  # the same in every process, so that all build the same networks
@@ -89,7 +89,7 @@ class Run:
         if self._mesh is not None and not whole:
             shard(module, self._mesh, methods)
         cfg = self.cfg
-        self._owned.append(Owned(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
+        self._owned.append(Trainable(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
         return module
 
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
@@ -140,7 +140,7 @@ class Run:
         values = {"loss": value, "grad": norm, "lr": lr} | {k: self._mean(v) for k, v in (scalars or {}).items()}
         self._values |= values if len(self._owned) == 1 else {f"{owned.name}.{k}": v for k, v in values.items()}
 
-    def _check(self, owned: Owned, what: str, value: float) -> None:
+    def _check(self, owned: Trainable, what: str, value: float) -> None:
         if not isfinite(value):
             last = f"the checkpoint of step {self._saved_step} is intact" if self._saved_step else "nothing was saved yet"
             raise ValueError(
@@ -189,7 +189,7 @@ class Run:
                 rng_state.restore(rng)
         self._saved_step, self._saved_at = self.step, time.monotonic()
         if self.rank == 0:
-            self._log = Log(self.cfg.folder / "log.jsonl", self.step, self.cfg.steps, self.cfg.log_every)
+            self._log = TrainingLog(self.cfg.folder / "log.jsonl", self.step, self.cfg.steps, self.cfg.log_every)
         for words in said:
             self.say(words)
         if found is not None:
@@ -216,7 +216,7 @@ class Run:
     def _tensors(self) -> dict[str, Tensor]:
         return {k: t for owned in self._owned for k, t in owned.tensors().items()}
 
-    def _of(self, module: nn.Module) -> Owned | None:
+    def _of(self, module: nn.Module) -> Trainable | None:
         return next((o for o in self._owned if any(m is module for m in o.module.modules())), None)
 
     def _mean(self, value: float | Tensor) -> float:

@@ -15,11 +15,11 @@ from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFlo
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
 from dreamx.geometry.camera import Camera
-from dreamx.model.attention import Attend, Mute, Table
+from dreamx.model.attention import Attend, LaneMask, MaskedAttention
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import noise_like
 from dreamx.train.camera_control import first_known
-from dreamx.train.latents import LatentClips, drop, forget
+from dreamx.train.latents import LatentClips, drop_hints, drop_text
 from dreamx.train.trained_networks import Networks
 
 
@@ -85,11 +85,11 @@ class Teaching:
 def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: Tensor | None = None) -> Teaching:
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
     known, further, prompts = data.both(cfg.batch, rng)
-    known = forget(known, cfg.drop_hint, cfg.hint_noise, rng)
+    known = drop_hints(known, cfg.drop_hint, cfg.hint_noise, rng)
     b, t = known.sigma.shape
     made = known
     if further is not None and cfg.ahead:
-        made = _some(known, forget(further, 0, cfg.hint_noise, rng), torch.rand(b, generator=rng) < cfg.ahead)
+        made = _some(known, drop_hints(further, 0, cfg.hint_noise, rng), torch.rand(b, generator=rng) < cfg.ahead)
     chunks = -(-t // cfg.chunk)
     level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
     sigma = draw_sigma((b, chunks), cfg.shift, rng) if levels is None else levels[level]
@@ -99,11 +99,11 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
     past, _ = mix(known, stale, noise_like(known.z, rng))
     window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
-    table: Attend = Table(teacher_forced(t, cfg.chunk, window, sinks))
+    table: Attend = MaskedAttention(teacher_forced(t, cfg.chunk, window, sinks))
     if float(torch.rand(1, generator=rng)) < cfg.drop_view:
-        table = Mute(table, "view")
+        table = LaneMask(table, "view")
     weight = None if made.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - made.hint[:, :, -1:])
-    return Teaching(past, noisy, noise, target, level, drop(prompts, cfg.drop_text, rng), table, weight)
+    return Teaching(past, noisy, noise, target, level, drop_text(prompts, cfg.drop_text, rng), table, weight)
 
 
 def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:

@@ -16,7 +16,7 @@ from dreamx.model.thread_spin import adapt
 from dreamx.train.muon import Muon
 
 
-class Owned:
+class Trainable:
     """A module with its AdamW (peak rate ``lr``) and, when ``average`` is asked for, a copy of its trained weights.
 
     ``muon``: the matrices inside of its blocks are trained by Muon instead, at the same rate.

@@ -18,7 +18,7 @@ import tyro
 from dreamx.bounds import InputFile, OutputFile
 from dreamx.checkpoints import native
 from dreamx.geometry.controls import Speed
-from dreamx.geometry.formats import DIALECTS, Asked, Files, Motion, dialect, read, write
+from dreamx.geometry.formats import DIALECTS, Files, Motion, MotionOptions, dialect, read, write
 from dreamx.geometry.formats.path_check import doubts, problems
 from dreamx.plaintext import shown
 from dreamx.session import WorldConfig, find
@@ -31,7 +31,7 @@ _RATHER = 2  # other dialects that are named; where more fit, none is meant
 
 
 @dataclass(frozen=True)
-class ImportConfig:
+class TrajectoryImportConfig:
     """Read a trajectory of any dialect and write it as our own JSON."""
 
     source: Annotated[str, tyro.conf.Positional]
@@ -40,14 +40,14 @@ class ImportConfig:
     """Whose it is: docs/trajectories.md has the list."""
     out: OutputFile
     """The JSON file to write."""
-    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    asked: Annotated[MotionOptions, tyro.conf.arg(name="")] = field(default_factory=MotionOptions)
     """What the file does not say."""
     overwrite: bool = False
     """Replace the file if there is one."""
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class TrajectoryExportConfig:
     """Write one of our own JSON trajectories in any dialect."""
 
     source: Annotated[InputFile, tyro.conf.Positional]
@@ -56,7 +56,7 @@ class ExportConfig:
     """The dialect to write."""
     out: Path
     """The file to write, or the folder where the dialect is one."""
-    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    asked: Annotated[MotionOptions, tyro.conf.arg(name="")] = field(default_factory=MotionOptions)
     """What our file does not say."""
     overwrite: bool = False
     """Replace what is there."""
@@ -72,7 +72,7 @@ class PreviewConfig:
     """Where the drawings go: OUT.png and OUT.html."""
     dialect: str = "dreamx"
     """Whose it is."""
-    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    asked: Annotated[MotionOptions, tyro.conf.arg(name="")] = field(default_factory=MotionOptions)
     """What the file does not say."""
     overwrite: bool = False
     """Replace the drawings if there are any."""
@@ -88,11 +88,11 @@ class CheckConfig:
     """Whose it is."""
     world: str | None = None
     """Hold the speeds against those that this world was taught, instead of the official ones."""
-    asked: Annotated[Asked, tyro.conf.arg(name="")] = field(default_factory=Asked)
+    asked: Annotated[MotionOptions, tyro.conf.arg(name="")] = field(default_factory=MotionOptions)
     """What the file does not say."""
 
 
-def bring(cfg: ImportConfig) -> None:
+def bring(cfg: TrajectoryImportConfig) -> None:
     """``dreamx trajectory import``."""
     motion = open_motion(cfg.source, cfg.dialect, cfg.asked)
     save("dreamx", motion, cfg.out, cfg.asked, cfg.overwrite)
@@ -101,7 +101,7 @@ def bring(cfg: ImportConfig) -> None:
         print(f"Note: {note}")
 
 
-def export(cfg: ExportConfig) -> None:
+def export(cfg: TrajectoryExportConfig) -> None:
     """``dreamx trajectory export``."""
     motion = open_motion(str(cfg.source), "dreamx", cfg.asked)
     for path in save(cfg.dialect, motion, cfg.out, cfg.asked, cfg.overwrite):
@@ -141,7 +141,7 @@ def check(cfg: CheckConfig) -> None:
     print(f"ok: {len(motion.camera)} frames, nothing to complain about.")
 
 
-def open_motion(source: str, name: str, asked: Asked, broken: bool = False) -> Motion:
+def open_motion(source: str, name: str, asked: MotionOptions, broken: bool = False) -> Motion:
     """A trajectory from a file, a folder, or the line itself. ValueError, one sentence that names it."""
     kind, path = dialect(name), Path(source)
     try:
@@ -168,7 +168,7 @@ def open_motion(source: str, name: str, asked: Asked, broken: bool = False) -> M
         raise ValueError(f"{shown(source, 80)[1:-1]}: {e}{_rather(name, files, asked)}") from e
 
 
-def _rather(name: str, files: Files, asked: Asked) -> str:
+def _rather(name: str, files: Files, asked: MotionOptions) -> str:
     """In which other dialects a file can be read that could not be read in this one: often it is just that."""
     asked = asked if asked.fps is not None else replace(asked, fps=16.0)
     others = (
@@ -180,7 +180,7 @@ def _rather(name: str, files: Files, asked: Asked) -> str:
     return f"; it can be read as {' or '.join(able)}: give --dialect {able[0]}" if 0 < len(able) <= _RATHER else ""
 
 
-def _reads(name: str, files: Files, asked: Asked) -> bool:
+def _reads(name: str, files: Files, asked: MotionOptions) -> bool:
     try:
         read(name, {"": files[""]}, asked)
     except ValueError:
@@ -188,7 +188,7 @@ def _reads(name: str, files: Files, asked: Asked) -> bool:
     return True
 
 
-def save(name: str, motion: Motion, out: Path, asked: Asked, overwrite: bool) -> list[Path]:
+def save(name: str, motion: Motion, out: Path, asked: MotionOptions, overwrite: bool) -> list[Path]:
     """Write a dialect's file or folder, whole or not at all, and name what was written."""
     kind = dialect(name)
     files = write(name, motion, asked)
@@ -222,4 +222,4 @@ def _put(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-__all__ = ["DIALECTS", "CheckConfig", "ExportConfig", "ImportConfig", "PreviewConfig", "open_motion"]
+__all__ = ["DIALECTS", "CheckConfig", "PreviewConfig", "TrajectoryExportConfig", "TrajectoryImportConfig", "open_motion"]

@@ -28,15 +28,15 @@ try:
     from dreamx.data.dataset.lerobot import LeRobot
     from dreamx.data.dataset.lerobot_info import is_foreign
     from dreamx.data.dataset.pack import INFO, Packer
-    from dreamx.data.dataset.part import Row, make
+    from dreamx.data.dataset.part import ClipRow, make
     from dreamx.data.dataset.picture_coding import Coding
-    from dreamx.data.dataset.storage import Place
+    from dreamx.data.dataset.storage import Storage
     from dreamx.data.dataset.tar_index import tars_at
     from dreamx.data.dataset.tars import Tars
 except ImportError as e:
     raise ValueError(f"datasets need the extra: pip install '.[data]' in the checkout ({e})") from e
 
-__all__ = ["Clips", "Coding", "Dataset", "Folder", "Place", "Row", "make", "read", "window", "write"]
+__all__ = ["ClipRow", "Clips", "Coding", "Dataset", "Folder", "Storage", "make", "read", "window", "write"]
 
 
 class Clips(Protocol):
@@ -50,11 +50,11 @@ class Clips(Protocol):
     def __len__(self) -> int: ...
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ClipRow]:
         """The row of every clip."""
         ...
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> ClipRow:
         """What is said of clip ``i``."""
         ...
 
@@ -78,7 +78,7 @@ class Clips(Protocol):
 def read(place: str) -> Clips:
     """A dataset of ours or of LeRobot's version 3 with cameras, a folder of ``.safetensors`` clips, a WebDataset tar or a folder
     of tars; ValueError where it is none of them."""
-    where = Place(str(place))
+    where = Storage(str(place))
     if where.exists(INFO):
         return LeRobot(str(place)) if is_foreign(where.read(INFO)) else Dataset(str(place))
     if where.local is not None and any(where.local.glob("*.safetensors")):
@@ -91,7 +91,7 @@ def write(place: str, clips: Iterable[tuple[str, Clip]], coding: Coding | None =
 
     ValueError where something is at ``place`` already. For long work that must survive being killed use ``dreamx.data.engine``.
     """
-    where, coding, dropped = Place(str(place)), coding or Coding(), list[dict[str, str]]()
+    where, coding, dropped = Storage(str(place)), coding or Coding(), list[dict[str, str]]()
     if where.exists("meta"):
         raise ValueError(f"{place}: there is something already; choose another place or remove it")
     where.refuse_used("place")

@@ -17,9 +17,9 @@ from torch import Tensor
 from dreamx.clip import Clip
 from dreamx.data.dataset.lerobot_info import Foreign, features_of, is_foreign
 from dreamx.data.dataset.pack import DROPPED, EPISODES_FILE, FORMAT, INFO, data_path, stream_path
-from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, Row
+from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, ClipRow
 from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, SEEN, Coding, cut, decode, rate_of
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 from dreamx.events import Contact, Event, Story
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json
@@ -33,7 +33,7 @@ class Dataset:
     """
 
     def __init__(self, place: str) -> None:
-        self.place = Place(place)
+        self.place = Storage(place)
         try:
             said = self.place.read(INFO)
             if is_foreign(said):
@@ -78,12 +78,12 @@ class Dataset:
         return len(self.names)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ClipRow]:
         """The row of every clip."""
         return self._rows
 
     @cached_property
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ClipRow]:
         return [self.row(i) for i in range(len(self))]
 
     @cached_property
@@ -98,10 +98,10 @@ class Dataset:
         except Exception as e:
             raise ValueError(f"{self.place.url}: {DROPPED} cannot be read ({_said(e)})") from e
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> ClipRow:
         """What is said of clip ``i``."""
         try:
-            row = Row.read(self._words(i))
+            row = ClipRow.read(self._words(i))
             if not (0 < row.width <= 1 << 14 and 0 < row.height <= 1 << 14 and row.frames == self._words(i)["length"]):
                 raise ValueError("its size cannot be right")
             return row
@@ -192,7 +192,7 @@ class Dataset:
         file = int(words[f"{prefix}/chunk_index"]) * 1000 + int(words[f"{prefix}/file_index"])
         return self.place.media(stream_path(key, file)), SEEN if key == SEEN_KEY else EXACT
 
-    def _columns(self, i: int, row: Row) -> dict[str, Any]:
+    def _columns(self, i: int, row: ClipRow) -> dict[str, Any]:
         """Numbers by frame ``[F, width]``, None where there are none, and the contacts."""
         words = self._words(i)
         file, group = int(words["data/chunk_index"]) * 1000 + int(words["data/file_index"]), int(words["data/row_group"])

@@ -12,7 +12,7 @@ from dreamx import tensor_file
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.data.dataset.dataset import within
-from dreamx.data.dataset.part import EXACT_KEYS, Row
+from dreamx.data.dataset.part import EXACT_KEYS, ClipRow
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json, read_json
@@ -40,12 +40,12 @@ class Folder:
         return self.row(0).fps
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ClipRow]:
         """The row of every clip."""
         return self._rows
 
     @cached_property
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ClipRow]:
         return [self.row(i) for i in range(len(self))]
 
     @property
@@ -71,7 +71,7 @@ class Folder:
             raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({type(e).__name__}: {e})") from e
         return found
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> ClipRow:
         """What is said of clip ``i``; reads the file's head only."""
         path = self.file(i)
         try:
@@ -83,7 +83,7 @@ class Folder:
             entities = {int(k): v for k, v in words.get("entities", {}).items()}
             said = {k: words[k] for k in ("caption", "style", "scene", "seed", "source", "licence", "extra")}
             has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
-            return Row(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
+            return ClipRow(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
         except Exception as e:
             raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
 

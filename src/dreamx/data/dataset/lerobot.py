@@ -18,9 +18,9 @@ from dreamx.clip import Clip
 from dreamx.data.dataset.folder import window
 from dreamx.data.dataset.foreign import lenses_of, poses_of
 from dreamx.data.dataset.lerobot_info import INFO, features_of
-from dreamx.data.dataset.part import Array, Row, check
+from dreamx.data.dataset.part import Array, ClipRow, check
 from dreamx.data.dataset.picture_coding import SEEN, decode, rate_of
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.picture import open_picture
 
@@ -29,7 +29,7 @@ class LeRobot:
     """Its episodes as clips, as ``store.Clips``. ValueError, one sentence with the place, where they cannot be read as such."""
 
     def __init__(self, place: str) -> None:
-        self.place = Place(place)
+        self.place = Storage(place)
         self.info, self.features = features_of(place, self.place.read(INFO))
         try:
             self.fps = float(self.info["fps"])
@@ -45,15 +45,15 @@ class LeRobot:
         return len(self.names)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ClipRow]:
         """The row of every clip."""
         return self._rows
 
     @cached_property
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ClipRow]:
         return [self.row(i) for i in range(len(self))]
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> ClipRow:
         """What is said of clip ``i``: its tasks are its caption."""
         if not 0 <= i < len(self):
             raise ValueError(f"there are {len(self)} clips, 0 to {len(self) - 1}")
@@ -62,7 +62,7 @@ class LeRobot:
             height, width = _size(self.info["features"][self.features.seen])
             caption = "; ".join(str(x) for x in words.get("tasks") or ())
             extra = {} if self.features.keys else {"actions": "unknown"}
-            return Row(self.names[i], int(words["length"]), width, height, self.fps, caption, source="LeRobot", extra=extra)
+            return ClipRow(self.names[i], int(words["length"]), width, height, self.fps, caption, source="LeRobot", extra=extra)
         except Exception as e:
             raise self._broken(self.names[i], e) from e
 
@@ -120,13 +120,13 @@ class LeRobot:
         chunk, file = (int(words[f"{prefix}/{k}_index"]) for k in ("chunk", "file"))
         return str(self.info[path]).format(chunk_index=chunk, file_index=file, video_key=key)
 
-    def _film(self, i: int, row: Row) -> Array:
+    def _film(self, i: int, row: ClipRow) -> Array:
         words, key = self._episodes[i], self.features.seen
         start = round(float(words[f"videos/{key}/from_timestamp"]) * rate_of(self.fps))
         where = self._where("video_path", words, f"videos/{key}", key)
         return decode(self.place.media(where), SEEN, start, row.frames, rate_of(self.fps), (row.height, row.width))
 
-    def _cameras(self, table: pa.Table, row: Row) -> Camera:
+    def _cameras(self, table: pa.Table, row: ClipRow) -> Camera:
         pose = poses_of(_numbers(table[self.features.pose]), row.frames)
         lens = lenses_of(_numbers(table[self.features.lens]), row.frames, row.width, row.height)
         return Camera(se3_inverse(pose.double()).float() if self.features.inverse else pose, lens)
@@ -149,7 +149,7 @@ def _numbers(column: pa.ChunkedArray) -> Array:
     return np.array(column.to_pylist(), dtype=np.float64)
 
 
-def _stored(column: pa.ChunkedArray, row: Row) -> Array:
+def _stored(column: pa.ChunkedArray, row: ClipRow) -> Array:
     """Pictures that lie in the table as files, ``[F, H, W, 3]``."""
     found = [np.asarray(open_picture(x["bytes"])[0]) for x in column.to_pylist()]
     if any(x.shape != (row.height, row.width, 3) for x in found):

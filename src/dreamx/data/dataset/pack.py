@@ -24,9 +24,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, Part
-from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, SEEN, Coding, Joiner, Kind, rate_of
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, ClipPart
+from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, SEEN, Coding, Joiner, MediaKind, rate_of
+from dreamx.data.dataset.storage import Storage
 from dreamx.data.dataset.tables import CONTACTS, EPISODES, FRAMES, features, tasks_table
 
 INFO, DROPPED, STATS, TASKS = "meta/info.json", "meta/dropped.jsonl", "meta/stats.json", "meta/tasks.parquet"
@@ -52,7 +52,7 @@ class Packer:
     The files are a function of the parts and their order alone. ``megabytes``: a file that has grown beyond gets a follower.
     """
 
-    def __init__(self, place: Place, coding: Coding, megabytes: float = 100.0) -> None:
+    def __init__(self, place: Storage, coding: Coding, megabytes: float = 100.0) -> None:
         self._place, self._coding, self._limit = place, coding, megabytes * 1e6
         if place.local is not None:
             place.local.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ class Packer:
         self._groups, self._touches = 0, 0
         self._joiners: dict[str, Joiner] = {}
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ClipPart) -> None:
         """One clip more; ValueError for one that does not go with those before, which are not touched."""
         row = part.row
         kind = (row.height, row.width, row.fps)
@@ -100,7 +100,7 @@ class Packer:
         if self._size > self._limit:
             self._flush()
 
-    def _episode(self, part: Part, task: int) -> dict[str, Any]:
+    def _episode(self, part: ClipPart, task: int) -> dict[str, Any]:
         row, chunk = part.row, {"chunk_index": self._file // FILES_A_CHUNK, "file_index": self._file % FILES_A_CHUNK}
         where: dict[str, Any] = {f"data/{k}": v for k, v in chunk.items()}
         for key, data in part.streams.items():
@@ -128,7 +128,7 @@ class Packer:
             **row.words(),
         }
 
-    def _joiner(self, key: str, kind: Kind, rate: Fraction) -> Joiner:
+    def _joiner(self, key: str, kind: MediaKind, rate: Fraction) -> Joiner:
         if key not in self._joiners:
             self._joiners[key] = Joiner(self._scratch_path(f"{key}{kind.suffix}"), kind, rate)
         return self._joiners[key]
@@ -188,7 +188,7 @@ class Packer:
         }
 
 
-def _frames(part: Part, episode: int, first: int, task: int) -> pa.Table:
+def _frames(part: ClipPart, episode: int, first: int, task: int) -> pa.Table:
     """A row a frame; NaN for what a clip does not have, for readers that make batches have no use for null."""
     f = part.row.frames
     columns: dict[str, Any] = {
@@ -204,7 +204,7 @@ def _frames(part: Part, episode: int, first: int, task: int) -> pa.Table:
     return pa.table({name: columns[name] for name in FRAMES.names}, FRAMES)
 
 
-def _contacts(part: Part) -> pa.Table:
+def _contacts(part: ClipPart) -> pa.Table:
     """A row a frame: a list of what touches what."""
     touching: list[list[dict[str, Any]]] = [[] for _ in range(part.row.frames)]
     for c in part.contacts:

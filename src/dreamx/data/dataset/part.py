@@ -30,7 +30,7 @@ _DTYPE = {"depth": torch.float16, "segments": torch.int16}
 
 
 @dataclass(frozen=True)
-class Row:
+class ClipRow:
     """What a dataset says of one clip without opening its pictures; the words are those of ``Clip``.
 
     name: its id, unlike all others of the dataset. has: which of depth, segments and subject it has.
@@ -53,12 +53,12 @@ class Row:
     has: tuple[str, ...] = ()
 
     @staticmethod
-    def of(name: str, clip: Clip) -> Row:
+    def of(name: str, clip: Clip) -> ClipRow:
         """The row of a clip."""
         f, _, h, w = clip.video.shape
         has = tuple(k for k in (*EXACT_KEYS, "subject") if getattr(clip, k) is not None)
         said: dict[str, Any] = {k: getattr(clip, k) for k in _SHARED}
-        return Row(name, f, w, h, float(clip.fps), has=has, **said)
+        return ClipRow(name, f, w, h, float(clip.fps), has=has, **said)
 
     def words(self) -> dict[str, Any]:
         """As columns of a table: what is not a word or a number is JSON."""
@@ -71,9 +71,9 @@ class Row:
         }
 
     @staticmethod
-    def read(words: dict[str, Any]) -> Row:
+    def read(words: dict[str, Any]) -> ClipRow:
         """What ``words`` gave; ValueError names the field that is not as it should be."""
-        known: dict[str, Any] = {f.name: words[f.name] for f in fields(Row)}
+        known: dict[str, Any] = {f.name: words[f.name] for f in fields(ClipRow)}
         try:
             known["extra"] = {str(k): str(v) for k, v in parse_json(known["extra"]).items()}
             known["story"] = from_json(Story, parse_json(known["story"])) if known["story"] else None
@@ -81,18 +81,18 @@ class Row:
         except (AttributeError, TypeError) as e:
             raise ValueError(f"its words cannot be read ({e})") from e
         known["has"] = tuple(known["has"])
-        return Row(**known)
+        return ClipRow(**known)
 
 
 _SHARED = ("caption", "style", "scene", "seed", "source", "licence", "extra", "story", "entities")
 
 
 @dataclass(frozen=True)
-class Part:
+class ClipPart:
     """A clip made ready. columns: ``[F, width]`` float32 by name; contacts; streams: encoded pictures by name; stats:
     ``[5, D]`` float64 by name (count, sum, sum of squares, least, greatest)."""
 
-    row: Row
+    row: ClipRow
     columns: dict[str, Array]
     contacts: tuple[Contact, ...]
     streams: dict[str, bytes]
@@ -106,7 +106,7 @@ class Part:
         return safetensors.numpy.save(tensors | {"words": np.frombuffer(words.encode(), np.uint8)})
 
     @staticmethod
-    def from_bytes(data: bytes) -> Part:
+    def from_bytes(data: bytes) -> ClipPart:
         """What ``to_bytes`` gave; ValueError where it is something else."""
         try:
             tensor_file.check_bytes(data)
@@ -116,12 +116,12 @@ class Part:
                 {k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("column ", "stats ", "stream ")
             )
             contacts = tuple(from_json(Contact, c) for c in words["contacts"])
-            return Part(Row.read(words["row"]), columns, contacts, {k: v.tobytes() for k, v in streams.items()}, stats)
+            return ClipPart(ClipRow.read(words["row"]), columns, contacts, {k: v.tobytes() for k, v in streams.items()}, stats)
         except Exception as e:
             raise ValueError(f"not a readable part ({type(e).__name__}: {sentence(e, 200)})") from e
 
 
-def make(name: str, clip: Clip, coding: Coding, encoded: dict[str, bytes] | None = None) -> Part:
+def make(name: str, clip: Clip, coding: Coding, encoded: dict[str, bytes] | None = None) -> ClipPart:
     """Check and encode a clip; ``encoded`` are streams of the very same pictures that exist already, by name.
 
     ValueError, one sentence, for a clip that cannot be kept. Cameras are kept as float32.
@@ -146,7 +146,7 @@ def make(name: str, clip: Clip, coding: Coding, encoded: dict[str, bytes] | None
         maps: Tensor | None = getattr(clip, key)
         if maps is not None:
             streams[key] = encoded[key] if key in encoded else encode_exact(maps.to(_DTYPE[key]).cpu().numpy())
-    return Part(Row.of(name, clip), columns, clip.contacts, streams, stats)
+    return ClipPart(ClipRow.of(name, clip), columns, clip.contacts, streams, stats)
 
 
 def check(name: str, clip: Clip) -> None:

@@ -41,7 +41,7 @@ class Coding:
 
 
 @dataclass(frozen=True)
-class Kind:
+class MediaKind:
     """A kind of stream: what its container is called, how its files end, and its pixels as they come out."""
 
     container: str
@@ -51,8 +51,8 @@ class Kind:
 
 
 #: The bit rate that mp4 likes to tell is that of the file a clip was cut from: left out, so that equal clips are equal files.
-SEEN = Kind("mp4", ".mp4", "rgb24", (("fflags", "+bitexact"), ("write_btrt", "0")))
-EXACT = Kind("matroska", ".mkv", "gray16le")
+SEEN = MediaKind("mp4", ".mp4", "rgb24", (("fflags", "+bitexact"), ("write_btrt", "0")))
+EXACT = MediaKind("matroska", ".mkv", "gray16le")
 #: Matroska counts milliseconds: at 25 a second every frame falls on one, whatever the clip's own rate is.
 EXACT_RATE = Fraction(25)
 
@@ -86,7 +86,7 @@ def encode_exact(maps: Pictures) -> bytes:
     return _encode(np.ascontiguousarray(maps).view(np.uint16), EXACT, "ffv1", "gray16le", EXACT_RATE, {"level": "3", "g": "1"})
 
 
-def _encode(frames: Pictures, kind: Kind, codec: str, pixels: str, rate: Fraction, options: dict[str, str]) -> bytes:
+def _encode(frames: Pictures, kind: MediaKind, codec: str, pixels: str, rate: Fraction, options: dict[str, str]) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format=kind.container, options=dict(kind.options)) as container:
         stream: Any = container.add_stream(codec, rate=rate, options=options)
@@ -108,7 +108,7 @@ def _encode(frames: Pictures, kind: Kind, codec: str, pixels: str, rate: Fractio
 class Joiner:
     """Clips of one kind, encoded alike, into one file, by copying packets."""
 
-    def __init__(self, file: Path | BinaryIO, kind: Kind, rate: Fraction) -> None:
+    def __init__(self, file: Path | BinaryIO, kind: MediaKind, rate: Fraction) -> None:
         where = str(file) if isinstance(file, Path) else file
         self._container = av.open(where, "w", format=kind.container, options=dict(kind.options))
         self._tick = 1 / rate
@@ -144,7 +144,7 @@ def opened(file: str | BinaryIO) -> AbstractContextManager[InputContainer]:
     return av.open(file, "r")
 
 
-def cut(file: str | BinaryIO, kind: Kind, start: int, count: int, rate: Fraction) -> bytes:
+def cut(file: str | BinaryIO, kind: MediaKind, start: int, count: int, rate: Fraction) -> bytes:
     """Frames ``start`` (a key frame) to ``start + count`` of a joined file as a file of their own, without decoding."""
     out = io.BytesIO()
     with opened(file) as source:
@@ -178,7 +178,7 @@ def _seek(source: InputContainer, stream: Any, start: int, rate: Fraction) -> No
         source.seek(int((start + Fraction(1, 2)) / rate / stream.time_base), stream=stream, backward=True)
 
 
-def decode(file: str | BinaryIO, kind: Kind, start: int, count: int, rate: Fraction, size: tuple[int, int]) -> Pictures:
+def decode(file: str | BinaryIO, kind: MediaKind, start: int, count: int, rate: Fraction, size: tuple[int, int]) -> Pictures:
     """Frames ``start`` to ``start + count``: ``[count, H, W, 3]`` uint8 or ``[count, H, W]`` uint16, cut to ``size`` (H, W).
 
     ValueError, av.error.FFmpegError or EOFError where the file does not have them.

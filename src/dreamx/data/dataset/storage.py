@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 
 @dataclass(frozen=True)
-class Place:
+class Storage:
     """A folder by its url or path. Files are named relative to it; each is written whole or not at all."""
 
     url: str

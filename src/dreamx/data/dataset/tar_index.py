@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open))
@@ -39,11 +39,11 @@ def is_tar(name: str) -> bool:
 
 def tars_at(place: str) -> tuple[str, list[str]]:
     """A folder and the names in it: of the tar at ``place``, or of all tars in the folder ``place``; maybe none."""
-    if is_tar(place) and not ((local := Place(place).local) is not None and local.is_dir()):
+    if is_tar(place) and not ((local := Storage(place).local) is not None and local.is_dir()):
         head, _, tail = place.rpartition("/")
         folder, names = (head or ("/" if place.startswith("/") else ".")), [tail]
-        return folder, [n for n in names if Place(folder).exists(n)]
-    return place, [name for name in Place(place).names("") if is_tar(name)]
+        return folder, [n for n in names if Storage(folder).exists(n)]
+    return place, [name for name in Storage(place).names("") if is_tar(name)]
 
 
 class TarIndex:
@@ -106,12 +106,12 @@ class TarIndex:
         if tar not in self._plain:
             self._plain[tar] = self._unpacked(tar)
         if (plain := self._plain[tar]) is None:
-            return Place(self._folder).open(tar)
+            return Storage(self._folder).open(tar)
         return open(plain.name, "rb")  # a handle of its own: readers in threads do not move its place
 
     def _unpacked(self, tar: str) -> BinaryIO | None:
         """A packed tar as a temporary file that goes with this process; None for one that is not packed."""
-        with Place(self._folder).open(tar) as f:
+        with Storage(self._folder).open(tar) as f:
             head = f.read(6)
             unpack = next((how for start, how in _PACKED if head.startswith(start)), None)
             if unpack is None:

@@ -25,7 +25,7 @@ from dreamx.config import from_json, to_json
 from dreamx.data.dataset.dataset import Dataset
 from dreamx.data.dataset.folder import window
 from dreamx.data.dataset.foreign import lenses_of, poses_of
-from dreamx.data.dataset.part import EXACT_KEYS, SEEN_KEY, Array, Row
+from dreamx.data.dataset.part import EXACT_KEYS, SEEN_KEY, Array, ClipRow
 from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, Coding, decode, decode_all
 from dreamx.data.dataset.tar_index import Member, TarIndex
 from dreamx.events import Contact
@@ -154,15 +154,15 @@ class Tars:
         return {k: self._read(key, suffix) for k, suffix in _SUFFIX.items() if suffix in self._samples[key]}
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[ClipRow]:
         """The row of every clip."""
         return self._rows
 
     @cached_property
-    def _rows(self) -> list[Row]:
+    def _rows(self) -> list[ClipRow]:
         return [self.row(i) for i in range(len(self))]
 
-    def row(self, i: int) -> Row:
+    def row(self, i: int) -> ClipRow:
         """What is said of clip ``i``; of somebody else's sample its video is gone through for it."""
         return self._told(i, self._row)
 
@@ -203,7 +203,7 @@ class Tars:
         video, fps = decode_all(io.BytesIO(self._read(key, "video.mp4")))
         f, h, w = video.shape[:3]
         ours = words.get("format") == FORMAT
-        row = Row.read(words) if ours else _foreign(_short(key), words, f, w, h, fps, self)
+        row = ClipRow.read(words) if ours else _foreign(_short(key), words, f, w, h, fps, self)
         if row.frames != f or not (0 <= w - row.width <= 1 and 0 <= h - row.height <= 1):  # odd sides are filled up
             raise ValueError(f"its video has {f} frames of {w}x{h}, its words say {row.frames} of {row.width}x{row.height}")
         video, (h, w) = video[:, : row.height, : row.width], (row.height, row.width)
@@ -221,10 +221,10 @@ class Tars:
         pose = poses_of(self._array(key, "poses_c2w.npy"), frames)
         return Camera(pose, lenses_of(self._array(key, "intrinsics.npy"), frames, width, height))
 
-    def _row(self, key: str) -> Row:
+    def _row(self, key: str) -> ClipRow:
         words = self._words(key)
         if words.get("format") == FORMAT:
-            return Row.read(words)
+            return ClipRow.read(words)
         video, fps = decode_all(io.BytesIO(self._read(key, "video.mp4")))
         return _foreign(_short(key), words, len(video), video.shape[2], video.shape[1], fps, self)
 
@@ -235,10 +235,10 @@ class Tars:
         return torch.from_numpy(bits.view(np.float16 if which == "depth" else np.int16))
 
 
-def _foreign(key: str, words: dict[str, Any], frames: int, width: int, height: int, fps: float, tars: Tars) -> Row:
+def _foreign(key: str, words: dict[str, Any], frames: int, width: int, height: int, fps: float, tars: Tars) -> ClipRow:
     """The row of a sample of somebody else."""
     caption = next((str(words[k]) for k in ("caption", "text", "prompt") if words.get(k)), "")
-    row = Row(key, frames, width, height, float(words.get("fps") or fps), caption)
+    row = ClipRow(key, frames, width, height, float(words.get("fps") or fps), caption)
     licence = str(words.get("licence") or words.get("license") or tars.licence)
     return replace(row, source=str(words.get("source") or tars.from_whom), licence=licence)
 

@@ -16,9 +16,9 @@ from typing import Any
 from dreamx.data.dataset.dataset import Dataset
 from dreamx.data.dataset.folder import Folder
 from dreamx.data.dataset.pack import DROPPED, INFO, Packer
-from dreamx.data.dataset.part import Part
+from dreamx.data.dataset.part import ClipPart
 from dreamx.data.dataset.picture_coding import Coding
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 from dreamx.data.engine.engine_progress import progress
 from dreamx.data.engine.engine_stage import PART, PARTS, Halt, Job, Shots, Source, Stage, left, words_of
 from dreamx.data.engine.on_ray import Ray, on_ray
@@ -61,7 +61,7 @@ def run_engine(
     the way to a dataset or a folder of clips stays dropped: its reasons are carried on. ValueError where something else is at
     ``out``, or where the source or a stage says ``Halt``.
     """
-    out, place = str(out), Place(str(out))
+    out, place = str(out), Storage(str(out))
     kept_so: Any = getattr(source, "coding", None)
     job = Job(source, stages, out, coding or (kept_so if isinstance(kept_so, Coding) else Coding()), once)
     before = source.dropped if isinstance(source, Dataset | Folder) else []
@@ -93,7 +93,7 @@ def _make(job: Job, todo: list[int], engine: Local | Ray, words: str) -> None:
             tick(outcome.frames)
 
 
-def _pack(place: Place, job: Job, megabytes: float, before: list[dict[str, Any]]) -> Count:
+def _pack(place: Storage, job: Job, megabytes: float, before: list[dict[str, Any]]) -> Count:
     for name in ("meta", "data", "videos", "depth", "segments"):  # of a run that was killed while packing
         place.remove(name)
     packer, dropped, kept, frames = Packer(place, job.coding, megabytes), list[dict[str, Any]](), 0, 0
@@ -107,7 +107,7 @@ def _pack(place: Place, job: Job, megabytes: float, before: list[dict[str, Any]]
                     dropped.append(words_of(data))
                     tick(0, k == 0)
                     continue
-                part = Part.from_bytes(data)
+                part = ClipPart.from_bytes(data)
                 said = {"name": part.row.name, "stage": "pack", "rule": "", "reason": ""}
                 word = None if job.once is None else part.row.extra.get(job.once)
                 try:
@@ -136,7 +136,7 @@ def _seen(source: Source | Shots) -> dict[str, str]:
     return {}
 
 
-def _claim(place: Place, job: Job) -> None:
+def _claim(place: Storage, job: Job) -> None:
     """Begin, or go on with the very same; ValueError for something else."""
     what, record = job.written(), f"{PARTS}/run.json"
     if place.exists(record):
@@ -151,7 +151,7 @@ def _claim(place: Place, job: Job) -> None:
         place.write(record, json.dumps(what).encode())
 
 
-def _leave_nothing(place: Place) -> None:
+def _leave_nothing(place: Storage) -> None:
     """A run that failed before anything was made leaves no trace."""
     if not left(place.names(PARTS)):
         place.remove(PARTS)
@@ -160,7 +160,7 @@ def _leave_nothing(place: Place) -> None:
                 place.local.rmdir()
 
 
-def _sweep(place: Place) -> None:
+def _sweep(place: Storage) -> None:
     """Remove what a killed run left half-written, also one that was killed when all was there."""
     if place.local is not None and (place.exists(PARTS) or place.exists(INFO)):
         for scrap in [*place.local.glob(f"{PARTS}/*.half"), *place.local.glob("*.half")]:
@@ -169,7 +169,7 @@ def _sweep(place: Place) -> None:
             place.remove(scrap.name)
 
 
-def _finished(place: Place, job: Job) -> Count:
+def _finished(place: Storage, job: Job) -> Count:
     """What is there already, if it is of this run."""
     info = parse_json(place.read(INFO))
     made = info.get("dreamx", {}).get("run")

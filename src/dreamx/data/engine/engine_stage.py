@@ -13,9 +13,9 @@ from typing import Any, Protocol, cast
 from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.dataset.dataset import Dataset
-from dreamx.data.dataset.part import SEEN_KEY, Part, make
+from dreamx.data.dataset.part import SEEN_KEY, ClipPart, make
 from dreamx.data.dataset.picture_coding import Coding
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 from dreamx.plaintext import parse_json
 
 
@@ -140,7 +140,7 @@ def left(names: Sequence[str]) -> dict[int, list[str]]:
 def one(job: Job, i: int) -> Outcome:
     """Make clip ``i`` of a job, or the clips of shot ``i``, and leave a part of each, or its reason: all of them or nothing."""
     name, stage, frames = str(job.source.names[i]), type(job.source).__name__, 0
-    made: list[Part | tuple[str, Drop]] = []
+    made: list[ClipPart | tuple[str, Drop]] = []
     try:
         for k, original in enumerate(_given(job.source, i)):
             clip: Clip | Drop = original
@@ -164,11 +164,11 @@ def one(job: Job, i: int) -> Outcome:
     except Exception as e:
         where = traceback.extract_tb(e.__traceback__)[-1]
         return Outcome(i, again=f"{stage}: {type(e).__name__}: {e} ({Path(where.filename).name}:{where.lineno})")
-    _leave(Place(job.out), i, name, made or [(stage, Drop("it gave no clip"))])
+    _leave(Storage(job.out), i, name, made or [(stage, Drop("it gave no clip"))])
     return Outcome(i, frames=frames)
 
 
-def drop(place: Place, i: int, name: str, stage: str, why: Drop) -> None:
+def drop(place: Storage, i: int, name: str, stage: str, why: Drop) -> None:
     """Write down why clip ``i`` is not kept."""
     _leave(place, i, name, [(stage, why)])
 
@@ -183,11 +183,11 @@ def _given(source: Source | Shots, i: int) -> Iterable[Clip]:
     return clips(i) if clips is not None else [cast("Source", source).clip(i)]
 
 
-def _leave(place: Place, i: int, name: str, made: Sequence[Part | tuple[str, Drop]]) -> None:
+def _leave(place: Storage, i: int, name: str, made: Sequence[ClipPart | tuple[str, Drop]]) -> None:
     for k in reversed(range(len(made))):  # what comes first says that all are there
         count = f".{len(made)}" if k == 0 and len(made) > 1 else ""
         stem = f"{PARTS}/{several(f'{i:08d}', k)}{count}"
-        if isinstance(part := made[k], Part):
+        if isinstance(part := made[k], ClipPart):
             place.write(stem + PART, part.to_bytes())
         else:
             stage, why = part

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from dreamx.data.dataset.storage import Place
+from dreamx.data.dataset.storage import Storage
 from dreamx.data.engine.engine_stage import Drop, Job, Outcome, drop, one
 from dreamx.data.workers import begin
 from dreamx.interrupt import Workers
@@ -58,7 +58,7 @@ def _dropped(job: Job, outcome: Outcome) -> Outcome:
     if not outcome.again:
         return outcome
     stage, _, reason = outcome.again.partition(": ")
-    drop(Place(job.out), outcome.i, str(job.source.names[outcome.i]), stage, Drop(reason, "failed twice"))
+    drop(Storage(job.out), outcome.i, str(job.source.names[outcome.i]), stage, Drop(reason, "failed twice"))
     return Outcome(outcome.i)
 
 

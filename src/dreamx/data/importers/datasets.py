@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.data.importers.source_shot import Shot, film_frames
+from dreamx.data.importers.source_shot import SourceShot, film_frames
 from dreamx.geometry.camera import Camera, rigid, se3_inverse
-from dreamx.geometry.formats import Asked, read
+from dreamx.geometry.formats import MotionOptions, read
 from dreamx.geometry.formats.arrays import read_npy, read_npz
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.transforms import bends, by_name
@@ -28,7 +28,7 @@ from dreamx.geometry.path import matrices
 from dreamx.plaintext import lines, parse_json, read_json, read_text
 from dreamx.video_reader import VIDEO_ENDINGS
 
-Listed = Iterator[tuple[str, Callable[[], Shot]]]
+Listed = Iterator[tuple[str, Callable[[], SourceShot]]]
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".heic", ".heif"}
 
 
@@ -40,8 +40,8 @@ def realestate10k(folder: Path, rate: float | None) -> Listed:
             yield path.stem, partial(_realestate10k, path, folder, frames.get(path.stem))
 
 
-def _realestate10k(path: Path, folder: Path, frames: Path | None) -> Shot:
-    motion = read("realestate10k", {"": path.read_bytes()}, Asked(), broken=True)
+def _realestate10k(path: Path, folder: Path, frames: Path | None) -> SourceShot:
+    motion = read("realestate10k", {"": path.read_bytes()}, MotionOptions(), broken=True)
     rows = lines(read_text(path))
     times = torch.tensor([float(x.replace(",", " ").split()[0]) for _, x in rows[1:]], dtype=torch.float64) / 1e6
     gaps = times.diff()
@@ -52,12 +52,12 @@ def _realestate10k(path: Path, folder: Path, frames: Path | None) -> Shot:
         keys = [round(float(t) * 1e6) for t in times]
         if missing := [k for k in keys if k not in found]:
             raise ValueError(f"{frames.name} lacks the pictures of {len(missing)} of {len(keys)} cameras")
-        return Shot(tuple(found[k] for k in keys), motion.camera, None, motion.fps)
+        return SourceShot(tuple(found[k] for k in keys), motion.camera, None, motion.fps)
     name = rows[0][1].rsplit("v=", 1)[-1].rsplit("/", 1)[-1]
     video = film_named(folder / "videos", name)
     if video is None:
         raise ValueError(f"there is neither videos/{name}.mp4 (nor with another ending of films) nor a folder of its frames")
-    return Shot(video, motion.camera, None, None, seconds=times)
+    return SourceShot(video, motion.camera, None, None, seconds=times)
 
 
 def film_named(folder: Path, name: str) -> Path | None:
@@ -77,11 +77,11 @@ def below(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
 
 
-def _dl3dv(path: Path, rate: float | None) -> Shot:
+def _dl3dv(path: Path, rate: float | None) -> SourceShot:
     data = _json(path)
     bend = tuple(float(data.get(k, 0.0)) for k in ("k1", "k2", "p1", "p2"))
     flat = json.dumps({**data, "k1": 0, "k2": 0, "p1": 0, "p2": 0}).encode()  # the pictures are made straight below
-    motion = read("dl3dv", {"": flat}, Asked(fps=_need(rate)), broken=True)
+    motion = read("dl3dv", {"": flat}, MotionOptions(fps=_need(rate)), broken=True)
     if other := bends(parse_json(flat)):
         raise ValueError(f"its lens is distorted by {other[0]}, which is not made straight here; undistort the pictures first")
     order = by_name(data["frames"])  # in which the cameras are
@@ -93,7 +93,7 @@ def _dl3dv(path: Path, rate: float | None) -> Shot:
         raise ValueError("there is no folder images_8, images_4, images_2 or images beside transforms.json")
     if missing := [n for n in names if not (here / n).is_file()]:
         raise ValueError(f"{here.name} lacks {len(missing)} of {len(names)} pictures, the first {missing[0]!r}")
-    return Shot(tuple(here / n for n in names), motion.camera, None, rate, bend=(bend[0], bend[1], bend[2], bend[3]))
+    return SourceShot(tuple(here / n for n in names), motion.camera, None, rate, bend=(bend[0], bend[1], bend[2], bend[3]))
 
 
 def sekai(folder: Path, rate: float | None, style: str = "photoreal") -> Listed:
@@ -126,7 +126,7 @@ def sekai_game(folder: Path, rate: float | None) -> Listed:
     return sekai(folder, rate, "game")
 
 
-def _sekai(videos: list[Path], cameras: list[Path], row: dict[str, str], style: str) -> Shot:
+def _sekai(videos: list[Path], cameras: list[Path], row: dict[str, str], style: str) -> SourceShot:
     for what, found in (("video", videos), ("camera", cameras)):
         if not found:
             raise ValueError(f"its {what} is not in the folder")
@@ -152,7 +152,7 @@ def _sekai(videos: list[Path], cameras: list[Path], row: dict[str, str], style: 
         lens = lens / torch.tensor([size[0], size[1], size[0], size[1]])
     extra = {n: row[n] for n in ("location", "weather", "timeOfDay", "crowdDensity") if row.get(n)}
     n = min(len(pose), frames)
-    return Shot(video, Camera(pose, lens)[:n], None, None, row.get("caption", ""), style, row.get("scene", ""), extra=extra)
+    return SourceShot(video, Camera(pose, lens)[:n], None, None, row.get("caption", ""), style, row.get("scene", ""), extra=extra)
 
 
 def spatialvid(folder: Path, rate: float | None) -> Listed:
@@ -161,7 +161,7 @@ def spatialvid(folder: Path, rate: float | None) -> Listed:
         yield row["id"], partial(_spatialvid, folder, row)
 
 
-def _spatialvid(folder: Path, row: dict[str, str]) -> Shot:
+def _spatialvid(folder: Path, row: dict[str, str]) -> SourceShot:
     video = _below(folder, "videos", row.get("video path") or f"{row['id']}.mp4")
     notes = _below(folder, "annotations", row.get("annotation path") or row["id"])
     table = _array(notes / "poses.npy").double()
@@ -172,7 +172,7 @@ def _spatialvid(folder: Path, row: dict[str, str]) -> Shot:
     camera = Camera(_from_quaternions(table[:, [6, 3, 4, 5]], table[:, :3]), lens)
     words: dict[str, Any] = _json(notes / "caption.json") if (notes / "caption.json").is_file() else {}
     caption = str(words.get("SceneSummary") or words.get("SceneDescription") or "")
-    return Shot(video, camera, at.double(), None, caption)
+    return SourceShot(video, camera, at.double(), None, caption)
 
 
 def omniworld(folder: Path, rate: float | None) -> Listed:
@@ -182,7 +182,7 @@ def omniworld(folder: Path, rate: float | None) -> Listed:
             yield f"{below(info.parent, folder)}-{path.stem}", partial(_omniworld, info, path)
 
 
-def _omniworld(info: Path, path: Path) -> Shot:
+def _omniworld(info: Path, path: Path) -> SourceShot:
     data, splits = _json(path), _json(info)["split"]
     number = path.stem.removeprefix("split_")
     if not number.isdigit() or int(number) >= len(splits):
@@ -203,7 +203,9 @@ def _omniworld(info: Path, path: Path) -> Shot:
     depth = {int(p.stem): p for p in (info.parent / "depth").glob("*.png") if p.stem.isdigit()}
     deep = tuple(depth[i] for i in frames) if all(i in depth for i in frames) else None
     fps = float(read_text(info.parent / "fps.txt").split()[0]) if (info.parent / "fps.txt").is_file() else 24.0
-    return Shot(tuple(pictures[i] for i in frames), Camera(_from_quaternions(q, t), lens), None, fps, style="game", depth=deep)
+    return SourceShot(
+        tuple(pictures[i] for i in frames), Camera(_from_quaternions(q, t), lens), None, fps, style="game", depth=deep
+    )
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------

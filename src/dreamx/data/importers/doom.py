@@ -26,7 +26,7 @@ from torch import Tensor
 from dreamx.bounds import OutputFolder, PositiveInt, Seed, check_values
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.config import to_json
-from dreamx.data.importers.source_shot import Wanted, cropped, fitted
+from dreamx.data.importers.source_shot import ClipFormat, cropped, fitted
 from dreamx.data.output_options import Into, open_folder
 from dreamx.events import style_sentence
 from dreamx.geometry.camera import Camera, rigid, rotation
@@ -57,7 +57,7 @@ class DoomConfig:
     """Levels of Freedoom's first part, in turn."""
     monsters: bool = False
     """With monsters, things move by themselves."""
-    wanted: Wanted = field(default_factory=lambda: Wanted(frames=121))
+    wanted: ClipFormat = field(default_factory=lambda: ClipFormat(frames=121))
     """Size and length; the rate is the engine's, 17.5 frames a second."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
     """A dataset in place of clips, and on what it is made."""
@@ -112,7 +112,7 @@ def play(cfg: DoomConfig, seed: int) -> Clip:
     return _clip(cfg, seed, level, seen, actions)
 
 
-def _walk(cfg: DoomConfig, game: Any, rng: np.random.Generator) -> tuple[list[Look], Tensor]:
+def _walk(cfg: DoomConfig, game: Any, rng: np.random.Generator) -> tuple[list[DoomView], Tensor]:
     """What is seen on the way, and the keys ``[F, 8]`` that led to each frame; the engine is closed after it."""
     try:
         for keys in _script(game, rng, int(rng.integers(20, 200))):  # somewhere else than at the start of the level
@@ -129,7 +129,7 @@ def _walk(cfg: DoomConfig, game: Any, rng: np.random.Generator) -> tuple[list[Lo
 
 
 @dataclass(frozen=True)
-class Look:
+class DoomView:
     """One frame of the engine: picture uint8 ``[3, H, W]``, depth ``[H, W]`` metres (0: sky), pose, what is seen ``[H, W]``."""
 
     picture: Tensor
@@ -151,7 +151,7 @@ def metres(depth: Tensor) -> Tensor:
     return torch.where(depth < _SKY, (depth.float() + 0.5) * LEVEL / UNITS, 0.0)
 
 
-def _clip(cfg: DoomConfig, seed: int, level: str, seen: list[Look], actions: Tensor) -> Clip:
+def _clip(cfg: DoomConfig, seed: int, level: str, seen: list[DoomView], actions: Tensor) -> Clip:
     h, w = seen[0].depth.shape
     lens = cropped(torch.tensor([[0.5, 0.5 * w / h, 0.5, 0.5]]), (w, h), (cfg.wanted.width, cfg.wanted.height))  # 90 degrees wide
     fit = [fitted((x.picture, x.depth), cfg.wanted) for x in seen]
@@ -277,7 +277,7 @@ def _hold(game: Any, keys: str) -> None:
     game.make_action([float("w" in keys), float("a" in keys), float("s" in keys), float("d" in keys), turn], TICKS)
 
 
-def _look(game: Any) -> Look:
+def _look(game: Any) -> DoomView:
     state = game.get_state()
     if abs(float(state.game_variables[4])) > 1e-6:
         raise RuntimeError("the camera looks up or down, which shears the picture")
@@ -287,7 +287,7 @@ def _look(game: Any) -> Look:
         if label.object_name != "DoomPlayer":
             ids[label.value] = label.object_id % 32767 + 1
             names[label.object_id % 32767 + 1] = label.object_name
-    return Look(
+    return DoomView(
         torch.from_numpy(state.screen_buffer.copy()).permute(2, 0, 1),
         metres(torch.from_numpy(state.depth_buffer.copy())),
         camera_of(state.game_variables),

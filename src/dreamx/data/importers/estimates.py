@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.data.importers.datasets import PICTURES, Listed, below
-from dreamx.data.importers.source_shot import Shot
+from dreamx.data.importers.source_shot import SourceShot
 from dreamx.geometry.camera import Camera, se3_inverse
-from dreamx.geometry.formats import Asked, read
+from dreamx.geometry.formats import MotionOptions, read
 from dreamx.geometry.formats.arrays import refuse_npz_bomb
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.scenes import distorted
@@ -29,15 +29,15 @@ def megasam(folder: Path, rate: float | None) -> Listed:
         yield below(path.with_suffix(""), folder), partial(_megasam, path, rate)
 
 
-def _megasam(path: Path, rate: float | None) -> Shot:
+def _megasam(path: Path, rate: float | None) -> SourceShot:
     arrays = _arrays(path)
-    motion = read("megasam", {"": path.read_bytes()}, Asked(fps=_need(rate)), broken=True)
+    motion = read("megasam", {"": path.read_bytes()}, MotionOptions(fps=_need(rate)), broken=True)
     if "images" not in arrays:
         raise ValueError("it has no images, and so there is nothing to see")
     images = _pictures(arrays["images"], "images")
     depth = torch.from_numpy(arrays["depths"].astype(np.float32)) if "depths" in arrays else None
     _together(len(motion.camera), len(images), depth)
-    return Shot(images, motion.camera, None, rate, depth=depth)
+    return SourceShot(images, motion.camera, None, rate, depth=depth)
 
 
 def vggt(folder: Path, rate: float | None) -> Listed:
@@ -46,7 +46,7 @@ def vggt(folder: Path, rate: float | None) -> Listed:
         yield below(path.parent if path.stem == "predictions" else path.with_suffix(""), folder), partial(_vggt, path, rate)
 
 
-def _vggt(path: Path, rate: float | None) -> Shot:
+def _vggt(path: Path, rate: float | None) -> SourceShot:
     arrays = _arrays(path)
     if missing := [k for k in ("extrinsic", "intrinsic", "images") if k not in arrays]:
         raise ValueError(f"it has no {missing[0]}; its arrays are {', '.join(arrays) or 'none'}")
@@ -61,7 +61,7 @@ def _vggt(path: Path, rate: float | None) -> Shot:
     h, w = images.shape[2:]
     lens = torch.stack([k[:, 0, 0] / w, k[:, 1, 1] / h, k[:, 0, 2] / w, k[:, 1, 2] / h], -1)
     pose = rigid_rows(e[:, :3].flatten(1).tolist())
-    return Shot(images, Camera(se3_inverse(pose), lens), None, _need(rate), depth=depth)
+    return SourceShot(images, Camera(se3_inverse(pose), lens), None, _need(rate), depth=depth)
 
 
 def colmap(folder: Path, rate: float | None) -> Listed:
@@ -72,9 +72,9 @@ def colmap(folder: Path, rate: float | None) -> Listed:
         yield below(scene, folder), partial(_colmap, model, scene / "images", rate)
 
 
-def _colmap(model: Path, images: Path, rate: float | None) -> Shot:
+def _colmap(model: Path, images: Path, rate: float | None) -> SourceShot:
     files = _model(model)
-    motion = read("colmap", files, Asked(fps=_need(rate)), broken=True)
+    motion = read("colmap", files, MotionOptions(fps=_need(rate)), broken=True)
     if bent := distorted(files):
         raise ValueError(f"its lens is distorted ({bent[0]}); undistort the pictures first (colmap image_undistorter)")
     rows = [x.split(maxsplit=9) for _, x in lines(decode(files["images.txt"], "images.txt"))]
@@ -85,7 +85,7 @@ def _colmap(model: Path, images: Path, rate: float | None) -> Shot:
     if len(at) != len(motion.camera):
         raise ValueError(f"{images.name} lacks the pictures of {len(motion.camera) - len(at)} of {len(motion.camera)} cameras")
     # Pictures that COLMAP gave up on lie between others, and get their cameras from these.
-    return Shot(tuple(pictures), motion.camera, torch.tensor(at, dtype=torch.float64), rate)
+    return SourceShot(tuple(pictures), motion.camera, torch.tensor(at, dtype=torch.float64), rate)
 
 
 def _model(model: Path) -> dict[str, bytes]:

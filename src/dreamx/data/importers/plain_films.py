@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamx.data.importers.datasets import Listed, below
-from dreamx.data.importers.source_shot import Shot
+from dreamx.data.importers.source_shot import SourceShot
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.plaintext import natural
@@ -35,7 +35,7 @@ def films(folder: Path, rate: float | None) -> Listed:
         yield below(path if stems[path.with_suffix("")] > 1 else path.with_suffix(""), folder), partial(_film, path)
 
 
-def _film(path: Path) -> Shot:
+def _film(path: Path) -> SourceShot:
     film = timeline(path)
     if film.variable:
         keys = sorted(set(film.even(0, len(film.times) - 1, _KEYS)))
@@ -50,7 +50,7 @@ def _film(path: Path) -> Shot:
     found, camera = recover(torch.stack(pictures)) if pictures else ([], None)
     if camera is None or len(found) < 2:
         raise ValueError("pycolmap finds no cameras for it: it may only turn, move too little or show nothing to hold on to")
-    return Shot(
+    return SourceShot(
         path, camera, torch.tensor([float(at[i]) for i in found], dtype=torch.float64), None, extra={"cameras": "pycolmap"}
     )
 

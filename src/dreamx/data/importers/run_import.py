@@ -29,7 +29,7 @@ from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.importers import datasets, estimates, plain_films
 from dreamx.data.importers.datasets import Listed
-from dreamx.data.importers.source_shot import Shot, Wanted, clips
+from dreamx.data.importers.source_shot import ClipFormat, SourceShot, clips
 from dreamx.data.output_options import Into, open_folder
 from dreamx.data.workers import pool
 from dreamx.plaintext import brief, read_json, read_text, sentence
@@ -67,7 +67,7 @@ class ImportConfig:
     """Of all clips, where the source has none of its own; by default the first line of a LICENSE file in the folder."""
     rate: FrameRate | None = None
     """Frames a second of pictures that do not say it."""
-    wanted: Wanted = field(default_factory=Wanted)
+    wanted: ClipFormat = field(default_factory=ClipFormat)
     """Size, rate and length of the clips."""
     processes: Workers = 0
     """1 works in this one, 0 means one for each core."""
@@ -76,7 +76,7 @@ class ImportConfig:
 
 
 @dataclass(frozen=True)
-class Record:
+class ImportRecord:
     """clips: how many files a shot gave. reason: why it gave none, or None."""
 
     clips: int
@@ -111,9 +111,9 @@ def bring(cfg: ImportConfig) -> dict[str, int]:
     return told
 
 
-def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Callable[[], Shot]]]:
+def listed(kind: Kind, folder: Path, rate: float | None) -> list[tuple[str, Callable[[], SourceShot]]]:
     """The shots of a folder by names that are good for files, and what opens each. ValueError where there is none."""
-    found: list[tuple[str, Callable[[], Shot]]] = []
+    found: list[tuple[str, Callable[[], SourceShot]]] = []
     every = list(READERS[kind][0](folder, rate))
     short = _short([name for name, _ in every])
     seen: Counter[str] = Counter()
@@ -132,9 +132,9 @@ class _Told:
     """An opener whose every trouble is a ``ValueError`` of one sentence: somebody else's files break in many ways."""
 
     kind: Kind
-    opener: Callable[[], Shot]
+    opener: Callable[[], SourceShot]
 
-    def __call__(self) -> Shot:
+    def __call__(self) -> SourceShot:
         try:
             return self.opener()
         except MemoryError:
@@ -180,7 +180,7 @@ class Brought:
     kind: Kind
     folder: Path
     rate: float | None
-    wanted: Wanted
+    wanted: ClipFormat
     licence: str
 
     @property
@@ -204,7 +204,7 @@ class Brought:
             raise (Halt(str(e)) if lacks_library(e) else e) from e
 
     @cached_property
-    def _listed(self) -> list[tuple[str, Callable[[], Shot]]]:
+    def _listed(self) -> list[tuple[str, Callable[[], SourceShot]]]:
         return listed(self.kind, self.folder, self.rate)
 
 
@@ -234,11 +234,11 @@ class _Twin:
 
     name: str
 
-    def __call__(self) -> Shot:
+    def __call__(self) -> SourceShot:
         raise ValueError(f"its id {self.name!r} is there twice; the first counts")
 
 
-def make(name: str, opener: Callable[[], Shot], out: Path, wanted: Wanted, source: str, licence: str) -> Record:
+def make(name: str, opener: Callable[[], SourceShot], out: Path, wanted: ClipFormat, source: str, licence: str) -> ImportRecord:
     """Open a shot and write its clips; whatever is wrong with it is its reason, and then it leaves nothing behind."""
     count = 0
     try:
@@ -251,13 +251,13 @@ def make(name: str, opener: Callable[[], Shot], out: Path, wanted: Wanted, sourc
         for k in range(count):
             (out / (f"{name}.safetensors" if not k else f"{name}-{k}.safetensors")).unlink(missing_ok=True)
         why = str(e) if isinstance(e, ValueError) and str(e) else f"{type(e).__name__}: {e}"
-        return Record(0, why.splitlines()[0][:300] if why.strip() else type(e).__name__)
-    return Record(count, None) if count else Record(0, "it has no frame that a camera is known for")
+        return ImportRecord(0, why.splitlines()[0][:300] if why.strip() else type(e).__name__)
+    return ImportRecord(count, None) if count else ImportRecord(0, "it has no frame that a camera is known for")
 
 
 def _made(
-    cfg: ImportConfig, jobs: list[tuple[str, Callable[[], Shot]]], source: str, licence: str
-) -> Generator[tuple[str, Record], None, None]:
+    cfg: ImportConfig, jobs: list[tuple[str, Callable[[], SourceShot]]], source: str, licence: str
+) -> Generator[tuple[str, ImportRecord], None, None]:
     workers = min(cfg.processes or os.cpu_count() or 1, max(1, len(jobs)))
     if workers == 1:
         for name, opener in jobs:
@@ -278,6 +278,6 @@ def _made(
                 with pool(1) as alone:
                     record = alone.submit(make, name, opener, cfg.out, cfg.wanted, source, licence).result()
             except BrokenProcessPool:
-                record = Record(0, "the process that read it died; the file may be damaged")
+                record = ImportRecord(0, "the process that read it died; the file may be damaged")
             yield name, record
             jobs = jobs[done + 1 :]

@@ -34,7 +34,7 @@ _STILL = 1.0  # seconds for which a film may show one picture while its camera m
 
 
 @dataclass(frozen=True)
-class Shot:
+class SourceShot:
     """video:   a film, or pictures in their order, or the pictures themselves, uint8 ``[F, 3, H, W]``.
     camera:  ``[K]`` cameras, float64. Lenses are shares of the picture as it lies there.
     at:      ``[K]`` the frames that they belong to, rising; fractions are allowed. None: one for each frame from the first.
@@ -59,7 +59,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ClipFormat:
     """Size, rate and length of the clips."""
 
     width: Pixels = 64
@@ -79,7 +79,7 @@ class Wanted:
             raise ValueError(f"wanted.fps must be a positive number, not {self.fps}")
 
 
-def clips(shot: Shot, wanted: Wanted, source: str, licence: str) -> Iterator[Clip]:
+def clips(shot: SourceShot, wanted: ClipFormat, source: str, licence: str) -> Iterator[Clip]:
     """The shot in windows of at most ``wanted.frames`` frames. ValueError, one sentence, for a shot that is broken.
 
     Each picture has the camera of the time at which its film shows it. Of a film of a variable rate even times are taken, at
@@ -119,7 +119,7 @@ def clips(shot: Shot, wanted: Wanted, source: str, licence: str) -> Iterator[Cli
         raise ValueError(f"its video ends after {picks[start + len(held)]} frames, and its cameras go on: it is cut short")
 
 
-def _frames_of(shot: Shot, film: Timeline | None) -> Tensor:
+def _frames_of(shot: SourceShot, film: Timeline | None) -> Tensor:
     """``[K]`` the frame that each camera belongs to."""
     if shot.seconds is not None:
         if film is None:
@@ -150,7 +150,7 @@ def _repeated(numbered: Iterator[tuple[int, Seen]], picks: list[int]) -> Iterato
             pick = next(wanted, None)
 
 
-def _clip(shot: Shot, held: list[Seen], places: Tensor, fps: float, wanted: Wanted, source: str, licence: str,
+def _clip(shot: SourceShot, held: list[Seen], places: Tensor, fps: float, wanted: ClipFormat, source: str, licence: str,
           shape: torch.Size, notes: dict[str, str]) -> Clip:  # fmt: skip
     """Pictures and the cameras at ``places`` (fractions of their numbers) as a clip."""
     seen = resample(shot.camera, places)
@@ -172,7 +172,7 @@ def cropped(lens: Tensor, size: tuple[int, int], wanted: tuple[int, int]) -> Ten
     return torch.cat([lens[:, :2] / share, (lens[:, 2:] - 0.5) / share + 0.5], -1)
 
 
-def fitted(seen: Seen, wanted: Wanted) -> Seen:
+def fitted(seen: Seen, wanted: ClipFormat) -> Seen:
     """The middle of a picture, and of its depth, at the size that is wanted."""
     out: list[Tensor] = []
     for x in seen:
@@ -201,7 +201,7 @@ def _no_rate() -> float:
     raise ValueError("pictures say nothing about time; give rate, the frames a second of its video")
 
 
-def _pictures(shot: Shot, wanted: set[int]) -> Iterator[tuple[int, Seen]]:
+def _pictures(shot: SourceShot, wanted: set[int]) -> Iterator[tuple[int, Seen]]:
     """The frames that are wanted, in their order, with their numbers; ValueError where one cannot be read or has another size."""
     size: torch.Size | None = None
     for number, (picture, depth) in _read(shot, wanted):
@@ -212,7 +212,7 @@ def _pictures(shot: Shot, wanted: set[int]) -> Iterator[tuple[int, Seen]]:
         yield number, (_straight(picture, shot) if shot.bend is not None and any(shot.bend) else picture, depth)
 
 
-def _read(shot: Shot, wanted: set[int]) -> Iterator[tuple[int, Seen]]:
+def _read(shot: SourceShot, wanted: set[int]) -> Iterator[tuple[int, Seen]]:
     if isinstance(shot.video, Path):
         yield from ((number, (p, None)) for number, p in frames(shot.video, wanted))
         return
@@ -251,7 +251,7 @@ def _stored(path: Path) -> Tensor:
         raise ValueError(f"{path.name} cannot be read as a picture ({type(e).__name__}); copy it again") from None
 
 
-def _straight(picture: Tensor, shot: Shot) -> Tensor:
+def _straight(picture: Tensor, shot: SourceShot) -> Tensor:
     """The picture that a lens without distortion would give, by OpenCV. ValueError where that is not installed."""
     try:
         import cv2

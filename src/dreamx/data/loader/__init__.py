@@ -11,7 +11,7 @@ order, every clip once before any comes again, so that no two ranks ever share a
 
 from __future__ import annotations
 
-from dreamx.data.loader.loader import From, Loader, LoaderConfig, Sample
+from dreamx.data.loader.loader import From, LoadedSample, Loader, LoaderConfig
 from dreamx.data.loader.shape import Revisit, Window
 
-__all__ = ["From", "Loader", "LoaderConfig", "Revisit", "Sample", "Window"]
+__all__ = ["From", "LoadedSample", "Loader", "LoaderConfig", "Revisit", "Window"]

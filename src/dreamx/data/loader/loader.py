@@ -58,7 +58,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Sample:
+class LoadedSample:
     """What came of a draw: a clip, or two of a revisit, and in which frame of the whole each begins."""
 
     draw: Draw
@@ -139,22 +139,22 @@ class Loader:
             self._orders[k] = (epoch, [self._long[k][i] for i in order])
         return self._orders[k][1]
 
-    def sample(self, draw: Draw) -> Sample:
+    def sample(self, draw: Draw) -> LoadedSample:
         """What a draw gives: a pure function of it and the seed."""
         clips, shape = self._clips[draw.source], self.cfg.sources[draw.source].shape
         rng = np.random.default_rng([self.cfg.seed, draw.source, draw.clip, draw.epoch, 2])
         starts = shape.starts(clips, draw.clip, rng)
         taken = tuple(clips.window(draw.clip, start, shape.frames) for start in starts)
-        return Sample(draw, clips.names[draw.clip], taken, starts)
+        return LoadedSample(draw, clips.names[draw.clip], taken, starts)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[LoadedSample]:
         if not self.cfg.ahead:
             for draw, row in self.draws():
                 sample = self.sample(draw)
                 self._row = row
                 yield sample
             return
-        waiting: deque[tuple[Future[Sample], _Row]] = deque()
+        waiting: deque[tuple[Future[LoadedSample], _Row]] = deque()
         with ThreadPoolExecutor(min(self.cfg.ahead, 4)) as pool:
             try:
                 for draw, row in self.draws():

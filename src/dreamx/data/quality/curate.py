@@ -27,7 +27,7 @@ from dreamx.config import from_json, to_json
 from dreamx.data.clip_list import is_packed
 from dreamx.data.output_options import open_folder, refuse_folder
 from dreamx.data.quality.limits import Limits
-from dreamx.data.quality.verdict import Verdict, judge, signed
+from dreamx.data.quality.verdict import ClipVerdict, judge, signed
 from dreamx.data.workers import pool
 from dreamx.plaintext import read_json
 
@@ -66,7 +66,7 @@ def curate(cfg: CurateConfig) -> dict[str, int]:
     return told
 
 
-def _settle(cfg: CurateConfig, names: list[str], todo: list[str], verdicts: Iterator[Verdict]) -> None:
+def _settle(cfg: CurateConfig, names: list[str], todo: list[str], verdicts: Iterator[ClipVerdict]) -> None:
     """Keep a clip or not, in order, and write down why; ``verdicts`` are on those ``todo``."""
     records = cfg.out / "records"
     first: dict[str, str] = {}  # content -> the clip that has it, of those that are kept
@@ -119,19 +119,19 @@ def clip_names(folder: Path) -> list[str]:
     return names
 
 
-def read_record(path: Path) -> Verdict:
+def read_record(path: Path) -> ClipVerdict:
     """A verdict from its file."""
-    return from_json(Verdict, read_json(path))
+    return from_json(ClipVerdict, read_json(path))
 
 
-def look(path: Path, limits: Limits) -> Verdict:
+def look(path: Path, limits: Limits) -> ClipVerdict:
     """The verdict on a file; one that is no clip is dropped for it."""
     try:
         clip = Clip.load(path)
     except ValueError as e:
-        return Verdict({"unreadable": str(e).removeprefix(f"{path}: ")}, {}, None, "")
+        return ClipVerdict({"unreadable": str(e).removeprefix(f"{path}: ")}, {}, None, "")
     if min(clip.video.shape) < 1:
-        return Verdict({"empty": f"its video has no pictures: {list(clip.video.shape)}"}, {}, None, "")
+        return ClipVerdict({"empty": f"its video has no pictures: {list(clip.video.shape)}"}, {}, None, "")
     return judge(clip, limits)
 
 
@@ -140,7 +140,7 @@ def write_json(path: Path, data: Any) -> None:
     atomic.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
-def _judged(cfg: CurateConfig, names: list[str]) -> Generator[Verdict, None, None]:
+def _judged(cfg: CurateConfig, names: list[str]) -> Generator[ClipVerdict, None, None]:
     """The verdicts on clips, in their order."""
     paths = [cfg.clips / f"{n}.safetensors" for n in names]
     workers = min(cfg.processes or os.cpu_count() or 1, max(1, len(names)))
@@ -151,7 +151,7 @@ def _judged(cfg: CurateConfig, names: list[str]) -> Generator[Verdict, None, Non
         yield from some.map(look, paths, [cfg.limits] * len(paths))
 
 
-def _keep(cfg: CurateConfig, name: str, verdict: Verdict) -> float:
+def _keep(cfg: CurateConfig, name: str, verdict: ClipVerdict) -> float:
     """Write a clip that is kept; returns the factor that it was scaled by."""
     clip, factor = signed(Clip.load(cfg.clips / f"{name}.safetensors"), verdict, cfg.limits)
     clip.save(cfg.out / f"{name}.safetensors")

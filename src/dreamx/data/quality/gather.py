@@ -15,7 +15,7 @@ from dreamx.config import from_json, to_json
 from dreamx.data.output_options import is_dataset
 from dreamx.data.quality.curate import clip_names, fate, look, read_record
 from dreamx.data.quality.limits import Limits
-from dreamx.data.quality.verdict import Verdict, judge, verdict_of
+from dreamx.data.quality.verdict import ClipVerdict, judge, verdict_of
 from dreamx.plaintext import read_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Gathered:
     """verdicts: by name. limits: by which they were found. clip: reads one by its name, also one that was dropped; ValueError
     where it is gone."""
 
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, ClipVerdict]
     limits: Limits
     clip: Callable[[str], Clip]
 
@@ -55,7 +55,7 @@ def gathered(place: Path, limits: Limits) -> Gathered:
 
 def _of_dataset(clips: Dataset, limits: Limits) -> Gathered:
     limits = _limits(clips.info["dreamx"].get("run"), limits)
-    verdicts: dict[str, Verdict] = {}
+    verdicts: dict[str, ClipVerdict] = {}
     lies: dict[str, tuple[str, str]] = {}  # where those that were dropped can be seen, and as what
     for i, name in enumerate(track(clips.names, "clips")):
         found = verdict_of(clips.row(i).extra)
@@ -64,9 +64,9 @@ def _of_dataset(clips: Dataset, limits: Limits) -> Gathered:
         name = str(line["name"])
         while name in verdicts:  # the same name twice is a reason to be dropped
             name += "~"
-        found = verdict_of(line.get("extra", {})) or Verdict({}, {}, None, "")
+        found = verdict_of(line.get("extra", {})) or ClipVerdict({}, {}, None, "")
         reasons = found.reasons or {fate(line): str(line["reason"])}
-        verdicts[name] = Verdict(reasons, found.measures, found.tags, found.content, found.scale)
+        verdicts[name] = ClipVerdict(reasons, found.measures, found.tags, found.content, found.scale)
         lies[name] = str(line.get("place", "")), str(line["name"])
 
     def clip(name: str) -> Clip:

@@ -23,7 +23,7 @@ from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile
 from dreamx.clip import Clip
 from dreamx.data.quality.gather import gathered
 from dreamx.data.quality.limits import Limits
-from dreamx.data.quality.verdict import SPREAD, Verdict
+from dreamx.data.quality.verdict import SPREAD, ClipVerdict
 
 _SIDE = 192  # pixels of a sample's longer side
 _SECONDS = 6.0  # of a sample
@@ -62,7 +62,7 @@ def report(cfg: ReportConfig) -> None:
     print(cfg.out)
 
 
-def html(title: str, verdicts: Mapping[str, Verdict], limits: Limits, source: Callable[[str], Clip], samples: int) -> str:
+def html(title: str, verdicts: Mapping[str, ClipVerdict], limits: Limits, source: Callable[[str], Clip], samples: int) -> str:
     """The page about these verdicts; clips that play are read by ``source``."""
     kept = [n for n, v in verdicts.items() if not v.reasons]
     by_reason: dict[str, list[str]] = {}
@@ -124,7 +124,7 @@ def film(clip: Clip) -> bytes:
     return out.getvalue()
 
 
-def _card(name: str, verdict: Verdict, source: Callable[[str], Clip]) -> str:
+def _card(name: str, verdict: ClipVerdict, source: Callable[[str], Clip]) -> str:
     try:
         clip = source(name)
         data = base64.b64encode(film(clip)).decode()
@@ -148,14 +148,14 @@ def _bar(words: str, count: int, total: int, kind: str) -> str:
     )
 
 
-def _tags(kept: list[Verdict]) -> Iterator[str]:
+def _tags(kept: list[ClipVerdict]) -> Iterator[str]:
     for name in _TAGS:
         counts = Counter(str(getattr(v.tags, name)) for v in kept if v.tags is not None)
         rows = "".join(_bar(word, n, len(kept), "keep") for word, n in counts.most_common())
         yield f"<div><h3>{name}</h3>{rows}</div>"
 
 
-def _histograms(verdicts: Mapping[str, Verdict], limits: Limits) -> Iterator[str]:
+def _histograms(verdicts: Mapping[str, ClipVerdict], limits: Limits) -> Iterator[str]:
     """One drawing for each measure: kept and dropped on top of each other, and where the limit lies."""
     for name, limit_name in SPREAD.items():
         kept = [v.measures[name] for v in verdicts.values() if not v.reasons and name in v.measures]

@@ -53,7 +53,7 @@ SPREAD = {name: limit for name, (_, limit) in MEASURES.items()} | {SCORE: "aesth
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClipVerdict:
     """reasons: by rule, empty where the clip is kept. measures: by name; what is not finite is left out. scale: the factor to
     metres. content: a hash of the pictures, by which the same video is known again."""
 
@@ -64,7 +64,7 @@ class Verdict:
     scale: float = 1.0
 
 
-def judge(clip: Clip, limits: Limits) -> Verdict:
+def judge(clip: Clip, limits: Limits) -> ClipVerdict:
     """Every rule on a clip; a pure function of both."""
     reasons = {name: why for name, rule in RULES.items() if (why := rule(clip, limits)) is not None}
     measures: dict[str, float] = {}
@@ -75,16 +75,16 @@ def judge(clip: Clip, limits: Limits) -> Verdict:
     name, score = aesthetic_of(clip, limits)
     measures[name] = round(score, 4)
     content = blake2b(clip.video.contiguous().numpy().tobytes(), digest_size=16).hexdigest()
-    return Verdict(reasons, measures, tags(clip) if sound else None, content)
+    return ClipVerdict(reasons, measures, tags(clip) if sound else None, content)
 
 
-def signed(clip: Clip, verdict: Verdict, limits: Limits) -> tuple[Clip, float]:
+def signed(clip: Clip, verdict: ClipVerdict, limits: Limits) -> tuple[Clip, float]:
     """A clip that is kept: in metres, what was found beside its other words; and the factor to metres."""
     clip, factor = geometric.rescaled(clip, limits)
     return replace(clip, extra={**clip.extra, **words_of(verdict)}), factor
 
 
-def words_of(verdict: Verdict) -> dict[str, str]:
+def words_of(verdict: ClipVerdict) -> dict[str, str]:
     """A verdict as words for ``Clip.extra``: ``tag_motion`` and so on, ``measures`` and ``reasons`` as JSON, ``content``."""
     said = {} if verdict.tags is None else {f"tag_{k}": str(v) for k, v in to_json(verdict.tags).items()}
     said |= {f"tag_{name}": str(verdict.measures[name]) for name in (SCORE, STAND_IN) if name in verdict.measures}
@@ -92,13 +92,13 @@ def words_of(verdict: Verdict) -> dict[str, str]:
     return said | ({"reasons": json.dumps(verdict.reasons, ensure_ascii=False)} if verdict.reasons else {})
 
 
-def verdict_of(extra: Mapping[str, str]) -> Verdict | None:
+def verdict_of(extra: Mapping[str, str]) -> ClipVerdict | None:
     """What ``words_of`` said; None where nothing of it is there or it cannot be read."""
     try:
         said = {f.name: extra[f"tag_{f.name}"] for f in fields(Tags)} if "tag_kind" in extra else None
         found = None if said is None else Tags(float(said.pop("motion")), float(said.pop("moving")), **said)
         reasons = {str(k): str(v) for k, v in parse_json(extra.get("reasons", "{}")).items()}
         measures = {str(k): float(v) for k, v in parse_json(extra["measures"]).items()}
-        return Verdict(reasons, measures, found, extra["content"], float(extra.get("scale", 1)))
+        return ClipVerdict(reasons, measures, found, extra["content"], float(extra.get("scale", 1)))
     except (KeyError, ValueError, AttributeError, TypeError):
         return None

@@ -29,7 +29,7 @@ _HALF = {"room": 8.0, "maze": 20.0, "park": 22.0, "plaza": 20.0}
 
 
 @dataclass(frozen=True)
-class Part:
+class MeshPart:
     """All faces that share a surface: triangles ``[n, 3]`` over corners ``[m, 3]``, normals, texture places, the texture."""
 
     corners: NDArray[np.float64]
@@ -51,7 +51,7 @@ class Scene:
     hour: str
     sun: float
     landmarks: tuple[Landmark, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[MeshPart, ...]
     blocked: NDArray[np.bool_]
     half: float
     indoors: bool = False
@@ -142,10 +142,10 @@ def scene(seed: int, style: str | None = None, kind: str | None = None) -> Scene
                  indoors=kind == "room")  # fmt: skip
 
 
-def _part(b: Builder, paint: Paint) -> Part:
+def _part(b: Builder, paint: Paint) -> MeshPart:
     mesh = b.meshes[paint]
     corners, normals, places = (np.concatenate(x) for x in (mesh.corners, mesh.normals, mesh.places))
-    return Part(corners, normals, places, _triangles(len(mesh.corners)), b.picture(paint), paint.glow)
+    return MeshPart(corners, normals, places, _triangles(len(mesh.corners)), b.picture(paint), paint.glow)
 
 
 def _triangles(quads: int) -> NDArray[np.int64]:
@@ -153,7 +153,7 @@ def _triangles(quads: int) -> NDArray[np.int64]:
     return np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))])
 
 
-def _surroundings(b: Builder, hour: str) -> list[Part]:
+def _surroundings(b: Builder, hour: str) -> list[MeshPart]:
     """The painted ground, a skirt of its colour out to the sky, and the sky as a dome seen from inside."""
     h, e = b.half, DOME + 5
     corners = np.array([(-h, -h, 0), (h, -h, 0), (h, h, 0), (-h, h, 0)], float)
@@ -179,7 +179,7 @@ def _surroundings(b: Builder, hour: str) -> list[Part]:
                 places.append((q / columns, 0.002 + 0.996 * p / rows))
     dome = np.array(quads)
     return [
-        Part(corners, up, unit, _triangles(1), ground, False),
-        Part(skirt, np.tile(up, (4, 1)), np.tile(unit, (4, 1)), _triangles(4), edge, False),
-        Part(dome, -dome / DOME, np.array(places), _triangles(rows * columns), sky(hour, b.style, b.sun, hills, b.rng), True),
+        MeshPart(corners, up, unit, _triangles(1), ground, False),
+        MeshPart(skirt, np.tile(up, (4, 1)), np.tile(unit, (4, 1)), _triangles(4), edge, False),
+        MeshPart(dome, -dome / DOME, np.array(places), _triangles(rows * columns), sky(hour, b.style, b.sun, hills, b.rng), True),
     ]

@@ -82,7 +82,7 @@ class Grip:
 
 
 @dataclass(frozen=True)
-class Spot:
+class EventSpot:
     """A free rectangle on the ground: its middle, the direction of its length in degrees from east to north, its sides."""
 
     x: float
@@ -101,10 +101,10 @@ class Spot:
         x, y, _ = self.at(u, v)
         return x - self.x, y - self.y, 0.0
 
-    def lane(self, v: float, width: float) -> Spot:
+    def lane(self, v: float, width: float) -> EventSpot:
         """A narrower spot beside the middle."""
         x, y, _ = self.at(0.0, v)
-        return Spot(x, y, self.heading, self.length, width)
+        return EventSpot(x, y, self.heading, self.length, width)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Touch:
 
 
 @dataclass(frozen=True)
-class Log:
+class MotionLog:
     """What physics did: poses ``[F, B, 7]``, speeds ``[F, B, 2]`` (m/s, rad/s), touches in order. B are the bodies."""
 
     fps: float

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dreamx.data.sim.bodies import Grip, Log, Spot, cube
+from dreamx.data.sim.bodies import EventSpot, Grip, MotionLog, cube
 from dreamx.data.sim.event_builder import Happening, Setup, moving, ramp, reaching, solid, touching, walker
 from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.person import Arms, Stance
@@ -14,7 +14,7 @@ from dreamx.data.sim.person import Arms, Stance
 _REACH = 0.42  # metres from a person to what it holds
 
 
-def push(setup: Setup, spot: Spot) -> None:
+def push(setup: Setup, spot: EventSpot) -> None:
     """Someone walks up to a crate and pushes it along."""
     r = setup.rng
     size, half = float(r.uniform(0.55, 0.7)), spot.length / 2
@@ -27,7 +27,7 @@ def push(setup: Setup, spot: Spot) -> None:
     setup.tells.append(lambda log: _pushed(log, who, crate, body, "pushes"))
 
 
-def push_over(setup: Setup, spot: Spot) -> None:
+def push_over(setup: Setup, spot: EventSpot) -> None:
     """Someone pushes over a tall box, and it falls."""
     r = setup.rng
     tall = float(r.uniform(1.2, 1.45))
@@ -39,7 +39,7 @@ def push_over(setup: Setup, spot: Spot) -> None:
         walker(spot, -spot.length / 2 + 0.1, 0.0, float(r.uniform(0.3, 0.7)), float(r.uniform(0.8, 1.0)), arms)
     )
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         if log.poses[-1, body, 2] > 0.7 * log.poses[0, body, 2]:
             raise Rejected("it did not fall")
         begin, end = moving(log, [body])
@@ -52,7 +52,7 @@ def push_over(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def lift(setup: Setup, spot: Spot) -> None:
+def lift(setup: Setup, spot: EventSpot) -> None:
     """Someone walks up to a box on a stand and lifts it."""
     r = setup.rng
     size, high = float(r.uniform(0.26, 0.34)), float(r.uniform(0.85, 0.98))
@@ -85,7 +85,7 @@ def lift(setup: Setup, spot: Spot) -> None:
     who, hand, _ = setup.person(walker(spot, start, stop, begin, speed, arms))
     setup.grips.append(Grip(body, hand, grip, 99.0))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         rises = np.nonzero(log.poses[:, body, 2] > log.poses[0, body, 2] + 0.03)[0]
         if not len(rises) or log.poses[-1, body, 2] < high + size / 2 + 0.2:
             raise Rejected("it was not lifted")
@@ -97,7 +97,7 @@ def lift(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def let_go(setup: Setup, spot: Spot) -> None:
+def let_go(setup: Setup, spot: EventSpot) -> None:
     """Someone carries a thing along and lets it fall."""
     r = setup.rng
     size, high = float(r.uniform(0.26, 0.34)), 1.1
@@ -115,7 +115,7 @@ def let_go(setup: Setup, spot: Spot) -> None:
     who, hand, _ = setup.person(walker(spot, start, stop, begin, speed, arms))
     setup.grips.append(Grip(body, hand, 0.0, release))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         landed = touching(log, 0, thing, release)[0]
         leaves = next(k for k in range(len(log.poses)) if k / log.fps >= release - 1e-9)
         walks = moving(log, [body])[0]
@@ -129,7 +129,7 @@ def let_go(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def hand_over(setup: Setup, spot: Spot) -> None:
+def hand_over(setup: Setup, spot: EventSpot) -> None:
     """One person carries a thing to another, who takes it."""
     r = setup.rng
     size, high = float(r.uniform(0.26, 0.34)), 1.1
@@ -158,7 +158,7 @@ def hand_over(setup: Setup, spot: Spot) -> None:
     taker, palm, _ = setup.person(turned_back)
     setup.grips += [Grip(body, hand, 0.0, take), Grip(body, palm, take, 99.0)]
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         got = touching(log, taker, thing)[0]
         left = [t for t in touching(log, giver, thing) if t <= take + 0.4][-1]
         if log.poses[-1, body, 2] < 0.8:
@@ -181,7 +181,7 @@ def _small(setup: Setup, at: tuple[float, float, float], yaw: float, size: float
     return thing, body, noun
 
 
-def _pushed(log: Log, who: int, crate: int, body: int, did: str) -> list[Happening]:
+def _pushed(log: MotionLog, who: int, crate: int, body: int, did: str) -> list[Happening]:
     hit = touching(log, who, crate)
     far = float(np.linalg.norm(log.poses[-1, body, :2] - log.poses[0, body, :2]))
     if far < 0.4:

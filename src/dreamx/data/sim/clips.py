@@ -13,7 +13,7 @@ from dreamx.data.scene.scene import Scene
 from dreamx.data.sim.narration import caption_of
 from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.painter import Painter
-from dreamx.data.sim.take import SUBSETS, Shot, Take
+from dreamx.data.sim.take import SUBSETS, SimulatedShot, Take
 from dreamx.events import STYLE_WORDS, Story
 
 ATTEMPTS = 40
@@ -23,7 +23,7 @@ _SEEN = 0.0015  # share of the picture that a lead must fill, on the frames wher
 _OFTEN = 0.25  # share of the frames on which each lead must be seen
 
 
-def attempt(scene: Scene, subset: str, index: int, number: int, shot: Shot) -> Take:
+def attempt(scene: Scene, subset: str, index: int, number: int, shot: SimulatedShot) -> Take:
     """One attempt at a clip: a pure function of its arguments. Rejected: with the reason."""
     subset = TWINS.get(subset, subset)
     rng = np.random.default_rng([scene.seed, index, number, *subset.encode()])
@@ -33,7 +33,7 @@ def attempt(scene: Scene, subset: str, index: int, number: int, shot: Shot) -> T
         raise Rejected(str(e)) from e
 
 
-def accepted(scene: Scene, subset: str, index: int, shot: Shot, first: int = 0) -> Iterator[tuple[int, Take | str]]:
+def accepted(scene: Scene, subset: str, index: int, shot: SimulatedShot, first: int = 0) -> Iterator[tuple[int, Take | str]]:
     """Attempts from ``first`` on with their takes, or with the reasons why there is none."""
     for number in range(first, ATTEMPTS):
         try:
@@ -56,7 +56,7 @@ def still(take: Take) -> Take:
     )
 
 
-def film(take: Take, subset: str, shot: Shot) -> Clip:
+def film(take: Take, subset: str, shot: SimulatedShot) -> Clip:
     """The clip of a take. Rejected: what must be seen is hidden, or the pictures are dark or empty.
 
     Of a subset of ``TWINS``: its twin is filmed first, and turned down for the same reasons, so that both are of one take.

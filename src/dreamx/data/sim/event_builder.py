@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from dreamx.data.scene.scene import Scene
-from dreamx.data.sim.bodies import Array, Body, Form, Grip, Kick, Log, Point, Spot, Torque, Weather
+from dreamx.data.sim.bodies import Array, Body, EventSpot, Form, Grip, Kick, MotionLog, Point, Torque, Weather
 from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.person import BODIES, Arms, Stance, clothes, limbs
 
@@ -44,7 +44,7 @@ class Setup:
     kicks: list[Kick] = field(default_factory=list[Kick])
     torques: list[Torque] = field(default_factory=list[Torque])
     grips: list[Grip] = field(default_factory=list[Grip])
-    tells: list[Callable[[Log], list[Happening]]] = field(default_factory=list)
+    tells: list[Callable[[MotionLog], list[Happening]]] = field(default_factory=list)
     tints: dict[int, Callable[[float], tuple[float, float, float, float]]] = field(default_factory=dict)
     airs: list[Callable[[float, Weather], Weather]] = field(default_factory=list)
     colours: list[str] = field(default_factory=list[str])
@@ -102,7 +102,7 @@ def solid(setup: Setup, shape: str, size: Point, at: Point, yaw: float, mass: fl
     return thing, setup.add(Body(thing, (Form(shape, size, colour, pattern),), at, yaw, mass, bounce=bounce, friction=friction))
 
 
-def walker(spot: Spot, start: float, stop: float, begin: float, speed: float, arms: Callable[[float], Arms], v: float = 0.0,
+def walker(spot: EventSpot, start: float, stop: float, begin: float, speed: float, arms: Callable[[float], Arms], v: float = 0.0,
            back: bool = False) -> Callable[[float], Stance]:  # fmt: skip
     """Someone who walks along a spot from u = start to u = stop, beginning at a moment; then stands. ``back``: looks to -u."""
     way = np.sign(stop - start)
@@ -130,7 +130,7 @@ def reaching(arms: Arms, start: float, end: float) -> Callable[[float], Arms]:
 # --- what the log tells ---------------------------------------------------------------------------------------------------
 
 
-def moving(log: Log, bodies: list[int], slow: float = 0.12, spin: float = 0.5) -> tuple[float, float]:
+def moving(log: MotionLog, bodies: list[int], slow: float = 0.12, spin: float = 0.5) -> tuple[float, float]:
     """From when to when any of these bodies moved or turned. Rejected where none did."""
     active = ((log.speeds[:, bodies, 0] > slow) | (log.speeds[:, bodies, 1] > spin)).any(1)
     if not active.any():
@@ -139,7 +139,7 @@ def moving(log: Log, bodies: list[int], slow: float = 0.12, spin: float = 0.5) -
     return float(frames[0]) / log.fps, float(frames[-1]) / log.fps
 
 
-def touching(log: Log, first: int, second: int, after: float = 0.0) -> list[float]:
+def touching(log: MotionLog, first: int, second: int, after: float = 0.0) -> list[float]:
     """The moments at which two things touch. Rejected where they never do."""
     pair = tuple(sorted((first, second)))
     times = [t.time for t in log.touches if (t.first, t.second) == pair and t.time >= after]
@@ -148,7 +148,7 @@ def touching(log: Log, first: int, second: int, after: float = 0.0) -> list[floa
     return times
 
 
-def fell(log: Log, body: int) -> bool:
+def fell(log: MotionLog, body: int) -> bool:
     """Does it end lower or tilted by more than 20 degrees?"""
     first, last = log.poses[0, body], log.poses[-1, body]
 

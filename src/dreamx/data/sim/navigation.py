@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dreamx.data.scene.scene import CELL, EYE, FOV, Scene
-from dreamx.data.sim.bodies import Spot
+from dreamx.data.sim.bodies import EventSpot
 
 _GRID = 3  # map cells to one cell of the way finder
 REACH = {"room": 6.0, "maze": 8.4, "park": 12.0, "plaza": 9.5}  # metres from the middle that are worth a visit
@@ -20,7 +20,7 @@ class Rejected(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class StandingPlace:
     """Where one stands and looks on the plan: metres, degrees from east to north, degrees up."""
 
     x: float
@@ -104,12 +104,12 @@ def _coarse(scene: Scene) -> NDArray[np.bool_]:
     return scene.blocked[: n * _GRID, : n * _GRID].reshape(n, _GRID, n, _GRID).max((1, 3))
 
 
-def find_spot(scene: Scene, rng: np.random.Generator, length: float, width: float) -> Spot:
+def find_spot(scene: Scene, rng: np.random.Generator, length: float, width: float) -> EventSpot:
     """A free rectangle; the rim of the walker's own radius around the map's walls may belong to it. Rejected: none found."""
     for _ in range(250):
         x, y = some_free(scene, rng)
         heading = float(rng.choice((0, 90, 180, 270)) if scene.kind in ("maze", "room") else rng.uniform(0, 360))
-        spot = Spot(x, y, heading, length, width)
+        spot = EventSpot(x, y, heading, length, width)
         u = np.arange(-length / 2 + 0.2, length / 2 - 0.15, 0.15)
         v = np.arange(-width / 2 + 0.3, max(width / 2 - 0.3, -width / 2 + 0.31), 0.15)
         p = np.array([spot.at(float(i), float(j))[:2] for i in (u[0], u[-1]) for j in (v[0], v[-1])])
@@ -121,13 +121,13 @@ def find_spot(scene: Scene, rng: np.random.Generator, length: float, width: floa
     raise Rejected("no room for the event")
 
 
-def find_view(scene: Scene, rng: np.random.Generator, spot: Spot, tall: float, aside: bool = False) -> Place:
+def find_view(scene: Scene, rng: np.random.Generator, spot: EventSpot, tall: float, aside: bool = False) -> StandingPlace:
     """Somewhere to see a spot from, all of it in the picture if the place allows. Rejected: none found.
 
     ``aside``: never along its length, where things hide one another.
     """
     want = max(0.5 * spot.length / np.tan(np.radians(FOV / 2)) + 0.6, 1.15 * tall + 0.5)
-    best: tuple[float, Place] | None = None
+    best: tuple[float, StandingPlace] | None = None
     for _ in range(120):
         a, far = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(1.7, max(want + 1.2, 3.0)))
         x, y = float(spot.x + far * np.cos(a)), float(spot.y + far * np.sin(a))
@@ -144,7 +144,7 @@ def find_view(scene: Scene, rng: np.random.Generator, spot: Spot, tall: float, a
         score = seen + 0.5 * float(broad) - 0.5 * abs(far - max(want * (0.5 + 0.5 * float(broad)), 1.1 * tall))
         if best is None or score > best[0]:
             heading = float(np.degrees(np.arctan2(spot.y - y, spot.x - x)))
-            best = score, Place(x, y, heading, -float(np.degrees(np.arctan2(EYE - 0.45 * tall, far))))
+            best = score, StandingPlace(x, y, heading, -float(np.degrees(np.arctan2(EYE - 0.45 * tall, far))))
     if best is None:
         raise Rejected("nowhere to see it from")
     return best[1]

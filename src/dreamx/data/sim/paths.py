@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dreamx.data.scene.scene import EYE, Scene
 from dreamx.data.scene.walker import PITCH, clear, path
-from dreamx.data.sim.navigation import Place, Rejected, find_way, open_way, some_free
+from dreamx.data.sim.navigation import Rejected, StandingPlace, find_way, open_way, some_free
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 from dreamx.geometry.controls import Speed, from_keys
 
@@ -23,7 +23,7 @@ STUCK = 32  # frames: within so many something must change
 _BACK = str.maketrans("wsadjlik", "swdaljki")
 
 
-def camera_at(place: Place, width: int, height: int, fov: float) -> Camera:
+def camera_at(place: StandingPlace, width: int, height: int, fov: float) -> Camera:
     """The camera of a walker who stands there."""
     h, p = np.radians(place.heading), np.radians(place.pitch)
     f = np.array((np.cos(h) * np.cos(p), -np.sin(p), np.sin(h) * np.cos(p)))
@@ -32,18 +32,18 @@ def camera_at(place: Place, width: int, height: int, fov: float) -> Camera:
     return Camera(rigid(r, torch.tensor([place.x, -EYE, place.y])), torch.tensor(lens_from_fov(fov, width, height)))
 
 
-def follow_keys(place: Place, held: str, speed: Speed) -> Place:
+def follow_keys(place: StandingPlace, held: str, speed: Speed) -> StandingPlace:
     """Where one frame of held keys leads: turn first, then move (the rule of ``walk``)."""
     controls = from_keys([held], speed)
     right, _, forward = controls.move[0].tolist()
     yaw, pitch = controls.turn[0].tolist()
     h = place.heading - yaw
     f = np.radians(h)
-    return Place(place.x + forward * float(np.cos(f)) + right * float(np.sin(f)),
+    return StandingPlace(place.x + forward * float(np.cos(f)) + right * float(np.sin(f)),
                  place.y + forward * float(np.sin(f)) - right * float(np.cos(f)), h, place.pitch + pitch)  # fmt: skip
 
 
-def to_goals(scene: Scene, start: Place, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
+def to_goals(scene: Scene, start: StandingPlace, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
     """From goal to goal, with a look aside or up or down now and then."""
     step = speed.degrees_per_second / speed.fps
     keys: list[str] = []
@@ -81,13 +81,13 @@ def to_goals(scene: Scene, start: Place, frames: int, rng: np.random.Generator, 
     return keys
 
 
-def out_and_back(scene: Scene, start: Place, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
+def out_and_back(scene: Scene, start: StandingPlace, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
     """Half of the time to a goal and the same keys undone: the last camera is the first."""
     half = to_goals(scene, start, (frames - 1) // 2, rng, speed)
     return [*_exactly_undone(half), *[""] * (frames - 1 - 2 * len(half))]
 
 
-def closed_loop(scene: Scene, start: Place, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
+def closed_loop(scene: Scene, start: StandingPlace, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
     """Four legs around a rectangle, each looking on as before, with a turn aside and back on the way."""
     turn = int(rng.integers(0, 9))
     order = str(rng.choice(("wdsa", "dsaw", "sawd", "awds", "wasd", "asdw", "sdwa", "dwas")))
@@ -98,7 +98,7 @@ def closed_loop(scene: Scene, start: Place, frames: int, rng: np.random.Generato
     return (keys + [l] * turn + [j] * turn + [""] * frames)[:frames]
 
 
-def translate_rotate(scene: Scene, start: Place, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
+def translate_rotate(scene: Scene, start: StandingPlace, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
     """Straight, around on the spot, and the straight way back while looking elsewhere, then the look of the beginning."""
     key = str(rng.choice(("w", "w", "d", "a", "s")))
     turn, back = ("j", "l") if rng.random() < 0.5 else ("l", "j")
@@ -108,7 +108,7 @@ def translate_rotate(scene: Scene, start: Place, frames: int, rng: np.random.Gen
     return (keys + [""] * frames)[:frames]
 
 
-LEGS: dict[str, Callable[[Scene, Place, int, np.random.Generator, Speed], list[str]]] = {
+LEGS: dict[str, Callable[[Scene, StandingPlace, int, np.random.Generator, Speed], list[str]]] = {
     "goals": to_goals,
     "out and back": out_and_back,
     "closed loop": closed_loop,
@@ -124,7 +124,7 @@ def discover(scene: Scene, index: int, frames: int, rng: np.random.Generator, sp
     """
     kind = list(LEGS)[int(rng.choice(len(LEGS), p=(0.55, 0.15, 0.15, 0.15)))]
     x, y = some_free(scene, rng)
-    start = Place(x, y, float(rng.uniform(0, 360)), float(rng.uniform(-8, 6)))
+    start = StandingPlace(x, y, float(rng.uniform(0, 360)), float(rng.uniform(-8, 6)))
     if open_way(scene, x, y, start.heading, 2.0) < 1.0:
         raise Rejected("begins in front of a wall")
     keys = LEGS[kind](scene, start, frames - 1, rng, speed)

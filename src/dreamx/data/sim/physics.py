@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dreamx.data.opengl import gl
 from dreamx.data.scene.scene import CELL, RADIUS, Scene
-from dreamx.data.sim.bodies import Array, Body, Form, Grip, Kick, Log, Point, Torque, Touch, matrix, turned
+from dreamx.data.sim.bodies import Array, Body, Form, Grip, Kick, MotionLog, Point, Torque, Touch, matrix, turned
 
 STEP = 1 / 240  # seconds
 _SLOW = 4  # steps for which what is put somewhere stays there
@@ -23,13 +23,13 @@ Drive = Callable[[float], dict[int, Array]]
 
 
 def run(scene: Scene, bodies: Sequence[Body], frames: int, fps: float, drive: Drive, near: tuple[float, float],
-        kicks: Sequence[Kick] = (), torques: Sequence[Torque] = (), grips: Sequence[Grip] = ()) -> Log:  # fmt: skip
+        kicks: Sequence[Kick] = (), torques: Sequence[Torque] = (), grips: Sequence[Grip] = ()) -> MotionLog:  # fmt: skip
     """Physics of ``frames`` frames from the bodies' first places. ``near``: the middle of it on the plan, metres.
 
     A pure function: the same arguments give the same log, bit for bit, on one machine.
     """
     if not bodies:
-        return Log(fps, np.zeros((frames, 0, 7)), np.zeros((frames, 0, 2)))
+        return MotionLog(fps, np.zeros((frames, 0, 7)), np.zeros((frames, 0, 2)))
     mj = gl(8, 8)  # the way to draw is chosen when MuJoCo is imported, so nothing may import it before
     model, names = _model(mj, scene, bodies, grips, near)
     data = mj.MjData(model)
@@ -76,7 +76,7 @@ def run(scene: Scene, bodies: Sequence[Body], frames: int, fps: float, drive: Dr
             speeds[:, number, 0] = np.concatenate([moved[:1], moved])
     if not np.isfinite(poses).all() or np.abs(poses[..., :3]).max() > 1e3:
         raise ArithmeticError("physics ran away")
-    return Log(fps, poses, speeds, tuple(touches))
+    return MotionLog(fps, poses, speeds, tuple(touches))
 
 
 class _Placed:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamx.data.sim.bodies import Body, Form, Grip, Hinge, Kick, Log, Spot, Torque, cube
+from dreamx.data.sim.bodies import Body, EventSpot, Form, Grip, Hinge, Kick, MotionLog, Torque, cube
 from dreamx.data.sim.event_builder import Happening, Setup, fell, moving, solid, touching
 from dreamx.data.sim.navigation import Rejected
 
 
-def topple(setup: Setup, spot: Spot) -> None:
+def topple(setup: Setup, spot: EventSpot) -> None:
     """A ball rolls into blocks and they fall."""
     ball, body, start = _ball(setup, spot, -spot.length / 2 + 0.35)
     blocks, bodies = _blocks(setup, spot, 0.55)
@@ -17,7 +17,7 @@ def topple(setup: Setup, spot: Spot) -> None:
     setup.tells.append(lambda log: _toppled(log, ball, body, blocks, bodies))
 
 
-def collide(setup: Setup, spot: Spot) -> None:
+def collide(setup: Setup, spot: EventSpot) -> None:
     """Two things run into each other."""
     half = spot.length / 2 - 0.35
     one, first, start = _ball(setup, spot, -half)
@@ -31,7 +31,7 @@ def collide(setup: Setup, spot: Spot) -> None:
         runs = False
     setup.kicks.append(Kick(first, start, _velocity(spot, float(setup.rng.uniform(1.7, 2.5)))))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         hit = touching(log, one, other)[0]
         begin, end = moving(log, [first])
         out = [Happening((one,), "rolls", begin, hit), Happening((one, other), "collides", hit, hit, between=True)]
@@ -47,14 +47,14 @@ def collide(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def relay(setup: Setup, spot: Spot) -> None:
+def relay(setup: Setup, spot: EventSpot) -> None:
     """One ball hits another, and that one knocks the blocks over."""
     one, first, start = _ball(setup, spot, -spot.length / 2 + 0.3)
     two, second, _ = _ball(setup, spot, -0.25)
     blocks, bodies = _blocks(setup, spot, 0.75)
     setup.kicks.append(Kick(first, start, _velocity(spot, float(setup.rng.uniform(5.2, 6.0)))))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         hit = touching(log, one, two)[0]
         if moving(log, [second])[0] < hit - 0.1:
             raise Rejected("it moved before it was hit")
@@ -65,7 +65,7 @@ def relay(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def drop(setup: Setup, spot: Spot) -> None:
+def drop(setup: Setup, spot: EventSpot) -> None:
     """Something falls out of the air, at the moment that it is let go."""
     begin = float(setup.rng.uniform(0.5, 1.4))
     height = float(setup.rng.uniform(1.3, 1.8)) if setup.scene.indoors else float(setup.rng.uniform(1.7, 2.6))
@@ -83,7 +83,7 @@ def drop(setup: Setup, spot: Spot) -> None:
     hook = setup.add(Body(thing, (), spot.at(0, 0, height)))
     setup.grips.append(Grip(body, hook, 0.0, begin))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         landed = touching(log, 0, thing, begin)[0]
         rest = moving(log, [body], 0.15)
         return [
@@ -94,7 +94,7 @@ def drop(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def door(setup: Setup, spot: Spot) -> None:
+def door(setup: Setup, spot: EventSpot) -> None:
     """A door in its frame turns on its hinge."""
     r = setup.rng
     wide, high = float(r.uniform(0.95, 1.1)), 2.05
@@ -119,7 +119,7 @@ def door(setup: Setup, spot: Spot) -> None:
     if shuts:
         setup.torques.append(Torque(body, begin + 2.0, 99.0, -12.0))
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         turn = np.abs(log.speeds[:, body, 1]) > 0.15
         if not turn.any():
             raise Rejected("nothing moved")
@@ -139,7 +139,7 @@ def door(setup: Setup, spot: Spot) -> None:
     setup.tells.append(tell)
 
 
-def _ball(setup: Setup, spot: Spot, u: float) -> tuple[int, int, float]:
+def _ball(setup: Setup, spot: EventSpot, u: float) -> tuple[int, int, float]:
     """A striped ball that lies at u: id, body, and when it may be set off."""
     r = float(setup.rng.uniform(0.19, 0.26))
     noun = "ball" if r < 0.24 else "big ball"
@@ -157,7 +157,7 @@ def _ball(setup: Setup, spot: Spot, u: float) -> tuple[int, int, float]:
     return thing, body, float(setup.rng.uniform(0.4, 1.1))
 
 
-def _blocks(setup: Setup, spot: Spot, u: float) -> tuple[tuple[int, ...], list[int]]:
+def _blocks(setup: Setup, spot: EventSpot, u: float) -> tuple[tuple[int, ...], list[int]]:
     """A wall, a tower or a row of blocks of one colour."""
     colour, s = setup.colour(), float(setup.rng.uniform(0.24, 0.3))
     layout = int(setup.rng.integers(3))
@@ -183,7 +183,7 @@ def _blocks(setup: Setup, spot: Spot, u: float) -> tuple[tuple[int, ...], list[i
     return tuple(things), bodies
 
 
-def _toppled(log: Log, ball: int, body: int, blocks: tuple[int, ...], bodies: list[int]) -> list[Happening]:
+def _toppled(log: MotionLog, ball: int, body: int, blocks: tuple[int, ...], bodies: list[int]) -> list[Happening]:
     begin, _ = moving(log, [body])
     hits: list[float] = []
     for block in blocks:
@@ -200,6 +200,6 @@ def _toppled(log: Log, ball: int, body: int, blocks: tuple[int, ...], bodies: li
             Happening((ball, *blocks), "knocks over", hit, hit, between=True)]  # fmt: skip
 
 
-def _velocity(spot: Spot, speed: float) -> tuple[float, float, float]:
+def _velocity(spot: EventSpot, speed: float) -> tuple[float, float, float]:
     x, y, _ = spot.way(speed)
     return x, y, 0.0

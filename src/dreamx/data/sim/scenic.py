@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from dreamx.data.scene.textures import COLOURS, tint
-from dreamx.data.sim.bodies import Log, Spot, Weather
+from dreamx.data.sim.bodies import EventSpot, MotionLog, Weather
 from dreamx.data.sim.event_builder import Happening, Setup, ramp, solid
 
 
-def lights(setup: Setup, spot: Spot) -> None:
+def lights(setup: Setup, spot: EventSpot) -> None:
     """The light goes out, comes on, or flickers."""
     low, begin = float(setup.rng.uniform(0.22, 0.34)), float(setup.rng.uniform(0.7, 2.0))
     off = setup.rng.random() < 0.55
@@ -31,7 +31,7 @@ def lights(setup: Setup, spot: Spot) -> None:
 
     setup.airs.append(air)
 
-    def tell(log: Log) -> list[Happening]:
+    def tell(log: MotionLog) -> list[Happening]:
         out = [_change(log, level, "lights out" if off else "lights on", begin - 0.1, begin + 0.4)]
         return out if back is None else [*out, _change(log, level, "lights on", begin + back - 0.1, begin + back + 0.4)]
 
@@ -45,7 +45,7 @@ _SKIES: dict[str, tuple[tuple[float, float, float], tuple[float, float, float], 
 }
 
 
-def daytime(setup: Setup, spot: Spot) -> None:
+def daytime(setup: Setup, spot: EventSpot) -> None:
     """The day goes on as in a time lapse: evening, night, or clouds draw in; or it begins so and clears."""
     name = str(setup.rng.choice(list(_SKIES)))
     backwards = setup.rng.random() < 0.3
@@ -71,7 +71,7 @@ def daytime(setup: Setup, spot: Spot) -> None:
     setup.tells.append(lambda log: [_change(log, level, did, 0.0, setup.seconds)])
 
 
-def fog(setup: Setup, spot: Spot) -> None:
+def fog(setup: Setup, spot: EventSpot) -> None:
     """Fog comes up, or lifts."""
     thick, lifts = float(setup.rng.uniform(0.10, 0.2)), setup.rng.random() < 0.35
     begin = float(setup.rng.uniform(0.3, 0.9))
@@ -88,7 +88,7 @@ def fog(setup: Setup, spot: Spot) -> None:
     setup.tells.append(lambda log: [_change(log, level, "fog lifts" if lifts else "fog comes", 0.0, setup.seconds)])
 
 
-def rain(setup: Setup, spot: Spot) -> None:
+def rain(setup: Setup, spot: EventSpot) -> None:
     """It begins to rain under a sky that turns grey; or it stops."""
     stops = setup.rng.random() < 0.3
     strength, begin = float(setup.rng.uniform(0.7, 1.0)), float(setup.rng.uniform(0.5, 1.2))
@@ -108,7 +108,7 @@ def rain(setup: Setup, spot: Spot) -> None:
     setup.tells.append(lambda log: [_change(log, level, "rain stops" if stops else "rain begins", 0.0, setup.seconds)])
 
 
-def colour(setup: Setup, spot: Spot) -> None:
+def colour(setup: Setup, spot: EventSpot) -> None:
     """A thing takes another colour."""
     thing, bodies, noun = _figure(setup, spot, "white")
     before, after = setup.colour(), setup.colour()
@@ -130,17 +130,17 @@ def colour(setup: Setup, spot: Spot) -> None:
     )
 
 
-def appear(setup: Setup, spot: Spot) -> None:
+def appear(setup: Setup, spot: EventSpot) -> None:
     """A thing is there that was not there before."""
     _presence(setup, spot, True)
 
 
-def vanish(setup: Setup, spot: Spot) -> None:
+def vanish(setup: Setup, spot: EventSpot) -> None:
     """A thing is gone that was there before."""
     _presence(setup, spot, False)
 
 
-def _presence(setup: Setup, spot: Spot, comes: bool) -> None:
+def _presence(setup: Setup, spot: EventSpot, comes: bool) -> None:
     thing, body, _ = _figure(setup, spot, setup.colour())
     begin, lasts = float(setup.rng.uniform(0.9, 2.2)), float(setup.rng.choice((0.05, 0.4, 0.8)))
 
@@ -153,7 +153,7 @@ def _presence(setup: Setup, spot: Spot, comes: bool) -> None:
     setup.tells.append(lambda log: [replace(_change(log, level, did, 0.0, setup.seconds), things=(thing,))])
 
 
-def _figure(setup: Setup, spot: Spot, paint: str) -> tuple[int, int, str]:
+def _figure(setup: Setup, spot: EventSpot, paint: str) -> tuple[int, int, str]:
     """A ball, a crate, a cone or a pillar that stands in a spot."""
     shape, noun, size = (
         ("ball", "ball", (0.7, 0.7, 0.7)),
@@ -168,7 +168,7 @@ def _figure(setup: Setup, spot: Spot, paint: str) -> tuple[int, int, str]:
     return thing, body, noun
 
 
-def _change(log: Log, level: object, did: str, low: float, high: float) -> Happening:
+def _change(log: MotionLog, level: object, did: str, low: float, high: float) -> Happening:
     """From when to when a level really changes on the frames of a stretch of time, by more than a fiftieth of its way a frame."""
     assert callable(level)
     times = np.arange(len(log.poses)) / log.fps

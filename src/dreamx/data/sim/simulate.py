@@ -28,7 +28,7 @@ from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene
 from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, film
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.navigation import Rejected
-from dreamx.data.sim.take import SUBSETS, Shot, Take
+from dreamx.data.sim.take import SUBSETS, SimulatedShot, Take
 from dreamx.data.sim.walks import check_places
 from dreamx.plaintext import read_json
 
@@ -79,8 +79,8 @@ class SimConfig:
             raise ValueError("simulate.held_out: those phrasings are kept for evaluation; add --evaluation and its seeds")
 
     @property
-    def shot(self) -> Shot:
-        return Shot(self.frames, self.fps, self.width, self.height, self.fov, self.held_out)
+    def shot(self) -> SimulatedShot:
+        return SimulatedShot(self.frames, self.fps, self.width, self.height, self.fov, self.held_out)
 
 
 def simulate(cfg: SimConfig) -> int:

@@ -13,12 +13,12 @@ from torch import Tensor
 from dreamx.data.scene.scene import Scene
 from dreamx.data.scene.walker import clear, path
 from dreamx.data.sim import paths, phrases
-from dreamx.data.sim.bodies import Array, Body, Spot, Touch, Weather, pose
+from dreamx.data.sim.bodies import Array, Body, EventSpot, Touch, Weather, pose
 from dreamx.data.sim.event_builder import Setup, solid
-from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, Kind
+from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE, EventKind
 from dreamx.data.sim.follow import follow
 from dreamx.data.sim.narration import anchor, describe, tell
-from dreamx.data.sim.navigation import Place, Rejected, find_spot, find_view, in_line, some_free
+from dreamx.data.sim.navigation import Rejected, StandingPlace, find_spot, find_view, in_line, some_free
 from dreamx.data.sim.person import BODIES, Arms, Stance, limbs
 from dreamx.data.sim.physics import run
 from dreamx.events import Contact, Story
@@ -27,7 +27,7 @@ from dreamx.geometry.controls import Speed
 
 
 @dataclass(frozen=True)
-class Shot:
+class SimulatedShot:
     """How takes are filmed: frames and frames per second, picture size, vertical view in degrees, phrasings for evaluation."""
 
     frames: int
@@ -65,7 +65,7 @@ class Take:
     leads: tuple[int, ...] = ()  # things that must be seen
 
 
-def first_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator) -> Take:
+def first_person(scene: Scene, index: int, shot: SimulatedShot, rng: np.random.Generator) -> Take:
     """A walk through a scene in which a few things and people stand about."""
     kind, camera, actions = paths.discover(scene, index, shot.frames, rng, shot.speed, shot.lens)
     setup = Setup(scene, shot.frames / shot.fps, rng)
@@ -75,10 +75,10 @@ def first_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator)
     return _take(setup, kind, shot, camera, actions, poses, (), tell(scene, opening, [], {}, {}, {}, 0, rng, shot.held_out))
 
 
-def third_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator) -> Take:
+def third_person(scene: Scene, index: int, shot: SimulatedShot, rng: np.random.Generator) -> Take:
     """Someone walks from goal to goal, the camera behind. The actions are those of the person."""
     x, y = some_free(scene, rng)
-    start = Place(x, y, float(rng.uniform(0, 360)))
+    start = StandingPlace(x, y, float(rng.uniform(0, 360)))
     keys = ["".join(k for k in held if k not in "ik") for held in paths.to_goals(scene, start, shot.frames - 1, rng, shot.speed)]
     walked, actions = path(paths.camera_at(start, *shot.lens), keys, shot.speed)
     paths.check(scene, walked)
@@ -107,14 +107,14 @@ def third_person(scene: Scene, index: int, shot: Shot, rng: np.random.Generator)
     return _take(setup, "follow", shot, camera, actions, poses, (), story, subject, (who,))
 
 
-def events(scene: Scene, index: int, shot: Shot, rng: np.random.Generator) -> Take:
+def events(scene: Scene, index: int, shot: SimulatedShot, rng: np.random.Generator) -> Take:
     """Something happens, by physics or to the light; single or composed; seen from a place with a view of it."""
     kinds = COMPOSED if rng.random() < 0.4 else SINGLE
     usable = [k for k in kinds if not (k.outdoors if scene.indoors else k.indoors)]
     return event(scene, shot, rng, usable[int(rng.integers(len(usable)))])
 
 
-def event(scene: Scene, shot: Shot, rng: np.random.Generator, kind: Kind) -> Take:
+def event(scene: Scene, shot: SimulatedShot, rng: np.random.Generator, kind: EventKind) -> Take:
     """A take of one kind of event. Rejected: no room, nothing happened, nothing was to be seen."""
     setup = Setup(scene, shot.frames / shot.fps, rng)
     if kind.length:
@@ -125,7 +125,7 @@ def event(scene: Scene, shot: Shot, rng: np.random.Generator, kind: Kind) -> Tak
         camera, actions = _watch(scene, stand, spot, shot, rng)
     else:
         _, camera, actions = paths.discover(scene, 0, shot.frames, rng, shot.speed, shot.lens)
-        spot = Spot(float(camera.pose[0, 0, 3]), float(camera.pose[0, 2, 3]), 0.0, 0.0, 0.0)
+        spot = EventSpot(float(camera.pose[0, 0, 3]), float(camera.pose[0, 2, 3]), 0.0, 0.0, 0.0)
         for act in kind.acts:
             act(setup, spot)
     log = run(scene, setup.bodies, shot.frames, shot.fps, setup.drive, (spot.x, spot.y), setup.kicks, setup.torques, setup.grips)
@@ -147,7 +147,7 @@ def event(scene: Scene, shot: Shot, rng: np.random.Generator, kind: Kind) -> Tak
     return _take(setup, kind.name, shot, camera, actions, log.poses, log.touches, story, None, leads)
 
 
-SUBSETS: dict[str, Callable[[Scene, int, Shot, np.random.Generator], Take]] = {
+SUBSETS: dict[str, Callable[[Scene, int, SimulatedShot, np.random.Generator], Take]] = {
     "first_person": first_person,
     "third_person": third_person,
     "events": events,
@@ -157,7 +157,7 @@ SUBSETS: dict[str, Callable[[Scene, int, Shot, np.random.Generator], Take]] = {
 def _take(
     setup: Setup,
     kind: str,
-    shot: Shot,
+    shot: SimulatedShot,
     camera: Camera,
     actions: Tensor,
     poses: Array,
@@ -225,7 +225,7 @@ def _still(setup: Setup) -> Array:
     return out
 
 
-def _lanes(spot: Spot, kind: Kind, scene: Scene, stand: Place) -> list[Spot]:
+def _lanes(spot: EventSpot, kind: EventKind, scene: Scene, stand: StandingPlace) -> list[EventSpot]:
     """One lane for each act of a kind, side by side, the middle one for an act alone."""
     acts = [k for k in range(len(kind.acts)) if k < kind.lanes]
     wide = spot.width / max(len(acts), 1)
@@ -233,7 +233,9 @@ def _lanes(spot: Spot, kind: Kind, scene: Scene, stand: Place) -> list[Spot]:
     return lanes + [spot] * (len(kind.acts) - len(lanes))
 
 
-def _watch(scene: Scene, stand: Place, spot: Spot, shot: Shot, rng: np.random.Generator) -> tuple[Camera, Tensor]:
+def _watch(
+    scene: Scene, stand: StandingPlace, spot: EventSpot, shot: SimulatedShot, rng: np.random.Generator
+) -> tuple[Camera, Tensor]:
     """Keys that keep a spot in view: stand, look about a little, step aside or nearer, each free of collisions."""
     start = paths.camera_at(stand, *shot.lens)
     for _ in range(12):

@@ -50,19 +50,19 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptAnswers:
     """answers: the last of each person to each trial, in the order of first answers. ``spoilt``: lines that could not be read."""
 
     answers: list[Answer]
     spoilt: int
 
 
-def read(file: Path, study: str) -> Kept:
+def read(file: Path, study: str) -> KeptAnswers:
     """What the file holds; nothing where it is not there. ValueError when it is of another study."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return Kept([], 0)
+        return KeptAnswers([], 0)
     found: dict[tuple[str, str], Answer] = {}
     spoilt = 0
     for line in filter(None, lines):
@@ -74,7 +74,7 @@ def read(file: Path, study: str) -> Kept:
         if answer.study != study:
             raise ValueError(f"answers: {file} holds answers to other videos; give another file, or the folders it was made with")
         found[answer.person, answer.trial] = answer
-    return Kept(list(found.values()), spoilt)
+    return KeptAnswers(list(found.values()), spoilt)
 
 
 def append(file: Path, answer: Answer) -> None:

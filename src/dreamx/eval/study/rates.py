@@ -23,7 +23,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PreferenceRates:
     """Of one question: A's wins, ties and losses; ``agreement``: Krippendorff's alpha, None where no trial has two answers."""
 
     win: Rate
@@ -36,7 +36,7 @@ class Verdict:
 class Rates:
     """By question. ``left``: how often the left video was preferred, in percent of all that was no tie: 50 is fair."""
 
-    verdicts: dict[str, Verdict]
+    verdicts: dict[str, PreferenceRates]
     answers: int
     people: int
     trials: int
@@ -48,7 +48,7 @@ def rates(answers: Sequence[Answer], seed: int = 0) -> Rates:
     if not answers:
         raise ValueError("there are no answers yet")
     names = sorted({a.trial for a in answers})
-    verdicts: dict[str, Verdict] = {}
+    verdicts: dict[str, PreferenceRates] = {}
     rng = np.random.default_rng(seed)
     drawn = rng.integers(len(names), size=(_DRAWS, len(names)))
     for question in QUESTIONS:
@@ -60,7 +60,7 @@ def rates(answers: Sequence[Answer], seed: int = 0) -> Rates:
         mean = 100 * counts.sum(0) / counts.sum()
         low, high = np.percentile(shares, [2.5, 97.5], axis=0)
         win, tie, lose = (Rate(float(m), float(x), float(y)) for m, x, y in zip(mean, low, high, strict=True))
-        verdicts[question] = Verdict(win, tie, lose, alpha(answers, question))
+        verdicts[question] = PreferenceRates(win, tie, lose, alpha(answers, question))
     sides = [choice for a in answers for choice in a.said.values() if choice != "tie"]
     left = 100 * sides.count("left") / len(sides) if sides else None
     return Rates(verdicts, len(answers), len({a.person for a in answers}), len(names), left)

@@ -24,7 +24,7 @@ from dreamx.bounds import InputFolder, OutputFile, Port, Seed
 from dreamx.eval import video_files
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
-from dreamx.eval.study.trials import Pair, fingerprint, left_over, order, pairs
+from dreamx.eval.study.trials import VideoPair, fingerprint, left_over, order, pairs
 from dreamx.interrupt import hang_up_as_term
 from dreamx.plaintext import brief
 from dreamx.web.bodies import BodyLimit, answer_briefly
@@ -62,7 +62,7 @@ class StudyConfig:
 
 
 @dataclass(frozen=True)
-class Trial:
+class StudyTrial:
     """What the page gets of one. ``left``, ``right``: addresses of videos. ``said``: an earlier answer, by question."""
 
     name: str
@@ -73,7 +73,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Said:
+class StudyAnswer:
     """What the page sends."""
 
     person: str
@@ -91,7 +91,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
         raise ValueError(f"answers: {cfg.answers} is there already and holds no answers; give another file")
     cfg.answers.parent.mkdir(parents=True, exist_ok=True)
     where = {(pair.name, side): token_hex(8) for pair in found for side in "ab"}
-    what: dict[str, tuple[Pair, str]] = {where[p.name, side]: (p, side) for p in found for side in "ab"}
+    what: dict[str, tuple[VideoPair, str]] = {where[p.name, side]: (p, side) for p in found for side in "ab"}
     lock = Lock()
     app = FastAPI(title="dreamx study", redoc_url=None, docs_url=None, openapi_url=None)
     answer_briefly(app)
@@ -101,14 +101,14 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     app.add_middleware(SecurityHeaders, media=("img-src 'self' data:",))
 
     @app.get("/trials")
-    def trials(person: str) -> list[Trial]:
+    def trials(person: str) -> list[StudyTrial]:
         """All trials in this person's order, with what they said before."""
         if not 1 <= len(person) <= 64:
             raise HTTPException(400, "person must be a name of 1 to 64 letters")
         before = {a.trial: a for a in read(cfg.answers, study).answers if a.person == person}
         shown = order(found, person, cfg.seed)
         return [
-            Trial(
+            StudyTrial(
                 name=s.pair.name,
                 words=s.pair.words,
                 left=f"video/{where[s.pair.name, 'a' if s.a_left else 'b']}",
@@ -124,7 +124,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
         return {"questions": QUESTIONS, "choices": CHOICES}
 
     @app.post("/answers")
-    def answer(said: Said) -> dict[str, bool]:
+    def answer(said: StudyAnswer) -> dict[str, bool]:
         """Keep an answer: it is on the disk when this returns."""
         shown = {s.pair.name: s for s in order(found, said.person, cfg.seed)}
         if said.trial not in shown:

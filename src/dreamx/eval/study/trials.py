@@ -18,7 +18,7 @@ HASH = 12  # letters of the hash that an evaluation run ends the names of its fi
 
 
 @dataclass(frozen=True)
-class Pair:
+class VideoPair:
     """name: of both files, without the ending. ``words``: what both were told, from NAME.json (prompt) or NAME.txt, or from the
     suite.json of an evaluation run, or ""."""
 
@@ -28,7 +28,7 @@ class Pair:
     words: str
 
 
-def pairs(a: Path, b: Path) -> list[Pair]:
+def pairs(a: Path, b: Path) -> list[VideoPair]:
     """By name. A name may end in the hash that an evaluation run gives its films; of several the newest counts.
 
     ValueError when nothing pairs.
@@ -39,7 +39,7 @@ def pairs(a: Path, b: Path) -> list[Pair]:
         raise ValueError(f"no video of {a} has the name of one of {b}; give folders of the same trials, equally named")
     told = _told(a) | _told(b)
     said = {n: _words(first[n], n) or _words(second[n], n) or told.get(n, "") for n in both}
-    return [Pair(name, first[name], second[name], said[name]) for name in both]
+    return [VideoPair(name, first[name], second[name], said[name]) for name in both]
 
 
 def left_over(a: Path, b: Path) -> int:
@@ -47,27 +47,27 @@ def left_over(a: Path, b: Path) -> int:
     return len(_videos("A", a).keys() ^ _videos("B", b).keys())
 
 
-def fingerprint(found: Iterable[Pair]) -> str:
+def fingerprint(found: Iterable[VideoPair]) -> str:
     """A hash of the names and of the sizes of all files: answers belong to these videos and to no others."""
     text = json.dumps([(p.name, p.a.stat().st_size, p.b.stat().st_size) for p in found])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownPair:
     """One trial as a person meets it."""
 
-    pair: Pair
+    pair: VideoPair
     a_left: bool
 
 
-def order(found: list[Pair], person: str, seed: int) -> list[Shown]:
+def order(found: list[VideoPair], person: str, seed: int) -> list[ShownPair]:
     """All trials in an order and on sides of the person's own, the same whenever they come back. A is left in half of them."""
     rng = random.Random(f"{seed}/{person}")
     shuffled = rng.sample(found, len(found))
     sides = [i % 2 == 0 for i in range(len(found))]
     rng.shuffle(sides)
-    return [Shown(p, left) for p, left in zip(shuffled, sides, strict=True)]
+    return [ShownPair(p, left) for p, left in zip(shuffled, sides, strict=True)]
 
 
 def _videos(name: str, folder: Path) -> dict[str, Path]:

@@ -23,7 +23,7 @@ def drive(world: World, truth: Clip, said: tuple[PromptChange, ...] = ()) -> Ten
     waiting = sorted(said, key=lambda s: s.at)
     done = 0
     while done < len(keys):
-        due = world.due
+        due = world.frames_per_step
         now = keys[done : done + due] + [""] * max(0, done + due - len(keys))  # the last chunk may be longer than the path
         words = None
         while waiting and waiting[0].at * truth.fps <= done:

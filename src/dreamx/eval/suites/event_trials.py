@@ -15,7 +15,7 @@ from dreamx.data.scene.scene import scene
 from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE
 from dreamx.data.sim.navigation import Rejected
-from dreamx.data.sim.take import Shot, Take, event
+from dreamx.data.sim.take import SimulatedShot, Take, event
 from dreamx.eval.estimators.events.event_accuracy import evaluation_classifier, recognised
 from dreamx.eval.metrics import event_recognition
 from dreamx.eval.suites.suite import PromptChange, Trial
@@ -29,7 +29,7 @@ _READ = 64  # words and marks that the smallest world reads; the law of a suite 
 _MARGIN = 3  # pixels around a thing that its shadow may reach
 
 
-def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot: Shot) -> Take:
+def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot: SimulatedShot) -> Take:
     """The take that the simulator draws. ValueError: with the reason why there is none."""
     rng = np.random.default_rng([seed, attempt, *happens.encode()])
     try:
@@ -38,12 +38,12 @@ def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot:
         raise ValueError(str(e)) from e
 
 
-def shot_of(view: VideoFormat, frames: int) -> Shot:
+def shot_of(view: VideoFormat, frames: int) -> SimulatedShot:
     """How it is filmed."""
-    return Shot(frames, view.fps, view.width, view.height, 2 * degrees(atan(0.5 / view.lens[1])))
+    return SimulatedShot(frames, view.fps, view.width, view.height, 2 * degrees(atan(0.5 / view.lens[1])))
 
 
-def render_take(take: Take, shot: Shot) -> Clip:
+def render_take(take: Take, shot: SimulatedShot) -> Clip:
     """The clip of a take. ValueError: what must be seen is hidden."""
     try:
         return film(take, "events", shot)

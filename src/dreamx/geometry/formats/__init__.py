@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from dreamx.geometry.formats import actions, estimators, key_samples, poses, scenes, text_lines, transforms
-from dreamx.geometry.formats.motion import Asked, Files, Motion
+from dreamx.geometry.formats.motion import Files, Motion, MotionOptions
 from dreamx.geometry.formats.path_check import refuse_broken
 
-__all__ = ["DIALECTS", "Asked", "Dialect", "Files", "Motion", "dialect", "read", "write"]
+__all__ = ["DIALECTS", "Dialect", "Files", "Motion", "MotionOptions", "dialect", "read", "write"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Dialect:
     with its ``{name}``, ``{stem}`` and ``{end}``.
     """
 
-    read: Callable[[Files, Asked], Motion]
-    write: Callable[[Motion, Asked], dict[str, bytes]]
+    read: Callable[[Files, MotionOptions], Motion]
+    write: Callable[[Motion, MotionOptions], dict[str, bytes]]
     says: str
     names: tuple[str, ...] = ()
     line: bool = False
@@ -108,7 +108,7 @@ def dialect(name: str) -> Dialect:
     return DIALECTS[name]
 
 
-def read(name: str, files: Files, asked: Asked | None = None, broken: bool = False) -> Motion:
+def read(name: str, files: Files, asked: MotionOptions | None = None, broken: bool = False) -> Motion:
     """What a file (under the name ``""``) or a folder's files say in the dialect ``name``.
 
     ValueError, one sentence, for what cannot be read, and unless ``broken`` for cameras that are no rigid ones.
@@ -118,7 +118,7 @@ def read(name: str, files: Files, asked: Asked | None = None, broken: bool = Fal
     if missing:
         raise ValueError(f"{name}: there is no {missing[0] or 'file'}; it is {found.says}")
     try:
-        motion = found.read(files, asked or Asked())
+        motion = found.read(files, asked or MotionOptions())
         if not broken:
             refuse_broken(motion)
     except ValueError as e:
@@ -126,11 +126,11 @@ def read(name: str, files: Files, asked: Asked | None = None, broken: bool = Fal
     return motion
 
 
-def write(name: str, motion: Motion, asked: Asked | None = None) -> dict[str, bytes]:
+def write(name: str, motion: Motion, asked: MotionOptions | None = None) -> dict[str, bytes]:
     """The files of a dialect, a single one under the name ``""``. ValueError, one sentence, for a path that it cannot say."""
     found = dialect(name)
     try:
         refuse_broken(motion)
-        return found.write(motion, asked or Asked())
+        return found.write(motion, asked or MotionOptions())
     except ValueError as e:
         raise ValueError(f"{name}: {e}") from e

@@ -15,7 +15,7 @@ import torch
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.controls import check_keys
 from dreamx.geometry.formats.keys import OFFICIAL, keys_of, refuse_other
-from dreamx.geometry.formats.motion import Asked, Files, Motion, dump, entry, json_of, real
+from dreamx.geometry.formats.motion import Files, Motion, MotionOptions, dump, entry, json_of, real
 from dreamx.geometry.official import SEGMENT, autoregressive, bidirectional
 
 #: Frames of the official scripts where nobody says another number: five seconds at 16 a second.
@@ -23,12 +23,12 @@ FRAMES = 81
 _MOST = 1000  # segments of one list
 
 
-def read_dreamx_ar(files: Files, asked: Asked) -> Motion:
+def read_dreamx_ar(files: Files, asked: MotionOptions) -> Motion:
     """An ``eval.json`` as DreamX-World-5B reads it."""
     return _read(autoregressive, files, asked)
 
 
-def read_dreamx_cam(files: Files, asked: Asked) -> Motion:
+def read_dreamx_cam(files: Files, asked: MotionOptions) -> Motion:
     """An ``eval.json`` as DreamX-World-5B-Cam reads it."""
     return _read(bidirectional, files, asked)
 
@@ -59,7 +59,7 @@ def actions_of(item: dict[str, Any], where: str) -> tuple[list[str], list[float]
     return keys, found
 
 
-def _read(how: Callable[[Sequence[str], Sequence[float], int], Camera], files: Files, asked: Asked) -> Motion:
+def _read(how: Callable[[Sequence[str], Sequence[float], int], Camera], files: Files, asked: MotionOptions) -> Motion:
     items = entries(json_of(files))
     if asked.item >= len(items):
         raise ValueError(f"item is {asked.item}, and the list has {len(items)} entries, counted from 0")
@@ -67,7 +67,7 @@ def _read(how: Callable[[Sequence[str], Sequence[float], int], Camera], files: F
     return Motion(how(keys, speeds, asked.frames or FRAMES), asked.fps or 16.0)
 
 
-def write_dreamx_ar(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_dreamx_ar(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The list whose path this is, up to where it begins: the script's first frame has already moved by its first action."""
     keys = keys_of(motion.camera, OFFICIAL, 1, "dreamx-ar")
     keys = [*keys[:1], *keys] or [""]
@@ -82,7 +82,7 @@ def write_dreamx_ar(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return _write([k for k, _ in spans], [n for _, n in spans], asked)
 
 
-def write_dreamx_cam(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_dreamx_cam(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The list whose path this is: equal segments, each at one speed."""
     seen = relative_to(motion.camera, motion.camera[0])
     for count in range(1, min(len(seen), 65)):
@@ -120,6 +120,6 @@ def _segment(camera: Camera, length: int) -> tuple[str, float]:
     return keys or "w", max(abs(v) for v, _, _ in parts) if keys else 0.0
 
 
-def _write(keys: list[str], numbers: Sequence[float], asked: Asked) -> dict[str, bytes]:
+def _write(keys: list[str], numbers: Sequence[float], asked: MotionOptions) -> dict[str, bytes]:
     item = {"image_path": asked.image, "caption": asked.caption, "action_seq": keys, "action_speed_list": list(numbers)}
     return {"": dump([item])}

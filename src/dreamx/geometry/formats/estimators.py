@@ -10,9 +10,9 @@ from torch import Tensor
 from dreamx.geometry.camera import OFFICIAL_LENS
 from dreamx.geometry.formats.arrays import read_npy, read_npz, shape_of, write_npz
 from dreamx.geometry.formats.motion import (
-    Asked,
     Files,
     Motion,
+    MotionOptions,
     camera_of,
     need_fps,
     need_size,
@@ -32,7 +32,7 @@ from dreamx.plaintext import lines
 _KITTI = {12: 0, 13: 1, 16: 0, 17: 1}
 
 
-def read_tum(files: Files, asked: Asked) -> Motion:
+def read_tum(files: Files, asked: MotionOptions) -> Motion:
     """``time tx ty tz qx qy qz qw``, a line a camera, camera-to-world: DROID-SLAM, ORB-SLAM, MASt3R-SLAM, evo."""
     said = lines(text_of(files))
     names = [f"line {i}" for i, _ in said]
@@ -49,7 +49,7 @@ def read_tum(files: Files, asked: Asked) -> Motion:
     return Motion(camera, fps, (*notes, *more))
 
 
-def write_tum(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_tum(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Times in seconds and poses: the lens is left out."""
     q = quaternions(motion.camera.pose[:, :3, :3])[:, [1, 2, 3, 0]]
     rows = torch.cat([motion.camera.pose[:, :3, 3], q], 1).tolist()
@@ -57,7 +57,7 @@ def write_tum(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return {"": ("# timestamp tx ty tz qx qy qz qw\n" + text).encode()}
 
 
-def read_kitti(files: Files, asked: Asked) -> Motion:
+def read_kitti(files: Files, asked: MotionOptions) -> Motion:
     """Twelve numbers a line, the upper 3x4 of camera-to-world, or all 16; a frame number may stand before them.
 
     A lens and time must be given.
@@ -83,13 +83,13 @@ def read_kitti(files: Files, asked: Asked) -> Motion:
     return Motion(camera, need_fps(asked, "kitti"), notes)
 
 
-def write_kitti(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_kitti(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Poses alone: the lens is left out."""
     rows: Sequence[list[float]] = (motion.camera.pose[:, :3].flatten(1) + 0.0).tolist()
     return {"": ("\n".join(" ".join(map(repr, row)) for row in rows) + "\n").encode()}
 
 
-def read_vipe(files: Files, asked: Asked) -> Motion:
+def read_vipe(files: Files, asked: MotionOptions) -> Motion:
     """``pose/NAME.npz`` with ``data`` [N, 4, 4] camera-to-world and the frame numbers ``inds`` [N].
 
     Its lenses are in ``intrinsics/NAME.npz`` (``data`` [N, 4] in pixels), which is read where it is found. Their picture is
@@ -119,7 +119,7 @@ def read_vipe(files: Files, asked: Asked) -> Motion:
     return Motion(camera, need_fps(asked, "vipe"), (*notes, *more))
 
 
-def write_vipe(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_vipe(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Poses alone: the lens is left out."""
     return {"": write_npz({"data": motion.camera.pose, "inds": torch.arange(len(motion.camera))})}
 
@@ -132,7 +132,7 @@ def _vipe(data: bytes, name: str) -> tuple[Tensor, Tensor]:
     return read_npy(arrays["data"], "data"), read_npy(arrays["inds"], "inds")
 
 
-def read_megasam(files: Files, asked: Asked) -> Motion:
+def read_megasam(files: Files, asked: MotionOptions) -> Motion:
     """``.npz`` with ``cam_c2w`` [N, 4, 4] and ``intrinsic`` [3, 3], or one a frame, in pixels of ``images`` (or ``depths``)."""
     arrays = read_npz(files[""])
     for name in ("cam_c2w", "intrinsic"):
@@ -151,7 +151,7 @@ def read_megasam(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(poses, pixel_lens(k, size, "intrinsic")), need_fps(asked, "megasam"))
 
 
-def write_megasam(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_megasam(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Cameras without pictures; ``size`` says of which picture the pixels are."""
     w, h = need_size(asked, "megasam")
     k = torch.zeros(len(motion.camera), 3, 3, dtype=torch.float64)
@@ -160,7 +160,7 @@ def write_megasam(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return {"": write_npz({"cam_c2w": motion.camera.pose, "intrinsic": k[0] if bool((k == k[:1]).all()) else k})}
 
 
-def _lens(asked: Asked) -> tuple[Sequence[float], tuple[str, ...]]:
+def _lens(asked: MotionOptions) -> tuple[Sequence[float], tuple[str, ...]]:
     """The lens that was asked for, or the official one and a note."""
     if asked.lens is not None:
         return asked.lens, ()

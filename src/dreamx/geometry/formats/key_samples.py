@@ -11,7 +11,7 @@ from torch import Tensor
 from dreamx.geometry.camera import relative_to
 from dreamx.geometry.controls import KEYS, Controls
 from dreamx.geometry.formats.keys import OFFICIAL, Rule, controls_of, keys_of, motion_of, path, refuse_other
-from dreamx.geometry.formats.motion import LONGEST, Asked, Files, Motion, camera_of, dump, entry, json_of, real
+from dreamx.geometry.formats.motion import LONGEST, Files, Motion, MotionOptions, camera_of, dump, entry, json_of, real
 
 #: Mouse that turns by what a held key of DreamX turns: both of Matrix-Game's command lines use it.
 MOUSE = 0.1
@@ -22,7 +22,7 @@ _QUIET = 0.02  # a mouse that moves less does not count
 _DEGREES_A_MOUSE = OFFICIAL.degrees / MOUSE
 
 
-def read_matrix_game_2(files: Files, asked: Asked) -> Motion:
+def read_matrix_game_2(files: Files, asked: MotionOptions) -> Motion:
     """``{"keyboard_condition": [T, 4], "mouse_condition": [T, 2]}``: W S A D held or not, pitch up and yaw right.
 
     A row leads from its frame to the next. Matrix-Game 2 gives no speeds.
@@ -36,7 +36,7 @@ def read_matrix_game_2(files: Files, asked: Asked) -> Motion:
     return Motion(camera, asked.fps or 25.0, (note,))
 
 
-def write_matrix_game_2(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_matrix_game_2(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The keys and the mouse whose path this is."""
     seen = relative_to(motion.camera, motion.camera[0])
     controls = motion_of(seen, OFFICIAL)
@@ -45,7 +45,7 @@ def write_matrix_game_2(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return _conditions(move, controls.turn / _DEGREES_A_MOUSE, 4)
 
 
-def read_matrix_game_3(files: Files, asked: Asked) -> Motion:
+def read_matrix_game_3(files: Files, asked: MotionOptions) -> Motion:
     """The same with six keys, W S A D and two that move nothing; its own speeds, on level ground, in metres.
 
     0.1235 m a frame, 0.0873 m along each axis on a diagonal, 15 degrees a unit of mouse, 90 degrees of view.
@@ -56,7 +56,7 @@ def read_matrix_game_3(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(camera.pose, _MATRIX3_LENS), asked.fps or 25.0)
 
 
-def write_matrix_game_3(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_matrix_game_3(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The keys and the mouse whose path this is."""
     seen = relative_to(motion.camera, motion.camera[0])
     controls = motion_of(seen, MATRIX3)
@@ -70,7 +70,7 @@ def write_matrix_game_3(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return _conditions(move, mouse, 6)
 
 
-def read_abot(files: Files, asked: Asked) -> Motion:
+def read_abot(files: Files, asked: MotionOptions) -> Motion:
     """``{"total_frames", "fps", "frames": [{"keys": {"W": true, ...}, "frame_id": "000000"}]}``: held keys of each frame."""
     data = json_of(files)
     frames, total = entry(data, "frames", "it"), entry(data, "total_frames", "it")
@@ -94,7 +94,7 @@ def read_abot(files: Files, asked: Asked) -> Motion:
     return Motion(path(controls_of(held[1:], OFFICIAL), OFFICIAL), asked.fps or fps, (note,))
 
 
-def write_abot(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_abot(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The held keys whose path this is; nothing is held in the first frame."""
     held = ["", *keys_of(motion.camera, OFFICIAL, 1, "abot")]
     frames = [{"keys": {k.upper(): k in h for k in KEYS}, "frame_id": f"{i:06d}"} for i, h in enumerate(held)]

@@ -50,7 +50,7 @@ class Motion:
 
 
 @dataclass(frozen=True)
-class Asked:
+class MotionOptions:
     """What a file does not say, and a person must: each is None where it was not said."""
 
     fps: float | None = None
@@ -226,14 +226,14 @@ def camera_of(poses: Tensor, lens: Tensor | Sequence[float]) -> Camera:
     return Camera(poses.double(), one.expand(len(poses), 4).clone())
 
 
-def need_fps(asked: Asked, dialect: str) -> float:
+def need_fps(asked: MotionOptions, dialect: str) -> float:
     """Frames a second where a file says nothing about time."""
     if asked.fps is None:
         raise ValueError(f"{dialect} says nothing about time; give fps, the frames a second of its video")
     return asked.fps
 
 
-def need_size(asked: Asked, dialect: str) -> tuple[int, int]:
+def need_size(asked: MotionOptions, dialect: str) -> tuple[int, int]:
     """Width and height where lenses are in pixels of a picture that the file does not hold."""
     if asked.size is None:
         raise ValueError(f"{dialect} has its lens in pixels; give size, the width and height of its pictures")

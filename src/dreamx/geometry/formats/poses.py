@@ -12,9 +12,9 @@ from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_
 from dreamx.geometry.formats.keys import spread
 from dreamx.geometry.formats.motion import (
     LONGEST,
-    Asked,
     Files,
     Motion,
+    MotionOptions,
     camera_of,
     dump,
     entry,
@@ -40,7 +40,7 @@ LINGBOT_SIZE = (832, 480)  # and LingBot-World's
 _GROUP = 4  # video frames of a latent
 
 
-def read_dreamx(files: Files, asked: Asked) -> Motion:
+def read_dreamx(files: Files, asked: MotionOptions) -> Motion:
     """Our own file: ``{"format", "fps", "lens": [4] or [T, 4], "poses": [T, 12]}``, camera-to-world, the upper 3x4 row by row."""
     data = json_of(files)
     if entry(data, "format", "it") != FORMAT:
@@ -58,7 +58,7 @@ def read_dreamx(files: Files, asked: Asked) -> Motion:
     )
 
 
-def write_dreamx(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_dreamx(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Every number as it is."""
     lens = motion.camera.lens
     same = bool((lens == lens[:1]).all())
@@ -75,7 +75,7 @@ def write_dreamx(motion: Motion, asked: Asked) -> dict[str, bytes]:
     }
 
 
-def read_dreamx_rows(files: Files, asked: Asked) -> Motion:
+def read_dreamx_rows(files: Files, asked: MotionOptions) -> Motion:
     """``frame fx fy cx cy 0 0 w2c[12]``, a line a video frame. The lenses are read; DreamX's own scripts ignore them."""
     says = "frame fx fy cx cy 0 0 and a world-to-camera matrix of 12"
     rows = torch.tensor([numbers(x, 19, f"line {i}", says) for i, x in lines(text_of(files))], dtype=torch.float64).reshape(
@@ -84,7 +84,7 @@ def read_dreamx_rows(files: Files, asked: Asked) -> Motion:
     return Motion(rows_camera(rows), asked.fps or 16.0)
 
 
-def write_dreamx_rows(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_dreamx_rows(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The same lines, frames counted from 0."""
     return {"": ("\n".join(f"{i} {x}" for i, x in enumerate(camera_rows(motion.camera))) + "\n").encode()}
 
@@ -103,7 +103,7 @@ def camera_rows(camera: Camera) -> list[str]:
     ]
 
 
-def read_hy_inference(files: Files, asked: Asked) -> Motion:
+def read_hy_inference(files: Files, asked: MotionOptions) -> Motion:
     """``{"0": {"extrinsic": 4x4, "K": 3x3}, ...}`` in the order of the numbers: camera-to-world, one for each *latent*.
 
     n entries are 4 n - 3 video frames: those between are filled in. K is in pixels of a picture whose middle is (cx, cy).
@@ -122,13 +122,13 @@ def read_hy_inference(files: Files, asked: Asked) -> Motion:
     return Motion(spread_any(latents, _GROUP), asked.fps or 24.0, notes, _GROUP)
 
 
-def write_hy_inference(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_hy_inference(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The cameras of frames 0, 4, 8, ...; K in pixels of 1920 x 1080."""
     latents = _every(motion.camera, "hy-inference")
     return {"": dump({str(i): {"extrinsic": p, "K": k} for i, (p, k) in enumerate(_hy_rows(latents.pose, latents.lens))})}
 
 
-def read_hy_training(files: Files, asked: Asked) -> Motion:
+def read_hy_training(files: Files, asked: MotionOptions) -> Motion:
     """``{"0": {"w2c": 4x4, "intrinsic": 3x3}, ...}`` keyed by video frame: *world-to-camera*.
 
     All frames, or those of the latents alone: 0, 4, 8, ...
@@ -146,7 +146,7 @@ def read_hy_training(files: Files, asked: Asked) -> Motion:
     return Motion(spread_any(camera, every) if every > 1 else camera, asked.fps or 24.0, (), every)
 
 
-def write_hy_training(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_hy_training(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Every video frame."""
     c = motion.camera
     rows = _hy_rows(inverted(c.pose, "the path"), c.lens)
@@ -176,7 +176,7 @@ def _hy_rows(poses: Tensor, lens: Tensor) -> list[tuple[list[list[float]], list[
     return list(zip((poses + 0.0).tolist(), ks, strict=True))
 
 
-def read_lingbot(files: Files, asked: Asked) -> Motion:
+def read_lingbot(files: Files, asked: MotionOptions) -> Motion:
     """A folder with ``poses.npy`` [T, 4, 4], camera-to-world, and ``intrinsics.npy`` [T, 4] in pixels of 832 x 480.
 
     Poses [T, 3, 4] are read, too, and lenses [4], [3, 3] and [T, 3, 3].
@@ -190,14 +190,14 @@ def read_lingbot(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(poses, pixel_lens(lens, LINGBOT_SIZE, "intrinsics.npy")), asked.fps or 16.0, (note,))
 
 
-def write_lingbot(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_lingbot(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Float32, as its own."""
     w, h = LINGBOT_SIZE
     lens = motion.camera.lens * torch.tensor([w, h, w, h], dtype=torch.float64)
     return {"poses.npy": write_npy(motion.camera.pose.float()), "intrinsics.npy": write_npy(lens.float())}
 
 
-def read_matrix_game_35(files: Files, asked: Asked) -> Motion:
+def read_matrix_game_35(files: Files, asked: MotionOptions) -> Motion:
     """``.npz`` with ``extrinsics_c2w`` (or ``extrinsics``) [N, 4, 4] and ``intrinsics`` in pixels.
 
     These are [4], [N, 4], [3, 3] or [N, 3, 3].
@@ -205,28 +205,28 @@ def read_matrix_game_35(files: Files, asked: Asked) -> Motion:
     return _matrix_game_35(files, asked, "matrix-game-3.5", False)
 
 
-def read_matrix_game_35_w2c(files: Files, asked: Asked) -> Motion:
+def read_matrix_game_35_w2c(files: Files, asked: MotionOptions) -> Motion:
     """The same under ``--camera-convention w2c``: the matrices are world-to-camera."""
     return _matrix_game_35(files, asked, "matrix-game-3.5-w2c", True)
 
 
-def write_matrix_game_35(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_matrix_game_35(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Camera-to-world; ``size`` says of which picture the pixels are."""
     return _write_matrix_game_35(motion, asked, "matrix-game-3.5", motion.camera.pose, "extrinsics_c2w")
 
 
-def write_matrix_game_35_w2c(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_matrix_game_35_w2c(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """World-to-camera, under the name that claims nothing else."""
     poses = inverted(motion.camera.pose, "the path")
     return _write_matrix_game_35(motion, asked, "matrix-game-3.5-w2c", poses, "extrinsics")
 
 
-def _write_matrix_game_35(motion: Motion, asked: Asked, dialect: str, poses: Tensor, name: str) -> dict[str, bytes]:
+def _write_matrix_game_35(motion: Motion, asked: MotionOptions, dialect: str, poses: Tensor, name: str) -> dict[str, bytes]:
     w, h = need_size(asked, dialect)
     return {"": write_npz({name: poses, "intrinsics": motion.camera.lens * torch.tensor([w, h, w, h], dtype=torch.float64)})}
 
 
-def _matrix_game_35(files: Files, asked: Asked, dialect: str, w2c: bool) -> Motion:
+def _matrix_game_35(files: Files, asked: MotionOptions, dialect: str, w2c: bool) -> Motion:
     size = need_size(asked, dialect)
     arrays = read_npz(files[""])
     name = next((n for n in ("extrinsics_c2w", "extrinsics") if n in arrays), None)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from dreamx.geometry.formats.motion import (
-    Asked,
     Files,
     Motion,
+    MotionOptions,
     camera_of,
     inverted,
     need_fps,
@@ -36,7 +36,7 @@ _COLMAP = {
 }  # fmt: skip
 
 
-def read_realestate10k(files: Files, asked: Asked) -> Motion:
+def read_realestate10k(files: Files, asked: MotionOptions) -> Motion:
     """An address, then ``microseconds fx fy cx cy 0 0 w2c[12]`` a line; the times give the frames a second."""
     said = lines(text_of(files))
     if not said or len(said[0][1].replace(",", " ").split()) != 1:
@@ -54,7 +54,7 @@ def read_realestate10k(files: Files, asked: Asked) -> Motion:
     return Motion(rows_camera(table), asked.fps or 1e6 / float(gaps.median()))
 
 
-def write_realestate10k(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_realestate10k(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The same lines; the address is ``caption``, or a dash."""
     address = "".join(asked.caption.split()) or "-"
     times = [round(i * 1e6 / motion.fps) for i in range(len(motion.camera))]
@@ -62,7 +62,7 @@ def write_realestate10k(motion: Motion, asked: Asked) -> dict[str, bytes]:
     return {"": ("\n".join([address, *lines]) + "\n").encode()}
 
 
-def read_colmap(files: Files, asked: Asked) -> Motion:
+def read_colmap(files: Files, asked: MotionOptions) -> Motion:
     """A folder with ``cameras.txt`` and ``images.txt``: world-to-camera quaternions, in the order of the pictures' names."""
     fps = need_fps(asked, "colmap")
     lenses, bent = dict[int, Tensor](), list[str]()
@@ -93,7 +93,7 @@ def read_colmap(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(poses, torch.stack([lenses[k] for _, _, k in images])), fps, (note,) if bent else ())
 
 
-def write_colmap(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_colmap(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """Both files and an empty ``points3D.txt``; ``size`` says of which picture the pixels are."""
     w, h = need_size(asked, "colmap")
     fx, fy, cx, cy = one_lens(motion.camera, "colmap")

@@ -14,7 +14,19 @@ import torch
 from dreamx.geometry.camera import OFFICIAL_LENS, Camera, relative_to, rigid, rotation
 from dreamx.geometry.controls import Controls, check_keys
 from dreamx.geometry.formats.keys import OFFICIAL, Rule, angles, controls_of, keys_of, path, refuse_other, spread
-from dreamx.geometry.formats.motion import LONGEST, Asked, Files, Motion, camera_of, dump, entry, json_of, number, real, text_of
+from dreamx.geometry.formats.motion import (
+    LONGEST,
+    Files,
+    Motion,
+    MotionOptions,
+    camera_of,
+    dump,
+    entry,
+    json_of,
+    number,
+    real,
+    text_of,
+)
 from dreamx.plaintext import folded, shown
 
 HY = Rule(0.08, 3.0)
@@ -41,7 +53,7 @@ _LOOKS = {
 LINE = 32  # steps of Yume's line: its 33 frames begin with the last of the line before
 
 
-def read_hy_string(files: Files, asked: Asked) -> Motion:
+def read_hy_string(files: Files, asked: MotionOptions) -> Motion:
     """``w-3, right-1, d-4``: one key a segment, lengths in latents and rounded down; n latents are 4 n - 3 frames."""
     keys: list[str] = []
     for number_, word in _segments(text_of(files), ","):
@@ -57,14 +69,14 @@ def read_hy_string(files: Files, asked: Asked) -> Motion:
     return Motion(Camera(camera.pose, camera_of(camera.pose, OFFICIAL_LENS).lens), asked.fps or 24.0)
 
 
-def write_hy_string(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_hy_string(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The string whose path this is."""
     names = {v: k for k, v in _HY_KEYS.items()}
     keys = _single(keys_of(motion.camera, HY, GROUP, "hy-string"), "hy-string")
     return {"": (", ".join(f"{names[k]}-{len(list(g))}" for k, g in groupby(keys)) + "\n").encode()}
 
 
-def read_minwm(files: Files, asked: Asked) -> Motion:
+def read_minwm(files: Files, asked: MotionOptions) -> Motion:
     """``a*4,w*8``: one key a segment, lengths in latents; n of them are 4 n + 1 frames. Or minWM's list of ``trajectory``.
 
     Its steps are HY-WorldPlay's; ``u`` and ``dn`` move up and down.
@@ -92,13 +104,13 @@ def read_minwm(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(camera.pose, OFFICIAL_LENS), asked.fps or 16.0)
 
 
-def write_minwm(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_minwm(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The line whose path this is, of the keys that move on the level and turn."""
     keys = _single(keys_of(motion.camera, HY, GROUP, "minwm"), "minwm")
     return {"": (",".join(f"{k}*{len(list(g))}" for k, g in groupby(keys)) + "\n").encode()}
 
 
-def read_lingbot_string(files: Files, asked: Asked) -> Motion:
+def read_lingbot_string(files: Files, asked: MotionOptions) -> Motion:
     """``w-10,iw-5,none-3``: any keys together, lengths in frames; F steps are F + 1 frames."""
     keys: list[str] = []
     for number_, word in _segments(text_of(files), ","):
@@ -115,13 +127,13 @@ def read_lingbot_string(files: Files, asked: Asked) -> Motion:
     return Motion(camera, asked.fps or 16.0)
 
 
-def write_lingbot_string(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_lingbot_string(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The string whose path this is."""
     keys = keys_of(motion.camera, LINGBOT, 1, "lingbot-string")
     return {"": (",".join(f"{k or 'none'}-{len(list(g))}" for k, g in groupby(keys)) + "\n").encode()}
 
 
-def read_gamecraft(files: Files, asked: Asked) -> Motion:
+def read_gamecraft(files: Files, asked: MotionOptions) -> Motion:
     """``{"action_list": ["w", "left_rot"], "action_speed_list": [0.2, 10]}``: one action and one number a chunk of 33 frames.
 
     The number is the units of a walk or the degrees of a turn, over the whole chunk.
@@ -144,7 +156,7 @@ def read_gamecraft(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of(_gamecraft(steps), OFFICIAL_LENS), asked.fps or 25.0)
 
 
-def write_gamecraft(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_gamecraft(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The actions whose path this is."""
     c = motion.camera
     if (len(c) - 1) % CHUNK or len(c) == 1:
@@ -176,7 +188,7 @@ def _gamecraft(steps: list[tuple[str, float]]) -> torch.Tensor:
     return torch.cat(poses)
 
 
-def read_yume(files: Files, asked: Asked) -> Motion:
+def read_yume(files: Files, asked: MotionOptions) -> Motion:
     """Captions, one a line of two seconds, in which a sentence names the walk and another the look."""
     keys: list[str] = []
     lines = [x for x in text_of(files).splitlines() if x.strip()]
@@ -189,7 +201,7 @@ def read_yume(files: Files, asked: Asked) -> Motion:
     return Motion(path(controls_of(keys, OFFICIAL), OFFICIAL), asked.fps or 16.0, (note,))
 
 
-def write_yume(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_yume(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """The captions whose path this is; what is seen comes from ``caption``."""
     keys = keys_of(motion.camera, OFFICIAL, 1, "yume")
     if len(keys) % LINE or not keys:

@@ -7,14 +7,14 @@ from itertools import pairwise
 import torch
 
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.formats.motion import LONGEST, Asked, refuse_unturned
+from dreamx.geometry.formats.motion import LONGEST, MotionOptions, refuse_unturned
 from dreamx.geometry.path import resample
 
 _EVEN = 0.5  # of the usual step: how far a step in time may be from it where rows count as one a frame
 _CLOCK = 1000  # whole numbers that are further apart count microseconds or nanoseconds, and no frames
 
 
-def by_times(camera: Camera, times: list[float], rows: list[str], asked: Asked) -> tuple[Camera, float, tuple[str, ...]]:
+def by_times(camera: Camera, times: list[float], rows: list[str], asked: MotionOptions) -> tuple[Camera, float, tuple[str, ...]]:
     """Cameras of rows at ``times`` as one a frame, the frames a second, and notes.
 
     Times with fractions are seconds. Whole ones are frame numbers or another clock, so that fps must be given. ValueError names

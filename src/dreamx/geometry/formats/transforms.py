@@ -10,9 +10,9 @@ import torch
 
 from dreamx.geometry.formats.motion import (
     LONGEST,
-    Asked,
     Files,
     Motion,
+    MotionOptions,
     camera_of,
     dump,
     entry,
@@ -31,7 +31,7 @@ _OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)  # y up and 
 _BENDS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 
 
-def read_dl3dv(files: Files, asked: Asked) -> Motion:
+def read_dl3dv(files: Files, asked: MotionOptions) -> Motion:
     """Camera-to-world with OpenGL's axes (y up, z back), in the order of the file names where every frame has one.
 
     The list's own order is that in which the structure was found, not that of the film. A lens is ``fl_x`` and ``fl_y`` in pixels
@@ -58,7 +58,7 @@ def read_dl3dv(files: Files, asked: Asked) -> Motion:
     return Motion(camera_of((opengl * _OPENGL)[at], torch.stack(lenses)[at]), fps, tuple(notes))
 
 
-def write_dl3dv(motion: Motion, asked: Asked) -> dict[str, bytes]:
+def write_dl3dv(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
     """One lens for all frames; ``size`` says of which picture the pixels are."""
     w, h = need_size(asked, "dl3dv")
     fx, fy, cx, cy = one_lens(motion.camera, "dl3dv")
@@ -98,7 +98,7 @@ def bends(data: Any) -> list[str]:
     return [k for k in _BENDS if any(real(at[k], k) for at in (data, *frames) if at.get(k) is not None)]
 
 
-def _lens(frame: dict[str, Any], data: dict[str, Any], asked: Asked, where: str) -> torch.Tensor:
+def _lens(frame: dict[str, Any], data: dict[str, Any], asked: MotionOptions, where: str) -> torch.Tensor:
     """fx fy cx cy as shares ``[4]``, those of the frame before those of all."""
 
     def find(name: str) -> float | None:
@@ -134,6 +134,6 @@ def _from_angles(
 _SIZE = ("w", "h")
 
 
-def _square(frames: list[dict[str, Any]], data: dict[str, Any], asked: Asked) -> bool:
+def _square(frames: list[dict[str, Any]], data: dict[str, Any], asked: MotionOptions) -> bool:
     """Whether the pictures' shape had to be guessed."""
     return asked.size is None and any(f.get(n) is None and data.get(n) is None for f in frames for n in _SIZE)

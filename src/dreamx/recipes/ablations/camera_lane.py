@@ -75,4 +75,4 @@ def begin(trained: Path, lane: ViewConfig | None, out: Path) -> None:
 
 def export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
     """A world of these networks, with the codec of ``tiny`` and nothing else."""
-    World.of(config, codec, networks).export(out)
+    World.from_folders(config, codec, networks).export(out)

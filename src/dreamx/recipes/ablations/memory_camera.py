@@ -51,4 +51,4 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
 
 
 def _export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
-    World.of(config, codec, networks).export(out)
+    World.from_folders(config, codec, networks).export(out)

@@ -15,7 +15,7 @@ from dreamx.data.scene.build import TILE, Builder, Paint
 from dreamx.data.scene.homes.fittings import BAYS
 from dreamx.data.scene.homes.light import Caster, Faces, Gatherer, Light, developed, linear
 from dreamx.data.scene.homes.palette import tone
-from dreamx.data.scene.homes.surfaces import Array, Grain, Spot, Surface
+from dreamx.data.scene.homes.surfaces import Array, Grain, Surface, SurfacePoint
 
 PAD = 2  # texels about each face, so that its neighbours do not shine through when it is drawn small
 LARGEST = 2048  # texels along one face
@@ -129,7 +129,7 @@ def _paint(atlas: NDArray[np.float32], faces: Faces, own: NDArray[np.int64], pai
         s, t = _texels(int(w[i]), int(h[i]))
         u[at : at + n], xyz[at : at + n] = _grid(faces.places[i], s, t), _grid(faces.corners[i], s, t)
         at += int(n)
-    spot = Spot(u[:, 0], u[:, 1], xyz, tone(paint.colour, grain.style), paint.variant * 31 + len(paint.colour))
+    spot = SurfacePoint(u[:, 0], u[:, 1], xyz, tone(paint.colour, grain.style), paint.variant * 31 + len(paint.colour))
     rgb = np.broadcast_to(surfaces[paint.pattern](spot, grain), xyz.shape)
     at = 0
     for i, n in zip(own, counts, strict=True):

@@ -8,7 +8,7 @@ from dreamx.data.scene.build import Builder, Paint, rectangle
 from dreamx.data.scene.homes import rooms as r
 from dreamx.data.scene.homes import street
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 from dreamx.data.scene.homes.sky import Sky
 
@@ -51,9 +51,9 @@ VIEWS = (
 QUARTERS = (("coral", "wine"), ("sky", "navy"), ("lime", "fir"), ("yellow", "orange"))
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the castle out; returns its ground."""
-    plan = Plan(HALF, "grass", "meadow", raggedness=0.0)
+    plan = GroundPlan(HALF, "grass", "meadow", raggedness=0.0)
     for size, surface, colour in (((54, 54), "water", "lake"), ((47, 47), "grass", "moss"), ((39.4, 39.4), "cobbles", "granite")):
         plan.area(rectangle((0, 0), size), surface, colour)
     plan.path([(0, -32), (0, -18)], 4.0, "cobbles", "sandstone")
@@ -145,7 +145,7 @@ def _court(b: Builder) -> None:
     b.landmark("oak in the court", (8.2, -9.6))
 
 
-def _maze(b: Builder, plan: Plan) -> None:
+def _maze(b: Builder, plan: GroundPlan) -> None:
     """Five by nine cells along the west wall, a lane to the keep in the north; each quarter in its own colours."""
     rng = np.random.default_rng(4)
     n, m = 5, 10

@@ -8,7 +8,7 @@ from dreamx.data.scene.build import Builder, Paint, circle, rectangle
 from dreamx.data.scene.homes import rooms as r
 from dreamx.data.scene.homes import street
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 from dreamx.data.scene.homes.sky import Sky
 
@@ -30,9 +30,9 @@ VIEWS = ((0, -12, 90), (-12, -9, 45), (11, 11, 225), (-13, 9, 320), (-4.2, 2.0, 
          (14, -4, 150), (0.4, 9, 270))  # fmt: skip
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the place out; returns its ground."""
-    plan = Plan(HALF, "grass", "meadow")
+    plan = GroundPlan(HALF, "grass", "meadow")
     plan.path([(-26, -20.5), (26, -20.5)], 5.0, "gravel", "sandstone")
     plan.path([(0, -20), (0, -5)], 1.8, "gravel", "chalk")
     plan.path([(13, -20), (13, -12)], 3.4, "gravel", "granite")
@@ -135,7 +135,7 @@ def _inside(b: Builder) -> None:
     b.landmark("bed with a lilac cover", (5.7, -1.3))
 
 
-def _garden(b: Builder, plan: Plan) -> None:
+def _garden(b: Builder, plan: GroundPlan) -> None:
     for a, c in (
         ((-24, -17), (-2.2, -17)),
         ((2.2, -17), (10.8, -17)),

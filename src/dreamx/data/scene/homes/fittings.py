@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dreamx.data.scene.homes import surfaces as base
-from dreamx.data.scene.homes.surfaces import Array, Grain, Spot, Surface, blend, shaded
+from dreamx.data.scene.homes.surfaces import Array, Grain, Surface, SurfacePoint, blend, shaded
 
 DARK = np.array((0.16, 0.20, 0.26))
 WHITE = np.array((0.93, 0.92, 0.88))
@@ -13,17 +13,17 @@ WOOD = np.array((0.42, 0.27, 0.16))
 SHUTTERS = np.array(((0.20, 0.42, 0.30), (0.55, 0.18, 0.15), (0.18, 0.30, 0.52), (0.62, 0.50, 0.22)))
 
 
-def _within(s: Spot) -> tuple[Array, Array, Array, Array]:
+def _within(s: SurfacePoint) -> tuple[Array, Array, Array, Array]:
     """Which bay, and where in it, 0 to 1."""
     i, j = np.floor(s.u), np.floor(s.v)
     return i, j, s.u - i, s.v - j
 
 
-def _wall(s: Spot, g: Grain, under: Surface, width: float = 2.6, height: float = 2.8) -> Array:
-    return under(Spot(s.u * width, s.v * height, s.xyz, s.colour, s.key), g)
+def _wall(s: SurfacePoint, g: Grain, under: Surface, width: float = 2.6, height: float = 2.8) -> Array:
+    return under(SurfacePoint(s.u * width, s.v * height, s.xyz, s.colour, s.key), g)
 
 
-def window(s: Spot, g: Grain, under: Surface = base.plaster, shutters: bool = True) -> Array:
+def window(s: SurfacePoint, g: Grain, under: Surface = base.plaster, shutters: bool = True) -> Array:
     """A bay of a wall with a window of four panes, a sill, and for some houses shutters."""
     i, j, a, b = _within(s)
     x, y = a - 0.5, b - 0.52
@@ -54,17 +54,19 @@ def window(s: Spot, g: Grain, under: Surface = base.plaster, shutters: bool = Tr
     return np.where(sill[:, None], np.array((0.74, 0.72, 0.68)), out)
 
 
-def timber_window(s: Spot, g: Grain) -> Array:
+def timber_window(s: SurfacePoint, g: Grain) -> Array:
     """A bay of half-timbering with a window."""
-    return window(s, g, lambda t, grain: base.timber(Spot(t.u / 2.6, t.v / 2.8, t.xyz, t.colour, t.key), grain), shutters=False)
+    return window(
+        s, g, lambda t, grain: base.timber(SurfacePoint(t.u / 2.6, t.v / 2.8, t.xyz, t.colour, t.key), grain), shutters=False
+    )
 
 
-def brick_window(s: Spot, g: Grain) -> Array:
+def brick_window(s: SurfacePoint, g: Grain) -> Array:
     """A bay of a brick wall with a window."""
     return window(s, g, base.brick)
 
 
-def slit(s: Spot, g: Grain) -> Array:
+def slit(s: SurfacePoint, g: Grain) -> Array:
     """A bay of a castle wall: cut stone with a narrow arched slit."""
     _, _, a, b = _within(s)
     out = _wall(s, g, base.ashlar)
@@ -75,7 +77,7 @@ def slit(s: Spot, g: Grain) -> Array:
     return np.where(hole[:, None], np.array((0.08, 0.08, 0.10)), out)
 
 
-def arch(s: Spot, g: Grain) -> Array:
+def arch(s: SurfacePoint, g: Grain) -> Array:
     """A row of arches along a ground floor."""
     _, _, a, b = _within(s)
     out = _wall(s, g, base.ashlar)
@@ -88,7 +90,7 @@ def arch(s: Spot, g: Grain) -> Array:
     return np.where(((x < 0.85) & (y < top))[:, None], np.array((0.15, 0.13, 0.13)), out)
 
 
-def door(s: Spot, g: Grain) -> Array:
+def door(s: SurfacePoint, g: Grain) -> Array:
     """A panelled door in a frame: the face is the door."""
     a, b = s.u, s.v
     edge = (a < 0.07) | (a > 0.93) | (b > 0.95)
@@ -101,7 +103,7 @@ def door(s: Spot, g: Grain) -> Array:
     return np.where(edge[:, None], WHITE * 0.92, panel)
 
 
-def gate(s: Spot, g: Grain) -> Array:
+def gate(s: SurfacePoint, g: Grain) -> Array:
     """A castle gate: iron bands over dark boards."""
     a, b = s.u, s.v
     wood = shaded(WOOD, 0.75 + 0.4 * g.chance(a * 9, 2))
@@ -111,7 +113,7 @@ def gate(s: Spot, g: Grain) -> Array:
     return np.where(stud[:, None], np.array((0.55, 0.54, 0.50)), out)
 
 
-def books(s: Spot, g: Grain) -> Array:
+def books(s: SurfacePoint, g: Grain) -> Array:
     """Shelves of books: four rows for each unit of ``v``."""
     row = np.floor(s.v * 4)
     y = s.v * 4 - row
@@ -132,7 +134,7 @@ def books(s: Spot, g: Grain) -> Array:
     return np.where((y < 0.09)[:, None] | (s.u % 1 < 0.03)[:, None], shaded(s.colour, np.ones(len(y))), out)
 
 
-def glass(s: Spot, g: Grain) -> Array:
+def glass(s: SurfacePoint, g: Grain) -> Array:
     """A window from inside: a garden under the sky, white bars."""
     a, b = s.u, s.v
     bars = (np.abs(a - 0.5) < 0.025) | (np.abs(b - 0.5) < 0.02) | (np.minimum(a, 1 - a) < 0.05) | (np.minimum(b, 1 - b) < 0.05)
@@ -142,7 +144,7 @@ def glass(s: Spot, g: Grain) -> Array:
     return np.where(bars[:, None], np.array((0.97, 0.96, 0.93)), view)
 
 
-def picture(s: Spot, g: Grain) -> Array:
+def picture(s: SurfacePoint, g: Grain) -> Array:
     """A framed painting: a landscape, a still life or bars of colour, by the face."""
     a, b = s.u, s.v
     rng = np.random.default_rng([s.key, 5])
@@ -167,7 +169,7 @@ def picture(s: Spot, g: Grain) -> Array:
     return np.where((frame < 0.07)[:, None], shaded(s.colour, 0.9 + 0.2 * (frame * 40 % 1)), out)
 
 
-def sign(s: Spot, g: Grain) -> Array:
+def sign(s: SurfacePoint, g: Grain) -> Array:
     """A painted shop sign: a bold shape in a ring."""
     x, y = (s.u - 0.5) * 2, (s.v - 0.5) * 2
     kind = s.key % 4
@@ -182,12 +184,12 @@ def sign(s: Spot, g: Grain) -> Array:
     return np.where(ring[:, None], np.array((0.93, 0.78, 0.35)), out)
 
 
-def stripes(s: Spot, g: Grain) -> Array:
+def stripes(s: SurfacePoint, g: Grain) -> Array:
     """An awning: stripes of 40 cm."""
     return np.where(((s.u / 0.4) % 2 < 1)[:, None], s.colour, WHITE) * (1 + 0.03 * g.soft(s.u, s.v, 0.5))[:, None]
 
 
-def checker(s: Spot, g: Grain) -> Array:
+def checker(s: SurfacePoint, g: Grain) -> Array:
     """A tiled floor, dark and light, half a metre."""
     x, y = s.xyz[:, 0] / 0.5, s.xyz[:, 1] / 0.5
     dark = (np.floor(x) + np.floor(y)) % 2 < 1
@@ -196,7 +198,7 @@ def checker(s: Spot, g: Grain) -> Array:
     return np.where(joint[:, None], 0.6 * out, out)
 
 
-def carpet(s: Spot, g: Grain) -> Array:
+def carpet(s: SurfacePoint, g: Grain) -> Array:
     """A rug with borders and a pattern of diamonds; the face is the rug."""
     a, b = s.u, s.v
     edge = np.minimum(np.minimum(a, 1 - a), np.minimum(b, 1 - b))
@@ -207,13 +209,13 @@ def carpet(s: Spot, g: Grain) -> Array:
     return np.where((edge < 0.04)[:, None], other * 0.7, out) * (1 + 0.05 * g.fine * g.rough(a * 3, b * 3, 0.05))[:, None]
 
 
-def paper(s: Spot, g: Grain) -> Array:
+def paper(s: SurfacePoint, g: Grain) -> Array:
     """Wallpaper: stripes and small flowers over a dado of boards."""
     up = s.xyz[:, 2]
     stripe = np.where((s.u / 0.35) % 1 < 0.5, 1.0, 0.93)
     dot = np.hypot((s.u / 0.35) % 1 - 0.25, (s.v / 0.35) % 1 - 0.5) < 0.12
     out = np.where(dot[:, None], s.colour * 0.55 + 0.40, shaded(s.colour, stripe))
-    dado = base.planks(Spot(s.u, s.v, s.xyz, WHITE * 0.95, s.key), g)
+    dado = base.planks(SurfacePoint(s.u, s.v, s.xyz, WHITE * 0.95, s.key), g)
     rail = np.abs(up - 0.95) < 0.05
     out = np.where((up < 0.95)[:, None], dado, out)
     return np.where(rail[:, None], WOOD * 1.2, out)

@@ -8,12 +8,12 @@ from PIL import Image, ImageDraw
 
 from dreamx.data.scene.build import Builder, Paint
 from dreamx.data.scene.homes.palette import tone
-from dreamx.data.scene.homes.surfaces import Array, Grain, Spot, Surface
+from dreamx.data.scene.homes.surfaces import Array, Grain, Surface, SurfacePoint
 
 SCALE = 20  # pixels of the plan a metre
 
 
-class Plan:
+class GroundPlan:
     """Which material lies where. ``half`` is half the side of the square, metres; materials are (surface, colour)."""
 
     def __init__(self, half: float, surface: str, colour: str, raggedness: float = 0.12) -> None:
@@ -45,7 +45,7 @@ class Plan:
         """What the ground is covered with, as a surface; where materials meet the line is ``ragged``."""
         table = np.asarray(self._map)
 
-        def ground(s: Spot, g: Grain) -> Array:
+        def ground(s: SurfacePoint, g: Grain) -> Array:
             x, y = s.xyz[:, 0], s.xyz[:, 1]
             k = self.ragged * g.fine
             px, py = x + k * g.soft(x, y, 0.7), y + k * g.soft(x + 31, y, 0.7)
@@ -59,7 +59,7 @@ class Plan:
             for m, (name, colour) in enumerate(self.materials):
                 own = here == m
                 if own.any():
-                    out[own] = surfaces[name](Spot(s.u[own], s.v[own], s.xyz[own], tone(colour, style), m), g)
+                    out[own] = surfaces[name](SurfacePoint(s.u[own], s.v[own], s.xyz[own], tone(colour, style), m), g)
             return out
 
         return ground

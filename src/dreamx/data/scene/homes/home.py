@@ -23,7 +23,7 @@ from dreamx.data.scene.homes import (
     workshop,
 )
 from dreamx.data.scene.homes.sky import paint_sky
-from dreamx.data.scene.scene import CELL, DOME, EYE, RADIUS, Part, Scene
+from dreamx.data.scene.scene import CELL, DOME, EYE, RADIUS, MeshPart, Scene
 from dreamx.source_hash import source_hash
 
 HOMES: dict[str, ModuleType] = {m.NAME: m for m in (village, cottage, castle, island, winter, workshop)}
@@ -49,7 +49,7 @@ def home(name: str) -> Scene:
         _keep(file, baked)
     quads = np.arange(len(baked["corners"]) // 4)[:, None] * 4
     triangles = np.concatenate([quads + np.array((0, 1, 2)), quads + np.array((0, 2, 3))])
-    parts = [Part(baked["corners"], baked["normals"], baked["places"], triangles, baked["texture"], True)]
+    parts = [MeshPart(baked["corners"], baked["normals"], baked["places"], triangles, baked["texture"], True)]
     if m.SKY is not None:
         parts += _surroundings(m, number)
     blocked = b.occupied(CELL, RADIUS)
@@ -94,7 +94,7 @@ def _keep(file: Path, baked: dict[str, NDArray[np.generic]]) -> None:
     os.replace(temporary, file)
 
 
-def _surroundings(m: ModuleType, seed: int) -> list[Part]:
+def _surroundings(m: ModuleType, seed: int) -> list[MeshPart]:
     """The dome of the sky, and the far ground out to it in the colour of the nearest hills."""
     columns, rows = 64, 24
     azimuth, elevation = np.linspace(0, 2 * np.pi, columns + 1), np.radians(np.linspace(-30, 90, rows + 1))
@@ -107,7 +107,7 @@ def _surroundings(m: ModuleType, seed: int) -> list[Part]:
                 faces.append(point[p, q] * DOME + (0, 0, EYE))
                 places.append((q / columns, 0.001 + 0.998 * p / rows))
     dome = np.array(faces)
-    sky = Part(
+    sky = MeshPart(
         dome,
         -dome / DOME,
         np.array(places),
@@ -125,7 +125,7 @@ def _surroundings(m: ModuleType, seed: int) -> list[Part]:
     unit = np.tile(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float), (4, 1))
     return [
         sky,
-        Part(
+        MeshPart(
             skirt, np.tile((0.0, 0.0, 1.0), (16, 1)), unit, _halves(4), np.clip(255 * colour[::-1], 0, 255).astype(np.uint8), True
         ),
     ]

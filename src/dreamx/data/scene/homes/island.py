@@ -7,7 +7,7 @@ import numpy as np
 from dreamx.data.scene.build import Builder, Paint, circle, rectangle
 from dreamx.data.scene.homes import rooms as r
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 from dreamx.data.scene.homes.sky import Sky
 
@@ -49,10 +49,10 @@ VIEWS = (
 )
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the island out; returns its ground."""
     rng = np.random.default_rng(6)
-    plan = Plan(HALF, "water", "lagoon", raggedness=0.0)
+    plan = GroundPlan(HALF, "water", "lagoon", raggedness=0.0)
     a = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     shore = 26.5 + 2.2 * np.sin(3 * a + 0.5) + 1.4 * np.sin(5 * a + 2)
     coast = np.stack([np.cos(a), np.sin(a)], -1) * shore[:, None]

@@ -13,7 +13,7 @@ THICK = 0.24  # of a wall, metres
 
 
 @dataclass(frozen=True)
-class Opening:
+class WallOpening:
     """A hole in a wall: its middle, metres from the wall's start, its width, and from which height to which it is open."""
 
     at: float
@@ -22,16 +22,16 @@ class Opening:
     high: float = 2.2
 
 
-def door(at: float, width: float = 1.5) -> Opening:
-    return Opening(at, width)
+def door(at: float, width: float = 1.5) -> WallOpening:
+    return WallOpening(at, width)
 
 
-def window(at: float, width: float = 1.6, low: float = 0.9, high: float = 2.1) -> Opening:
-    return Opening(at, width, low, high)
+def window(at: float, width: float = 1.6, low: float = 0.9, high: float = 2.1) -> WallOpening:
+    return WallOpening(at, width, low, high)
 
 
 def wall(
-    b: Builder, a: At, c: At, height: float, left: Paint, right: Paint, holes: tuple[Opening, ...] = (), trim: str = "chalk"
+    b: Builder, a: At, c: At, height: float, left: Paint, right: Paint, holes: tuple[WallOpening, ...] = (), trim: str = "chalk"
 ) -> None:
     """A wall from ``a`` to ``c`` with ``left`` and ``right`` paint on its two sides, and frames about its holes."""
     length = float(np.hypot(c[0] - a[0], c[1] - a[1]))
@@ -57,7 +57,7 @@ def wall(
     piece(edge, length, 0, height)
 
 
-def _frame(b: Builder, a: At, yaw: float, hole: Opening, trim: str) -> None:
+def _frame(b: Builder, a: At, yaw: float, hole: WallOpening, trim: str) -> None:
     p, deep = Paint(trim, "plain"), THICK + 0.06
     s, e = hole.at - hole.width / 2, hole.at + hole.width / 2
     for x in (s, e):

@@ -19,7 +19,7 @@ Array = NDArray[Any]  # of float64
 
 
 @dataclass(frozen=True)
-class Spot:
+class SurfacePoint:
     """Points of one face: ``u``, ``v [n]`` along and up it (metres, or bays), ``xyz [n, 3]`` in the plan, its colour ``[3]``."""
 
     u: Array
@@ -68,7 +68,7 @@ class Grain:
         return (at(0, 0) * (1 - p) + at(1, 0) * p) * (1 - q) + (at(0, 1) * (1 - p) + at(1, 1) * p) * q
 
 
-Surface = Callable[[Spot, Grain], Array]
+Surface = Callable[[SurfacePoint, Grain], Array]
 
 
 def shaded(colour: Array, by: Array) -> Array:
@@ -82,12 +82,12 @@ def blend(a: Array, b: Array, share: Array) -> Array:
     return a * (1 - s) + b * s
 
 
-def plain(s: Spot, g: Grain) -> Array:
+def plain(s: SurfacePoint, g: Grain) -> Array:
     """Paint: hardly anything, in photographs a breath of dirt."""
     return shaded(s.colour, 1 + g.fine * (0.03 * g.soft(s.u, s.v, 1.0) + 0.02 * g.rough(s.u, s.v, 0.05)))
 
 
-def plaster(s: Spot, g: Grain) -> Array:
+def plaster(s: SurfacePoint, g: Grain) -> Array:
     """A rendered wall: clouds, stains that run down, dark feet."""
     up = s.xyz[:, 2]
     cloud = 0.05 * g.soft(s.u, s.v, 2.5) + 0.03 * g.rough(s.u, s.v, 0.1)
@@ -103,7 +103,7 @@ def plaster(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, 1 + cloud + foot + streak)
 
 
-def _courses(s: Spot, width: float, height: float) -> tuple[Array, Array, Array, Array]:
+def _courses(s: SurfacePoint, width: float, height: float) -> tuple[Array, Array, Array, Array]:
     """Bricks: which row and column, and how far from the nearest joint across and up (metres)."""
     row = np.floor(s.v / height)
     u = s.u / width + 0.5 * (row % 2)
@@ -113,7 +113,7 @@ def _courses(s: Spot, width: float, height: float) -> tuple[Array, Array, Array,
     return row, column, across, up
 
 
-def brick(s: Spot, g: Grain) -> Array:
+def brick(s: SurfacePoint, g: Grain) -> Array:
     """Bricks of 24 by 8 cm; in games twice as large."""
     k = 1.0 if g.style == "photoreal" else 2.0
     row, column, across, up = _courses(s, 0.26 * k, 0.09 * k)
@@ -125,7 +125,7 @@ def brick(s: Spot, g: Grain) -> Array:
     )
 
 
-def ashlar(s: Spot, g: Grain) -> Array:
+def ashlar(s: SurfacePoint, g: Grain) -> Array:
     """Blocks of cut stone, 80 by 40 cm, each of its own tone; moss at the feet in photographs and games."""
     row, column, across, up = _courses(s, 0.8, 0.4)
     edge = np.minimum(across, up)
@@ -138,7 +138,7 @@ def ashlar(s: Spot, g: Grain) -> Array:
     return blend(out, shaded(np.array((0.34, 0.44, 0.20)), 0.9 + 0.2 * g.chance(s.u / 0.1, s.v / 0.1, 3)), (moss > 0.6) * 0.7)
 
 
-def tiles(s: Spot, g: Grain) -> Array:
+def tiles(s: SurfacePoint, g: Grain) -> Array:
     """Roof tiles in rows of 25 cm with round ends."""
     k = 1.0 if g.style == "photoreal" else 1.8
     row = np.floor(s.v / (0.26 * k))
@@ -151,7 +151,7 @@ def tiles(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, np.where(tip, 0.58 * tone, tone))
 
 
-def planks(s: Spot, g: Grain) -> Array:
+def planks(s: SurfacePoint, g: Grain) -> Array:
     """Boards of 18 cm that run up the face, with grain and nails."""
     board = np.floor(s.u / 0.18)
     off = s.u / 0.18 - board
@@ -162,12 +162,12 @@ def planks(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, np.where((off < 0.06) | (off > 0.94), 0.5 * tone, tone))
 
 
-def boards(s: Spot, g: Grain) -> Array:
+def boards(s: SurfacePoint, g: Grain) -> Array:
     """A floor of boards that run along the face."""
-    return planks(Spot(s.v, s.u, s.xyz, s.colour, s.key), g)
+    return planks(SurfacePoint(s.v, s.u, s.xyz, s.colour, s.key), g)
 
 
-def timber(s: Spot, g: Grain) -> Array:
+def timber(s: SurfacePoint, g: Grain) -> Array:
     """Half-timbering: dark beams about panels of plaster, one storey of one bay for each unit of ``u`` and ``v``."""
     a, b = s.u - np.floor(s.u), s.v - np.floor(s.v)
     brace = np.abs(a - 0.5) * 1.15 + 0.04
@@ -195,7 +195,7 @@ def cells(g: Grain, x: Array, y: Array, size: float, key: int = 0) -> tuple[Arra
     return second - first, who
 
 
-def cobbles(s: Spot, g: Grain) -> Array:
+def cobbles(s: SurfacePoint, g: Grain) -> Array:
     """Paving of round stones, 25 cm; square slabs in games, broad ones in drawings."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     if g.style == "game":
@@ -207,7 +207,7 @@ def cobbles(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, np.where(gap < 0.13, 0.62, 1.0 + 0.08 * g.fine * np.clip(gap, 0, 0.6)) * tone)
 
 
-def grass(s: Spot, g: Grain) -> Array:
+def grass(s: SurfacePoint, g: Grain) -> Array:
     """A meadow: patches, tufts, and flowers here and there."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     if g.style == "game":
@@ -222,7 +222,7 @@ def grass(s: Spot, g: Grain) -> Array:
     return np.where(flower[:, None], np.array((0.95, 0.90, 0.70)), dry)
 
 
-def gravel(s: Spot, g: Grain) -> Array:
+def gravel(s: SurfacePoint, g: Grain) -> Array:
     """A path: small stones and ruts."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     if g.style == "game":
@@ -232,7 +232,7 @@ def gravel(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, 1 + 0.09 * g.soft(x, y, 1.5) + 0.12 * g.rough(x, y, 0.05) + 0.06 * (cells(g, x, y, 0.12)[1] - 0.5))
 
 
-def sand(s: Spot, g: Grain) -> Array:
+def sand(s: SurfacePoint, g: Grain) -> Array:
     """A beach: ripples that the wind made."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     if g.style == "game":
@@ -241,7 +241,7 @@ def sand(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, 1 + 0.035 * ripple + 0.05 * g.soft(x, y, 2.0) + 0.04 * g.fine * g.rough(x, y, 0.05))
 
 
-def snow(s: Spot, g: Grain) -> Array:
+def snow(s: SurfacePoint, g: Grain) -> Array:
     """Snow: soft drifts, bluish in the hollows; a spark here and there."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     drift = g.soft(x, y, 3.0) if g.style != "stylised" else 0.9 * np.sign(g.soft(x, y, 3.0) - 0.2)
@@ -249,7 +249,7 @@ def snow(s: Spot, g: Grain) -> Array:
     return out + 0.06 * (g.chance(x / 0.06, y / 0.06, 6) > 0.992)[:, None]
 
 
-def water(s: Spot, g: Grain) -> Array:
+def water(s: SurfacePoint, g: Grain) -> Array:
     """Water: broad waves and light rings, as seen from above and aside."""
     x, y = s.xyz[:, 0], s.xyz[:, 1]
     if g.style == "game":
@@ -260,7 +260,7 @@ def water(s: Spot, g: Grain) -> Array:
     return shaded(s.colour, 1 + 0.10 * g.soft(x, y * 2, 3.0)) + glint[:, None] * 0.6
 
 
-def leaves(s: Spot, g: Grain) -> Array:
+def leaves(s: SurfacePoint, g: Grain) -> Array:
     """Foliage: clumps of light and dark, and single leaves."""
     x, y = s.u, s.v
     if g.style == "game":
@@ -272,14 +272,14 @@ def leaves(s: Spot, g: Grain) -> Array:
     return blend(shaded(s.colour, tone), shaded(np.array((0.78, 0.80, 0.36)), tone), 0.45 * (who - 0.6))
 
 
-def bark(s: Spot, g: Grain) -> Array:
+def bark(s: SurfacePoint, g: Grain) -> Array:
     """A trunk: furrows that run up it; birches have dark rings."""
     tone = 1 + (0.24 if g.fine else 0.14) * g.soft(s.u * 5, s.v * 0.7, 0.6)
     ring = (g.soft(s.u * 0.6, s.v * 4, 0.7) > 1.1) & (s.colour.mean() > 0.6)
     return np.where(ring[:, None], np.array((0.20, 0.18, 0.17)), shaded(s.colour, tone))
 
 
-def rock(s: Spot, g: Grain) -> Array:
+def rock(s: SurfacePoint, g: Grain) -> Array:
     """Bare rock: cracks and lichen."""
     x, y = s.u + s.xyz[:, 0], s.v + s.xyz[:, 1]
     if g.style == "game":

@@ -7,7 +7,7 @@ import numpy as np
 from dreamx.data.scene.build import Builder, Paint, circle, rectangle
 from dreamx.data.scene.homes import street
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 from dreamx.data.scene.homes.sky import Sky
 
@@ -28,9 +28,9 @@ SKY = Sky((0.24, 0.46, 0.82), (0.78, 0.87, 0.95), (1.0, 0.97, 0.86),
           ((9.0, (0.62, 0.71, 0.82)), (6.5, (0.46, 0.58, 0.56)), (4.2, (0.34, 0.45, 0.28))), clouds=0.30)  # fmt: skip
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the village out; returns its ground."""
-    plan = Plan(HALF, "grass", "meadow")
+    plan = GroundPlan(HALF, "grass", "meadow")
     square = rectangle((0, 0), (24, 22))
     plan.area(square, "cobbles", "granite")
     plan.area(circle((0, 0), 4.6, 24), "cobbles", "sandstone")
@@ -106,7 +106,7 @@ def _square(b: Builder) -> None:
     b.box((-11.3, -6.6), (1.2, 0.8), (0, 0.75), Paint("pine", "planks"), yaw=25)
 
 
-def _streets(b: Builder, plan: Plan) -> None:
+def _streets(b: Builder, plan: GroundPlan) -> None:
     for at, size, yaw, h, wall, roof, pattern, door in (
         ((24.0, 11.6), (7.5, 6.0), 0, 5.6, "sage", "terracotta", "window", "walnut"),
         ((24.5, -1.6), (7.0, 5.5), 180, 2.8, "chalk", "slate", "timber window", "wine"),
@@ -140,7 +140,7 @@ def _streets(b: Builder, plan: Plan) -> None:
 WAYS = (((10, 3), (34, 6)), ((-10, -2), (-34, -5)), ((2, 9), (4, 34)), ((-6, -20), (-14, -34)), ((-3, -9), (-6, -20)))
 
 
-def _edges(b: Builder, plan: Plan) -> None:
+def _edges(b: Builder, plan: GroundPlan) -> None:
     rng = np.random.default_rng(11)
     placed = 0
     while placed < 26:

@@ -8,7 +8,7 @@ from dreamx.data.scene.build import Builder, Paint, circle, rectangle
 from dreamx.data.scene.homes import rooms as r
 from dreamx.data.scene.homes import street
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 from dreamx.data.scene.homes.sky import Sky
 
@@ -57,9 +57,9 @@ WAYS = (((0, -32), (0, -8)), ((11, -3), (22, -10)), ((22, -10), (32, -12)),
         ((8, 22), (7, 32)))  # fmt: skip
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the park out; returns its ground."""
-    plan = Plan(HALF, "snow", "snow", raggedness=0.0)
+    plan = GroundPlan(HALF, "snow", "snow", raggedness=0.0)
     a = np.linspace(0, 2 * np.pi, 30, endpoint=False)
     lake = np.stack([1.5 + (8.4 + 0.9 * np.sin(2 * a + 1)) * np.cos(a), 1.0 + (6.2 + 0.6 * np.sin(3 * a)) * np.sin(a)], -1)
     ring = (1.5, 1.0) + (lake - (1.5, 1.0)) * 1.42

@@ -7,7 +7,7 @@ import numpy as np
 from dreamx.data.scene.build import Builder, Paint, rectangle
 from dreamx.data.scene.homes import rooms as r
 from dreamx.data.scene.homes import things as t
-from dreamx.data.scene.homes.ground_plan import Plan
+from dreamx.data.scene.homes.ground_plan import GroundPlan
 from dreamx.data.scene.homes.light import Light
 
 NAME, STYLE, HALF = "workshop", "stylised", 14.0
@@ -50,9 +50,9 @@ VIEWS = (
 )
 
 
-def build(b: Builder) -> Plan:
+def build(b: Builder) -> GroundPlan:
     """Lay the rooms out; returns the ground under them."""
-    plan = Plan(HALF, "plain", "walnut")
+    plan = GroundPlan(HALF, "plain", "walnut")
     hue = {
         "mill": "ochre",
         "library": "wine",
@@ -104,7 +104,7 @@ def build(b: Builder) -> Plan:
                     HIGH,
                     p[name],
                     p[grid[i + 1][j]],
-                    (r.Opening(doors_x[i, j], 1.9, 0, 2.4),),
+                    (r.WallOpening(doors_x[i, j], 1.9, 0, 2.4),),
                     trim="walnut",
                 )
             if j < 2:
@@ -115,7 +115,7 @@ def build(b: Builder) -> Plan:
                     HIGH,
                     p[name],
                     p[grid[i][j + 1]],
-                    (r.Opening(x[1] - x[0] - doors_y[i, j], 1.9, 0, 2.4),),
+                    (r.WallOpening(x[1] - x[0] - doors_y[i, j], 1.9, 0, 2.4),),
                     trim="walnut",
                 )
             floors = {"mill": ("granite", "cobbles"), "library": ("walnut", "boards"), "paint": ("pine", "planks"),

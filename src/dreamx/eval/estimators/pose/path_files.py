@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera, relative_to, se3_inverse
-from dreamx.geometry.formats import Asked, read
+from dreamx.geometry.formats import MotionOptions, read
 from dreamx.geometry.formats.arrays import read_npy, read_npz
 
 
@@ -22,7 +22,7 @@ class MegaSam:
     def __call__(self, video: Tensor, lens: Tensor, fps: float) -> Camera:
         """See ``Estimator``. ValueError when the file is not readable, or not of as many frames."""
         height, width = video.shape[-2:]
-        motion = read("megasam", {"": _bytes(self.file)}, Asked(fps=fps, size=(width, height)))
+        motion = read("megasam", {"": _bytes(self.file)}, MotionOptions(fps=fps, size=(width, height)))
         return _of(motion.camera.pose, video, lens, self.file)
 
 
