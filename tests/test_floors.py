@@ -102,11 +102,11 @@ def test_imports_go_down() -> None:
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
-        ("geometry/camera.py", "from dreamx.world import World", "geometry.camera (floor 0) imports world (floor 3)"),
+        ("geometry/camera.py", "from dreamx.world import World", "geometry.camera (floor 0) imports world (floor 4)"),
         ("geometry/camera.py", "import numpy as np", "geometry.camera imports numpy"),
-        ("train/run.py", "def f():\n    from dreamx.fast import quantise", "train.run (floor 6) imports fast.quantise"),
-        ("fast/quantise.py", "import dreamx.train.run", "fast.quantise (floor 6) imports train.run"),
-        ("world.py", "from dreamx import cli", "world (floor 3) imports cli (floor 9)"),
+        ("train/run.py", "def f():\n    from dreamx.fast import quantise", "train.run (floor 7) imports fast.quantise"),
+        ("fast/quantise.py", "import dreamx.train.run", "fast.quantise (floor 7) imports train.run"),
+        ("world.py", "from dreamx import cli", "world (floor 4) imports cli (floor 10)"),
         ("world.py", "from dreamx import World", "world imports the front door"),
         ("world.py", "from .clip import Clip", "world imports relatively"),
         ("clip.py", "from dreamx import frames\n", "imports go in a circle"),

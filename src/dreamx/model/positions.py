@@ -1,6 +1,6 @@
 """Where and when a token is, told to attention by transforming queries, keys and values.
 
-A *place* is made for known frames (``FramePositions``) and transforms tokens ``[B, T, P, N, D]`` (frames, places in a frame, heads,
+A *place* is made for known frames (``FramePositions``), and transforms ``[B, T, P, N, D]`` (frames, places in a frame, heads,
 channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
 frames, and to write keys and values ``into`` the room that it has for them (which may be where they came from). Everything that
 depends on the frames alone is computed once, when the place is made.

@@ -130,7 +130,7 @@ class Connection:
     async def _start(self, said: StartMessage | str | bytes) -> None:
         """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time in the house."""
         house, session = self._house, token_urlsafe(12)
-        if not house.take(session, self):
+        if not house.acquire(session, self):
             return await self._say_busy()
         try:
             if isinstance(said, StartMessage) and said.image is None and said.replay is None:
@@ -189,7 +189,7 @@ class Connection:
             elif other is not None:
                 await other.rest("the session goes on in another window")
             await house.written()
-            if not house.take(request.session, self):
+            if not house.acquire(request.session, self):
                 return await self._say_busy()
             try:
                 await self._begin(await house.load(request.session), encode)
@@ -199,13 +199,13 @@ class Connection:
     def _give_back(self, session: str) -> None:
         """The place that was taken for a session, unless that was begun."""
         if self.pipeline is None or self._session != session:
-            self._house.free(session, self)
+            self._house.release(session, self)
 
     async def _begin(self, session: Session, encode: Encoder) -> None:
         """Walk in a session. Until its first picture is made the world that runs goes on, also where that fails."""
         house = self._house
         async with self._changing:
-            if house.stopping or not house.take(session.id, self):
+            if house.stopping or not house.acquire(session.id, self):
                 await self._say_busy()
                 return
             begun = await begin(house, session, encode, self._owner)
@@ -235,7 +235,7 @@ class Connection:
         if self.pipeline is not None:
             in_time = await asyncio.to_thread(self.pipeline.close)
             await self._house.written()
-        self._house.free(self._session, self)
+        self._house.release(self._session, self)
         self._session = ""  # or it would be freed once more when the same session goes on
         self.pipeline = self._pump = self._outbox = None
         return in_time
@@ -249,7 +249,7 @@ class Connection:
                 if isinstance(reply, Picture) and reply.kind is not FrameKind.TRUTH:
                     self._sent = max(self._sent, reply.frame)
                 if isinstance(reply, Error) and reply.over:
-                    self._house.free(session, self)
+                    self._house.release(session, self)
                 await self._say(reply)
                 reply = await begun.outbox.get()
 

@@ -71,15 +71,15 @@ class SessionManager:
         name: str,
         starts: dict[str, StartPicture],
         quality: int,
-        room: int,
+        max_sessions: int,
         store: Store | None = None,
         truth: TruthOf | None = None,
         idle: float = IDLE,
     ) -> None:
-        self.world, self.name, self.starts, self.quality, self.room = world, name, starts, quality, room
+        self.world, self.name, self.starts, self.quality, self.room = world, name, starts, quality, max_sessions
         self.store, self.truth, self.idle = store, truth, idle
         self.weights = world.identity  # asked once, so that the forks need not find out
-        self.metrics = Metrics(room)
+        self.metrics = Metrics(max_sessions)
         self.metrics.running.set_function(lambda: self.running)
         self.metrics.sockets.set_function(lambda: self.inside)
         self.guests: set[Client] = set()
@@ -110,7 +110,7 @@ class SessionManager:
 
     # ---- places --------------------------------------------------------------------------------------------------------
 
-    def take(self, session: str, guest: Client) -> bool:
+    def acquire(self, session: str, guest: Client) -> bool:
         """A place for the guest's session, beside the one that it may have and is about to leave; False where all are taken."""
         others = set(self._running.values()) - {guest}
         if len(others) >= self.room:
@@ -118,7 +118,7 @@ class SessionManager:
         self._running[session] = guest
         return True
 
-    def free(self, session: str, guest: Client) -> None:
+    def release(self, session: str, guest: Client) -> None:
         """The guest needs the place of this session no more."""
         if self._running.get(session) is guest:
             del self._running[session]
