@@ -50,7 +50,9 @@ def open_house(
     """The house and its port; everything is shut down at the end. ``state`` None: sessions are kept while it is open."""
     with TemporaryDirectory() as folder:
         store = Store(state or Path(folder))
-        house = SessionManager(cast(World, world), "fake", STARTS, quality=85, max_sessions=room, store=store, truth=truth, idle=idle)
+        house = SessionManager(
+            cast(World, world), "fake", STARTS, quality=85, max_sessions=room, store=store, truth=truth, idle=idle
+        )
         with running(house, port, token, allowed) as it:
             yield house, it
 
