@@ -32,7 +32,7 @@ class FakeDream(Dream):
 class FakeWorld:
     """``dream_seconds`` and ``show_seconds`` are slept; the step number ``fail_at`` raises; ``forks`` lists the copies.
 
-    Not ``ahead``, it recalls the cameras of the chunk before, and complains when that was not shown.
+    Not ``can_pipeline``, it recalls the cameras of the chunk before, and complains when that was not shown.
     """
 
     identity = "fake"
@@ -49,7 +49,7 @@ class FakeWorld:
         ahead: bool = True,
     ) -> None:
         self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16))
-        self.size, self.due, self.fps, self.ahead = size, due, fps, ahead
+        self.size, self.frames_per_step, self.fps, self.can_pipeline = size, due, fps, ahead
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
         self.base: Tensor | None = None
         self.place = torch.zeros(5)  # right, down, forward, yaw, pitch
@@ -65,7 +65,9 @@ class FakeWorld:
 
     def fork(self) -> FakeWorld:
         assert self.unshown == 0, "a world is whole only when all that was dreamt is shown"
-        other = FakeWorld(self.size, self.due, self.dream_seconds, self.show_seconds, self.fail_at, self.fps, self.ahead)
+        other = FakeWorld(
+            self.size, self.frames_per_step, self.dream_seconds, self.show_seconds, self.fail_at, self.fps, self.can_pipeline
+        )
         other.base, other.place, other.camera, other.before = self.base, self.place, self.camera, self.before
         other.actions, other.events, other.switched = self.actions[:], self.events[:], self.switched[:]
         other.switches, other.taught = self.switches, self.taught
@@ -83,13 +85,13 @@ class FakeWorld:
         self.camera, self.before = level(self.config.lens), None
         return self._draw(self.place)[None]
 
-    def dream(self, controls: Controls, event: str | None = None) -> FakeDream:
+    def denoise(self, controls: Controls, event: str | None = None) -> FakeDream:
         if event == "refuse":
             raise ValueError("event: this world does not know that word; use another")
         if self.fail_at == len(self.actions):
             raise RuntimeError("the dream broke")
         time.sleep(self.dream_seconds)
-        assert self.ahead or self.unshown == 0, "dreamt before the chunk before was shown"
+        assert self.can_pipeline or self.unshown == 0, "dreamt before the chunk before was shown"
         self.unshown += 1
         self.actions.append(controls)
         self.switched.append(self.switches)
@@ -102,20 +104,20 @@ class FakeWorld:
             places.append(self.place)
         path = walk(self.camera, controls)
         self.camera = path[-1]
-        before = path[:0] if self.before is None or self.ahead or not self.switches.memory else self.before
+        before = path[:0] if self.before is None or self.can_pipeline or not self.switches.memory else self.before
         return FakeDream(places, path, before)
 
-    def show(self, dream: FakeDream) -> Tensor:
+    def decode(self, dream: FakeDream) -> Tensor:
         time.sleep(self.show_seconds)
         self.unshown -= 1
         self.before = dream.path
         return torch.stack([self._draw(x) for x in dream.places])
 
     def look_ahead(self) -> None:
-        assert self.ahead or self.unshown == 0, "looked ahead before all was shown"
+        assert self.can_pipeline or self.unshown == 0, "looked ahead before all was shown"
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
-        return self.show(self.dream(controls, event))
+        return self.decode(self.denoise(controls, event))
 
     def save(self, path: Path) -> None:
         assert self.base is not None

@@ -145,7 +145,7 @@ def test_killed_and_run_again_gives_the_same_files(tmp_path: Path) -> None:
     bring(cfg)
     out = tmp_path / "again"
     code = (
-        "import sys; from dreamx.data.dataset import Place; real, n = Place.write, [0]\n"
+        "import sys; from dreamx.data.dataset import Storage as Place; real, n = Place.write, [0]\n"
         "def write(self, name, data):\n"
         "    n[0] += 1\n"
         "    if n[0] == int(sys.argv[1]): import os; os._exit(9)\n"

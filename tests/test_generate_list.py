@@ -131,14 +131,14 @@ KILLED = """
 import os, signal, sys
 from dreamx.cli import main
 from dreamx.world import World
-dream, count = World.dream, 0
+dream, count = World.denoise, 0
 def once(self, controls, event=None):
     global count
     count += 1
     if count == {at}:
         os.kill(os.getpid(), signal.SIGKILL)
     return dream(self, controls, event)
-World.dream = once
+World.denoise = once
 main(sys.argv[1:])
 """
 

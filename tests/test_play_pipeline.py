@@ -183,14 +183,14 @@ class OverlapWorld(FakeWorld):
     showing = False
     overlapped = False
 
-    def dream(self, controls: Controls, event: str | None = None) -> FakeDream:
-        dream = super().dream(controls, event)
+    def denoise(self, controls: Controls, event: str | None = None) -> FakeDream:
+        dream = super().denoise(controls, event)
         self.overlapped |= self.showing
         return dream
 
-    def show(self, dream: FakeDream) -> Tensor:
+    def decode(self, dream: FakeDream) -> Tensor:
         self.showing = True
-        frames = super().show(dream)
+        frames = super().decode(dream)
         self.showing = False
         return frames
 
@@ -217,9 +217,9 @@ class GatedWorld(FakeWorld):
         super().__init__(due=4, fps=1e6)
         self.gate = Semaphore(0)
 
-    def show(self, dream: FakeDream) -> Tensor:
+    def decode(self, dream: FakeDream) -> Tensor:
         self.gate.acquire()
-        return super().show(dream)
+        return super().decode(dream)
 
 
 def test_a_late_world_listens_to_the_keys_only_when_the_chunk_before_is_being_shown() -> None:
@@ -286,7 +286,7 @@ def test_the_world_is_dreamt_ahead_only_where_it_may_be(ahead: bool) -> None:
 
 def test_keys_are_sampled_after_the_wait_for_what_was_shown() -> None:
     world = GatedWorld()
-    world.ahead = False
+    world.can_pipeline = False
     with page(world) as p:
         p.next(Picture)
         assert eventually(lambda: len(world.actions) == 1)
