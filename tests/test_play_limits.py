@@ -12,7 +12,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import httpx
@@ -26,6 +26,7 @@ from dreamx import picture, replay
 from dreamx.flags import parse as flags
 from dreamx.picture import read_picture
 from dreamx.play import client_messages, start_request
+from dreamx.play.replay_conversion import script_of
 from dreamx.play.server import PlayConfig
 from dreamx.web import uvicorn_protocols as web_server
 from dreamx.web.uvicorn_protocols import FRAMES
@@ -57,7 +58,7 @@ def keys(count: int, first: str = '"type": "start"') -> str:
 BOMBS: dict[str, tuple[Callable[[], str], str]] = {
     "keys": (lambda: keys(600_000), "at most 65536 are read"),
     "keys beside a picture": (lambda: keys(600_000, '"type": "start", "image": ""'), "values, which no message needs"),
-    "keys in a small message": (lambda: keys(4000), "there is no such field"),
+    "keys in a small message": (lambda: keys(4000), "more than 64 keys"),
     "keys of a switch": (lambda: json.dumps({"type": "start", "switches": {f"k{i}": 1 for i in range(4000)}}), "more values"),
     "numbers of a look": (lambda: json.dumps({"type": "keys", "held": "w", "seq": 1, "look": [1] * 400}), "more values"),
     "numbers for steps": (
@@ -86,7 +87,7 @@ def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
         with pytest.raises(ValueError, match=".") as e:
             request = client_messages.parse(message)
             assert isinstance(request, client_messages.StartMessage) and request.replay is not None
-            replay.parse(request.replay)
+            script_of(request.replay, {}, (64, 64), "")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -109,7 +110,29 @@ def test_the_longest_words_are_read_however_they_are_written() -> None:
 def test_the_longest_replay_is_read() -> None:
     given = walk([STEP | {"look": [1.25, -0.5], "keys": "wasdijkl"}] * replay.STEP_LIMIT)
     request = client_messages.parse(json.dumps({"type": "start", "seed": 3, "codec": "h264", "replay": given}))
+    assert isinstance(request, client_messages.StartMessage) and request.replay is not None
+    assert list(request.replay["steps"]) == given["steps"]
+    given["steps"] = request.replay["steps"]
     assert request == client_messages.StartMessage("start", seed=3, codec="h264", replay=given)
+
+
+def test_a_long_replay_is_never_fifty_thousand_objects() -> None:
+    """Of Python's memory a few objects at a time, and of the system's the text that came and its packed steps."""
+    steps = [STEP | {"look": [i / 7, -i / 7], "event": f"it happens {i}"} for i in range(replay.STEP_LIMIT)]
+    text = json.dumps({"type": "start", "replay": walk(steps)})
+    tracemalloc.start()
+    try:
+        request = client_messages.parse(text)
+        assert isinstance(request, client_messages.StartMessage) and request.replay is not None
+        script = script_of(request.replay, {}, (64, 64), "").script
+        objects = sum(t.count for t in tracemalloc.take_snapshot().statistics("filename"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [s.event for s in islice(script, 2)] == ["it happens 0", "it happens 1"]
+    assert sum(1 for _ in script) == sum(1 for _ in script) == replay.STEP_LIMIT
+    assert objects < 5000
+    assert peak < len(text)
 
 
 #: Where a message or an address may hold anything.

@@ -24,7 +24,7 @@ from dreamx.geometry import Speed, from_keys
 from dreamx.memory import MemoryConfig
 from dreamx.play.client_messages import Command, Restore
 from dreamx.play.pipeline import Pipeline
-from dreamx.play.replay_conversion import replay_of
+from dreamx.play.replay_conversion import replay_text
 from dreamx.play.server_messages import ChunkReady, FrameKind, Picture
 from dreamx.play.session_spec import Session, SessionStart, Sinks
 from dreamx.replay import FORMAT, Replay, ReplayStep, controls, parse, picture, play, read, warning, write
@@ -114,7 +114,7 @@ def test_what_a_player_walked_and_a_branch_of_it() -> None:
         chunks(8)
     finally:
         pipeline.close()
-    walk = parse(to_json(replay_of(opening, tuple(pipeline.past.spans), "micro", live.identity)))
+    walk = parse(json.loads(replay_text(opening, tuple(pipeline.past.spans), "micro", live.identity)))
     assert len(seen) == 2
     again = torch.cat(list(play(other, walk)))
     branch = torch.stack(seen[1])

@@ -92,8 +92,7 @@ class Replay:
             raise ValueError("start and image are both given; a walk begins from one of them, so make the other null")
         if self.start is not None and not _ID.fullmatch(self.start):
             raise ValueError(f"start is {brief(self.start)}; an id is up to 64 letters, digits, - and _")
-        if len(self.steps) > STEP_LIMIT:
-            raise ValueError(_too_many(len(self.steps)))
+        check_count(len(self.steps), "")
         picture_bytes(self)
 
 
@@ -112,8 +111,8 @@ def parse(data: object) -> Replay:
     Steps are counted before any is looked at.
     """
     steps = cast("dict[str, object]", data).get("steps") if isinstance(data, dict) else None
-    if isinstance(steps, list | tuple) and len(cast("list[object]", steps)) > STEP_LIMIT:
-        raise ValueError(f"replay: {_too_many(len(cast('list[object]', steps)))}")
+    if isinstance(steps, list | tuple):
+        check_count(len(cast("list[object]", steps)))
     try:
         return from_json(Replay, data)
     except ValueError as e:
@@ -137,8 +136,10 @@ def read(path: Path) -> Replay:
         raise ValueError(f"{path}: {e}") from e
 
 
-def _too_many(steps: int) -> str:
-    return f"steps are {steps}; at most {STEP_LIMIT} are walked, so cut the replay"
+def check_count(steps: int, where: str = "replay: ") -> None:
+    """ValueError, one sentence, for more steps than are walked."""
+    if steps > STEP_LIMIT:
+        raise ValueError(f"{where}steps are {steps}; at most {STEP_LIMIT} are walked, so cut the replay")
 
 
 def write(path: Path, replay: Replay) -> None:

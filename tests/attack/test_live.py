@@ -40,13 +40,8 @@ MESSAGES = int(os.environ.get("DREAMX_ATTACK_MESSAGES", "10000"))
 
 @pytest.fixture(scope="module")
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all attacks: whatever one of them leaves behind, the next would find.
-
-    Of the first long replays Python's allocator keeps some 40 MB for ever, which all later ones find again: they come first.
-    """
+    """One server for all attacks: whatever one of them leaves behind, the next would find."""
     with server(tmp_path_factory.mktemp("live"), "--sessions", "4") as found:
-        for _ in range(2):
-            at_once(2, lambda _: tell(found.port, [longest()] * 2))
         yield found
 
 
@@ -54,9 +49,12 @@ def start(**more: Any) -> str:
     return json.dumps({"type": "start", **more})
 
 
-def longest() -> str:
-    """A start with a replay of as many steps as there may be."""
-    return start(replay=REPLAY | {"steps": [STEP | {"look": [1.5, -0.5], "keys": "wasd"}] * 50_000})
+def longest(first: float = 1.5, event: bool = False) -> str:
+    """A start with a replay of as many steps as there may be, no two alike."""
+    looks = [[first + i / 7, -0.5] for i in range(50_000)]
+    return start(
+        replay=REPLAY | {"steps": [STEP | {"look": x, "keys": "wasd", "event": f"rain {x}" if event else None} for x in looks]}
+    )
 
 
 def bomb(side: int, form: str = "PNG", mode: str = "RGBA") -> str:
@@ -70,6 +68,11 @@ def bomb(side: int, form: str = "PNG", mode: str = "RGBA") -> str:
 # ---- messages --------------------------------------------------------------------------------------------------------
 
 
+def test_the_longest_replays(it: Server) -> None:
+    """The first of this server's: what they leave behind is seen. The second of each is walked in for a while."""
+    withstand(it, lambda port: at_once(2, lambda i: tell(port, [longest(i), longest(i, event=True)] * 3)))
+
+
 def test_replays_of_millions_of_steps(it: Server) -> None:
     numbers = '{"type": "start", "replay": {"steps": [' + "1, " * 3_700_000 + "1]}}"
     within = '{"type": "start", "replay": {"steps": [' + "[]," * 300_000 + "1]}}"
@@ -79,10 +82,6 @@ def test_replays_of_millions_of_steps(it: Server) -> None:
 
 def none_starts(answers: list[str]) -> None:
     assert answers and "started" not in answers
-
-
-def test_the_longest_replays(it: Server) -> None:
-    withstand(it, lambda port: at_once(2, lambda _: tell(port, [longest()] * 3)))
 
 
 def test_pictures_of_millions_of_pixels(it: Server) -> None:

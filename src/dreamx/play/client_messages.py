@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, cast, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
 from dreamx.geometry.controls import check_keys
 from dreamx.plaintext import brief, sentence
+from dreamx.play.members import KEYS, Cursor
 from dreamx.replay import FILE_LIMIT, STEP_LIMIT
 from dreamx.session import Switches
 
@@ -49,7 +49,7 @@ class StartMessage:
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     codec: Codec = "jpeg"
     switches: Switches = field(default_factory=Switches)
-    replay: dict[str, Any] | None = None  # what api/sessions/ID/replay.json gave
+    replay: dict[str, Any] | None = None  # what api/sessions/ID/replay.json gave; its steps as members.Members
 
     __pydantic_config__ = _STRICT
 
@@ -243,11 +243,15 @@ def parse(text: str | bytes) -> Request:
 
 
 def _read(text: str) -> dict[str, Any]:
-    """The message as JSON; ValueError where it is no object."""
+    """The message as JSON, the steps of a replay as ``Members``; ValueError where it is no object."""
+    cursor = Cursor(text)
     try:
-        found = from_json(text)
+        found = cursor.fields({"replay": lambda c: c.fields({"steps": Cursor.members})})
+        cursor.end()
     except ValueError:
-        raise ValueError("the message is not JSON; send one JSON object with a type") from None
+        raise ValueError(
+            f"the message is not JSON, or an object of more than {KEYS} keys; send one JSON object with a type"
+        ) from None
     return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 

@@ -6,7 +6,7 @@ Only the thread that dreams changes it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -99,10 +99,3 @@ class History:
     def rewindable(self) -> int:
         """How many frames one can go back."""
         return self.frames - self.recent[0].frames if self.recent else 0
-
-
-def unrolled(spans: tuple[Span, ...] | list[Span]) -> Iterator[ReplayStep]:
-    """ReplayStep by step."""
-    for step, count in spans:
-        for _ in range(count):
-            yield step

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from fastapi.staticfiles import StaticFiles
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
-from dreamx.config import to_json
 from dreamx.play import client_messages
 from dreamx.play.client_messages import Codec
 from dreamx.play.codec import h264_fits
 from dreamx.play.origin import Origins
-from dreamx.play.replay_conversion import replay_of
+from dreamx.play.replay_conversion import replay_text
 from dreamx.play.server_metrics import MEDIA_TYPE
 from dreamx.play.session_manager import SessionManager
 from dreamx.play.visitor import cookie
@@ -126,11 +124,8 @@ def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
         except ValueError as e:
             raise HTTPException(404, str(e)) from None
 
-        def text() -> str:
-            return json.dumps(to_json(replay_of(opening, spans, house.name, house.weights)))
-
-        async with house.heavy:  # of hours of walking, seconds and 100 MB
-            data = await asyncio.to_thread(text)
+        async with house.heavy:  # of hours of walking, seconds
+            data = await asyncio.to_thread(replay_text, opening, spans, house.name, house.weights)
         return Response(
             data, media_type="application/json", headers={"Content-Disposition": 'attachment; filename="replay.json"'}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import inf
 from threading import Condition
@@ -36,13 +36,14 @@ class InputQueue:
     ``script``: steps that are walked before the hands are listened to.
     """
 
-    def __init__(self, speed: Speed, switches: Switches, script: tuple[ReplayStep, ...]) -> None:
+    def __init__(self, speed: Speed, switches: Switches, script: Iterable[ReplayStep]) -> None:
         self._changed = Condition()
         self._speed = speed
         self._hands = KeyState()
         self._pace = ChunkPacer(speed.fps)
         self._event: str | None = None
-        self._script = deque(script)
+        self._script = iter(script)
+        self._next = next(self._script, None)  # of the script
         self._wishes: deque[PendingCommand] = deque()
         self.switches = switches
         self.paused = False
@@ -51,7 +52,7 @@ class InputQueue:
     @property
     def replaying(self) -> bool:
         """Whether steps of a script are left."""
-        return bool(self._script)
+        return self._next is not None
 
     def hold(self, held: str, seq: int, look: tuple[float, float] | None = None, turn: tuple[float, float] | None = None) -> None:
         """From now on exactly these keys are held; mouse and stick as in hands.py."""
@@ -120,7 +121,7 @@ class InputQueue:
     def jumped(self) -> None:
         """The player is elsewhere now: a script does not lead on from here, and taps were meant for there."""
         with self._changed:
-            self._script.clear()
+            self._script, self._next = iter(()), None
             self._hands.sample(1, self._speed)
 
     def sample(self, frames: int) -> InputSample:
@@ -128,13 +129,13 @@ class InputQueue:
         with self._changed:
             keys, look = self._hands.sample(frames, self._speed)
             self._pace.began(frames)
-            error = None
-            if self._script and self._script[0].frames != frames:
-                given = self._script[0].frames
+            error, step = None, self._next
+            if step is not None and step.frames != frames:
+                given = step.frames
                 error = f"the replay was walked {given} frames at a time and this world makes {frames}; walk on by yourself"
-                self._script.clear()
-            if self._script:
-                step = self._script.popleft()
+                self._script, self._next, step = iter(()), None, None
+            if step is not None:
+                self._next = next(self._script, None)
                 self.switches = step.switches
             else:
                 event, self._event = self._event, None

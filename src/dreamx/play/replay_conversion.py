@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import base64
-from itertools import islice
+import io
+import json
+from collections.abc import Iterator
 from typing import Any
 
 from dreamx import replay as replays
+from dreamx.config import from_json, to_json
 from dreamx.picture import read_picture
 from dreamx.play.client_messages import PIXEL_LIMIT
 from dreamx.play.gallery import StartPicture
-from dreamx.play.history import Span, unrolled
+from dreamx.play.history import Span
+from dreamx.play.members import Members
 from dreamx.play.session_spec import SessionStart
 from dreamx.play.written import png
 from dreamx.replay import Replay, ReplayStep
 from dreamx.version import __version__
 
 
-def replay_of(opening: SessionStart, spans: tuple[Span, ...], world: str, weights: str) -> Replay:
-    """The whole walk of a session, to be walked again; of one that went on for many hours, its beginning."""
+def replay_text(opening: SessionStart, spans: tuple[Span, ...], world: str, weights: str) -> str:
+    """The whole walk of a session in JSON, to be walked again; of one that went on for many hours, its beginning.
+
+    Step by step, for the same reason for which they are read so (``members``).
+    """
     own = None if opening.start is not None else opening.image
-    return Replay(
+    head = Replay(
         format=replays.FORMAT,
         dreamx=__version__,
         world=world,
@@ -29,13 +36,44 @@ def replay_of(opening: SessionStart, spans: tuple[Span, ...], world: str, weight
         prompt=opening.prompt,
         start=opening.start,
         image=None if own is None else base64.b64encode(png(own)).decode(),
-        steps=tuple(islice(unrolled(spans), replays.STEP_LIMIT)),
+        steps=(),
     )
+    out, left, comma = io.StringIO(), replays.STEP_LIMIT, ""
+    out.write(json.dumps(to_json(head)).removesuffix("]}"))
+    for step, count in spans:
+        text = json.dumps(to_json(step))
+        for _ in range(min(count, left)):
+            out.write(comma + text)
+            comma = ", "
+        left -= min(count, left)
+    return out.getvalue() + "]}"
+
+
+class Script:
+    """The steps of a replay as ``members`` holds them; each is made when it is walked.
+
+    ValueError, one sentence, where one is none. They are counted before any is looked at, and all looked at before any is walked.
+    """
+
+    def __init__(self, steps: Members) -> None:
+        replays.check_count(len(steps))
+        self._steps = steps
+        for _ in self:
+            pass
+
+    def __iter__(self) -> Iterator[ReplayStep]:
+        for number, step in enumerate(self._steps):
+            try:
+                yield from_json(ReplayStep, step)
+            except ValueError as e:
+                raise ValueError(f"replay.steps.{number}" + str(e).removeprefix("config ReplayStep")) from e
 
 
 def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple[int, int], weights: str) -> SessionStart:
-    """What a replay begins with and then does. ValueError, one sentence, where it cannot be walked here."""
-    replay = replays.parse(data)
+    """What a replay, as ``client_messages.parse`` gives it, begins with and then does. ValueError where it cannot be walked."""
+    steps = data.get("steps")
+    replay = replays.parse(data | {"steps": []} if isinstance(steps, Members) else data)
+    script = Script(steps) if isinstance(steps, Members) else replay.steps
     picture = replays.picture_bytes(replay)
     if replay.start is not None:
         if replay.start not in starts:
@@ -43,6 +81,4 @@ def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple
         picture = starts[replay.start].png
     image = None if picture is None else read_picture(picture, size, PIXEL_LIMIT)[0]
     note = replays.warning(replay, weights)
-    known: dict[ReplayStep, ReplayStep] = {}
-    steps = tuple(known.setdefault(s, s) for s in replay.steps)  # for hours a walk does much the same: each is held once
-    return SessionStart(image, replay.prompt, replay.seed, note, replay.start, script=steps)
+    return SessionStart(image, replay.prompt, replay.seed, note, replay.start, script=script)

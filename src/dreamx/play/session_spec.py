@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -29,7 +29,7 @@ class SessionStart:
     note: str = ""
     start: str | None = None
     switches: Switches = Switches()
-    script: tuple[ReplayStep, ...] = ()
+    script: Iterable[ReplayStep] = ()
 
 
 @dataclass(frozen=True)
