@@ -28,6 +28,8 @@ class Config:
 def command(cfg: Config) -> None:
     if cfg.mood == "bad":
         raise ValueError("mood is bad; choose good")
+    if cfg.mood.startswith("q"):
+        raise ValueError(f"the mood {cfg.mood!r} is bad; choose good")
     if cfg.mood == "gone":
         raise FileNotFoundError(2, "No such file or directory", "x.png")
     if cfg.mood == "stop":
@@ -50,6 +52,22 @@ def leave(words: list[str]) -> int:
 def leaves(commands: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for found in commands.values():
         yield from leaves(found) if isinstance(found, Mapping) else [found]
+
+
+@pytest.mark.parametrize("long", ["q" * 10_000, "q " * 5_000, "q/" * 5_000])
+@pytest.mark.parametrize(
+    "words",
+    [["try", "--mood", "{}"], ["try", "--mood", "a", "--count", "{}"], ["try", "--mood", "a", "--{}", "1"], ["{}"], ["try", "{}"],
+     ["trajectory", "check", "{}"], ["eval", "show", "{}"], ["generate", "--replay", "{}"], ["convert", "{}", "x"]],
+)  # fmt: skip
+def test_what_was_written_is_never_said_back_at_length(words: list[str], long: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one place through which every error of a command goes: whatever the library says, 200 letters of a value come out."""
+    with pytest.raises(SystemExit) as e:
+        cli.main([w.format(long) for w in words])
+    said = capsys.readouterr().err
+    assert e.value.code == 2
+    assert 0 < len(said) <= 1001 and said.count("\n") == 1
+    assert said.count("q") <= 200
 
 
 def test_flags_are_the_fields(capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,3 +120,9 @@ def test_values_and_errors_are_cut_for_a_sentence() -> None:
         assert len(brief(huge)) <= 80
     assert sentence(ValueError("one\n two\x1b[31m\u202e three")) == "one two\ufffd[31m\ufffd three"
     assert len(sentence("q " * 10**6)) == 400
+    ours = "the page's name is no good; the names are " + ", ".join(f"'name-{i}'" for i in range(30)) + " and 'the end'"
+    assert sentence(ours) == ours, "only what is long in itself is cut"
+    for echo in ("q" * 300, f"'{'q ' * 150}'", f'["{"q " * 150}"]', f"a,b{'q' * 250}:", "/q" * 150 + ":", f"page's{'q' * 300}"):
+        said = sentence(f"f.json: the name {echo} is no good; give another", 1000)
+        assert said.startswith("f.json: the name ") and said.endswith(" is no good; give another")
+        assert said.count("q") <= 200 and "..." in said

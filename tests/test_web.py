@@ -245,13 +245,24 @@ def test_connections_leave_files_for_the_rest(monkeypatch: pytest.MonkeyPatch) -
 def test_a_sentence_comes_seldom_into_the_log() -> None:
     now = [0.0]
     seldom = Seldom(most=2, seconds=60, clock=lambda: now[0])
-    record = logging.LogRecord("x", logging.WARNING, "", 0, "bad request of %s", ("a",), None)
-    other = logging.LogRecord("x", logging.WARNING, "", 0, "something else", (), None)
-    assert [seldom.filter(record) for _ in range(4)] == [True, True, False, False]
-    assert seldom.filter(other)
+
+    def record(words: str, *values: str) -> logging.LogRecord:
+        return logging.LogRecord("x", logging.WARNING, "", 0, words, values, None)
+
+    assert [seldom.filter(record("bad request of %s", x)) for x in "abcd"] == [True, True, False, False]
+    assert seldom.filter(record("something else"))
     now[0] = 61
-    assert seldom.filter(record)
-    assert record.getMessage() == "bad request of a (and 2 times before that were not written down)"
+    assert seldom.filter(last := record("bad request of %s", "a"))
+    assert last.getMessage() == "bad request of a (and 2 times before that were not written down)"
+
+
+def test_a_line_of_the_log_is_one_and_short() -> None:
+    for words in ("name %s is\nbad", "%s"):
+        for long in ("q" * 10**5, "'" + "q " * 10**5 + "'", "/q" * 10**4):
+            record = logging.LogRecord("x", logging.WARNING, "", 0, words, (long,), None)
+            assert Seldom().filter(record)
+            said = record.getMessage()
+            assert said.count("q") <= 200 and len(said) <= 600 and "\n" not in said
 
 
 def test_accept_errors_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:

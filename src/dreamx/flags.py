@@ -18,6 +18,7 @@ import tyro
 from tyro import _errors as events
 
 from dreamx.bounds import FieldError, check_paths, check_values, hints
+from dreamx.plaintext import sentence
 
 T = TypeVar("T")
 
@@ -81,7 +82,7 @@ def _unknown(cls: type, tokens: Sequence[str], prog: str) -> str:
     name = first.partition("=")[0].lstrip("-").replace("_", "-")
     known = [f[2:] for f in flags(cls)]
     near = [f for f in known if f.endswith(f".{name}")] or get_close_matches(name, known, 1, 0.6)
-    return f"--{name} is unknown; {f'did you mean --{near[0]}?' if near else f'{prog} --help lists the flags'}"
+    return f"--{sentence(name, 100)} is unknown; {f'did you mean --{near[0]}?' if near else f'{prog} --help lists the flags'}"
 
 
 def _misfit(words: str) -> str:

@@ -18,6 +18,9 @@ DEPTH = 64
 JSON_LIMIT = 2**28
 _JSON_VALUES = 5_000_000  # some 64 bytes each, when they are read
 
+_ECHO = 200  # letters
+_PIECE = re.compile(r"""[(\[{]*(?:'[^']*(?:'|$)|"[^"]*(?:"|$))|[^ ]+""")
+
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
     (BOM_UTF32_LE, "utf-32-le"), (BOM_UTF32_BE, "utf-32-be"), (BOM_UTF8, "utf-8"), (BOM_UTF16_LE, "utf-16-le"),
@@ -168,9 +171,13 @@ def brief(value: object, most: int = 80) -> str:
 
 
 def sentence(text: object, most: int = 400) -> str:
-    """An error as it is said and logged: on one line, without letters that would move a terminal, at most so many of them."""
-    cut = str(text)[: 4 * most]
+    """An error as it is said and logged: on one line, without letters that would move a terminal, at most so many of them.
+
+    It may repeat what somebody wrote: of a word, or of what stands in quotation marks, the middle is left out beyond 200 letters.
+    """
+    cut = str(text)[: 50 * most]  # what is long in it is cut next
     line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(cut.split()))
+    line = _PIECE.sub(lambda x: x[0] if len(x[0]) <= _ECHO else f"{x[0][: _ECHO - 53]}...{x[0][-50:]}", line)
     return line if len(line) <= most else line[: most - 3] + "..."
 
 

@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+from dreamx.plaintext import sentence
+
 _LOG = logging.getLogger("uvicorn.error")
 _SPARE = 128  # file descriptors that connections leave to everything else: the world, sessions, recordings
 _FEWEST = 16
+_LINE = 600  # letters of a line in the log
 _ACCEPTS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -79,7 +82,10 @@ class Connections:
 
 
 class Seldom(logging.Filter):
-    """Lets each sentence into the log so many times in so many seconds, whatever stands in it: others must not fill the disk."""
+    """Lets each sentence into the log so many times in so many seconds, whatever stands in it: others must not fill the disk.
+
+    Each is one line of bounded length, wherever it comes from.
+    """
 
     def __init__(self, most: int = 10, seconds: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
@@ -97,7 +103,10 @@ class Seldom(logging.Filter):
         if key not in self._told and len(self._told) >= 1000:
             self._told.clear()
         self._told[key] = (began, count + 1)
-        return count < self._most
+        if count >= self._most:
+            return False
+        record.msg, record.args = sentence(record.getMessage(), _LINE), ()
+        return True
 
 
 def log_accept_errors_once(loop: asyncio.AbstractEventLoop) -> None:
