@@ -23,6 +23,7 @@ from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.contents import SAID
 from dreamx.checkpoints.release import Family
 from dreamx.checkpoints.transformer import Checkpoint
+from dreamx.locks import alone
 from dreamx.model.wan_vae import WanVAEConfig
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -106,16 +107,17 @@ def _write_new(cfg: ConvertConfig, found: Checkpoint | CheckpointPart, dtype: to
     if size > free:
         raise ValueError(f"--out: {cfg.out} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free there")
     temporary = cfg.out.with_name(f".{cfg.out.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
-        if isinstance(found, CheckpointPart):
-            _write_part(temporary, found, cfg, dtype)
-        else:
-            _write(temporary, found, cfg, dtype)
-        os.replace(temporary, cfg.out)
-    finally:
+    with alone(cfg.out, "--out"):
         shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        try:
+            if isinstance(found, CheckpointPart):
+                _write_part(temporary, found, cfg, dtype)
+            else:
+                _write(temporary, found, cfg, dtype)
+            os.replace(temporary, cfg.out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) -> Checkpoint | CheckpointPart:

@@ -175,9 +175,9 @@ def refuse_other_json(file: Path, keys: Collection[str], flag: str = "out") -> N
 
 
 def is_named(name: str, files: Iterable[str], stems: Collection[str] = ()) -> bool:
-    """Is it one of the ``files`` or of the clips ``stems``, or half of one: ``NAME.tmp``, or as before there were manifests NAME
+    """Is it one of the ``files`` or of the clips ``stems``, or half of one (``atomic``), or as before there were manifests NAME
     with its ending replaced?"""
-    half = name.removesuffix(".tmp")
+    half = re.sub(r"(\.\d+)?\.tmp$", "", name)
     ways = (name,) if half == name else (half, f"{half}.safetensors", f"{half}.json", f"{half}.txt")
     clips = [way.removesuffix(".safetensors") for way in ways if way.endswith(".safetensors")]
     if any(clip in stems or re.sub(r"-\d+$", "", clip) in stems for clip in clips):

@@ -20,6 +20,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.config import from_json, to_json
 from dreamx.geometry.controls import Controls, Speed, check_keys, from_keys
 from dreamx.picture import read_picture
@@ -144,9 +145,7 @@ def check_count(steps: int, where: str = "replay: ") -> None:
 
 def write(path: Path, replay: Replay) -> None:
     """Write a replay file, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(to_json(replay)) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    atomic.write_text(path, json.dumps(to_json(replay)) + "\n")
 
 
 def picture_bytes(replay: Replay) -> bytes | None:

@@ -45,7 +45,7 @@ class ResumableVideo:
     def begin(self) -> None:
         """From nothing; what a film left there is thrown away. ValueError where anything else lies there."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if not re.fullmatch(r"\d{4}\.(mp4|json|session)(\.tmp)?|opening\.png|progress\.json(\.tmp)?", path.name):
+            if not re.fullmatch(r"(\d{4}\.(mp4|json|session)|progress\.json)((\.\d+)?\.tmp)?|opening\.png", path.name):
                 raise ValueError(f"out: {self.folder} holds {path.name}, which is of no film; move it away or give another name")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()

@@ -15,6 +15,7 @@ from typing import Annotated
 
 import tyro
 
+from dreamx import atomic
 from dreamx.bounds import InputFile, OutputFile
 from dreamx.checkpoints import native
 from dreamx.geometry.controls import Speed
@@ -118,8 +119,8 @@ def preview(cfg: PreviewConfig) -> None:
     png, html = (cfg.out.with_name(cfg.out.name + end) for end in (".png", ".html"))
     if not cfg.overwrite and (there := [path for path in (png, html) if path.exists()]):
         raise ValueError(f"out: {there[0]} is there already; name another, or say --overwrite")
-    _put(png, draw.png(motion, words))
-    _put(html, page.html(motion, words, (*odd, *motion.notes, *doubts(motion))).encode())
+    atomic.write_bytes(png, draw.png(motion, words))
+    atomic.write_bytes(html, page.html(motion, words, (*odd, *motion.notes, *doubts(motion))).encode())
     print(words)
     for doubt in odd:
         print(f"Doubtful: {doubt}.")
@@ -201,7 +202,7 @@ def save(name: str, motion: Motion, out: Path, asked: MotionOptions, overwrite: 
     elif not out.parent.is_dir():
         raise ValueError(f"out: there is no folder {out.parent}; make it first")
     for path, data in paths.items():
-        _put(path, data)
+        atomic.write_bytes(path, data)
     return list(paths)
 
 
@@ -214,12 +215,6 @@ def _bytes(path: Path) -> bytes:
     if path.stat().st_size > _LIMIT:
         raise ValueError(f"source: {path} is larger than {_LIMIT // 2**20} MB, which no trajectory is")
     return path.read_bytes()
-
-
-def _put(path: Path, data: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
 
 
 __all__ = ["DIALECTS", "CheckConfig", "PreviewConfig", "TrajectoryExportConfig", "TrajectoryImportConfig", "open_motion"]
