@@ -204,3 +204,12 @@ def test_what_is_no_film_is_named(tmp_path: Path) -> None:
         timeline(tmp_path / "sound.m4a")
     with pytest.raises(ValueError, match="is a folder, not a film"):
         timeline(tmp_path)
+
+
+def test_a_film_that_names_a_size_beyond_all_is_said_so() -> None:
+    """FFmpeg calls it a lack of memory, of which it has asked for none."""
+    file = Path(__file__).parent / "attack/corpus/video--a.mp4--11323"
+    with pytest.raises(av.error.MemoryError):
+        av.open(str(file))
+    with pytest.raises(ValueError, match="is no video that can be read .it names a size that no film has."):
+        timeline(file)

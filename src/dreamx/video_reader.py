@@ -134,7 +134,9 @@ def _unreadable(video: Path, why: Exception) -> ValueError:
     if kind and "film" not in kind:
         what = kind if kind.startswith(("a ", "an ")) else f"a {kind} picture"
         return ValueError(f"{video.name} is {what}, not a film; download or copy it again")
-    return ValueError(f"{video.name} is no video that can be read ({type(why).__name__}); it may be cut short")
+    # FFmpeg makes nothing of more than 2 GB, and says so in the words in which the system does.
+    what = "it names a size that no film has" if isinstance(why, MemoryError) else type(why).__name__
+    return ValueError(f"{video.name} is no video that can be read ({what}); it may be cut short")
 
 
 def _stream(file: Any, video: Path) -> Any:

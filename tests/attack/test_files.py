@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import av.error
 import files_fuzz
 import pytest
 from files_entries import Entry, entries
@@ -35,6 +36,14 @@ def _too_large(_: Path) -> None:
         raise ValueError("it is broken") from e
 
 
+def _refused(_: Path) -> None:
+    """As FFmpeg refuses what it never asks for."""
+    try:
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+    except MemoryError as e:
+        raise ValueError("it names a size that no film has") from e
+
+
 def _raw(_: Path) -> None:
     raise KeyError("x")
 
@@ -57,8 +66,8 @@ def _runs(_: Path) -> None:
 
 _CASES: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: None, "good"), (_sentence, "sentence"), (_raw, "traceback"), (_encoded, "traceback"), (_busy, "hang"),
-    (_large, "memory"), (_too_large, "memory"), (_outside, "outside"), (_runs, "outside"), (_dies, "died"),
-    (lambda _: None, "good"),
+    (_large, "memory"), (_too_large, "memory"), (_refused, "sentence"), (_outside, "outside"), (_runs, "outside"),
+    (_dies, "died"), (lambda _: None, "good"),
 ]  # fmt: skip
 
 
