@@ -149,7 +149,7 @@ SECOND = {
     "train": (f"train autoencoder --data DATA --out OUT/m --run.folder OUT {TRAIN}", manifest.NAME),
     "train-out": (f"train autoencoder --data DATA --out OUT --run.folder OUT/../r {TRAIN}", manifest.NAME),
     "curriculum": ("train curriculum --out OUT --scale micro", manifest.NAME),
-    "convert": ("convert IN/world/world.safetensors --out OUT/c", ".c.lock"),
+    "convert": ("convert IN/world --out OUT/c", ".c.lock"),
     "eval": ("eval quick --out OUT --truth OUT/t", manifest.NAME),
     "play": ("play --state OUT --port 0", manifest.NAME),
     "generate": ("generate --world IN/world --actions w*4 --out OUT/walk.mp4", ".walk.mp4.lock"),

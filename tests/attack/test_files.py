@@ -81,6 +81,17 @@ def test_the_attacker_sees_what_it_should(tmp_path: Path) -> None:
     assert (home / "a.txt").read_text() == "x"
 
 
+def test_one_that_sleeps_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by the processor time that it does not use: on a busy machine a good one takes long, too."""
+    monkeypatch.setattr(files_fuzz, "_WALL", 2)
+    (home := tmp_path / "yard/a").mkdir(parents=True)
+    (home / "a.txt").write_text("x")
+    (scratch := tmp_path / "scratch").mkdir()
+    calls: list[Callable[[Path], object]] = [lambda _: time.sleep(1000), lambda _: None]
+    every = [files_fuzz.Input(Entry("a", home, ("a.txt",), "text", call), "a.txt", b"y", i) for i, call in enumerate(calls)]
+    assert [f.what for f in files_fuzz.attack(every, scratch)] == ["hang", "good"]
+
+
 def test_a_number_says_which_input(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": [1, 2.5, "x"], "b": null}')
     entry = Entry("a", tmp_path, ("a.json",), "json", str)
