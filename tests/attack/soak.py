@@ -80,6 +80,7 @@ def soak(folder: Path, minutes: float, clients: int, world: str = "tiny", quiet:
     place = ("--world", str(forgetful(world, folder / "world")), "--state", str(folder / "state"))
     flags = (*place, "--sessions", str(2 * clients), "--threads", "1", "--idle-seconds", "600")
     memory: list[float] = []
+    said: set[str] = set()
     with play_process(*flags) as (server, url):
         stop = Event()
         every = [Client(url, i, stop) for i in range(clients)]
@@ -91,9 +92,16 @@ def soak(folder: Path, minutes: float, clients: int, world: str = "tiny", quiet:
             samples.append(resident(server.pid))
             if time.monotonic() >= minute or time.monotonic() >= end:
                 memory.append(mean(samples))
-                chunks, lost = sum(c.done["chunks"] for c in every), sum(len(c.lost) for c in every)
+                chunks, lost = sum(c.done["chunks"] for c in every), [x for c in every for x in c.lost]
                 if not quiet:
-                    print(f"minute {len(memory)}: {memory[-1]:.1f} MB, {chunks} chunks, {lost} lost", flush=True)
+                    new = [x for x in dict.fromkeys(lost) if x not in said]
+                    said.update(new)
+                    print(
+                        f"minute {len(memory)}: {memory[-1]:.1f} MB, {chunks} chunks, {len(lost)} lost",
+                        *new,
+                        sep="\n  ",
+                        flush=True,
+                    )
                 samples, minute = [], minute + 60
         stop.set()
         for client in every:
