@@ -225,7 +225,8 @@ def test_a_killed_video_is_resumed_and_its_record_makes_it_again(folders: dict[s
     words += ["--frames", "41", "--part", "8", "--threads", "1", "--size", str(ROWS), str(COLS), "--device", "cpu"]
     words += [] if kind == "causal" else ["--steps", "3"]
     kill = (
-        "import os, signal, sys; from dreamx.generate.film import ResumableVideo as Film; from dreamx.cli import main; commit = Film.commit\n"
+        "import os, signal, sys; from dreamx.generate.film import ResumableVideo as Film\n"
+        "from dreamx.cli import main; commit = Film.commit\n"
         "def die(self):\n    commit(self)\n    self.parts == 2 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "Film.commit = die; main(sys.argv[1:])"
     )
