@@ -1,4 +1,4 @@
-"""What a field of a config may hold, declared at the field, and one walk that checks it.
+"""Limits on the values of config fields, declared at the field, and one walk that checks them.
 
     fps: PositiveFloat = 16.0
     clips: InputFolder
@@ -178,7 +178,7 @@ def remove_empty(folders: Sequence[Path]) -> None:
 
 
 def number_fault(value: float, marks: Sequence[Any]) -> str | None:
-    """What is wrong with a number, as the end of a sentence that begins with its name; None if nothing is."""
+    """Return the fault of a number, as the end of a sentence that begins with its name; None if it is good."""
     bounds = [m for m in marks if isinstance(m, Ge | Gt | Le | Lt)]
     if (isinstance(value, int) or isfinite(value)) and all(_within(value, bound) for bound in bounds):
         return None
@@ -243,7 +243,7 @@ def _leaves(path: tuple[str, ...], value: Any, hint: Any, marks: tuple[Any, ...]
 
 
 def _value_fault(value: Any, marks: Sequence[Any]) -> str | None:
-    """What is wrong with a leaf's value, as the end of a sentence; None if nothing is."""
+    """Return the fault of a leaf's value, as the end of a sentence; None if it is good."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number_fault(value, marks)
     if isinstance(value, str) and any(isinstance(mark, Web) for mark in marks):

@@ -132,7 +132,7 @@ def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) 
 
 
 def describe(found: Checkpoint) -> str:
-    """What a checkpoint is, in one line."""
+    """Describe a checkpoint in one line."""
     c, past = found.config, found.kind.past
     count = sum(x.numel() for x in found.tensors.values())
     dtypes = ", ".join(sorted({str(x.dtype).removeprefix("torch.") for x in found.tensors.values()}))
@@ -146,7 +146,7 @@ def describe(found: Checkpoint) -> str:
 
 
 def describe_part(found: CheckpointPart) -> str:
-    """What an autoencoder or a text encoder is, in one line."""
+    """Describe an autoencoder or a text encoder in one line."""
     c, count = found.config, sum(x.numel() for x in found.tensors.values())
     if isinstance(c, WanVAEConfig):
         return f"an autoencoder of Wan2.2; {c.latent} channels, {c.shrink}x{c.shrink} pixels a place; {count:,} parameters"

@@ -91,7 +91,7 @@ def library() -> Finding:
 
 
 def video() -> Finding:
-    """What reads and writes mp4."""
+    """Check the library that reads and writes mp4."""
     try:
         import av
     except (ImportError, OSError) as e:
@@ -130,7 +130,7 @@ def disk(folder: Path = Path()) -> Finding:
 
 
 def memory(device: torch.device) -> Finding:
-    """What is free on the device that computes."""
+    """Report the free memory of the device that computes."""
     from dreamx.budget import fit, machine
 
     free, main = machine.free_memory(device), machine.free_memory(machine.CPU)
@@ -141,7 +141,7 @@ def memory(device: torch.device) -> Finding:
 
 
 def attention(device: torch.device) -> Finding:
-    """Which of torch's attentions computes; others that may lie here are not asked."""
+    """Report the attention kernel of torch in use; other libraries may be installed and are not used."""
     from torch import bfloat16, float32
 
     from dreamx.budget import machine
@@ -156,7 +156,7 @@ _OTHERS = {"flash-attn": "flash_attn", "sageattention": "sageattention", "xforme
 
 
 def training(device: torch.device) -> Finding:
-    """Which dtype of a training run's products is faster here: ``--run.dtype``."""
+    """Recommend the faster dtype of a training run's products here: ``--run.dtype``."""
     from torch import bfloat16, float32
 
     from dreamx.budget import machine
@@ -202,7 +202,7 @@ def predictions(cfg: DoctorConfig, device: torch.device) -> list[Finding]:
 
 
 def speed(cfg: DoctorConfig, p: Plan, device: torch.device, fits: bool) -> Finding:
-    """How fast will it be, on a quiet machine and with what else runs on it now?
+    """Predict the speed, on a quiet machine and with what else runs on it now.
 
     A world that plays here is walked for a few chunks, as ``dreamx bench play`` does. Others are counted, by a speed that half a
     second of measuring gives: without losses.

@@ -1,4 +1,4 @@
-"""What is said to happen: a scene, and beside it one record for each thing that does something, in its time.
+"""Event instructions: a scene, and one record with its time for each thing that does something.
 
 The schema of event instructions (DreamX-World 1.0, section 4.3; the field names are ours, for none were published). One function,
 ``prompt``, turns it into the words that the model reads, in data, play and evaluation alike.

@@ -86,7 +86,7 @@ def _unknown(cls: type, tokens: Sequence[str], prog: str) -> str:
 
 
 def _misfit(words: str) -> str:
-    """What int, float and tyro's unions complain of, in plainer words."""
+    """Rephrase the complaints of int, float and tyro's unions in plainer words."""
     for pattern, wanted in (
         (r"invalid literal for int\(\) with base 10: (.*)", "must be a whole number, not {}"),
         (r"could not convert string to float: (.*)", "must be a number, not {}"),

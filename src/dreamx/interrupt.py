@@ -62,7 +62,7 @@ class Worker(SpawnProcess):
 
 
 class Workers(SpawnContext):
-    """What a pool of processes starts its processes by."""
+    """Start method for the processes of a pool."""
 
     Process = Worker
 
@@ -126,7 +126,7 @@ def _end_work() -> None:
 
 
 def sweep_at_end(folder: Path) -> None:
-    """Where the command is interrupted, what its workers were writing in ``folder`` (``*.tmp``) goes."""
+    """Remove unfinished files (``*.tmp``) of workers in ``folder`` when the command is interrupted."""
     _SWEPT.add(folder)
 
 

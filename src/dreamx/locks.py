@@ -80,7 +80,7 @@ def alone(place: Path, flag: str = "out") -> Iterator[None]:
 
 
 def busy(place: Path, flag: str) -> str:
-    """What the second is told."""
+    """Return the message for the second run."""
     return f"{flag}: {place}: another run writes here; wait for it, or give another name"
 
 

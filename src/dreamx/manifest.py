@@ -56,7 +56,7 @@ def claim(
     mine = json.loads(json.dumps({"kind": kind, "files": list(files), "settings": dict(settings or {})}))
 
     def look() -> tuple[list[Path], bool]:
-        """What lies there, and whether a manifest does."""
+        """Return the files there, and whether there is a manifest."""
         return _look(folder, mine, old, frozenset(stems), flag)
 
     look()

@@ -24,7 +24,7 @@ from dreamx.model.vae import GROUP, VAE
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Which views are remembered, and how many are shown."""
+    """Views that are remembered, and how many of them are shown."""
 
     views: Annotated[int, Ge(1), Le(64)] = 3
     """Most views that are shown for a chunk, the latest one included."""
@@ -56,7 +56,7 @@ class Memory:
 
 
 class Bank:
-    """What one session remembers. Views are never changed, so that a fork copies nothing but the list.
+    """The views that one session remembers. Views are never changed, so that a fork copies nothing but the list.
 
     ``kept`` is in the order of time, the opening first. A full bank is thinned where it is densest, and of two views the later
     goes, because what was copied least is truest: never the opening, never the newest quarter (a glance back must find what was
@@ -104,7 +104,7 @@ class Bank:
         return other
 
     def state(self) -> dict[str, Tensor]:
-        """What is remembered as named tensors, to be saved; the latest is the last row."""
+        """Return the memory as named tensors, to be saved; the latest is the last row."""
         if self.latest is None:
             return {}
         views = [*self.kept, self.latest]
@@ -158,7 +158,7 @@ class Bank:
 
 
 def render_memories(memories: list[Memory], target: Camera) -> View:
-    """What memories, the most trusted first, show of the frames seen by ``target [F]``; colours in [-1, 1]."""
+    """Render memories, the most trusted first, from the cameras ``target [F]``; colours in [-1, 1]."""
     n, f = len(memories), len(target)
     rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
     source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
@@ -181,7 +181,7 @@ def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[
 
 
 def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
-    """What the encoder makes of what memory shows: ``[B, T, C + 1, h, w]``, the last channel how much of each place is known.
+    """Encode rendered memory: ``[B, T, C + 1, h, w]``; the last channel is the known share of each place.
 
     ``before [B, 3, H, W]``: the frame before, in [-1, 1], which the encoder begins from; ``view [B, F]``, F = 4 T. Holes are
     filled smoothly from around them.

@@ -34,20 +34,20 @@ def load_depth(folder: Path) -> Depth:
 
 
 def load_extras(folder: Path) -> tuple[Path | None, Path | None]:
-    """What a world's folder may hold beside its networks: the folders of its depth network, and of its painter."""
+    """Find the optional networks in a world's folder: the folders of its depth network, and of its painter."""
     deep, painter = folder if (folder / "depth.safetensors").is_file() else None, folder / "painter"
     return deep, painter if painter.is_dir() else None
 
 
 def load_vocabulary(folder: Path) -> Taught | None:
-    """What a world was taught, None where its folder does not say."""
+    """Read the vocabulary that a world was taught; None where its folder does not say."""
     return native.read_config(folder, "taught", Taught) if native.holds(folder, "taught") else None
 
 
 def read_words(
     text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None
 ) -> tuple[Tensor, str]:
-    """What a transformer reads of a prompt and an event ``[1, words, width]``, and a note on what is not read, or not known.
+    """Encode a prompt and an event ``[1, words, width]``, with a note on what is not read, or not known.
 
     painter: what draws the opening picture from the prompt; then the note is about what that reads. None: nothing is drawn.
     """

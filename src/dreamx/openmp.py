@@ -1,4 +1,4 @@
-"""How long a thread of torch that waits for the others spins before it sleeps: OpenMP's own default is for empty machines.
+"""Let waiting threads of torch sleep at once instead of spinning: OpenMP's own default is for empty machines.
 
 GNU's spins for some milliseconds: beside two busy programs two such threads played at 0.02 of real time, and at 0.75 when they
 slept at once. OpenMP reads the environment once, when torch is loaded, so this is set before; nothing here loads torch.

@@ -166,7 +166,7 @@ def _refusal(kind: str) -> str:
 
 
 def _scans(data: bytes) -> int:
-    """How many scans a JPEG has, as far as it is one; counting stops beyond the limit."""
+    """Count the scans of a JPEG, as far as it is one; counting stops beyond the limit."""
     at, scans = 2, 0
     while scans <= _SCANS and (found := _MARKER.search(data, at)) is not None and found[0] != b"\xff\xd9":
         scans += found[0] == b"\xff\xda"

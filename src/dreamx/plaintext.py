@@ -123,7 +123,7 @@ def parse_json(data: str | bytes, name: str = "", once: bool = False) -> Any:
 
 
 class _Unfit(ValueError):
-    """What is JSON, and is not read."""
+    """JSON that is valid and not accepted."""
 
 
 def _whole(digits: str) -> int:

@@ -26,7 +26,7 @@ Network = Callable[[Frames, Tensor, Attend], Tensor]
 
 @dataclass(frozen=True)
 class Sampler:
-    """How chunks are denoised, and what the cache holds."""
+    """Denoising of chunks, and the contents of the cache."""
 
     steps: Denoising = 4
     """Network passes a chunk."""

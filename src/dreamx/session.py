@@ -1,4 +1,4 @@
-"""What a session is, as data: the world's settings, what a player did and what came of it; and its file."""
+"""A session as data: the world's settings, the player's actions and their results; and its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dreamx.text_to_image import OpeningConfig
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """What a checkpoint says about the world in it."""
+    """Settings of a world, from its checkpoint."""
 
     height: Pixels
     """Pixels of a picture."""
@@ -65,7 +65,7 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class Switches:
-    """What of a model is on; a player turns either off to see what it does.
+    """Parts of the model that are on; a player turns either off to see its effect.
 
     memory: re-projected memory, views of the past moved by their depth to where the camera is now (``dreamx.memory``).
     camera: the camera lane, in the form that the model was trained with (PRoPE or E-PRoPE, ``model.dit.ViewConfig``).
@@ -114,7 +114,7 @@ class Action:
 
     @property
     def controls(self) -> Controls:
-        """What moved the camera."""
+        """Return the controls that moved the camera."""
         move, turn = torch.frombuffer(bytearray(self.motion), dtype=self.dtype).view(-1, 5).split((3, 2), 1)
         return Controls(move.contiguous(), turn.contiguous())
 
@@ -129,7 +129,7 @@ def pack(actions: list[Action]) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def unpack(words: dict[str, Any], tensors: dict[str, Tensor]) -> list[Action]:
-    """What ``pack`` packed; KeyError or ValueError where it is not whole."""
+    """Unpack what ``pack`` packed; KeyError or ValueError where it is not whole."""
     switched = [from_json(Switches, w) for w in words["switched"]]
     return [
         Action.of(Controls(tensors[f"action.{i}.move"], tensors[f"action.{i}.turn"]), event, switches)
@@ -144,7 +144,7 @@ def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What ``write`` wrote; ValueError where that is not readable."""
+    """Read what ``write`` wrote; ValueError where that is not readable."""
     try:
         with tensor_file.opened(path) as f:
             words, tensors = parse_json(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)

@@ -52,6 +52,6 @@ def _imported(file: Path) -> list[str]:
 
 
 def _file(module: str) -> Path | None:
-    """Where a module's code lies; None where there is no such module."""
+    """Return the file of a module's code; None where there is no such module."""
     path = _PACKAGE.joinpath(*module.split(".")[1:])
     return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)

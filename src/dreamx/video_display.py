@@ -29,7 +29,7 @@ _LUMA = np.array([0.2627, 0.6780, 0.0593])  # of BT.2020
 
 
 class DisplayTransform:
-    """How a player shows the frames of a stream: turned, with square pixels, in sRGB. ``size``: width and height then."""
+    """Display of a stream's frames as in a player: turned, with square pixels, in sRGB. ``size``: width and height then."""
 
     def __init__(self, frame: Any, stream: Any) -> None:
         self.notes: list[str] = []

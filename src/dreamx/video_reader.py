@@ -49,7 +49,7 @@ class Timeline:
     notes: tuple[str, ...] = ()
 
     def frame_at(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Which frame is shown at a time, with its fraction; beyond both ends as if the film went on at its rate."""
+        """Return the frame shown at each time, with its fraction; beyond both ends as if the film went on at its rate."""
         t, last = self.times, len(self.times) - 1
         inside = np.interp(seconds, t, np.arange(len(t)))
         late = last + (seconds - t[-1]) * self.fps
@@ -70,7 +70,7 @@ class Timeline:
 
 
 def timeline(video: Path) -> Timeline:
-    """When each frame of a film is shown. Goes through the file once, decoding one frame.
+    """Return the time of each frame of a film. Goes through the file once, decoding one frame.
 
     ValueError, one sentence, for what is no film, has no pictures, or has a clock that jumps back.
     """

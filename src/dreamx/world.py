@@ -114,7 +114,7 @@ class World:
 
     @property
     def frames_per_step(self) -> int:
-        """How many frames the next step makes, and for how many it wants controls."""
+        """Frames that the next step makes, and for which it wants controls."""
         return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
 
     @torch.inference_mode()

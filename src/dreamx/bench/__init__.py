@@ -37,7 +37,7 @@ class PlayBenchConfig:
 
 @dataclass(frozen=True)
 class PlayBench:
-    """What was measured. Milliseconds for chunks; ``first_frame`` in seconds, from opening the files to the first picture.
+    """Measurements of one walk. Milliseconds for chunks; ``first_frame`` in seconds, from opening the files to the first picture.
 
     ``chunk_ms_by_tenth``: the median of each tenth of the walk; flat where latency does not grow with the session.
     ``megabytes_by_tenth``: what the process held in memory at the end of each tenth.

@@ -34,7 +34,7 @@ _PATIENCE = 900.0  # seconds that a CPU may take, as counted, where nobody asked
 
 @dataclass(frozen=True)
 class EngineBenchConfig:
-    """How fast are the transformer and the decoder here, and how near is that to the machine's matrix products?"""
+    """Measure how fast the transformer and the decoder run here, and what share of the machine's peak that is."""
 
     config: str = "tiny"
     """What to run: w5b (DreamX-World-5B), a world by its name or folder, or a transformer's checkpoint."""
@@ -58,7 +58,7 @@ class EngineBenchConfig:
 
 @dataclass(frozen=True)
 class EngineBench:
-    """What was measured. Milliseconds are medians; frames are video frames; memory is in bytes.
+    """Measurements of a transformer and its decoder. Milliseconds are medians; frames are video frames; memory is in bytes.
 
     fps_latents: frames a second without decoding them; fps: with. pass_ms: one pass of the transformer. decode_ms: one latent
     frame. pass_tflop: counted products and attentions of a pass. peak_tflops: what one large product makes here, in TFLOP/s;

@@ -55,7 +55,7 @@ class Stopwatch:
         return out
 
     def read(self) -> list[float]:
-        """What was timed since it was last read."""
+        """Return the seconds timed since the last read."""
         machine.synchronize(self.device)
         seconds = self._seconds + [a.elapsed_time(b) / 1000 for a, b in self._marks]
         self._seconds, self._marks = [], []

@@ -1,4 +1,4 @@
-"""What a piece of network does, counted while it runs without numbers: on torch's ``meta`` device nothing is computed."""
+"""Count products and bytes of a piece of network as it runs on torch's ``meta`` device, which computes nothing."""
 
 from __future__ import annotations
 

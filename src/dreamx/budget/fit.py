@@ -52,7 +52,7 @@ class PredictedPace:
 
 @cache
 def need(plan: Plan) -> Need:
-    """How much memory the plan needs on the device."""
+    """Return the bytes that the plan needs on the device, by phase."""
     size = plan.dtype.itemsize
     weights = float(plan.weights() * size)
     if plan.lent:
@@ -67,7 +67,7 @@ def need(plan: Plan) -> Need:
 
 
 def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace:
-    """How long a chunk takes on a machine of such a speed, when the window is full: products at full speed, and nothing hidden.
+    """Predict the time of a chunk on a machine of this speed, window full: products at full speed, nothing overlapped.
 
     A GPU is asked ahead of time, so calls only count where they are slower than what they ask for.
     """
@@ -111,7 +111,7 @@ def refusal(plan: Plan, device: torch.device, free: float | None, main: float | 
 
 
 def _cures(plan: Plan, device: torch.device, main: float | None) -> list[tuple[str, float]]:
-    """What could be changed, and what it would need then; the least painful first."""
+    """Return possible changes and the bytes that each would need; the least painful first."""
     found: list[tuple[str, float]] = []
     best, how = plan, ""
     if device.type == "cuda" and plan.dtype.itemsize > 2:  # a CPU computes in float32

@@ -54,7 +54,7 @@ def device_of(words: str | None) -> torch.device:
 
 
 def name(device: torch.device) -> str:
-    """What the maker calls it."""
+    """Return the maker's name of the processor or the GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     try:
@@ -74,7 +74,7 @@ def free_memory(device: torch.device) -> float | None:
 
 
 def available(meminfo: Path, group: Path) -> float | None:
-    """What Linux says is available, within the limit of its control group, if that has one."""
+    """Return the bytes that Linux reports as available, at most those left to its control group; None if unknown."""
     try:
         words = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
         free = 1024.0 * int(words["MemAvailable"].split()[0])
@@ -89,7 +89,7 @@ def available(meminfo: Path, group: Path) -> float | None:
 
 
 def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
-    """Which of torch's attentions such tensors get: ``flash``, ``cudnn``, ``efficient``, ``math``."""
+    """Return the attention kernel that torch chooses for such tensors: ``flash``, ``cudnn``, ``efficient``, ``math``."""
     with torch.inference_mode():
         q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
         choice: Any = torch._fused_sdp_choice(q, q, q)  # pyright: ignore[reportPrivateImportUsage]

@@ -1,4 +1,4 @@
-"""What is to run: networks by their configs, a picture size, a dtype, how chunks are made. No weights are read for it."""
+"""A model to be run: configs of its networks, picture size, dtype, chunks. No weights are read for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UMT5_XXL = 5_680_910_336
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run.
+    """A model to be run, as far as memory and time depend on it.
 
     size: height and width in pixels. decoder: None where there is none to count. words: text tokens. reader: parameters of the
     text encoder, and ``freed`` whether it goes again after it has read. passes: of the network, for each chunk of ``past``.
@@ -199,7 +199,7 @@ def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None
 
 
 def folder_of(name: str) -> Path:
-    """Where the weights of a world, or of a transformer, are. ValueError where there is neither."""
+    """Return the folder with the weights of a world or a transformer. ValueError where there is neither."""
     path = Path(name)
     if (path / "transformer").is_dir():  # a released model: its other networks lie beside
         return path / "transformer"

@@ -44,7 +44,7 @@ class CheckpointPart:
 
     @property
     def name(self) -> str:
-        """What it is called in our folder."""
+        """Its name in our folder: ``vae`` or ``text``."""
         return "vae" if isinstance(self.config, WanVAEConfig) else "text"
 
 
@@ -190,7 +190,7 @@ def _text(tensors: Mapping[str, Tensor], folder: Path) -> CheckpointPart:
 
 
 def _tokenizer(folder: Path) -> Path | None:
-    """Where the tokenizer of the weights in a folder lies, if anywhere. ValueError where it is not whole."""
+    """Find the tokenizer file beside the weights in a folder, or None. ValueError where it is not whole."""
     found = next((f for name in _TOKENIZERS if (f := folder / name).is_file()), None)
     if found is not None:
         weight_files.read_json(found)
@@ -198,7 +198,7 @@ def _tokenizer(folder: Path) -> Path | None:
 
 
 def _beside(folder: Path, read_config: Callable[[Mapping[str, Any]], C]) -> C | None:
-    """What the config.json beside the weights says, which the libraries always write; None where there is none.
+    """Read the config.json beside the weights, which the libraries always write; None where there is none.
 
     That of a transformer (``freq_dim``) beside a file that holds all three networks says nothing of this one.
     """

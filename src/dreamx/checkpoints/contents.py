@@ -1,4 +1,4 @@
-"""What lies in a file of tensors: a transformer, an autoencoder, a text encoder, alone or together, under whatever prefixes.
+"""Find the networks in a file of tensors: transformer, autoencoder, text encoder, alone or together, under any prefix.
 
 A network is found by a tensor that each of its kind has. What stands before that name is its prefix, so it does not matter who
 wrapped it: ``model.diffusion_model.``, ``generator_ema.model._fsdp_wrapped_module.``, ``text_encoders.umt5xxl.transformer.``.
@@ -91,11 +91,11 @@ class Contents:
             raise ValueError(f"{self.file}: {e}") from e
 
     def left(self, kind: str) -> int:
-        """How many tensors belong to other networks than this one."""
+        """Return the number of tensors that belong to other networks than this one."""
         return len(self.stored) - len(self.networks[kind].tensors)
 
     def beside(self, kind: str) -> list[str]:
-        """What lies in the file beside a network, as ``3 tensors under 'vae.' (an autoencoder)``."""
+        """List the rest of the file beside a network, as ``3 tensors under 'vae.' (an autoencoder)``."""
         prefixes = {net.prefix: name for name, net in self.networks.items() if name != kind}
         chosen = self.networks[kind]
         counts: Counter[str] = Counter()
@@ -108,7 +108,7 @@ class Contents:
 
 
 def read(path: Path, dtype: torch.dtype | None = None) -> Contents:
-    """What is in a checkpoint: a file, shards or a folder. ``dtype``: of blocks of GGUF. ValueError names what is not whole."""
+    """Read the networks of a file, shards or a folder. ``dtype``: of blocks of GGUF. ValueError names what is not whole."""
     return split(weight_files.find(path), weight_files.read(path, dtype), weight_files.notes(path))
 
 

@@ -113,7 +113,7 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
 
 
 def read_kind(official: Mapping[str, Any], causal: bool) -> TransformerMeta:
-    """What the ``config.json`` of a released transformer says that is not a size. The yaml beside it has chunks of 3."""
+    """Read all but the sizes from the ``config.json`` of a released transformer. The yaml beside it has chunks of 3."""
     given = {"text_len": 512, "num_frames_per_block": 3, "local_attn_size": 12, "sink_size": 3, **official}
     for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
         if not isinstance(given[key], int):

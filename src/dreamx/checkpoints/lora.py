@@ -42,7 +42,7 @@ class Lora:
     left: int = 0
 
     def scale(self, layer: str) -> float:
-        """What the product of a layer's factors is multiplied by."""
+        """Return the factor on the product of a layer's two matrices: alpha / rank."""
         alpha = self.factors.get(f"{layer}.alpha")
         if alpha is None:
             return self.config.alpha / self.config.rank

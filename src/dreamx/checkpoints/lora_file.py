@@ -140,7 +140,7 @@ def _put(into: dict[str, Any], name: str, x: object, key: str) -> None:
 
 
 def _scale(layer: str, rank: int, alpha: float | None, said: Mapping[str, Any]) -> float:
-    """What multiplies the product of a layer's factors."""
+    """Return the factor on the product of a layer's two matrices."""
     if alpha is None:
         patterns = said.get("alpha_pattern") or {}
         try:
@@ -158,7 +158,7 @@ def _scale(layer: str, rank: int, alpha: float | None, said: Mapping[str, Any]) 
 
 
 def _settings(file: Path, notes: Mapping[str, str]) -> Mapping[str, Any]:
-    """What peft says of a LoRA: in ``adapter_config.json`` beside it, or as diffusers puts it into the header."""
+    """Read peft's settings of a LoRA: ``adapter_config.json`` beside it, or the header where diffusers puts them."""
     beside = file.parent / "adapter_config.json"
     if beside.is_file():
         said = weight_files.read_json(beside)

@@ -49,7 +49,7 @@ _INSTEAD = "take the bfloat16, float16, fp8 or GGUF file of the same model"
 
 
 def formats(tensors: Mapping[str, Tensor], notes: Mapping[str, str], prefix: str) -> dict[str, str]:
-    """What ComfyUI says of layers, by their names without ``prefix``: in the header, and in tensors of JSON beside them."""
+    """Read ComfyUI's format of each layer, by name without ``prefix``: from the header, and from JSON tensors beside it."""
     layers: dict[str, object] = {}
     try:
         said = parse_json(notes.get("_quantization_metadata", "{}"))

@@ -153,7 +153,7 @@ def _words(said: Mapping[str, Any] | None, sizes: Mapping[str, torch.Size]) -> d
 
 
 def _inferred(sizes: Mapping[str, torch.Size]) -> dict[str, Any]:
-    """What the shapes say; heads are of ``HEAD`` channels."""
+    """Infer the official config from the shapes of the tensors; heads are of ``HEAD`` channels."""
     try:
         width, channels, _, patch, _ = sizes["patch_embedding.weight"]
         found = {
@@ -197,7 +197,7 @@ def _described(family: Family) -> str:
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """Whatever is wrong inside is wrong with this file."""
+    """Put the name of this file before any ValueError raised inside."""
     try:
         yield
     except ValueError as e:

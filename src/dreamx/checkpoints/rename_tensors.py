@@ -37,5 +37,5 @@ def renamed(
 
 
 def more(keys: list[str]) -> str:
-    """How many keys there are beside the first, in brackets."""
+    """Return the number of keys beside the first, in brackets; empty for one."""
     return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

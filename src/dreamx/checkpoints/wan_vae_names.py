@@ -166,7 +166,7 @@ def _residual(theirs: str, ours: str, shortcut: bool) -> dict[str, str]:
 
 
 def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many names there are from ``pattern`` with 0 on."""
+    """Count consecutive names of ``pattern``, from 0 on."""
     n = 0
     while pattern.format(n) in tensors:
         n += 1

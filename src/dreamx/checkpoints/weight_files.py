@@ -77,7 +77,7 @@ def read(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
 
 
 def notes(path: Path) -> dict[str, str]:
-    """What the headers of safetensors files say beside their tensors; empty for other files."""
+    """Read the metadata in the headers of safetensors files; empty for other files."""
     said: dict[str, str] = {}
     for file in _parts(find(path)):
         if file.is_file() and _is_safetensors(_head(file)):

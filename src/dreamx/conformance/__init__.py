@@ -41,7 +41,7 @@ class ConformanceConfig:
 
 @dataclass(frozen=True)
 class ConformanceResult:
-    """What a file is of, and the largest absolute error of each tensor; NaN and infinity are errors like any other."""
+    """Kind of a test-vector file, and the largest absolute error of each tensor; NaN and infinity are errors like any other."""
 
     file: str
     kind: str

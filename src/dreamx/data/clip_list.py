@@ -1,4 +1,4 @@
-"""Which clips there are to encode, in a folder of ``.safetensors`` clips or in a dataset, and what of it is done already."""
+"""List the clips to encode, from a folder of ``.safetensors`` clips or a dataset, and the parts already done."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Parts:
             atomic.write_text(record, what)
 
     def path(self, number: int) -> Path:
-        """Where part ``number`` lies, or will."""
+        """Return the file of part ``number``, written or not."""
         return self._folder / f"{number:06d}.safetensors"
 
     def fail(self, hopeless: bool) -> None:

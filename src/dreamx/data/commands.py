@@ -29,7 +29,7 @@ from dreamx.plaintext import parse_json
 
 @dataclass(frozen=True)
 class How:
-    """How a run is carried out; what comes out does not depend on it."""
+    """Execution of a run: engine, processes, patience. The output does not depend on it."""
 
     engine: Literal["local", "ray"] = "local"
     """Where the work runs: processes of this machine, or Ray."""
@@ -103,7 +103,7 @@ def unpack(cfg: UnpackConfig) -> int:
 
 
 def _what(clips: Clips) -> dict[str, str]:
-    """Which clips: a hash of all that is said of them."""
+    """Hash all metadata of the clips, to tell one set of clips from another."""
     rows = json.dumps([row.words() for row in clips.rows], sort_keys=True)
     return {"clips": hashlib.sha256(rows.encode(errors="backslashreplace")).hexdigest()[:16]}
 

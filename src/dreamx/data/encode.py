@@ -72,7 +72,7 @@ class EncodeConfig:
 
 @dataclass(frozen=True)
 class LatentRow:
-    """What is known of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``."""
+    """Metadata of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``."""
 
     caption: str
     style: str
@@ -180,7 +180,7 @@ def _encoded(cfg: EncodeConfig, together: list[list[ListedClip]], parts: Parts) 
 
 
 def _left_out(cfg: EncodeConfig, rows: tuple[LatentRow, ...]) -> str:
-    """How many clips have no mirror image or are not written backwards, and why; nothing where all are."""
+    """Report how many clips have no mirror image or are not written backwards, and why; empty where all are."""
     count = {name: sum(row.variant == name for row in rows) for name in ("", "mirror", "reverse")}
     said = [
         f"{count[''] - count[name]} of {count['']} clips {why}"
@@ -233,7 +233,7 @@ def _depth(folder: Path) -> Depth:
 def played_back(
     vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """What memory shows of each latent ``z [N, T, C, h, w]`` of N shots, if all before were dreamt perfectly.
+    """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all before were generated perfectly.
 
     ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
     tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
@@ -267,7 +267,7 @@ def played_back(
 
 
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
-    """What each bank shows of the group of frames of its shot that closes with ``last``."""
+    """Render each bank for the group of frames of its shot that ends with ``last``."""
     seen = [
         render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1])
         for bank, s, f in zip(banks, shots, last, strict=True)

@@ -1,4 +1,4 @@
-"""Where a command that makes clips puts them: into a folder, a file each, or into a dataset (``dreamx.data.dataset``)."""
+"""Output of a command that makes clips: a folder, a file each, or into a dataset (``dreamx.data.dataset``)."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class AblateConfig:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a row costs. ``ms``: the median of processor time for a chunk of ``frames`` video frames, dreamt and shown, on one
+    """Cost of a row. ``ms``: the median of processor time for a chunk of ``frames`` video frames, denoised and decoded, on one
     thread. ``parameters`` of the transformer, ``lane`` of them in its camera lane."""
 
     ms: float

@@ -1,4 +1,4 @@
-"""What a model must beat: the first picture, frozen, and the first picture moved by geometry alone.
+"""Baselines that a model must beat: the first picture, frozen, and the first picture moved by geometry alone.
 
 ``warp`` is given what no model has, the *true* depth of the first frame, and knows nothing else: what the first frame shows
 is in its place, and the rest is a guess of a few colours.

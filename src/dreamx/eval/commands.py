@@ -103,7 +103,7 @@ class SuiteConfig:
 
     @property
     def tools(self) -> Backbones:
-        """What the scores are taken with."""
+        """Return the networks that the scores are taken with."""
         judge = None if self.judge is None else VLMJudge(self.judge, self.judge_model)
         networks = (self.quality, self.flow, self.middle, self.distance)
         return Backbones(*networks, judge, self.dino, self.vpr, self.points, self.clip, self.trust_code)
@@ -237,7 +237,7 @@ def _models(cfg: SuiteConfig) -> tuple[VideoModel, ...]:
 
 
 def command_line(name: str, cfg: SuiteConfig) -> str:
-    """What to type for the same report. Folders of this machine, and how many processes shared the work, are left out."""
+    """Return the command for the same report, without folders of this machine and the number of processes."""
     here = ("out", "truth", "processes")
     words = ["dreamx", "eval", name, "--world", cfg.world]
     for field in fields(cfg):

@@ -1,4 +1,4 @@
-"""Where an evaluation writes: a folder for its report and one for true renders, each its own or refused before work begins."""
+"""Output folders of an evaluation: one for its report and one for true renders, each its own or refused before work begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever can be measured, behind one small protocol: a name, what exactly it is, and the video that it makes of a trial.
+"""Models to measure, behind one small protocol: a name, an exact identity, and the video made of a trial.
 
 Ours; a folder of videos that somebody else made; and what a model must beat or cannot beat: the first picture for ever, the first
 picture moved by its true depth, the truth.
@@ -31,7 +31,7 @@ _SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of 
 
 
 class VideoModel(Protocol):
-    """What the runner needs. A frozen dataclass, so that it travels to other processes."""
+    """A model, as the runner needs it. A frozen dataclass, so that it travels to other processes."""
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class VideoModel(Protocol):
 
     @property
     def identity(self) -> str:
-        """What exactly it is: another identity is another model."""
+        """Exact identity: another identity is another model."""
         ...
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
@@ -81,7 +81,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true: the upper bound, and the check of every score that knows the truth."""
+    """The true render: the upper bound, and the check of every score that knows the truth."""
 
     name: str = "truth"
     identity: str = "truth"

@@ -1,4 +1,4 @@
-"""What a suite needs is looked for before its first minute: networks that answer, a judge, videos, something to draw with."""
+"""Check a suite's needs before its first minute: networks that answer, a judge, videos, a renderer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is, for people who wait: a bar on a terminal; elsewhere, in the log of a job, a line a minute."""
+"""Progress of a run, for people who wait: a bar on a terminal; elsewhere, in the log of a job, a line a minute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WATCH: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 @contextmanager
 def watch_frames(watch: Watch) -> Iterator[None]:
-    """Whatever is filmed inside tells ``watch`` of its frames."""
+    """Report the frames of all filming inside to ``watch``."""
     token = _WATCH.set(watch)
     try:
         yield
@@ -43,7 +43,7 @@ def report_frames(done: int, frames: int) -> None:
 
 @contextmanager
 def note_progress(folder: Path, words: str, before: float, share: float) -> Iterator[None]:
-    """What this process is at, in a file that the command's own process reads (``notes``).
+    """Note the progress of this process in a file that the command's own process reads (``notes``).
 
     ``before``: how much of the trial was done before, 0 to 1; ``share``: how much of it this is. A note is written once a second.
     """

@@ -37,7 +37,7 @@ from dreamx.plaintext import read_json
 
 @dataclass(frozen=True)
 class EvalPlan:
-    """What is to be measured. ``out`` gets films and rows, ``truth`` keeps the true renders.
+    """An evaluation to run. ``out`` gets films and rows, ``truth`` keeps the true renders.
 
     ``code``: hashes of the simulator's code and of that of the scores, as they were when the run began.
     """
@@ -53,7 +53,7 @@ class EvalPlan:
 
 @dataclass(frozen=True)
 class TrialRow:
-    """What came of one trial. ``failed``: the reason; empty where it did not fail. ``truth``: a hash of the true video."""
+    """Result of one trial. ``failed``: the reason; empty where it did not fail. ``truth``: a hash of the true video."""
 
     model: str
     trial: str
@@ -156,13 +156,13 @@ def _measured(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> M
 
 
 def film_file(plan: EvalPlan, model: VideoModel, trial: Trial) -> Path:
-    """Where the video lies."""
+    """Return the file of the video."""
     what = f"{to_json(trial)} {plan.view} {plan.code[0]} {model.identity}"
     return plan.out / "films" / model.name / f"{trial.id}-{_hash(what)}.mkv"
 
 
 def row_file(plan: EvalPlan, model: VideoModel, trial: Trial) -> Path:
-    """Where the row lies."""
+    """Return the file of the row."""
     how = _hash(f"{plan.suite.name} {plan.tools.names} {plan.code[1]}")
     return plan.out / "rows" / model.name / f"{film_file(plan, model, trial).stem}-{how}.json"
 
@@ -191,7 +191,7 @@ def _kept(plan: EvalPlan, model: VideoModel, trial: Trial) -> TrialRow:
 
 
 def _done(plan: EvalPlan, model: VideoModel, trial: Trial) -> bool:
-    """What failed is tried again: the disk may have been full."""
+    """Tell whether a trial has a row that did not fail: failures are tried again, the disk may have been full."""
     return row_file(plan, model, trial).exists() and not _kept(plan, model, trial).failed
 
 

@@ -33,7 +33,7 @@ _PARTS = 10
 
 @dataclass(frozen=True)
 class SpeedConfig:
-    """How fast a world runs here, and whether it stays so."""
+    """Measure how fast a world runs here, and whether it stays so."""
 
     world: str = "tiny"
     """The name of a shipped world, or the folder of one."""
@@ -116,7 +116,7 @@ def main(cfg: SpeedConfig) -> None:
 
 @dataclass(frozen=True)
 class Clocks:
-    """What tells the time, seconds each: the clock on the wall, and how long the processor worked for this process."""
+    """Clocks in seconds: wall time, and processor time of this process."""
 
     wall: Callable[[], float]
     cpu: Callable[[], float]
@@ -189,7 +189,7 @@ def percentiles(times: Tensor) -> Percentiles:
 
 
 def megabytes() -> float:
-    """What this process holds in memory now; where the system does not say, 0."""
+    """Return the resident memory of this process now, MiB; 0 where the system does not say."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -198,7 +198,7 @@ def megabytes() -> float:
 
 
 def machine() -> str:
-    """What a report ran on, in words."""
+    """Describe the machine of a report in words."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

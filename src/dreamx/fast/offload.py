@@ -54,7 +54,7 @@ class Loan:
 
     @property
     def bytes(self) -> int:
-        """What is on loan now."""
+        """Bytes of the blocks on the device now."""
         return sum(x.nbytes for x in chain.from_iterable(self.here.values()))
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What ``--actions`` names: a file of held keys, or the line of them itself."""
+"""Read ``--actions``: a file of held keys, or the line of them itself."""
 
 from __future__ import annotations
 

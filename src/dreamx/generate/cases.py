@@ -68,7 +68,7 @@ class GenerateCase:
     image: bytes | None
 
     def path(self, settings: Settings) -> Camera:
-        """Where the official script of that dialect goes, seen from its first camera: ``[frames]``, float64."""
+        """Return the path of that dialect's official script, relative to its first camera: ``[frames]``, float64."""
         camera = DIALECTS[settings.dialect](self.action_seq, self.action_speed_list, settings.frames)
         return relative_to(camera, camera[0])
 

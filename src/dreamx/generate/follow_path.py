@@ -33,6 +33,6 @@ def controls_to(here: Camera, wanted: Camera, upright: bool) -> Controls:
 
 
 def missed(wanted: Camera, used: Camera) -> tuple[float, float]:
-    """How far the cameras that were used are from the wanted ones at most: metres and degrees."""
+    """Return the largest distance of the used cameras from the wanted ones: metres and degrees."""
     step = relative_to(used.to(dtype=torch.float64), wanted.to(dtype=torch.float64)).pose
     return float(step[:, :3, 3].norm(dim=-1).max()), float(angle(step[:, :3, :3]).max())

@@ -22,7 +22,7 @@ class VideoHealth:
         self._frames = frames
 
     def latents(self, z: Tensor) -> None:
-        """What the network made. ValueError where it is no number."""
+        """Check latents from the network. ValueError where one is no number."""
         refuse_broken(z, f"after frame {max(0, self._frames - 1)}")
 
     def look(self, frames: Tensor) -> None:

@@ -158,7 +158,7 @@ def _finish(film: ResumableVideo, about: CaseRecord, path: Camera, source: Sourc
 
 
 def record(case: GenerateCase, settings: Settings, source: Source, name: str) -> CaseRecord:
-    """What the video is made from."""
+    """Return the record of what the video is made from."""
     image = case.image
     return CaseRecord(
         FORMAT,

@@ -38,7 +38,7 @@ SIZE, FPS = (704, 1280), 16.0
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a released model makes its frames. The defaults, which ``defaults`` gives, are those of the official scripts.
+    """Sampling of a released model. The defaults, which ``defaults`` gives, are those of the official scripts.
 
     size: rows and columns in pixels. steps: passes of the network, Euler steps if bidirectional; shift: of their noise levels.
     guidance: away from ``negative``, by how much, with cameras on both sides; None: without, as the few-step model is taught.

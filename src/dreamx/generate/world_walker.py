@@ -37,7 +37,7 @@ class Walker:
 
     @property
     def note(self) -> str:
-        """What of the caption is not read, or not known, in sentences, or ``""``."""
+        """Sentences about words of the caption that are not read, or not known; or ``""``."""
         return self.world.note
 
     def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:

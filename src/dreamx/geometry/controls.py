@@ -34,7 +34,7 @@ _UNIT = {
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast held keys move the camera. ValueError unless all are positive."""
+    """Speed of the camera under held keys. ValueError unless all are positive."""
 
     metres_per_second: float = 1.2
     """Of a step key."""

@@ -1,4 +1,4 @@
-"""How much of what one camera sees does another see: what memory is searched by.
+"""View overlap of two cameras, which memory is searched by.
 
 The paper retrieves by "camera pose and view overlap" without a formula (DreamX-World 1.0, memory section). Ours counts
 points, as HY-WorldPlay 1.5 does, but takes them from the real view of the camera instead of a ball with fixed angles, and on

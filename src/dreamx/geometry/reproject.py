@@ -27,7 +27,7 @@ _CLOSE = 2  # pixels: pinholes up to twice as wide are closed
 
 @dataclass(frozen=True)
 class View:
-    """What is seen, or remembered, from some cameras, any leading shape.
+    """Pictures seen, or remembered, from some cameras, any leading shape.
 
     rgb:   ``[..., 3, H, W]``, any scale; 0 where unknown.
     depth: ``[..., H, W]`` metres along z; 0 where unknown.
@@ -119,7 +119,7 @@ def merge_views(views: list[View]) -> View:
 
 
 def composite_over(front: View, back: View) -> View:
-    """What ``front`` knows, and what ``back`` knows where it does not."""
+    """Composite ``front`` over ``back``, which shows only where ``front`` is unknown."""
     here = front.known > 0
     return View(
         torch.where(here[..., None, :, :], front.rgb, back.rgb),

@@ -29,7 +29,7 @@ Facts = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Attend(Protocol):
-    """What the network calls. ``q, k, v`` are raw tokens ``[B, T, P, N, D]``; so is the answer."""
+    """An attention backend, as the network calls it. ``q, k, v`` and the answer are raw tokens ``[B, T, P, N, D]``."""
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor: ...
 

@@ -51,7 +51,7 @@ def block_attention(q: Tensor, k: Tensor, v: Tensor, table: tuple[Group, ...]) -
 
 
 def _runs(row: list[bool]) -> list[tuple[int, int]]:
-    """Where a row is true: (first, one after the last) of each run."""
+    """Return the runs of true in a row: (first, one after the last) of each."""
     edges = [i for i in range(len(row) + 1) if (i < len(row) and row[i]) != (i > 0 and row[i - 1])]
     return list(zip(edges[::2], edges[1::2], strict=True))
 

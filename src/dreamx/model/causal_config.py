@@ -1,4 +1,4 @@
-"""What a transformer's weights mean beyond the sizes of its network; kept in a checkpoint's config, so that nobody has to guess.
+"""The use of a transformer's weights beyond its sizes; kept in a checkpoint's config, so that nobody has to guess.
 
 Weights of the causal and of the bidirectional model have the same names and shapes. How many heads the camera lane has is in
 ``DiTConfig``; the rest is here.

@@ -1,4 +1,4 @@
-"""How far everything in a picture is: what memory needs to know of a picture that nobody dreamt.
+"""Depth of a picture that the model did not generate; memory needs it.
 
 Memory moves what was seen by its depth (``dreamx.memory``). The decoder knows the depth of frames that it dreams, because memory
 showed it; of the picture that opens a session nothing is known. A small U-Net (Ronneberger et al. 2015) with attention at its

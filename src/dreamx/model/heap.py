@@ -1,4 +1,4 @@
-"""What malloc keeps of freed memory: between things that stay, such as remembered views, pieces gather that fit nothing any more.
+"""Return freed memory to the system: between remembered views, malloc keeps freed pieces that fit nothing any more.
 
 glibc gives back only what lies at the end of its heap. Asked to, it gives back every free page: 2 ms, and 5 ms for the pages that
 are wanted again, once in four seconds of ``tiny``. Without that a walk of ten minutes grew by 2 % after its second minute.

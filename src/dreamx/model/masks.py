@@ -1,4 +1,4 @@
-"""Who sees whom: small boolean tables over frames, rows look at columns. Print one to see it (``draw``)."""
+"""Attention masks: small boolean tables over frames, rows look at columns. Print one to see it (``draw``)."""
 
 from __future__ import annotations
 

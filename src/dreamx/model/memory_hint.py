@@ -1,4 +1,4 @@
-"""What memory shows, as the decoder reads it: features at every level, and the pixels themselves, to keep where they are right.
+"""Encode rendered memory for the decoder: features at every level, and the pixels themselves, to keep where right.
 
 Our addition to the paper's system: DreamX-World 1.0 packs retrieved latents; here views of the past, moved by their depth to
 where the camera is now (``geometry.reproject``), reach the transformer as latents (``Frames.hint``) and the decoder as pixels.

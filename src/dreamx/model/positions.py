@@ -1,4 +1,4 @@
-"""Where and when a token is, told to attention by transforming queries, keys and values.
+"""Position encodings: attention learns a token's time and camera by transformed queries, keys and values.
 
 A *place* is made for known frames (``FramePositions``), and transforms ``[B, T, P, N, D]`` (frames, places in a frame, heads,
 channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
@@ -20,7 +20,7 @@ from dreamx.geometry.camera import Camera, projection, relative_to
 
 @dataclass(frozen=True)
 class FramePositions:
-    """When and from where frames were seen: ``index [B, T]``, ``camera [B, T]``."""
+    """Time and camera of frames: ``index [B, T]``, ``camera [B, T]``."""
 
     index: Tensor
     camera: Camera

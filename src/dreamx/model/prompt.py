@@ -1,4 +1,4 @@
-"""What a world reads of a prompt: how much of it fits, what is cut, and which of its words were never taught."""
+"""Fit a prompt to a world: cut what is too long, and note the words that were never taught."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = 6  # unknown words that a note names; a list of more is not read
 
 @dataclass(frozen=True)
 class Taught:
-    """What the networks of a world learned to understand, as far as that was written down."""
+    """Vocabulary of the networks of a world, as far as that was written down."""
 
     words: tuple[str, ...]
     """Words of the captions that the world was trained on."""
@@ -31,7 +31,7 @@ class Taught:
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of a prompt, and an event after it. note: what is not, and what is not known, in sentences, or ``""``."""
+    """The part of a prompt, and an event after it, that is read. note: sentences on what is not read or known, or ``""``."""
 
     text: str
     note: str

@@ -74,7 +74,7 @@ class SpinWatch:
 
 
 def teams(cores: int, threads: int) -> int:
-    """How many teams of so many threads make more threads than cores, beside the one that works; 0 where that is too many."""
+    """Return how many teams of ``threads`` exceed the cores, beside the one that works; 0 where that is too many."""
     needed = -(-cores // (threads - 1)) - 1 if threads > 1 else 0
     return needed if needed <= MOST else 0
 

@@ -105,7 +105,7 @@ def shapes(config: UMT5Config) -> dict[str, torch.Size]:
 
 
 def transformers_arguments(config: UMT5Config) -> dict[str, Any]:
-    """What a ``UMT5EncoderModel`` is made of; all of it is also in its config.json."""
+    """Return the arguments of a ``UMT5EncoderModel``; all of them are also in its config.json."""
     return {
         "vocab_size": config.rows,
         "d_model": config.width,

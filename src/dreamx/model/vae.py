@@ -73,7 +73,7 @@ class VAEConfig:
 
 @dataclass(frozen=True)
 class Pixels:
-    """What is seen. rgb: ``[B, F, 3, H, W]`` in [-1, 1]; depth: ``[B, F, H, W]`` metres along z."""
+    """Decoded frames. rgb: ``[B, F, 3, H, W]`` in [-1, 1]; depth: ``[B, F, H, W]`` metres along z."""
 
     rgb: Tensor
     depth: Tensor

@@ -161,7 +161,7 @@ def _network(config: WanVAEConfig) -> Any:
 
 
 def arguments(config: WanVAEConfig) -> dict[str, Any]:
-    """What ``AutoencoderKLWan`` is made of; all of it is also in its config.json."""
+    """Return the arguments of ``AutoencoderKLWan``; all of them are also in its config.json."""
     planes = 3 * config.patch**2
     return {
         "base_dim": config.encoder,

@@ -61,7 +61,7 @@ def send(chunk: Chunk, frames: Tensor, outlets: Sinks, began: float) -> Recorded
 
 
 def place(camera: Camera) -> tuple[float, float, float, float]:
-    """Where one camera stands and looks: x and z in metres, heading (to the right) and pitch (up) in degrees."""
+    """Return position and direction of one camera: x and z in metres, heading (to the right) and pitch (up) in degrees."""
     pose = camera.pose.tolist()
     ahead = [row[2] for row in pose[:3]]
     heading, pitch = degrees(atan2(ahead[0], ahead[2])), degrees(asin(max(-1.0, min(1.0, -ahead[1]))))

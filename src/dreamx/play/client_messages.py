@@ -1,4 +1,4 @@
-"""What the page says over the one socket; ``replies.py`` is what the server says, ``docs/protocol.md`` tells both in order.
+"""Messages from the page over the one socket; ``server_messages.py`` has the answers, ``docs/protocol.md`` the order.
 
 The page sends JSON objects, told apart by ``type``; anything else is answered by one ``Error`` and changes nothing.
 """
@@ -162,7 +162,7 @@ class Rewind:
 
 @dataclass(frozen=True)
 class Switch:
-    """What of the model is on, from the next chunk on."""
+    """Switch memory and camera lane of the model on or off, from the next chunk on."""
 
     type: Literal["switch"]
     memory: bool

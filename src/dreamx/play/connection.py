@@ -59,7 +59,7 @@ class Connection:
 
     @property
     def unsent(self) -> int:
-        """How many messages wait for the page."""
+        """Return the number of messages that wait for the page."""
         return 0 if self._outbox is None else self._outbox.qsize()
 
     @property

@@ -1,4 +1,4 @@
-"""How long a session is kept, and which goes first where there are too many: a calendar of the store's own, and a fair choice.
+"""Age of kept sessions, and the choice of which goes first where there are too many: a calendar of the store's own.
 
 The calendar counts days. While a server runs it goes on by that time, by a clock that nobody sets (``time.monotonic``); for the
 time when none ran it goes on by a day at most. So the machine's clock may jump ahead by a year, and nothing is older for it
@@ -38,7 +38,7 @@ class Days:
         self._day = max(is_day(day) + gone, is_day(least))
 
     def now(self) -> float:
-        """Which day it is."""
+        """Return the day of the calendar, with its fraction."""
         return self._day + (time.monotonic() - self._since) / _DAY
 
     def keep(self) -> None:

@@ -32,7 +32,7 @@ _READY = 4  # scenes that are kept ready to be drawn; an older one is built agai
 
 @dataclass(frozen=True)
 class SceneRef:
-    """What ``NAME.json`` beside a start picture says: it shows ``scene(seed, style, kind)`` from its ``start(index)``."""
+    """Scene of a start picture, from ``NAME.json`` beside it: it shows ``scene(seed, style, kind)`` from its ``start(index)``."""
 
     seed: int
     kind: str
@@ -134,7 +134,7 @@ def _start() -> subprocess.Popen[bytes]:
 
 
 def paint() -> None:
-    """What the process does: answer requests with (pictures, "") or (b"", what went wrong) until there are no more."""
+    """Answer requests with (pictures, "") or (b"", what went wrong) until there are no more; the process runs this."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # nothing that a library prints may come between the answers
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What the player's hands do: keys held now, and keys tapped since the last chunk began; the mouse, and a stick."""
+"""State of the player's controls: keys held now, and tapped since the last chunk began; the mouse, and a stick."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Snapshot:
 
 
 class History:
-    """What a session has walked (``spans``, ``frames``, ``chunk``), and the moments that it can go back to."""
+    """The walk of a session (``spans``, ``frames``, ``chunk``), and the moments that it can go back to."""
 
     def __init__(self, here: Snapshot | None = None, moments: tuple[Snapshot, ...] = ()) -> None:
         self.spans: list[Span] = list(here.spans) if here else []
@@ -97,5 +97,5 @@ class History:
         return world
 
     def rewindable(self) -> int:
-        """How many frames one can go back."""
+        """Return the number of frames that one can go back."""
         return self.frames - self.recent[0].frames if self.recent else 0

@@ -39,7 +39,7 @@ class GalleryEntry:
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What is not taken beyond."""
+    """Server-side limits on a request."""
 
     prompt_characters: int
     image_bytes: int
@@ -67,7 +67,7 @@ class WorldInfo:
 
 @dataclass(frozen=True)
 class ServerHealth:
-    """How the server is. ``sessions``: how many run, of ``max_sessions``."""
+    """State of the server. ``sessions``: how many run, of ``max_sessions``."""
 
     ok: bool
     sessions: int

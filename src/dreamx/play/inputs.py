@@ -1,4 +1,4 @@
-"""What the player asked for and the world has not yet done, and when it is time to do it."""
+"""Queue of the player's requests that the world has not yet carried out, and their time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PendingCommand = Command | Restore | Rewind
 
 @dataclass(frozen=True)
 class InputSample:
-    """What the chunk that begins now does, and the newest ``Keys.seq`` it obeys; ``error``: why the replay breaks off."""
+    """Input of the chunk that begins now, and the newest ``Keys.seq`` in it; ``error``: why the replay breaks off."""
 
     step: ReplayStep
     seq: int
@@ -65,7 +65,7 @@ class InputQueue:
             self._event = text
 
     def switch(self, switches: Switches) -> None:
-        """What of the model is on, from the next chunk on."""
+        """Set the switches of the model, from the next chunk on."""
         with self._changed:
             self.switches = switches
 
@@ -125,7 +125,7 @@ class InputQueue:
             self._hands.sample(1, self._speed)
 
     def sample(self, frames: int) -> InputSample:
-        """What is to be done in the chunk of so many frames that begins now."""
+        """Take the input for the chunk of so many frames that begins now."""
         with self._changed:
             keys, look = self._hands.sample(frames, self._speed)
             self._pace.began(frames)

@@ -1,4 +1,4 @@
-"""When to begin the next chunk: as late as the picture allows, because keys that come after that have to wait a chunk.
+"""Time the start of the next chunk: as late as the picture allows, because later keys have to wait a chunk.
 
 The page is the clock. It says which frame it painted, and how long before its time each chunk arrived (its *spare* time).
 From the first we know when the next chunk will be missed, from the second how long before that it must be begun (the
@@ -62,5 +62,5 @@ class ChunkPacer:
         return max(0.0, begin - self._clock())
 
     def _due(self) -> float:
-        """When the page will want the first frame that is not yet in the making, if it goes on at full pace."""
+        """Return the time at which the page wants the first frame not yet begun, if it goes on at full pace."""
         return min(self._clocks) + (self._begun + 1) / self._fps

@@ -74,7 +74,7 @@ class Pipeline:
 
     @property
     def opening(self) -> SessionStart:
-        """How the session began."""
+        """Start of the session."""
         return self._session.opening
 
     @property
@@ -88,7 +88,7 @@ class Pipeline:
         self._tell_state()
 
     def switch(self, switches: Switches) -> None:
-        """What of the model is on, from the next chunk on."""
+        """Set the switches of the model, from the next chunk on."""
         self.asked.switch(switches)
         self._tell_state()
 
@@ -256,7 +256,7 @@ class Pipeline:
         self._shown.put(None)
 
     def _look_ahead(self) -> None:
-        """What can be dreamt before the next keys are known, while there is time."""
+        """Denoise what can be before the next keys are known, while there is time."""
         try:
             self._world.look_ahead()
         except Exception as e:

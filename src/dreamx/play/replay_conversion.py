@@ -70,7 +70,7 @@ class Script:
 
 
 def script_of(data: dict[str, Any], starts: dict[str, StartPicture], size: tuple[int, int], weights: str) -> SessionStart:
-    """What a replay, as ``client_messages.parse`` gives it, begins with and then does. ValueError where it cannot be walked."""
+    """Convert a replay from ``client_messages.parse`` to a session's start and steps. ValueError where it cannot be walked."""
     steps = data.get("steps")
     replay = replays.parse(data | {"steps": []} if isinstance(steps, Members) else data)
     script = Script(steps) if isinstance(steps, Members) else replay.steps

@@ -217,7 +217,7 @@ def listen(host: str, port: int) -> sockets.socket:
 
 
 def _truths(world: World, starts: Path) -> TruthOf:
-    """What makes the truth of each start picture of a folder. ValueError where this machine cannot draw any."""
+    """Return the renderer of ground truth for each start picture of a folder. ValueError where this machine cannot draw any."""
     from dreamx.play.ground_truth_renderer import truth_for  # needs the simulator, and playing does not
 
     scenes = sorted(starts.glob("*.json"))
@@ -237,7 +237,7 @@ def _few_arenas() -> None:
 
 
 def state_folder() -> Path:
-    """Where a user's programs keep what they want to find again (XDG base directories)."""
+    """Return the folder for state in the user's home (XDG base directories)."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "dreamx"
 
 

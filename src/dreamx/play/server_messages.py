@@ -1,4 +1,4 @@
-"""What the server says over the one socket; ``protocol.py`` is what the page says, ``docs/protocol.md`` tells both in order.
+"""Messages from the server over the one socket; ``client_messages.py`` has the page's, ``docs/protocol.md`` the order.
 
 The server sends JSON objects, told apart by ``type``, and pictures as binary messages: a header of 24 bytes (``HEADER``), then
 the picture's data.
@@ -77,7 +77,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """How the session stands; said after ``started`` and whenever it changes.
+    """State of the session; sent after ``started`` and whenever it changes.
 
     ``moments``: what ``restore`` can go back to, oldest first. ``rewindable``: seconds. ``replaying``: it walks along a replay.
     """
@@ -128,7 +128,7 @@ class Error:
 
 
 class FrameKind(IntEnum):
-    """What the data of a picture is. TRUTH is a JPEG of the simulator, for the frame of the same number."""
+    """Kind of a picture's data. TRUTH is a JPEG of the simulator, for the frame of the same number."""
 
     JPEG = 0
     H264 = 1  # an access unit in Annex-B form, that needs the ones before it
@@ -155,7 +155,7 @@ HEADER = Struct("<BBHIIId")
 
 
 def reason(e: Exception) -> str:
-    """What went wrong, for a player to read: in the system's words where it has some, and never with names of our folders."""
+    """Return the cause of an error for the player: in the system's words where it has some, never with our folders' names."""
     return (isinstance(e, OSError) and e.strerror) or type(e).__name__
 
 

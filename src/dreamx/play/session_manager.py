@@ -95,17 +95,17 @@ class SessionManager:
 
     @property
     def inside(self) -> int:
-        """How many sockets are open."""
+        """Return the number of open sockets."""
         return len(self.guests)
 
     @property
     def running(self) -> int:
-        """How many places are taken."""
+        """Return the number of running sessions."""
         return len(set(self._running.values()))
 
     @property
     def sockets(self) -> int:
-        """How many sockets may be open: pages that look at the gallery, or wait for a place."""
+        """Return the most sockets that may be open: pages that look at the gallery, or wait for a place."""
         return 4 * self.room + 12
 
     # ---- places --------------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class SessionManager:
             del self._running[session]
 
     def guest(self, session: str) -> Client | None:
-        """Who walks in this session."""
+        """Return the client of this session, if it runs."""
         return self._running.get(session)
 
     async def watch(self) -> None:
@@ -177,7 +177,7 @@ class SessionManager:
                 self._files.submit(self._write, self.store, name, tell)
 
     def _try_again(self) -> None:
-        """What the disk did not take."""
+        """Queue again what the disk did not take."""
         for name in list(self._failed):
             self._queue(name)
 
@@ -223,7 +223,7 @@ class SessionManager:
             await asyncio.get_running_loop().run_in_executor(self._files, int)
 
     async def word(self, name: str) -> str:
-        """What became of a session that was given to ``keep``, when all is written; to be said to its player."""
+        """Return what became of a session given to ``keep``, when all is written; a sentence for its player."""
         if self.store is None:
             return "this server keeps no sessions"
         if name in self._failed:
@@ -263,7 +263,7 @@ class SessionManager:
         return waits or await self._ask(f"session {name[:64]!r}", self.store.load, name, self.world.fork)
 
     async def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """How a session began, and its steps so far, whether it runs or is kept. ValueError where there is none."""
+        """Return a session's start and its steps so far, whether it runs or is kept. ValueError where there is none."""
         guest, waits = self.guest(name), self._unwritten.get(name)
         pipeline = None if guest is None else guest.pipeline
         if pipeline is not None:

@@ -18,7 +18,7 @@ from dreamx.session import Switches
 
 @dataclass(frozen=True)
 class SessionStart:
-    """How a session begins: from an image ``[3, H, W]`` uint8 or None (``start``: its id in the gallery), and words.
+    """Start of a session: an image ``[3, H, W]`` uint8 or None (``start``: its id in the gallery), and words.
 
     ``script``: steps that are walked before the player may. ``note`` is for the player to read.
     """
@@ -48,7 +48,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Sinks:
-    """Where things go. ``keep`` gets the session every few seconds of walking, and at the end. None of them may block."""
+    """Outputs of a session. ``keep`` gets the session every few seconds of walking, and at the end. None of them may block."""
 
     emit: Callable[[Reply | Picture], None]
     encode: Encoder

@@ -1,4 +1,4 @@
-"""What a ``start`` asks for: from the message to the opening of a session. Slow, and for a thread beside the event loop."""
+"""Turn a ``start`` message into the start of a session. Slow, and for a thread beside the event loop."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def opening_of(request: StartMessage, house: SessionManager) -> SessionStart:
 
 
 def encoder_of(codec: Codec, house: SessionManager) -> Encoder:
-    """What makes the pictures of a session. ValueError where the world's cannot be H.264."""
+    """Return the encoder for the pictures of a session. ValueError where the world's cannot be H.264."""
     if codec == "jpeg":
         return jpegs(house.quality)
     if not h264_fits(house.world.size):

@@ -41,7 +41,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class _Words:
-    """What session.json says. ``here`` and ``moments`` are names of files; ``owner`` and ``day`` as of ``days.Item``."""
+    """Fields of session.json. ``here`` and ``moments`` are names of files; ``owner`` and ``day`` as of ``days.Item``."""
 
     format: int
     weights: str
@@ -177,7 +177,7 @@ class Store:
         return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments), words.owner)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """How a saved session began, and its steps; ValueError where there is none."""
+        """Return a saved session's start and its steps; ValueError where there is none."""
         words = self._words(name)
         return self._opening(name, words), written.steps_of(self._sessions / name, words.here)[2]
 
@@ -193,7 +193,7 @@ class Store:
         return None
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
-        """What records into the folder of recordings."""
+        """Return a recorder that writes into the folder of recordings."""
 
         def signed() -> str:
             return json.dumps({"owner": owner, "day": self._days.now()})

@@ -1,4 +1,4 @@
-"""Who is there, as far as a server without names can know: by address, by browser, by visit.
+"""Identity of a visitor, as far as a server without names can know: by address, by browser, by visit.
 
 For fairness alone, so that one visitor's sessions do not push out another's (``days``); never for permission.
 """
@@ -32,7 +32,7 @@ def visitor(asks: HTTPConnection) -> str:
 
 
 def cookie(asks: HTTPConnection) -> str | None:
-    """What makes a browser known, for ``Set-Cookie``; None where it is."""
+    """Return a cookie that identifies the browser, for ``Set-Cookie``; None if it has one."""
     if _VALUE.fullmatch(asks.cookies.get(_COOKIE, "")):
         return None
     return f"{_COOKIE}={token_urlsafe(18)}; Path=/; Max-Age=31536000; HttpOnly; SameSite=Strict"

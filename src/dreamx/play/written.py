@@ -78,7 +78,7 @@ def steps_of(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span,
 
 
 def not_whole(folder: Path, cause: Exception) -> ValueError:
-    """What is said where a file of a session is missing or damaged."""
+    """Return the error for a missing or damaged file of a session."""
     return ValueError(f"session {folder.name!r} is not whole ({type(cause).__name__}); start a new one")
 
 

@@ -143,7 +143,7 @@ class ClipWindows:
         return Windows(video, depth, View(*hint) if hint else None)
 
     def _hint(self, clip: int, window: Tensor, video: Tensor, rng: torch.Generator) -> View:
-        """What is remembered of the frames ``window [F]`` of a clip, which look like ``video [F, 3, H, W]``."""
+        """Render memory for the frames ``window [F]`` of a clip, whose pictures are ``video [F, 3, H, W]``."""
         assert self.hints is not None
         given, opened = (torch.rand(2, generator=rng) < self.hints).tolist()
         count = int(torch.randint(1, _SOURCES + 1, (1,), generator=rng)) if given else 0

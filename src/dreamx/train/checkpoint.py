@@ -30,12 +30,12 @@ KEEP = 2
 
 
 def rank() -> int:
-    """Which process this is; 0 when there is only one."""
+    """Return the rank of this process; 0 when there is only one."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def processes() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -130,7 +130,7 @@ def _listed(root: Path) -> list[Path]:
 
 
 def _broken(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, beginning with the file's name; None when it is whole."""
+    """Return the fault of a checkpoint, beginning with the file's name; None when it is whole."""
     manifest = folder / "manifest.json"
     try:
         files = _manifest(manifest)["files"]

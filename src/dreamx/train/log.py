@@ -1,4 +1,4 @@
-"""What a run says: a JSON line a step for machines, a line now and then for people, contact sheets for the eye."""
+"""The log of a run: a JSON line a step for machines, a line now and then for people, contact sheets for the eye."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage writes beside a network that scores: where it comes from."""
+"""Write the card beside a network that scores: its data, training and hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a stage writes: its run's folder and the folder of its networks, each its own or refused before work begins."""
+"""Output folders of a stage: its run's and that of its networks, each its own or refused before work begins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OptionalStart = Annotated[Path | None, Existing(folder=True), _FROM]
 
 
 class StageConfig(Protocol):
-    """What all stages have in common."""
+    """Fields that the configs of all stages have in common."""
 
     @property
     def run(self) -> RunConfig: ...

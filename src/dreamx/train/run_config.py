@@ -1,4 +1,4 @@
-"""What every stage's training has in common."""
+"""Settings of training that all stages have in common."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Share = Annotated[float, Ge(0), Lt(1)]
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every stage's training has in common."""
+    """Settings of training that all stages have in common."""
 
     folder: OutputFolder
     """Where checkpoints, log and contact sheets go; a run found there is resumed."""

@@ -25,7 +25,7 @@ from dreamx.train.trained_networks import Networks
 
 @dataclass(frozen=True)
 class TeachingConfig:
-    """What a batch of teacher forcing is made of."""
+    """Batches of teacher forcing: clips, chunks, noise levels."""
 
     batch: BatchSize = 8
     """Clips in a step."""
@@ -78,7 +78,7 @@ class Teaching:
     weight: Tensor | None
 
     def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
-        """What the networks answer for the noisy half ``[B, T, C, H, W]``."""
+        """Predict the velocity of the noisy half ``[B, T, C, H, W]``."""
         return nets(cat(self.past, noisy), self.prompts, self.table)[:, len(self.past) :]
 
 

@@ -1,4 +1,4 @@
-"""Where the tensors of a run's state lie, as torch.distributed.checkpoint noted it: a pickle, read as data and nothing else.
+"""Locate the tensors of a run's state by torch.distributed.checkpoint's plan: a pickle, read as data and nothing else.
 
 torch reads its ``.metadata`` with ``pickle.load``, so that a run folder of somebody else runs whatever code it likes. Here the
 classes of the plan are the only names that a pickle may say; values that are no tensors, which torch would unpickle in turn, are

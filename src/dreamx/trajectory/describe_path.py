@@ -1,4 +1,4 @@
-"""What a camera will do, in one paragraph: metres, degrees, seconds."""
+"""Describe a camera's path in one paragraph: metres, degrees, seconds."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def paragraph(motion: Motion) -> str:
 
 
 def _parts(camera: Camera, fps: float) -> list[str]:
-    """What it does, part by part, where the motion changes; few parts of a long path."""
+    """Describe the path part by part, cut where the motion changes; at most ``_MOST`` parts."""
     step = relative_to(camera[1:], camera[:-1]).pose
     yaw, pitch = angles(step[:, :3, :3])
     rates = torch.cat([step[:, :3, 3], yaw[:, None] / 20, pitch[:, None] / 20], 1) * fps  # 20 degrees a second weigh as 1 m/s

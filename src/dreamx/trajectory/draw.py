@@ -62,7 +62,7 @@ def png(motion: Motion, words: str) -> bytes:
 
 
 def reach(camera: Camera) -> float:
-    """How long a view is drawn: a part of the path's extent, or a metre where nothing moves."""
+    """Return the length of a drawn view: a part of the path's extent, or a metre where nothing moves."""
     p = camera.pose[:, :3, 3]
     extent = float((p.amax(0) - p.amin(0)).max())
     return 0.14 * extent if extent > 1e-3 else 1.0

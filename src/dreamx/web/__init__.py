@@ -1,1 +1,1 @@
-"""What every server of ours does at its door, whatever it serves: connections, hosts, headers, bodies."""
+"""Checks at the door of every server of ours, whatever it serves: connections, hosts, headers, bodies."""

@@ -1,4 +1,4 @@
-"""How many TCP connections a server holds, from whom, and for how long without a word: limits before any token is asked for.
+"""Limits on TCP connections, in all, by address and by silent time, before any token is asked for.
 
 When all places are taken, the connection that has been silent longest makes room: whoever says at once what they want gets in
 beside any number of silent ones. Only where nobody is silent a newcomer is turned away (503).
@@ -127,7 +127,7 @@ def log_accept_errors_once(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _address(peer: str) -> str:
-    """What connections are counted by; ``""``: not at all."""
+    """Return the key that connections are counted by: address or IPv6 /64 network; ``""``: not counted."""
     with suppress(ValueError):
         address = ip_address(peer.partition("%")[0])
         if isinstance(address, IPv6Address):
@@ -139,7 +139,7 @@ def _address(peer: str) -> str:
 
 
 def _file_limit() -> int:
-    """How many files this process may have open."""
+    """Return the number of files that this process may have open."""
     try:
         from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
     except ImportError:  # not on every system

@@ -68,7 +68,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Described:
-    """What the model says of a clip: words for ``Clip.style`` and ``Clip.scene``, and the story."""
+    """The model's answer for a clip: words for ``Clip.style`` and ``Clip.scene``, and the story."""
 
     style: str
     kind: str
@@ -112,7 +112,7 @@ def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float
 
 
 def question(clip: Clip, endpoint: Endpoint) -> dict[str, Any]:
-    """What is sent: the words, and frames evenly over the clip as JPEG."""
+    """Build the request: the prompt, and frames evenly over the clip as JPEG."""
     count = min(endpoint.frames, len(clip.video))
     picks = sorted({round(i * (len(clip.video) - 1) / max(1, count - 1)) for i in range(count)})
     times = ", ".join(f"{i / clip.fps:.1f}" for i in picks)

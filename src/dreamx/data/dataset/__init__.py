@@ -40,7 +40,7 @@ __all__ = ["ClipRow", "Clips", "Coding", "Dataset", "Folder", "Storage", "make",
 
 
 class Clips(Protocol):
-    """What can be read like a dataset: ``Dataset``, ``LeRobot``, ``Folder`` and ``Tars``."""
+    """Anything that can be read like a dataset: ``Dataset``, ``LeRobot``, ``Folder`` and ``Tars``."""
 
     @property
     def names(self) -> list[str]:
@@ -55,7 +55,7 @@ class Clips(Protocol):
         ...
 
     def row(self, i: int) -> ClipRow:
-        """What is said of clip ``i``."""
+        """Return the metadata of clip ``i``."""
         ...
 
     def clip(self, i: int) -> Clip:

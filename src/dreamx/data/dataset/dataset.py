@@ -88,7 +88,7 @@ class Dataset:
 
     @cached_property
     def dropped(self) -> list[dict[str, Any]]:
-        """What was dropped on the way here: name, stage, rule and reason of each; where it can be seen (place); other words
+        """Read the record of dropped clips: name, stage, rule and reason of each; where it can be seen (place); other words
         about it (extra)."""
         try:
             lines = [parse_json(line) for line in self.place.read(DROPPED).decode().splitlines()]
@@ -99,7 +99,7 @@ class Dataset:
             raise ValueError(f"{self.place.url}: {DROPPED} cannot be read ({_said(e)})") from e
 
     def row(self, i: int) -> ClipRow:
-        """What is said of clip ``i``."""
+        """Return the metadata of clip ``i``."""
         try:
             row = ClipRow.read(self._words(i))
             if not (0 < row.width <= 1 << 14 and 0 < row.height <= 1 << 14 and row.frames == self._words(i)["length"]):

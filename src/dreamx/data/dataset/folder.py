@@ -31,7 +31,7 @@ class Folder:
         return len(self.names)
 
     def file(self, i: int) -> Path:
-        """Where clip ``i`` lies."""
+        """Return the file of clip ``i``."""
         return self.folder / f"{self.names[i]}.safetensors"
 
     @cached_property
@@ -50,7 +50,7 @@ class Folder:
 
     @property
     def dropped(self) -> list[dict[str, Any]]:
-        """What was dropped on the way here, as ``Dataset.dropped``: by ``curate`` and ``import`` (``records``), by ``caption``
+        """Read the record of dropped clips, as ``Dataset.dropped``: by ``curate`` and ``import`` (``records``), by ``caption``
         (``dropped.json``). ValueError where that cannot be read."""
         found: list[dict[str, Any]] = []
         path = self.folder / "limits.json"
@@ -72,7 +72,7 @@ class Folder:
         return found
 
     def row(self, i: int) -> ClipRow:
-        """What is said of clip ``i``; reads the file's head only."""
+        """Return the metadata of clip ``i``; reads the file's head only."""
         path = self.file(i)
         try:
             with tensor_file.opened(path) as f:

@@ -54,7 +54,7 @@ class LeRobot:
         return [self.row(i) for i in range(len(self))]
 
     def row(self, i: int) -> ClipRow:
-        """What is said of clip ``i``: its tasks are its caption."""
+        """Return the metadata of clip ``i``: its tasks are its caption."""
         if not 0 <= i < len(self):
             raise ValueError(f"there are {len(self)} clips, 0 to {len(self) - 1}")
         try:

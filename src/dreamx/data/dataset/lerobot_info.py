@@ -1,4 +1,4 @@
-"""What ``meta/info.json`` of a LeRobot dataset says: whether it is ours, of which version, and which features are cameras."""
+"""Read ``meta/info.json`` of a LeRobot dataset: whether it is ours, its version, which features are cameras."""
 
 from __future__ import annotations
 

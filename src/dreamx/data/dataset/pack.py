@@ -36,13 +36,13 @@ FORMAT = 2  # 1 had the contacts in the table of frames, and no subject as null
 
 
 def stream_path(key: str, file: int) -> str:
-    """Where file number ``file`` of a stream of pictures lies."""
+    """Return the path of file number ``file`` of a stream of pictures."""
     where = f"chunk-{file // FILES_A_CHUNK:03d}/file-{file % FILES_A_CHUNK:03d}"
     return f"videos/{key}/{where}{SEEN.suffix}" if key == SEEN_KEY else f"{key}/{where}{EXACT.suffix}"
 
 
 def data_path(file: int, table: str = "data") -> str:
-    """Where file number ``file`` of the numbers by frame lies, or of the ``contacts``."""
+    """Return the path of file number ``file`` of the numbers by frame, or of the ``contacts``."""
     return f"{table}/chunk-{file // FILES_A_CHUNK:03d}/file-{file % FILES_A_CHUNK:03d}.parquet"
 
 

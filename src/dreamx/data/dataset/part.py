@@ -31,7 +31,7 @@ _DTYPE = {"depth": torch.float16, "segments": torch.int16}
 
 @dataclass(frozen=True)
 class ClipRow:
-    """What a dataset says of one clip without opening its pictures; the words are those of ``Clip``.
+    """Metadata of one clip, read without opening its pictures; names of fields as in ``Clip``.
 
     name: its id, unlike all others of the dataset. has: which of depth, segments and subject it has.
     """
@@ -72,7 +72,7 @@ class ClipRow:
 
     @staticmethod
     def read(words: dict[str, Any]) -> ClipRow:
-        """What ``words`` gave; ValueError names the field that is not as it should be."""
+        """Read what ``words`` gave; ValueError names the field that is not as it should be."""
         known: dict[str, Any] = {f.name: words[f.name] for f in fields(ClipRow)}
         try:
             known["extra"] = {str(k): str(v) for k, v in parse_json(known["extra"]).items()}
@@ -107,7 +107,7 @@ class ClipPart:
 
     @staticmethod
     def from_bytes(data: bytes) -> ClipPart:
-        """What ``to_bytes`` gave; ValueError where it is something else."""
+        """Read what ``to_bytes`` gave; ValueError where it is something else."""
         try:
             tensor_file.check_bytes(data)
             tensors = safetensors.numpy.load(data)

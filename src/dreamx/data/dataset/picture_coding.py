@@ -26,7 +26,7 @@ Pictures = NDArray[Any]
 
 @dataclass(frozen=True)
 class Coding:
-    """How pictures are encoded."""
+    """Encoding of pictures."""
 
     crf: int | None = 14
     """Quality of H.264, 0 to 51, lower is better and larger; None keeps every bit (RGB, which few players show)."""
@@ -158,7 +158,7 @@ def cut(file: str | BinaryIO, kind: MediaKind, start: int, count: int, rate: Fra
 
 
 def _number(packet: Any, rate: Fraction) -> int:
-    """Which frame of its file a packet or a frame is."""
+    """Return the number of a packet or a frame within its file."""
     if packet.pts is None or packet.time_base is None:
         raise ValueError("has a frame without a time")
     return round(packet.pts * packet.time_base * rate)

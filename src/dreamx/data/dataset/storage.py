@@ -1,4 +1,4 @@
-"""Where a dataset lies: a folder here, or any place that fsspec knows (``s3://``, ``gs://``, ``memory://``, ...)."""
+"""Storage of a dataset: a folder here, or any place that fsspec knows (``s3://``, ``gs://``, ``memory://``, ...)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Storage:
         return cast("BinaryIO", self._where[0].open(self.path(name), "rb"))
 
     def media(self, name: str) -> str | BinaryIO:
-        """What PyAV opens: a path of this machine, else a file that it can seek in."""
+        """Return something for PyAV to open: a path of this machine, else a file that it can seek in."""
         return str(self.local / name) if self.local is not None else self.open(name)
 
     def read(self, name: str) -> bytes:

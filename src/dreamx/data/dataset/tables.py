@@ -53,7 +53,7 @@ def tasks_table(tasks: dict[str, int]) -> pa.Table:
 
 
 def features(height: int, width: int, fps: float, lossless: bool) -> dict[str, Any]:
-    """What LeRobot's ``info.json`` says of every column; its video has even sides where colours are halved."""
+    """The ``features`` of LeRobot's ``info.json``, one entry a column; its video has even sides where colours are halved."""
     if not height:
         return {}
     if not lossless:

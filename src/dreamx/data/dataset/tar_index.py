@@ -1,4 +1,4 @@
-"""Where each file lies in one tar or a folder of them, packed (``.tar.gz``, ``.tgz``, ``.tar.bz2``, ``.tar.xz``) or not."""
+"""Index the files in one tar or a folder of them, packed (``.tar.gz``, ``.tgz``, ``.tar.bz2``, ``.tar.xz``) or not."""
 
 from __future__ import annotations
 

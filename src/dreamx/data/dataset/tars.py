@@ -113,7 +113,7 @@ class Tars:
 
     @cached_property
     def coding(self) -> Coding | None:
-        """How the first sample of ours is encoded; None where there is none."""
+        """Return the encoding of the first sample of ours; None where there is none."""
         for key in self._samples:
             try:
                 return self._coding(key)
@@ -163,7 +163,7 @@ class Tars:
         return [self.row(i) for i in range(len(self))]
 
     def row(self, i: int) -> ClipRow:
-        """What is said of clip ``i``; of somebody else's sample its video is gone through for it."""
+        """Return the metadata of clip ``i``; somebody else's sample is decoded once for it."""
         return self._told(i, self._row)
 
     def clip(self, i: int) -> Clip:

@@ -1,4 +1,4 @@
-"""How far a long run is, how fast, and how long it will take."""
+"""Progress of a long run: share done, speed, time left."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Count:
-    """What came of a run. dropped: all lines of ``meta/dropped.jsonl``, those of the runs before this one, too."""
+    """Totals of a run. dropped: all lines of ``meta/dropped.jsonl``, those of the runs before this one, too."""
 
     kept: int
     dropped: int
@@ -128,7 +128,7 @@ def _pack(place: Storage, job: Job, megabytes: float, before: list[dict[str, Any
 
 
 def _seen(source: Source | Shots) -> dict[str, str]:
-    """Where a clip that was dropped can still be looked at."""
+    """Return the place where a dropped clip can still be looked at; empty if none."""
     if isinstance(source, Folder):
         return {"place": str(source.folder.resolve())}
     if isinstance(source, Dataset):
@@ -170,7 +170,7 @@ def _sweep(place: Storage) -> None:
 
 
 def _finished(place: Storage, job: Job) -> Count:
-    """What is there already, if it is of this run."""
+    """Return the totals of the dataset at ``place``. ValueError if another run made it."""
     info = parse_json(place.read(INFO))
     made = info.get("dreamx", {}).get("run")
     if made != json.loads(json.dumps(job.about())):

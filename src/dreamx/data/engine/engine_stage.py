@@ -76,7 +76,7 @@ class Stage(Protocol):
     """
 
     def __call__(self, clip: Clip) -> Clip | Drop:
-        """What becomes of a clip."""
+        """Return the clip, changed or not, or a ``Drop``."""
         ...
 
 
@@ -91,7 +91,7 @@ class Job:
     once: str | None = None
 
     def about(self) -> dict[str, Any]:
-        """What the finished dataset says of the run: the same for the same clips and stages wherever they lie."""
+        """Return the record of the run for the dataset: equal for equal clips and stages wherever they lie."""
         names = hashlib.sha256("\n".join(self.source.names).encode(errors="backslashreplace")).hexdigest()
         stages = [{"stage": type(s).__name__, "config": to_json(s)} for s in self.stages]
         about: dict[str, Any] = {"source": type(self.source).__name__, "names": names, "stages": stages}
@@ -109,7 +109,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of clip ``i``: ``frames`` that were kept, or ``again``, why it failed in a way that may pass, or ``halt``."""
+    """Result for clip ``i``: ``frames`` kept; or ``again``, the reason to retry; or ``halt``, the reason to stop."""
 
     i: int
     frames: int = 0
@@ -124,7 +124,7 @@ PART, DROPPED = ".part", ".dropped"  # a clip made ready, or the reason why ther
 
 
 def left(names: Sequence[str]) -> dict[int, list[str]]:
-    """What is finished, by number, of the files in ``.parts``: one file, or where a shot gave several clips, all in their order.
+    """Return the finished files in ``.parts`` by number: one file a shot, or all in order where it gave several clips.
 
     The first of a shot is written last, and says how many they are: ``00000007.part``, ``00000007.3.part``.
     """
@@ -174,7 +174,7 @@ def drop(place: Storage, i: int, name: str, stage: str, why: Drop) -> None:
 
 
 def several(name: str, k: int) -> str:
-    """What clip ``k`` of a shot is called."""
+    """Return the name of clip ``k`` of a shot."""
     return f"{name}-{k}" if k else name
 
 
@@ -208,5 +208,5 @@ def _untouched(job: Job, i: int, before: Clip, after: Clip) -> dict[str, bytes]:
 
 
 def words_of(data: bytes) -> dict[str, Any]:
-    """What ``drop`` wrote."""
+    """Read what ``drop`` wrote."""
     return cast("dict[str, Any]", parse_json(data))

@@ -95,7 +95,7 @@ class _Worker:
         self.until = time.monotonic() + (patience if self._ready else max(patience, _START))
 
     def take(self) -> Outcome | None:
-        """What came of its clip; None while it is at work."""
+        """Return the result of its clip; None while it is at work."""
         i = self.busy
         assert i is not None
         if self.pipe.poll():

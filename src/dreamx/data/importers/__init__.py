@@ -1,1 +1,1 @@
-"""Where clips come from that the simulator did not make: other people's data sets, pose estimators, a game, plain videos."""
+"""Clips that the simulator did not make: other people's data sets, pose estimators, a game, plain videos."""

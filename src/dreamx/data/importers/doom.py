@@ -113,7 +113,7 @@ def play(cfg: DoomConfig, seed: int) -> Clip:
 
 
 def _walk(cfg: DoomConfig, game: Any, rng: np.random.Generator) -> tuple[list[DoomView], Tensor]:
-    """What is seen on the way, and the keys ``[F, 8]`` that led to each frame; the engine is closed after it."""
+    """Walk at random; return the views and the keys ``[F, 8]`` that led to each. Closes the engine."""
     try:
         for keys in _script(game, rng, int(rng.integers(20, 200))):  # somewhere else than at the start of the level
             _hold(game, keys)

@@ -209,7 +209,7 @@ class Brought:
 
 
 def licence_of(folder: Path, given: str | None, own: str) -> str:
-    """What the clips may be used for. ValueError, one sentence, where nobody says it or nobody can read it."""
+    """Return the licence of the clips: ``given``, a file's first line, or ``own``. ValueError where there is none to read."""
     if given is not None:
         if not given.strip():
             raise ValueError("licence: it is empty; give its name, for example CC-BY-4.0")

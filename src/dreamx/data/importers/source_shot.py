@@ -192,7 +192,7 @@ def fitted(seen: Seen, wanted: ClipFormat) -> Seen:
 
 
 def film_frames(video: Path) -> tuple[int, tuple[int, int]]:
-    """How many frames a film has, and their width and height as shown. ValueError where it cannot be read."""
+    """Return the number of frames of a film, and width and height as shown. ValueError where it cannot be read."""
     film = timeline(video)
     return len(film.times), film.size
 

@@ -31,7 +31,7 @@ class From:
 
 @dataclass(frozen=True)
 class LoaderConfig:
-    """What is drawn from where, in which order."""
+    """Datasets to draw clips from, their weights, and the seed of the order."""
 
     sources: tuple[From, ...]
     """Datasets, their weights, what is drawn of each."""
@@ -59,7 +59,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class LoadedSample:
-    """What came of a draw: a clip, or two of a revisit, and in which frame of the whole each begins."""
+    """A drawn sample: a clip, or two of a revisit, and the frame of the whole at which each begins."""
 
     draw: Draw
     name: str
@@ -69,7 +69,7 @@ class LoadedSample:
 
 @dataclass
 class _Row:
-    """Where the row of draws is. ``taken``: draws from each source so far."""
+    """Position in the sequence of draws. ``taken``: draws from each source so far."""
 
     number: int = 0
     taken: list[int] = field(default_factory=list[int])
@@ -101,7 +101,7 @@ class Loader:
         self._orders: dict[int, tuple[int, Any]] = {}  # the shuffled clips of each source in its present epoch
 
     def state(self) -> dict[str, Any]:
-        """Where it is, after the last sample that it gave, as JSON. It is of this rank."""
+        """Return the position after the last sample that it gave, as JSON. It is of this rank."""
         return {"number": self._row.number, "taken": list(self._row.taken), "of": self._of()}
 
     def resume(self, state: dict[str, Any]) -> Loader:
@@ -140,7 +140,7 @@ class Loader:
         return self._orders[k][1]
 
     def sample(self, draw: Draw) -> LoadedSample:
-        """What a draw gives: a pure function of it and the seed."""
+        """Load the sample of a draw: a pure function of it and the seed."""
         clips, shape = self._clips[draw.source], self.cfg.sources[draw.source].shape
         rng = np.random.default_rng([self.cfg.seed, draw.source, draw.clip, draw.epoch, 2])
         starts = shape.starts(clips, draw.clip, rng)

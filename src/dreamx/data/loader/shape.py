@@ -1,4 +1,4 @@
-"""What is taken of a clip: a stretch, or two that see the same place at different times."""
+"""Stretches taken from a clip: one, or two that see the same place at different times."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Window:
         return self.frames
 
     def starts(self, clips: Clips, i: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Where its stretches begin."""
+        """Draw the first frame of its stretch."""
         return (int(rng.integers(clips.row(i).frames - self.frames + 1)),)
 
 
@@ -52,7 +52,7 @@ class Revisit:
         return self.frames + self.apart
 
     def starts(self, clips: Clips, i: int, rng: np.random.Generator) -> tuple[int, ...]:
-        """Where its two stretches begin."""
+        """Draw the first frames of its two stretches."""
         cameras = clips.cameras(i)
         ends = torch.arange(self.frames - 1, len(cameras))
         if len(ends) > _VIEWS:  # of long clips, views evenly spread and shifted at random

@@ -1,4 +1,4 @@
-"""How pleasing the pictures of a clip are: by a network that the user brings, or by a stand-in under a name of its own.
+"""Score how pleasing the pictures of a clip are: by the user's network, or by a stand-in under a name of its own.
 
 The paper (DreamX-World 1.0, section on data) tags clips with an aesthetic score. The usual one is LAION's predictor: a small head
 on CLIP's picture features, 1 to 10. The stand-in knows colour, contrast and sharpness, 0 to 1, and nothing of what is shown: the

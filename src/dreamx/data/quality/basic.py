@@ -139,7 +139,7 @@ def brightness(clip: Clip) -> float:
 
 
 def blurriness(clip: Clip) -> float:
-    """How little is lost when it is blurred again: 0 sharp, 1 flat; the median over frames (Crete et al. 2007).
+    """Return the blur of a clip, from how little a second blur changes it: 0 sharp, 1 flat; median (Crete et al. 2007).
 
     A flat picture counts as sharp where there is nothing in it to be sharp: the exposure or the change say that.
     """
@@ -178,7 +178,7 @@ def cuts_of(clip: Clip, threshold: float) -> list[int]:
 
 
 def _span(there: Tensor) -> int:
-    """How many lie from the first to the last that is true."""
+    """Return the length from the first to the last true entry."""
     found = there.nonzero()
     return int(found[-1]) + 1 - int(found[0]) if len(found) else 0
 

@@ -74,7 +74,7 @@ def tags(clip: Clip) -> Tags:
 
 
 def motion_of(clip: Clip) -> tuple[float, float]:
-    """How strongly the picture moves, 0 to 1, and the share of it that moves otherwise than the camera explains.
+    """Return the strength of motion, 0 to 1, and the share of the picture whose motion the camera does not explain.
 
     Strength is 1 - exp(-20 v) of the mean flow v, in widths of the picture a frame.
     With depth the camera's own flow is known; without it, only that it stays on the epipolar lines.
@@ -107,7 +107,7 @@ def motion_of(clip: Clip) -> tuple[float, float]:
 
 
 def _unexplained(clip: Clip, i: int, seen: Tensor, pictures: Tensor) -> Tensor:
-    """Where flow ``[h, w, 2]`` of frame i to the next, grey pictures ``[2, h, w]``, is not the camera's: bool ``[h, w]``.
+    """Mark flow ``[h, w, 2]`` of frame i to the next, of grey pictures ``[2, h, w]``, not the camera's: bool ``[h, w]``.
 
     Flow guesses where walls are plain. So it counts only where the camera's own flow would match the pictures clearly worse.
     """
@@ -126,7 +126,7 @@ def _unexplained(clip: Clip, i: int, seen: Tensor, pictures: Tensor) -> Tensor:
 
 
 def _by_camera(pair: Camera, depth: Tensor | None, seen: Tensor) -> Tensor:
-    """Where pixels of the first camera may be in the second ``[h, w, 2]``: by depth, or the place nearest to where they are
+    """Project pixels of the first camera into the second ``[h, w, 2]``: by depth, or to the place nearest to where they are
     ``seen`` on their epipolar lines."""
     h, w = seen.shape[:2]
     ray, size, lens = rays(pair.lens[0], h, w), torch.tensor([w, h]), pair.lens[1]
@@ -142,7 +142,7 @@ def _by_camera(pair: Camera, depth: Tensor | None, seen: Tensor) -> Tensor:
 
 
 def _mismatch(pictures: Tensor, there: Tensor) -> Tensor:
-    """How much the second picture, at ``there [h, w, 2]``, differs from the first, of 255 levels."""
+    """Return the difference of the second picture, at ``there [h, w, 2]``, from the first, of 255 levels."""
     h, w = pictures.shape[1:]
     grid = 2 * there / torch.tensor([w, h]) - 1
     found = F.grid_sample(pictures[None, 1:], grid[None], "bilinear", "border", align_corners=False)[0, 0]

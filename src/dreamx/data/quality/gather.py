@@ -1,4 +1,4 @@
-"""What is known of every clip of a place, kept or dropped: read where it was curated, judged anew where it was not."""
+"""Gather verdicts of every clip of a place, kept or dropped: read where it was curated, else judged anew."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def words_of(verdict: ClipVerdict) -> dict[str, str]:
 
 
 def verdict_of(extra: Mapping[str, str]) -> ClipVerdict | None:
-    """What ``words_of`` said; None where nothing of it is there or it cannot be read."""
+    """Read what ``words_of`` wrote; None where it is missing or cannot be read."""
     try:
         said = {f.name: extra[f"tag_{f.name}"] for f in fields(Tags)} if "tag_kind" in extra else None
         found = None if said is None else Tags(float(said.pop("motion")), float(said.pop("moving")), **said)

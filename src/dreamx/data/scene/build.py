@@ -20,7 +20,7 @@ TILE = 2.0  # metres that one repeating surface covers
 
 @dataclass(frozen=True)
 class Paint:
-    """What a face is covered with. ``glow`` faces ignore the lamps; ``variant`` tells two drawings of one pattern apart."""
+    """Cover of a face. ``glow`` faces ignore the lamps; ``variant`` tells two drawings of one pattern apart."""
 
     colour: str
     pattern: str = "plain"

@@ -15,7 +15,7 @@ _OPENINGS = ("A first-person walk through {}", "Walking through {}", "A view of 
 
 
 def caption(scene: Scene, start: Camera, rng: np.random.Generator) -> str:
-    """What one sees from ``start``: the place, the light, what is ahead, to the left and to the right."""
+    """Describe the view from ``start``: the place, the light, what is ahead, to the left and to the right."""
     opening = str(rng.choice(_OPENINGS[: 4 if scene.kind in ("park", "plaza") else 5])).format(scene.place)
     if not scene.indoors:
         opening += " " + SKIES[scene.hour][3]

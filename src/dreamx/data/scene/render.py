@@ -60,7 +60,7 @@ class Renderer:
 
 
 class Canvas:
-    """What a compiled model is drawn on, off the screen; ``context`` is MuJoCo's, None when it is closed."""
+    """Off-screen buffer that a compiled model is drawn on; ``context`` is MuJoCo's, None when it is closed."""
 
     def __init__(self, mj: Any, model: Any, width: int, height: int) -> None:
         self.width, self.height, self._mujoco = width, height, mj
@@ -103,7 +103,7 @@ def look(view: Any, camera: Camera) -> None:
 
 
 def metres(ndc: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What the depth buffer holds -> metres along z; reversed z: 1 is near, 0 is far."""
+    """Convert the depth buffer to metres along z; reversed z: 1 is near, 0 is far."""
     return NEAR * FAR / (NEAR + ndc * (FAR - NEAR))
 
 

@@ -134,7 +134,7 @@ class Touch:
 
 @dataclass(frozen=True)
 class MotionLog:
-    """What physics did: poses ``[F, B, 7]``, speeds ``[F, B, 2]`` (m/s, rad/s), touches in order. B are the bodies."""
+    """Log of the physics: poses ``[F, B, 7]``, speeds ``[F, B, 2]`` (m/s, rad/s), touches in order. B are the bodies."""
 
     fps: float
     poses: Array

@@ -66,7 +66,7 @@ class Setup:
         return len(self.bodies) - 1
 
     def drive(self, moment: float) -> dict[int, Array]:
-        """Where everything that is put somewhere is put."""
+        """Return the poses of all kinematic bodies at ``moment``."""
         return {n: at for d in self.drives for n, at in d(moment).items()}
 
     def weather(self, moment: float) -> Weather:

@@ -1,4 +1,4 @@
-"""Which events there are: what acts in them, and how much free ground they need."""
+"""The events of the simulator: what acts in them, and how much free ground they need."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def caption_of(scene: Scene, story: Story) -> str:
 
 
 def anchor(scene: Scene, camera: Camera, point: Array, rng: np.random.Generator, held_out: bool) -> str:
-    """Where a point (plan, metres) is in the picture of one camera, coarsely; beside what, if a landmark is near."""
+    """Say roughly where a point (plan, metres) is in a camera's picture, and the landmark beside it if one is near."""
     w2c = se3_inverse(camera.pose).double().numpy()
     x, _, z = (w2c @ np.array((point[0], -point[2], point[1], 1.0)))[:3]
     u = x / max(z, 0.1) * float(camera.lens[0])

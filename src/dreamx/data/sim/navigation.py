@@ -21,7 +21,7 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class StandingPlace:
-    """Where one stands and looks on the plan: metres, degrees from east to north, degrees up."""
+    """A pose on the plan: metres, degrees from east to north, degrees up."""
 
     x: float
     y: float

@@ -1,4 +1,4 @@
-"""What lies over a picture whose depth is known: soft shadows under things, lamplight, another sky, fog, rain."""
+"""Overlays on a picture whose depth is known: soft shadows under things, lamplight, another sky, fog, rain."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def laid_over(rgb: Rgb, depth: Depth, ids: NDArray[np.int16], camera: Camera, sc
 
 
 def _shade(point: NDArray[np.float32], excluded: NDArray[np.bool_], scene: Scene, blobs: Sequence[Blob]) -> NDArray[np.float32]:
-    """How bright the ground is, 0.5 to 1, under what stands or flies above it. Hard-edged in drawings, square in games."""
+    """Return the brightness of the ground, 0.5 to 1, in shadows of what is above it. Hard-edged in drawings, square in games."""
     shade = np.ones(point.shape[:2], np.float32)
     ground = (np.abs(point[..., 1]) < 0.04) & ~excluded
     if not blobs or not ground.any():

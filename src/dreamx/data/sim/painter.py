@@ -113,7 +113,7 @@ class Painter:
 
 
 def _blobs(body: Body, pose: Array, alpha: float) -> list[Blob]:
-    """What casts shadows: a ball about each solid."""
+    """Return the balls that cast a body's shadows, one to six for each solid."""
     r = matrix(pose[3:])
     out: list[Blob] = []
     for form in body.forms if alpha > 0.02 else ():

@@ -33,7 +33,7 @@ def camera_at(place: StandingPlace, width: int, height: int, fov: float) -> Came
 
 
 def follow_keys(place: StandingPlace, held: str, speed: Speed) -> StandingPlace:
-    """Where one frame of held keys leads: turn first, then move (the rule of ``walk``)."""
+    """Return the place after one frame of held keys: turn first, then move (the rule of ``walk``)."""
     controls = from_keys([held], speed)
     right, _, forward = controls.move[0].tolist()
     yaw, pitch = controls.turn[0].tolist()

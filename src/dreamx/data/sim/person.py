@@ -20,7 +20,7 @@ _FOOT = 0.05  # metres from ankle to sole
 
 @dataclass(frozen=True)
 class Arms:
-    """Where the hands are: metres ahead, apart, above the ground; ``share`` 0 swings with the gait, 1 reaches there."""
+    """Position of the hands: metres ahead, apart, above the ground; ``share`` 0 swings with the gait, 1 reaches there."""
 
     share: float = 0.0
     ahead: float = 0.45
@@ -30,7 +30,7 @@ class Arms:
 
 @dataclass(frozen=True)
 class Stance:
-    """How a person stands at a moment: place, heading (degrees from east to north), metres walked, how much of a gait."""
+    """Pose of a person at a moment: place, heading (degrees from east to north), metres walked, how much of a gait."""
 
     x: float
     y: float

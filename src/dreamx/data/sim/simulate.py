@@ -114,7 +114,7 @@ def simulate(cfg: SimConfig) -> int:
 
 
 def clip_path(cfg: SimConfig, seed: int, subset: str, index: int) -> Path:
-    """Where a clip lies."""
+    """Return the file of a clip."""
     return cfg.out / f"{seed:07d}_{subset}_{index:02d}.safetensors"
 
 
@@ -239,7 +239,7 @@ def _claim(cfg: SimConfig) -> None:
 
 
 def _report(cfg: SimConfig, lost: dict[str, str]) -> None:
-    """How many takes were turned down for what, and what failed: ``takes/report.json``."""
+    """Write the number of takes rejected by each rule, and the failures, to ``takes/report.json``."""
     counts: Counter[str] = Counter()
     for path in sorted((cfg.out / "takes").glob("[0-9]*.json")):
         said = read_json(path)

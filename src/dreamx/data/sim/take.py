@@ -28,7 +28,7 @@ from dreamx.geometry.controls import Speed
 
 @dataclass(frozen=True)
 class SimulatedShot:
-    """How takes are filmed: frames and frames per second, picture size, vertical view in degrees, phrasings for evaluation."""
+    """Format of takes: frames and frames per second, picture size, vertical view in degrees, phrasings for evaluation."""
 
     frames: int
     fps: float
@@ -48,7 +48,7 @@ class SimulatedShot:
 
 @dataclass(frozen=True)
 class Take:
-    """What is to be drawn and said. Poses ``[F, B, 7]`` and tints ``[F, B, 4]`` are of the bodies, weather is of each frame."""
+    """A take to draw and describe. Poses ``[F, B, 7]`` and tints ``[F, B, 4]`` are of the bodies, weather is of each frame."""
 
     scene: Scene
     kind: str

@@ -104,7 +104,7 @@ def check_places(cfg: Places, least: Mapping[str, int], some: Mapping[str, tuple
 
 
 def clip_path(cfg: SimulateConfig, seed: int, index: int) -> Path:
-    """Where the clip of this scene and index lies."""
+    """Return the file of the clip of this scene and index."""
     return cfg.out / f"{seed:07d}_{index:02d}.safetensors"
 
 
@@ -146,7 +146,7 @@ def _claim(cfg: SimulateConfig) -> None:
 
 
 def _say_skipped(path: Path, lost: dict[str, str]) -> None:
-    """What failed in this run, which tried all that was not there: the same after a run that was killed."""
+    """Write the failures of this run, which tried all missing clips: the same after a run that was killed."""
     if not lost:
         path.unlink(missing_ok=True)
         return

@@ -16,7 +16,7 @@ from dreamx.plaintext import read_json
 
 @dataclass(frozen=True)
 class EstimatorCard:
-    """Where a network comes from. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
+    """Origin of a shipped network. ``scenes``: the first seed that it may have seen, and the first after these. ``seed``: of the
     training. ``minutes``: of training, on ``hardware``."""
 
     seed: int
@@ -34,7 +34,7 @@ def read_card(folder: Path) -> EstimatorCard:
 
 
 def named(folder: Path, stage: str) -> str:
-    """What a stage's network is called: of ``pose``, ``runs/tiny/pose_reward/model`` is ``reward``; another folder as it is."""
+    """Return the name of a stage's network: of ``pose``, ``runs/tiny/pose_reward/model`` is ``reward``; else the folder's."""
     return folder.resolve().parent.name.removeprefix(f"{stage}_") if folder.name == "model" else folder.name
 
 

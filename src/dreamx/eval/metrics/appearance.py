@@ -1,4 +1,4 @@
-"""How a video looks, whatever it shows: the columns of DreamX-World 1.0, tables 3 and 4, but for the camera.
+"""Scores of a video's appearance, whatever it shows: the columns of DreamX-World 1.0, tables 3 and 4, but for the camera.
 
 Definitions are those of VBench (Huang et al. 2024: imaging quality, temporal flickering, motion smoothness, dynamic degree) and
 of Omni-WorldBench (transition). Every score is 0 to 100, more is better. Where a definition asks for a network, it comes in as a
@@ -63,7 +63,7 @@ def scene_transition(video: Tensor) -> float:
 
 
 def content_consistency(video: Tensor) -> Tensor:
-    """What ContentDetector compares with its threshold ``[F - 1]``: mean change of hue (to 180), saturation, value (to 255)."""
+    """ContentDetector's score of neighbouring frames ``[F - 1]``: mean change of hue (to 180), saturation, value (to 255)."""
     x = _hsv(video)
     return (x[1:] - x[:-1]).abs().mean((1, 2, 3))
 
@@ -102,7 +102,7 @@ def is_still(video: Tensor) -> bool:
 
 
 def colour_error(video: Tensor, truth: Tensor) -> Tensor:
-    """How far the mean colour of each frame is from the true one's, ``[F]`` grey levels, 0 to 255."""
+    """Return the distance of each frame's mean colour from the true one's, ``[F]`` grey levels, 0 to 255."""
     return (video.float().mean((-2, -1)) - truth.float().mean((-2, -1))).abs().mean(-1)
 
 

@@ -1,4 +1,4 @@
-"""What scores are taken with: networks from files that the user gives, or stand-ins that need none, each under its own name.
+"""Backbones of the scores: networks from files that the user gives, or stand-ins that need none, under their own names.
 
 The protocol is small: a file of TorchScript or ONNX (``checkpoints.exported``), given pictures, float ``[N, 3, H, W]``, 0 to 1:
 
@@ -73,7 +73,7 @@ class Backbones:
 
     @property
     def names(self) -> dict[str, str]:
-        """What each is, for the table: two tables with other names are not compared."""
+        """Describe each backbone, for the table: two tables with other names are not compared."""
         return {name: _named(name, getattr(self, name, None)) for name in STAND_INS}
 
     def network(self, file: Path) -> Callable[..., Tensor]:
@@ -85,7 +85,7 @@ class Backbones:
         return None if self.quality is None else self.network(self.quality)
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """How unlike pictures look, ``[N]``."""
+        """Return the distance of pictures, ``[N]``: LPIPS if given, else edges."""
         return (lambda a, b: -similarity.edge_distance(a, b)) if self.distance is None else self.network(self.distance)
 
     def flow_of(self) -> Flow:
@@ -97,7 +97,7 @@ class Backbones:
         return optical_flow.interpolate_midway if self.middle is None else self.network(self.middle)
 
     def likenesses(self) -> dict[str, Compare]:
-        """How alike two pictures are, by each measure of DreamX-World 1.0, table 5, under its name; a stand-in under its own."""
+        """Return the similarities of DreamX-World 1.0, table 5, by name; a stand-in under its own."""
         given = {
             "edges (for LPIPS)": ("LPIPS", self.distance, similarity.similarity_from_distance),
             "layout (for DINO)": ("DINO", self.dino, similarity.cosine_similarity),
@@ -114,7 +114,7 @@ class Backbones:
         return found
 
     def steadiness_of(self) -> tuple[str, Embed]:
-        """What neighbouring frames are compared by, and the name of the score: CLIP-V, or a stand-in under its own."""
+        """Return the name of the steadiness score and its embedding: CLIP-V, or a stand-in under its own."""
         return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", similarity.layout_features)
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean is: bootstrap over trials. Seeded, so that the same numbers give the same intervals."""
+"""Confidence intervals of means: bootstrap over trials. Seeded, so that the same numbers give the same intervals."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def path_length(path: Camera) -> float:
 
 @dataclass(frozen=True)
 class OwnError:
-    """What an estimator makes of true renders: mean degrees, and mean metres as a share of the length of the path; the same of
+    """Error of an estimator on true renders: mean degrees, and mean metres as a share of the length of the path; the same of
     the path in the middle.
 
     Printed beside every score that the estimator gives: a difference of scores below it means nothing.

@@ -72,7 +72,7 @@ def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, 
 
 
 def evidence(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
-    """How much each frame looks like the truth with the event ``[F]``: 1 as with it, 0 as without, 0.5 as much like either.
+    """Score how much each frame looks like the truth with the event ``[F]``: 1 with it, 0 without, 0.5 between.
 
     NaN for frames in which the truths do not differ. Only pixels that differ count, by how much they differ.
     """
@@ -107,7 +107,7 @@ def delay(tells: Tensor, start: int, fps: float) -> float | None:
 
 
 def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float | None]:
-    """What the words changed outside of ``region``: mean grey levels, and the share of all change that is inside (or None)."""
+    """Return the change by the prompt outside ``region``, mean grey levels, and the share of all change inside (or None)."""
     if region.shape != (len(video), *video.shape[-2:]):
         raise ValueError(f"region must be {(len(video), *video.shape[-2:])}, not {tuple(region.shape)}")
     change = (video.float() - twin.float()).abs().mean(1)
@@ -118,7 +118,7 @@ def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float |
 
 
 def dilated_region(segments: list[Tensor], ids: set[int], margin: int) -> Tensor:
-    """Where things are in any of these ``segments [F, H, W]`` (of the truth with the event, and without), and ``margin`` pixels
+    """Mask things in any of these ``segments [F, H, W]`` (of the truth with the event, and without), and ``margin`` pixels
     more, for shadows: bool ``[F, H, W]``."""
     found = torch.zeros(segments[0].shape, dtype=torch.bool)
     for plane in segments:

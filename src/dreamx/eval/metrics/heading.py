@@ -1,4 +1,4 @@
-"""How far a video of turning on the spot has turned, read from its pictures alone.
+"""Yaw of a video that turns on the spot, read from its pictures alone.
 
 On the spot a picture turns into the next by a rotation that needs no depth. Between frames some degrees apart the yaw is found
 whose rotation makes the earlier picture fit the later one best, and these yaws add up: a dreamt place need not look like the true

@@ -34,12 +34,12 @@ def radii(x: Tensor, k: int) -> Tensor:
 
 
 def inside(x: Tensor, truth: Tensor, k: int = 5) -> Tensor:
-    """Which rows of ``x [n, d]`` lie in the manifold of ``truth [m, d]``: bool ``[n]``. Its mean is the precision."""
+    """Mark rows of ``x [n, d]`` within the manifold of ``truth [m, d]``: bool ``[n]``. Its mean is the precision."""
     return (distances(x, truth) <= radii(truth, k)[None]).any(1)
 
 
 def precision_recall(x: Tensor, truth: Tensor, k: int = 5) -> tuple[float, float]:
-    """How much of ``x [n, d]`` looks true, and how much of ``truth [m, d]`` occurs in ``x``: shares 0 to 1."""
+    """Return precision, the share of ``x [n, d]`` that looks true, and recall, the share of ``truth [m, d]`` found in ``x``."""
     return float(inside(x, truth, k).double().mean()), float(inside(truth, x, k).double().mean())
 
 

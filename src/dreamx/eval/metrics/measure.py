@@ -74,12 +74,12 @@ def camera_scores_by_sight(video: Tensor, truth: Clip) -> dict[str, float]:
 
 
 def camera_estimator() -> str:
-    """What reads cameras by flow."""
+    """Name the estimator that reads cameras by flow."""
     return "flow between frames, and a depth network of its own"
 
 
 def own_error_of_estimator(truths: list[Measured]) -> str:
-    """How far it is off where the video is true, on the very paths of the suite: ``truths`` are what was measured of the renders.
+    """State the estimator's own error on true renders of the suite's paths; ``truths``: measurements of these renders.
 
     Other walks would not say it: on those that it was checked with it is four times better than on the basic suite.
     """
@@ -117,7 +117,7 @@ def appearance_scores(video: Tensor, truth: Clip, tools: Backbones) -> dict[str,
 
 
 def reference_scores(video: Tensor, truth: Clip, tools: Backbones) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """How far from the true render: the means, and by second."""
+    """Compare with the true render: mean scores, and curves by second."""
     seen, true = video[1:], truth.video[1:]
     distance = tools.distance_of()
     by_frame = {

@@ -17,7 +17,7 @@ _CALM = 2e-4  # of squared slopes (grey 0 to 1): below it a window has no textur
 
 
 def optical_flow(a: Tensor, b: Tensor) -> Tensor:
-    """Where the pixels of ``a [N, 3, H, W]`` (uint8 or 0 to 1) are in ``b``: ``[N, 2, H, W]`` pixels right and down.
+    """Return the flow from ``a [N, 3, H, W]`` (uint8 or 0 to 1) to ``b``: ``[N, 2, H, W]`` pixels right and down.
 
     Iterative Lucas-Kanade on a pyramid (Bouguet 2001). ValueError unless the shapes agree.
     """
@@ -52,7 +52,7 @@ def sample_at(picture: Tensor, moved: Tensor) -> Tensor:
 
 
 def texture(picture: Tensor) -> Tensor:
-    """What there is to hold on to around each pixel of ``picture [N, 3, H, W]``: symmetric matrices ``[N, H, W, 2, 2]``,
+    """Return the texture around each pixel of ``picture [N, 3, H, W]``: symmetric matrices ``[N, H, W, 2, 2]``,
     nothing on plain ground, 1 across a straight edge and nothing along it, the identity where flow has all it needs.
 
     The structure tensor S (Shi and Tomasi 1994) as S (S + c I)^-1.

@@ -64,7 +64,7 @@ def angular_distance(camera: Camera) -> tuple[Tensor, Tensor]:
 
 
 def views_agree(camera: Camera) -> Tensor:
-    """Which frames ``[T, T]`` look the same way from the same place, whenever they do."""
+    """Mark pairs of frames ``[T, T]`` that look the same way from the same place, at any time."""
     degrees, metres = angular_distance(camera)
     return (degrees <= NEAR_DEGREES + 1e-6) & (metres <= NEAR_METRES + 1e-6)
 
@@ -107,7 +107,7 @@ def control_pairs(camera: Camera, pairs: RevisitPairs, seed: int = 0) -> Revisit
 
 
 def revisit_gains(video: Tensor, camera: Camera, measures: dict[str, Compare], seed: int = 0) -> RevisitGains:
-    """How much more alike the revisits of ``video [T, 3, H, W]`` uint8 are than frames that only have the same gap.
+    """Compare the similarity of revisits in ``video [T, 3, H, W]`` uint8 with that of frames with only the same gap.
 
     ``camera [T]`` is the commanded path. ValueError when lengths differ, nothing is revisited, or there is nothing to compare
     with.

@@ -1,4 +1,4 @@
-"""Which surfaces has a walk seen before? What is shown again can be remembered; what is not has to be known, or dreamt."""
+"""Surfaces that a walk has seen before: these can be remembered; all others have to be known, or dreamt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two pictures look: exact measures, measures of a backbone that the user brings, and stand-ins that need no weights.
+"""Similarity of two pictures: exact measures, those of a backbone that the user brings, stand-ins that need no weights.
 
 Pictures are ``[N, 3, H, W]`` uint8, answers ``[N]``, more is more alike. A stand-in says in its name what it is, so that a table
 never mixes it with what it stands for.

@@ -77,7 +77,7 @@ def _table(report: Report, title: str, columns: tuple[Column, ...]) -> str:
 
 
 def _published(report: Report) -> str:
-    """What others published, in a table of its own."""
+    """Render published scores of others, in a table of its own."""
     rows = [
         f'<tr class="published"><th>{escape(row.model)} ({row.size})</th>'
         + "".join(f"<td>{x:.2f}</td>" for x in (*row.scores, row.overall))

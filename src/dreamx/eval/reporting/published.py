@@ -1,4 +1,4 @@
-"""What the paper publishes (DreamX-World 1.0, tables 3 and 4): measured by others, on other data, with other networks.
+"""Scores that the paper publishes (DreamX-World 1.0, tables 3 and 4): measured by others, on other data, with other networks.
 
 In a table of its own, not for the comparison: our scenes are simulated, small, and scored with what ``tools`` names.
 """

@@ -20,7 +20,7 @@ from dreamx.plaintext import read_json
 
 @dataclass(frozen=True)
 class ReportInfo:
-    """What a report is of. ``models``: what exactly each is; ``measures``: what each score was taken with, by name of the score.
+    """Subject of a report. ``models``: exact identities; ``measures``: backbone of each score, by name of the score.
 
     suite_hash: of all trials; only reports with equal ones may be compared. trials: how many, of ``whole``. size: height, width.
     """
@@ -105,12 +105,12 @@ def table_layout(whole: Report) -> list[tuple[str, tuple[Column, ...]]]:
 
 
 def stand_in_columns(whole: Report) -> set[str]:
-    """What of ``Backbones`` was a stand-in, by field; also what an older report did not know of."""
+    """Return the fields of ``Backbones`` that were stand-ins, and those that an older report did not know of."""
     return {name for name, what in STAND_INS.items() if whole.about.measures.get(name, what) == what}
 
 
 def camera_readers(rows: list[TrialRow]) -> dict[str, str]:
-    """What reads cameras by flow, and how far off it is itself on the true renders among these rows."""
+    """Return the estimator of cameras by flow, and its own error on the true renders among these rows."""
     truths = [r.measured for r in rows if r.model == "truth" and not r.failed]
     return {"sight": camera_estimator(), "sight itself": own_error_of_estimator(truths)}
 

@@ -1,4 +1,4 @@
-"""What people said, in a file that only grows: one line of JSON an answer, flushed to the disk before the page hears of it.
+"""Answers of a study, in a file that only grows: one line of JSON each, flushed to disk before the page hears of it.
 
 The last answer of a person to a trial counts, so that people can go back and change their mind. A line that was cut when the
 power went is dropped, and said.
@@ -58,7 +58,7 @@ class KeptAnswers:
 
 
 def read(file: Path, study: str) -> KeptAnswers:
-    """What the file holds; nothing where it is not there. ValueError when it is of another study."""
+    """Read the file's answers; none where there is no file. ValueError when it is of another study."""
     try:
         lines = file.read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the answers say: how often A won, tied and lost, how sure that is, and whether people agree."""
+"""Statistics of the answers: shares of wins, ties and losses of A, their intervals, and agreement of people."""
 
 from __future__ import annotations
 

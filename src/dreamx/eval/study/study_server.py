@@ -63,7 +63,7 @@ class StudyConfig:
 
 @dataclass(frozen=True)
 class StudyTrial:
-    """What the page gets of one. ``left``, ``right``: addresses of videos. ``said``: an earlier answer, by question."""
+    """A trial as the page gets it. ``left``, ``right``: addresses of videos. ``said``: an earlier answer, by question."""
 
     name: str
     words: str
@@ -74,7 +74,7 @@ class StudyTrial:
 
 @dataclass(frozen=True)
 class StudyAnswer:
-    """What the page sends."""
+    """An answer as the page sends it."""
 
     person: str
     trial: str
@@ -120,7 +120,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
 
     @app.get("/questions")
     def questions() -> dict[str, tuple[str, ...]]:
-        """What is asked, and what can be said."""
+        """Return the questions and the choices."""
         return {"questions": QUESTIONS, "choices": CHOICES}
 
     @app.post("/answers")

@@ -1,4 +1,4 @@
-"""Which videos lie side by side: those of equal names in two folders, with what both were asked for."""
+"""Pairs of videos to show side by side: equal names in two folders, with the request of both."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pairs(a: Path, b: Path) -> list[VideoPair]:
 
 
 def left_over(a: Path, b: Path) -> int:
-    """How many videos of both folders have no partner."""
+    """Return the number of videos of both folders without a partner."""
     return len(_videos("A", a).keys() ^ _videos("B", b).keys())
 
 

@@ -39,7 +39,7 @@ def take_of(seed: int, place: str, style: str, happens: str, attempt: int, shot:
 
 
 def shot_of(view: VideoFormat, frames: int) -> SimulatedShot:
-    """How it is filmed."""
+    """Return the format in which a trial is filmed."""
     return SimulatedShot(frames, view.fps, view.width, view.height, 2 * degrees(atan(0.5 / view.lens[1])))
 
 
@@ -66,7 +66,7 @@ def without_event(trial: Trial, view: VideoFormat) -> Clip:
 
 
 def trial_words(story: Story, style: str) -> tuple[str, tuple[PromptChange, ...]]:
-    """What is said at the start, and on the way: each record at its start; when none goes on any more, nothing.
+    """Return the opening prompt and the changes on the way: each record at its start; empty when none goes on any more.
 
     What stands about in the scene is left out, the last sentence first, where it is all more than the smallest world reads.
     ValueError: it still is.
@@ -119,6 +119,6 @@ def event_scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> d
 
 
 def classifier_note() -> str:
-    """What recognises events, and its own accuracy."""
+    """Describe the classifier that recognises events, and its own accuracy."""
     _, own = evaluation_classifier()
     return f"a small classifier of eight moments of a record (eval/estimators/events); {own}"

@@ -31,7 +31,7 @@ _HEADINGS = (0.0, 30.0, -30.0, 60.0, -60.0, 90.0, -90.0, 135.0, -135.0, 180.0)
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """How the model looks at a world: picture, lens, frames per second."""
+    """Format of the model's video: picture, lens, frames per second."""
 
     height: int
     width: int
@@ -100,7 +100,7 @@ def render_truth(seed: int, path: str, view: VideoFormat) -> Clip:
 
 
 def case_files(folder: Path, seed: int, path: str, view: VideoFormat) -> tuple[Path, Path]:
-    """Where a case lies: the truth, and its warp, which is written last."""
+    """Return the files of a case: the truth, and its warp, which is written last."""
     name = f"{seed}-{path}-{view.width}x{view.height}-{simulator_hash()}-{_hash(repr(view).encode())}"
     return folder / f"{name}.safetensors", folder / f"{name}.warp.safetensors"
 

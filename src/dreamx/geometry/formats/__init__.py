@@ -109,7 +109,7 @@ def dialect(name: str) -> Dialect:
 
 
 def read(name: str, files: Files, asked: MotionOptions | None = None, broken: bool = False) -> Motion:
-    """What a file (under the name ``""``) or a folder's files say in the dialect ``name``.
+    """Read a file (under the name ``""``) or a folder's files in the dialect ``name``.
 
     ValueError, one sentence, for what cannot be read, and unless ``broken`` for cameras that are no rigid ones.
     """

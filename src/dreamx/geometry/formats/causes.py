@@ -53,7 +53,7 @@ def angle(r: Tensor) -> Tensor:
 
 
 def ahead(camera: Camera) -> float:
-    """How much of the way is forward: -1 to 1; 0 where nothing moves."""
+    """Return the share of the way that is forward: -1 to 1; 0 where nothing moves."""
     move, _ = steps(camera)
     way = float(move.norm(dim=-1).sum())
     return float(move[:, 2].sum()) / way if way > 1e-6 else 0.0
@@ -152,7 +152,7 @@ _REALLY = "; if it really walks so, all is well"
 
 
 def _others(camera: Camera) -> Iterator[Cause]:
-    """What else goes wrong, where the path turns enough to tell."""
+    """Try other mistakes, where the path turns enough to tell."""
     if float(steps(camera)[1].sum()) < _TURNED:
         return
     r, t = camera.pose[:, :3, :3], camera.pose[:, :3, 3]
@@ -203,7 +203,7 @@ def _turning(camera: Camera) -> list[float]:
 
 
 def _spots(camera: Camera) -> Tensor:
-    """Where it is, in parts of the path's extent, and where it looks: ``[T, 9]``, alike for frames that are near each other."""
+    """Positions, in parts of the path's extent, and looking directions: ``[T, 9]``, alike for frames that are near each other."""
     t = camera.pose[:, :3, 3]
     extent = float((t.amax(0) - t.amin(0)).max())
     looks = camera.pose[:, :3, [0, 2]].flatten(1) / 2
@@ -222,7 +222,7 @@ def _leaps(camera: Camera) -> bool:
 
 
 def _rough(camera: Camera) -> float:
-    """How much steps change, in parts of their lengths."""
+    """Return the change between steps, relative to their lengths."""
     step = _spots(camera).diff(dim=0)
     return float(step.diff(dim=0).norm(dim=-1).sum()) / max(float(step.norm(dim=-1).sum()), 1e-9)
 

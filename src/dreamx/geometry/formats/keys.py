@@ -25,7 +25,7 @@ CLOSE = 1e-4
 
 @dataclass(frozen=True)
 class Rule:
-    """How far a held key moves the camera in one step.
+    """Motion of the camera by a held key in one step.
 
     metres, degrees: of a step. diagonal: metres along each axis when two keys move at once; None: as alone. ground: steps stay on
     the level. steepest: where pitch stops, in degrees. halfway: a step on the ground heads between the old yaw and the new.

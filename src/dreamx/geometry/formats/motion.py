@@ -1,4 +1,4 @@
-"""What every reader answers with, and what every reader needs: numbers out of text and JSON, strictly.
+"""The answer of every reader, and their shared tools: numbers out of text and JSON, strictly.
 
 Text is somebody else's: a number is a plain finite decimal, a list has the length it must have, and whatever is not so is refused
 in one sentence that says where it stands.
@@ -26,7 +26,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 @dataclass(frozen=True)
 class Motion:
-    """What a file of any dialect says: how the camera moves.
+    """Motion of the camera, as a file of any dialect says it.
 
     camera: ``[T]`` float64, one for each video frame, in the file's own world (nothing is moved or scaled). As they stand in the
     file: that they are rotations is for ``refuse_broken`` and ``problems`` to say. fps: frames a second. notes: sentences about
@@ -51,7 +51,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class MotionOptions:
-    """What a file does not say, and a person must: each is None where it was not said."""
+    """Facts that a file does not say, and a person must: None where not said."""
 
     fps: float | None = None
     """Frames a second."""
@@ -134,7 +134,7 @@ def grid(value: object, rows: int, cols: int, where: str) -> list[list[float]]:
 
 
 def entry(value: object, key: str, where: str) -> Any:
-    """What an object from JSON holds under a key."""
+    """Return the value of an object from JSON under a key. ValueError if it has none."""
     if not isinstance(value, dict):
         raise ValueError(f"{where} must be an object with the key {key!r}")
     if key not in value:

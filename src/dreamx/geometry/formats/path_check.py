@@ -1,4 +1,4 @@
-"""What is wrong with a path."""
+"""Find what is wrong with a path."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SHUTTERS = np.array(((0.20, 0.42, 0.30), (0.55, 0.18, 0.15), (0.18, 0.30, 0.52),
 
 
 def _within(s: SurfacePoint) -> tuple[Array, Array, Array, Array]:
-    """Which bay, and where in it, 0 to 1."""
+    """Return the bay of each point (two indices), and its place within, 0 to 1."""
     i, j = np.floor(s.u), np.floor(s.v)
     return i, j, s.u - i, s.v - j
 

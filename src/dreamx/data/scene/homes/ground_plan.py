@@ -14,7 +14,7 @@ SCALE = 20  # pixels of the plan a metre
 
 
 class GroundPlan:
-    """Which material lies where. ``half`` is half the side of the square, metres; materials are (surface, colour)."""
+    """A map of the ground's materials. ``half`` is half the side of the square, metres; materials are (surface, colour)."""
 
     def __init__(self, half: float, surface: str, colour: str, raggedness: float = 0.12) -> None:
         self.half, self.ragged = half, raggedness
@@ -42,7 +42,7 @@ class GroundPlan:
             self._pen.ellipse((x - w / 2, y - w / 2, x + w / 2, y + w / 2), fill=fill)
 
     def surface(self, surfaces: dict[str, Surface], style: str) -> Surface:
-        """What the ground is covered with, as a surface; where materials meet the line is ``ragged``."""
+        """Return the ground as a surface; borders between materials are ``ragged``."""
         table = np.asarray(self._map)
 
         def ground(s: SurfacePoint, g: Grain) -> Array:

@@ -81,7 +81,7 @@ def reachable(blocked: NDArray[np.bool_], half: float, spawn: tuple[float, float
 
 
 def _file(m: ModuleType) -> Path:
-    """Where a place's baked faces are kept; its name holds a digest of all that they are made by."""
+    """Return the cache file of a place's baked faces; its name holds a digest of all that they are made by."""
     code = source_hash(m.__name__, bake.__name__)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dreamx" / "homes"
     return folder / f"{m.NAME}-{code}.safetensors"

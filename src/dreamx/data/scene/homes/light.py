@@ -16,7 +16,7 @@ from dreamx.data.scene.textures import Colour
 
 @dataclass(frozen=True)
 class Light:
-    """Where light comes from. Colours are linear; ``sun`` is strength times colour, ``azimuth`` and ``height`` are degrees."""
+    """Sun and sky of a scene. Colours are linear; ``sun`` is strength times colour, ``azimuth`` and ``height`` are degrees."""
 
     azimuth: float
     height: float
@@ -94,7 +94,7 @@ class Caster:
         mj.mj_comPos(self._model, self._data)
 
     def cast(self, point: Array, rays: Array, reach: float = 150.0) -> tuple[NDArray[np.int32], Array]:
-        """Which colour each ray from ``point [3]`` along ``rays [k, 3]`` meets (-1: the sky), and how far."""
+        """Cast ``rays [k, 3]`` from ``point [3]``; return the index of what each meets (-1: the sky), and how far."""
         k = len(rays)
         hit, far = np.full(k, -1, np.int32), np.zeros(k)
         self._mj.mj_multiRay(self._model, self._data, point, rays.ravel(), None, 1, -1, hit, far, None, k, reach)

@@ -1,4 +1,4 @@
-"""What faces of home places are covered with: reflectance as a function of where on the face a point lies.
+"""Surfaces of home places: reflectance as a function of the point on the face.
 
 A surface is a function ``(Spot, Grain) -> [n, 3]`` of reflectance in sRGB, 0 to 1. Detail stands at several sizes, from 3 cm to
 some metres, so that a wall has something to show from every distance. Units are metres; ``u`` runs along a face, ``v`` up it.

@@ -21,7 +21,7 @@ def turned(at: At, yaw: float, along: float, aside: float = 0.0) -> At:
 
 
 def distance(at: At, a: At, c: At) -> float:
-    """How far a place is from the line between two others, metres."""
+    """Return the distance of a place from the segment between two others, metres."""
     d, p = np.subtract(c, a), np.subtract(at, a)
     s = float(np.clip(np.dot(p, d) / np.dot(d, d), 0, 1))
     return float(np.hypot(*(p - s * d)))

@@ -175,7 +175,7 @@ def recognised(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[
 
 
 def load_classifier(folder: Path) -> Classifier:
-    """What the stage wrote. ValueError where it is not a classifier's folder."""
+    """Load the classifier that the stage wrote. ValueError where it is not a classifier's folder."""
     return native.load(folder, "classifier", Classifier, ClassifierConfig).eval()
 
 

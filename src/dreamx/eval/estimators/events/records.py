@@ -41,7 +41,7 @@ def event_records(clip: Clip) -> list[EventRecord]:
 
 
 def record_kind(entity: str, predicate: str) -> str:
-    """Which of ``KINDS`` the words say, in any of its ways; of several, the way with the fewest words of its own choice.
+    """Return the one of ``KINDS`` that the words say, in any phrasing; of several, the one with the fewest free words.
 
     ValueError: the simulator does not say so.
     """

@@ -1,4 +1,4 @@
-"""What a classifier sees of a record: eight moments of its time, cut out around its thing, and where the thing should be."""
+"""Cut out a classifier's input for a record: eight moments around its object, and a mask of where that should be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEAST = 20 / 64  # and no smaller than this share of the picture
 
 
 def region(segments: list[Tensor], ids: frozenset[int]) -> Tensor:
-    """Where a record's thing is, in the truth with the event or in that without: bool ``[F, H, W]``; everywhere for no ids."""
+    """Mask a record's object, in the truth with the event or without: bool ``[F, H, W]``; true everywhere for no ids."""
     if not ids:
         return torch.ones(segments[0].shape, dtype=torch.bool)
     return event_recognition.dilated_region(segments, set(ids), _MARGIN)

@@ -1,4 +1,4 @@
-"""What reads the path of a camera from a video. One protocol, ``estimate(video, lens, fps) -> Camera``, and four that keep it."""
+"""Estimators of a camera's path from a video. One protocol, ``estimate(video, lens, fps) -> Camera``, and four that keep it."""
 
 from __future__ import annotations
 

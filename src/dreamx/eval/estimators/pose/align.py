@@ -1,4 +1,4 @@
-"""How a camera moved between two pictures of which one has depth: by flow, and by nothing that was learned.
+"""Motion of a camera between two pictures of which one has depth: by flow, and by nothing that was learned.
 
 Where the flow is the same there and back, and there is something to hold on to, it is believed; the rigid motion that explains
 it best, pixels that disagree counting less and less, is the answer.
@@ -51,7 +51,7 @@ def refine_motion(a: Tensor, b: Tensor, depth: Tensor, lens: Tensor, guess: Tens
 
 
 def consistent_pixels(a: Tensor | None, there: Tensor, back: Tensor) -> Tensor:
-    """How far the flow ``there [N, 2, H, W]`` of each pixel of ``a`` is believed, in every direction: symmetric
+    """Weight the flow ``there [N, 2, H, W]`` of each pixel of ``a`` by direction: symmetric
     ``[N, H, W, 2, 2]``, 0 to 1. ``back`` must lead to where it began; a plain wall, which seems to stand still however one
     walks, says nothing, and its edge says nothing of the way along it; without ``a``, all say the same."""
     off = (there + optical_flow.sample_at(back, there)).square().sum(1)

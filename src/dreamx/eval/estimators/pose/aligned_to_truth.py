@@ -60,6 +60,6 @@ class AlignedToTruth:
 
 
 def _carried(offset: Tensor, good: Tensor) -> Tensor:
-    """Where to look next: where it is not good, the last good offset; the identity before the first."""
+    """Return the offsets to start the next search from: the last good one so far; the identity before the first."""
     index = torch.where(good, torch.arange(len(good)), -1).cummax(0).values
     return torch.where((index >= 0)[:, None, None], offset[index.clamp(min=0)], torch.eye(4))
