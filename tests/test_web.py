@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from dreamx.web import connections
-from dreamx.web.bodies import BodyLimit, answer_briefly
+from dreamx.web.body_limits import BodyLimit, answer_briefly
 from dreamx.web.connections import Connections, Seldom, log_accept_errors_once
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts, check_host, name_of

@@ -22,12 +22,14 @@ from dreamx.model.cpu_ops import linear
 
 @dataclass(frozen=True)
 class MachineSpeed:
-    """flop: per second, of large products. moved: bytes per second that a plain copy writes. call: seconds of the smallest
-    operation, which is what calling it costs."""
+    """Measured speed of a device."""
 
     flop: float
+    """Operations per second, in large products."""
     moved: float
+    """Bytes per second that a plain copy writes."""
     call: float
+    """Seconds of the smallest operation: the cost of calling one."""
 
 
 CPU = torch.device("cpu")

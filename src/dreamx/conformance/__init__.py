@@ -21,7 +21,7 @@ import tyro
 
 from dreamx.bounds import InputFile
 from dreamx.conformance.trajectory_vectors import trajectories
-from dreamx.conformance.transformer import bidirectional, causal
+from dreamx.conformance.transformer_vectors import bidirectional, causal
 from dreamx.conformance.vae_vectors import autoencoder
 from dreamx.conformance.vectors import Vectors, read
 

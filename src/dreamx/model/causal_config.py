@@ -14,16 +14,18 @@ from dreamx.model.attention import KVCache
 
 @dataclass(frozen=True)
 class CausalConfig:
-    """Past that a causal transformer was trained to see; ``KVCache`` explains ``window``, ``sinks``, ``relative`` and ``alone``.
-
-    ``chunk`` latent frames are made together. The defaults are those of DreamX-World-5B, whose camera lane sees its chunk alone.
-    """
+    """Past that a causal transformer was trained to see, as ``KVCache`` holds it. The defaults are those of DreamX-World-5B."""
 
     chunk: LatentCount = 3
+    """Latent frames that are denoised together."""
     window: LatentCount | None = 12
+    """Most frames seen at once, the new ones included; the oldest that are no sinks give way. None: no limit."""
     sinks: AnyLatentCount = 3
+    """Number of first frames that are never given up."""
     relative: bool = True
+    """Count time from the start of the window (Infinity-RoPE; the official inference), else from the first frame."""
     alone: tuple[str, ...] = ("view",)
+    """Lanes in which the new frames see only each other."""
 
     def cache(self) -> KVCache:
         """An empty past of this kind."""

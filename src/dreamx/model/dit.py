@@ -25,19 +25,18 @@ from dreamx.model.thread_spin import adapt
 
 @dataclass(frozen=True)
 class ViewConfig:
-    """The camera lane.
-
-    pool:   shrinks the token grid of a frame (rows, columns) by averaging: (1, 1) as in the released checkpoints, (2, 2), or
-            any ratio, (1.7, 2.7) being the paper's at 22 x 40.
-    rope:   channels of each head that carry row and column instead of the camera: none in E-PRoPE, half in full PRoPE.
-    layers: which layers have a lane; None means all.
-    """
+    """The camera lane."""
 
     width: Width
+    """Channels of its attention, a multiple of ``heads``."""
     heads: Heads
+    """Attention heads."""
     pool: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
+    """Shrinks a frame's token grid (rows, columns) by averaging: released checkpoints (1, 1), the paper (1.7, 2.7) at 22 x 40."""
     rope: NonNegativeInt = 0
+    """Channels of each head that carry row and column instead of the camera: none in E-PRoPE, half in full PRoPE."""
     layers: tuple[int, ...] | None = None
+    """Layers that have a lane; None means all."""
 
     def __post_init__(self) -> None:
         _at_least(1, {"view.width": self.width, "view.heads": self.heads})
@@ -57,22 +56,30 @@ class ViewConfig:
 
 @dataclass(frozen=True)
 class DiTConfig:
-    """Sizes of the network. ``width`` divides over ``heads``; ``patch`` latent pixels a side make one token.
-
-    ``hint``: whether it reads ``Frames.hint``; the reading starts at zero, so that a network without it is unchanged.
-    """
+    """Sizes of the network."""
 
     channels: Width
+    """Channels of a latent frame."""
     width: Width
+    """Channels of a token, a multiple of ``heads``."""
     heads: Heads
+    """Attention heads."""
     layers: Layers
+    """Transformer blocks."""
     mlp: Width
+    """Hidden channels of the feed-forward layers."""
     text: Width
+    """Channels of the text encoder's embeddings."""
     patch: Patch = 2
+    """Latent pixels along a token's side."""
     frequencies: Width = 256
+    """Channels of the sinusoidal embedding of the noise level."""
     eps: PositiveFloat = 1e-6
+    """Added to the variance in norms."""
     view: ViewConfig | None = None
+    """The camera lane; None: no lane."""
     hint: bool = False
+    """Read ``Frames.hint``; its weights start at zero, so that a network without it is unchanged."""
 
     def __post_init__(self) -> None:
         _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})

@@ -23,21 +23,26 @@ from dreamx.bounds import Heads, Layers, Rows, Width, Words
 
 @dataclass(frozen=True)
 class UMT5Config:
-    """Sizes; the defaults are those of umT5-XXL.
-
-    ``head`` channels each of ``heads``; ``buckets`` of relative positions up to ``distance``; ``words``: tokens of a prompt, of
-    which those that are not used are zeros.
-    """
+    """Sizes; the defaults are those of umT5-XXL."""
 
     rows: Rows = 256384
+    """Tokens of the vocabulary."""
     width: Width = 4096
+    """Channels of a token."""
     heads: Heads = 64
+    """Attention heads."""
     head: Width = 64
+    """Channels of a head."""
     mlp: Width = 10240
+    """Hidden channels of the feed-forward layers."""
     layers: Layers = 24
+    """Transformer blocks."""
     buckets: Width = 32
+    """Buckets of relative positions."""
     distance: Width = 128
+    """Relative position from which all share the last bucket."""
     words: Words = 512
+    """Tokens of a prompt; unused ones are zeros."""
 
 
 class UMT5(nn.Module):

@@ -36,24 +36,26 @@ STD = (
 
 @dataclass(frozen=True)
 class WanVAEConfig:
-    """Sizes; the defaults are those of the released autoencoder.
-
-    latent:    channels of a latent frame; ``mean`` and ``std`` are theirs.
-    encoder, decoder: channels of the finest level, on either side; level i has ``multiples[i]`` times as many.
-    blocks:    residual blocks a level of the encoder; the decoder has one more.
-    time:      which steps from a level of the encoder to the next also halve the frame rate.
-    patch:     pixels along the side of one place of the finest level.
-    """
+    """Sizes; the defaults are those of the released autoencoder."""
 
     latent: Width = 48
+    """Channels of a latent frame."""
     encoder: Width = 160
+    """Channels of the encoder's finest level."""
     decoder: Width = 256
+    """Channels of the decoder's finest level."""
     multiples: tuple[Heads, ...] = (1, 2, 4, 4)
+    """Channels of each level, in those of the finest."""
     blocks: Blocks = 2
+    """Residual blocks a level of the encoder; the decoder has one more."""
     time: tuple[bool, ...] = (False, True, True)
+    """Steps from a level of the encoder to the next that also halve the frame rate."""
     patch: Patch = 2
+    """Pixels along the side of one place of the finest level."""
     mean: tuple[float, ...] = MEAN
+    """Mean of each latent channel."""
     std: tuple[float, ...] = STD
+    """Standard deviation of each latent channel."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.multiples) <= MAX_LEVELS:

@@ -42,9 +42,13 @@ class RequestLimits:
     """Server-side limits on a request."""
 
     prompt_characters: int
+    """Most characters of a prompt."""
     image_bytes: int
+    """Most bytes of an uploaded start picture."""
     message_bytes: int
+    """Most bytes of a message on the socket."""
     sessions: int
+    """Most sessions that run at once."""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ from dreamx.play.origin import Origins, check_origin
 from dreamx.play.server_messages import Busy, pack
 from dreamx.play.session_manager import IDLE, RETRY, SessionManager, TruthOf
 from dreamx.play.store import Store
-from dreamx.web.bodies import answer_briefly
+from dreamx.web.body_limits import answer_briefly
 from dreamx.web.connections import Connections
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts, check_host

@@ -29,10 +29,12 @@ from dreamx.plaintext import parse_json
 
 @dataclass(frozen=True)
 class Local:
-    """A pool of processes on this machine: 0 means one for each core, 1 works in this one. ``patience``: seconds for a clip."""
+    """A pool of processes on this machine."""
 
     processes: int = 0
+    """0 means one for each core; 1 works in this process."""
     patience: float = 600.0
+    """Seconds for a clip."""
 
 
 @dataclass(frozen=True)

@@ -12,31 +12,38 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Limits:
-    """What a clip must keep to. A limit of None switches its rule off.
+    """Limits that a clip must keep. None switches a rule off."""
 
-    seconds, fps: at least. text, border: share of the picture. change: of brightness (0 to 255), at least. cut: score of
-    PySceneDetect. dark, bright: mean brightness (0 to 255). blur: 0 sharp to 1 flat. zoom: relative drift of the focal length.
-    spike: times the usual step. spin: degrees a second. bounce: of the height, as a share of the way of a second. roll: degrees.
-    words: of the caption, at least. metres: a second, which a walk without a scale is brought to.
-    """
-
-    seconds: float | None = 5.0  # sheet: at least 5 s
-    fps: float | None = 16.0  # sheet: at least 16, the rate of the model
-    text: float | None = 0.05  # sheet: at most 5 % of the picture
-    border: float | None = 0.02  # sheet: at most 2 %
-    change: float | None = 2.5  # measured; in place of the paper's CLIP cosine of first and last, which needs weights
-    cut: float | None = 27.0  # PySceneDetect's own (ContentDetector); its adaptive detector also asks that it stands out
-    dark: float | None = 20.0  # SpatialVID's lower bound of brightness
-    bright: float | None = 235.0  # ours, its mirror image: SpatialVID's 140 throws plain skies and snow away
-    blur: float | None = (
-        0.65  # measured: sharp renders 0.19 to 0.41, blurred by 1.5 pixels 0.59 at most, by 3 pixels 0.75 at least
-    )
-    zoom: float | None = 0.10  # sheet: focal drift over 10 %
-    spike: float | None = 5.0  # sheet: a step of more than 5 times the median
-    spin: float | None = 80.0  # sheet: 5 degrees a frame, at 16 frames a second
-    bounce: float | None = 0.10  # sheet: 10 % of the way; ours: of the way of one second, else no clip could break it
-    roll: float | None = 30.0  # sheet: over 30 degrees
-    words: int | None = None  # off: clips are captioned after they are cleaned; 3 after that
+    seconds: float | None = 5.0
+    """Least length (sheet)."""
+    fps: float | None = 16.0
+    """Least frames a second (sheet); the rate of the model."""
+    text: float | None = 0.05
+    """Most of the picture that text covers, as a share (sheet)."""
+    border: float | None = 0.02
+    """Most of the picture that black borders cover, as a share (sheet)."""
+    change: float | None = 2.5
+    """Least change of brightness, of 255 (measured); in place of the paper's CLIP cosine of first and last, which needs weights."""
+    cut: float | None = 27.0
+    """Score of a cut by PySceneDetect's ContentDetector, its own default; its adaptive detector also asks that it stands out."""
+    dark: float | None = 20.0
+    """Least mean brightness, of 255: SpatialVID's."""
+    bright: float | None = 235.0
+    """Most mean brightness, of 255: ours, the mirror image of ``dark``. SpatialVID's 140 throws plain skies and snow away."""
+    blur: float | None = 0.65
+    """Most blur, 0 sharp to 1 flat (measured): sharp renders 0.19 to 0.41; blurred by 1.5 pixels <= 0.59, by 3 >= 0.75."""
+    zoom: float | None = 0.10
+    """Most relative drift of the focal length (sheet)."""
+    spike: float | None = 5.0
+    """Longest step, in median steps (sheet)."""
+    spin: float | None = 80.0
+    """Most degrees a second (sheet: 5 a frame, at 16 frames a second)."""
+    bounce: float | None = 0.10
+    """Most change of height, as a share of the way (sheet) of one second (ours: else no clip could break it)."""
+    roll: float | None = 30.0
+    """Most roll, in degrees (sheet)."""
+    words: int | None = None
+    """Least words of the caption. Off: clips are captioned after they are cleaned; 3 after that."""
     aesthetic: float | None = None
     """Least aesthetic score by ``aesthetic_net``; LAION's are from 1 to 10, and 4.5 to 5 is a usual limit. Off by default."""
     aesthetic_stand_in: float | None = None
@@ -45,7 +52,8 @@ class Limits:
     """A network that rates pictures, or gives CLIP's features for ``aesthetic_head``; TorchScript or ONNX."""
     aesthetic_head: Path | None = None
     """LAION's head on these features, as safetensors."""
-    metres: float = 1.2  # the official speed of a held key, 0.075 a frame at 16 frames a second
+    metres: float = 1.2
+    """Metres a second that a walk without a scale is brought to: the official speed of a held key, 0.075 a frame at 16 fps."""
 
     def __post_init__(self) -> None:
         for name in ("aesthetic_net", "aesthetic_head"):

@@ -27,7 +27,7 @@ from dreamx.eval.study.rates import rates, table
 from dreamx.eval.study.trials import VideoPair, fingerprint, left_over, order, pairs
 from dreamx.interrupt import hang_up_as_term
 from dreamx.plaintext import brief
-from dreamx.web.bodies import BodyLimit, answer_briefly
+from dreamx.web.body_limits import BodyLimit, answer_briefly
 from dreamx.web.connections import Connections
 from dreamx.web.headers import SecurityHeaders
 from dreamx.web.hosts import Hosts
