@@ -39,7 +39,7 @@ class Cursor:
         self._text, self._at = text, 0
 
     def value(self) -> object:
-        """Whatever comes, as Python has it."""
+        """Read any value, as Python has it."""
         self._skip()
         begin = self._at
         try:
@@ -51,7 +51,7 @@ class Cursor:
         return found
 
     def fields(self, readers: Mapping[str, Callable[[Cursor], object]]) -> object:
-        """Whatever comes; of an object, some keys by readers of their own."""
+        """Read any value; of an object, some keys by readers of their own."""
         found: dict[str, object] = {}
         if not self._take("{"):
             return self.value()
@@ -62,7 +62,7 @@ class Cursor:
         return found
 
     def members(self) -> object:
-        """Whatever comes; a list as ``Members``."""
+        """Read any value; a list as ``Members``."""
         if not self._take("["):
             return self.value()
         out, count = io.BytesIO(), 0

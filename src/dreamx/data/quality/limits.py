@@ -23,7 +23,7 @@ class Limits:
     border: float | None = 0.02
     """Most of the picture that black borders cover, as a share (sheet)."""
     change: float | None = 2.5
-    """Least change of brightness, of 255 (measured); in place of the paper's CLIP cosine of first and last, which needs weights."""
+    """Least change of brightness, of 255 (measured); for the paper's CLIP cosine of first and last, which needs weights."""
     cut: float | None = 27.0
     """Score of a cut by PySceneDetect's ContentDetector, its own default; its adaptive detector also asks that it stands out."""
     dark: float | None = 20.0
