@@ -170,3 +170,60 @@ def test_signatures_say_what_they_take() -> None:
     assert catch_alls("class A(B):\n    def f(self, **kwargs): super().f(**kwargs)") == []
     found = {str(p): names for p in modules(ROOT / "src/dreamx").values() if (names := catch_alls(p.read_text()))}
     assert found == {}
+
+
+RELATIVE = re.compile(r"\s*(What|Where|Who|When|How|Whoever|Whatever|Which)\b")
+
+
+def unclear(package: Path) -> list[str]:
+    """Docstrings that begin with a relative clause, fields of configs without one, module stems and class names used twice."""
+    found: list[str] = []
+    stems: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
+    for name, file in modules(package).items():
+        tree = ast.parse(file.read_text())
+        if file.stem not in {"__init__", "commands", "names", "page"}:
+            stems.setdefault(file.stem, []).append(name)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                said = ast.get_docstring(node) or ""
+                found += [f"{name}: begin with a verb or with what comes back: {said[:40]}"] if RELATIVE.match(said) else []
+            if isinstance(node, ast.ClassDef) and node.name.endswith(("Config", "Stage")) and node.decorator_list:
+                for field, below in zip(node.body, [*node.body[1:], None], strict=True):
+                    documented = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                    if isinstance(field, ast.AnnAssign) and not documented:
+                        found.append(f"{name}: {node.name}.{ast.unparse(field.target)} has no docstring below it")
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append(name)
+    return found + [f"{key} is in {', '.join(where)}" for key, where in (stems | classes).items() if len(where) > 1]
+
+
+def test_names_and_docstrings_are_clear(tmp_path: Path) -> None:
+    assert unclear(ROOT / "src/dreamx") == []
+    planted = {
+        "a/walk.py": '"""What walks."""\nclass Walk: ...',
+        "b/walk.py": "@dataclass\nclass WalkConfig:\n    speed: float",
+        "c.py": "class Walk: ...",
+    }
+    for name, text in planted.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    said = " ".join(unclear(tmp_path))
+    assert all(s in said for s in ("What walks", "WalkConfig.speed has no", "walk is in a.walk, b.walk", "Walk is in a.walk, c"))
+
+
+def missing_paths(text: str, package: Path) -> list[str]:
+    """Paths in backticks in tables that are neither in the repo nor in the package."""
+    rows = " ".join(line for line in text.splitlines() if line.startswith("|"))
+    paths = [p for p in re.findall(r"`([\w./]+)`", rows) if "/" in p and "NAME" not in p]
+    return [
+        p
+        for p in paths
+        if not any((top / (p + end)).exists() for top in (ROOT, package, package / "eval") for end in ("", ".py"))
+    ]
+
+
+def test_the_map_names_what_is_there() -> None:
+    assert missing_paths("| `play/nowhere.py` | `geometry/` |", ROOT / "src/dreamx") == ["play/nowhere.py"]
+    assert missing_paths((ROOT / "CONTRIBUTING.md").read_text(), ROOT / "src/dreamx") == []

@@ -82,7 +82,7 @@ class World:
 
     @staticmethod
     def from_folders(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
-        """A world from the folders of a trained autoencoder, of a transformer with its text encoder, of a depth, of a painter."""
+        """Build a world from separately trained network folders; ``dit`` and ``painter`` hold their text encoders."""
         net, text = networks.load_dit_and_text(dit)
         depth, draws = deep and networks.load_depth(deep), painter and networks.load_dit_and_text(painter)
         return World(config, net, networks.load_autoencoder(vae), text, depth, draws)
@@ -103,12 +103,12 @@ class World:
 
     @property
     def can_pipeline(self) -> bool:
-        """May a chunk be dreamt before the one before it was shown? Not where memory looks at what was shown."""
+        """Whether a chunk may be denoised before the last one was decoded. Not where memory looks at decoded frames."""
         return self._bank is None
 
     @cached_property
     def identity(self) -> str:
-        """A name for exactly these networks: a session goes on in no others."""
+        """A fingerprint of these networks: a session goes on in no others."""
         modules = (self.vae, self.dit, self.text, self.depth, *(self.painter or ()))
         return "-".join(fingerprint(module) for module in modules if module is not None)
 
@@ -119,10 +119,7 @@ class World:
 
     @torch.inference_mode()
     def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0) -> Tensor:
-        """Open the session with a picture (uint8 ``[3, H, W]`` of this world's size), or with words alone.
-
-        Returns the opening picture as the world sees it, uint8 ``[1, 3, H, W]``. ValueError leaves the session as it was.
-        """
+        """Open with a picture (uint8 ``[3, H, W]``) or words; return it as seen, ``[1, 3, H, W]``. ValueError: no change."""
         if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
             kind, want = type(image).__name__, [3, *self.size]
             raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
@@ -157,10 +154,7 @@ class World:
         return self.decode(self.denoise(controls, event))
 
     def play(self, actions: Iterable[str]) -> Iterator[Tensor]:
-        """Walk along held keys, one string a frame (``"wj"``, ``""``): frames chunk by chunk, uint8 ``[due, 3, H, W]``.
-
-        The last chunk may make more frames than there are keys: it is filled up standing still, and cut.
-        """
+        """Walk by held keys, one string a frame (``"wj"``, ``""``): chunks of frames, uint8 ``[F, 3, H, W]``, the last cut."""
         if isinstance(actions, str):
             raise ValueError(f'actions: {actions!r} is one string; give one a frame, as ["wj"] * 16 or geometry.parse_actions')
         keys = iter(actions)
@@ -170,10 +164,7 @@ class World:
 
     @torch.inference_mode()
     def denoise(self, controls: Controls, event: str | None = None) -> Dream:
-        """Make the next chunk without decoding it. ``event`` is said after the prompt, from this chunk on until another is.
-
-        ValueError leaves the session as it was.
-        """
+        """Denoise the next chunk. ``event`` follows the prompt until another is given. ValueError: session unchanged."""
         if self._words is None:
             raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
         if self._unseen and not self.can_pipeline:
@@ -210,10 +201,7 @@ class World:
 
     @torch.inference_mode()
     def look_ahead(self) -> None:
-        """Dream and remember the view that the last controls lead to, where memory knows little of it (``config.foresight``).
-
-        The next ``denoise`` begins with it. Called before, once all is shown, it saves that time and changes nothing else.
-        """
+        """Remember a view ahead where memory knows little (``config.foresight``), to save the next ``denoise`` the time."""
         cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
         if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
             return

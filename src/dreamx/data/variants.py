@@ -42,10 +42,7 @@ def mirrored(clip: Clip) -> Clip | None:
 
 
 def reversed_in_time(clip: Clip) -> Clip | None:
-    """The clip backwards, None where something moves in it.
-
-    Row f of the actions led to frame f; backwards the opposite keys of row F - f do.
-    """
+    """Reverse the clip; None if something moves in it. Row f of the actions gets the opposite keys of row F - f."""
     if moves(clip):
         return None
     back = torch.cat([torch.zeros_like(clip.actions[:1]), clip.actions[1:].flip(0)])

@@ -97,10 +97,7 @@ class QuickResults:
 
 
 def main(cfg: QuickConfig) -> None:
-    """Evaluate, write ``quick.json`` and ``quick.png``, print a table or the JSON.
-
-    Exit code 1, and the first reason, when nothing could be run.
-    """
+    """Evaluate, write ``quick.json`` and ``quick.png``, print a table or JSON. Exit code 1, with reason, if nothing ran."""
     folder = find(cfg.world)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)

@@ -11,10 +11,7 @@ _PATIENCE = 12  # frames in a row: a walk may pass through the dark
 
 
 class VideoHealth:
-    """Watches one video. ``opening``, uint8 ``[3, H, W]``, is what it begins with: a video of noise may be wanted.
-
-    ``frames``: how many were seen before.
-    """
+    """Watch one video. ``opening``: its first picture, uint8 ``[3, H, W]``, as noise may be wanted; ``frames``: seen before."""
 
     def __init__(self, opening: Tensor, frames: int = 0) -> None:
         self._dark, self._noisy = is_black(opening), is_noise(opening)

@@ -101,10 +101,7 @@ class InputQueue:
             self._changed.notify()
 
     def turn(self, held_up: Callable[[], bool]) -> PendingCommand | bool:
-        """Wait until the next chunk must begin (True), something is wished, or there is to be none (False).
-
-        None begins while it is ``held_up``.
-        """
+        """Wait for the next chunk (True; never while ``held_up()`` holds), a command, or the end (False)."""
         with self._changed:
             while not self.closed and not self._wishes:
                 wait = inf if self.paused or held_up() else self._pace.wait()

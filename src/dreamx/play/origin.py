@@ -33,10 +33,7 @@ class Origins:
         return tuple(sorted(x[1] for x in self._allowed if x is not None))
 
     def refusal(self, origin: str | None, headers: Mapping[str, str]) -> str:
-        """Why a page of that site may not play, one sentence that says what to change; ``""`` where it may.
-
-        None: whoever asks is no browser.
-        """
+        """Return why a page of that site may not play, and what to change; ``""`` if it may. None: the client is no browser."""
         if origin is None:
             return ""
         site, shown = _parts(origin), sentence(origin, 100)

@@ -57,10 +57,7 @@ def open_way(scene: Scene, x: float, y: float, heading: float, far: float) -> fl
 
 
 def find_way(scene: Scene, a: tuple[float, float], b: tuple[float, float]) -> list[tuple[float, float]]:
-    """Corners of a short way from a to b, without a; A* on a coarse grid, then every corner that can be cut is cut.
-
-    Rejected: there is none.
-    """
+    """Corners of a short way from a to b, without a: A* on a coarse grid, corners cut where free. Rejected: there is none."""
     coarse = _coarse(scene)
     n, size = len(coarse), CELL * _GRID
 

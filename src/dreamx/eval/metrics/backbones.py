@@ -45,10 +45,7 @@ STAND_INS = {
 
 @dataclass(frozen=True)
 class Backbones:
-    """Files of networks, and the judge's address; what is None has a stand-in.
-
-    trust_code: the files may run any code (``.pt2``).
-    """
+    """Files of networks and the judge's address; None: a stand-in. trust_code: the files may run any code (``.pt2``)."""
 
     quality: Path | None = None
     flow: Path | None = None

@@ -24,10 +24,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 def radii(x: Tensor, k: int) -> Tensor:
-    """The distance ``[n]`` of each row of ``x [n, d]`` to its ``k``-th nearest neighbour, itself not counted.
-
-    ValueError unless ``1 <= k < n``.
-    """
+    """Distance ``[n]`` of rows of ``x [n, d]`` to their ``k``-th nearest other row. ValueError unless 1 <= k < n."""
     if not 1 <= k < len(x):
         raise ValueError(f"k: {k} neighbours asked of {len(x)} pictures; ask for 1 to {len(x) - 1}, or give more pictures")
     return distances(x, x).kthvalue(k + 1, dim=1).values

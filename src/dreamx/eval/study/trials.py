@@ -29,10 +29,7 @@ class VideoPair:
 
 
 def pairs(a: Path, b: Path) -> list[VideoPair]:
-    """By name. A name may end in the hash that an evaluation run gives its films; of several the newest counts.
-
-    ValueError when nothing pairs.
-    """
+    """Pair by name, less a final hash as evaluation gives; of several the newest counts. ValueError when nothing pairs."""
     first, second = _videos("A", a), _videos("B", b)
     both = sorted(first.keys() & second.keys())
     if not both:

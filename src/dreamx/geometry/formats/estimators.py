@@ -58,10 +58,7 @@ def write_tum(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
 
 
 def read_kitti(files: Files, asked: MotionOptions) -> Motion:
-    """Twelve numbers a line, the upper 3x4 of camera-to-world, or all 16; a frame number may stand before them.
-
-    A lens and time must be given.
-    """
+    """12 numbers a line, the upper 3x4 of camera-to-world, or 16, maybe after a frame number. A lens and time must be given."""
     if asked.lens is None:
         raise ValueError("kitti has no lens; give lens, fx fy cx cy as shares of width and height")
     said = lines(text_of(files))

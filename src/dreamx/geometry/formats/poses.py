@@ -198,10 +198,7 @@ def write_lingbot(motion: Motion, asked: MotionOptions) -> dict[str, bytes]:
 
 
 def read_matrix_game_35(files: Files, asked: MotionOptions) -> Motion:
-    """``.npz`` with ``extrinsics_c2w`` (or ``extrinsics``) [N, 4, 4] and ``intrinsics`` in pixels.
-
-    These are [4], [N, 4], [3, 3] or [N, 3, 3].
-    """
+    """``.npz``: ``extrinsics_c2w`` (or ``extrinsics``) [N, 4, 4]; ``intrinsics`` in pixels: [4], [N, 4], [3, 3] or [N, 3, 3]."""
     return _matrix_game_35(files, asked, "matrix-game-3.5", False)
 
 
