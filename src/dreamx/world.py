@@ -74,9 +74,8 @@ class World:
     def open(name_or_path: str | Path) -> World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
-        world = World.from_folders(
-            native.read_config(folder, "world", WorldConfig), folder, folder, *networks.load_extras(folder)
-        )
+        config = native.read_config(folder, "world", WorldConfig)
+        world = World.from_folders(config, folder, folder, *networks.load_extras(folder))
         world.taught = networks.load_vocabulary(folder)
         return world
 
@@ -136,9 +135,8 @@ class World:
             first = clean(self.vae.encode(picture), here)
         else:
             nets = (*(self.painter or (self.dit, self.text)), self.vae)
-            first, picture = draw_first_picture(
-                self.config.opening, nets, self._noise(here, self._rng()), prompt, self.config.sampler
-            )
+            noise, cfg = self._noise(here, self._rng()), self.config
+            first, picture = draw_first_picture(cfg.opening, nets, noise, prompt, cfg.sampler)
         deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
         blind = self._bank is None or (image is None and self.depth is None)
         hint = None if blind else View(picture, deep, torch.ones_like(deep))
@@ -169,21 +167,17 @@ class World:
             raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
         if self._unseen and not self.can_pipeline:
             raise ValueError("this world remembers what it shows: show the dream before this one first")
-        if len(controls) != self.frames_per_step:
-            raise ValueError(
-                f"controls: {len(controls)} frames given where this step makes {self.frames_per_step} (`frames_per_step`)"
-            )
-        words, note = (
-            (self._words, self.note) if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
-        )
+        if len(controls) != (due := self.frames_per_step):
+            raise ValueError(f"controls: {len(controls)} frames given where this step makes {due} (`frames_per_step`)")
+        reading = None if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
+        words, note = reading or (self._words, self.note)
         self.look_ahead()
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         bank = self._bank if self.switches.memory else None
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
         chunk, memories, hint = add_memory_hint(self.vae, bank, chunk, path) if bank else (chunk, [], None)
-        if self._known is not None:
-            chunk = cat(self._known, chunk)
+        chunk = chunk if self._known is None else cat(self._known, chunk)
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]
         self.event = self.event if event is None else event
@@ -211,9 +205,8 @@ class World:
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
             blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
             net = self.dit if last.switches.camera else without_lane(self.dit, "view")
-            prefill_memory(
-                cfg, (net, self.vae), (self._cache, self._decoder, bank), there, blank, self._words, self.config.sampler
-            )
+            nets, past = (net, self.vae), (self._cache, self._decoder, bank)
+            prefill_memory(cfg, nets, past, there, blank, self._words, self.config.sampler)
 
     def fork(self) -> World:
         """An independent future of the same past."""
@@ -224,12 +217,11 @@ class World:
 
     def save(self, path: Path) -> None:
         """Write the session to one file, whole or not at all; ``load`` goes on from it bit for bit."""
-        tensors = {f"cache.{k}": v for k, v in self._cache.state().items()}
+        tensors = {"pose": self.camera.pose, "lens": self.camera.lens}
+        tensors |= {f"cache.{k}": v for k, v in self._cache.state().items()}
         tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
-        tensors |= {"pose": self.camera.pose, "lens": self.camera.lens}
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
-        if self._known is not None:
-            tensors["known"] = self._known.z
+        tensors |= {} if self._known is None else {"known": self._known.z}
         done, controls = session.pack(self.actions)
         configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
         words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}}
@@ -261,8 +253,7 @@ class World:
             self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
-        self.switches = from_json(Switches, words["switches"])
-        self.actions = session.unpack(words, t)
+        self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
@@ -286,8 +277,8 @@ class World:
             opening = self._decoder is None and h is not None and self.depth is not None
             pixels, self._decoder = self.vae.push(z, self._decoder, hint)
             made.append(pixels.rgb[0])
+            deep = h.depth if opening and h is not None else pixels.depth
             if self._bank is not None:
-                deep = h.depth if opening and h is not None else pixels.depth
                 self._bank.remember(pixels.rgb[0, -1], deep[0, -1], dream.path[now][-1])
         return to_bytes(torch.cat(made))
 
