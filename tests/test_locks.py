@@ -16,11 +16,12 @@ import torch
 
 import micro
 from dreamx import locks, manifest
-from dreamx.checkpoints import native
+from dreamx.checkpoints import native, transformer
 from dreamx.cli import main
 from dreamx.data import dataset
 from dreamx.model.vae import VAE
 from kill_cases import equal, walks
+from official_small import found
 from play_house import png
 from test_encode import MICRO
 
@@ -149,7 +150,7 @@ SECOND = {
     "train": (f"train autoencoder --data DATA --out OUT/m --run.folder OUT {TRAIN}", manifest.NAME),
     "train-out": (f"train autoencoder --data DATA --out OUT --run.folder OUT/../r {TRAIN}", manifest.NAME),
     "curriculum": ("train curriculum --out OUT --scale micro", manifest.NAME),
-    "convert": ("convert IN/world --out OUT/c", ".c.lock"),
+    "convert": ("convert IN/cam --out OUT/c", ".c.lock"),
     "eval": ("eval quick --out OUT --truth OUT/t", manifest.NAME),
     "play": ("play --state OUT --port 0", manifest.NAME),
     "generate": ("generate --world IN/world --actions w*4 --out OUT/walk.mp4", ".walk.mp4.lock"),
@@ -164,6 +165,7 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset.write(str(root / "set"), walks()[:2])
     native.save(root / "vae", {"vae": (VAE(MICRO), MICRO)})
     micro.world(chunk=1).export(root / "world")
+    transformer.write(root / "cam", found("cam"), "")
     (root / "a.png").write_bytes(png())
     entry = {"image_path": "a.png", "caption": "a room", "action_seq": ["w"], "action_speed_list": [4], "task_id": "a"}
     (root / "eval.json").write_text(json.dumps([entry]))

@@ -52,5 +52,5 @@ def test_data_counts(package: Path) -> None:
 def test_scores_hash_their_networks_and_every_metric() -> None:
     import_closure.cache_clear()
     names = {f.name for f in import_closure("dreamx.eval.metrics.measure")}
-    assert {"measure.py", "similarity.py", "appearance.py", "align.py", "flow.py"} <= names
+    assert {"measure.py", "similarity.py", "appearance.py", "align.py", "flow_estimator.py"} <= names
     assert "runner.py" not in names
