@@ -63,7 +63,7 @@ def test_a_text_is_read_once_until_another_is_heard(monkeypatch: pytest.MonkeyPa
         torch.nn.init.normal_(x, std=0.2)
     read: list[Tensor] = []
     say = QKV.project_kv
-    monkeypatch.setattr(QKV, "say", lambda self, x: read.append(x) or say(self, x))
+    monkeypatch.setattr(QKV, "project_kv", lambda self, x: read.append(x) or say(self, x))
     one, two = torch.randn(1, 5, CONFIG.text), torch.randn(1, 5, CONFIG.text)
     camera = walk(level(), from_keys(["w"] * CHUNK))[:CHUNK].map(lambda x: x[None])
     frames = clean(torch.randn(1, CHUNK, CONFIG.channels, 4, 6), camera)

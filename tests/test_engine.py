@@ -103,9 +103,9 @@ def test_in_an_object_store(tmp_path: Path) -> None:
 RUN = """
 import sys
 from data_stages import Darker, NotEvery, Walks
-from dreamx.data.engine import Local, run
+from dreamx.data.engine import Local, run_engine
 if __name__ == "__main__":
-    run(Walks(12, seconds=0.05), (NotEvery(5), Darker()), sys.argv[1], Local(int(sys.argv[2])), megabytes=0.005)
+    run_engine(Walks(12, seconds=0.05), (NotEvery(5), Darker()), sys.argv[1], Local(int(sys.argv[2])), megabytes=0.005)
 """
 
 

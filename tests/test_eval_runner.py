@@ -192,7 +192,7 @@ class Heard:
     def __init__(self) -> None:
         self.frames, self.said = 0, []
 
-    due = 4
+    frames_per_step = 4
 
     def reset(self, image: Tensor, prompt: str, seed: int) -> Tensor:
         self.picture = image

@@ -47,7 +47,7 @@ class Oracle:
         self.steps = 0
 
     @property
-    def due(self) -> int:
+    def frames_per_step(self) -> int:
         return 12 if self.steps else 8
 
     def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0) -> Tensor:
@@ -59,7 +59,7 @@ class Oracle:
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         assert event is None
-        assert len(controls) == self.due
+        assert len(controls) == self.frames_per_step
         self.steps += 1
         path = walk(self.camera, controls, torch.tensor(walker.UP))
         self.camera = path[-1]

@@ -6,25 +6,21 @@ Two processes that write one file at once write two, and the one that ends last 
 from __future__ import annotations
 
 import os
-import time
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-LEFT = 3600  # seconds after which what nobody wrote to is what a killed process left
+from threading import get_ident
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """The temporary name ``NAME.tmp`` to write to; it becomes ``path`` when the block ends well, and goes when it does not.
 
-    It is ``NAME.PROCESS.tmp`` where another process is writing to that, or was killed within the hour. The file has the mode
-    that the user's umask gives: safetensors by itself gives 0600 (safetensors 0.8).
+    What a killed process left under that name is written over. It is ``NAME.NUMBER.tmp`` while somebody else writes. The
+    file has the mode that the user's umask gives: safetensors by itself gives 0600 (safetensors 0.8).
     """
-    temporary = path.with_name(path.name + ".tmp")
-    if not _make(temporary):
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(b"")
+    temporary, held = _ours(path)
     mode = temporary.stat().st_mode
     try:
         yield temporary
@@ -34,19 +30,37 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException:  # also Ctrl-C
         temporary.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(held)
 
 
-def _make(file: Path) -> bool:
-    """Make an empty file of our own; False where it is somebody else's."""
+def _ours(path: Path) -> tuple[Path, int]:
+    """An empty file of our own beside ``path``, and its number: as long as it is open, it is locked for others."""
+    for name in (f"{path.name}.tmp", f"{path.name}.{os.getpid()}{get_ident()}.tmp"):
+        temporary = path.with_name(name)
+        held = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if _locked(held) and os.path.samestat(os.fstat(held), temporary.stat()):  # else it was renamed in between
+                os.truncate(temporary, 0)
+                return temporary, held
+        except FileNotFoundError:
+            pass
+        os.close(held)
+    raise OSError(f"{path}: there is no name beside it to write to; try again")
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file; False where another has it. True where there are no locks: nobody looks there."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
     try:
-        if time.time() - file.stat().st_mtime > LEFT:
-            file.unlink(missing_ok=True)
-    except FileNotFoundError:
-        pass
-    try:
-        file.touch(exist_ok=False)
-    except FileExistsError:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
+    except OSError:
+        return True
     return True
 
 
