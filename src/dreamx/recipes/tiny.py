@@ -14,7 +14,6 @@ from pathlib import Path
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.data.sim import simulate as sim
 from dreamx.data.sim.start_pictures import StartsConfig, starts
-from dreamx.data.sim.stills import StillsConfig, stills
 from dreamx.data.sim.walks import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.lookahead import LookaheadConfig
@@ -26,7 +25,7 @@ from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, pose
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig
@@ -85,17 +84,14 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    happenings, looked_at = root / "happenings", root / "stills"
+    happenings = root / "happenings"
     names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter")
-    judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
+    judges = ("pose_evaluation", "pose_reward", "classifier_evaluation", "classifier_reward")
     nets = {stage: root / stage / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     def reads(stage: str, seed: int) -> RunConfig:
         return replace(run(stage, 1500, decay=0.7, ema=0.99), seed=seed)
-
-    def feels(stage: str, seed: int) -> RunConfig:
-        return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
 
     def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
         """Memory as it is at play, and views that are dreamt before they are walked to."""
@@ -191,13 +187,5 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "classifier_reward": partial(
             classifier.main,
             classifier.ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
-        ),
-        # By what dreams are compared with true renders that are no twins of them (eval/estimators/features): likewise.
-        "stills": partial(stills, StillsConfig(looked_at, scenes=600, width=SIZE, height=SIZE)),
-        "features_evaluation": partial(
-            features.main, features.FeatureStage(feels("features_evaluation", 11), looked_at, nets["features_evaluation"], 0, 300)
-        ),
-        "features_reward": partial(
-            features.main, features.FeatureStage(feels("features_reward", 12), looked_at, nets["features_reward"], 300, 600)
         ),
     }

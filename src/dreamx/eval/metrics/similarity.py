@@ -22,11 +22,6 @@ _ENLARGED = 256  # pixels: smaller pictures are enlarged before SIFT, whose fine
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity ``[N]``, -1 to 1, of the luma: Gaussian window of 11 pixels, K 0.01 and 0.03 (Wang et al. 2004)."""
-    return ssim_map(a, b).flatten(1).mean(1)
-
-
-def ssim_map(a: Tensor, b: Tensor) -> Tensor:
-    """The same of each window: ``[N, H - 10, W - 10]``, where its middle is."""
     if a.shape != b.shape or a.ndim != 4 or min(a.shape[-2:]) < _WINDOW:
         raise ValueError(f"pictures must both be [N, 3, H, W] of {_WINDOW} pixels or more, not {_both(a, b)}")
     x, y = _luma(a), _luma(b)
@@ -42,7 +37,7 @@ def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     both = blur(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
     value = (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return value[:, 0]
+    return value.flatten(1).mean(1)
 
 
 def edge_distance(a: Tensor, b: Tensor) -> Tensor:
