@@ -141,15 +141,18 @@ def memory(device: torch.device) -> Finding:
 
 
 def attention(device: torch.device) -> Finding:
-    """Report the attention kernel of torch in use; other libraries may be installed and are not used."""
+    """Report the kernels of attention that run here, and which one torch takes. Other libraries are named, and not used."""
     from torch import bfloat16, float32
 
-    from dreamx.budget import machine
+    from dreamx.model.attention_backends import BACKENDS, chosen_by_torch
 
-    used = [f"{machine.attention(device, d, 128)} in {str(d).removeprefix('torch.')}" for d in (float32, bfloat16)]
+    runs = [b.name for b in BACKENDS.values() if b.runs_on(device, float32)]
+    used = [f"{chosen_by_torch(device, d, 128)} in {str(d).removeprefix('torch.')}" for d in (float32, bfloat16)]
     others = [name for name, module in _OTHERS.items() if find_spec(module) is not None]
     beside = f"; {', '.join(others)} lies here, too, and is not used" if others else ""
-    return Finding("attention", True, f"torch's own on {device.type}: {', '.join(used)}{beside}")
+    return Finding(
+        "attention", True, f"torch's own on {device.type}: {', '.join(used)}; these run here: {', '.join(runs)}{beside}"
+    )
 
 
 _OTHERS = {"flash-attn": "flash_attn", "sageattention": "sageattention", "xformers": "xformers"}

@@ -7,14 +7,11 @@ as learned ones, so the 5B is measured at full size without having it. Words are
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Literal
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.bench.stopwatch import networks, run
 from dreamx.bounds import PositiveInt, Threads
@@ -22,13 +19,8 @@ from dreamx.budget import fit, machine, plan
 from dreamx.budget.fit import Need, PredictedPace
 from dreamx.budget.machine import MachineSpeed
 from dreamx.budget.plan import Plan
+from dreamx.model.attention_backends import BACKENDS, TORCH, AttentionBackend, chosen_by_torch
 
-ATTENTIONS = {
-    "flash": SDPBackend.FLASH_ATTENTION,
-    "cudnn": SDPBackend.CUDNN_ATTENTION,
-    "efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "math": SDPBackend.MATH,
-}
 _PATIENCE = 900.0  # seconds that a CPU may take, as counted, where nobody asked for the CPU
 
 
@@ -44,8 +36,8 @@ class EngineBenchConfig:
     """Picture size, HEIGHTxWIDTH in pixels; by default that of the config, 704x1280 for w5b."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """What to compute in; by default what the weights are in, and for released models on a CPU float32."""
-    attention: Literal["flash", "cudnn", "efficient", "math"] | None = None
-    """Which of torch's attentions; by default the one that torch chooses."""
+    attention: Literal["flash", "cudnn", "efficient", "math", "plain"] | None = None
+    """Kernel of attention (model/attention_backends.py); by default the one that torch chooses."""
     device: str | None = None
     """cuda, cuda:1 or cpu; by default the GPU where there is one."""
     chunks: PositiveInt = 5
@@ -109,12 +101,13 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
         _refuse_ages(p, gpu)
     fit.must_fit(p, device, need.making)
     speed = machine.probe(device, p.dtype)
-    with torch.inference_mode(), _attention(cfg.attention, device, p.dtype):
-        chosen = cfg.attention or machine.attention(device, p.dtype, p.dit.width // p.dit.heads)
+    backend = _backend(cfg.attention, device, p.dtype)
+    with torch.inference_mode():
+        chosen = cfg.attention or chosen_by_torch(device, p.dtype, p.dit.width // p.dit.heads)
         machine.forget_peak(device)
         before = machine.peak_memory(device)
         dit, decoder = networks(p, device, cfg.random_weights)
-        times = run(p, dit, decoder, device, cfg.chunks)
+        times = run(p, dit, decoder, device, cfg.chunks, backend)
     peak, frames, chunk, one = machine.peak_memory(device), p.past.chunk * p.group, median(times.chunks), median(times.passes)
     decoding = median(times.decodings) if times.decodings else None
     whole = chunk + p.past.chunk * (decoding or 0.0)
@@ -190,14 +183,9 @@ def _refuse_ages(p: Plan, gpu: Need) -> None:
         )
 
 
-def _attention(name: str | None, device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Only that attention of torch's. ValueError where it cannot do this device and dtype."""
-    if name is None:
-        return nullcontext()
-    try:
-        with sdpa_kernel(ATTENTIONS[name]):
-            q = torch.zeros(1, 1, 64, 64, device=device, dtype=dtype)
-            scaled_dot_product_attention(q, q, q)
-    except RuntimeError as e:
-        raise ValueError(f"attention: torch has no {name} attention for {dtype} on {device.type}; leave it out") from e
-    return sdpa_kernel(ATTENTIONS[name])
+def _backend(name: str | None, device: torch.device, dtype: torch.dtype) -> AttentionBackend:
+    """That attention. ValueError where it does not run on this device in this dtype."""
+    backend = TORCH if name is None else BACKENDS[name]
+    if not backend.runs_on(device, dtype):
+        raise ValueError(f"attention: torch has no {name} attention for {dtype} on {device.type}; leave it out")
+    return backend

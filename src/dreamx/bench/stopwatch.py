@@ -17,6 +17,7 @@ from dreamx.frames import Frames, clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level
 from dreamx.model.attention import Attend
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.vae import VAE, State, VAEConfig
 from dreamx.model.wan_vae import WanVAE
@@ -92,12 +93,14 @@ def _fill(net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
             x.normal_(0, (x[0].numel()) ** -0.5, generator=rng)
 
 
-def run(plan: Plan, dit: DiT, decoder: VAE | WanVAE | None, device: torch.device, chunks: int) -> Times:
+def run(
+    plan: Plan, dit: DiT, decoder: VAE | WanVAE | None, device: torch.device, chunks: int, backend: AttentionBackend = TORCH
+) -> Times:
     """Fill the window, then time ``chunks`` chunks and the decoding of as many."""
     border(dit)
     watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
     sampler = Sampler(steps=plan.passes - 1, chunk=c, context_noise=0.1)
-    text, cache = torch.randn(1, plan.words, plan.dit.text, device=device), plan.past.cache()
+    text, cache = torch.randn(1, plan.words, plan.dit.text, device=device), plan.past.cache(backend)
     state: State | None = None
 
     def net(frames: Frames, text: Tensor, attend: Attend) -> Tensor:

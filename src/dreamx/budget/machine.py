@@ -11,11 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend
 
 from dreamx.model.cpu_ops import linear
 
@@ -88,14 +86,6 @@ def available(meminfo: Path, group: Path) -> float | None:
     except (OSError, ValueError):
         return free
     return min(free, float(max(0, limit - used)))
-
-
-def attention(device: torch.device, dtype: torch.dtype, head: int) -> str:
-    """Return the attention kernel that torch chooses for such tensors: ``flash``, ``cudnn``, ``efficient``, ``math``."""
-    with torch.inference_mode():
-        q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
-        choice: Any = torch._fused_sdp_choice(q, q, q)  # pyright: ignore[reportPrivateImportUsage]
-        return SDPBackend(choice).name.lower().removesuffix("_attention")
 
 
 def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> MachineSpeed:

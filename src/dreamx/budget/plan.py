@@ -13,6 +13,7 @@ from dreamx.budget.count import Work, count
 from dreamx.checkpoints import dreamx_names, native, transformer, weight_files
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
+from dreamx.model.attention_backends import TORCH
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.positions import PositionEncoding
@@ -140,6 +141,8 @@ class Plan:
 
 class _Counting:
     """Attends to as many tokens as there would be, by counting."""
+
+    backend = TORCH
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.flop = plan, 0.0

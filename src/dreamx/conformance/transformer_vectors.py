@@ -32,6 +32,7 @@ class CachedPast:
             raise ValueError(f"config.local_attn_size: {window} frames do not hold a chunk of {chunk}")
         self.window, self.sinks = window, sinks
         self.cache = KVCache(window, sinks if window is None else min(sinks, window - chunk), alone=("view",))
+        self.backend = self.cache.backend
         self._first: dict[Slot, tuple[Tensor, Tensor]] = {}
         self._later = False
 

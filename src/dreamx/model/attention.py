@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from dreamx.geometry.camera import Camera
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.block_attention import Group, block_attention, groups
 from dreamx.model.positions import FramePositions, PositionEncoding
 
@@ -29,14 +29,15 @@ Facts = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Attend(Protocol):
-    """An attention backend, as the network calls it. ``q, k, v`` and the answer are raw tokens ``[B, T, P, N, D]``."""
+    """Attention as the network calls it. ``q, k, v`` and the answer are raw tokens ``[B, T, P, N, D]``.
+
+    ``backend`` is the kernel that it computes with; the attention to text takes the same.
+    """
+
+    @property
+    def backend(self) -> AttentionBackend: ...
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor: ...
-
-
-def softmax_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """``q [B, N, L, D]`` over ``k, v [B, N, M, D]``; ``mask [L, M]`` is true where a query may look."""
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def learns_here(q: Tensor) -> bool:
@@ -63,12 +64,12 @@ class MaskedAttention:
     """Attention inside one sequence. ``visible [T, T]``: rows see columns; None lets everyone see everyone.
 
     Rows are attended a ``block`` of frames at a time, each over the frames that it sees at all, which spares most of the empty
-    part of a causal table.
+    part of a causal table. Where gradients are wanted on a CPU, ``block_attention`` takes the place of ``backend``.
     """
 
-    def __init__(self, visible: Tensor | None = None, block: int = 7) -> None:
+    def __init__(self, visible: Tensor | None = None, block: int = 7, backend: AttentionBackend = TORCH) -> None:
         self.visible = None if visible is None or bool(visible.all()) else visible
-        self.block = block
+        self.block, self.backend = block, backend
         self._bound: dict[PositionEncoding, PositionEncoding] = {}
         self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
         self._tables: dict[int, tuple[Group, ...]] = {}
@@ -79,7 +80,7 @@ class MaskedAttention:
         here = self._bound[place]
         q, k, v = (_heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))
         if self.visible is None:
-            o = softmax_attention(q, k, v)
+            o = self.backend(q, k, v)
         else:
             if len(place.where) != len(self.visible):
                 raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {len(place.where)}")
@@ -88,7 +89,7 @@ class MaskedAttention:
                 o = block_attention(_autocast(q), _autocast(k), _autocast(v), self._groups(positions))
             else:
                 plan = self._plan(positions, q.device)
-                seen = [softmax_attention(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
+                seen = [self.backend(q[:, :, rows], k[:, :, cols], v[:, :, cols], mask) for rows, cols, mask in plan]
                 o = torch.cat(seen, 2)
         return here.out(_frames_first(o, len(place.where)))
 
@@ -124,8 +125,15 @@ class KVCache:
     a text is kept, too (``cached_text_kv``).
     """
 
-    def __init__(self, window: int | None = None, sinks: int = 0, relative: bool = True, alone: tuple[str, ...] = ()) -> None:
-        self.window, self.sinks, self.relative, self.alone = window, sinks, relative, alone
+    def __init__(
+        self,
+        window: int | None = None,
+        sinks: int = 0,
+        relative: bool = True,
+        alone: tuple[str, ...] = (),
+        backend: AttentionBackend = TORCH,
+    ) -> None:
+        self.window, self.sinks, self.relative, self.alone, self.backend = window, sinks, relative, alone, backend
         self.where: FramePositions | None = None
         self.kv: dict[Slot, Facts] = {}
         self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
@@ -150,7 +158,7 @@ class KVCache:
             key, value = now.key(k), now.value(v)
         else:
             key, value = self._with_past(slot, k, v, past, now)
-        o = softmax_attention(*(_heads_first(x) for x in (now.query(q), key, value)))
+        o = self.backend(*(_heads_first(x) for x in (now.query(q), key, value)))
         return now.out(_frames_first(o, len(now.where)))
 
     def cached_text_kv(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
@@ -170,7 +178,7 @@ class KVCache:
 
     def fork(self) -> KVCache:
         """An independent future of the same past; nothing is copied, because facts are never written in place."""
-        other = KVCache(self.window, self.sinks, self.relative, self.alone)
+        other = KVCache(self.window, self.sinks, self.relative, self.alone, self.backend)
         other.where, other.kv, other._heard = self.where, dict(self.kv), dict(self._heard)
         return other
 
@@ -245,7 +253,7 @@ class LaneMask:
     """Attention with one ``lane`` silent: there everybody hears nothing. What the others attend is untouched."""
 
     def __init__(self, attend: Attend, lane: str) -> None:
-        self.attend, self.lane = attend, lane
+        self.attend, self.lane, self.backend = attend, lane, attend.backend
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again

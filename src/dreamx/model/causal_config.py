@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dreamx.bounds import AnyLatentCount, LatentCount, Words
 from dreamx.model.attention import KVCache
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class CausalConfig:
     alone: tuple[str, ...] = ("view",)
     """Lanes in which the new frames see only each other."""
 
-    def cache(self) -> KVCache:
+    def cache(self, backend: AttentionBackend = TORCH) -> KVCache:
         """An empty past of this kind."""
-        return KVCache(self.window, self.sinks, self.relative, self.alone)
+        return KVCache(self.window, self.sinks, self.relative, self.alone, backend)
 
 
 @dataclass(frozen=True)

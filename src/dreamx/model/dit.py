@@ -156,7 +156,7 @@ class DiTBlock(nn.Module):
 
     def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
         q, (k, v) = self.text.project_q(x), text_kv(attend, self.text, text, self.text.project_kv)
-        o = F.scaled_dot_product_attention(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        o = attend.backend(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
 
