@@ -76,3 +76,11 @@ def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "a.tmp").write_text("half of something long")
     atomic.write_text(tmp_path / "a", "x")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "x")]
+
+
+def test_json_keeps_its_letters_and_is_whole_or_not_there(tmp_path: Path) -> None:
+    atomic.write_json(tmp_path / "a.json", {"name": "Łódź", "n": [1, 2]})
+    assert "Łódź" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    with pytest.raises(TypeError):
+        atomic.write_json(tmp_path / "b.json", {"x": object()})
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]

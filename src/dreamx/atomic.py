@@ -5,12 +5,14 @@ Two processes that write one file at once write two, and the one that ends last 
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
+from typing import Any
 
 
 @contextmanager
@@ -74,3 +76,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
+    """Write JSON and a line end, whole or not at all; letters of all alphabets stay as they are."""
+    write_text(path, json.dumps(data, indent=indent, ensure_ascii=False) + "\n")

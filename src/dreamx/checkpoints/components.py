@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.checkpoints import contents, native, quantised, umt5_names, wan_vae_names, weight_files
 from dreamx.checkpoints.contents import Contents
 from dreamx.model import umt5, wan_vae
@@ -125,9 +126,9 @@ def write_diffusers(folder: Path, part: CheckpointPart, dtype: torch.dtype | Non
     inside.mkdir()
     weight_files.write(inside, "diffusion_pytorch_model" if vae else "model", part.tensors, dtype, limit)
     if isinstance(part.config, WanVAEConfig):
-        weight_files.write_json(inside / "config.json", wan_vae_names.write_config(part.config))
+        atomic.write_json(inside / "config.json", wan_vae_names.write_config(part.config))
     else:
-        weight_files.write_json(inside / "config.json", umt5_names.write_config(part.config))
+        atomic.write_json(inside / "config.json", umt5_names.write_config(part.config))
         _copy_tokenizer(part, folder / "tokenizer" / "tokenizer.json")
 
 

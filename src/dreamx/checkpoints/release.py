@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamx import atomic
 from dreamx.checkpoints import contents, diffusers_names, dreamx_names, weight_files
 from dreamx.checkpoints.contents import Contents
 from dreamx.model.causal_config import TransformerMeta
@@ -110,7 +111,7 @@ def write(
         weight_files.write(folder, "diffusion_pytorch_model", theirs, dtype, limit)
     else:
         weight_files.write(folder, "model", theirs, dtype, sum(x.nbytes for x in theirs.values()))
-    weight_files.write_json(folder / "config.json", said)
+    atomic.write_json(folder / "config.json", said)
 
 
 def write_pickled(
@@ -119,7 +120,7 @@ def write_pickled(
     """The same as torch's own ``diffusion_pytorch_model.pth``."""
     said = dreamx_names.write_config(config, kind)
     weight_files.write_pickled(folder / "diffusion_pytorch_model.pth", dreamx_names.to_official(tensors, config), dtype)
-    weight_files.write_json(folder / "config.json", said)
+    atomic.write_json(folder / "config.json", said)
 
 
 def write_diffusers(
@@ -130,7 +131,7 @@ def write_diffusers(
     theirs = {diffusers_names.to_diffusers(k): x for k, x in dreamx_names.to_official(tensors, config).items()}
     (folder / "transformer").mkdir()
     weight_files.write(folder / "transformer", "diffusion_pytorch_model", theirs, dtype, limit)
-    weight_files.write_json(folder / "transformer" / "config.json", said)
+    atomic.write_json(folder / "transformer" / "config.json", said)
 
 
 def _words(said: Mapping[str, Any] | None, sizes: Mapping[str, torch.Size]) -> dict[str, Any]:

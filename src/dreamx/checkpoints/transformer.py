@@ -6,14 +6,13 @@ the past is seen), a LoRA apart where there is one, and a card to read. ``weight
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamx import plaintext
+from dreamx import atomic, plaintext
 from dreamx.checkpoints import contents, dreamx_names, native, quantised, release, weight_files
 from dreamx.checkpoints import lora as loras
 from dreamx.checkpoints.contents import Contents
@@ -124,5 +123,4 @@ def write(folder: Path, found: Checkpoint, card: str, dtype: torch.dtype | None 
             theirs = next((a for a, b in dreamx_names.names(found.config).items() if b == e.key), e.key)
             weight_files.refuse_broken(theirs, cast[e.key], found.tensors[e.key])
         raise
-    (folder / ".README.tmp").write_text(card)
-    os.replace(folder / ".README.tmp", folder / "README.md")
+    atomic.write_text(folder / "README.md", card)

@@ -6,8 +6,6 @@ and need no memory of their own. A torch checkpoint is opened with ``weights_onl
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -155,7 +153,7 @@ def write(folder: Path, stem: str, tensors: Mapping[str, Tensor], dtype: torch.d
     if not one:
         places = {name: file for file, names in zip(files, groups, strict=True) for name in names}
         index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": places}
-        write_json(folder / f"{stem}.safetensors.index.json", index)
+        atomic.write_json(folder / f"{stem}.safetensors.index.json", index)
 
 
 def write_pickled(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> None:
@@ -167,15 +165,8 @@ def write_pickled(file: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype 
     for name, x in whole.items():
         refuse_broken(name, x, tensors[name])
     whole = {k: x if x.untyped_storage().nbytes() == x.nbytes else x.clone() for k, x in whole.items()}
-    torch.save(whole, file.with_name(f".{file.name}.tmp"))
-    os.replace(file.with_name(f".{file.name}.tmp"), file)
-
-
-def write_json(file: Path, data: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole or not at all."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=2) + "\n")
-    os.replace(temporary, file)
+    with atomic.whole(file) as temporary:
+        torch.save(whole, temporary)
 
 
 def _parts(file: Path) -> dict[Path, set[str] | None]:

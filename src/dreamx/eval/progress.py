@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dreamx import atomic
 from dreamx.plaintext import read_json
 
 _LINE = 60.0  # seconds between lines where nobody sees a bar
@@ -55,9 +55,7 @@ def note_progress(folder: Path, words: str, before: float, share: float) -> Iter
             return
         last = time.monotonic()
         at = f", frame {done} of {frames}" if done else ""
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps([before + share * done / max(1, frames), f"{words}{at}"]), encoding="utf-8")
-        temporary.replace(file)
+        atomic.write_json(file, [before + share * done / max(1, frames), f"{words}{at}"], indent=None)
 
     folder.mkdir(parents=True, exist_ok=True)
     note(0, 0)

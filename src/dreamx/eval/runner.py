@@ -7,8 +7,6 @@ nothing old is ever taken for something new. A trial that cannot be filmed or sc
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import shutil
 from collections.abc import Generator
 from concurrent.futures import as_completed
@@ -19,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from dreamx import atomic
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data import workers
@@ -181,9 +180,7 @@ def _film(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> torch
 def _keep(plan: EvalPlan, model: VideoModel, trial: Trial, row: TrialRow) -> None:
     file = row_file(plan, model, trial)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(to_json(row)), encoding="utf-8")
-    temporary.replace(file)
+    atomic.write_json(file, to_json(row), indent=None)
 
 
 def _kept(plan: EvalPlan, model: VideoModel, trial: Trial) -> TrialRow:

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 
 from PIL import Image
 
+from dreamx import atomic
 from dreamx.bounds import NonNegativeFloat, Pixels, PositiveFloat, PositiveInt, WebAddress, check_values
 from dreamx.clip import Clip
 from dreamx.config import from_json
@@ -103,9 +103,7 @@ def describe(clip: Clip, endpoint: Endpoint, cache: Path, sleep: Callable[[float
             why = e
             continue
         cache.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_name(f"{kept.name}.{get_ident()}.tmp")  # two threads may ask the same of twins
-        temporary.write_text(answer, encoding="utf-8")
-        os.replace(temporary, kept)
+        atomic.write_text(kept, answer)  # two threads may ask the same of twins
         return found
     kind = Unreachable if isinstance(why, Unreachable) else ValueError
     raise kind(f"caption: no usable answer from {endpoint.address} in {endpoint.tries} tries ({why})")

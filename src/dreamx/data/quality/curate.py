@@ -8,7 +8,6 @@ again, so a run that was killed goes on and ends with the same bytes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -57,12 +56,12 @@ def curate(cfg: CurateConfig) -> dict[str, int]:
     _same_limits(cfg.out / "limits.json", about)
     stems = {*names, *(p.stem for p in records.glob("*.json"))}
     open_folder(cfg.out, "clips of dreamx data curate", (r"limits\.json", r"curated\.json"), about, "records", stems=stems)
-    write_json(cfg.out / "limits.json", about)
+    atomic.write_json(cfg.out / "limits.json", about, indent=1)
     todo = [n for n in names if not (records / f"{n}.json").exists()]
     with closing(_judged(cfg, todo)) as verdicts:
         _settle(cfg, names, todo, verdicts)
     told = _told(next(iter(read_record(records / f"{n}.json").reasons), "kept") for n in names)
-    write_json(cfg.out / "curated.json", told)
+    atomic.write_json(cfg.out / "curated.json", told, indent=1)
     return told
 
 
@@ -81,7 +80,7 @@ def _settle(cfg: CurateConfig, names: list[str], todo: list[str], verdicts: Iter
                 kept.unlink(missing_ok=True)
             else:
                 verdict = replace(verdict, scale=_keep(cfg, name, verdict))
-            write_json(records / f"{name}.json", to_json(verdict))
+            atomic.write_json(records / f"{name}.json", to_json(verdict), indent=1)
         if not verdict.reasons:
             first.setdefault(verdict.content, name)
 
@@ -133,11 +132,6 @@ def look(path: Path, limits: Limits) -> ClipVerdict:
     if min(clip.video.shape) < 1:
         return ClipVerdict({"empty": f"its video has no pictures: {list(clip.video.shape)}"}, {}, None, "")
     return judge(clip, limits)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Under a temporary name, then renamed."""
-    atomic.write_text(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def _judged(cfg: CurateConfig, names: list[str]) -> Generator[ClipVerdict, None, None]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from dreamx import atomic
 from dreamx.data.scene.build import Builder
 from dreamx.data.scene.homes import (
     bake,
@@ -89,9 +90,8 @@ def _file(m: ModuleType) -> Path:
 
 def _keep(file: Path, baked: dict[str, NDArray[np.generic]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    save_file(baked, temporary)
-    os.replace(temporary, file)
+    with atomic.whole(file) as temporary:
+        save_file(baked, temporary)
 
 
 def _surroundings(m: ModuleType, seed: int) -> list[MeshPart]:
