@@ -37,4 +37,4 @@ def page(house: tuple[FakeWorld, SessionManager, int], tab: Page) -> Iterator[Pa
     visit(tab, house[2])
     yield tab
     depart(tab)
-    assert eventually(lambda: house[1].inside == 0)
+    assert eventually(lambda: house[1].open_sockets == 0)

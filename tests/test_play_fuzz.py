@@ -97,7 +97,7 @@ def test_fuzzed_messages_are_all_answered(seed: int, messages: int, uploads: int
         player.frames(12)
         assert house.running == 1
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").json()["ok"]
-    assert house.inside == 0
+    assert house.open_sockets == 0
 
 
 def broken(rng: random.Random, wholes: list[bytes]) -> bytes:
@@ -174,7 +174,7 @@ def test_one_who_never_reads_slows_nobody_down_and_nothing_piles_up() -> None:
             player.frames(200)
             assert house.running == 2
             (slow,) = (
-                g for g in cast(set[Connection], house.guests) if g.pipeline is not None and g.pipeline.opening.start == "hill"
+                g for g in cast(set[Connection], house.clients) if g.pipeline is not None and g.pipeline.opening.start == "hill"
             )
             dreamt = len(world.forks[0].actions)
             player.frames(200)
@@ -198,7 +198,7 @@ def test_one_who_never_reads_slows_nobody_down_and_nothing_piles_up() -> None:
 
 def test_there_are_only_so_many_sockets() -> None:
     with open_house(FakeWorld(due=4, fps=200), room=1) as (house, port):
-        pages = [Player(port).__enter__() for _ in range(house.sockets)]
+        pages = [Player(port).__enter__() for _ in range(house.max_sockets)]
         for page in pages:
             page.reply("hello")
         with Player(port) as late:
@@ -211,7 +211,7 @@ def test_there_are_only_so_many_sockets() -> None:
         assert isinstance(pages[0].until(lambda m: isinstance(m, Picture)), Picture)
         for page in pages:
             page.socket.close()
-        assert eventually(lambda: house.inside == 0)
+        assert eventually(lambda: house.open_sockets == 0)
 
 
 def test_the_fields_that_are_fuzzed_are_those_of_the_protocol() -> None:

@@ -367,7 +367,7 @@ def test_a_page_that_was_rebound_reads_nothing_and_opens_no_socket() -> None:
         with pytest.raises(InvalidStatus) as e, connect(f"ws://rebound.example:{port}/socket", sock=to(port), origin=None):
             pass
         assert e.value.response.status_code == 403
-        assert house.inside == 0
+        assert house.open_sockets == 0
     with open_house(FakeWorld(due=4), allowed=("https://worlds.example.org",)) as (_, port):
         assert httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": "worlds.example.org"}).status_code == 200
     with open_house(FakeWorld(due=4), token="a-long-token") as (_, port):  # which no rebound page knows

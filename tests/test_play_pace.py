@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 
 from dreamx.geometry.controls import Speed
-from dreamx.play.hands import KeyState
+from dreamx.play.inputs import KeyState
 from dreamx.play.pacing import HURRY, SPARE, ChunkPacer
 
 SPEED = Speed(degrees_per_second=32, fps=16)  # 2 degrees a frame

@@ -44,14 +44,14 @@ class Page:
         recorder = None if recordings is None else Recorder(recordings, world.size, world.fps)
         outlets = Sinks(self.heard.put, jpegs(85), recorder, self.kept.append)
         self.pipeline = Pipeline(cast(World, world), session, outlets)
-        self.hold = self.pipeline.asked.hold
+        self.hold = self.pipeline.inputs.hold
 
     def next(self, kind: type) -> Reply | Picture:
         for _ in range(5000):
             self.all.append(self.heard.get(timeout=10))
             got = self.all[-1]
             if isinstance(got, Picture):
-                self.pipeline.asked.shown(got.frame, None)
+                self.pipeline.inputs.shown(got.frame, None)
             if isinstance(got, kind):
                 return got
         raise AssertionError(f"5000 messages, and none was {kind.__name__}")
@@ -129,9 +129,9 @@ def test_pause_stands_still_and_resume_goes_on() -> None:
 
 def test_save_and_restore_bring_the_place_back() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
-        p.pipeline.asked.wish(Restore("restore"))
+        p.pipeline.inputs.submit(Restore("restore"))
         assert "no such moment" in cast(Error, p.next(Error)).text
-        p.pipeline.asked.wish(Command("save"))
+        p.pipeline.inputs.submit(Command("save"))
         while not cast(State, p.next(State)).moments:
             pass
         p.chunks(1)
@@ -141,7 +141,7 @@ def test_save_and_restore_bring_the_place_back() -> None:
         p.chunks(3)
         p.hold("", 2)
         p.chunks(2)
-        p.pipeline.asked.wish(Restore("restore"))
+        p.pipeline.inputs.submit(Restore("restore"))
         jump(p)
         p.next(Picture)
         assert p.pictures[-1].data == still
@@ -151,10 +151,10 @@ def test_save_and_restore_bring_the_place_back() -> None:
 def test_an_event_reaches_the_world_once_and_a_refused_one_is_said() -> None:
     world = FakeWorld(fps=400, due=4)
     with page(world) as p:
-        p.pipeline.asked.event("it rains")
+        p.pipeline.inputs.event("it rains")
         p.chunks(4)
         assert world.events == ["it rains"]
-        p.pipeline.asked.event("refuse")
+        p.pipeline.inputs.event("refuse")
         error = cast(Error, p.next(Error))
         assert "another" in error.text
         assert not error.over
@@ -301,7 +301,7 @@ def test_keys_are_sampled_after_the_wait_for_what_was_shown() -> None:
 
 def test_there_is_nothing_to_rewind_at_the_beginning() -> None:
     p = Page(FakeWorld(), SESSION)
-    p.pipeline.asked.wish(Rewind("rewind", 5))
+    p.pipeline.inputs.submit(Rewind("rewind", 5))
     p.pipeline.begin()
     assert "nothing to rewind" in cast(Error, p.next(Error)).text
     p.pipeline.close()
@@ -313,12 +313,12 @@ def test_rewind_goes_back_as_far_as_there_is() -> None:
         state(p, lambda s: s.rewindable >= 5)
         assert len(p.pipeline.past.recent) >= 5
         there = p.chunks(1)[0].pose
-        p.pipeline.asked.wish(Rewind("rewind", 2))
+        p.pipeline.inputs.submit(Rewind("rewind", 2))
         back = jump(p).pose
         second = 100 * 0.075  # metres, at that pace
         assert 1.9 * second < there[1] - back[1] < 4.1 * second
         p.chunks(3)
-        p.pipeline.asked.wish(Rewind("rewind", 1000))
+        p.pipeline.inputs.submit(Rewind("rewind", 1000))
         assert jump(p).pose == (0, 0, 0, 0)
 
 
@@ -339,21 +339,21 @@ def test_moments_are_branches_that_stay() -> None:
     with page(FakeWorld(fps=400, due=4)) as p:
         p.hold("w", 1)
         p.chunks(4)
-        p.pipeline.asked.wish(Command("save"))
+        p.pipeline.inputs.submit(Command("save"))
         one = state(p, lambda s: len(s.moments) == 1).moments[0]
         p.hold("d", 2)
         p.chunks(6)
-        p.pipeline.asked.wish(Command("save"))
+        p.pipeline.inputs.submit(Command("save"))
         two = state(p, lambda s: len(s.moments) == 2).moments[1]
         assert two.chunk > one.chunk
-        p.pipeline.asked.wish(Restore("restore", one.id))
+        p.pipeline.inputs.submit(Restore("restore", one.id))
         first = jump(p).pose
-        p.pipeline.asked.wish(Restore("restore"))
+        p.pipeline.inputs.submit(Restore("restore"))
         second = jump(p).pose
-        p.pipeline.asked.wish(Restore("restore", one.id))
+        p.pipeline.inputs.submit(Restore("restore", one.id))
         assert jump(p).pose == first != second
         assert [x for x in p.all if isinstance(x, State)][-1].moments == [one, two]
-        p.pipeline.asked.wish(Restore("restore", "9"))
+        p.pipeline.inputs.submit(Restore("restore", "9"))
         assert "no such moment" in cast(Error, p.next(Error)).text
 
 
@@ -362,10 +362,10 @@ def test_too_many_wishes_at_once_are_refused() -> None:
     with page(world) as p:
         assert eventually(lambda: len(world.actions) == 2)
         for _ in range(MAX_PENDING):
-            p.pipeline.asked.wish(Command("save"))
-        with pytest.raises(ValueError, match="wishes are waiting"):
+            p.pipeline.inputs.submit(Command("save"))
+        with pytest.raises(ValueError, match="commands are waiting"):
             for _ in range(MAX_PENDING):
-                p.pipeline.asked.wish(Command("save"))
+                p.pipeline.inputs.submit(Command("save"))
         p.pipeline.close(0)
         world.gate.release(9)
 
@@ -434,7 +434,7 @@ def test_a_replay_of_another_pace_is_refused_and_the_player_goes_on() -> None:
 
 def test_a_session_is_kept_at_the_beginning_every_few_seconds_and_at_the_end() -> None:
     with page(FakeWorld(fps=16, due=16)) as p:
-        p.pipeline.asked.wish(Command("save"))
+        p.pipeline.inputs.submit(Command("save"))
         p.hold("w", 1)
         p.chunks(2)
         first = len(p.kept)

@@ -33,7 +33,7 @@ def player(house: tuple[SessionManager, int]) -> Iterator[Player]:
     with Player(house[1]) as it:
         assert it.reply("hello") == {"type": "hello", "protocol": 1, "world": "fake", "size": [64, 64], "fps": 100.0}
         yield it
-    assert eventually(lambda: house[0].inside == 0), "the session was not freed"
+    assert eventually(lambda: house[0].open_sockets == 0), "the session was not freed"
 
 
 def _alive(player: Player) -> None:
@@ -189,7 +189,7 @@ def test_a_full_house_says_so_and_a_place_becomes_free() -> None:
                 first.say(type="start", start="sea")  # in the place that one has, another may be begun
                 assert first.reply("started")["prompt"] == ""
                 first.frames(4)
-        assert eventually(lambda: house.inside == 0)
+        assert eventually(lambda: house.open_sockets == 0)
         with Player(port) as third:
             _alive(third)
 
@@ -218,7 +218,7 @@ def test_a_lost_connection_ends_the_world() -> None:
         with Player(port) as player:
             _alive(player)
             player.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
-        assert eventually(lambda: house.inside == 0)
+        assert eventually(lambda: house.open_sockets == 0)
         steps = len(world.forks[0].actions)
         assert not eventually(lambda: len(world.forks[0].actions) > steps, 0.3)
 
@@ -240,7 +240,7 @@ def test_other_sites_cannot_play_in_their_visitors_name(house: tuple[SessionMana
         pass
     with connect(url, additional_headers={"Origin": f"http://127.0.0.1:{house[1]}"}) as socket_:
         assert "hello" in str(socket_.recv(10))
-    assert eventually(lambda: house[0].inside == 0)
+    assert eventually(lambda: house[0].open_sockets == 0)
 
 
 def test_a_taken_port_gives_way_to_a_free_one() -> None:

@@ -54,7 +54,7 @@ def test_a_lost_session_goes_on_where_it_was_with_its_moments() -> None:
             player.frames(20)
             there = place(player)
             player.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
-        assert eventually(lambda: house.inside == house.running == 0)
+        assert eventually(lambda: house.open_sockets == house.running == 0)
         with Player(port) as player:
             player.say(type="resume_session", session=session)
             assert player.reply("started")["session"] == session

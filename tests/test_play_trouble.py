@@ -348,7 +348,7 @@ def test_a_start_that_the_world_refuses_leaves_the_running_one_alone() -> None:
             player.frames(8)
         assert player.pictures[-1].frame > before + 24, "the world that ran goes on"
         assert house.running == 1
-        assert house.guest(session) is not None
+        assert house.client_of(session) is not None
         assert start(player, start="sea") != session
 
 
@@ -364,7 +364,7 @@ def test_a_session_that_cannot_be_read_leaves_the_running_one_alone(tmp_path: Pa
             player.say(type="resume_session", session=lost)
             trouble(player)
             player.frames(8)
-        assert house.guest(session) is not None
+        assert house.client_of(session) is not None
         assert house.running == 1
 
 

@@ -27,18 +27,18 @@ class Begun:
     outbox: Outbox
 
 
-async def begin(house: SessionManager, session: Session, encode: Encoder, owner: str) -> Begun:
+async def begin(manager: SessionManager, session: Session, encode: Encoder, owner: str) -> Begun:
     """Begin a session's world. ValueError where what it goes on from cannot be read."""
     outbox, start = Outbox(), session.opening.start
     emit = partial(_emit, asyncio.get_running_loop(), outbox)
-    store, truth = house.store, house.truth
-    world = house.world.fork() if session.here is None else await asyncio.to_thread(session.here.world)
+    store, truth = manager.store, manager.truth
+    world = manager.world.fork() if session.here is None else await asyncio.to_thread(session.here.world)
     outlets = Sinks(
         emit=emit,
         encode=encode,
-        recorder=None if store is None else store.recorder(owner, house.world.size, house.world.fps),
-        keep=None if store is None else partial(house.keep, tell=lambda text: emit(Error(text=text))),
-        beside=None if truth is None or start is None else GroundTruthStream(truth(start), emit, house.quality),
+        recorder=None if store is None else store.recorder(owner, manager.world.size, manager.world.fps),
+        keep=None if store is None else partial(manager.keep, tell=lambda text: emit(Error(text=text))),
+        beside=None if truth is None or start is None else GroundTruthStream(truth(start), emit, manager.quality),
     )
     pipeline = Pipeline(world, session, outlets)
     pipeline.begin()

@@ -46,16 +46,16 @@ _LOG = logging.getLogger("uvicorn.error")
 class Connection:
     """One player, from the door to the door: at most one running world at a time."""
 
-    def __init__(self, house: SessionManager, ws: WebSocket) -> None:
+    def __init__(self, manager: SessionManager, ws: WebSocket) -> None:
         self.pipeline: Pipeline | None = None
         self.active = asyncio.get_running_loop().time()
-        self._house, self._ws = house, ws
+        self._manager, self._ws = manager, ws
         self._owner = visitor(ws)
         self._session = ""
         self._pump: asyncio.Task[None] | None = None
         self._outbox: Outbox | None = None
         self._sent = -1  # the newest frame on its way
-        self._changing = asyncio.Lock()  # the world: by the page, by the house, by another page that takes it over
+        self._changing = asyncio.Lock()  # the world: by the page, by the manager, by another page that takes it over
 
     @property
     def unsent(self) -> int:
@@ -69,8 +69,8 @@ class Connection:
 
     async def run(self) -> None:
         """Answer messages until the page leaves."""
-        house = self._house
-        await self._say(Hello(world=house.name, size=house.world.size, fps=house.world.fps))
+        manager = self._manager
+        await self._say(Hello(world=manager.name, size=manager.world.size, fps=manager.world.fps))
         while True:
             await asyncio.sleep(0)  # a thousand messages may lie there already: others get their turn between two of them
             while self.unsent > UNREAD and not self._cut_off:
@@ -115,7 +115,7 @@ class Connection:
             in_time = await self._leave()
         if not ran:
             return "", why
-        return session, f"{why}; {await self._house.word(session) if in_time else 'its last seconds may not be kept'}"
+        return session, f"{why}; {await self._manager.word(session) if in_time else 'its last seconds may not be kept'}"
 
     # ---- what the page asks --------------------------------------------------------------------------------------------
 
@@ -128,17 +128,17 @@ class Connection:
             await self._obey(said)
 
     async def _start(self, said: StartMessage | str | bytes) -> None:
-        """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time in the house."""
-        house, session = self._house, token_urlsafe(12)
-        if not house.acquire(session, self):
+        """Begin a world. A place is taken first; only then what is large is read and decoded, one at a time."""
+        manager, session = self._manager, token_urlsafe(12)
+        if not manager.acquire(session, self):
             return await self._say_busy()
         try:
             if isinstance(said, StartMessage) and said.image is None and said.replay is None:
-                opening, codec = await asyncio.to_thread(opening_of, said, house), said.codec
+                opening, codec = await asyncio.to_thread(opening_of, said, manager), said.codec
             else:
-                async with house.heavy:
-                    opening, codec = await asyncio.to_thread(read_large, said, house)
-            await self._begin(Session(session, opening, owner=self._owner), encoder_of(codec, house))
+                async with manager.heavy:
+                    opening, codec = await asyncio.to_thread(read_large, said, manager)
+            await self._begin(Session(session, opening, owner=self._owner), encoder_of(codec, manager))
         finally:
             self._give_back(session)
 
@@ -156,59 +156,59 @@ class Connection:
     async def _play(self, pipeline: Pipeline, request: Request) -> None:
         match request:
             case Keys():
-                pipeline.asked.hold(request.held, request.seq, request.look, request.turn)
+                pipeline.inputs.hold(request.held, request.seq, request.look, request.turn)
             case FramesShown():
                 if request.frame <= self._sent:  # otherwise of the world before this one
-                    pipeline.asked.shown(request.frame, None if request.spare is None else request.spare / 1000)
+                    pipeline.inputs.shown(request.frame, None if request.spare is None else request.spare / 1000)
             case SayEvent():
-                pipeline.asked.event(request.text)
+                pipeline.inputs.event(request.text)
             case Switch():
                 pipeline.switch(Switches(request.memory, request.camera))
             case RecordCommand():
-                await self._house.ready()
+                await self._manager.ready()
                 await asyncio.to_thread(pipeline.record, request.on, request.crisp)
-                await self._house.sweep()
+                await self._manager.sweep()
             case Command(type="pause" | "resume"):
                 pipeline.pause(request.type == "pause")
             case Command() | Restore() | Rewind():
-                pipeline.asked.wish(request)
+                pipeline.inputs.submit(request)
             case _:
-                raise AssertionError(f"{request.type} is for a visit without a world")
+                raise AssertionError(f"{request.type} is for a connection without a world")
 
     # ---- beginning and ending ------------------------------------------------------------------------------------------
 
     async def _resume(self, request: ResumeSession) -> None:
-        house = self._house
-        encode = encoder_of(request.codec, house)
-        if house.store is None:
+        manager = self._manager
+        encode = encoder_of(request.codec, manager)
+        if manager.store is None:
             raise ValueError("resume_session: this server keeps no sessions; start a new one")
-        async with house.resuming:  # nobody may begin it between its end there and its beginning here
-            other = house.guest(request.session)
+        async with manager.resuming:  # nobody may begin it between its end there and its beginning here
+            other = manager.client_of(request.session)
             if other is self:
                 await self.leave()
             elif other is not None:
                 await other.rest("the session goes on in another window")
-            await house.written()
-            if not house.acquire(request.session, self):
+            await manager.written()
+            if not manager.acquire(request.session, self):
                 return await self._say_busy()
             try:
-                await self._begin(await house.load(request.session), encode)
+                await self._begin(await manager.load(request.session), encode)
             finally:
                 self._give_back(request.session)
 
     def _give_back(self, session: str) -> None:
         """The place that was taken for a session, unless that was begun."""
         if self.pipeline is None or self._session != session:
-            self._house.release(session, self)
+            self._manager.release(session, self)
 
     async def _begin(self, session: Session, encode: Encoder) -> None:
         """Walk in a session. Until its first picture is made the world that runs goes on, also where that fails."""
-        house = self._house
+        manager = self._manager
         async with self._changing:
-            if house.stopping or not house.acquire(session.id, self):
+            if manager.stopping or not manager.acquire(session.id, self):
                 await self._say_busy()
                 return
-            begun = await begin(house, session, encode, self._owner)
+            begun = await begin(manager, session, encode, self._owner)
             if isinstance(begun.first, Error):
                 runs = self.pipeline is not None and not self.pipeline.over
                 await self._say(replace(begun.first, over=not runs))
@@ -217,12 +217,12 @@ class Connection:
             self._session, self._sent = session.id, -1
             self.pipeline, self._outbox = begun.pipeline, begun.outbox
             self._pump = asyncio.create_task(self._send_all(begun, session.id))
-            house.metrics.begun(resumed=session.here is not None)
+            manager.metrics.begun(resumed=session.here is not None)
         if session.here is None:
-            await house.sweep()
+            await manager.sweep()
 
     async def _say_busy(self) -> None:
-        text = f"all {self._house.room} places are taken; try again in a moment"
+        text = f"all {self._manager.max_sessions} places are taken; try again in a moment"
         await self._say(Busy(text=text, retry_seconds=RETRY))
 
     async def _leave(self) -> bool:
@@ -234,8 +234,8 @@ class Connection:
                 await self._pump
         if self.pipeline is not None:
             in_time = await asyncio.to_thread(self.pipeline.close)
-            await self._house.written()
-        self._house.release(self._session, self)
+            await self._manager.written()
+        self._manager.release(self._session, self)
         self._session = ""  # or it would be freed once more when the same session goes on
         self.pipeline = self._pump = self._outbox = None
         return in_time
@@ -249,7 +249,7 @@ class Connection:
                 if isinstance(reply, Picture) and reply.kind is not FrameKind.TRUTH:
                     self._sent = max(self._sent, reply.frame)
                 if isinstance(reply, Error) and reply.over:
-                    self._house.release(session, self)
+                    self._manager.release(session, self)
                 await self._say(reply)
                 reply = await begun.outbox.get()
 
@@ -258,7 +258,7 @@ class Connection:
             raise WebSocketDisconnect(1006)  # closed by us, while the page still spoke
         data = pack(reply)
         await (self._ws.send_text(data) if isinstance(data, str) else self._ws.send_bytes(data))
-        self._house.metrics.said(reply)
+        self._manager.metrics.said(reply)
 
 
 def _payload(message: Message) -> str | bytes:

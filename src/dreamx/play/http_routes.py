@@ -86,24 +86,24 @@ class Permission:
     text: str
 
 
-def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
+def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
     """Everything but the socket."""
 
     @app.get("/api/world")
     def world() -> WorldInfo:
         """The world, its start pictures, and what may be asked of it."""
         return WorldInfo(
-            name=house.name,
-            size=house.world.size,
-            fps=house.world.fps,
-            starts=[GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png") for s in house.starts.values()],
+            name=manager.name,
+            size=manager.world.size,
+            fps=manager.world.fps,
+            starts=[GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png") for s in manager.starts.values()],
             limits=RequestLimits(
-                client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, house.room
+                client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, manager.max_sessions
             ),
-            codecs=["jpeg", "h264"] if h264_fits(house.world.size) else ["jpeg"],
-            truth=house.truth is not None,
-            resumable=house.store is not None,
-            events=None if house.world.taught is None else house.world.taught.events,
+            codecs=["jpeg", "h264"] if h264_fits(manager.world.size) else ["jpeg"],
+            truth=manager.truth is not None,
+            resumable=manager.store is not None,
+            events=None if manager.world.taught is None else manager.world.taught.events,
         )
 
     @app.get("/api/origin")
@@ -115,21 +115,21 @@ def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
     @app.get("/starts/{name}.png", response_class=Response)
     def start(name: str) -> Response:
         """A start picture."""
-        if name not in house.starts:
+        if name not in manager.starts:
             raise HTTPException(404, "there is no such start picture")
-        return Response(house.starts[name].png, media_type="image/png")
+        return Response(manager.starts[name].png, media_type="image/png")
 
     @app.get("/api/sessions/{session}/replay.json", response_class=Response)
     async def replay(session: str) -> Response:
         """Every step of a session: begin it again with ``start``, here or on another server with the same world."""
         _check_id(session)
         try:
-            opening, spans = await house.walked(session)
+            opening, spans = await manager.walked(session)
         except ValueError as e:
             raise HTTPException(404, str(e)) from None
 
-        async with house.heavy:  # of hours of walking, seconds
-            data = await asyncio.to_thread(replay_text, opening, spans, house.name, house.weights)
+        async with manager.heavy:  # of hours of walking, seconds
+            data = await asyncio.to_thread(replay_text, opening, spans, manager.name, manager.weights)
         return Response(
             data, media_type="application/json", headers={"Content-Disposition": 'attachment; filename="replay.json"'}
         )
@@ -139,14 +139,14 @@ def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
         """The picture that a session showed last."""
         _check_id(session)
         try:
-            return Response(await house.picture(session), media_type="image/png")
+            return Response(await manager.picture(session), media_type="image/png")
         except ValueError as e:
             raise HTTPException(404, str(e)) from None
 
     @app.get("/api/recordings/{name}.mp4", response_class=FileResponse)
     def recording(name: str) -> FileResponse:
         """A video that was recorded."""
-        path = None if house.store is None else house.store.recording(name)
+        path = None if manager.store is None else manager.store.recording(name)
         if path is None:
             raise HTTPException(404, "there is no such recording")
         return FileResponse(path, media_type="video/mp4")
@@ -154,12 +154,12 @@ def add_routes(app: FastAPI, house: SessionManager, origins: Origins) -> None:
     @app.get("/healthz")
     def healthz() -> ServerHealth:
         """Is the server well? Needs no token."""
-        return ServerHealth(ok=not house.stopping, sessions=house.running, room=house.room)
+        return ServerHealth(ok=not manager.stopping, sessions=manager.running, room=manager.max_sessions)
 
     @app.get("/metrics", response_class=Response)
     def metrics() -> Response:
         """Counters and times, for Prometheus."""
-        return Response(house.metrics.text(), media_type=MEDIA_TYPE)
+        return Response(manager.metrics.text(), media_type=MEDIA_TYPE)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -1,6 +1,6 @@
 """Keys in, pictures out: one world on three threads.
 
-    dream   samples the keys as late as possible (pace.py) and denoises a chunk
+    dream   samples the keys as late as possible (``pacing``) and denoises a chunk
     show    decodes it, while the next chunk is already being denoised
     encode  makes JPEGs or H.264 of it, while the next one is already being decoded
 
@@ -42,7 +42,7 @@ class Pipeline:
         here, opening = session.here, session.opening
         self._world, self._session, self._out = world, session, outlets
         self._began = time.monotonic()
-        self._chunks = self._frames = 0  # begun since then; only the dreamer touches them
+        self._chunks = self._frames = 0  # begun since then; only the pipeline's thread touches them
         self._told = 0  # how much of TELL_AT was told
         self._kept_at: int | None = None  # frame at which the session was kept last
         self._broken = False
@@ -55,7 +55,7 @@ class Pipeline:
         switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
         speed = replace(world.config.speed, fps=world.fps)
         #: Keys, events and when frames were painted are said to this directly; what changes the state, to the pipeline.
-        self.asked = InputQueue(speed, switches, script)
+        self.inputs = InputQueue(speed, switches, script)
 
     def begin(self) -> None:
         """Start the threads; the first thing emitted is ``Started``, or an ``Error``."""
@@ -64,7 +64,7 @@ class Pipeline:
 
     def close(self, wait: float = 10.0) -> bool:
         """Stop after the step that is running, keep the session, and wait for that for so many seconds: has it ended?"""
-        self.asked.close()
+        self.inputs.close()
         if self._out.beside is not None:
             self._out.beside.close(wait)
         for thread in self._threads:
@@ -80,16 +80,16 @@ class Pipeline:
     @property
     def over(self) -> bool:
         """Whether the world stopped, because it was closed or because a step failed."""
-        return self.asked.closed
+        return self.inputs.closed
 
     def pause(self, paused: bool) -> None:
         """Stand still, or go on. Keys that were tapped meanwhile count when it goes on."""
-        self.asked.pause(paused)
+        self.inputs.pause(paused)
         self._tell_state()
 
     def switch(self, switches: Switches) -> None:
         """Set the switches of the model, from the next chunk on."""
-        self.asked.switch(switches)
+        self.inputs.switch(switches)
         self._tell_state()
 
     def record(self, on: bool, crisp: bool = False) -> None:
@@ -136,7 +136,7 @@ class Pipeline:
 
     def _land(self, frames: Tensor, ms: float = 0.0) -> None:
         """Show where one is, without a dream: the opening picture, or that of a jump."""
-        self.asked.began(len(frames))
+        self.inputs.began(len(frames))
         camera = self._world.camera
         self._truth(camera.map(lambda x: x[None]))
         self._put(Chunk(self._chunks, self._frames, "", 0, frames, camera, fresh=True, dream_ms=ms), len(frames))
@@ -148,7 +148,7 @@ class Pipeline:
     def _turn(self) -> bool:
         """Wait until the next chunk must begin; False when there is to be none."""
         self._mark()
-        while not isinstance(turn := self.asked.turn(self._held_up), bool):
+        while not isinstance(turn := self.inputs.next_request(self._held_up), bool):
             self._apply(turn)
         return turn
 
@@ -180,18 +180,18 @@ class Pipeline:
         if self._out.keep is not None:
             self._out.keep(replace(self._session, here=here, moments=tuple(self.past.moments)))
 
-    def _apply(self, wish: PendingCommand) -> None:
-        picture, past = self._whole(), self.past
-        if isinstance(wish, Restore | Rewind):
+    def _apply(self, command: PendingCommand) -> None:
+        picture, past, fps = self._whole(), self.past, self._world.fps
+        if isinstance(command, Restore | Rewind):
             try:
-                back = past.find(wish.moment) if isinstance(wish, Restore) else past.before(wish.seconds * self._world.fps)
+                back = past.find(command.moment) if isinstance(command, Restore) else past.before(command.seconds * fps)
                 self._world = past.go(back)
             except ValueError as e:
                 self._out.emit(Error(text=str(e)))
                 return
-            self.asked.jumped()
+            self.inputs.jumped()
             self.picture = back.picture
-            self._told = sum(past.rewindable() >= t * self._world.fps for t in TELL_AT)
+            self._told = sum(past.rewindable() >= t * fps for t in TELL_AT)
             self._keep(back)
             self._land(back.picture[None])
         else:
@@ -200,12 +200,12 @@ class Pipeline:
 
     def _step(self) -> None:
         world = self._world
-        was = (self.asked.switches, self.asked.replaying)
-        sample = self.asked.sample(world.frames_per_step)
+        was = (self.inputs.switches, self.inputs.replaying)
+        sample = self.inputs.sample(world.frames_per_step)
         step = sample.step
         if sample.error is not None:
             self._out.emit(Error(text=sample.error))
-        if was != (self.asked.switches, self.asked.replaying):
+        if was != (self.inputs.switches, self.inputs.replaying):
             self._tell_state()
         world.switches = step.switches
         motion = controls(step, world.config.speed)
@@ -236,7 +236,7 @@ class Pipeline:
 
     def _show(self) -> None:
         while (chunk := self._dreamt.get()) is not None:
-            self.asked.look()
+            self.inputs.notify()
             started = time.perf_counter()
             try:
                 # Also when nobody looks any more: a world whose dreams are not all shown cannot be kept.
@@ -251,7 +251,7 @@ class Pipeline:
             self._shown.put(chunk)
             self._look_ahead()
             self._dreamt.task_done()
-            self.asked.look()
+            self.inputs.notify()
         self._dreamt.task_done()
         self._shown.put(None)
 
@@ -282,7 +282,7 @@ class Pipeline:
                 self._tell_state()
 
     def _tell_state(self) -> None:
-        past, asked, fps = self.past, self.asked, self._world.fps
+        past, asked, fps = self.past, self.inputs, self._world.fps
         moments = [Moment(id=m.id, chunk=m.chunk, seconds=round(m.frames / fps, 1)) for m in past.moments]
         state = State(
             paused=asked.paused,
@@ -296,5 +296,5 @@ class Pipeline:
 
     def _fail(self, sentence: str) -> None:
         self._broken = True
-        self.asked.close()
+        self.inputs.close()
         self._out.emit(Error(text=sentence, over=True))

@@ -124,9 +124,9 @@ class PlayConfig:
 
 
 def create_app(
-    house: SessionManager, token: str | None = None, allowed: Sequence[str] = (), hosts: Sequence[str] = ()
+    manager: SessionManager, token: str | None = None, allowed: Sequence[str] = (), hosts: Sequence[str] = ()
 ) -> ASGIApp:
-    """The HTTP and socket side of a house; with a token, for those who know it.
+    """The HTTP and socket side of a session manager; with a token, for those who know it.
 
     ``allowed``: sites whose pages may play, too. ``hosts``: names that the server is asked for by, besides this machine's and
     those of the sites. With a token they are looked at only where some are given: what is rebound does not know it.
@@ -135,26 +135,26 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        watch = asyncio.create_task(house.watch())
+        watch = asyncio.create_task(manager.watch())
         yield
         watch.cancel()
-        await asyncio.to_thread(house.close)
+        await asyncio.to_thread(manager.close)
 
     app = FastAPI(title="dreamx play", lifespan=lifespan, docs_url=None, redoc_url=None)  # their pages come from elsewhere
     answer_briefly(app)
 
     @app.websocket("/socket")
     async def socket(ws: WebSocket) -> None:
-        await _welcome(house, origins, ws)
+        await _welcome(manager, origins, ws)
 
-    add_routes(app, house, origins)  # the page's files come last: they answer to every path
+    add_routes(app, manager, origins)  # the page's files come last: they answer to every path
     inner: ASGIApp = app if token is None else Guard(app, token)
     if token is None or hosts:
         inner = Hosts(inner, (*hosts, *origins.hosts), "--allow-host")
     return SecurityHeaders(inner, ("img-src 'self' data: blob:", "media-src 'self' blob:"), allowed)
 
 
-async def _welcome(house: SessionManager, origins: Origins, ws: WebSocket) -> None:
+async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> None:
     """One player, from the door to the door."""
     origin = ws.headers.get("origin")
     refusal = origins.refusal(origin, ws.headers)
@@ -164,30 +164,30 @@ async def _welcome(house: SessionManager, origins: Origins, ws: WebSocket) -> No
         return
     await ws.accept()
     with suppress(WebSocketDisconnect, ConnectionError):
-        if house.stopping:
+        if manager.stopping:
             await ws.close(1012, "the server stops")
             return
-        if house.inside >= house.sockets:
+        if manager.open_sockets >= manager.max_sockets:
             await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
             await ws.close(1013)
             return
-        visit = Connection(house, ws)
-        house.guests.add(visit)
+        connection = Connection(manager, ws)
+        manager.clients.add(connection)
         try:
-            await visit.run()
+            await connection.run()
         finally:
-            await visit.leave()
-            house.guests.discard(visit)
+            await connection.leave()
+            manager.clients.discard(connection)
 
 
-def serve(app: ASGIApp, house: SessionManager, connections: Connections | None = None) -> uvicorn.Server:
+def serve(app: ASGIApp, manager: SessionManager, connections: Connections | None = None) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
     server = server_for(app, connections or Connections(), client_messages.MESSAGE_LIMIT)
     shutdown = server.shutdown
 
     async def stop(sockets: list[sockets.socket] | None = None) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(house.stop(), 4 * GOODBYE)
+            await asyncio.wait_for(manager.stop(), 4 * GOODBYE)
         await shutdown(sockets)
 
     server.shutdown = stop  # uvicorn would close the sockets first, and without a reason
@@ -254,7 +254,7 @@ def main(cfg: PlayConfig) -> None:
     must_fit(of_world(find(cfg.world)), CPU)
     store = Store(cfg.state or state_folder())  # refused at once, where another server has it
     world = World.open(cfg.world)
-    house = SessionManager(
+    manager = SessionManager(
         world,
         cfg.world,
         read_starts(folder),
@@ -279,4 +279,4 @@ def main(cfg: PlayConfig) -> None:
     with suppress(KeyboardInterrupt):  # Ctrl-C is how one leaves
         hosts = (cfg.host, *cfg.allow_host) if token is None or cfg.allow_host else ()
         places = Connections(cfg.connections, cfg.connections_per_address)
-        serve(create_app(house, token, cfg.allow_origin, hosts), house, places).run(sockets=[listener])
+        serve(create_app(manager, token, cfg.allow_origin, hosts), manager, places).run(sockets=[listener])

@@ -1,4 +1,4 @@
-"""The house: what all sessions share, who is inside, and that no session is lost when its player or the server goes.
+"""The session manager: what all sessions share, who is inside, and that no session is lost when its player or the server goes.
 
 A place is taken by a running world, not by an open page. Everything here runs on the event loop, but files have one
 thread of their own.
@@ -40,7 +40,7 @@ TruthOf = Callable[[str], Callable[[], Truth | None]]
 
 
 class Client(Protocol):
-    """A visit, as far as the house knows it."""
+    """A connection, as far as the manager knows it."""
 
     active: float  # when it last said something sensible, by the loop's clock
 
@@ -76,13 +76,14 @@ class SessionManager:
         truth: TruthOf | None = None,
         idle: float = IDLE,
     ) -> None:
-        self.world, self.name, self.starts, self.quality, self.room = world, name, starts, quality, max_sessions
+        self.world, self.name, self.starts, self.quality = world, name, starts, quality
+        self.max_sessions = max_sessions
         self.store, self.truth, self.idle = store, truth, idle
         self.weights = world.identity  # asked once, so that the forks need not find out
         self.metrics = Metrics(max_sessions)
         self.metrics.running.set_function(lambda: self.running)
-        self.metrics.sockets.set_function(lambda: self.inside)
-        self.guests: set[Client] = set()
+        self.metrics.sockets.set_function(lambda: self.open_sockets)
+        self.clients: set[Client] = set()
         self.resuming = asyncio.Lock()
         self.heavy = asyncio.Semaphore(1)  # decoding a picture, reading or writing a replay: seconds and 100 MB each
         self.stopping = False
@@ -94,9 +95,9 @@ class SessionManager:
         self._files = ThreadPoolExecutor(1, "files")
 
     @property
-    def inside(self) -> int:
+    def open_sockets(self) -> int:
         """Return the number of open sockets."""
-        return len(self.guests)
+        return len(self.clients)
 
     @property
     def running(self) -> int:
@@ -104,26 +105,26 @@ class SessionManager:
         return len(set(self._running.values()))
 
     @property
-    def sockets(self) -> int:
+    def max_sockets(self) -> int:
         """Return the most sockets that may be open: pages that look at the gallery, or wait for a place."""
-        return 4 * self.room + 12
+        return 4 * self.max_sessions + 12
 
     # ---- places --------------------------------------------------------------------------------------------------------
 
-    def acquire(self, session: str, guest: Client) -> bool:
-        """A place for the guest's session, beside the one that it may have and is about to leave; False where all are taken."""
-        others = set(self._running.values()) - {guest}
-        if len(others) >= self.room:
+    def acquire(self, session: str, client: Client) -> bool:
+        """A place for the client's session, beside the one that it may have and is about to leave; False where all are taken."""
+        others = set(self._running.values()) - {client}
+        if len(others) >= self.max_sessions:
             return False
-        self._running[session] = guest
+        self._running[session] = client
         return True
 
-    def release(self, session: str, guest: Client) -> None:
-        """The guest needs the place of this session no more."""
-        if self._running.get(session) is guest:
+    def release(self, session: str, client: Client) -> None:
+        """The client needs the place of this session no more."""
+        if self._running.get(session) is client:
             del self._running[session]
 
-    def guest(self, session: str) -> Client | None:
+    def client_of(self, session: str) -> Client | None:
         """Return the client of this session, if it runs."""
         return self._running.get(session)
 
@@ -133,10 +134,10 @@ class SessionManager:
         resting: set[asyncio.Task[None]] = set()
         while True:
             await asyncio.sleep(min(5.0, self.idle / 4))
-            for guest in set(self._running.values()):
-                if loop.time() - guest.active > self.idle:
-                    guest.active = loop.time()
-                    task = loop.create_task(guest.rest(f"nobody looked for {self.idle:g} seconds, so the world rests"))
+            for client in set(self._running.values()):
+                if loop.time() - client.active > self.idle:
+                    client.active = loop.time()
+                    task = loop.create_task(client.rest(f"nobody looked for {self.idle:g} seconds, so the world rests"))
                     resting.add(task)
                     task.add_done_callback(resting.discard)
             self._try_again()
@@ -144,7 +145,7 @@ class SessionManager:
     async def stop(self) -> None:
         """The server stops: keep every session, and say goodbye on every socket."""
         self.stopping = True
-        await asyncio.gather(*(g.dismiss("the server stops") for g in self.guests), return_exceptions=True)
+        await asyncio.gather(*(g.dismiss("the server stops") for g in self.clients), return_exceptions=True)
         self._try_again()
         await self.written()
         for name, why in self._failed.items():
@@ -173,7 +174,7 @@ class SessionManager:
             queued = name in self._queued
             self._queued.add(name)
         if not queued and self.store is not None:
-            with suppress(RuntimeError):  # the house is closed
+            with suppress(RuntimeError):  # the manager is closed
                 self._files.submit(self._write, self.store, name, tell)
 
     def _try_again(self) -> None:
@@ -206,7 +207,7 @@ class SessionManager:
         with self._lock:
             known, self._failed[name] = self._failed.get(name), why
             resting = [x for x in self._failed if x not in self._running]
-            for x in resting[: -self.room]:  # memory ends, too
+            for x in resting[: -self.max_sessions]:  # memory ends, too
                 lost.append(x)
                 del self._failed[x]
                 self._unwritten.pop(x, None)
@@ -219,7 +220,7 @@ class SessionManager:
 
     async def written(self) -> None:
         """Wait until all that was given to ``keep`` is written, or was not taken."""
-        with suppress(RuntimeError):  # the house is closed
+        with suppress(RuntimeError):  # the manager is closed
             await asyncio.get_running_loop().run_in_executor(self._files, int)
 
     async def word(self, name: str) -> str:
@@ -264,8 +265,8 @@ class SessionManager:
 
     async def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
         """Return a session's start and its steps so far, whether it runs or is kept. ValueError where there is none."""
-        guest, waits = self.guest(name), self._unwritten.get(name)
-        pipeline = None if guest is None else guest.pipeline
+        client, waits = self.client_of(name), self._unwritten.get(name)
+        pipeline = None if client is None else client.pipeline
         if pipeline is not None:
             return pipeline.opening, tuple(pipeline.past.spans)
         if waits is not None and waits.here is not None:
@@ -276,8 +277,8 @@ class SessionManager:
 
     async def picture(self, name: str) -> bytes:
         """The picture that a session showed last, as PNG. ValueError where there is none."""
-        guest, waits = self.guest(name), self._unwritten.get(name)
-        pipeline = None if guest is None else guest.pipeline
+        client, waits = self.client_of(name), self._unwritten.get(name)
+        pipeline = None if client is None else client.pipeline
         shown = pipeline.picture if pipeline is not None else None if waits is None or waits.here is None else waits.here.picture
         if shown is not None:
             return await asyncio.to_thread(png, shown)
