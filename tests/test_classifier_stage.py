@@ -15,7 +15,8 @@ from dreamx.eval.estimators.events.event_accuracy import event_pairs, load_class
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.eval.estimators.events.window import FRAMES, SIZE
 from dreamx.eval.estimators.shipped import EstimatorCard
-from dreamx.train.classifier import ClassifierStage, degrade, draw, load_examples, main
+from dreamx.train.augment import degrade
+from dreamx.train.classifier import ClassifierStage, draw, load_examples, main
 from dreamx.train.run_config import RunConfig
 from event_house import clip, pairs
 
@@ -62,7 +63,7 @@ def test_spoiling_leaves_places_alone_and_fades_only_what_may_fade() -> None:
     windows = torch.rand(6, FRAMES, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) * 2 - 1
     windows[:, :, 3] = 1.0
     air = torch.zeros(6, dtype=torch.bool)
-    steady, fading = (degrade(windows, which, cfg, torch.Generator().manual_seed(1)) for which in (air, ~air))
+    steady, fading = (degrade(windows, which, cfg.spoil, cfg.vary, torch.Generator().manual_seed(1)) for which in (air, ~air))
     for out in (steady, fading):
         assert torch.equal(out[:, :, 3], windows[:, :, 3])
         assert float(out.abs().max()) <= 1
@@ -70,7 +71,7 @@ def test_spoiling_leaves_places_alone_and_fades_only_what_may_fade() -> None:
     assert contrast[0] == pytest.approx(1, abs=0.1)
     assert contrast[1] < 0.9
     quiet = replace(cfg, spoil=0.0)
-    same = degrade(windows, air, quiet, torch.Generator().manual_seed(1))
+    same = degrade(windows, air, quiet.spoil, quiet.vary, torch.Generator().manual_seed(1))
     assert all(bool(torch.equal(s, w) or torch.equal(s, w.flip(-1))) for s, w in zip(same, windows, strict=True))
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.train.depth import depth_loss, jitter_colour
+from dreamx.train.augment import jitter_colour
+from dreamx.train.depth import depth_loss
 from dreamx.world import World, load
 
 SMALL = DepthConfig(widths=(16, 32), blocks=(1, 1), heads=2)

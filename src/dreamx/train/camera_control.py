@@ -18,7 +18,8 @@ from dreamx.model.attention import MaskedAttention
 from dreamx.model.dit import DiTConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.rollout import noise_like
-from dreamx.train.latents import LatentClips, drop_hints, drop_text
+from dreamx.train.augment import drop_hints, drop_text
+from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig

@@ -20,7 +20,7 @@ from dreamx.data.clip_list import clip_files
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import SCENIC, EventRecord, event_records
 from dreamx.eval.estimators.events.window import SLACK, region, window
-from dreamx.train.depth import jitter_colour
+from dreamx.train.augment import degrade
 from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
@@ -150,24 +150,7 @@ def draw(by_kind: dict[str, list[Example]], cfg: ClassifierStage, rng: torch.Gen
             weight[row + 2] = 0.0
         else:
             weight[row + 2, own] = 1.0
-    return Batch(degrade(torch.stack(windows), torch.tensor(fades), cfg, rng), answers, weight)
-
-
-def degrade(windows: Tensor, fades: Tensor, cfg: ClassifierStage, rng: torch.Generator) -> Tensor:
-    """The windows ``[N, T, 4, S, S]`` as a dream might have them, three in a row alike; those of ``fades [N]`` may fade."""
-    n = len(windows) // 3
-    mirror, soft, fade, noise, dark = torch.rand(5, n, generator=rng).repeat_interleave(3, 1)
-    windows = torch.where((mirror < 0.5)[:, None, None, None, None], windows.flip(-1), windows)
-    rgb, where = windows[:, :, :3], windows[:, :, 3:]
-    blurred = F.avg_pool2d(F.pad(rgb.flatten(0, 1), (1, 1, 1, 1), mode="replicate"), 3, 1).unflatten(0, rgb.shape[:2])
-    rgb = torch.where((soft < cfg.spoil)[:, None, None, None, None], blurred, rgb)
-    far = torch.linspace(0, 1, rgb.shape[1])[:, None, None, None]
-    much = torch.where((fade < cfg.spoil / 2) & fades, dark, 0.0)[:, None, None, None, None]
-    coarse = F.interpolate(F.avg_pool2d(rgb.flatten(0, 1), 8), rgb.shape[-2:], mode="bilinear").unflatten(0, rgb.shape[:2])
-    rgb = rgb + much * far * (coarse - rgb)
-    loud = torch.where(noise < cfg.spoil / 2, 0.15 * dark, 0.0)[:, None, None, None, None]
-    rgb = jitter_colour(rgb, cfg.vary, rng) + loud * torch.randn(rgb.shape, generator=rng)
-    return torch.cat([rgb.clamp(-1, 1), where], 2)
+    return Batch(degrade(torch.stack(windows), torch.tensor(fades), cfg.spoil, cfg.vary, rng), answers, weight)
 
 
 def _meet(record: EventRecord, span: tuple[float, float]) -> bool:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveInt
 from dreamx.model.depth_net import Depth, DepthConfig
+from dreamx.train.augment import jitter_colour
 from dreamx.train.autoencoder import ClipWindows, Windows
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
@@ -64,13 +65,6 @@ def main(cfg: DepthStage) -> None:
             show(run, net, clips)
     show(run, net, clips)
     run.export(cfg.out, {"depth": (net, net.config)})
-
-
-def jitter_colour(video: Tensor, much: float, rng: torch.Generator) -> Tensor:
-    """Pictures ``[B, ..., 3, H, W]`` in [-1, 1], each row's colours with a gain and a shift of their own (deviation ``much``)."""
-    shape = (len(video), *(1,) * (video.ndim - 4), 3, 1, 1)
-    gain = (much * torch.randn(shape, generator=rng)).exp()
-    return (video * gain + much * torch.randn(shape, generator=rng)).clamp(-1, 1)
 
 
 def depth_loss(plane: Tensor, depth: Tensor, net: Depth, edges: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -56,22 +56,3 @@ class LatentClips:
             further = clean(self.z[rows[:, None], to].float(), self.camera[rows[:, None], to])
             further = replace(further, hint=self.ahead[rows[:, None], time].float())
         return replace(known, hint=hint), further, [self.captions[i] for i in rows.tolist()]
-
-
-def drop_hints(frames: Frames, probability: float, noise: float, rng: torch.Generator) -> Frames:
-    """Frames without their hints in some rows, so that the model also works without memory, and with noise of up to ``noise`` on
-    the hints of the others, so that it does not trust memory blindly."""
-    if frames.hint is None:
-        return frames
-    hint = frames.hint
-    b = len(hint)
-    much = noise * torch.rand(b, 1, 1, 1, 1, generator=rng)
-    spoilt = hint[:, :, :-1] + much * torch.randn(hint[:, :, :-1].shape, generator=rng) * (hint[:, :, -1:] > 0)
-    kept = (torch.rand(b, 1, 1, 1, 1, generator=rng) >= probability).to(hint)
-    return replace(frames, hint=torch.cat([spoilt, hint[:, :, -1:]], 2) * kept)
-
-
-def drop_text(prompts: list[str], probability: float, rng: torch.Generator) -> list[str]:
-    """Say nothing now and then, so that the model also works without words."""
-    silent = torch.rand(len(prompts), generator=rng) < probability
-    return ["" if s else p for s, p in zip(silent.tolist(), prompts, strict=True)]

@@ -18,7 +18,8 @@ from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder
 from dreamx.clip import Clip, check_seeds, refuse_held_out
 from dreamx.data.clip_list import clip_files
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.train.depth import depth_loss, jitter_colour
+from dreamx.train.augment import jitter_colour
+from dreamx.train.depth import depth_loss
 from dreamx.train.model_card import write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run

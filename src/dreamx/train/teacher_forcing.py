@@ -18,8 +18,9 @@ from dreamx.geometry.camera import Camera
 from dreamx.model.attention import Attend, LaneMask, MaskedAttention
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import noise_like
+from dreamx.train.augment import drop_hints, drop_text
 from dreamx.train.camera_control import first_known
-from dreamx.train.latents import LatentClips, drop_hints, drop_text
+from dreamx.train.latents import LatentClips
 from dreamx.train.trained_networks import Networks
 
 
