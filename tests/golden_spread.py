@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from test_golden import GOLDEN
+from golden_stages import GOLDEN
 
 VARIANTS = {
     "default": {},
@@ -32,7 +32,7 @@ def main() -> None:
             with TemporaryDirectory() as folder:
                 out = Path(folder) / "curves.json"
                 subprocess.run(
-                    [sys.executable, str(GOLDEN.parents[1] / "test_golden.py"), str(out)],
+                    [sys.executable, str(Path(__file__).with_name("golden_curves.py")), str(out)],
                     env={**os.environ, "OMP_NUM_THREADS": str(threads), **variables},
                     stdout=subprocess.DEVNULL,
                     check=True,

@@ -17,7 +17,7 @@ from dreamx.data.commands import ExportConfig, export
 from dreamx.data.quality.curate import CurateConfig, curate
 from dreamx.data.quality.limits import Limits
 from dreamx.model.vae import VAE
-from test_encode import MICRO, moving_clip
+from moving_clips import MICRO, moving_clip
 
 
 def walks(again: bool = True) -> list[tuple[str, Clip]]:

@@ -15,7 +15,7 @@ from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.latents import LatentClips
 from dreamx.train.teacher_forcing import TeachingConfig, teach
-from test_encode import moving_clip
+from moving_clips import moving_clip
 
 CODEC = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4, hint=True)
 DEEP = DepthConfig(widths=(16, 32), blocks=(1, 1), heads=2)

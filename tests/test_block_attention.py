@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-import test_golden
+import golden_stages
 from dreamx.model import attention
 from dreamx.model.block_attention import block_attention, groups
 from dreamx.model.masks import by_chunk, teacher_forced
@@ -70,11 +71,11 @@ def test_rows_that_see_the_same_are_one_group_and_columns_are_runs() -> None:
 
 def losses(root: Path, stage: str, dtype: str) -> list[float]:
     """The first losses of a stage from committed inputs, in a dtype."""
-    function = test_golden.stages(root)[stage]
+    function = golden_stages.stages(root)[stage]
     assert isinstance(function, partial)
     cfg = function.args[0]
-    for folder, network in test_golden.BEFORE.get(stage, {}).items():
-        test_golden.shutil.copytree(test_golden.START / network, root / folder / "model")
+    for folder, network in golden_stages.BEFORE.get(stage, {}).items():
+        shutil.copytree(golden_stages.START / network, root / folder / "model")
     function.func(replace(cfg, run=replace(cfg.run, dtype=dtype)))
     return [json.loads(row)["loss"] for row in (root / stage / "log.jsonl").read_text().splitlines() if "loss" in row]
 
@@ -84,7 +85,7 @@ def test_a_stage_in_bfloat16_learns_the_same(stage: str, tmp_path: Path) -> None
     for name in ("float32", "bfloat16"):
         (tmp_path / name).mkdir()
     one, other = (losses(tmp_path / name, stage, name) for name in ("float32", "bfloat16"))
-    assert len(one) == test_golden.FIRST
+    assert len(one) == golden_stages.FIRST
     assert other == pytest.approx(one, rel=0.03)
     assert other != one, "autocast did nothing"
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import layouts
+from drawing import draws
 from dreamx.clip import Clip
 from dreamx.data import dataset as dataset_files
 from dreamx.data.dataset import Coding, Dataset
@@ -26,7 +27,6 @@ from dreamx.data.sim import walks as walks
 from dreamx.data.sim.clips import ATTEMPTS
 from dreamx.data.sim.navigation import Rejected
 from test_engine import prints
-from test_simulate import draws
 from test_sources import FPS
 
 EXACT = Into(True, crf=None)

@@ -11,34 +11,13 @@ import torch
 from safetensors import safe_open
 
 from dreamx.checkpoints import native
-from dreamx.clip import Clip
 from dreamx.data import dataset
 from dreamx.data import encode as encoding
 from dreamx.data.clip_list import ListedClip
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.events import Event, Story
-from dreamx.geometry.camera import Camera, cat, level
-from dreamx.geometry.controls import from_keys, key_vector, walk
-from dreamx.model.vae import VAE, VAEConfig, fingerprint
-
-MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
-
-
-def path(keys: list[str]) -> Camera:
-    start = level((1.0, 1.0, 0.4, 0.5))
-    return cat([start.map(lambda x: x[None]), walk(start, from_keys(keys))])
-
-
-def moving_clip(seed: int, frames: int, keys: str = "wj") -> Clip:
-    """A smooth pattern that slides to the right."""
-    g = torch.Generator().manual_seed(seed)
-    wave, shift = torch.rand(3, 2, generator=g) * 0.5 + 0.1, torch.arange(frames)[:, None, None]
-    x, y = torch.arange(32)[None, None], torch.arange(32)[None, :, None]
-    video = torch.stack([((x - shift) * a + y * b).sin() * 100 + 128 for a, b in wave.tolist()], 1)
-    actions = torch.stack([torch.zeros(8)] + [key_vector(keys)] * (frames - 1))
-    depth = torch.full((frames, 32, 32), 3.0, dtype=torch.float16)
-    words = "a door on the left, a window on the right"
-    return Clip(video.byte(), path([keys] * (frames - 1)), actions, depth, 16.0, words, "game", "room", seed)
+from dreamx.model.vae import VAE, fingerprint
+from moving_clips import MICRO, moving_clip
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
-from test_umt5 import word_list
+from word_list import word_list
 
 TEXT = UMT5Config(rows=40, width=16, heads=2, head=4, mlp=24, layers=1, words=9)
 AUTO = WanVAEConfig(4, 8, 8, (1, 1, 1, 1), 1, mean=(0.0,) * 4, std=(1.0,) * 4)

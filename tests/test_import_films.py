@@ -19,9 +19,9 @@ from dreamx.data.importers.run_import import ImportConfig, bring, listed
 from dreamx.data.importers.source_shot import ClipFormat, SourceShot, clips
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, MotionOptions, write
+from films import scene
+from films import write as film
 from layouts import FPS, H, N, W
-from test_video_reader import scene
-from test_video_reader import write as film
 
 TIMES = [i / 30 for i in range(30)] + [1 + i / 10 for i in range(20)]  # as a screen recorder: 30 a second, then 10
 

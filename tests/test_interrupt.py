@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import event_house
-from test_simulate import draws
+from drawing import draws
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 HERE = Path(__file__).parent

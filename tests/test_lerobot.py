@@ -22,6 +22,7 @@ from dreamx.data.clip_list import shots
 from dreamx.data.dataset import Coding, Dataset
 from dreamx.data.dataset.lerobot import LeRobot
 from dreamx.data.dataset.tables import CONTACTS
+from lerobot_files import Info, resaved
 from test_store import a_clip, same
 
 EXACT = Coding(crf=None)
@@ -88,22 +89,6 @@ def test_contacts_that_are_gone_are_a_sentence(tmp_path: Path) -> None:
     next((tmp_path / "d/contacts").rglob("*.parquet")).unlink()
     with pytest.raises(ValueError, match=r"clip 0 \(a\) cannot be read"):
         dataset.read(str(tmp_path / "d")).clip(0)
-
-
-Info = dict[str, Any]
-
-
-def resaved(place: Path, edit: Callable[[Info], object]) -> None:
-    """As LeRobot's tools leave a dataset: without our words, its episodes in files of their own."""
-    info = json.loads((place / "meta/info.json").read_text())
-    del info["dreamx"]
-    edit(info)
-    (place / "meta/info.json").write_text(json.dumps(info))
-    episodes = place / "meta/episodes/chunk-000/file-000.parquet"
-    table = pq.read_table(episodes)
-    table = table.select([c for c in table.column_names if "/" in c or c in ("episode_index", "tasks", "length")])
-    for i in range(len(table)):
-        pq.write_table(table.slice(i, 1), episodes.with_name(f"file-{i:03d}.parquet"))
 
 
 def test_a_dataset_of_others_that_holds_cameras_is_read(tmp_path: Path) -> None:

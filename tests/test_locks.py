@@ -21,9 +21,9 @@ from dreamx.cli import main
 from dreamx.data import dataset
 from dreamx.model.vae import VAE
 from kill_cases import equal, walks
+from moving_clips import MICRO
 from official_small import found
 from play_house import png
-from test_encode import MICRO
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -8,25 +8,14 @@ import pytest
 import torch
 from torch.nn.functional import grid_sample
 
+from drawing import draws
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data.scene.render import Renderer, render_path
+from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import KINDS, STYLES, scene
 from dreamx.data.scene.walker import path
 from dreamx.data.sim import walks as simulate_module
 from dreamx.data.sim.walks import SimulateConfig, clip_path, make_scene, simulate, the_scene
 from dreamx.geometry.camera import Camera, rays, se3_inverse
-
-
-def _why_not() -> str:
-    try:
-        with Renderer(scene(0, "stylised", "maze"), 8, 8):
-            return ""
-    except (ImportError, ValueError) as e:
-        return str(e)
-
-
-WHY_NOT = _why_not()
-draws = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can draw")
 
 
 def _reprojected(depth: torch.Tensor, cameras: Camera) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer
-from tokenizers.models import Unigram
-from tokenizers.pre_tokenizers import Metaspace
-from tokenizers.processors import TemplateProcessing
 from torch import Tensor
 
 from dreamx.checkpoints import native, umt5_names
 from dreamx.model import umt5
 from dreamx.model.umt5 import UMT5, UMT5Config
 from reference import official_t5
+from word_list import word_list
 
 SMALL = UMT5Config(rows=40, width=24, heads=3, head=4, mlp=36, layers=2, words=300)
 
@@ -28,18 +25,6 @@ def official_weights(config: UMT5Config = SMALL) -> dict[str, Tensor]:
     torch.manual_seed(0)
     shapes = umt5.shapes(config)
     return {a: torch.randn(shapes[b]) * (0.5 if "norm" not in a else 1.0) for a, b in umt5_names.names(config).items()}
-
-
-def word_list(folder: Path) -> Path:
-    """A tokenizer of a few words, closed by 1 as umT5's is."""
-    words = ["<pad>", "</s>", "<unk>", "▁a", "▁red", "▁car", "▁", "r", "e", "d", "'"]
-    tokenizer = Tokenizer(Unigram([(w, -float(i)) for i, w in enumerate(words)], unk_id=2))
-    tokenizer.pre_tokenizer = Metaspace()  # pyright: ignore[reportAttributeAccessIssue]
-    closing = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    tokenizer.post_processor = closing  # pyright: ignore[reportAttributeAccessIssue]
-    tokenizer.enable_padding(length=7)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return folder / "tokenizer.json"
 
 
 def test_says_what_the_description_says() -> None:

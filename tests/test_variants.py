@@ -14,7 +14,7 @@ from dreamx.data.variants import mirrored, mirrored_words, reversed_in_time, var
 from dreamx.events import Contact, Event, Story
 from dreamx.geometry.camera import Camera, relative_to, se3_inverse
 from dreamx.geometry.controls import key_vector
-from test_encode import moving_clip, path
+from moving_clips import moving_clip, path
 
 SWAP = str.maketrans("adjl", "dalj")
 

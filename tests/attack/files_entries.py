@@ -56,7 +56,7 @@ from dreamx.plaintext import lines, read_json, read_text
 from dreamx.train import checkpoint
 from dreamx.world import World
 from eval_house import VIEW, true_clip
-from test_lerobot import resaved
+from lerobot_files import resaved
 
 ASKED = MotionOptions(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
 

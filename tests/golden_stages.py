@@ -1,0 +1,78 @@
+"""Every training stage from committed inputs, and its first losses: what the golden curves are of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
+from dreamx.model.depth_net import DepthConfig
+from dreamx.recipes import micro
+from dreamx.train import classifier, depth, pose
+from dreamx.train.run_config import RunConfig
+from event_house import pairs
+
+HERE = Path(__file__).parent
+CLIPS, START, GOLDEN = HERE / "data" / "micro", HERE / "golden" / "start", HERE / "golden" / "micro.json"
+FIRST = 5
+SMALL = DepthConfig((16, 16), (1, 1), heads=1)
+
+
+def stages(root: Path) -> dict[str, Callable[[], object]]:
+    """The first steps of every stage by name; each writes its log to ``root`` / name."""
+
+    def run(stage: str) -> RunConfig:
+        return RunConfig(root / stage, FIRST, save_seconds=None)
+
+    found: dict[str, Callable[[], object]] = {}
+    for name, stage in micro.curriculum(root, clips=CLIPS).items():
+        if isinstance(stage, partial) and hasattr(stage.args[0], "run"):
+            cfg = stage.args[0]
+            found[name] = partial(stage.func, replace(cfg, run=replace(run(name), betas=cfg.run.betas, ema=cfg.run.ema)))
+    shutil.copy(START / "latents.safetensors", root)
+    out = root / "models"
+    return {
+        **found,
+        "depth": lambda: depth.main(depth.DepthStage(run("depth"), (CLIPS,), out / "depth", SMALL, batch=4)),
+        "pose": lambda: pose.main(pose.PoseStage(run("pose"), CLIPS, out / "pose", depth=SMALL, batch=4)),
+        "classifier": lambda: classifier.main(
+            classifier.ClassifierStage(
+                run("classifier"),
+                pairs(root / "pairs", 8),
+                out / "classifier",
+                end_seed=50,
+                classifier=ClassifierConfig((16, 16), (1, 1)),
+                batch=4,
+            )
+        ),
+    }
+
+
+#: What a stage reads: folders of stages before it, and the network that stands there.
+BEFORE = {
+    "causal": {"camera": "camera"},
+    "consistency": {"causal": "camera", "autoencoder": "autoencoder"},
+    "decoder": {"autoencoder": "autoencoder"},
+}
+
+
+def curve(root: Path, stage: str) -> list[float]:
+    stage_of = stages(root)
+    for folder, network in BEFORE.get(stage, {}).items():
+        shutil.copytree(START / network, root / folder / "model")
+    stage_of[stage]()
+    rows = map(json.loads, (root / stage / "log.jsonl").read_text().splitlines())
+    return [row.get("loss", row.get("vae.loss")) for row in rows]
+
+
+def curves() -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for stage in json.loads(GOLDEN.read_text()):
+        with TemporaryDirectory() as root:
+            found[stage] = curve(Path(root), stage)
+    return found
