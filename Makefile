@@ -27,10 +27,10 @@ check: .venv/installed-dev ## lint, format, types
 
 bench: .venv/installed ## how fast the world runs here, and how near the engine comes to its bare matrix products
 	@$(BIN)/dreamx bench play $(ARGS)
-	@$(BIN)/python tests/ratio.py
+	@$(BIN)/python tools/ratio.py
 
 latency: .venv/installed-test ## how long a key takes to be seen, in a real chromium (ARGS="--json")
-	@$(BIN)/python tests/latency.py $(ARGS)
+	@$(BIN)/python tools/latency.py $(ARGS)
 
 data: .venv/installed-test .venv/drawing ## render clips (ARGS="--out DIR")
 	@$(BIN)/dreamx data render $(ARGS)
@@ -48,7 +48,7 @@ curriculum: .venv/installed-test .venv/drawing ## make the shipped world from no
 
 clean: ## caches and build products; .venv stays (remove it to set up anew)
 	@rm -rf build dist .pytest_cache .ruff_cache .hypothesis src/*.egg-info
-	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dreamx needs Python 3.11 or newer: make PYTHON=python3.12")'

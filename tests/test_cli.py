@@ -15,6 +15,7 @@ import pytest
 
 import dreamx
 from dreamx import cli, doctor
+from repo import ROOT
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,9 @@ def test_every_command_is_a_function_of_a_config() -> None:
 
 def test_extras_are_named_as_a_checkout_installs_them() -> None:
     """There is no dreamx to be downloaded by its name."""
-    root = Path(__file__).parents[1]
     texts = [
-        root / "README.md",
-        *(p for d in ("src", "docs", "examples") for e in ("py", "md") for p in (root / d).rglob(f"*.{e}")),
+        ROOT / "README.md",
+        *(p for d in ("src", "docs", "examples") for e in ("py", "md") for p in (ROOT / d).rglob(f"*.{e}")),
     ]
     assert [p.name for p in texts if re.search(r"dreamx\[[a-z]", p.read_text(encoding="utf-8"))] == []
 

@@ -22,8 +22,9 @@ from dreamx.geometry import official as scripts
 from dreamx.geometry.camera import level
 from dreamx.model.attention import KVCache
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from repo import TESTS
 
-DATA = Path(__file__).parent / "data"
+DATA = TESTS / "files"
 CAUSAL, STILL, BOTH_WAYS, PATHS, VIDEO = (
     DATA / f"{name}.safetensors"
     for name in ("causal_camera_sink1", "causal_nocam_sink3", "bidirectional_camera", "trajectories", "wan22_vae")

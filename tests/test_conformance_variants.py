@@ -21,8 +21,9 @@ from dreamx.model import wan_vae
 from reference import official_dit
 from reference.official_dit import Slots
 from reference.official_vae import Plain
+from repo import TESTS
 
-DATA = Path(__file__).parent / "data"
+DATA = TESTS / "files"
 BASE: dict[str, Any] = {
     "text_len": 9, "text_dim": 12, "in_dim": 4, "out_dim": 4, "dim": 48, "ffn_dim": 64, "freq_dim": 16, "num_heads": 2,
     "num_layers": 2, "local_attn_size": 6, "sink_size": 1, "eps": 1e-6, "add_control_adapter": True, "cam_method": "prope",

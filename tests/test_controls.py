@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +10,9 @@ from safetensors import safe_open
 
 from dreamx.geometry.camera import Camera, cat, level, rigid, rotation, se3_inverse
 from dreamx.geometry.controls import KEYS, Controls, Speed, check_keys, from_keys, key_vector, walk
+from repo import TESTS
 
-OFFICIAL = Path(__file__).parent / "data" / "trajectories.safetensors"
+OFFICIAL = TESTS / "files/trajectories.safetensors"
 UP = torch.tensor([0.0, -1.0, 0.0])
 HELD = st.text(KEYS, max_size=4)
 

@@ -23,6 +23,7 @@ from dreamx.model.attention import MaskedAttention
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT, ViewConfig
 from official_small import CAM, CAUSAL, KINDS, TINY, WAN, found, same, save, theirs
+from repo import ROOT
 
 To = Literal["dreamx", "official", "official-pth", "diffusers"]
 
@@ -178,7 +179,7 @@ def test_the_network_is_the_mapped_file_itself_or_a_cast_of_it(tmp_path: Path) -
 
 
 def test_the_examples_of_the_docs_are_commands_and_all_flags_are_there() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text()
+    page = (ROOT / "docs/models.md").read_text()
     examples = [shlex.split(x) for x in re.findall(r"^    dreamx convert (.*?)(?:   .*)?$", page, re.MULTILINE)]
     assert len(examples) >= 7
     read = [tyro.cli(ConvertConfig, args=x) for x in examples]

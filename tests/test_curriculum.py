@@ -13,8 +13,9 @@ from dreamx.geometry import from_keys
 from dreamx.recipes import micro
 from dreamx.train.trained_networks import blend, load
 from dreamx.world import World
+from repo import TESTS
 
-CLIPS = Path(__file__).parent / "data" / "micro"
+CLIPS = TESTS / "files/micro"
 
 
 def run(root: Path) -> None:

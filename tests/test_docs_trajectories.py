@@ -18,8 +18,8 @@ from dreamx.geometry.formats import DIALECTS, Motion, MotionOptions, read
 from dreamx.geometry.formats.keys import angles
 from dreamx.trajectory import draw
 from dreamx.trajectory.describe_path import paragraph
+from repo import ROOT
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/trajectories.md").read_text(encoding="utf-8")
 
 

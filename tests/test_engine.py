@@ -17,7 +17,6 @@ from dreamx.data import dataset
 from dreamx.data.dataset import Dataset
 from dreamx.data.engine import Count, Local, run_engine
 
-HERE = Path(__file__).parent
 INLINE = Local(processes=1)
 
 
@@ -116,7 +115,7 @@ def test_killed_anywhere_it_ends_with_the_same_files(tmp_path: Path, processes: 
     run_engine(Walks(12, seconds=0.05), (NotEvery(5), Darker()), str(tmp_path / "whole"), INLINE, megabytes=0.005)
     out, killed = tmp_path / "killed", 0
     command = [sys.executable, str(script), str(out), str(processes)]
-    env = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     for parts in (1, 9, 13):  # kill when so many are there; 13: while it packs, if it is caught at it
         child = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL)
         while child.poll() is None:

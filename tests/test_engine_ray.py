@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,11 @@ from data_stages import Darker, NotEvery, Walks
 from dreamx.data.engine import Ray, run_engine
 from test_engine import INLINE, prints
 
-HERE = Path(__file__).parent
-
 
 @pytest.mark.slow
 def test_ray_and_the_local_pool_make_the_same_files(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
-    path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])  # workers import our stages
+    path = os.pathsep.join(sys.path)  # workers import our stages
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": path}})
     try:
         source, stages = Walks(9, bad=(5,), flaky=(6,)), (NotEvery(4), Darker())

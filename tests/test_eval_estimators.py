@@ -23,8 +23,9 @@ from dreamx.eval.metrics.camera_error import OwnError, camera_error, path_length
 from dreamx.eval.suites.true_clips import VideoFormat, render_truth
 from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
+from repo import TESTS
 
-MICRO = Path(__file__).parent / "data" / "micro"
+MICRO = TESTS / "files/micro"
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,9 @@ from PIL import Image
 
 import micro
 from dreamx.memory import MemoryConfig
+from repo import ROOT
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 
 
 def run(name: str, *words: str, folder: Path = EXAMPLES) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from repo import ROOT
+
 FLOORS = (
     ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash"),
     tuple("clip events frames flow picture video_reader video_display atomic tensor_file locks manifest interrupt web".split()),
@@ -142,7 +143,7 @@ TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".html", ".svg", ".json", 
 
 def texts() -> list[Path]:
     tops = [p for p in ROOT.iterdir() if p.is_file() and p.name != ".git"]  # a file in a worktree
-    below = [p for d in ("src", "tests", "docs", ".ci") for p in (ROOT / d).rglob("*") if p.is_file()]
+    below = [p for d in ("src", "tests", "tools", "docs", ".ci") for p in (ROOT / d).rglob("*") if p.is_file()]
     hidden = {"__pycache__", "dreamx.egg-info"}
     return [p for p in tops + below if p.suffix in TEXT and not hidden & set(p.parts)]
 

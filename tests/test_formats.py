@@ -6,7 +6,6 @@ import json
 import os
 import random
 from math import cos, radians, sin
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.formats import DIALECTS, Motion, MotionOptions, read, write
 from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_npz
 from dreamx.geometry.official import rows
+from repo import TESTS
 
 #: Each test shares out so many examples over the dialects: DREAMX_EXAMPLES=10000 pytest tests/test_formats.py takes a while.
 EXAMPLES = max(40, int(os.environ.get("DREAMX_EXAMPLES", "0")) // len(DIALECTS))
@@ -77,7 +77,7 @@ def test_w_31_means_what_its_dialect_says() -> None:
 
 def test_the_public_poses_to_the_fifth_digit() -> None:
     """The two meanings of an ``eval.json``, against the official scripts' own poses."""
-    with safe_open(Path(__file__).parent / "data/trajectories.safetensors", "pt") as f:
+    with safe_open(TESTS / "files/trajectories.safetensors", "pt") as f:
         for case, words in f.metadata().items():
             said = json.loads(words)
             entry = [{"image_path": "", "caption": "", "action_seq": said["actions"], "action_speed_list": said["speeds"]}]

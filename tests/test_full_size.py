@@ -1,6 +1,6 @@
 """The networks of the released models at full size: every name and shape on the meta device, and once with random weights.
 
-``data/released_shapes.json`` was taken from the official code, not from ours.
+``tests/files/released_shapes.json`` was taken from the official code, not from ours.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from dreamx.model.attention import MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
+from repo import TESTS
 
-LISTED: dict[str, Any] = json.loads((Path(__file__).parent / "data" / "released_shapes.json").read_text())
+LISTED: dict[str, Any] = json.loads((TESTS / "files/released_shapes.json").read_text())
 #: The released config.json of DreamX-World-5B; without a camera lane it is Wan2.2-TI2V-5B.
 SAID: dict[str, Any] = {
     "model_type": "ti2v", "patch_size": [1, 2, 2], "text_len": 512, "text_dim": 4096, "in_dim": 48, "dim": 3072,

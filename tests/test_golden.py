@@ -2,9 +2,9 @@
 
 Each stage starts from `golden/start` or from a seed, never from what another stage made on this machine: sixty steps of training
 turn a difference in the last digit into several per cent. Over five steps the order of sums moves no loss by more than 1e-4,
-relative (`python tests/golden_spread.py` prints it for other instruction sets and numbers of threads); `TOLERANCE` leaves room.
+relative (`python tools/golden_spread.py` prints it for other instruction sets and numbers of threads); `TOLERANCE` leaves room.
 
-A change that moves a curve explains itself: `python tests/golden_curves.py` writes the curves anew.
+A change that moves a curve explains itself: `python tools/golden_curves.py` writes the curves anew.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ import event_house
 from drawing import draws
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-HERE = Path(__file__).parent
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
 #: As ``dreamx``, but that SIGINT is not ignored, as it is in what a shell runs in the background.
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from dreamx.cli import main, COMMANDS; "

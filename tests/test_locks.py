@@ -24,6 +24,7 @@ from kill_cases import equal, walks
 from moving_clips import MICRO
 from official_small import found
 from play_house import png
+from repo import TESTS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such locks")
 ENV = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -138,7 +139,7 @@ def test_a_manifest_that_was_not_written_any_more_is_none(tmp_path: Path) -> Non
     assert manifest.read(tmp_path) == {"kind": "clips", "files": ["x"], "settings": {}}
 
 
-DATA = Path(__file__).parent / "data/micro"
+DATA = TESTS / "files/micro"
 TRAIN = "--run.steps 1 --batch 1 --vae.latent 4 --vae.encoder 8 12 16 --vae.decoder 8 12 16 --vae.blocks 1 1 1"
 #: A command, and the file that whoever is at work there has locked.
 SECOND = {

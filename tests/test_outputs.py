@@ -22,9 +22,10 @@ from dreamx.cli import main
 from dreamx.data import dataset
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train import autoencoder
+from repo import TESTS
 
 SMALL = VAEConfig(latent=4, encoder=(8, 12, 16), decoder=(8, 12, 16), blocks=(1, 1, 1))
-MICRO = Path(__file__).parent / "data" / "micro"
+MICRO = TESTS / "files/micro"
 RUN = "--run.steps 1 --run.folder new/run"
 
 

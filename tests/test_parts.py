@@ -23,9 +23,10 @@ from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
+from repo import TESTS
 
 To = Literal["dreamx", "official-pth", "diffusers"]
-OFFICIAL = read_vectors(Path(__file__).parent / "data" / "wan22_vae.safetensors").weights()
+OFFICIAL = read_vectors(TESTS / "files/wan22_vae.safetensors").weights()
 TEXT = UMT5Config(rows=40, width=24, heads=3, head=4, mlp=36, layers=2)
 
 

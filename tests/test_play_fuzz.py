@@ -11,7 +11,6 @@ import json
 import random
 import socket
 from contextlib import suppress
-from pathlib import Path
 from threading import Thread
 from typing import cast
 
@@ -26,6 +25,7 @@ from dreamx.play.connection import UNREAD, Connection
 from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house, png
+from repo import ROOT
 from test_play_protocol import TYPES
 
 SHARES = [pytest.param(1, 600, 40, id="share"), pytest.param(2, 10_000, 500, id="all", marks=pytest.mark.slow)]
@@ -215,5 +215,5 @@ def test_there_are_only_so_many_sockets() -> None:
 
 
 def test_the_fields_that_are_fuzzed_are_those_of_the_protocol() -> None:
-    page = (Path(__file__).parents[1] / "docs/protocol.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
     assert [x for x in _FIELDS if x != "type" and f"`{x}`" not in page] == []

@@ -13,6 +13,7 @@ from websockets.sync.client import connect
 from dreamx.play.auth import is_loopback
 from fake_world import FakeWorld
 from play_house import Player, open_house, process
+from repo import ROOT
 
 TOKEN = "a-long-token"
 
@@ -81,7 +82,7 @@ def test_the_http_part_describes_itself() -> None:
             "/healthz",
             "/metrics",
         }
-        docs = (Path(__file__).parents[1] / "docs/protocol.md").read_text(encoding="utf-8")
+        docs = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
         for path in paths:
             told = path.replace("{session}", "ID").replace("{name}", "ID").removeprefix("/")
             assert f"`{told}`" in docs or path.startswith("/starts"), path

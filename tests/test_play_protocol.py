@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import fields
-from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
@@ -27,6 +26,7 @@ from dreamx.play.client_messages import (
 )
 from dreamx.play.server_messages import HEADER, FrameKind, Hello, Picture, pack, unpack
 from dreamx.session import Switches
+from repo import ROOT
 
 REQUESTS: tuple[type, ...] = get_args(client_messages.Request)
 TYPES: list[str] = [word for kind in REQUESTS for word in get_args(get_type_hints(kind)["type"])]
@@ -162,7 +162,7 @@ def test_replies_are_json_with_a_type() -> None:
 
 @pytest.mark.parametrize("kind", [*REQUESTS, *get_args(server_messages.Reply), server_messages.Moment, Picture])
 def test_the_page_about_the_protocol_names_every_message_and_field(kind: type) -> None:
-    page = (Path(__file__).parents[1] / "docs/protocol.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
     names = set(names_of(kind)) - {"type"}
     words = set(get_args(get_type_hints(kind).get("type", None)))
     assert [x for x in names if f"`{x}`" not in page and f'"{x}"' not in page] == []

@@ -17,8 +17,9 @@ from dreamx.eval.metrics.camera_error import OwnError
 from dreamx.model.depth_net import DepthConfig
 from dreamx.train.pose import PoseStage, draw, load_clips, main
 from dreamx.train.run_config import RunConfig
+from repo import TESTS
 
-CLIPS = Path(__file__).parent / "data" / "micro"
+CLIPS = TESTS / "files/micro"
 CLIP = Clip.load(CLIPS / "0000000_00.safetensors")
 
 

@@ -21,9 +21,9 @@ from dreamx.cli import COMMANDS
 from dreamx.clip import Clip
 from dreamx.flags import flags, parse
 from dreamx.recipes import micro
+from repo import TESTS
 from torchrun_stages import FILES
 
-HERE = Path(__file__).parent
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -31,12 +31,12 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", 
 def test_every_stage_trains_in_two_processes(tmp_path: Path) -> None:
     given, out = tmp_path / "given", tmp_path / "out"
     (given / "clips").mkdir(parents=True)
-    for path in sorted((HERE / "data/micro").glob("*_00.safetensors")):
+    for path in sorted((TESTS / "files/micro").glob("*_00.safetensors")):
         Clip.load(path).save(given / "clips" / path.name)
     torch.manual_seed(0)
     latents_of_chance.save(given / "latents.safetensors", 2, micro.FRAMES, micro.VAE.latent, micro.WORLD.lens)
     event_house.pairs(given / "events", 3)
-    words = [*TORCHRUN, str(HERE / "torchrun_stages.py"), str(given), str(out)]
+    words = [*TORCHRUN, str(TESTS / "support/torchrun_stages.py"), str(given), str(out)]
     done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     for stage, parts in FILES.items():
@@ -70,7 +70,7 @@ def test_start_is_still_read(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_readmes_words(tmp_path: Path) -> None:
-    words = [*TORCHRUN, "-m", "dreamx", "train", "autoencoder", "--data", str(HERE / "data/micro"), "--batch", "1"]
+    words = [*TORCHRUN, "-m", "dreamx", "train", "autoencoder", "--data", str(TESTS / "files/micro"), "--batch", "1"]
     words += ["--vae.latent", "4", "--vae.encoder", "8", "12", "16", "--vae.decoder", "8", "12", "16"]
     for number, start in enumerate(([], ["--from", str(tmp_path / "0/model")])):
         folder = tmp_path / str(number)

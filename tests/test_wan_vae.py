@@ -22,8 +22,9 @@ from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.rollout import Sampler
 from dreamx.session import WorldConfig
 from dreamx.world import World
+from repo import TESTS
 
-FILE = Path(__file__).parent / "data" / "wan22_vae.safetensors"
+FILE = TESTS / "files/wan22_vae.safetensors"
 VECTORS = read(FILE)
 OFFICIAL = VECTORS.weights()
 CONFIG = replace(

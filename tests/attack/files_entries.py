@@ -184,7 +184,7 @@ def _weights(yard: Path) -> list[Entry]:
     down, up = torch.rand(2, 48), torch.rand(96, 2)
     official_small.save(yard / "lora/a.safetensors", {f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up})
     _json_file(yard / "lora/adapter_config.json", {"r": 2, "lora_alpha": 4, "target_modules": ["ffn.0"]})
-    vector = Path(__file__).parents[1] / "data/trajectories.safetensors"
+    vector = Path(__file__).parents[1] / "files/trajectories.safetensors"
     (_made(yard / "vectors") / "a.safetensors").write_bytes(vector.read_bytes())
     (yard / "vectors/a.safetensors").chmod(0o644)
 

@@ -31,8 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import files_mutate
 from av.error import FFmpegError
+
+import files_mutate
 
 CORPUS = Path(__file__).parent / "corpus"
 CPU = 10  # seconds
@@ -256,7 +257,7 @@ def main(words: list[str] | None = None) -> int:
     import torch
 
     torch.set_num_threads(1)
-    sys.path.insert(0, str(Path(__file__).parents[1]))  # what all tests share
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))  # what all tests share
     from files_entries import entries
 
     with tempfile.TemporaryDirectory() as folder:

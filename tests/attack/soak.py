@@ -1,6 +1,6 @@
 """Hours of eight players in half an hour: a real server, everything that a page can ask, and lines that break at any moment.
 
-    PYTHONPATH=tests python tests/attack/soak.py --minutes 30 --clients 8
+    PYTHONPATH=tests/support python tests/attack/soak.py --minutes 30 --clients 8
 
 Each client begins (from the gallery, from a picture of its own, from a replay), goes on in what it had left, walks, turns, saves,
 goes back and branches off, switches, rewinds, stands still, says what is to happen, records, and leaves, often without a goodbye.
@@ -27,10 +27,9 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 from threading import Event
 
-from soak_client import PATIENCE, Client
-
 from dreamx.session import find
 from play_house import Player, play_process
+from soak_client import PATIENCE, Client
 
 VIEWS = 16  # that a session remembers: all are there after seconds, as else after many minutes
 FLAT = 0.02  # of the memory from minute 5 on

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av.error
-import files_fuzz
 import pytest
+
+import files_fuzz
 from files_entries import Entry, entries
 
 

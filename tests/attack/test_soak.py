@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from soak import soak
 
 MINUTES = float(os.environ.get("DREAMX_SOAK_MINUTES", "1"))

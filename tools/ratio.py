@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import dreamx  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before torch: says how threads wait)
@@ -30,6 +31,9 @@ from dreamx.model.causal_config import CausalConfig
 from dreamx.model.cpu_ops import linear
 from dreamx.model.dit import DiT, DiTBlock, DiTConfig, ViewConfig
 from dreamx.rollout import Sampler, next_chunk, noise_like
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+
 from reference import plain_rollout
 
 CONFIG = DiTConfig(channels=16, width=384, heads=6, layers=10, mlp=1536, text=64, view=ViewConfig(96, 6))

@@ -1,4 +1,4 @@
-"""The pictures of the page in docs/: ``python tests/screenshots.py`` takes them anew, from the shipped world in a real browser.
+"""The pictures of the page in docs/: ``python tools/screenshots.py`` takes them anew, from the shipped world in a real browser.
 
 docs/gallery.png  docs/play.png              a desk, 1280 x 860
 docs/phone-gallery.png  docs/phone.png       a phone, 390 x 844
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
 from browser import CHROMIUM, Page, browse
 

@@ -1,6 +1,6 @@
 """Write ``requirements.lock``: every package of the tests and checks, ours and theirs, pinned and with the sha256 of its file.
 
-    python tests/lock.py                         # asks pip, which asks its index; nothing is installed
+    python tools/lock.py                         # asks pip, which asks its index; nothing is installed
     pip install --require-hashes -r requirements.lock --extra-index-url PYTORCH-CPU-INDEX && pip install --no-deps -e .
 
 A file of another system or Python has another hash, so a lock is of the machine that it was made on: of Linux on x86-64, with the
@@ -52,8 +52,8 @@ def main() -> None:
     made = lines(resolved(wanted()))
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     head = [
-        f"# Made by `python tests/lock.py` under Python {python} on Linux, x86-64, with the CPU build of torch; other systems",
-        "# have other files, so their hashes are not here. How to install from it: see the docstring of tests/lock.py.",
+        f"# Made by `python tools/lock.py` under Python {python} on Linux, x86-64, with the CPU build of torch; other systems",
+        "# have other files, so their hashes are not here. How to install from it: see the docstring of tools/lock.py.",
     ]
     LOCK.write_text("\n".join([*head, *made]) + "\n")
     print(f"{LOCK}: {len(made)} packages")

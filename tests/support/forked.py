@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-
 
 @dataclass(frozen=True)
 class Ended:
@@ -37,7 +35,7 @@ class Forker:
     """A process that forks commands, one at a time."""
 
     def __init__(self, modules: tuple[str, ...], scratch: Path) -> None:
-        env = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
         self._said = scratch / "said.txt"
         command = [sys.executable, __file__, str(self._said), *modules]
         self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

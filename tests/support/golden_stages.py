@@ -16,9 +16,9 @@ from dreamx.recipes import micro
 from dreamx.train import classifier, depth, pose
 from dreamx.train.run_config import RunConfig
 from event_house import pairs
+from repo import TESTS
 
-HERE = Path(__file__).parent
-CLIPS, START, GOLDEN = HERE / "data" / "micro", HERE / "golden" / "start", HERE / "golden" / "micro.json"
+CLIPS, START, GOLDEN = TESTS / "files/micro", TESTS / "golden/start", TESTS / "golden/micro.json"
 FIRST = 5
 SMALL = DepthConfig((16, 16), (1, 1), heads=1)
 

@@ -19,6 +19,8 @@ from statistics import median
 
 import tyro
 
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
+
 from browser import CHROMIUM, Page, browse
 from screenshots import Screenshots, served
 

@@ -1,6 +1,6 @@
 """How far do the golden curves move with the instruction set and the number of threads? Prints the largest relative difference.
 
-`python tests/golden_spread.py`: each variant is a process of its own, for libraries read their environment when they are loaded.
+`python tools/golden_spread.py`: each variant is a process of its own, for libraries read their environment when they are loaded.
 A variant that this processor lacks runs as its nearest.
 """
 
@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
 from golden_stages import GOLDEN
 
