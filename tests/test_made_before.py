@@ -1,6 +1,6 @@
 """Files that an earlier dreamx wrote (commit ed2f70c, before its names were changed) open in this one, and go on as they did.
 
-``data/made_before``: a world of random weights, a replay and a session of a walk in it, a server's state, a run that was killed
+``tests/files/made_before``: a world of random weights, a replay and a session of a walk in it, a server's state, a run that was killed
 after step 4 of 6, and a dataset; ``frames.safetensors`` is what that version made of them.
 """
 
@@ -23,9 +23,9 @@ from dreamx.play.store import Store
 from dreamx.train import depth
 from dreamx.train.run_config import RunConfig
 from dreamx.world import World
+from repo import TESTS
 
-HERE = Path(__file__).parent / "data"
-BEFORE = HERE / "made_before"
+BEFORE = TESTS / "files/made_before"
 OFF = 2  # grey levels of 255 that the order of sums may move a pixel by; another path or another event moves half of them by 40
 
 
@@ -68,7 +68,7 @@ def test_a_session_of_the_server_is_resumed(tmp_path: Path) -> None:
 
 def test_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(BEFORE / "run", tmp_path / "run")
-    (tmp_path / "clips").symlink_to(HERE / "micro")
+    (tmp_path / "clips").symlink_to(TESTS / "files/micro")
     monkeypatch.chdir(tmp_path)
     run = RunConfig(Path("run"), 6, save_seconds=None, save_steps=3, log_every=1, threads=1)
     depth.main(depth.DepthStage(run, (Path("clips"),), Path("depth"), DepthConfig((16, 16), (1, 1), heads=1), batch=4))

@@ -1,7 +1,7 @@
 """The thresholds of quality control, in one place, each with where it comes from.
 
 The paper (DreamX-World 1.0, section on data) names the rules and gives no number. "Sheet" is the algorithm sheet's own proposal,
-"measured" is ours: set between clean and broken clips, as ``tests/test_quality.py`` makes them.
+"measured" is ours: set between clean and broken clips, as ``tests/data/test_quality.py`` makes them.
 """
 
 from __future__ import annotations

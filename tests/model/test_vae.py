@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.test_encode import moving_clip
 from torch import Tensor, nn
 
 from dreamx.checkpoints import native
@@ -17,6 +16,7 @@ from dreamx.geometry.reproject import View
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.train.autoencoder import AutoencoderStage, Windows, edge_loss, main, psnr, reconstruction_loss
 from dreamx.train.run_config import RunConfig
+from moving_clips import moving_clip
 
 MICRO = VAEConfig(latent=4, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4)
 

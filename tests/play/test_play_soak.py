@@ -1,7 +1,7 @@
 """Hours in minutes: a real server with the shipped world, several players who walk, jump, lose their line and come back.
 
 ``DREAMX_SOAK_MINUTES`` (3) and ``DREAMX_SOAK_CLIENTS`` (4) say how much of it. It prints the memory of the server by minute, the
-chunks it served and the sessions it lost: ``pytest -m slow -s tests/test_play_soak.py``.
+chunks it served and the sessions it lost: ``pytest -m slow -s tests/play/test_play_soak.py``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from dreamx.geometry.formats.arrays import read_npy, read_npz, write_npy, write_
 from dreamx.geometry.official import rows
 from repo import TESTS
 
-#: Each test shares out so many examples over the dialects: DREAMX_EXAMPLES=10000 pytest tests/test_formats.py takes a while.
+#: Each test shares out so many examples over the dialects; DREAMX_EXAMPLES=10000 pytest -k test_formats takes a while.
 EXAMPLES = max(40, int(os.environ.get("DREAMX_EXAMPLES", "0")) // len(DIALECTS))
 MANY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
