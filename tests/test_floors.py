@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import Counter
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -228,3 +229,19 @@ def missing_paths(text: str, package: Path) -> list[str]:
 def test_the_map_names_what_is_there() -> None:
     assert missing_paths("| `play/nowhere.py` | `geometry/` |", ROOT / "src/dreamx") == ["play/nowhere.py"]
     assert missing_paths((ROOT / "CONTRIBUTING.md").read_text(), ROOT / "src/dreamx") == []
+
+
+def homeless(tests: Path, package: Path) -> list[str]:
+    """Test files in folders of ``tests`` that are no room of the package, and names that two of them have."""
+    files = sorted(tests.rglob("test_*.py"))
+    rooms = {Path("."), Path("attack"), *(p.parent.relative_to(package) for p in package.rglob("__init__.py"))}
+    found = [str(p.relative_to(tests)) for p in files if p.parent.relative_to(tests) not in rooms]
+    return found + [name for name, times in Counter(p.name for p in files).items() if times > 1]
+
+
+def test_tests_lie_as_the_code_does(tmp_path: Path) -> None:
+    assert homeless(ROOT / "tests", ROOT / "src/dreamx") == []
+    for name in ("support/test_a.py", "model/test_b.py", "test_b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert homeless(tmp_path, ROOT / "src/dreamx") == ["support/test_a.py", "test_b.py"]
