@@ -1,6 +1,6 @@
 """Files that an earlier dreamx wrote (commit ed2f70c, before its names were changed) open in this one, and go on as they did.
 
-``tests/files/made_before``: a world of random weights, a replay and a session of a walk in it, a server's state, a run that was killed
+``files/made_before``: a world of random weights, a replay and a session of a walk in it, a server's state, a run that was killed
 after step 4 of 6, and a dataset; ``frames.safetensors`` is what that version made of them.
 """
 
