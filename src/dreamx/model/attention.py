@@ -1,9 +1,9 @@
 """The single seam of the network: ``attend(slot, q, k, v, place) -> out``.
 
 ``MaskedAttention`` attends inside one sequence, under a table of who sees whom: bidirectional, block-causal, teacher-forced.
-``KVCache`` attends across calls: play and rollout. The network does not know which. A cache keeps *facts*, raw keys and values
-with where and when they were seen, and encodes positions when they are read: a rolling window, sinks, memory and window-relative
-time are then nothing but a choice of frames and of indices.
+``KVCache`` attends across calls: play and rollout. The network is the same for both. A cache keeps *facts*, raw keys and values
+with the time and camera of their frames, and encodes positions when they are read: a rolling window, sinks, memory and
+window-relative time are then only a choice of frames and of indices.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def learns_here(q: Tensor) -> bool:
 
 
 def _autocast(x: Tensor) -> Tensor:
-    """As torch's own attention takes it: in the dtype of autocast, where that is on."""
+    """Cast to the dtype of autocast where that is on, as torch's own attention does."""
     return x.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else x
 
 
@@ -68,24 +68,25 @@ class MaskedAttention:
     """
 
     def __init__(self, visible: Tensor | None = None, block: int = 7, backend: AttentionBackend = TORCH) -> None:
-        self.visible = None if visible is None or bool(visible.all()) else visible
+        self.visible = None if visible is None or bool(visible.all()) else visible  # flash kernels take no mask
         self.block, self.backend = block, backend
-        self._bound: dict[PositionEncoding, PositionEncoding] = {}
-        self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}
+        self._bound: dict[PositionEncoding, PositionEncoding] = {}  # all layers of a pass share one object
+        self._plans: dict[int, list[tuple[slice, Tensor, Tensor]]] = {}  # by tokens a frame: the camera lane may have fewer
         self._tables: dict[int, tuple[Group, ...]] = {}
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         if place not in self._bound:
             self._bound[place] = place.at(place.where.anchored())
-        here = self._bound[place]
-        q, k, v = (_heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))
+        here = self._bound[place]  # the same positions in the axes of the last camera
+        q, k, v = (_heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))  # [B, N, T P, D]
         if self.visible is None:
             o = self.backend(q, k, v)
         else:
             if len(place.where) != len(self.visible):
                 raise ValueError(f"the table is for {len(self.visible)} frames, but the sequence has {len(place.where)}")
-            positions = q.shape[2] // len(place.where)
+            positions = q.shape[2] // len(place.where)  # tokens a frame
             if learns_here(q):
+                # Masked attention of torch is slow backwards: 6.2 s of processor time a step against 4.6 s so.
                 o = block_attention(_autocast(q), _autocast(k), _autocast(v), self._groups(positions))
             else:
                 plan = self._plan(positions, q.device)
@@ -101,19 +102,19 @@ class MaskedAttention:
         return self._tables[positions]
 
     def _plan(self, positions: int, device: torch.device) -> list[tuple[slice, Tensor, Tensor]]:
-        """For frames of so many tokens: token rows, the token columns that any of them sees, and who sees whom among those."""
+        """Return, for frames of so many tokens: rows of tokens, the columns that any of them sees, and the mask between both."""
         if positions not in self._plans:
             assert self.visible is not None
-            wide = self.visible.to(device).repeat_interleave(positions, 0).repeat_interleave(positions, 1)
-            step = self.block * positions
+            wide = self.visible.to(device).repeat_interleave(positions, 0).repeat_interleave(positions, 1)  # [T P, T P]
+            step = self.block * positions  # 7 frames of rows at a time: 0.40 of a teacher-forced table is computed
             rows = [slice(i, i + step) for i in range(0, len(wide), step)]
-            cols = [wide[r].any(0).nonzero()[:, 0] for r in rows]
+            cols = [wide[r].any(0).nonzero()[:, 0] for r in rows]  # no slice: between sinks and window lies a gap
             self._plans[positions] = [(r, c, wide[r][:, c]) for r, c in zip(rows, cols, strict=True)]
         return self._plans[positions]
 
 
 class KVCache:
-    """Attention across calls. A pass over new frames sees them and the frames kept so far; ``keep`` keeps that pass's frames.
+    """Attention across calls. A pass over new frames sees them and the frames kept so far; ``commit`` keeps that pass's frames.
 
     window:   most frames seen at once, the new ones included; the oldest frames that are no sinks give way. None: no limit.
     sinks:    how many first frames are never given up.
@@ -121,8 +122,8 @@ class KVCache:
               otherwise frames keep their own indices.
     alone:    lanes in which the new frames see only each other, as the camera lane of the released causal model does.
 
-    Passes over the same chunk at falling noise levels simply replace each other until ``keep`` is called. What a network makes of
-    a text is kept, too (``cached_text_kv``).
+    Passes over the same chunk at falling noise levels replace each other until ``commit`` is called. Keys and values of the text
+    are kept, too (``cached_text_kv``).
     """
 
     def __init__(
@@ -135,23 +136,25 @@ class KVCache:
     ) -> None:
         self.window, self.sinks, self.relative, self.alone, self.backend = window, sinks, relative, alone, backend
         self.where: FramePositions | None = None
-        self.kv: dict[Slot, Facts] = {}
-        self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}
+        self.kv: dict[Slot, Facts] = {}  # keys unrotated: their time index changes as the window rolls
+        self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}  # of the running pass, until `commit`
         self._fresh_where: FramePositions | None = None
-        self._room: dict[Slot, tuple[Tensor, Tensor]] = {}
-        self._bound: dict[str, tuple[PositionEncoding, PositionEncoding]] = {}
-        self._heard: dict[nn.Module, tuple[Tensor, Any]] = {}
+        self._room: dict[Slot, tuple[Tensor, Tensor]] = {}  # past and new: encoded once a chunk, not 5 times
+        self._bound: dict[str, tuple[PositionEncoding, PositionEncoding]] = {}  # lane -> encodings of past and of new frames
+        self._heard: dict[nn.Module, tuple[Tensor, Any]] = {}  # module -> (text, its keys and values)
 
     def __len__(self) -> int:
         return 0 if self.where is None else len(self.where)
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
+        # All layers of a pass share this object, so that only the first of them gets in here.
         if place.where is not self._fresh_where:
             self._begin(place.where)
         lane = slot[1]
         if lane not in self._bound:
             self._bound[lane] = self._bind(place)
         past, now = self._bound[lane]
+        # A lane that sees the chunk alone needs no past; the released pipeline has no cache for its camera lane either.
         if lane not in self.alone:
             self._fresh[slot] = (k, v)
         if lane in self.alone or not len(self):
@@ -162,7 +165,9 @@ class KVCache:
         return now.out(_frames_first(o, len(now.where)))
 
     def cached_text_kv(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
-        """``understand(text)``, remembered until ``by`` hears another text. Nobody may write into a text that was heard."""
+        """Return ``understand(text)``, computed once until ``by`` is given another text. A text must not be changed in place."""
+        # By identity: comparing 512 x 4096 numbers in each layer would cost more. The text is kept here, so its
+        # address stays taken.
         if by not in self._heard or self._heard[by][0] is not text:
             self._heard[by] = text, understand(text)
         return self._heard[by][1]
@@ -172,18 +177,21 @@ class KVCache:
         if self._fresh_where is None:
             raise RuntimeError("there is no pass to keep: call the network with this cache first")
         for slot, (k, v) in self._fresh.items():
+            # Detached: no gradient crosses chunks. Pieces are listed, not joined, which would copy the whole past each chunk.
             self.kv[slot] = (*self.kv.get(slot, ()), (k.detach(), v.detach()))
+        # Index and cameras of the past grow with the keys.
         self.where = self._fresh_where if self.where is None else self.where.then(self._fresh_where)
         self._forget_pass()
 
     def fork(self) -> KVCache:
         """An independent future of the same past; nothing is copied, because facts are never written in place."""
         other = KVCache(self.window, self.sinks, self.relative, self.alone, self.backend)
+        # A shallow copy: tuples of pieces are shared.
         other.where, other.kv, other._heard = self.where, dict(self.kv), dict(self._heard)
         return other
 
     def state(self) -> dict[str, Tensor]:
-        """The past as named tensors, to be saved."""
+        """Return the past as named tensors, to be saved."""
         if self.where is None:
             return {}
         whole = {slot: (torch.cat(x, 1) for x in zip(*pieces, strict=True)) for slot, pieces in self.kv.items()}
@@ -194,6 +202,7 @@ class KVCache:
         """Take over a past that ``state`` gave."""
         self._forget_pass()
         self.where = FramePositions(state["index"], Camera(state["pose"], state["lens"])) if state else None
+        # "layer.lane.k"; index, pose and lens have no dots.
         names = {name.rsplit(".", 1)[0] for name in state if name.count(".") == 2}
         self.kv = {(int(n.split(".")[0]), n.split(".")[1]): ((state[f"{n}.k"], state[f"{n}.v"]),) for n in names}
 
@@ -201,18 +210,19 @@ class KVCache:
         self._fresh, self._fresh_where, self._room, self._bound = {}, None, {}, {}
 
     def _begin(self, where: FramePositions) -> None:
-        """A pass over new frames begins: give up what does not fit beside them, keep what was encoded for this chunk."""
+        """Begin a pass: drop frames that do not fit beside the new ones; keep the encoded past if the chunk is the same."""
+        # A pass over the same chunk may use the past as it was encoded; another chunk may not.
         if self._fresh_where is None or not _same(self._fresh_where, where):
             self._forget_pass()
         self._fresh, self._fresh_where = {}, where
         if self.window is None or self.where is None or len(self) + len(where) <= self.window:
             return
-        recent = self.window - len(where) - self.sinks
+        recent = self.window - len(where) - self.sinks  # frames that fit beside sinks and new ones
         if recent < 0:
             raise ValueError(
                 f"window: {self.window} frames do not hold {self.sinks} sinks and {len(where)} new ones; use a larger window"
             )
-        old = len(self) - recent
+        old = len(self) - recent  # first frame of the past that stays, sinks aside
         self.where = self.where[: self.sinks].then(self.where[old:])
         self.kv = {slot: (*_cut(x, 0, self.sinks), *_cut(x, old, old + recent)) for slot, x in self.kv.items()}
 
@@ -222,7 +232,7 @@ class KVCache:
         where = now if self.where is None else self.where.then(now)
         if self.relative:
             where = FramePositions(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
-        where = where.anchored()
+        where = where.anchored()  # past and new together, so that they share one set of axes
         return place.at(where[:n]), place.at(where[n:])
 
     def _with_past(
@@ -233,7 +243,7 @@ class KVCache:
         if slot not in self._room:
             self._room[slot] = self._allocate(slot, k, past)
         keys, values = self._room[slot]
-        if k.requires_grad or v.requires_grad:
+        if k.requires_grad or v.requires_grad:  # in place would spoil what an earlier pass saved for backward
             return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
         now.key(k, keys[:, n:])
         now.value(v, values[:, n:])
@@ -242,28 +252,28 @@ class KVCache:
     def _allocate(self, slot: Slot, k: Tensor, past: PositionEncoding) -> tuple[Tensor, Tensor]:
         """Room for keys and values ``[B, T, P, N, D]`` of past and new frames, with the past in it."""
         n, shape = len(self), (k.shape[0], len(self) + k.shape[1], *k.shape[2:])
-        room = k.new_empty(shape), k.new_empty(shape)
+        room = k.new_empty(shape), k.new_empty(shape)  # [B, T, P, N, D] each
         for all_, pieces, encode in zip(room, zip(*self.kv[slot], strict=True), (past.key, past.value), strict=True):
             old = torch.cat(pieces, 1, out=all_[:, :n])
-            encode(old, old)
+            encode(old, old)  # in place: no second copy of the past
         return room
 
 
 class LaneMask:
-    """Attention with one ``lane`` silent: there everybody hears nothing. What the others attend is untouched."""
+    """Attention with one ``lane`` switched off: its output is zero. The other lanes are unchanged."""
 
     def __init__(self, attend: Attend, lane: str) -> None:
         self.attend, self.lane, self.backend = attend, lane, attend.backend
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
-        o = self.attend(slot, q, k, v, place)  # asked all the same: a cache keeps the facts for when the lane speaks again
+        o = self.attend(slot, q, k, v, place)  # computed all the same: a cache needs its keys when the lane is on again
         return torch.zeros_like(o) if slot[1] == self.lane else o
 
 
 def text_kv(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
-    """``understand(text)``; once for all passes through the same cache, where nothing is learned."""
+    """Return ``understand(text)``; computed once for all passes through the same cache, unless gradients are on."""
     inner = attend.attend if isinstance(attend, LaneMask) else attend
-    if isinstance(inner, KVCache) and not torch.is_grad_enabled():
+    if isinstance(inner, KVCache) and not torch.is_grad_enabled():  # with gradients every pass needs a graph of its own
         return inner.cached_text_kv(by, text, understand)
     return understand(text)
 
@@ -272,7 +282,7 @@ def _cut(facts: Facts, start: int, stop: int) -> Facts:
     """The frames from ``start`` to ``stop``, without a copy."""
     cut, at = [], 0
     for k, v in facts:
-        a, b = max(0, start - at), max(0, stop - at)
+        a, b = max(0, start - at), max(0, stop - at)  # the cut, counted from the start of this piece
         at += k.shape[1]
         if k[:, a:b].shape[1]:
             cut.append((k[:, a:b], v[:, a:b]))
@@ -280,6 +290,7 @@ def _cut(facts: Facts, start: int, stop: int) -> Facts:
 
 
 def _same(a: FramePositions, b: FramePositions) -> bool:
+    # Identity first: torch.equal reads the numbers, and on a GPU waits for them.
     return (a.index is b.index and a.camera is b.camera) or (
         a.index.shape == b.index.shape
         and torch.equal(a.index, b.index)

@@ -35,10 +35,10 @@ class AttentionBackend:
 
     def runs_on(self, device: torch.device, dtype: torch.dtype, head: int = 64) -> bool:
         """Return whether the kernel takes such tensors; found by trying a small one."""
-        q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
+        q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)  # [B, N, L, D]: kernels refuse by dtype, device and head size
         try:
             self(q, q, q)
-        except RuntimeError:
+        except RuntimeError:  # torch names no kernel that refuses; it raises
             return False
         return True
 
@@ -48,15 +48,15 @@ def _torch_chooses(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tens
 
 
 def _one_of_torch(which: SDPBackend, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    with sdpa_kernel(which):
+    with sdpa_kernel(which):  # this kernel or an error: no silent fallback
         return scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, N, L, M]
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    return scores.softmax(-1) @ v
+        scores = scores.masked_fill(~mask, -torch.inf)  # a row that sees nothing would become NaN
+    return scores.softmax(-1) @ v  # [B, N, L, D]
 
 
 TORCH = AttentionBackend("torch", _torch_chooses)
@@ -77,5 +77,6 @@ def chosen_by_torch(device: torch.device, dtype: torch.dtype, head: int) -> str:
     """Return the name of the kernel that torch takes for such tensors: ``flash``, ``cudnn``, ``efficient`` or ``math``."""
     with torch.inference_mode():
         q = torch.zeros(1, 1, 64, head, device=device, dtype=dtype)
+        # Private, but the only way to ask torch which kernel it takes.
         choice: Any = torch._fused_sdp_choice(q, q, q)  # pyright: ignore[reportPrivateImportUsage]
         return SDPBackend(choice).name.lower().removesuffix("_attention")

@@ -30,7 +30,7 @@ def groups(visible: Tensor, positions: int) -> tuple[Group, ...]:
     ValueError where a frame sees nothing at all: there is no softmax over nothing.
     """
     found: list[Group] = []
-    rows = visible.tolist()
+    rows = visible.tolist()  # T x T booleans: small, and compared as lists
     start = 0
     for end in range(1, len(rows) + 1):
         if end < len(rows) and rows[end] == rows[start]:
@@ -39,6 +39,7 @@ def groups(visible: Tensor, positions: int) -> tuple[Group, ...]:
         if not runs:
             raise ValueError(f"visible: frame {start} sees no frame, not even itself")
         columns = tuple(slice(a * positions, b * positions) for a, b in runs)
+        # Neighbours with equal rows share a product: a chunk of 3 frames is one.
         found.append(Group(slice(start * positions, end * positions), columns))
         start = end
     return tuple(found)
@@ -52,6 +53,7 @@ def block_attention(q: Tensor, k: Tensor, v: Tensor, table: tuple[Group, ...]) -
 
 def _runs(row: list[bool]) -> list[tuple[int, int]]:
     """Return the runs of true in a row: (first, one after the last) of each."""
+    # Where the row changes: the starts and, in turn, the ends of runs.
     edges = [i for i in range(len(row) + 1) if (i < len(row) and row[i]) != (i > 0 and row[i - 1])]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
@@ -74,13 +76,14 @@ class _BlockAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, table: tuple[Group, ...]) -> Tensor:
         shape, scale = q.shape, q.shape[-1] ** -0.5
-        q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-        out = torch.empty_like(q)
+        q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # [B N, L, D], as bmm wants it
+        out = torch.empty_like(q)  # [B N, L, D]
         shares: list[Tensor] = []
         for group in table:
+            # Scaled before the product: D numbers a row instead of one for each column seen.
             p = torch.bmm(q[:, group.rows] * scale, _seen(k, group.columns).mT).softmax(-1)
             out[:, group.rows] = torch.bmm(p, _seen(v, group.columns))
-            shares.append(p)
+            shares.append(p)  # kept for the backward pass: memory instead of computing it again
         ctx.save_for_backward(q, k, v, out, *shares)
         ctx.table, ctx.shape = table, shape
         return out.view(shape)
@@ -93,12 +96,13 @@ class _BlockAttention(torch.autograd.Function):
         q, k, v, out, *shares = ctx.saved_tensors
         scale = q.shape[-1] ** -0.5
         grad = grads[0].reshape(out.shape)
-        of_q, of_k, of_v = (torch.zeros_like(x) for x in (q, k, v))
+        of_q, of_k, of_v = (torch.zeros_like(x) for x in (q, k, v))  # zeros, since several groups add to the same keys
         # The softmax's own gradient needs sum(p dp) of each row, which is sum(out dout): no second pass over p.
         inner = (grad.to(torch.promote_types(grad.dtype, torch.float32)) * out).sum(-1, keepdim=True).to(grad.dtype)
         for group, p in zip(ctx.table, shares, strict=True):
             rows = grad[:, group.rows]
             _add(of_v, torch.bmm(p.mT, rows), group.columns)
+            # Gradient of the scores, p (dp - sum(p dp)), in the memory of dp.
             s = torch.bmm(rows, _seen(v, group.columns).mT).sub_(inner[:, group.rows]).mul_(p).mul_(scale)
             of_q[:, group.rows] = torch.bmm(s, _seen(k, group.columns))
             _add(of_k, torch.bmm(s.mT, q[:, group.rows]), group.columns)

@@ -1,4 +1,4 @@
-"""The use of a transformer's weights beyond its sizes; kept in a checkpoint's config, so that nobody has to guess.
+"""The use of a transformer's weights beyond its sizes, kept in a checkpoint's config.
 
 Weights of the causal and of the bidirectional model have the same names and shapes. How many heads the camera lane has is in
 ``DiTConfig``; the rest is here.
@@ -25,7 +25,7 @@ class CausalConfig:
     """Number of first frames that are never given up."""
     relative: bool = True
     """Count time from the start of the window (Infinity-RoPE; the official inference), else from the first frame."""
-    alone: tuple[str, ...] = ("view",)
+    alone: tuple[str, ...] = ("view",)  # the released pipeline makes no cache for its camera lane
     """Lanes in which the new frames see only each other."""
 
     def cache(self, backend: AttentionBackend = TORCH) -> KVCache:

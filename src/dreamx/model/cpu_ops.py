@@ -1,8 +1,8 @@
-"""A layer's product: what ``nn.Linear`` says, on a CPU by whichever of torch's two libraries makes more of the processor.
+"""Linear layers on a CPU, by whichever of torch's two libraries makes more of the processor.
 
-And what comes between products, without fresh memory for each step where nothing is learned: fresh memory is slow memory.
+Also norms and sums between them, in place where no gradients are wanted: fresh memory is slow memory.
 
-``torch.nn.functional.linear`` asks MKL, which uses half of what some processors have; oneDNN, which torch brings as well, all
+``torch.nn.functional.linear`` calls MKL, which uses half of what some processors have; oneDNN, which torch brings as well, all
 of it: on two cores of an AMD EPYC 9005, 443 against 211 GFLOP/s at 180 x 384 x 384. Both are float32, summed in another order.
 """
 
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 #: Multiplications below which the call costs more than is won. Decided by the shapes alone, so that a seed means the same frames.
 _WORTH = 2**21
+# A private op: another torch may not have it.
 _HERE: bool = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 _ASK: Any = torch.ops.mkldnn._linear_pointwise.default if _HERE else None
 
@@ -28,30 +29,30 @@ torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def only_plain() -> None:
-    """From now on ``torch.nn.functional.linear`` everywhere in this process: to compare, or where the faster way is broken."""
+    """Use ``torch.nn.functional.linear`` from now on in this process: to compare, or where the faster way is broken."""
     global _HERE
     _HERE = False
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     """``layer(x)``: ``x [..., in]`` -> ``[..., out]``."""
-    if type(layer) is not nn.Linear:  # what took a layer's place does as it likes
+    if type(layer) is not nn.Linear:  # a layer that was replaced has a forward of its own
         return layer(x)
     w, b = layer.weight, layer.bias
     if not _worth(x, w):
         return F.linear(x, w, b)
     if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
-        out: Any = _Product.apply(x, w, b)
+        out: Any = _Product.apply(x, w, b)  # the op has no gradient of its own
         return out
     return _onednn(x, w, b)
 
 
 def linear_gelu(layer: nn.Linear, x: Tensor) -> Tensor:
-    """``gelu(layer(x), "tanh")``, without a second walk through memory where nothing is learned."""
+    """``gelu(layer(x), "tanh")``, without a second walk through memory where no gradients are wanted."""
     plain = type(layer) is not nn.Linear or not _worth(x, layer.weight)
     if plain or (torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad)):
         return F.gelu(linear(layer, x), approximate="tanh")
-    return _onednn(x, layer.weight, layer.bias, "gelu", "tanh")
+    return _onednn(x, layer.weight, layer.bias, "gelu", "tanh")  # gelu within the product, while the numbers are in the cache
 
 
 def rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
@@ -60,7 +61,8 @@ def rms_norm(norm: nn.RMSNorm, x: Tensor) -> Tensor:
         return F.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
     if torch.is_grad_enabled() or not _ours(x) or norm.eps is None:
         return norm(x)
-    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # [..., 1]
+    # The mean square is norm^2 / n; eps is added and the root taken in the memory of `size`.
     return x.mul_(torch.addcmul(_even(norm.eps, 1), size, size, value=1 / x.shape[-1], out=size).rsqrt_()).mul_(norm.weight)
 
 
@@ -75,7 +77,7 @@ def add_product(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """``x + y * z`` of the shape of ``y``, which may be overwritten."""
     if torch.is_grad_enabled():
         return torch.addcmul(x, y, z)
-    return torch.addcmul(x, y, z, out=y)
+    return torch.addcmul(x, y, z, out=y)  # into the memory of y: a new result each step took page faults
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
@@ -85,12 +87,13 @@ def add(x: Tensor, y: Tensor) -> Tensor:
 
 @cache
 def _even(value: float, width: int) -> Tensor:
-    """So many times the same number, whatever the defaults for dtype and device are when it is first asked for."""
-    with torch.inference_mode(False):
+    """Return ``width`` times the same number, float32 on the CPU whatever torch's defaults are at the first call."""
+    with torch.inference_mode(False):  # cached: an inference tensor would fail in a training step later
         return torch.full((width,), value, dtype=torch.float32, device="cpu")
 
 
 def _ours(x: Tensor) -> bool:
+    # The in-place ways above are written for float32.
     return x.is_cpu and x.dtype == torch.float32 and not torch.compiler.is_compiling()
 
 
@@ -103,7 +106,7 @@ def _onednn(x: Tensor, w: Tensor, b: Tensor | None, then: str = "none", how: str
 
 
 class _Product(torch.autograd.Function):
-    """The same with its gradients, which are products, too."""
+    """The product with its gradients, which are products, too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
@@ -116,7 +119,8 @@ class _Product(torch.autograd.Function):
         ctx: Any, *grads: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (x, w), (g,) = ctx.saved_tensors, grads
-        rows = g.flatten(0, -2)
+        rows = g.flatten(0, -2)  # [rows, out]
+        # Frozen weights, or inputs that need no gradient, cost no product.
         of_x = _onednn(g, w.t(), None) if ctx.needs_input_grad[0] else None
         of_w = _onednn(rows.t(), x.flatten(0, -2).t(), None) if ctx.needs_input_grad[1] else None
         return of_x, of_w, rows.sum(0) if ctx.needs_input_grad[2] else None

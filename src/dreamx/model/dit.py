@@ -105,7 +105,7 @@ class QKV(nn.Module):
         self.k = nn.Linear(outer, inner)
         self.v = nn.Linear(outer, inner)
         self.o = nn.Linear(inner, outer)
-        self.norm_q = nn.RMSNorm(inner, eps)
+        self.norm_q = nn.RMSNorm(inner, eps)  # one scale for all heads together, as in Wan2.2
         self.norm_k = nn.RMSNorm(inner, eps)
 
     def project_q(self, x: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class QKV(nn.Module):
         return self._heads(rms_norm(self.norm_k, linear(self.k, x))), self._heads(linear(self.v, x))
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1))
+        return x.unflatten(-1, (self.heads, -1))  # [..., N, D]
 
 
 class DiTBlock(nn.Module):
@@ -134,16 +134,19 @@ class DiTBlock(nn.Module):
         self.text = QKV(c.width, c.width, c.heads, c.eps)
         self.norm2 = nn.LayerNorm(c.width, c.eps, elementwise_affine=False)
         self.mlp = nn.Sequential(nn.Linear(c.width, c.mlp), nn.GELU("tanh"), nn.Linear(c.mlp, c.width))
-        self.modulation = nn.Parameter(torch.zeros(6, c.width))
+        self.modulation = nn.Parameter(torch.zeros(6, c.width))  # added to the one embedding of time that all layers share
 
     def forward(
         self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, PositionEncoding], grid: Grid
     ) -> Tensor:
         """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
+        # [B, T, 1, width] each: every frame has a noise level of its own.
         shift1, scale1, gate1, shift2, scale2, gate2 = (time + self.modulation)[:, :, :, None].unbind(2)
         h = add_product(shift1, layer_norm(self.norm1, x), 1 + scale1)
         y = self._lane("time", self.time, h, attend, places)
         if self.view is not None:
+            # Inside the gate of the self-attention, as in the released code. All tokens of a frame share
+            # one camera, so they may be pooled before the projections, where it is cheapest.
             y = add(grid.spread(self._lane("view", self.view, grid.pool(h), attend, places)), y)
         x = add_product(x, y, gate1)
         x = add(x, self._read(layer_norm(self.norm_text, x), text, attend))
@@ -156,6 +159,7 @@ class DiTBlock(nn.Module):
 
     def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
         q, (k, v) = self.text.project_q(x), text_kv(attend, self.text, text, self.text.project_kv)
+        # No mask: the released models attend to all 512 tokens, zeros included.
         o = attend.backend(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
@@ -179,7 +183,7 @@ class Grid:
     def _resize(self, x: Tensor, a: tuple[int, int], b: tuple[int, int], how: _Resize) -> Tensor:
         if a == b:
             return x
-        maps = x.flatten(0, 1).transpose(1, 2).unflatten(2, a)
+        maps = x.flatten(0, 1).transpose(1, 2).unflatten(2, a)  # [B T, D, rows, cols]
         return how(maps, b).flatten(2).transpose(1, 2).unflatten(0, x.shape[:2])
 
 
@@ -189,7 +193,8 @@ class DiT(nn.Module):
     def __init__(self, config: DiTConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.patch = nn.Linear(c.channels * c.patch**2, c.width)
+        self.patch = nn.Linear(c.channels * c.patch**2, c.width)  # Wan's Conv3d whose kernel is its stride (1, 2, 2)
+        # C + 1: the latent that memory shows, and how much of it is known. No bias, so that no memory adds 0.
         self.hint = nn.Linear((c.channels + 1) * c.patch**2, c.width, bias=False) if c.hint else None
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
@@ -207,6 +212,7 @@ class DiT(nn.Module):
                 if m.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
                     nn.init.zeros_(m.bias)
         lanes = [b.view.o for b in self.blocks if isinstance(b, DiTBlock) and b.view is not None]
+        # Gates of 0: each block starts as the identity but for the text (adaLN-Zero, Peebles and Xie 2023).
         for m in (self.head, self.time_blocks[1], *lanes):
             nn.init.zeros_(m.weight)  # pyright: ignore[reportArgumentType]
             nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
@@ -220,23 +226,25 @@ class DiT(nn.Module):
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
         grid = _grid(rows, cols, c.view)
         places = _places(FramePositions(frames.index, frames.camera), grid, c)
-        x = linear(self.patch, _tokens(frames.z, rows, cols, p))
+        x = linear(self.patch, _tokens(frames.z, rows, cols, p))  # [B, T, P, width]
         if self.hint is not None and frames.hint is not None:
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
+        # [B, T, 6, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]
-        words = text_kv(attend, self, text, self.text)
+        words = text_kv(attend, self, text, self.text)  # [B, L, width]
         for block in self.blocks:
             x = block(x, steps, words, attend, places, grid)
         shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
         v = linear(self.head, add_product(shift, layer_norm(self.norm, x), 1 + scale)).to(frames.z.dtype)
+        # [B, T, P, C p p] -> [B, T, C, H, W]
         v = v.unflatten(2, (rows, cols)).unflatten(-1, (c.channels, p, p))
         return v.permute(0, 1, 4, 2, 5, 3, 6).flatten(5).flatten(3, 4)
 
 
 def add_view(dit: DiT, view: ViewConfig) -> DiT:
     """The same network with a new camera lane; it answers exactly as before until the lane is trained."""
-    other = DiT(replace(dit.config, view=view)).to(next(dit.parameters()))
+    other = DiT(replace(dit.config, view=view)).to(next(dit.parameters()))  # the lane is new here, and its output layer zero
     missing, unexpected = other.load_state_dict({k: v for k, v in dit.state_dict().items() if ".view." not in k}, strict=False)
     if unexpected or any(".view." not in k for k in missing):
         raise ValueError(f"view: the checkpoint is not of this network ({(unexpected + missing)[0]!r} does not fit)")
@@ -250,6 +258,7 @@ def _tokens(z: Tensor, rows: int, cols: int, p: int) -> Tensor:
 
 def _grid(rows: int, cols: int, view: ViewConfig | None) -> Grid:
     pool = view.pool if view else (1.0, 1.0)
+    # The paper's 4096 tokens: 22 x 40 pooled by (1.7, 2.7) is 13 x 15, so 4095 in 21 frames.
     return Grid(rows, cols, (max(1, round(rows / pool[0])), max(1, round(cols / pool[1]))))
 
 
@@ -265,6 +274,7 @@ def _sinusoid(t: Tensor, dim: int) -> Tensor:
     """``[..., dim]`` features of times ``[...]`` in 0..1000, cosines first; in float64."""
     half = dim // 2
     power = torch.arange(half, device=t.device, dtype=torch.float64) / half
+    # float64, as in Wan2.2: near 1000 bfloat16 counts in steps of 4, more than half a turn.
     angles = t.double()[..., None] * 10000.0**-power
     return torch.cat([angles.cos(), angles.sin()], -1)
 

@@ -23,6 +23,7 @@ def by_chunk(frames: int, chunk: int, window: int | None = None, sinks: int = 0)
     if window is not None:
         if window < sinks + chunk:
             raise ValueError(f"window: {window} frames do not hold {sinks} sinks and a chunk of {chunk}; use a larger window")
+        # Counted from the end of the chunk: the new frames take room, too.
         recent = index[None, :] >= (end - (window - sinks))[:, None]
         table = table & (recent | (index < sinks)[None, :])
     return table
@@ -36,6 +37,8 @@ def teacher_forced(frames: int, chunk: int, window: int | None = None, sinks: in
     past = by_chunk(frames, chunk, window, sinks)
     index = torch.arange(frames)
     own = index[:, None] // chunk == index[None, :] // chunk
+    # Clean frames never see noisy ones, so that they are what a finished rollout holds. A noisy chunk
+    # does not see its own clean frames, which are the answer.
     return torch.cat([torch.cat([past, torch.zeros_like(past)], 1), torch.cat([past & ~own, own], 1)], 0)
 
 

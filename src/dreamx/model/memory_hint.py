@@ -20,10 +20,11 @@ GATED = 6
 
 
 class HintEncoder(nn.Module):
-    """Hints to features of the decoder's levels, fine to coarse. It speaks softly at first: its last layers start at zero."""
+    """Hints to features of the decoder's levels, fine to coarse. Its last layers start at zero: it adds nothing at first."""
 
     def __init__(self, group: int, widths: list[int], patch: int) -> None:
         super().__init__()
+        # No biases anywhere: unknown (0) stays 0.
         self.into = nn.Conv2d(PLANES * group, widths[0], 2 * patch, patch, patch // 2, bias=False)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2, bias=False) for a, b in pairwise(widths))
         self.say = nn.ModuleList(nn.Conv2d(w, w, 3, padding=1, bias=False) for w in widths)
@@ -32,7 +33,7 @@ class HintEncoder(nn.Module):
 
     def forward(self, planes: Tensor) -> list[Tensor]:
         """``[N, GROUP PLANES, H, W]`` -> one ``[N, C, h, w]`` for each level. Where nothing is known (all 0), all 0."""
-        x = F.silu(self.into(planes))
+        x = F.silu(self.into(planes))  # silu(0) is 0
         out = [self.say[0](x)]
         for down, say in zip(self.down, list(self.say)[1:], strict=True):
             x = F.silu(down(x))
@@ -48,8 +49,10 @@ def planes_of(rgb: Tensor, plane: Tensor, deep: Tensor, known: Tensor) -> Tensor
 def gated(made: Tensor, hint: Tensor) -> Tensor:
     """Planes ``[N, GATED, H, W]`` that the decoder made and those of the hint ``[N, PLANES, H, W]`` -> ``[N, 4, H, W]``.
 
-    The hint takes the share that the decoder's gates give it, nothing where it knows nothing.
+    The hint gets the share that the decoder's gates give it, and none where it is unknown.
     """
+    # One gate for the three colours, one for depth: [N, 4, H, W]
     share = torch.cat([made[:, 4:5].expand(-1, 3, -1, -1), made[:, 5:6]], 1).sigmoid()
+    # A gate that is open where nothing is known shows nothing.
     known = torch.cat([hint[:, 5:6].expand(-1, 3, -1, -1), hint[:, 4:5]], 1)
     return torch.lerp(made[:, :4], hint[:, :4], share * known)

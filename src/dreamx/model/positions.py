@@ -1,8 +1,8 @@
-"""Position encodings: attention learns a token's time and camera by transformed queries, keys and values.
+"""Position encodings: queries, keys and values are transformed so that attention depends on a token's time and camera.
 
 A *place* is made for known frames (``FramePositions``), and transforms ``[B, T, P, N, D]`` (frames, places in a frame, heads,
-channels). Attention asks it for ``query``, ``key``, ``value`` and ``out``; a cache asks it to be the same thing ``at`` other
-frames, and to write keys and values ``into`` the room that it has for them (which may be where they came from). Everything that
+channels). Attention uses its ``query``, ``key``, ``value`` and ``out``; a cache makes the same encoding ``at`` other frames, and
+has keys and values written ``into`` its buffers (which may be where they came from). Everything that
 depends on the frames alone is computed once, when the place is made.
 """
 
@@ -37,6 +37,7 @@ class FramePositions:
 
     def anchored(self) -> FramePositions:
         """The same frames in the axes of the last one's camera, so that numbers stay small however far one has walked."""
+        # Only relative cameras matter to attention, but float32 at 1 km counts in steps of 0.06 mm.
         return FramePositions(self.index, relative_to(self.camera, self.camera[:, -1:]))
 
 
@@ -44,7 +45,7 @@ class FramePositions:
 class Rope:
     """Rotary position over (time, row, column). Source: Wan2.2; a head of D channels gives D - 4 (D // 6) to time.
 
-    ``axes`` may leave out time (as PRoPE's half does): the channels then divide over row and column alone.
+    With ``timed`` False (PRoPE's half) time is left out: the channels then divide over row and column alone.
     """
 
     where: FramePositions
@@ -60,8 +61,10 @@ class Rope:
     @cached_property
     def freqs_cis(self) -> Tensor:
         """Unit complex numbers ``[B, T, P, 1, D/2]``; angles in float64."""
+        # Of 128 channels 42, 42 and 44: row, column, time.
         dims = [2 * (self.dim // 6)] * 2 if self.timed else [self.dim // 2] * 2
         t, device = self.where.index, self.where.index.device
+        # Float64, as the released code rotates.
         row, col = (torch.arange(n, device=device, dtype=torch.float64) for n in (self.rows, self.cols))
         shape = (*t.shape, self.rows, self.cols)
         parts = [_angles(row, dims[0], self.base)[:, None, :], _angles(col, dims[1], self.base)[None, :, :]]
@@ -70,6 +73,7 @@ class Rope:
             parts = [time[:, :, None, None, :], *parts]
         angles = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1).flatten(2, 3)[:, :, :, None, :]
         wide = torch.complex(angles.cos(), angles.sin())
+        # Angles were exact, so complex64 is enough for the product, at half the memory.
         return wide if self.where.camera.pose.dtype == torch.float64 else wide.to(torch.complex64)
 
     def query(self, x: Tensor) -> Tensor:
@@ -93,9 +97,9 @@ def _angles(position: Tensor, dim: int, base: float) -> Tensor:
 
 def _rotate(x: Tensor, turns: Tensor, into: Tensor | None = None) -> Tensor:
     """Turn neighbouring channel pairs of ``x [B, T, P, N, D]``."""
-    wide = x if x.dtype == torch.float64 else x.float()
+    wide = x if x.dtype == torch.float64 else x.float()  # there is no complex bfloat16
     if into is not None and into.dtype == wide.dtype:
-        torch.mul(_pairs(wide), turns, out=_pairs(into))
+        torch.mul(_pairs(wide), turns, out=_pairs(into))  # straight into the cache's buffer
         return into
     turned = torch.view_as_real(_pairs(wide) * turns).flatten(-2).to(x.dtype)
     return turned if into is None else into.copy_(turned)
@@ -127,6 +131,7 @@ class Prope:
 
     @cached_property
     def plane(self) -> Rope:
+        # Base 100, not 10000: some tens of patches, no film.
         return Rope(self.where, self.rows, self.cols, self.rope, timed=False, base=100.0)
 
     @cached_property
@@ -134,6 +139,7 @@ class Prope:
         """Block-diagonal ``[B, T, D', D']`` for rows of channels: of the query, of key and value, of the output."""
         p, p_inv = projection(self.where.camera)
         tiles = torch.eye((self.dim - self.rope) // 4, dtype=p.dtype, device=p.device)
+        # Channels are rows here: x @ M is M^T x of a column, hence P for P^T q and transposes for the others.
         return torch.kron(tiles, p), torch.kron(tiles, p_inv.mT.contiguous()), torch.kron(tiles, p.mT.contiguous())
 
     def query(self, x: Tensor) -> Tensor:
@@ -152,10 +158,12 @@ class Prope:
     def _transform(self, x: Tensor, m: Tensor, back: bool = False) -> Tensor:
         b, t, p, n, d = x.shape
         seen = x[..., : d - self.rope] if self.rope else x
+        # In the dtype of the cameras, float32: the released code rounds poses to bfloat16. [B, T, P N, D'] @ [B, T, D', D'].
         moved = (seen.to(m.dtype).reshape(b, t, p * n, -1) @ m).view(seen.shape).to(x.dtype)
         if not self.rope:
             return moved
         turns = self.plane.freqs_cis
+        # Back: the output leaves its own place.
         return torch.cat([moved, _rotate(x[..., d - self.rope :], turns.conj() if back else turns)], -1)
 
 

@@ -26,12 +26,12 @@ class Taught:
     drawn: tuple[str, ...]
     """Words of the captions that its painter was trained on; the same where it has none."""
     events: bool
-    """Whether training showed that what is said during a walk happens."""
+    """Whether training had clips in which the words of an event come true."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The part of a prompt, and an event after it, that is read. note: sentences on what is not read or known, or ``""``."""
+    """Text of a prompt and its event that is read; ``note``: sentences on words that are not read or not known, or ``""``."""
 
     text: str
     note: str
@@ -49,16 +49,17 @@ def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
 def read_prompt(prompt: str, event: str, most: int, known: frozenset[str] | None) -> Reading:
     """As much of a prompt as an encoder of ``most`` words and marks reads. An event comes after it and has the right of way.
 
-    known: the words that were taught, None where nobody knows; of a prompt with an event only the event's are looked up. What
+    known: the words that were taught, None where that is unknown; of a prompt with an event only the event's are looked up. What
     is cut is also a ``CutWarning``.
     """
     happening = shorten(event, most)
-    left = most - len(split(happening))
+    left = most - len(split(happening))  # the event first: it is new, the prompt was read before
     scene = shorten(prompt, left)
     cuts = [cut_note("The event" if event else "The prompt", event or prompt, happening if event else scene, most)]
     if event and scene != shorten(prompt, most):
         cuts.append(f"Beside the event the first {len(split(scene))} of {len(split(prompt))} words and marks of the prompt fit.")
     if any(cuts):
+        # stacklevel: through read_words, World.reset or denoise and torch's decorator to the caller's line.
         warnings.warn(" ".join(filter(None, cuts)), CutWarning, stacklevel=5)
     names = [] if known is None else unknown(event or scene, known)
     return Reading(f"{scene} {happening}".strip(), " ".join(filter(None, [*cuts, unknown_note(names)])))
@@ -74,13 +75,13 @@ def shorten(prompt: str, most: int) -> str:
     sentences = [m.end() for m in _END.finditer(prompt) if m.end() <= ends[-1]]
     if sentences and 2 * len(split(prompt[: sentences[-1]])) >= most:
         return prompt[: sentences[-1]].strip()
-    blank = max((m.start() for m in re.finditer(r"\s", prompt[: ends[-1] + 1])), default=0)
+    blank = max((m.start() for m in re.finditer(r"\s", prompt[: ends[-1] + 1])), default=0)  # end of the last whole word
     at = blank if 2 * len(split(prompt[:blank])) >= most else _whole_letter(prompt, ends[-1])
     return prompt[:at].rstrip(" \t\n,;:-–—(")
 
 
 def cut_note(name: str, prompt: str, kept: str, most: int) -> str:
-    """Of a prompt that was cut to ``kept``, one sentence for whoever wrote it; ``""`` where it is whole."""
+    """Return one sentence on a prompt that was cut to ``kept``; ``""`` where it is whole."""
     if kept == prompt:
         return ""
     whole = any(m.end() == len(kept) for m in _END.finditer(kept))
@@ -99,7 +100,7 @@ def unknown_note(words: list[str]) -> str:
     """Those words in one sentence, or ``""``."""
     if not words:
         return ""
-    names = ", ".join(f'"{w[:24]}"' for w in words[:_NAMED])
+    names = ", ".join(f'"{w[:24]}"' for w in words[:_NAMED])  # a pasted line without blanks is one word
     more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
     return f"This world was not taught {'this word' if len(words) == 1 else 'these words'}: {names}{more}."
 
@@ -110,10 +111,10 @@ def _is_sign(mark: str) -> bool:
 
 
 def _whole_letter(prompt: str, at: int) -> int:
-    """The end of what is written as one letter or sign: marks, selectors and joined emoji stay with what they belong to."""
+    """Move a cut back to the start of a letter: accents, selectors and joined emoji are not torn from their base."""
     while 0 < at < len(prompt) and (unicodedata.category(prompt[at]) in _JOINED or prompt[at - 1] == "\u200d"):
         at -= 1
     return at
 
 
-_JOINED = ("Mn", "Mc", "Me", "Cf")
+_JOINED = ("Mn", "Mc", "Me", "Cf")  # combining marks, and format characters such as joiners

@@ -1,7 +1,7 @@
-"""Threads that wait for each other spin for a moment where cores are free, and sleep at once where other programs want them.
+"""Let waiting threads of torch spin for a moment where cores are free, and sleep at once where other programs want them.
 
 Spinning spares the time that waking takes: on two quiet cores a chunk of ``tiny`` takes 130 ms with it and 180 without. Beside
-two busy programs it takes 900 with it and 330 without, because who spins uses up his share of a core before there is work.
+two busy programs it takes 900 with it and 330 without, as a spinning thread uses up its share of a core before work comes.
 
 GNU's OpenMP spins (``openmp.SPINS``) unless a process has more of its threads than cores, whether they work or not; then it
 does not. So where threads of ours were kept waiting for a core, teams of threads are opened that only sleep, and closed when
@@ -26,9 +26,9 @@ MOST = 8  # teams; where more were needed, we have so few threads that the cores
 
 
 def adapt() -> None:
-    """Look, if it is time to, whether our threads get their cores. Networks call this when they are asked; it costs nothing."""
+    """Look, if it is time to, whether our threads get their cores. Networks call this in every pass; it costs nothing."""
     now = time.monotonic()
-    if now < _WATCH.due or not _LOCK.acquire(blocking=False):
+    if now < _WATCH.due or not _LOCK.acquire(blocking=False):  # another thread is looking: do not wait for it
         return
     try:
         _WATCH.due = now + LOOK
@@ -49,6 +49,7 @@ class SpinWatch:
 
     def look(self, now: float, waits: dict[str, int]) -> None:
         """``waits``: nanoseconds that each thread has waited so far, at ``now`` seconds."""
+        # One thread that waits holds up all that share the product.
         longest = max((w - self._before[t] for t, w in waits.items() if t in self._before), default=0)
         share = longest / 1e9 / max(now - self._at, 1e-9)
         self._at, self._before = now, waits
@@ -75,16 +76,18 @@ class SpinWatch:
 
 def teams(cores: int, threads: int) -> int:
     """Return how many teams of ``threads`` exceed the cores, beside the one that works; 0 where that is too many."""
+    # A team of n threads adds n - 1 to the pool; OpenMP stops spinning once the pool is larger than the cores.
     needed = -(-cores // (threads - 1)) - 1 if threads > 1 else 0
     return needed if needed <= MOST else 0
 
 
 def waited(tasks: Path) -> dict[str, int]:
-    """Nanoseconds that each thread of a process was ready and had no core, by its number; of none where Linux does not say."""
+    """Return nanoseconds that each thread of a process was ready without a core, by its number; {} where Linux does not count."""
     found: dict[str, int] = {}
     try:
         for name in os.listdir(tasks):
             try:
+                # Fields of schedstat: nanoseconds on a core, nanoseconds ready without one, turns.
                 found[name] = int((tasks / name / "schedstat").read_text().split()[1])
             except (OSError, IndexError, ValueError):
                 continue  # it has ended meanwhile
@@ -94,7 +97,7 @@ def waited(tasks: Path) -> dict[str, int]:
 
 
 def _sleep(end: Event) -> None:
-    torch.zeros(2**16).add_(1)  # large enough to be shared out: this opens the team
+    torch.zeros(2**16).add_(1)  # large enough to be shared out, which opens the team
     end.wait()
 
 

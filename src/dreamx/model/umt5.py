@@ -1,7 +1,7 @@
-"""umT5-XXL, the text encoder of Wan2.2 and DreamX-World: words to ``[B, 512, 4096]``, zeros where nothing is said.
+"""umT5-XXL, the text encoder of Wan2.2 and DreamX-World: words to ``[B, 512, 4096]``, zeros after the last token.
 
 The network is the one of transformers, whose names ours are; the tokenizer is the ``tokenizer.json`` of google/umt5-xxl, which
-lies beside the released weights. Speaks the language of ``model.word_encoder``. Needs the extra ``wan``. In bf16 it weighs 11 GB
+lies beside the released weights. Has the interface of ``model.word_encoder``. Needs the extra ``wan``. In bf16 it weighs 11 GB
 and is needed once a prompt: ``fast.lend`` keeps it off the device in between. Source: Chung et al. 2023
 (umT5); the prompt is cleaned as Wan2.2 cleans it.
 """
@@ -72,6 +72,7 @@ class UMT5(nn.Module):
         if self._tokenizer is None:
             return ""
         text = cleaned(prompt)
+        # Tokens beyond the limit lie in `overflowing`; each piece has a closing token of its own.
         pieces = [(found := self._tokenizer.encode(text)), *found.overflowing]
         total = sum(mask.count(0) for mask in (piece.special_tokens_mask for piece in pieces))
         kept = [
@@ -84,13 +85,13 @@ class UMT5(nn.Module):
         return f'The prompt has {total} tokens and the text encoder reads {len(kept)}: {words}, to "{whole[-40:]}".'
 
     def encode(self, tokens: Sequence[Sequence[int]]) -> Tensor:
-        """Rows of tokens -> ``[B, words, width]``. Padding is not computed: nobody attends to it, and it ends as zeros."""
+        """Rows of tokens -> ``[B, words, width]``. Padding is not computed: no token attends to it, and it ends as zeros."""
         weight, longest = self.shared.weight, max(map(len, tokens))
         ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in tokens], device=weight.device)
-        used = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens], device=weight.device)
+        used = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens], device=weight.device)  # [B, longest]
         x = self.encoder(inputs_embeds=self.shared(ids), attention_mask=used).last_hidden_state
         out = x.new_zeros(len(tokens), self.config.words, self.config.width)
-        out[:, :longest] = x * used[..., None]
+        out[:, :longest] = x * used[..., None]  # zeros after the last token: the released transformer was trained so
         return out
 
 
@@ -100,6 +101,7 @@ def cleaned(prompt: str) -> str:
         import ftfy
     except ImportError as e:
         raise ValueError("the text encoder umT5 needs ftfy: pip install '.[wan]' in the checkout") from e
+    # Unescaped twice, as Wan2.2 does: "&amp;amp;" on a web page is "&".
     return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(prompt)))).strip()
 
 
@@ -127,7 +129,7 @@ def transformers_arguments(config: UMT5Config) -> dict[str, Any]:
 
 
 def load(state: Mapping[str, Tensor], config: UMT5Config, tokenizer: Path | None) -> UMT5:
-    """Our network around these very tensors, which keep their dtype and device, without a second copy of them."""
+    """Build the network around these tensors, without a copy: they keep their dtype and device."""
     with torch.device("meta"):
         text = UMT5(config, tokenizer)
     text.load_state_dict(state, assign=True)
@@ -154,6 +156,6 @@ def _tokenizer(file: Path, words: int) -> Any:
         found = Tokenizer.from_file(str(file))
     except Exception as e:
         raise ValueError(f"{file}: not a tokenizer ({e}); copy the tokenizer.json of google/umt5-xxl again") from e
-    found.no_padding()
+    found.no_padding()  # encoding 512 tokens of a prompt of 20 would cost some 25 times as much
     found.enable_truncation(words)
     return found

@@ -80,7 +80,7 @@ class Pixels:
 
 
 class VAEBlock(nn.Module):
-    """Residual block of two convolutions with, between them, what the group before has to say.
+    """Residual block of two convolutions, with the message of the group before added between them.
 
     The norm is over the channels and places of one group alone, so that a stream and a whole clip are the same.
     """
@@ -89,16 +89,16 @@ class VAEBlock(nn.Module):
         super().__init__()
         self.norm = nn.GroupNorm(max(1, width // 16), width)
         self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.message = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.message = nn.Conv2d(width, width, 3, padding=1, bias=False)  # no bias: no group before is a message of 0
         self.second = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)  # starts as the identity, so that depth costs nothing at first
         nn.init.zeros_(self.second.bias)  # pyright: ignore[reportArgumentType]
 
     def forward(self, x: Tensor, groups: int, inbox: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x ``[B*groups, C, h, w]``, inbox ``[B, C, h, w]`` (None: nobody was before) -> the same, and the last message."""
+        """x ``[B*groups, C, h, w]``, inbox ``[B, C, h, w]`` (None: no group before) -> the same, and the last message."""
         y = self.norm(x)
         h, message = self.first(y).unflatten(0, (-1, groups)), self.message(y).unflatten(0, (-1, groups))
-        h[:, 1:] += message[:, :-1]
+        h[:, 1:] += message[:, :-1]  # a shift along time, so that all groups of a clip run at once
         if inbox is not None:
             if inbox.shape != h[:, 0].shape:
                 raise ValueError(f"state: a message is {list(inbox.shape)} where this stream has {list(h[:, 0].shape)}")
@@ -133,7 +133,7 @@ class Stack(nn.Module):
 
 
 class VAE(nn.Module):
-    """The autoencoder. ``encode`` and ``decode`` speak of whole clips from their first frame; ``push`` decodes a stream."""
+    """The autoencoder. ``encode`` and ``decode`` take whole clips from their first frame; ``push`` decodes a stream."""
 
     mean: Tensor
     std: Tensor
@@ -142,7 +142,7 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         down, up, p, n = list(config.encoder), list(config.decoder), config.patch, config.blocks
-        self.into = nn.Conv2d(3 * GROUP, down[0], 2 * p, p, p // 2)
+        self.into = nn.Conv2d(3 * GROUP, down[0], 2 * p, p, p // 2)  # 4 frames of 3 colours as channels
         self.encoder = Stack(down, list(n), [nn.Conv2d(a, b, 2, 2) for a, b in pairwise(down)])
         self.to_latent = nn.Conv2d(down[-1], config.latent, 3, padding=1)
         self.from_latent = nn.Conv2d(config.latent, up[-1], 3, padding=1)
@@ -151,6 +151,7 @@ class VAE(nn.Module):
         self.decoder = Stack(up, list(n)[::-1], between)
         self.out = nn.ConvTranspose2d(up[-1], (GATED if config.hint else 4) * GROUP, 2 * p, p, p // 2)
         self.hint = HintEncoder(GROUP, up[::-1], p) if config.hint else None
+        # Of the latents, so that noise of deviation 1 means the same in every channel.
         self.register_buffer("mean", torch.zeros(config.latent))
         self.register_buffer("std", torch.ones(config.latent))
         for layer in (self.into, self.to_latent, self.from_latent, self.out, *self.encoder.between, *self.decoder.between):
@@ -188,7 +189,7 @@ class VAE(nn.Module):
         if self.training:
             std, mean = torch.std_mean(z.detach(), (0, 1, 3, 4))
             self.mean.lerp_(mean, _MOMENTUM)
-            self.std.lerp_(std, _MOMENTUM)
+            self.std.lerp_(std, _MOMENTUM)  # over some 50 batches
         z = (z - _channels(self.mean)) / _channels(self.std)
         planes, _ = self._planes(z if noise is None else z + noise, None, hint)
         return planes, z
@@ -206,7 +207,7 @@ class VAE(nn.Module):
             count += z.numel() // z.shape[2]
         if not isinstance(total, Tensor) or not isinstance(squares, Tensor):
             raise ValueError("measure: no videos were given; it needs at least one to know the spread of the latents")
-        mean = total / count
+        mean = total / count  # float64 above: a variance is a small difference of large sums
         self.mean.copy_(mean)
         self.std.copy_((squares / count - mean.square()).clamp_min(1e-10).sqrt())
 
@@ -228,7 +229,7 @@ class VAE(nn.Module):
         if h % s or w % s:
             raise ValueError(f"video of {w}x{h} pixels: width and height must be multiples of {s} for this autoencoder")
         start = video[:, :1].expand(-1, GROUP - 1, -1, -1, -1)  # the first frame alone is a group that stands still
-        x = torch.cat([start, video], 1).reshape(b * t, GROUP * 3, h, w)
+        x = torch.cat([start, video], 1).reshape(b * t, GROUP * 3, h, w)  # [B T, 12, H, W]
         x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
         return self.to_latent(x).to(self.mean.dtype).unflatten(0, (b, t))  # under autocast the convolution gives bfloat16
 
@@ -242,10 +243,11 @@ class VAE(nn.Module):
         x, after = self.decoder(self.from_latent(x), t, state, beside)
         planes = self.out(x).to(z.dtype).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
         if shown is None:
-            planes = planes[:, :, :4]
+            planes = planes[:, :, :4]  # without a hint the two gates choose nothing
         else:
             planes = gated(planes.flatten(0, 1), shown.flatten(0, 1)).unflatten(0, (b * t, GROUP))
         planes = planes.unflatten(0, (b, t)).flatten(1, 2)
+        # The first latent is one frame, the last of its group.
         return (planes if state is not None else planes[:, GROUP - 1 :]), after
 
     def _shown(self, hint: View, start: bool) -> Tensor:
@@ -260,7 +262,7 @@ class VAE(nn.Module):
 
 
 def to_bytes(rgb: Tensor) -> Tensor:
-    """Colours in [-1, 1] -> uint8. ValueError where they are no numbers: as bytes they would be black, and nobody knew why."""
+    """Colours in [-1, 1] -> uint8. ValueError for NaN or infinity: as bytes they would be black, with no trace of the cause."""
     if not bool(torch.isfinite(rgb).all()):
         raise ValueError(
             "the world makes NaN or infinity instead of pictures: its weights are broken, so copy or train them again"
@@ -269,7 +271,7 @@ def to_bytes(rgb: Tensor) -> Tensor:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """A short name of these very weights (sha256), so that latents can say which autoencoder they belong to."""
+    """Return a short name of these weights (sha256), by which latents name the autoencoder that they belong to."""
     digest = hashlib.sha256()
     for name, x in sorted(module.state_dict().items()):
         digest.update(name.encode())
@@ -278,8 +280,9 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def _preserve(layer: nn.Module) -> None:
-    """Start so that what goes in as noise of deviation 1 comes out so: torch's default loses 40 % a layer, and training waits."""
+    """Initialise so that deviation 1 in is deviation 1 out: torch's default loses 40 % a layer, and learning starts late."""
     assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    # A transposed one: each output pixel reads kernel^2 / stride^2 places.
     reads = layer.weight[0].numel() if isinstance(layer, nn.Conv2d) else layer.weight[:, 0].numel() // layer.stride[0] ** 2
     nn.init.normal_(layer.weight, std=reads**-0.5)
     nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
@@ -287,4 +290,4 @@ def _preserve(layer: nn.Module) -> None:
 
 def _channels(x: Tensor) -> Tensor:
     """``[C]`` against latents ``[B, T, C, h, w]``."""
-    return x[:, None, None]
+    return x[:, None, None]  # [C, 1, 1]

@@ -56,7 +56,7 @@ def vision_encoder(file: Path) -> Callable[..., Tensor]:
         missing = sorted(said["missing_keys"])
     except Exception as e:  # what is in a config breaks in many ways
         raise ValueError(f"{file}: with its config.json it is no {kind} ({type(e).__name__}: {brief(str(e))})") from e
-    if missing:
+    if missing:  # transformers only warns, and leaves random numbers there
         raise ValueError(f"{file}: {missing[0]!r} is missing; the weights are not of the config.json beside them")
     if broken := [k for k, x in net.state_dict().items() if not bool(torch.isfinite(x).all())]:
         raise ValueError(f"{file}: {broken[0]!r} holds NaN or infinity; copy or download it again")
@@ -64,17 +64,19 @@ def vision_encoder(file: Path) -> Callable[..., Tensor]:
     side, (mean, std) = (_SIDE, _IMAGENET) if kind == "dinov2" else (int(net.config.image_size), _CLIP)
 
     def run(pictures: Tensor) -> Tensor:
+        # Bicubic overshoots, hence the clamp.
         small = F.interpolate(pictures, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
         normal = (small - small.new_tensor(mean)[:, None, None]) / small.new_tensor(std)[:, None, None]
         answer = net(pixel_values=normal)
+        # [N, D]: DINOv2's class token; CLIP's projected one, which its text side is compared with.
         return answer.last_hidden_state[:, 0] if kind == "dinov2" else answer.image_embeds
 
     return run
 
 
 def _refuse_large(config: dict[str, Any], file: Path) -> None:
-    """ValueError where a config asks for more than any known encoder has: whoever builds it allocates that."""
-    inner = config.get("vision_config", config)
+    """ValueError where a config asks for more than any known encoder has: building it would allocate that."""
+    inner = config.get("vision_config", config)  # a whole CLIP's config holds two encoders
     for key, value in inner.items() if isinstance(inner, dict) else ():
         most = _LAYERS if key == "num_hidden_layers" else _LARGEST
         if (

@@ -1,6 +1,6 @@
 """The video autoencoder of Wan2.2 (``Wan2.2_VAE.pth``): 16x down in space, 4x in time, causal, 48 channels.
 
-The network is the one of diffusers, whose names ours are; here it speaks the language of ``model.vae.VAE``: ``encode`` whole
+The network is the one of diffusers, whose names ours are, behind the interface of ``model.vae.VAE``: ``encode`` whole
 clips, ``push`` a stream, one latent frame after another. Both go group by group, so that memory does not grow with the length of
 a video. Needs the extra ``wan``. It sees no depth. The small decoder ``taew2_2`` is another architecture than any of ours, see
 ``docs/models.md``. Source: Wan2.2 (its vae2_2.py), and diffusers' AutoencoderKLWan.
@@ -87,19 +87,21 @@ class WanVAE(nn.Module):
         self.quant_conv, self.post_quant_conv = net.quant_conv, net.post_quant_conv
 
     def encode(self, video: Tensor) -> Tensor:
-        """Video ``[B, F, 3, H, W]`` in [-1, 1] -> latents ``[B, T, C, h, w]``, of the mean of what the encoder is sure of."""
+        """Video ``[B, F, 3, H, W]`` in [-1, 1] -> latents ``[B, T, C, h, w]``: the encoder's mean, normalised."""
         f, _, h, w = video.shape[1:]
         s, g = self.config.shrink, self.config.group
         if h % s or w % s:
             raise ValueError(f"video of {w}x{h} pixels: width and height must be multiples of {s} for this autoencoder")
         if f < 1 or (f - 1) % g:
             raise ValueError(f"a video of {f} frames has no whole number of latents; use {g} k + 1 frames")
-        weight, made, seen = self.quant_conv.weight, [], _blank(self.encoder)
+        weight, made, seen = self.quant_conv.weight, [], _blank(self.encoder)  # the cache is changed in place from group to group
         for start in (0, *range(1, f, g)):
             frames = video[:, start : start + (g if start else 1)].transpose(1, 2).to(weight.device, weight.dtype)
             x = self.quant_conv(self.encoder(_patched(frames, self.config.patch), feat_cache=seen, feat_idx=[0]))
+            # The mean; the other half is the log-variance, unused in Wan2.2.
             made.append(x[:, : self.config.latent].transpose(1, 2))
         mean, std = self._spread(weight.device)
+        # [B, T, C, h, w], in float32 whatever the weights are.
         return (torch.cat(made, 1).float() - mean) / std
 
     def decode(self, z: Tensor) -> Pixels:
@@ -120,15 +122,18 @@ class WanVAE(nn.Module):
             raise ValueError("hint: the autoencoder of Wan2.2 reads none; open the world without memory")
         rgb, state = self.planes(z, state)
         rgb = rgb.clamp(-1, 1)
+        # Depth [B, F, H, W] of zeros, expanded from one number: no memory.
         return Pixels(rgb, rgb.new_zeros(()).expand(*rgb.shape[:2], *rgb.shape[3:])), state
 
     def planes(self, z: Tensor, state: State | None) -> tuple[Tensor, State]:
-        """``push``, as the decoder says it: ``[B, 1 or 4, 3, H, W]``, here and there beyond [-1, 1]."""
+        """``push`` before clamping: ``[B, 1 or 4, 3, H, W]``, here and there beyond [-1, 1]."""
         weight = self.post_quant_conv.weight
         seen = _blank(self.decoder)
         for i, x in enumerate(state or ()):
+            # diffusers' mark of a temporal upsampling that has seen the first frame alone; an empty tensor here.
             seen[i] = x if x.numel() else "Rep"
         mean, std = self._spread(weight.device)
+        # [B, C, 1, h, w]
         x = self.post_quant_conv((z.to(weight.device).float() * std + mean)[:, :, None].to(weight.dtype))
         x = self.decoder(x, feat_cache=seen, feat_idx=[0], first_chunk=state is None)
         rgb = _unpatched(x, self.config.patch).transpose(1, 2).float()
@@ -147,7 +152,7 @@ def shapes(config: WanVAEConfig) -> dict[str, torch.Size]:
 
 
 def load(state: Mapping[str, Tensor], config: WanVAEConfig) -> WanVAE:
-    """Our network around these very tensors, which keep their dtype and device, without a second copy of them."""
+    """Build the network around these tensors, without a copy: they keep their dtype and device."""
     with torch.device("meta"):
         vae = WanVAE(config)
     vae.load_state_dict(state, assign=True)
@@ -171,12 +176,12 @@ def arguments(config: WanVAEConfig) -> dict[str, Any]:
         "z_dim": config.latent,
         "dim_mult": list(config.multiples),
         "num_res_blocks": config.blocks,
-        "attn_scales": [],
+        "attn_scales": [],  # attention in the middle block alone
         "temperal_downsample": list(config.time),
         "latents_mean": list(config.mean),
         "latents_std": list(config.std),
         "is_residual": True,
-        "in_channels": planes,
+        "in_channels": planes,  # a patch of 2 x 2 pixels is 12 channels
         "out_channels": planes,
         "patch_size": config.patch,
         "scale_factor_temporal": config.group,

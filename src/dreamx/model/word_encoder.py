@@ -1,7 +1,7 @@
 """Text encoders: words to tokens ``[B, L, D]`` for the transformer's cross-attention; unused positions are zeros.
 
 ``WordEncoder`` is the small one, trained together with the transformer. Words are hashed into a fixed number of rows, so that no
-prompt is out of vocabulary. An empty prompt is all zeros: nothing is said.
+prompt is out of vocabulary. An empty prompt is all zeros.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class WordEncoder(nn.Module):
     def __init__(self, config: WordConfig) -> None:
         super().__init__()
         self.config = c = config
-        self.table = nn.Embedding(c.rows + 1, c.width, padding_idx=0)
+        self.table = nn.Embedding(c.rows + 1, c.width, padding_idx=0)  # row 0 is padding
         self.position = nn.Parameter(nn.init.normal_(torch.empty(c.words, c.width), std=0.02))
         layer = nn.TransformerEncoderLayer(c.width, c.heads, 2 * c.width, 0.0, "gelu", batch_first=True, norm_first=True)
         self.layers = nn.TransformerEncoder(layer, c.layers, nn.LayerNorm(c.width), enable_nested_tensor=False)
@@ -61,13 +61,14 @@ class WordEncoder(nn.Module):
                 f"prompt: {len(words)} words and marks are more than the {self.config.words} this world reads; shorten it"
             )
         # half of a surrogate pair, as broken JSON holds, is a word like any other
+        # crc32, not hash(): Python's is salted and differs from process to process.
         return [1 + crc32(w.encode("utf-8", "surrogatepass")) % self.config.rows for w in words]
 
     def forward(self, prompts: Sequence[str]) -> Tensor:
         """Prompts -> ``[B, words, width]``."""
         rows = [self.ids(p) for p in prompts]
-        ids = torch.tensor([r + [0] * (self.config.words - len(r)) for r in rows], device=self.position.device)
+        ids = torch.tensor([r + [0] * (self.config.words - len(r)) for r in rows], device=self.position.device)  # [B, words]
         unused = ids == 0
         # A prompt without words would leave attention nothing to look at: let it look at its padding, then zero it.
         x = self.layers(self.table(ids) + self.position, src_key_padding_mask=unused & unused.logical_not().any(1, keepdim=True))
-        return x.masked_fill(unused[..., None], 0.0)
+        return x.masked_fill(unused[..., None], 0.0)  # [B, words, width]
