@@ -13,7 +13,7 @@ from dreamx.frames import Frames
 
 
 def _wide(sigma: Tensor) -> Tensor:
-    return sigma[..., None, None, None]
+    return sigma[..., None, None, None]  # [B, T, 1, 1, 1]
 
 
 def shift(sigma: Tensor, by: float) -> Tensor:
@@ -26,18 +26,18 @@ def schedule(steps: int, by: float) -> list[float]:
 
     4 steps with a shift of 5 give 1, 0.9375, 0.8333, 0.625, 0: the official few-step schedule.
     """
-    return shift(torch.linspace(1, 0, steps + 1, dtype=torch.float64), by).tolist()
+    return shift(torch.linspace(1, 0, steps + 1, dtype=torch.float64), by).tolist()  # numbers, the same on every device
 
 
 def draw_sigma(shape: tuple[int, ...], by: float, rng: torch.Generator | None = None) -> Tensor:
     """Training noise levels: uniform, then shifted."""
-    return shift(torch.rand(shape, generator=rng), by)
+    return shift(torch.rand(shape, generator=rng), by)  # shifted by 5, half of the draws lie above 0.83
 
 
 def mix(frames: Frames, sigma: Tensor, noise: Tensor) -> tuple[Frames, Tensor]:
-    """Noise clean frames to ``sigma [B, T]``. Returns what the network sees and the velocity it should answer."""
+    """Noise clean frames to ``sigma [B, T]``. Returns the network's input and the velocity it should predict."""
     s = _wide(sigma)
-    return frames.with_z((1 - s) * frames.z + s * noise, sigma), noise - frames.z
+    return frames.with_z((1 - s) * frames.z + s * noise, sigma), noise - frames.z  # the velocity is the same at every sigma
 
 
 def to_clean(x: Tensor, sigma: Tensor, v: Tensor) -> Tensor:
@@ -59,6 +59,6 @@ def renoise(x: Tensor, sigma: Tensor, following: Tensor, v: Tensor, noise: Tenso
 def velocity_loss(v: Tensor, target: Tensor, counted: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean squared error over the frames for which ``counted [B, T]`` is true, places weighted by ``weight [B, T, 1, H, W]``."""
     error = (v - target).square()
-    error = (error if weight is None else error * weight).mean(dim=(2, 3, 4))
+    error = (error if weight is None else error * weight).mean(dim=(2, 3, 4))  # [B, T]
     share = counted.to(error)
-    return (error * share).sum() / share.sum().clamp(min=1)
+    return (error * share).sum() / share.sum().clamp(min=1)  # 0, not NaN, where no frame counts

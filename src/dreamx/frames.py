@@ -1,7 +1,7 @@
-"""Frames: all that the model ever sees. Each frame has its own noise level, its own place in time and its own camera.
+"""Frames: the only input of the model beside text. Each frame has its own noise level, its own time index and its own camera.
 
-A first image is a frame with sigma 0. History is frames with sigma 0, or with a little context noise. What is being made is
-frames with sigma 1. There is nothing else: stages of training and the game differ in which frames they put together.
+A first image is a frame with sigma 0. History is frames with sigma 0, or with a little context noise. Frames to be generated
+have sigma 1. There is nothing else: stages of training and the game differ in which frames they put together.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Frames:
     sigma:  ``[B, T]`` noise level in [0, 1]; ``z = (1 - sigma) clean + sigma noise``.
     index:  ``[B, T]`` place in time, in latent frames.
     camera: ``[B, T]`` cameras.
-    hint:   ``[B, T, C + 1, H, W]`` what re-projected memory says the frame looks like, as a latent, and in the last channel how
-            much of each place it knows; None where there is no memory, which is the same as all 0.
+    hint:   ``[B, T, C + 1, H, W]`` how the frame looks by re-projected memory, as a latent, and in the last channel how
+            much of each place is known; None where there is no memory, which is the same as all 0.
     """
 
     z: Tensor
@@ -59,7 +59,7 @@ class Frames:
 def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
     """Known frames: sigma 0, counted from ``start``."""
     b, t = z.shape[:2]
-    index = torch.arange(start, start + t, device=z.device).expand(b, t)
+    index = torch.arange(start, start + t, device=z.device).expand(b, t)  # [B, T] without a copy
     return Frames(z, z.new_zeros(b, t), index, camera)
 
 
@@ -69,8 +69,9 @@ def hint_shape(z: Tensor) -> torch.Size:
 
 
 def cat(*parts: Frames) -> Frames:
-    """Put frames beside each other along time; what each of them is stays with it."""
+    """Put frames beside each other along time; each keeps its noise level, index, camera and hint."""
     hinted = any(f.hint is not None for f in parts)
+    # Frames without a hint stand beside frames with one: all 0 says that nothing is known.
     hints = [f.z.new_zeros(hint_shape(f.z)) if f.hint is None else f.hint for f in parts] if hinted else []
     return Frames(
         torch.cat([f.z for f in parts], 1),

@@ -1,8 +1,8 @@
-"""Memory: views of the past with their depth, found by what they saw, and shown from where the camera is now.
+"""Memory: views of the past with their depth, retrieved by view overlap and re-projected to the present camera.
 
 DreamX-World 1.0 (section on memory) retrieves by camera pose and view overlap and packs retrieved latents before the target. Ours
-retrieves by the same rule and re-projects what it finds: the model is shown what the past says the new frames look like, and
-where it knows. Depth is the autoencoder's own, so it works from any picture.
+retrieves by the same rule and re-projects what it finds: the model is shown how the new frames look by the past, and which
+pixels of that are known. Depth is the autoencoder's own, so it works from any picture.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class MemoryConfig:
     degrees: NonNegativeFloat = 12.0
     """... and in direction."""
     settle: bool = True
-    """Smooth depth before it is remembered (``geometry.reproject.settled``)."""
+    """Smooth depth before it is remembered (``geometry.reproject.smooth_depth``)."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):
@@ -69,15 +69,15 @@ class Bank:
         self.latest: Memory | None = None
 
     def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
-        """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It is the latest; few are kept for good."""
+        """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It becomes the latest; few are kept for good."""
         self.latest = self._memory(rgb, depth, camera)
-        if not self.kept or self._new(camera):
+        if not self.kept or self._new(camera):  # else standing still would add 4 equal views a second
             self._keep(self.latest)
 
     def imagine(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
-        """Keep a view that was dreamt from where nobody has been yet; the latest stays what it is.
+        """Keep a view of a place that was not walked to yet; the latest view stays the same.
 
-        It is kept however near others lie, for the memory of these did not suffice; once the bank is full it is thinned like any.
+        It is kept however near others lie, since they did not show enough of it; a full bank thins it like any.
         """
         self._keep(self._memory(rgb, depth, camera))
 
@@ -91,16 +91,17 @@ class Bank:
         if self.latest is None:
             return []
         there = self._cameras()
-        seen = overlap(camera.map(lambda x: x[None]), there)
+        seen = overlap(camera.map(lambda x: x[None]), there)  # [N], 0 to 1
         useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
+        # One place is left for the latest view.
         picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - 1]
-        found = [self.kept[i] for i in sorted(picked)]
+        found = [self.kept[i] for i in sorted(picked)]  # oldest first: `merge_views` trusts the first that shows a surface
         return found if any(m is self.latest for m in found) else [*found, self.latest]
 
     def fork(self) -> Bank:
         """An independent future of the same past."""
         other = Bank(self.config)
-        other.kept, other.latest = list(self.kept), self.latest
+        other.kept, other.latest = list(self.kept), self.latest  # views never change, so the list alone is copied
         return other
 
     def state(self) -> dict[str, Tensor]:
@@ -113,14 +114,14 @@ class Bank:
         return {**pictures, "pose": camera.pose, "lens": camera.lens}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over what ``state`` gave."""
+        """Take over a memory that ``state`` returned."""
         camera = Camera(state["pose"], state["lens"]) if state else None
         views = [] if camera is None else [Memory(state["rgb"][i], state["depth"][i], camera[i]) for i in range(len(camera))]
         self.kept, self.latest = views[:-1], views[-1] if views else None
 
     def _memory(self, rgb: Tensor, depth: Tensor, camera: Camera) -> Memory:
         depth = smooth_depth(rgb, depth, camera.lens) if self.config.settle else depth
-        return Memory(rgb.half(), depth.half(), camera)
+        return Memory(rgb.half(), depth.half(), camera)  # 32 KiB at 64 x 64: 256 views are 8 MB
 
     def _keep(self, memory: Memory) -> None:
         self.kept.append(memory)
@@ -128,30 +129,31 @@ class Bank:
             del self.kept[self._spare()]
 
     def _spare(self) -> int:
-        """The number of the view that can be spared: of the two that lie nearest where views lie densest, the later.
+        """Return the index of the view to drop: of the two that lie nearest where views lie densest, the later.
 
         Dense is where the sum of the distances to the two nearest is least. One distance would not do: on a straight walk it
         wears away a whole stretch, view by view, because what is left looks as dense as before.
         """
-        last = len(self.kept) - max(1, self.config.capacity // 4)
-        if last < 2:
+        last = len(self.kept) - max(1, self.config.capacity // 4)  # views before the newest quarter
+        if last < 2:  # too few to choose from: the newest goes
             return len(self.kept) - 1
         pose = self._cameras().pose[:last]
-        away = (pose[:, None, :3, 3] - pose[None, :, :3, 3]).norm(dim=-1) / self.config.metres
+        away = (pose[:, None, :3, 3] - pose[None, :, :3, 3]).norm(dim=-1) / self.config.metres  # [last, last], 1 is `metres`
         # Products summed in a fixed order, not a matrix product, and rounded: a replay spares the same views on any machine.
         cosine = (pose[:, None, :3, 2] * pose[None, :, :3, 2]).sum(-1).clamp(-1, 1)
         turned = torch.rad2deg(torch.acos(cosine)) / self.config.degrees
+        # Infinite on the diagonal: no view is its own neighbour.
         apart = (1000 * (away.square() + turned.square()).sqrt()).round().long().fill_diagonal_(2**40)  # [last, last]
         crowd = apart.topk(min(2, last - 1), largest=False).values.sum(1).tolist()
-        densest = min(range(1, last), key=lambda i: crowd[i])
+        densest = min(range(1, last), key=lambda i: crowd[i])  # from 1: the opening stays
         row: list[int] = apart[densest].tolist()
-        return max(densest, row.index(min(row)))
+        return max(densest, row.index(min(row)))  # of it and its nearest neighbour the later
 
     def _new(self, camera: Camera) -> bool:
         there = self._cameras()
-        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres
+        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres  # [N]
         turned = torch.rad2deg(torch.acos((there.pose[:, :3, 2] @ camera.pose[:3, 2]).clamp(-1, 1))) / self.config.degrees
-        return bool((away.square() + turned.square() >= 1).all())
+        return bool((away.square() + turned.square() >= 1).all())  # an ellipse: half of both limits is still near
 
     def _cameras(self) -> Camera:
         return stack([m.camera for m in self.kept])
@@ -160,6 +162,7 @@ class Bank:
 def render_memories(memories: list[Memory], target: Camera) -> View:
     """Render memories, the most trusted first, from the cameras ``target [F]``; colours in [-1, 1]."""
     n, f = len(memories), len(target)
+    # [N F, ...]: every memory for every frame of the chunk, in one call.
     rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
     source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
     views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
@@ -172,7 +175,7 @@ def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[
 
     The chunk as it is, nothing and None where nothing is remembered.
     """
-    memories = bank.recall(path[-1])
+    memories = bank.recall(path[-1])  # one choice for the whole chunk, by where it ends
     if not memories or bank.latest is None:
         return chunk, [], None
     seen = render_memories(memories, path)
@@ -187,10 +190,12 @@ def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
     filled smoothly from around them.
     """
     flat = View(view.rgb.flatten(0, 1), view.depth.flatten(0, 1), view.known.flatten(0, 1))
+    # [B, F, 3, H, W]; a hole of 0 would be a grey patch to the encoder.
     pictures = fill_holes(flat).unflatten(0, view.rgb.shape[:2])
+    # The encoder makes a latent of the first frame alone, so the frame before takes that place and its latent is dropped.
     z = vae.encode(torch.cat([before[:, None], pictures], 1))[:, 1:]
     known = torch.nn.functional.avg_pool2d(view.known, vae.config.shrink)  # [B, F, h, w]
-    known = known.unflatten(1, (-1, GROUP)).mean(2)[:, :, None]
+    known = known.unflatten(1, (-1, GROUP)).mean(2)[:, :, None]  # [B, T, 1, h, w]: over the 4 frames of each latent
     hint = torch.cat([z, known], 2)
     assert hint.shape == hint_shape(z)
     return hint

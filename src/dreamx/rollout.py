@@ -41,7 +41,7 @@ class Sampler:
     sinks: AnyLatentCount = 3
     """First frames that are never given up."""
     context_noise: Probability = 0.0
-    """Sigma that finished frames are noised to, and said to have, when they become history."""
+    """Sigma that finished frames are noised to, and labelled with, when they become history."""
 
     def cache(self) -> KVCache:
         """An empty past of this sampler's window."""
@@ -49,11 +49,13 @@ class Sampler:
 
 
 def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: KVCache, sampler: Sampler, rng: torch.Generator) -> Frames:
-    """``make`` one chunk and write it into the cache."""
+    """Denoise one chunk and write it into the cache."""
     made = denoise_chunk(dit, chunk, text, cache, sampler, rng)
+    # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,
+    # noised to 0.1 and labelled so 14.0 dB (docs/LOG.md, 2026-11-23).
     stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
     write_context(dit, stale, text, cache)
-    tidy()
+    tidy()  # malloc keeps freed pieces: a walk of ten minutes grew by 2 %
     return made
 
 
@@ -65,24 +67,24 @@ def denoise_chunk(
     ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
     chunk with every sigma 0.
     """
-    new = (chunk.sigma > 0).to(chunk.z)
+    new = (chunk.sigma > 0).to(chunk.z)  # [B, T]: 1 for frames to be made, 0 for known ones
     x, keep = chunk.z, new[..., None, None, None] == 0
     if bool(new.any()):
         for level, following in pairwise(flow.schedule(sampler.steps, sampler.shift)):
-            sigma = level * new
-            v = dit(chunk.with_z(x, sigma), text, attend)
-            if sampler.stochastic and following > 0:
+            sigma = level * new  # a known frame is said to be clean in every pass, as the first frame of Wan2.2-TI2V
+            v = dit(chunk.with_z(x, sigma), text, attend)  # [B, T, C, H, W]
+            if sampler.stochastic and following > 0:  # to 0 both ways end in the clean estimate, and no noise is needed
                 assert rng is not None, "a stochastic sampler draws noise"
                 moved = flow.renoise(x, sigma, following * new, v, noise_like(x, rng))
             else:
                 moved = flow.euler(x, sigma, following * new, v)
-            x = torch.where(keep, x, moved)
+            x = torch.where(keep, x, moved)  # known frames are put back after each step, as in the released sampler
     return chunk.with_z(x, torch.zeros_like(new))
 
 
 def write_context(dit: Network, frames: Frames, text: Tensor, cache: KVCache) -> None:
     """Make finished frames part of the cache's past."""
-    dit(frames, text, cache)
+    dit(frames, text, cache)  # only keys and values are wanted, which the cache takes
     cache.commit()
 
 
@@ -113,11 +115,12 @@ def rollout(
 
 def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
     """Normal noise from a generator on the CPU, so that a seed means the same on every device."""
+    # Drawn in float32, then cast, so that a seed is the same noise in every dtype.
     return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
 
 
 def guided(dit: Network, without: Network, strength: float) -> Network:
-    """``dit`` pushed away from what it answers ``without`` something: words, a past. Of ``strength`` 0 it is itself.
+    """``dit`` pushed away from the prediction of ``without``, the network without words or past. ``strength`` 0: ``dit`` itself.
 
     Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, equation 6). The network must have been trained without it
     now and then.
@@ -125,22 +128,22 @@ def guided(dit: Network, without: Network, strength: float) -> Network:
 
     def pushed(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         v = dit(frames, text, attend)
-        return v + strength * (v - without(frames, text, attend))
+        return v + strength * (v - without(frames, text, attend))  # scale 1 + strength where unconditioned is scale 0
 
     return pushed
 
 
 def without_past(dit: Network, sampler: Sampler) -> Network:
-    """The network as if nothing had gone before; to be ``guided`` by: history guidance, Song et al. 2025, arXiv 2502.06764."""
+    """The network with an empty past, to be ``guided`` by: history guidance, Song et al. 2025, arXiv 2502.06764."""
 
     def fresh(frames: Frames, text: Tensor, _: Attend) -> Tensor:
-        return dit(frames, text, sampler.cache())
+        return dit(frames, text, sampler.cache())  # an empty past of its own, so that the true one is not touched
 
     return fresh
 
 
 def without_lane(dit: Network, lane: str) -> Network:
-    """The network with one of its lanes silent."""
+    """The network with one of its lanes switched off."""
 
     def quiet(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         return dit(frames, text, LaneMask(attend, lane))

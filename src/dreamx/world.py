@@ -1,8 +1,8 @@
 """A world: one session of walking. ``reset`` opens it with a picture or with words, ``step`` moves and answers with frames.
 
 ``step`` is the game, the environment of reinforcement learning and the harness of evaluation. It is ``decode(denoise(...))``:
-dreaming makes latents, showing decodes them; the two touch different state, so that a server may show one chunk while it dreams
-the next.
+denoising makes latents, decoding makes frames; the two touch different state, so that a server may decode one chunk while it
+denoises the next.
 All randomness comes from (seed, number of the chunk): the same seed, controls and prompts give the same frames, bit for bit.
 """
 
@@ -42,8 +42,9 @@ from dreamx.text_to_image import draw_first_picture
 class World:
     """One session in a learned world. Forks share the networks.
 
-    ``depth`` is of opening pictures; None asks the decoder. ``painter``: what draws a picture from words; None: ``dit`` itself.
-    ``note``: what of the words given last is not read, or not known, or ``""``; ``taught`` None: nobody knows what they know.
+    ``depth``: network for the depth of opening pictures; None: the decoder's. ``painter``: networks that draw the first picture
+    from words; None: ``dit`` itself. ``note``: sentences on words of the last prompt that are not read or not known, or ``""``.
+    ``taught``: None where the vocabulary is unknown.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class World:
         self.camera = level(config.lens)
         self.actions: list[Action] = []
         self.switches = Switches()
-        self._words: Tensor | None = None
+        self._words: Tensor | None = None  # [1, L, D]; None until the world is open
         self._cache = config.sampler.cache()
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
-        self._decoder: State | None = None
+        self._decoder: State | None = None  # None: the next latent is the first, of one frame
         self._bank = None if config.memory is None else Bank(config.memory)
         self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
 
@@ -128,22 +129,24 @@ class World:
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
         self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
-        here = self.camera.map(lambda x: x[None, None])
+        here = self.camera.map(lambda x: x[None, None])  # [1, 1]
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         if image is not None:
-            picture = image[None, None].float() / 127.5 - 1
+            picture = image[None, None].float() / 127.5 - 1  # [1, 1, 3, H, W]
             first = clean(self.vae.encode(picture), here)
         else:
             nets = (*(self.painter or (self.dit, self.text)), self.vae)
             noise, cfg = self._noise(here, self._rng()), self.config
             first, picture = draw_first_picture(cfg.opening, nets, noise, prompt, cfg.sampler)
         deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
+        # Without a depth network a drawn picture has no depth to show.
         blind = self._bank is None or (image is None and self.depth is None)
         hint = None if blind else View(picture, deep, torch.ones_like(deep))
-        self.chunk = 1
+        self.chunk = 1  # the opening counts, so that step 1 has noise of its own
         if self.config.sampler.chunk == 1:
             write_context(self.dit, first, words, self._cache)
         else:
+            # A chunk of 3 begins with the opening as its first frame, as in the released model.
             self._known = first
         return self._decode(Dream(first, here[0], here[0, :0], hint))
 
@@ -171,16 +174,18 @@ class World:
             raise ValueError(f"controls: {len(controls)} frames given where this step makes {due} (`frames_per_step`)")
         reading = None if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
         words, note = reading or (self._words, self.note)
-        self.look_ahead()
+        self.look_ahead()  # unless the server did it while the last chunk was shown
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         bank = self._bank if self.switches.memory else None
+        # A latent has the camera of the last of its 4 video frames.
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
         chunk, memories, hint = add_memory_hint(self.vae, bank, chunk, path) if bank else (chunk, [], None)
         chunk = chunk if self._known is None else cat(self._known, chunk)
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
-        new = made[slice(len(made) - len(controls) // GROUP, None)]
+        new = made[slice(len(made) - len(controls) // GROUP, None)]  # without the opening, which was shown
         self.event = self.event if event is None else event
+        # All that can be refused is behind: the session changes only from here on.
         self._words, self._known, self.camera, self.note = words, None, path[-1], note
         self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
         self.actions.append(Action.of(controls, event, self.switches))
@@ -189,7 +194,7 @@ class World:
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:
-        """Decode a dream; dreams are shown once each, in the order they were dreamt."""
+        """Decode a dream; every dream once, in the order of ``denoise``."""
         self._unseen -= 1
         return self._decode(dream)
 
@@ -199,7 +204,8 @@ class World:
         cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
         if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
             return
-        self._looked = self.chunk
+        self._looked = self.chunk  # once a chunk, whoever asks first
+        # Standing still uncovers nothing.
         if last.switches.memory and bool(last.controls.turn.any() or last.controls.move.any()):
             there = extrapolate_path(self.camera, last.controls, cfg.latents, self.config.up)
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
@@ -256,12 +262,14 @@ class World:
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
+        # Times a prime, so that seed 0, chunk 1 is not seed 1, chunk 0.
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
 
     def _noise(self, camera: Camera, rng: torch.Generator) -> Frames:
         """New frames ``[1, T]`` seen by these cameras, all noise."""
         t, s = len(camera.pose[0]), self.vae.config.shrink
-        blank = torch.empty(1, t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)
+        blank = torch.empty(1, t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)  # [1, T, C, h, w]
+        # Time index in latent frames, counted from the opening.
         start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
         start += 0 if self._known is None else len(self._known)
         frames = clean(noise_like(blank, rng), camera, start)
@@ -270,7 +278,7 @@ class World:
     def _decode(self, dream: Dream) -> Tensor:
         made: list[Tensor] = []
         for z in dream.frames.z.unbind(1):
-            at = sum(len(x) for x in made)
+            at = sum(len(x) for x in made)  # video frames so far
             now = slice(at, at + (1 if self._decoder is None else GROUP))
             h = dream.hint
             hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
@@ -279,6 +287,7 @@ class World:
             made.append(pixels.rgb[0])
             deep = h.depth if opening and h is not None else pixels.depth
             if self._bank is not None:
+                # The last frame of the group: its camera is that of the latent.
                 self._bank.remember(pixels.rgb[0, -1], deep[0, -1], dream.path[now][-1])
         return to_bytes(torch.cat(made))
 

@@ -68,8 +68,8 @@ def level(lens: tuple[float, ...] | Tensor = OFFICIAL_LENS, dtype: torch.dtype =
 
 def lens_from_fov(vertical_degrees: float, width: int, height: int) -> tuple[float, float, float, float]:
     """The lens of square pixels that sees ``vertical_degrees`` from top to bottom of a ``width`` x ``height`` picture."""
-    fy = 0.5 / tan(radians(vertical_degrees) / 2)
-    return (fy * height / width, fy, 0.5, 0.5)
+    fy = 0.5 / tan(radians(vertical_degrees) / 2)  # half the picture's height is 0.5
+    return (fy * height / width, fy, 0.5, 0.5)  # square pixels: the same focal length in pixels, by the width
 
 
 def cat(cameras: list[Camera] | tuple[Camera, ...], dim: int = 0) -> Camera:
@@ -81,13 +81,13 @@ def se3_inverse(m: Tensor) -> Tensor:
     """Inverse of rigid motions ``[..., 4, 4]`` without a general matrix inverse."""
     r, t = m[..., :3, :3], m[..., :3, 3:]
     rt = r.transpose(-1, -2)
-    top = torch.cat([rt, -rt @ t], dim=-1)
+    top = torch.cat([rt, -rt @ t], dim=-1)  # the transpose inverts a rotation exactly
     return torch.cat([top, m[..., 3:, :]], dim=-2)
 
 
 def relative_to(camera: Camera, reference: Camera) -> Camera:
     """The same cameras in a world whose origin and axes are those of ``reference``; leading shapes broadcast."""
-    pose = se3_inverse(reference.pose) @ camera.pose
+    pose = se3_inverse(reference.pose) @ camera.pose  # camera -> world -> axes of the reference
     return Camera(pose, camera.lens.expand(*pose.shape[:-2], 4))
 
 
@@ -114,11 +114,11 @@ def projection(camera: Camera) -> tuple[Tensor, Tensor]:
     lens is a pure scaling. The inverse is analytic. Source: PRoPE (Li et al. 2025), section 3; DreamX-World 1.0, E-PRoPE.
     """
     fx, fy, cx, cy = camera.lens.unbind(-1)
-    cx, cy = cx - 0.5, cy - 0.5
+    cx, cy = cx - 0.5, cy - 0.5  # (0, 0) is then the middle, as the released weights have it
     o, i = torch.zeros_like(fx), torch.ones_like(fx)
     k = torch.stack([fx, o, cx, o, o, fy, cy, o, o, o, i, o, o, o, o, i], -1).unflatten(-1, (4, 4))
     k_inv = torch.stack([1 / fx, o, -cx / fx, o, o, 1 / fy, -cy / fy, o, o, o, i, o, o, o, o, i], -1).unflatten(-1, (4, 4))
-    return k @ se3_inverse(camera.pose), camera.pose @ k_inv
+    return k @ se3_inverse(camera.pose), camera.pose @ k_inv  # no general inverse: that of a lens without skew is known
 
 
 def rays(lens: Tensor, rows: int, cols: int) -> Tensor:
@@ -126,9 +126,9 @@ def rays(lens: Tensor, rows: int, cols: int) -> Tensor:
 
     Multiplied by metric depth along z they are the points that the pixels show.
     """
-    v = (torch.arange(rows, dtype=lens.dtype, device=lens.device) + 0.5) / rows
+    v = (torch.arange(rows, dtype=lens.dtype, device=lens.device) + 0.5) / rows  # middles of pixels: 0.5 / rows, 1.5 / rows, ...
     u = (torch.arange(cols, dtype=lens.dtype, device=lens.device) + 0.5) / cols
     fx, fy, cx, cy = (x[..., None, None] for x in lens.unbind(-1))
     x = ((u[None, :] - cx) / fx).expand(*lens.shape[:-1], rows, cols)
     y = ((v[:, None] - cy) / fy).expand(*lens.shape[:-1], rows, cols)
-    return torch.stack([x, y, torch.ones_like(x)], dim=-1)
+    return torch.stack([x, y, torch.ones_like(x)], dim=-1)  # z = 1, not length 1, since depth is along z

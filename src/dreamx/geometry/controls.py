@@ -27,7 +27,7 @@ _UNIT = {
     "d": (1, 0, 0, 0, 0),
     "j": (0, 0, 0, -1, 0),
     "l": (0, 0, 0, 1, 0),
-    "i": (0, 0, 0, 0, 1),
+    "i": (0, 0, 0, 0, 1),  # pitch up is a turn about +x where y points down
     "k": (0, 0, 0, 0, -1),
 }
 
@@ -81,7 +81,7 @@ def check_keys(keys: str) -> str:
         other = sorted(unknown)[0]
         named = shown(other) if other.isascii() else letter(other)
         raise ValueError(f"keys: {named} is not a key; use w a s d to move and i j k l to look, in any combination")
-    return "".join(k for k in KEYS if k in held)
+    return "".join(k for k in KEYS if k in held)  # the order of KEYS is that of the action vector in clips
 
 
 def key_vector(keys: str) -> Tensor:
@@ -94,7 +94,7 @@ def from_keys(keys: Iterable[str], speed: Speed | None = None) -> Controls:
     """One string of held keys per frame -> calibrated controls. An empty string (or a space) stays in place."""
     speed = speed or Speed()
     rows = torch.tensor([[float(sum(_UNIT[k][i] for k in check_keys(held))) for i in range(5)] for held in keys])
-    rows = rows.reshape(-1, 5)
+    rows = rows.reshape(-1, 5)  # also for no frame at all, which torch makes [0]
     return Controls(rows[:, :3] * (speed.metres_per_second / speed.fps), rows[:, 3:] * (speed.degrees_per_second / speed.fps))
 
 
@@ -119,14 +119,15 @@ def walk(camera: Camera, controls: Controls, up: Tensor | None = None) -> Camera
     for yaw, pitch, step in zip(yaws, pitches, move, strict=True):
         if n is None:
             r = _rigid_again(r @ yaw @ pitch)
-            p = p + r @ step
+            p = p + r @ step  # after the turn, in the new axes: an arc
         else:
             basis = _upright(r, n)
+            # About the world's vertical, not the camera's own: else turning while looking down rolls the horizon.
             r = basis @ yaw @ basis.T @ r
             pitched = r @ pitch
-            steepness, before = (abs(float(x[:, 2] @ n)) for x in (pitched, r))
+            steepness, before = (abs(float(x[:, 2] @ n)) for x in (pitched, r))  # sine of the pitch
             r = _rigid_again(pitched if steepness <= max(_STEEPEST, before) else r)  # from beyond, only back is allowed
-            p = p + _upright(r, n) @ step
+            p = p + _upright(r, n) @ step  # level steps, even when looking at the ground
         poses.append(rigid(r, p))
     stack = torch.stack(poses) if poses else pose.new_zeros(0, 4, 4)
     return Camera(stack, camera.lens.expand(len(poses), 4))
@@ -143,7 +144,7 @@ def _rigid_again(r: Tensor) -> Tensor:
 def _upright(r: Tensor, up: Tensor) -> Tensor:
     """Axes [3, 3] of a level camera with the same heading, from a unit ``up``: x right, y down (along -up), z forward."""
     down = -up
-    right = torch.linalg.cross(down, r[:, 2])
+    right = torch.linalg.cross(down, r[:, 2])  # x = y cross z
     if float(right.norm()) < 1e-6:  # looks straight up or down: the picture's right is still level
         right = r[:, 0] - (r[:, 0] @ down) * down
     right = right / right.norm()

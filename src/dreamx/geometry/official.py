@@ -32,8 +32,10 @@ def autoregressive(actions: Sequence[str], shares: Sequence[float], frames: int)
     _check(actions, shares, frames)
     keys: list[str] = []
     for held, share in zip(actions, shares, strict=True):
+        # No segment is empty, none runs past the end.
         keys += [held] * min(max(1, round(frames * share / sum(shares))), frames - len(keys))
-    keys += [actions[-1]] * (frames - len(keys))
+    keys += [actions[-1]] * (frames - len(keys))  # the last segment takes what rounding left
+    # Body frame, no `up`: looking up and walking climbs, as in the script.
     return walk(level(dtype=torch.float64), from_keys(keys))
 
 
@@ -43,26 +45,30 @@ def autoregressive_latents(camera: Camera, chunk: int | None = None) -> Camera:
     With ``chunk``, every chunk of so many is seen from the last latent frame before it instead.
     """
     _check_latents(camera)
+    # The first video frame of each group; the bidirectional script, and ours, take the last one.
     c = camera[[0, *range(1, len(camera), 4)]]
     if chunk is None:
         return relative_to(c, c[:1])
-    before = [max(0, i // chunk * chunk - 1) for i in range(len(c))]
+    before = [max(0, i // chunk * chunk - 1) for i in range(len(c))]  # index of the last latent frame before each chunk
     return relative_to(c, c[before])
 
 
 def bidirectional(actions: Sequence[str], speeds: Sequence[float], frames: int) -> Camera:
     """The ``[frames]`` cameras of the bidirectional script, float64. ValueError when the lists do not fit each other."""
     _check(actions, speeds, frames)
-    length = -(-frames // len(actions))
+    length = -(-frames // len(actions))  # rounded up; the end is cut to `frames`
     steps = torch.arange(1, length + 1, dtype=torch.float64)[:, None] / length
     angles, place = torch.zeros(1, 2, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.float64)  # pitch, yaw; position
     rows = [(angles, place)]
     for held, speed in zip(actions, speeds, strict=True):
         controls = from_keys([held])
+        # Only which keys are held: speed is the number of the list, not metres per second.
         right, _, forward = controls.move[0].sign().tolist()
         yaw, pitch = controls.turn[0].sign().tolist()
+        # Negative: angles of the world-to-camera rotation, the inverse of how the camera turns.
         turn = -speed * SEGMENT[1] * torch.tensor([[pitch, yaw]], dtype=torch.float64)
         p, y = torch.deg2rad(angles[-1]).unbind()
+        # Third row of that rotation: the camera's z in the world, at the start of the segment.
         ahead = torch.stack([-y.sin() * p.cos(), p.sin(), y.cos() * p.cos()])
         aside = torch.stack([y.cos(), torch.zeros_like(y), y.sin()])
         move = speed * SEGMENT[0] * (forward * ahead + right * aside)
@@ -70,7 +76,7 @@ def bidirectional(actions: Sequence[str], speeds: Sequence[float], frames: int) 
         rows.append((angles, place))
     pitch, yaw = torch.cat([a for a, _ in rows])[:frames].unbind(-1)
     position = torch.cat([p for _, p in rows])[:frames]
-    world_to_camera = rotation("y", yaw) @ rotation("x", pitch)
+    world_to_camera = rotation("y", yaw) @ rotation("x", pitch)  # a quirk: yaw is not about the world's vertical
     return Camera(rigid(world_to_camera.mT, position), level(dtype=torch.float64).lens.expand(frames, 4))
 
 

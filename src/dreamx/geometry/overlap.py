@@ -2,8 +2,7 @@
 
 The paper retrieves by "camera pose and view overlap" without a formula (DreamX-World 1.0, memory section). Ours counts
 points, as HY-WorldPlay 1.5 does, but takes them from the real view of the camera instead of a ball with fixed angles, and on
-a fixed grid instead of at random: the same question has the same answer on every machine. Nothing is known about what hides
-what.
+a fixed grid instead of at random: the same question has the same answer on every machine. Occlusion is ignored.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ def overlap(a: Camera, b: Camera, near: float = 0.5, far: float = 8.0, grid: tup
     one scores 1, the wide one in the narrow less. On one spot it falls steadily with the yaw between the two.
     ``grid`` is rows, columns and depths of the points; every ray counts the same.
     """
+    # [..., P, 3]; 9 x 16 pixels at 8 distances are 1152 points.
     world = _points(a, near, far, grid) @ a.pose[..., :3, :3].mT + a.pose[..., None, :3, 3]
     view = se3_inverse(b.pose)
     seen = world @ view[..., :3, :3].mT + view[..., None, :3, 3]  # [..., P, 3] in b's axes
@@ -37,6 +37,8 @@ def _points(camera: Camera, near: float, far: float, grid: tuple[int, int, int])
     """Points ``[..., P, 3]`` in camera axes: a grid of pixels, each at distances evenly spaced in the logarithm."""
     rows, cols, depths = grid
     steps = (torch.arange(depths, dtype=camera.pose.dtype, device=camera.pose.device) + 0.5) / depths
+    # Even in the logarithm: near surfaces fill as much of a picture as far ones.
     distance = near * (far / near) ** steps  # [depths]: middles of cells, never on a bound
+    # Length 1, so that distances are along the ray.
     direction = torch.nn.functional.normalize(rays(camera.lens, rows, cols), dim=-1)
     return (direction[..., None, :] * distance[:, None]).flatten(-4, -2)

@@ -15,7 +15,7 @@ from dreamx.geometry.camera import Camera, rigid
 from dreamx.geometry.controls import check_keys
 from dreamx.plaintext import folded, shown
 
-_BACK = str.maketrans("wsadijkl", "swdaklij")
+_BACK = str.maketrans("wsadijkl", "swdaklij")  # each key and its opposite
 _LONGEST = 1_000_000  # frames in one script: 17 hours at 16 fps, and far from what would fill the memory
 #: Words for keys, in action files alone. Which of them step and which look is another thing in every game.
 _NAMED = {"forward": "w", "forwards": "w", "backward": "s", "backwards": "s", "back": "s", "none": "", "-": ""}
@@ -49,7 +49,7 @@ def loop(frames: int, keys: str = "l", corner: int = 60) -> list[str]:
     At the default speed 60 frames are a quarter turn, so that the last camera is the first. Frames that do not divide into
     four equal sides are spent standing at the end. ValueError when there are too few frames for the corners alone.
     """
-    side = frames // 4 - corner
+    side = frames // 4 - corner  # frames of one side
     if side < 1:
         raise ValueError(f"frames: a loop with corners of {corner} frames needs at least {4 * corner + 4}, not {frames}")
     return (["w"] * side + [check_keys(keys)] * corner) * 4 + [""] * (frames % 4)
@@ -67,6 +67,7 @@ def parse_actions(text: str) -> list[str]:
             held = read_keys(held)
         except ValueError as error:
             raise ValueError(f"{where}: {str(error).removeprefix('keys: ')}") from None
+        # Longer ones are refused either way, and int() of 5000 digits is an error of its own.
         frames = int(count[:9]) if star else 1
         if not 1 <= frames <= _LONGEST - len(keys):
             raise ValueError(f"{where} must last at least 1 frame, and the whole script at most {_LONGEST}")
@@ -105,10 +106,10 @@ def resample(camera: Camera, times: Tensor) -> Camera:
     before = times.floor().long()
     u = (times - before).to(camera.pose)  # [N]
     a = camera.map(lambda x: x.index_select(axis, before))
-    b = camera.map(lambda x: x.index_select(axis, (before + 1).clamp(max=last)))
+    b = camera.map(lambda x: x.index_select(axis, (before + 1).clamp(max=last)))  # the last index has no successor
     r = matrices(_slerp(quaternions(a.pose[..., :3, :3]), quaternions(b.pose[..., :3, :3]), u[:, None]))
     pose = rigid(r, torch.lerp(a.pose[..., :3, 3], b.pose[..., :3, 3], u[:, None]))
-    whole = (u == 0)[:, None, None]
+    whole = (u == 0)[:, None, None]  # a quaternion and back would cost the last digits
     return Camera(torch.where(whole, a.pose, pose), torch.lerp(a.lens, b.lens, u[:, None].to(a.lens)))
 
 
@@ -118,13 +119,14 @@ def orbit(camera: Camera, centre: Tensor, degrees: Tensor, up: Tensor | None = N
     The axis is ``up [3]`` in the world, by default -y, the vertical of a level camera. Positive degrees turn it to the
     right while they carry it to the left.
     """
+    # Negative: y points down, and positive degrees are right-handed about it.
     axis = -(up if up is not None else camera.pose.new_tensor([0.0, -1.0, 0.0])).to(camera.pose)
     x, y, z = (axis / axis.norm()).unbind()
     o = torch.zeros_like(x)
     skew = torch.stack([o, -z, y, z, o, -x, -y, x, o]).reshape(3, 3)
     r = torch.linalg.matrix_exp(torch.deg2rad(degrees).to(camera.pose)[:, None, None] * skew)  # [N, 3, 3]
     c = centre.to(camera.pose)
-    pose = rigid(r, c - r @ c) @ camera.pose
+    pose = rigid(r, c - r @ c) @ camera.pose  # turns about c instead of the origin
     return Camera(pose, camera.lens.expand(len(degrees), 4))
 
 
@@ -143,7 +145,7 @@ def quaternions(r: Tensor) -> Tensor:
         ],
         dim=-1,
     ).unflatten(-1, (4, 4))
-    best = products.diagonal(dim1=-2, dim2=-1).argmax(-1)
+    best = products.diagonal(dim1=-2, dim2=-1).argmax(-1)  # 4 times the largest square, at least 1: no division by nearly 0
     q = products.gather(-2, best[..., None, None].expand(*best.shape, 1, 4)).squeeze(-2)
     return q / q.norm(dim=-1, keepdim=True)
 
@@ -161,10 +163,11 @@ def matrices(q: Tensor) -> Tensor:
 
 def _slerp(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
     """Between unit quaternions, along the shorter of the two arcs: q and -q are the same rotation."""
-    b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)
+    b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)  # else it turns the long way round
     angle = 2 * torch.atan2((a - b).norm(dim=-1, keepdim=True), (a + b).norm(dim=-1, keepdim=True))  # exact when tiny
 
     def share(part: Tensor) -> Tensor:  # sin(part * angle) / sin(angle), which is `part` at angle 0
+        # torch.sinc(x) is sin(pi x) / (pi x), and 1 at 0: no special case for equal rotations.
         return part * torch.sinc(part * angle / torch.pi) / torch.sinc(angle / torch.pi)
 
     q = share(1 - u) * a + share(u) * b
