@@ -1,1 +1,1 @@
-"""Will it fit, and how fast will it be: counted on networks that are not there, and measured on the machine that is."""
+"""Will it fit, and how fast will it be: networks are counted without weights, the machine is measured."""

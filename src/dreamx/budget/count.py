@@ -25,12 +25,12 @@ class Work:
     peak: float = 0.0
 
     def __add__(self, other: Work) -> Work:
-        """One after the other."""
+        """Return the work of one after the other."""
         return Work(self.flop + other.flop, self.calls + other.calls, self.moved + other.moved, max(self.peak, other.peak))
 
     def times(self, n: int) -> Work:
-        """Again and again."""
-        return Work(self.flop * n, self.calls * n, self.moved * n, self.peak)
+        """Return the work of ``n`` times the same."""
+        return Work(self.flop * n, self.calls * n, self.moved * n, self.peak)  # memory is free again each time
 
 
 def count(run: Callable[[], object]) -> Work:
@@ -43,17 +43,18 @@ def count(run: Callable[[], object]) -> Work:
 
 
 class _Ledger(TorchDispatchMode):
-    """Writes down every operation, and which of the storages that they made still live."""
+    """Counts operations, and the bytes of the storages they made that are still alive."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls = self.moved = self.peak = 0
         self._known: set[int] = set()
-        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
+        self._alive: dict[int, tuple[StorageWeakRef, int]] = {}  # the weak reference keeps an address from being used again
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for x in tree_leaves((args, kwargs)):
             if isinstance(x, Tensor):
+                # Inputs: views of them, and results written into them, are no new memory.
                 self._known.add(x.untyped_storage()._cdata)
         out = func(*args, **(kwargs or {}))
         self.calls += 1
@@ -68,5 +69,5 @@ class _Ledger(TorchDispatchMode):
         if made:
             self._alive = {k: (ref, n) for k, (ref, n) in self._alive.items() if not ref.expired()}
             self.peak = max(self.peak, sum(n for _, n in self._alive.values()))
-        self._known.clear()
+        self._known.clear()  # an address is known during one call only
         return out

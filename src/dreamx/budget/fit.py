@@ -56,20 +56,20 @@ def need(plan: Plan) -> Need:
     size = plan.dtype.itemsize
     weights = float(plan.weights() * size)
     if plan.lent:
-        weights *= min(1.0, (_AT_ONCE + 0.01 * plan.dit.layers) / plan.dit.layers)
+        weights *= min(1.0, (_AT_ONCE + 0.01 * plan.dit.layers) / plan.dit.layers)  # two blocks, and the 1 % that is no block
     decoder, past = float(plan.decoder_weights() * size), float(plan.kept() * size)
     passing, decoded = plan.one_pass().peak, plan.one_decoding()
     decoding = 0.0 if decoded is None else decoded.peak
     reading = float(plan.reader * (min(2, size) if plan.freed else size))  # what goes again stays as it is stored
-    making = weights + decoder + past + max(passing, decoding)
-    most = max(reading, making) if plan.freed else reading + making
+    making = weights + decoder + past + max(passing, decoding)  # one after the other, never both
+    most = max(reading, making) if plan.freed else reading + making  # umT5 is gone before the first pass
     return Need(weights, decoder, past, passing, decoding, reading, making, most)
 
 
 def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace:
     """Predict the time of a chunk on a machine of this speed, window full: products at full speed, nothing overlapped.
 
-    A GPU is asked ahead of time, so calls only count where they are slower than what they ask for.
+    A GPU gets its calls ahead of time, so they only count where they are slower than the work itself.
     """
 
     def seconds(flop: float, moved: float, calls: int) -> float:
@@ -85,13 +85,13 @@ def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace
 
 
 def room(device: torch.device) -> float | None:
-    """Bytes that tensors can have on the device; None where nobody says."""
+    """Return the bytes that tensors can have on the device; None where that is unknown."""
     free = free_memory(device)
     return None if free is None else max(0.0, free - (_BESIDE if device.type == "cuda" else 0.0))
 
 
 def refusal(plan: Plan, device: torch.device, free: float | None, main: float | None, bytes: float | None = None) -> str | None:
-    """One sentence where the plan does not fit into ``free`` bytes, with what would; None where it fits or nobody knows.
+    """One sentence where the plan does not fit into ``free`` bytes, with what would; None where it fits or that is unknown.
 
     ``main``: bytes free in main memory, where blocks could rest.
     """
@@ -117,10 +117,11 @@ def _cures(plan: Plan, device: torch.device, main: float | None) -> list[tuple[s
     if device.type == "cuda" and plan.dtype.itemsize > 2:  # a CPU computes in float32
         best, how = replace(plan, dtype=torch.bfloat16), "in bfloat16"
         found.append((how, need(best).most))
+    # Blocks must rest somewhere.
     if device.type == "cuda" and not plan.world and not plan.lent and (main is None or need(best).weights < main):
         best, how = replace(best, lent=True), f"{how} with --offload".strip()
         found.append((how, need(best).most))
-    for share in (0.75, 0.5, 0.25):
+    for share in (0.75, 0.5, 0.25):  # smaller pictures, each side by that
         step = plan.shrink * plan.dit.patch
         size = (max(1, round(plan.size[0] * share / step)) * step, max(1, round(plan.size[1] * share / step)) * step)
         if size != plan.size and not plan.world:  # a world has one size

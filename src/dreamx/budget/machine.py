@@ -65,7 +65,7 @@ def name(device: torch.device) -> str:
 
 
 def free_memory(device: torch.device) -> float | None:
-    """Bytes that can still be had on the device, for a CPU of the machine and its container; None where nobody says."""
+    """Bytes free on the device, for a CPU of the machine and its container; None where that is unknown."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     if sys.platform != "linux":
@@ -77,7 +77,7 @@ def available(meminfo: Path, group: Path) -> float | None:
     """Return the bytes that Linux reports as available, at most those left to its control group; None if unknown."""
     try:
         words = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
-        free = 1024.0 * int(words["MemAvailable"].split()[0])
+        free = 1024.0 * int(words["MemAvailable"].split()[0])  # with caches that the system would give back
     except (OSError, KeyError, ValueError):
         return None
     try:
@@ -96,11 +96,11 @@ def probe(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> Mac
 def probe_both(device: torch.device, dtype: torch.dtype, seconds: float = 0.5) -> tuple[MachineSpeed, MachineSpeed]:
     """Measure: how fast the machine is when it has nothing else to do (the fastest of several tries), and how fast it is now (the
     mean of them)."""
-    size = 1024 if device.type == "cpu" else 8192
+    size = 1024 if device.type == "cpu" else 8192  # large enough for full speed: matrices of 4 and 256 MiB in float32
     with torch.inference_mode():
         layer = nn.Linear(size, size, bias=False, device=device, dtype=dtype)
         x, small = torch.ones(size, size, device=device, dtype=dtype), torch.ones(8, device=device, dtype=dtype)
-        big = torch.ones(2**24, device=device, dtype=dtype)
+        big = torch.ones(2**24, device=device, dtype=dtype)  # 64 MiB of float32: more than the caches of most processors
         into = torch.empty_like(big)
         products = _tries(lambda: linear(layer, x), device, 0.6 * seconds)
         copies = _tries(lambda: into.copy_(big), device, 0.2 * seconds)
@@ -132,7 +132,7 @@ def _tries(run: Callable[[], object], device: torch.device, seconds: float) -> l
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait for what was asked of the device."""
+    """Wait until the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -151,15 +151,16 @@ def forget_peak(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif sys.platform == "linux":
         with suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5")  # 5 resets the peak of resident memory
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Most bytes ever held at once: of tensors on a GPU; of this whole process on a CPU, None where nobody says."""
+    """Most bytes ever held at once: of tensors on a GPU; of this whole process on a CPU, None where that is unknown."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     if os.name != "posix":
         return None
     import resource
 
+    # Kilobytes on Linux, bytes on macOS.
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)

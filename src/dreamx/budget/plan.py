@@ -1,4 +1,4 @@
-"""A model to be run: configs of its networks, picture size, dtype, chunks. No weights are read for it."""
+"""A model to be run: configs of its networks, picture size, dtype, chunks. No weights are read."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ class Plan:
 
     @property
     def tokens(self) -> int:
-        """Of one latent frame."""
+        """Tokens of one latent frame."""
         h, w = self.latent
         return h * w // self.dit.patch**2
 
     @property
     def window(self) -> int:
         """Most latent frames seen at once. Without a limit: those of 5 seconds."""
-        return self.past.window or 21
+        return self.past.window or 21  # 81 frames at 16 a second
 
     def weights(self) -> int:
         """Parameters of the transformer."""
@@ -100,7 +100,8 @@ class Plan:
         wide = c.layers * c.width
         if view is not None and "view" not in self.past.alone:
             wide += (c.layers if view.layers is None else len(view.layers)) * view.width
-        raw = self.window - self.past.chunk
+        raw = self.window - self.past.chunk  # frames of the past when a pass begins
+        # Keys and values: raw ones of the past, the encoded window, and the raw ones of the running pass.
         return 2 * self.tokens * wide * (raw + (self.window if raw else 0) + self.past.chunk)
 
     def one_pass(self) -> Work:
@@ -108,6 +109,7 @@ class Plan:
         view, layers = self.dit.view, self.dit.layers
         if layers <= 2 or (view is not None and view.layers is not None):
             return self._counted()
+        # What the second layer adds, every further one adds: 30 layers cost the time of 3.
         one, two = (replace(self, dit=replace(self.dit, layers=n))._counted() for n in (1, 2))
         return Work(
             one.flop + (layers - 1) * (two.flop - one.flop),
@@ -135,12 +137,12 @@ class Plan:
         z = z.to(self.dtype)
         with torch.no_grad(), torch.device("meta"):
             _, state = net.push(z, None)
-            work = count(lambda: net.push(z, state))
+            work = count(lambda: net.push(z, state))  # the second latent, since the first makes one frame instead of 4
         return replace(work, peak=work.peak + sum(x.nbytes for x in state))
 
 
 class _Counting:
-    """Attends to as many tokens as there would be, by counting."""
+    """Counts attention over as many tokens as there would be; computes none."""
 
     backend = TORCH
 
@@ -148,11 +150,11 @@ class _Counting:
         self.plan, self.flop = plan, 0.0
 
     def __call__(self, slot: tuple[int, str], q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
-        q = place.query(q)
+        q = place.query(q)  # positions are work, too
         k, v = place.key(k), place.value(v)
         frames = self.plan.past.chunk if slot[1] in self.plan.past.alone else self.plan.window
         b, t, p, n, d = q.shape
-        self.flop += 4.0 * b * n * d * t * p * frames * p
+        self.flop += 4.0 * b * n * d * t * p * frames * p  # two products, each a multiplication and an addition
         return place.out(torch.empty_like(q))
 
 
@@ -210,7 +212,7 @@ def folder_of(name: str) -> Path:
 
 
 def is_world(path: Path) -> bool:
-    """Or only a transformer?"""
+    """Return whether a folder holds a whole world, not only a transformer."""
     return (path / "config.json").is_file() and "world" in weight_files.read_json(path / "config.json")
 
 

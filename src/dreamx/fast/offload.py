@@ -1,7 +1,7 @@
 """Low memory: a network whose weights come to the device only while they are used, and may rest in fewer bytes than they compute.
 
-The network does not know: hooks do it. Weights are never written back, because nobody changes them; so this is for making video,
-not for training. What comes out is what the whole network on the device says, bit for bit.
+Hooks do it; the network's code is unchanged. Weights are never written back, because nothing changes them; so this is for making
+video, not for training. The output equals that of the whole network on the device, bit for bit.
 
     offload(dit, torch.device("cuda"), ahead=True)                   the blocks rest in main memory, two of them are on the GPU
     offload(dit, torch.device("cpu"), torch.float32)                 bfloat16 weights (memory-mapped, if so loaded) on a CPU
@@ -34,7 +34,7 @@ class Weight:
     def put(self, x: Tensor) -> None:
         """Let the module compute with ``x`` instead."""
         if isinstance(self.rest, nn.Parameter) and not isinstance(x, nn.Parameter):
-            x = nn.Parameter(x, requires_grad=False)
+            x = nn.Parameter(x, requires_grad=False)  # a module refuses a plain tensor under a parameter's name
         setattr(self.owner, self.name, x)
 
 
@@ -48,8 +48,9 @@ class Loan:
         self.groups = [list(chain.from_iterable(map(_weights, modules))) for modules in groups]
         self.here: dict[int, list[Tensor]] = {}
         self.most = 0
-        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None  # copies of their own beside the computation
         self._hooks = [m[0].register_forward_pre_hook(partial(self._enter, i)) for i, m in enumerate(groups)]
+        # always_call: a pass that fails must not leave its weights on the device.
         self._hooks += [m[-1].register_forward_hook(partial(self._leave, i), always_call=True) for i, m in enumerate(groups)]
 
     @property
@@ -67,6 +68,7 @@ class Loan:
     def _enter(self, group: int, module: nn.Module, inputs: object) -> None:
         self._fetch(group)
         if self._beside is not None:
+            # The copy may still run: the products wait for it on the device, this thread does not.
             torch.cuda.current_stream(self.device).wait_stream(self._beside)
         for weight, x in zip(self.groups[group], self.here[group], strict=True):
             weight.put(x)
@@ -85,14 +87,15 @@ class Loan:
             return  # all at once: a processor has nobody to copy beside it
         with torch.cuda.stream(self._beside):
             moved = [w.rest.detach().to(self.device, non_blocking=True) for w in self.groups[group]]
+            # Cast there: half the bytes cross the bus.
             self.here[group] = moved if self.dtype is None else [x.to(self.dtype) for x in moved]
         for x in self.here[group]:
             x.record_stream(torch.cuda.current_stream(self.device))  # else its memory is given away while it is computed with
 
     def _rest(self, group: int) -> None:
         for weight in self.groups[group]:
-            weight.put(weight.rest)
-        self.here.pop(group, None)
+            weight.put(weight.rest)  # weights are never written, so nothing is copied back
+        self.here.pop(group, None)  # the last reference: the allocator has the memory again
 
 
 def lend(
@@ -117,7 +120,7 @@ def pin(module: nn.Module) -> None:
 def offload(dit: DiT, device: torch.device, dtype: torch.dtype | None = None, group: int = 1, ahead: bool = False) -> Loan:
     """The transformer on ``device`` with at most ``group`` blocks there at once, or twice that where the next come ``ahead``.
 
-    What is no block (1 % of the 5B) moves there for good. ``dtype`` is what it computes in; None: what its weights rest in. It is
+    All but the blocks (1 % of the 5B) moves there for good. ``dtype``: it computes in this; None: in that of its weights. It is
     called as before: frames and text may be anywhere and in float32, and so is the answer.
     """
     if group < 1:
@@ -136,13 +139,14 @@ def border(dit: DiT) -> None:
 
     The sampler then counts in float32 on its own device, whatever the network computes in and wherever it is.
     """
-    asked: list[Tensor] = []
+    asked: list[Tensor] = []  # the caller's latents, until the answer is back
 
     def go(module: nn.Module, inputs: tuple[Frames, Tensor, object]) -> tuple[Frames, Tensor, object]:
         frames, text, attend = inputs
         asked[:] = [frames.z]
         to = dit.patch.weight
         hint = None if frames.hint is None else frames.hint.to(to.device, to.dtype)
+        # Not cast to the network's dtype: bfloat16 would round noise levels and metres to 3 digits.
         sigma, index, camera = (
             frames.sigma.to(to.device),
             frames.index.to(to.device),

@@ -85,14 +85,15 @@ def main(cfg: CameraStage) -> None:
         rng = run.generator(step)
         known, prompts = data.batch(cfg.batch, rng)
         known = drop_hints(known, cfg.drop_hint, 0.0, rng)
+        # One level for a whole clip: all frames are made at once.
         sigma = draw_sigma((cfg.batch, 1), cfg.shift, rng).expand(-1, len(known))
         noisy, target = mix(known, first_known(sigma, cfg.drop_first, rng), noise_like(known.z, rng))
         return noisy, target, drop_text(prompts, cfg.drop_text, rng)
 
     for noisy, target, prompts in run.steps(batch):
         with run.autocast():
-            v = nets(noisy, prompts, MaskedAttention())
-        run.update(nets, velocity_loss(v, target, noisy.sigma > 0))
+            v = nets(noisy, prompts, MaskedAttention())  # no table: every frame sees every frame
+        run.update(nets, velocity_loss(v, target, noisy.sigma > 0))  # a known frame has no velocity to learn
         if samples:
             samples.draw(run, nets)
     run.export(cfg.out, nets.parts())

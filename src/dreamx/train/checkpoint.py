@@ -48,16 +48,16 @@ def write(root: Path, step: int, tensors: Mapping[str, Tensor], own: object, abo
     _together()
     with _quiet():
         save(dict(tensors), checkpoint_id=temporary, no_dist=not dist.is_initialized())
-    torch.save(own, temporary / f"own-{rank()}.pt")
+    torch.save(own, temporary / f"own-{rank()}.pt")  # random generators: each process has its own
     _together()
     if rank() == 0:
-        files = {p.name: _checksum(p) for p in sorted(temporary.iterdir())}
+        files = {p.name: _checksum(p) for p in sorted(temporary.iterdir())}  # one process alone, when all have written
         shapes = {k: list(t.shape) for k, t in tensors.items()}
         manifest = {"step": step, "about": dict(about), "files": files, "tensors": shapes}
         (temporary / "manifest.json").write_text(json.dumps(manifest))
         final = root / f"step-{step:08d}"
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        shutil.rmtree(final, ignore_errors=True)  # of a run that went back to an older checkpoint
+        temporary.rename(final)  # atomic: a checkpoint has this name only when it is whole
         for old in _listed(root)[:-KEEP]:
             shutil.rmtree(old)
     _together()
@@ -82,7 +82,7 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
             said.append(f"{bad}, so this checkpoint was passed over and set aside as {aside.name}")
         found[1] = said
     if dist.is_initialized():
-        dist.broadcast_object_list(found, src=0)
+        dist.broadcast_object_list(found, src=0)  # all must load the same one
     if found[1] and found[0] is None:
         raise ValueError(f"{found[1][-1]}, and no older one is left; delete {root} to begin again")
     return found[0], found[1]
@@ -91,7 +91,7 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
 def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict[str, Any]]:
     """Fill ``tensors`` in place; the step, this process's own values (None for a process that was not there) and ``about``.
 
-    ValueError when the checkpoint is of other networks than the tensors, or what is in its files is not what they should hold.
+    ValueError when the checkpoint is of other networks than the tensors, or its files hold something else.
     """
     manifest = _manifest(folder / "manifest.json")
     held, want = manifest["tensors"], {k: list(t.shape) for k, t in tensors.items()}
@@ -104,13 +104,14 @@ def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict
     plan = read_plan(folder)
     places = plan.state_dict_metadata
     for key, t in tensors.items():
+        # The manifest was checked above; torch reads by the plan, another file.
         if key not in places or list(places[key].size) != list(t.shape):  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(f"{folder / '.metadata'}: has no place for {key!r} as it is; delete {folder} to go on without it")
     own = folder / f"own-{rank()}.pt"
     try:
         with _quiet():
             load(dict(tensors), storage_reader=TensorPlanReader(folder, plan), no_dist=not dist.is_initialized())
-        mine = torch.load(own, weights_only=True) if own.exists() else None
+        mine = torch.load(own, weights_only=True) if own.exists() else None  # more processes than before: newcomers have none
     except (CheckpointException, Exception) as e:  # the first is no Exception; broken files break in many ways
         raise ValueError(f"{folder}: cannot be read ({type(e).__name__}); delete it to go on without it") from e
     return manifest["step"], mine, manifest["about"]
@@ -148,7 +149,7 @@ def _checksum(file: Path) -> int:
     crc = 0
     with file.open("rb") as f:
         while block := f.read(1 << 20):
-            crc = zlib.crc32(block, crc)
+            crc = zlib.crc32(block, crc)  # against torn writes, not against attackers
     return crc
 
 

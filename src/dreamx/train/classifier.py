@@ -1,4 +1,4 @@
-"""Stage: train a classifier of events (``eval.estimators.events``) on clips in which something happens, and the same without it.
+"""Stage: train a classifier of events (``eval.estimators.events``) on clips with an event, and the same clips without it.
 
 A batch is rows of three: a record's window where it happens; the same window of the twin, where nothing does; and a window of
 another time of the clip, where it does not happen yet or no more. Dreams are neither sharp nor steady: half of the windows are
@@ -91,6 +91,7 @@ def main(cfg: ClassifierStage) -> None:
         each = F.binary_cross_entropy_with_logits(logits, now.answers, reduction="none")
         asked = now.weight == 1
         right = ((logits > 0) == (now.answers > 0.5))[asked].float().mean()
+        # A mean over what was asked, however many windows were dropped.
         run.update(net, (each * now.weight).sum() / asked.sum(), {"right": right})
     run.export(cfg.out, {"classifier": (net, net.config)})
     write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), clips, cfg.batch)
@@ -130,16 +131,17 @@ def draw(by_kind: dict[str, list[Example]], cfg: ClassifierStage, rng: torch.Gen
     windows: list[Tensor] = []
     fades: list[bool] = []
     answers = torch.zeros(3 * cfg.batch, len(answered))
-    weight = torch.full_like(answers, cfg.others / len(answered))
+    weight = torch.full_like(answers, cfg.others / len(answered))  # all other kinds together count as one, by default
     for row in range(0, 3 * cfg.batch, 3):
         of_kind = by_kind[kinds[int(torch.randint(len(kinds), (1,), generator=rng))]]
         example = of_kind[int(torch.randint(len(of_kind), (1,), generator=rng))]
         record, own = example.record, answered.index(example.record.kind)
+        # Jitter of time, place and size: at play the event is not exactly where and when the truth has it.
         early, late, right, down, scale = (torch.rand(5, generator=rng) - 0.5).tolist()
         then, elsewhen = (record.start + 0.2 * early, record.end + 0.2 * late), _elsewhen(example, rng)
         for video, span in ((example.told, then), (example.still, then), (example.told, elsewhen)):
             windows.append(window(video, example.where, span, example.fps, (0.2 * right, 0.2 * down), 1.1 + 0.4 * scale))
-            fades.append(record.kind not in SCENIC)
+            fades.append(record.kind not in SCENIC)  # a change of light or weather is a fade itself
         for at, span in ((row, then), (row + 2, elsewhen)):
             for other in example.everything:  # who knows how much of it is in the cut-out
                 if _meet(other, span):

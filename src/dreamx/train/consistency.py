@@ -50,11 +50,13 @@ class ConsistencyStage:
 
 @torch.no_grad()
 def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels: Tensor) -> Tensor:
-    """The clean frames that the averaged student sees one step of the teacher further on: the target."""
-    following = torch.where(now.noisy.sigma > 0, levels[now.level + 1], 0.0)
+    """Return the target: the averaged student's estimate of the clean frames, one step of the teacher further on."""
+    following = torch.where(now.noisy.sigma > 0, levels[now.level + 1], 0.0)  # [B, T]: known frames stay at 0
     with run.autocast():
         first = now.velocity(teacher, now.noisy)
+    # The same point of the same path, one of 48 steps further on. The last step ends at 0, in the teacher's own estimate.
     x = flow.euler(now.noisy.z, now.noisy.sigma, following, first)
+    # The averaged student is the target, which keeps training stable (Song et al. 2023).
     with run.ema(student) as average, run.autocast():
         v = now.velocity(average, now.noisy.with_z(x, following))
     return flow.to_clean(x, following, v)
@@ -65,10 +67,11 @@ def main(cfg: ConsistencyStage) -> None:
     claim(cfg, "consistency", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
-    teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)
+    teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)  # frozen, and loaded apart from the student
     student = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(student.dit.config.channels)
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
+    # Without the closing 0, from which there is no step.
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):
         target = ahead(now, teacher, student, run, levels)
         with run.autocast():

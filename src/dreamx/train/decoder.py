@@ -1,8 +1,8 @@
-"""Stage: sharpen the decoder. The encoder is frozen, so that latents mean what they meant; what decodes them goes on learning.
+"""Stage: sharpen the decoder. The encoder is frozen, so that latents keep their meaning; the decoder goes on learning.
 
-A critic looks at pairs of neighbouring frames, true and decoded, patch by patch, and tells them apart (hinge loss); the decoder
-is to fool it and to agree with the truth in the critic's own features (as in VQ-GAN, Esser et al. 2021, with features that nobody
-had to pre-train). Noise on the latents stands for what the transformer will get wrong.
+A critic looks at pairs of neighbouring frames, true and decoded, patch by patch, and learns to separate them (hinge loss). The
+decoder learns to fool it and to agree with the truth in the critic's own features (as in VQ-GAN, Esser et al. 2021, but without a
+pre-trained network). Noise on the latents stands for the errors of the transformer.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Critic(nn.Module):
         out: list[Tensor] = []
         x = pairs.contiguous(memory_format=torch.channels_last)
         for level, norm in zip(self.levels, self.norms, strict=True):
-            x = F.leaky_relu(norm(level(x)), 0.2)
+            x = F.leaky_relu(norm(level(x)), 0.2)  # group norms: with spectral norms its hinge loss stayed at 1.97 of 2
             out.append(x)
         return [*out, self.score(x)]
 
@@ -111,7 +111,7 @@ def pairs(video: Tensor) -> Tensor:
 def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
     """By what to multiply ``other`` so that it pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
     pulls = [torch.autograd.grad(x, layer, retain_graph=True)[0].norm() for x in (loss, other)]
-    return (pulls[0] / (pulls[1] + 1e-6)).clamp(max=1e3).detach()
+    return (pulls[0] / (pulls[1] + 1e-6)).clamp(max=1e3).detach()  # capped: a critic without gradient would ask for any weight
 
 
 def main(cfg: DecoderStage) -> None:
@@ -120,6 +120,7 @@ def main(cfg: DecoderStage) -> None:
     vae = native.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
     run, clips = Run(cfg.run), ClipWindows([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
+    # Whole: `balance` takes gradients by hand, which sharded weights do not allow.
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)
     run.own(critic, cfg.critic_lr, name="critic", whole=True)
 
@@ -134,14 +135,15 @@ def main(cfg: DecoderStage) -> None:
         loss, parts = reconstruction_loss(planes, windows, vae, cfg.edges, cfg.depth)
         if run.step >= cfg.alone:
             with torch.no_grad():
-                want = critic(true)
+                want = critic(true)  # features to agree with: no gradient through the truth
             seen = critic(made)
             alike = torch.stack([(a - b).abs().mean() for a, b in zip(seen[:-1], want[:-1], strict=True)]).mean()
-            fooled = -seen[-1].mean()
-            share = cfg.fool * balance(loss, fooled, vae.out.weight)
+            fooled = -seen[-1].mean()  # hinge loss of the generator
+            share = cfg.fool * balance(loss, fooled, vae.out.weight)  # balanced: its gradient grows and shrinks with the critic
             loss = loss + share * fooled + cfg.features * alike
             parts |= {"alike": alike.detach(), "fooled": fooled.detach(), "share": share}
         run.update(vae, loss, parts)
+        # Detached: the critic learns from the pictures and does not move the decoder.
         judged, false = critic(true)[-1], critic(made.detach())[-1]
         run.update(critic, F.relu(1 - judged).mean() + F.relu(1 + false).mean(), {"right": ((judged > 0).float().mean())})
         if (run.step + 1) % cfg.sheet_every == 0:

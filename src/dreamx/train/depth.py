@@ -51,7 +51,7 @@ def main(cfg: DepthStage) -> None:
     claim(cfg, "depth", ["depth"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(Depth(cfg.depth), cfg.lr, name="depth", methods=("metres",))
-    clips = ClipWindows(cfg.data, 1)
+    clips = ClipWindows(cfg.data, 1)  # windows of one frame
 
     def batch(step: int) -> Windows:
         rng = run.generator(step)
@@ -70,19 +70,19 @@ def main(cfg: DepthStage) -> None:
 def depth_loss(plane: Tensor, depth: Tensor, net: Depth, edges: float) -> tuple[Tensor, dict[str, Tensor]]:
     """Planes ``[N, H, W]`` against metres (0: unknown) -> the loss, and its parts (``off``: mean error, a share)."""
     known = ((depth > 0) & torch.isfinite(depth)).float()
-    error = (plane - net.plane(torch.where(known > 0, depth, 1.0))) * known
+    error = (plane - net.plane(torch.where(known > 0, depth, 1.0))) * known  # 1 m, any number: it is multiplied by 0
     total = error.abs().sum() / known.sum().clamp_min(1)
     steps = plane.new_zeros(())
     e, k = error[:, None], known[:, None]
     for scale in range(_SCALES):
         if scale:
-            e, k = F.avg_pool2d(e, 2), -F.max_pool2d(-k, 2)
+            e, k = F.avg_pool2d(e, 2), -F.max_pool2d(-k, 2)  # known only where all four pixels are: the minimum
         for dim in (-1, -2):
             n = k.shape[dim] - 1
-            both = k.narrow(dim, 0, n) * k.narrow(dim, 1, n)
+            both = k.narrow(dim, 0, n) * k.narrow(dim, 1, n)  # a step counts where both of its ends are known
             steps = steps + (e.diff(dim=dim).abs() * both).sum() / both.sum().clamp_min(1)
     with torch.no_grad():
-        reach = torch.tensor(net.config.far / net.config.near).log() / 2
+        reach = torch.tensor(net.config.far / net.config.near).log() / 2  # one unit of the plane, in the logarithm of metres
         parts = {"off": (total * reach).exp() - 1, "edges": steps / (2 * _SCALES)}
     return total + edges * steps / (2 * _SCALES), {name: x.detach() for name, x in parts.items()}
 

@@ -1,6 +1,6 @@
-"""Hints to learn from: what a few other frames of a clip show of its frames, with the mistakes that memory will make.
+"""Hints to learn from: a few other frames of a clip, re-projected to its frames, with the errors that memory will have.
 
-At play the depth of what is remembered is the decoder's own guess and its colours are dreamt; here both are true and spoilt on
+At play the depth of a remembered view is the decoder's own guess and its colours are generated; here both are true and spoilt on
 purpose: a scale error and a smooth warp of the depth, and some blur.
 """
 
@@ -19,9 +19,10 @@ _FARTHEST = 60  # frames between a window and what is remembered of its clip
 def sources(start: int, frames: int, length: int, count: int, rng: torch.Generator) -> list[int]:
     """``count`` frames of a clip of ``length`` beside the window of ``frames`` at ``start``: rather near than far."""
     found: list[int] = []
-    for _ in range(4 * count):
+    for _ in range(4 * count):  # near the ends of a clip many draws fall outside
         far, side = torch.rand(2, generator=rng).tolist()
-        steps = round(_FARTHEST**far)
+        steps = round(_FARTHEST**far)  # 1 to 60 frames, even in the logarithm
+        # Mostly from before the window, as at play; some from after it.
         at = start - steps if side < 0.7 else start + frames - 1 + steps
         if 0 <= at < length and len(found) < count:
             found.append(at)
@@ -40,7 +41,7 @@ def render_hint(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng:
             camera[i].map(lambda x: x.expand(f, *x.shape)),
             target,
         )
-        total = seen if total is None else composite_over(total, seen)
+        total = seen if total is None else composite_over(total, seen)  # the first source wins, as the oldest view does at play
     return mask_half_plane(total, rng) if total else unknown(rgb.new_zeros(f, *rgb.shape[1:]))
 
 

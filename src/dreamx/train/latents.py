@@ -25,6 +25,7 @@ class LatentClips:
         data = Latents.load(file)
         for row in data.rows:
             refuse_held_out(row.seed)
+        # All in memory, as float16.
         self.z, self.camera, self.hint, self.ahead, self.to = data.z, data.camera, data.hint, data.ahead, data.to
         self.frames = data.z.shape[1] if frames is None else frames
         if self.frames > data.z.shape[1]:
@@ -39,7 +40,7 @@ class LatentClips:
             )
 
     def batch(self, size: int, rng: torch.Generator) -> tuple[Frames, list[str]]:
-        """``size`` stretches drawn at random: clean frames, and what is said of them."""
+        """Return ``size`` stretches drawn at random, as clean frames, and their captions."""
         known, _, prompts = self.both(size, rng)
         return known, prompts
 
@@ -49,10 +50,11 @@ class LatentClips:
         start = torch.randint(self.z.shape[1] - self.frames + 1, (size, 1), generator=rng)
         time = start + torch.arange(self.frames)  # [size, frames]
         known = clean(self.z[rows[:, None], time].float(), self.camera[rows[:, None], time])
-        hint = None if self.hint is None else self.hint[rows[:, None], time].float()
+        hint = None if self.hint is None else self.hint[rows[:, None], time].float()  # [size, frames, C + 1, h, w]
         further: Ahead = None
         if self.ahead is not None and self.to is not None:
             to = self.to[rows[:, None], time]
+            # Its index counts on from the history, not from where it lies in the clip.
             further = clean(self.z[rows[:, None], to].float(), self.camera[rows[:, None], to])
             further = replace(further, hint=self.ahead[rows[:, None], time].float())
         return replace(known, hint=hint), further, [self.captions[i] for i in rows.tolist()]

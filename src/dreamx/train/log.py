@@ -26,9 +26,9 @@ class TrainingLog:
 
     def __init__(self, file: Path, start: int, steps: int, every: int) -> None:
         self.start, self.steps, self.every = start, steps, every
-        rows = [row for row in _rows(file) if row["step"] < start]
+        rows = [row for row in _rows(file) if row["step"] < start]  # later ones will be made again
         atomic.write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
-        self._file = file.open("a", buffering=1)
+        self._file = file.open("a", buffering=1)  # a line at a time: a killed run loses at most one
         self._before = float(rows[-1]["seconds"]) if rows else 0.0
         self._clock = time.monotonic()
         self._means: dict[str, list[float]] = {}
@@ -71,6 +71,7 @@ def sheet(images: Tensor, columns: int) -> Image.Image:
         raise ValueError(f"a sheet needs images [N, 3, H, W] and at least one column, not {tuple(images.shape)} and {columns}")
     images = images.detach().cpu()
     if images.is_floating_point():
+        # NaN is black in a sheet, not an error: it should be seen.
         images = ((images.float().nan_to_num(-1).clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     n, _, h, w = images.shape
     rows = ceil(n / columns)
@@ -87,7 +88,7 @@ def _rows(file: Path) -> list[dict[str, float]]:
             row = parse_json(line)
             rows.append({**row, "step": int(row["step"]), "seconds": float(row["seconds"])})
         except (ValueError, LookupError, TypeError, OverflowError):
-            break
+            break  # a torn line is the last one: what follows it is not to be trusted
     return rows
 
 

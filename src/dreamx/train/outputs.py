@@ -62,7 +62,7 @@ def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Pa
         if held and not (run / "checkpoints").is_dir():
             raise ValueError(f"out: {out} holds networks of another run; give the name of a new or an empty folder")
 
-    if run.resolve() == out.resolve():
+    if run.resolve() == out.resolve():  # one folder for both has one manifest
         manifest.claim(out, f"a run of dreamx train {stage}", (*_RUN, *networks), settings, old, write=first)
         return
     home = {"run.folder": os.path.relpath(run.resolve(), out.resolve())}
@@ -72,7 +72,7 @@ def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Pa
 
 
 def _settings(cfg: StageConfig) -> dict[str, Any]:
-    """All that decides what is learned, by the names of the flags."""
-    every: Mapping[str, Any] = json.loads(json.dumps(to_json(cfg)))
+    """Return all settings that decide what is learned, by the names of the flags."""
+    every: Mapping[str, Any] = json.loads(json.dumps(to_json(cfg)))  # as the manifest has it after reading: tuples are lists
     run = {f"run.{k}": v for k, v in every["run"].items() if k not in _RUN_FREE}
     return {k: v for k, v in every.items() if k not in FREE} | run

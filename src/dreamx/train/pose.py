@@ -1,7 +1,7 @@
 """Stage: train the depth network of a pose estimator (``eval.estimators.pose.flow_estimator``) on single frames.
 
-It is the network and the loss of the stage ``depth``, and not the network of any world: a world that is judged by its own eyes
-would be forgiven its own mistakes. Two are made, of other seeds and of scenes that do not overlap: one that evaluates, one that
+It is the network and the loss of the stage ``depth``, and not the network of any world: a world judged by its own depth
+would be forgiven its own errors. Two are made, of other seeds and of scenes that do not overlap: one that evaluates, one that
 rewards. Half of the frames are mirrored, some are blurred: a dream is not sharp.
 """
 
@@ -96,8 +96,8 @@ def _seed(path: Path) -> int:
 
 
 def draw(clips: list[Clip], cfg: PoseStage, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``cfg.batch`` frames ``[B, 3, H, W]`` in [-1, 1], in other colours, and their depth ``[B, H, W]`` in metres, 0 where nobody
-    knows. Half are mirrored, a quarter blurred."""
+    """``cfg.batch`` frames ``[B, 3, H, W]`` in [-1, 1], in other colours, and their depth ``[B, H, W]`` in metres, 0 where
+    unknown. Half are mirrored, a quarter blurred."""
     pictures: list[Tensor] = []
     depths: list[Tensor] = []
     for i in torch.randint(len(clips), (cfg.batch,), generator=rng).tolist():
@@ -106,7 +106,7 @@ def draw(clips: list[Clip], cfg: PoseStage, rng: torch.Generator) -> tuple[Tenso
         at = int(torch.randint(len(clip.video), (1,), generator=rng))
         mirror, soft = torch.rand(2, generator=rng).tolist()
         picture, depth = clip.video[at] / 127.5 - 1, clip.depth[at].float()
-        if soft < 0.25:
+        if soft < 0.25:  # one step of a 3 x 3 box: generated pictures are not sharp
             picture = F.avg_pool2d(F.pad(picture[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
         pictures.append(picture.flip(-1) if mirror < 0.5 else picture)
         depths.append(depth.flip(-1) if mirror < 0.5 else depth)

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: join them, and do alone what is no training."""
+"""Several processes under torchrun: join them, and do everything but training in one of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _PATIENCE = timedelta(days=30)  # rendering takes as long as it takes; where the
 def join() -> None:
     """Make the group of processes that torchrun started, once; nothing where there is no torchrun."""
     if "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized():
+        # Only torchrun sets this variable: RANK alone may come from a cluster's own environment.
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
@@ -25,6 +26,7 @@ class Alone:
     def __init__(self) -> None:
         join()
         self.first = not dist.is_initialized() or dist.get_rank() == 0
+        # The default group gives up after 10 to 30 minutes.
         self._group: Any = dist.new_group(timeout=_PATIENCE, backend="gloo") if dist.is_initialized() else None
 
     def run(self, work: Callable[[], object]) -> None:

@@ -13,7 +13,7 @@ def seed(number: int) -> None:
     """Seed torch, Python and numpy."""
     torch.manual_seed(number)
     random.seed(number)
-    np.random.seed(number % 2**32)
+    np.random.seed(number % 2**32)  # numpy takes 32 bits
 
 
 def state() -> dict[str, Any]:
@@ -24,6 +24,7 @@ def state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         "python": (version, list(numbers), gauss),
+        # A tensor, since weights_only loading takes no array.
         "numpy": (numpy[0], torch.from_numpy(numpy[1].astype(np.int64)), *numpy[2:]),
     }
 

@@ -45,7 +45,7 @@ class Run:
 
     def __init__(self, cfg: RunConfig) -> None:
         self.cfg, self.step = cfg, 0
-        if cfg.threads is not None:
+        if cfg.threads is not None:  # sums in another order are other bits, so that resume asks for the same number
             torch.set_num_threads(cfg.threads)
         cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
@@ -73,7 +73,7 @@ class Run:
 
         train:   names of parts, at any depth (``view``, ``blocks.3.mlp``); everything else is frozen. None trains all.
         name:    for the log and the checkpoint; the class's name by default.
-        methods: what the stage calls besides ``forward`` (an autoencoder's ``encode``), which sharding has to know.
+        methods: methods that the stage calls besides ``forward`` (an autoencoder's ``encode``), which sharding must know.
         whole:   never shard it: its gradients are looked at by hand (``torch.autograd.grad``), which sharding does not know.
         Modules that share one loss go in one ``nn.ModuleList``.
         """
@@ -100,7 +100,7 @@ class Run:
         self.resume()
         with heard_by(self._hear):
             while self.step < self.cfg.steps:
-                yield batch(self.step)
+                yield batch(self.step)  # the stage calls `update` between this line and the next
                 if self._log and self.rank == 0:
                     self._log.row(self.step, self._values)
                 self._values = {}
@@ -120,7 +120,7 @@ class Run:
         """Around a forward pass: its products in the dtype of the run."""
         if self.cfg.dtype == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return torch.autocast(self.device.type, torch.bfloat16)  # weights and optimiser stay float32
 
     def update(self, module: nn.Module, loss: Tensor, scalars: Mapping[str, float | Tensor] | None = None) -> None:
         """One optimiser step of an owned module on a loss; ``scalars`` go to the log beside it.
@@ -134,7 +134,7 @@ class Run:
         value = self._mean(loss)
         self._check(owned, "loss", value)
         norm = owned.backward(loss, self.cfg.clip)
-        self._check(owned, "gradient", norm)
+        self._check(owned, "gradient", norm)  # before `apply`: a NaN in one weight is in all of them a step later
         decay = min(self.cfg.ema or 0.0, (1 + self.step) / (10 + self.step))  # shorter at first: the random start lingers not
         owned.apply(lr, decay)
         values = {"loss": value, "grad": norm, "lr": lr} | {k: self._mean(v) for k, v in (scalars or {}).items()}
@@ -156,10 +156,11 @@ class Run:
             yield module
 
     def export(self, folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
-        """``weights.save`` with the averaged weights of owned modules; modules that are not owned are written as they are."""
+        """``native.save`` with the averaged weights of owned modules; modules that are not owned are written as they are."""
         with ExitStack() as stack:
             for owned in {id(o): o for m, _ in parts.values() if (o := self._of(m))}.values():
                 stack.enter_context(self.ema(owned.module))
+            # Every process takes part in gathering, one writes.
             whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
             if self.rank == 0:
                 native.write(folder, whole)
@@ -177,7 +178,7 @@ class Run:
     def resume(self) -> None:
         """Go to the newest whole checkpoint, if there is one; ``steps`` calls it."""
         found, said = checkpoint.newest(self.cfg.folder / "checkpoints")
-        rng_state.seed(self.cfg.seed + self.rank)
+        rng_state.seed(self.cfg.seed + self.rank)  # networks were built alike; from here on processes draw apart
         if found is not None:
             self.step, rng, about = checkpoint.read(found, self._tensors())
             if about["seed"] != self.cfg.seed:
@@ -205,11 +206,12 @@ class Run:
 
     def generator(self, step: int) -> torch.Generator:
         """Random numbers (on the CPU) that depend on the seed, the step and the process alone: for ``batch(step)``."""
+        # Hashed, so that neighbouring steps and ranks have unrelated streams.
         state = np.random.SeedSequence((self.cfg.seed, step, self.rank)).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
     def say(self, words: str) -> None:
-        """A line for people, from the first process only."""
+        """Print a line, from the first process only."""
         if self.rank == 0:
             tell(words)
 

@@ -39,14 +39,14 @@ class RunConfig:
     decay: Probability = 0.5
     """Share of the steps, at the end, over which it falls along a half cosine; 0 keeps it constant."""
     floor: Probability = 0.05
-    """What it falls to, as a share of its peak."""
+    """Learning rate at the end, as a share of its peak."""
     weight_decay: NonNegativeFloat = 0.01
     """Of matrices and kernels; biases, gains and other vectors have none."""
-    betas: tuple[Share, Share] = (0.9, 0.95)
+    betas: tuple[Share, Share] = (0.9, 0.95)  # squares over some 20 steps
     """Decay of AdamW's first and second moment."""
     clip: PositiveFloat | None = 1.0
     """The norm beyond which a gradient is scaled down."""
-    ema: Annotated[Share, Gt(0)] | None = 0.999
+    ema: Annotated[Share, Gt(0)] | None = 0.999  # an average of about 1000 steps
     """Decay of the running average of the weights, shorter during the first steps."""
     save_seconds: NonNegativeFloat | None = 300.0
     """Checkpoint after so many seconds ..."""
@@ -66,6 +66,7 @@ class RunConfig:
 
     def lr_share(self, step: int) -> float:
         """The learning rate of a step as a share of its peak."""
-        rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))
+        rise = min(1.0, (step + 1) / max(1.0, self.warmup * self.steps))  # from step + 1: a rate of 0 would waste the first step
+        # 0 until the decay begins, 1 at the end.
         fall = max(0.0, step - self.steps * (1 - self.decay)) / max(1.0, self.decay * self.steps)
         return rise * (self.floor + (1 - self.floor) * (1 + cos(pi * fall)) / 2)

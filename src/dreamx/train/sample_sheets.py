@@ -1,4 +1,4 @@
-"""Looking while training: a contact sheet of what the networks dream now, under what is true.
+"""Contact sheets during training: samples of the networks under the true frames.
 
 Bidirectional and causal networks are sampled alike: a sampler whose chunk is the whole clip is a bidirectional one.
 """
@@ -49,7 +49,7 @@ class Samples:
         """Write the sheet if this step is one to look at."""
         if (run.step + 1) % self.cfg.every and run.step + 1 != run.cfg.steps:
             return
-        rng = torch.Generator().manual_seed(run.cfg.seed)
+        rng = torch.Generator().manual_seed(run.cfg.seed)  # the same clips and noise in every sheet: only the network changes
         known, prompts = self.data.batch(self.cfg.clips, rng)
 
         def dit(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
@@ -57,6 +57,7 @@ class Samples:
 
         with run.ema(nets):
             noise, first = noise_like(known.z, rng), known.z[:, 0]
+            # `known.z` stands where the text goes: `dit` above takes the prompts instead.
             chunks = rollout(dit, noise, known.camera, known.z, self.cfg.sampler, rng, first, known.hint)
             dream = torch.cat([chunk.z for chunk in chunks], 1)
         rows = torch.stack([self.vae.decode(z).rgb for z in (known.z, dream)], 1)  # [B, 2, F, 3, H, W]

@@ -1,7 +1,7 @@
 """Teacher forcing: clean frames beside noisy ones, so that one pass trains every chunk of a rollout.
 
 Source: DreamX-World 1.0, section 3.5; Causal Forcing; Self Forcing. Noise levels are drawn per chunk. The clean half is not
-quite clean: a little noise, which the model is told of, prepares it for its own mistakes (the noise augmentation of GameNGen).
+quite clean: a little noise, whose level the model is given, prepares it for its own errors (the noise augmentation of GameNGen).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ class TeachingConfig:
     drop_hint: Probability = 0.1
     """Probability of dropping what memory shows, a clip."""
     drop_view: Probability = 0.0
-    """Probability of silencing the camera lane, a batch."""
+    """Probability of switching the camera lane off, a batch."""
     hint_noise: NonNegativeFloat = 0.0
     """Highest deviation of the noise on what memory shows."""
     unseen: NonNegativeFloat = 0.0
-    """By how much places of which memory knows nothing weigh more."""
+    """Extra weight of places that memory does not know, beside 1."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
 
@@ -65,7 +65,7 @@ class TeachingConfig:
 class Teaching:
     """One batch: ``past`` and ``noisy`` hold the same frames ``[B, T]``, as history and to be made.
 
-    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` tells which of the given levels it has;
+    ``noise`` is what ``noisy`` was mixed with, ``target`` its velocity; ``level [B, T]`` is the index among the given levels;
     ``weight [B, T, 1, H, W]`` how much each place counts (None: all alike).
     """
 
@@ -80,6 +80,7 @@ class Teaching:
 
     def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
         """Predict the velocity of the noisy half ``[B, T, C, H, W]``."""
+        # [B, 2 T, ...] in, the second half out. The time indices of both halves are the same.
         return nets(cat(self.past, noisy), self.prompts, self.table)[:, len(self.past) :]
 
 
@@ -93,16 +94,19 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
         made = _some(known, drop_hints(further, 0, cfg.hint_noise, rng), torch.rand(b, generator=rng) < cfg.ahead)
     chunks = -(-t // cfg.chunk)
     level = torch.randint(1 if levels is None else len(levels), (b, chunks), generator=rng)
+    # [B, chunks]: one level a chunk, since a chunk is denoised as one.
     sigma = draw_sigma((b, chunks), cfg.shift, rng) if levels is None else levels[level]
     level, sigma = (x.repeat_interleave(cfg.chunk, 1)[:, :t] for x in (level, sigma))
     noise = noise_like(known.z, rng)
     noisy, target = mix(made, first_known(sigma, cfg.drop_first, rng), noise)
-    stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)
-    past, _ = mix(known, stale, noise_like(known.z, rng))
+    stale = cfg.history_noise * torch.rand(b, 1, generator=rng).expand(b, t)  # one level a clip, from 0: each clip is one walk
+    past, _ = mix(known, stale, noise_like(known.z, rng))  # noise of its own, as at play
+    # One for the batch: the table is shared by its rows.
     window, sinks = cfg.windows[int(torch.randint(len(cfg.windows), (1,), generator=rng))]
     table: Attend = MaskedAttention(teacher_forced(t, cfg.chunk, window, sinks))
     if float(torch.rand(1, generator=rng)) < cfg.drop_view:
-        table = LaneMask(table, "view")
+        table = LaneMask(table, "view")  # so that the camera lane can be switched off at play
+    # Most of a clip is known to memory, so most of the loss asks for copying.
     weight = None if made.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - made.hint[:, :, -1:])
     return Teaching(past, noisy, noise, target, level, drop_text(prompts, cfg.drop_text, rng), table, weight)
 
@@ -110,7 +114,7 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
 def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:
     """``known``, but in these ``rows [B]`` the frames further on; the first frame stays, it opens the clip."""
     assert known.hint is not None and further.hint is not None
-    there = rows[:, None] & (torch.arange(len(known)) > 0)
+    there = rows[:, None] & (torch.arange(len(known)) > 0)  # [B, T]
 
     def pick(a: Tensor, b: Tensor) -> Tensor:
         return torch.where(there.view(*there.shape, *(1,) * (a.ndim - 2)), b, a)

@@ -37,12 +37,12 @@ class TensorPlanReader(FileSystemReader):
 
     def read_metadata(self, rank: int | None = None) -> plan.Metadata:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The plan."""
-        self._plan.storage_meta = plan.StorageMeta(load_id=self.load_id)
+        self._plan.storage_meta = plan.StorageMeta(load_id=self.load_id)  # torch sets it where it reads the file itself
         return self._plan
 
 
 def read_plan(folder: Path) -> plan.Metadata:
-    """``folder/.metadata``. ValueError, one sentence, where it is damaged, or says more than where tensors lie."""
+    """``folder/.metadata``. ValueError, one sentence, where it is damaged, or holds more than the places of tensors."""
     file = folder / ".metadata"
     try:
         found = _Plan(io.BytesIO(file.read_bytes())).load()
@@ -79,6 +79,7 @@ class _Plan(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _is_beside(place: _StorageInfo) -> bool:
-    """Is it a file of the same folder, as it is, without codecs?"""
+    """Return whether it is a file of the same folder, stored without codecs."""
     name = place.relative_path
+    # A path with folders in it could name any file of the machine.
     return isinstance(name, str) and Path(name).name == name and not getattr(place, "transform_descriptors", None)

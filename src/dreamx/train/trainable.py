@@ -35,15 +35,16 @@ class Trainable:
         self.name, self.module, self.lr = name, module, lr
         self.trained = {k: p for k, p in module.named_parameters() if p.requires_grad}
         self.average = {k: p.detach().clone() for k, p in self.trained.items()} if average else {}
-        inner = {
+        inner = {  # matrices of blocks; embeddings and the head keep AdamW, as Jordan et al. do
             k: p for k, p in self.trained.items() if muon and p.ndim == 2 and ".blocks." in f".{k}" and ".modulation" not in k
         }
         self.muon = Muon(dict(inner), weight_decay)
         outer = [p for k, p in self.trained.items() if k not in inner]
         groups = [
             {"params": [p for p in outer if p.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [p for p in outer if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in outer if p.ndim < 2], "weight_decay": 0.0},  # gains and biases: decay would pull norms to 0
         ]
+        # Fused: one kernel over all weights.
         self.optimiser = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
         for p in outer:  # what AdamW makes at its first step, made now so that it can be loaded in place
             zero = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
@@ -80,11 +81,11 @@ class Trainable:
         self.muon.step(lr)
         self._forget()
         for key, mean in self.average.items():
-            _local(mean).lerp_(_local(self.trained[key]), 1 - decay)
+            _local(mean).lerp_(_local(self.trained[key]), 1 - decay)  # after the step, on this process's share alone
 
     def _forget(self) -> None:
         for p in self.trained.values():
-            p.grad = None
+            p.grad = None  # not zeros: a weight without a gradient is not touched by AdamW
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -99,7 +100,7 @@ class Trainable:
     def _swap(self) -> None:
         for key, mean in self.average.items():
             p, mean = _local(self.trained[key]), _local(mean)
-            kept = p.clone()
+            kept = p.clone()  # swapped in place: the optimiser and FSDP hold these very tensors
             p.copy_(mean)
             mean.copy_(kept)
 
@@ -108,7 +109,7 @@ def freeze(module: nn.Module, train: Sequence[str] | None, name: str) -> None:
     """Only parameters with a part of ``train`` in their dotted name keep a gradient."""
     found: set[str] = set()
     for key, p in module.named_parameters():
-        parts = [t for t in train or () if f".{t}." in f".{key}."]
+        parts = [t for t in train or () if f".{t}." in f".{key}."]  # whole parts of a name: "view" is not in "viewer"
         found.update(parts)
         p.requires_grad_(train is None or bool(parts))
     for part in train or ():
@@ -135,7 +136,7 @@ def shard(module: nn.Module, mesh: DeviceMesh, methods: Sequence[str]) -> None:
 
 @torch.no_grad()
 def share_buffers(module: nn.Module) -> None:
-    """The mean over the processes of what a module counts by itself, such as the spread of its latents: else each has its own."""
+    """Average a module's buffers over the processes, such as the statistics of its latents: else each process has its own."""
     for buffer in module.buffers():
         if buffer.is_floating_point():
             dist.all_reduce(buffer.div_(dist.get_world_size()))

@@ -28,6 +28,7 @@ class Networks(nn.Module):
 
     def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:
         """Velocity ``[B, T, C, H, W]`` of frames under prompts."""
+        # Gradients reach the text encoder: at this scale it is trained from nothing, unlike umT5.
         return self.dit(frames, self.text(prompts), attend)
 
     def parts(self) -> dict[str, tuple[nn.Module, object]]:
