@@ -92,7 +92,8 @@ def read_config(official: Mapping[str, Any], causal: bool) -> DiTConfig:
         layers = official.get("cam_self_attn_layers")
         if layers is not None and not (isinstance(layers, list | tuple) and all(isinstance(x, int) for x in layers)):
             raise ValueError(f"cam_self_attn_layers: must be a list of whole numbers, not {brief(layers)}")
-        view_heads = heads if causal else heads // compress
+        view_heads = heads if causal else heads // compress  # 24 heads of 32 channels, or 6 of 128
+        # A camera acts on groups of four channels.
         if width % compress or not view_heads or (width // compress) % (4 * view_heads):
             raise ValueError(f"attn_compress: {compress} leaves no heads of 4 k channels of width {width} and {heads} heads")
         view = ViewConfig(width // compress, view_heads, layers=None if layers is None else tuple(layers))
@@ -118,7 +119,7 @@ def read_kind(official: Mapping[str, Any], causal: bool) -> TransformerMeta:
     for key in ("text_len", "num_frames_per_block", "local_attn_size", "sink_size"):
         if not isinstance(given[key], int):
             raise ValueError(f"{key}: must be a whole number, not {brief(given[key])}")
-    window = given["local_attn_size"] if given["local_attn_size"] > 0 else None
+    window = given["local_attn_size"] if given["local_attn_size"] > 0 else None  # -1: no limit
     past = CausalConfig(given["num_frames_per_block"], window, given["sink_size"]) if causal else None
     found = TransformerMeta(given["text_len"], past)
     check_values(found)
@@ -126,7 +127,7 @@ def read_kind(official: Mapping[str, Any], causal: bool) -> TransformerMeta:
 
 
 def write_config(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
-    """The ``config.json`` that ``read_config`` and ``read_kind`` understand. ValueError when theirs cannot say what ours does."""
+    """The ``config.json`` that ``read_config`` and ``read_kind`` understand. ValueError when theirs lacks a setting of ours."""
     c, view, past = config, config.view, kind.past
     if c.hint or (view is not None and (view.pool != (1.0, 1.0) or view.rope)):
         raise ValueError("config: hints, a pooled camera lane and rows and columns in it have no place in a released transformer")
@@ -154,6 +155,7 @@ def write_config(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
         layers = None if view.layers is None else list(view.layers)
         said |= {"add_control_adapter": True, "cam_method": "prope", "attn_compress": c.width // view.width}
         said |= {"cam_self_attn_layers": layers}
+    # Read back at once: a config that does not say all of ours would load as another network.
     if read_config(said, past is not None) != c or read_kind(said, past is not None) != kind:
         raise ValueError(
             "config: this is no network of the released kinds, whose camera lane has as many heads as the rest (causal, and it "
@@ -224,11 +226,11 @@ def from_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str,
 def laid(ours: str, x: Tensor, config: DiTConfig) -> Tensor:
     """A released parameter (or rows like its own) in the shape and order of our parameter of the name ``ours``."""
     if ours == "patch.weight":
-        return x.flatten(1)
+        return x.flatten(1)  # the patch's convolution [width, C, 1, p, p] as a matrix
     if ours in ("head.weight", "head.bias"):  # theirs: row, column, channel; ours, like the patch: channel, row, column
         p = config.patch
         return x.unflatten(0, (p, p, config.channels)).movedim(2, 0).flatten(0, 2)
-    return x[0] if ours.endswith("modulation") else x
+    return x[0] if ours.endswith("modulation") else x  # theirs has a leading axis of 1 for the batch
 
 
 def to_official(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
@@ -246,7 +248,7 @@ def load(tensors: Mapping[str, Tensor], config: DiTConfig) -> DiT:
     state = from_official(tensors, config)
     with torch.device("meta"):
         dit = DiT(config)
-    dit.load_state_dict(state, assign=True)
+    dit.load_state_dict(state, assign=True)  # the tensors themselves, memory-mapped if so loaded: no second 10 GB
     return dit
 
 
@@ -256,6 +258,7 @@ def _linear(theirs: str, ours: str) -> dict[str, str]:
 
 def cause(unknown: Sequence[str]) -> str:
     """Why a file has names that a transformer has not."""
+    # The first that fits: the table is ordered from particular to general.
     causes = (why for part, why in _BETRAYALS.items() if any(part in name for name in unknown))
     return next(causes, "it is a checkpoint of something else")
 

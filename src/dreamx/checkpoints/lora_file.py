@@ -65,6 +65,7 @@ def read(path: Path, config: DiTConfig) -> Lora:
     """
     file = weight_files.find(path)
     stored = weight_files.read(path)
+    # The generator's alone; the critic's is left.
     tensors = {k.removeprefix(_NEST): x for k, x in stored.items() if k.startswith(_NEST)} or stored
     try:
         said = _settings(file, weight_files.notes(path))
@@ -82,7 +83,7 @@ def _lora(tensors: Mapping[str, Tensor], said: Mapping[str, Any], config: DiTCon
     biases: dict[str, Tensor] = {}
     adapters: set[str] = set()
     for key, x in tensors.items():
-        name = _PREFIXES.sub("", WRAPPED.sub("", key)).replace(".processor.", ".")
+        name = _PREFIXES.sub("", WRAPPED.sub("", key)).replace(".processor.", ".")  # diffusers' old attention processors
         why = next((why for part, why in _BETRAYALS.items() if part in key), None)
         if why is not None:
             raise ValueError(f"{key!r} {why}, which is not read; give a LoRA of plain factors (lora_A and lora_B) or differences")
@@ -100,7 +101,7 @@ def _lora(tensors: Mapping[str, Tensor], said: Mapping[str, Any], config: DiTCon
         elif found := next((m for p in _FACTORS if (m := p.match(name))), None):
             adapters.add(found["adapter"] or "")
             layer = names.layer(found["base"], key)
-            down = found["part"] in ("A", "down")
+            down = found["part"] in ("A", "down")  # up @ down, [out, rank] @ [rank, in]: A is the first to meet the input
             if found["leaf"] == "bias" and not down:
                 _put(biases, layer, x, key)
             elif found["leaf"] == "bias":
@@ -125,9 +126,10 @@ def _lora(tensors: Mapping[str, Tensor], said: Mapping[str, Any], config: DiTCon
         change = f"{ours}.bias.diff"
         whole = names.laid(f"{theirs}.bias", scales[ours] * bias.float())
         factors[change] = factors[change].float() + whole if change in factors else whole
-    if alphas:
+    if alphas:  # what is left belongs to no factors
         raise ValueError(f"{next(iter(alphas))!r} has an alpha, but no factors: the LoRA was cut")
     rank = max(ranks.values(), default=1)
+    # One number for the config; layers with another keep their alpha.
     usual = Counter(scales.values()).most_common(1)[0][0] if scales else 1.0
     alone = {f"{k}.alpha": torch.tensor(s * ranks[k]) for k, s in scales.items() if s != usual}
     return Lora(factors | alone, LoraConfig(rank, usual * rank), left)
@@ -146,6 +148,7 @@ def _scale(layer: str, rank: int, alpha: float | None, said: Mapping[str, Any]) 
         try:
             if slow := [k for k in patterns if len(k) > 200 or re.search(r"\)[+*{]", k)]:
                 raise ValueError(f"the pattern {slow[0]} repeats a group")  # which takes for ever on the right name
+            # peft's patterns are regular expressions on the end of a layer's name.
             other = next((v for k, v in patterns.items() if re.search(rf"(^|\.){k}$", layer)), said.get("lora_alpha"))
             if other is None:
                 return 1.0
@@ -188,6 +191,7 @@ class _Names:
         self.modules: dict[str, str] = {}
         for module in sorted(modules):
             for spelled in {module, diffusers_names.to_diffusers(module)}:
+                # kohya's names: which underscore was a dot is only known from the list of layers.
                 for name in {spelled, spelled.replace(".", "_")}:
                     if self.modules.setdefault(name, module) != module:
                         raise ValueError(f"{name!r} may be two layers")  # no released transformer has such names
@@ -229,4 +233,5 @@ class _Names:
         """A factor in the order of our layer: the patch is a convolution there, and the head has its rows in another order."""
         if x.ndim < 2:
             raise ValueError(f"a factor of {layer!r} must be a matrix, not {tuple(x.shape)}")
+        # The head's output rows are in another order, its inputs are not.
         return x.flatten(1) if down else dreamx_names.laid(f"{self.layers[layer]}.weight", x.flatten(1), self.config)

@@ -49,6 +49,7 @@ def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]
     """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
     before = held(folder)
+    # A folder of somebody else is not cleared.
     if strange := sorted(p.name for p in folder.glob("*.safetensors") if p.stem not in before):
         raise ValueError(f"{folder}: holds {strange[0]}, which is no network of its config.json; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,12 +59,12 @@ def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]
                 if not bool(torch.isfinite(tensor).all()):
                     raise NotFinite(folder, name, key)
             if tensors:
-                temporary = written.enter_context(_removed(folder / f".{name}.tmp"))
+                temporary = written.enter_context(_removed(folder / f".{name}.tmp"))  # all are written before any takes its name
                 save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
         atomic.write_text(folder / _NEW, json.dumps(configs, indent=2) + "\n")  # as plain files are made: with the user's mode
         mode = (folder / _NEW).stat().st_mode & 0o7777
         if (folder / "config.json").exists():
-            os.replace(folder / "config.json", folder / _OLD)
+            os.replace(folder / "config.json", folder / _OLD)  # from here to the last line the folder has no seal
         for old in (folder / f"{name}.safetensors" for name in before):
             if old.stem not in parts or not parts[old.stem][0]:
                 old.unlink(missing_ok=True)
@@ -85,7 +86,7 @@ def held(folder: Path) -> set[str]:
                 raise ValueError(f"{e}; give another folder") from None
             if not isinstance(configs, dict) or not all(isinstance(c, dict) for c in configs.values()):
                 raise ValueError(f"{file}: is not of networks that dreamx wrote; give another folder")
-            names.update(configs)
+            names.update(configs)  # of all three: a killed writer may have left any of them
     return names
 
 
@@ -139,11 +140,11 @@ def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
     if not file.is_file():
         raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
     try:
-        with torch.device("meta"), _Unfilled():
+        with torch.device("meta"), _Unfilled():  # shapes without memory
             numbers = sum(x.numel() for x in kind(config).state_dict().values())
     except (RuntimeError, ArithmeticError, ValueError) as e:
         raise ValueError(f"{folder / 'config.json'}: {name} is no network that can be built ({e})") from e
-    if numbers > file.stat().st_size:
+    if numbers > file.stat().st_size:  # a byte a number at least, that of float8
         raise ValueError(
             f"{file}: has {file.stat().st_size} bytes, and the {name} of the config.json beside it {numbers} numbers; "
             "the network was built from another config: use the config.json beside the file"
@@ -160,6 +161,7 @@ class _Unfilled(TorchFunctionMode):
         self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
+        # Torch calls it by keyword within nn.init.
         return kwargs["tensor"] if func is nn.init.normal_ and not args else func(*args, **kwargs)
 
 
@@ -190,7 +192,7 @@ def load_into(module: nn.Module, file: Path) -> None:
             )
         if not bool(torch.isfinite(tensors[key]).all()):
             raise ValueError(f"{file}: {key!r} holds NaN or infinity, so the file is broken; copy or train it again")
-    module.load_state_dict(tensors)
+    module.load_state_dict(tensors)  # after all checks, so that a bad file leaves the module untouched
 
 
 def read(file: Path) -> dict[str, Tensor]:

@@ -55,7 +55,7 @@ def formats(tensors: Mapping[str, Tensor], notes: Mapping[str, str], prefix: str
         said = parse_json(notes.get("_quantization_metadata", "{}"))
         layers |= said.get("layers", {}) if isinstance(said, dict) else {}
         for name, x in tensors.items():
-            if name.endswith(".comfy_quant") and x.numel() < 2**16:
+            if name.endswith(".comfy_quant") and x.numel() < 2**16:  # bytes of JSON as a tensor
                 layers[prefix + name.removesuffix(".comfy_quant")] = parse_json(bytes(x.flatten().tolist()))
     except (ValueError, TypeError) as e:
         raise ValueError(f"what the file says of its quantised layers is no JSON ({e}); {_INSTEAD}") from e
@@ -74,6 +74,7 @@ def restore(tensors: Mapping[str, Tensor], kinds: Mapping[str, str], dtype: torc
     ValueError, one sentence that names the kind and a tensor, where it is not read or a scale is missing.
     """
     refuse(tensors, kinds)
+    # In such a file a matrix without a scale has lost it.
     scaled = any(_last(name) in (*_SCALES, "scaled_fp8") for name in tensors)
     found: dict[str, Tensor] = {}
     used: set[str] = set()
@@ -84,6 +85,7 @@ def restore(tensors: Mapping[str, Tensor], kinds: Mapping[str, str], dtype: torc
         named = next((s for s in (f"{layer}.{x}" for x in _SCALES) if s in tensors), None) if last == "weight" else None
         x = stored
         if x.dtype == torch.uint8 and kinds.get(layer, "").startswith("float8_"):
+            # Some writers store float8 as plain bytes and name the format beside it.
             x = x.view(torch.float8_e5m2 if kinds[layer] == "float8_e5m2" else torch.float8_e4m3fn)
         eight = x.dtype == torch.int8 or (x.is_floating_point() and x.itemsize == 1)
         if named is not None:
@@ -98,6 +100,7 @@ def restore(tensors: Mapping[str, Tensor], kinds: Mapping[str, str], dtype: torc
             elif not scale.is_floating_point() or scale.dtype == torch.float8_e8m0fnu:
                 raise ValueError(f"{name!r} is quantised as mxfp8 (scales of {_name(scale)}), which is not read; {_INSTEAD}")
         if named is not None:
+            # One product in float32, one rounding: bfloat16 times bfloat16 would round twice.
             found[name] = (x.float() * _spread(tensors[named], x.shape, named)).to(dtype or torch.bfloat16)
         elif last == "weight" and not x.is_floating_point():
             raise ValueError(f"{name!r} is stored as {_name(x)} without a scale, a quantised kind that is not read; {_INSTEAD}")
@@ -138,6 +141,7 @@ def _spread(scale: Tensor, shape: torch.Size, name: str) -> Tensor:
         n = s.shape[dim] if fits else 0
         if n in (1, size) and fits:
             continue
+        # 200 rows with 2 scales are 128 and 72, not 100 and 100.
         cut = 0 < n == ceil(size / _BLOCK)  # blocks of 128, of which the last may be shorter
         fits = fits and 0 < n < size and (size % n == 0 or cut)
         if fits:

@@ -1,11 +1,11 @@
 """Clips -> latents: a folder of shots becomes one file that the transformer trains from, each shot also mirrored and reversed.
 
 A mirrored room is a room and a walk back is a walk, so a clip counts up to four times: as it is, mirrored left to right,
-backwards in time, and both, as far as that is true of what it shows and says (``variants``). Latents belong to one autoencoder;
+backwards in time, and both, where its content and caption allow it (``variants``). Latents belong to one autoencoder;
 the file names it by a hash of its weights.
 
-With memory, every shot is also played back: each latent is decoded as it would be at play, what was decoded is remembered, and
-what memory then shows of the next one is kept beside it, mistakes of depth and colour included.
+With memory, every shot is also played back: each latent is decoded as at play, the decoded frames are remembered, and the view
+of memory for the next latent is kept beside it, with its errors of depth and colour.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Latents:
     ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None.
 
     ahead: what it shows, before each latent, of one some latents on; ``to [N, T]`` which; both or neither. made: hashes of the
-    settings and of the clips' files; empty where nobody wrote them down."""
+    settings and of the clips' files; empty where they were not written down."""
 
     z: Tensor
     camera: Camera
@@ -136,8 +136,9 @@ def encode(cfg: EncodeConfig) -> Latents:
 
 def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: str) -> Latents:
     if cfg.most is not None and cfg.most < len(every):
-        every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]
+        every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]  # evenly: neighbours are of one scene
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
+    # What the latents depend on: settings without the number of processes, weights, clips.
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
@@ -209,7 +210,7 @@ def _encode(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         if made and len(clip.video) != len(made[0][1].video):
             raise ValueError(_unequal(shot, *((len(c.video) + 3) // 4 for c in (clip, made[0][1]))))
         made += variants(clip, cfg.mirror, cfg.reverse)
-    z = torch.stack([latents(vae, shot.video) for _, shot in made])
+    z = torch.stack([latents(vae, shot.video) for _, shot in made])  # [N, T, C, h, w], float16: half the file
     deep = None if cfg.depth is None else _depth(cfg.depth)
     played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
     seen = [latent_cameras(shot.camera) for _, shot in made]
@@ -233,7 +234,7 @@ def _depth(folder: Path) -> Depth:
 def played_back(
     vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all before were generated perfectly.
+    """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all latents before it were generated without error.
 
     ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
     tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
@@ -241,13 +242,14 @@ def played_back(
     banks, state = [Bank(memory) for _ in shots], None
     steps = torch.zeros(len(shots), z.shape[1], dtype=torch.long)
     if ahead is not None:
-        rngs = [torch.Generator().manual_seed(s.seed) for s in shots]
+        rngs = [torch.Generator().manual_seed(s.seed) for s in shots]  # by the scene, so that the parts may be made in any order
         steps = torch.stack([torch.randint(ahead[0], ahead[1] + 1, (z.shape[1],), generator=rng) for rng in rngs])
+    # Counted from the latent before, where the camera is then.
     to = (torch.arange(z.shape[1]) - 1 + steps).clamp(0, z.shape[1] - 1)
-    first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1
+    first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1  # [N, 1, 3, H, W]
     blank = torch.zeros_like(first[:, :, 0]) if deep is None else deep.metres(first[:, 0])[:, None]
     hint = View(first, blank, torch.ones_like(blank))
-    out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]
+    out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]  # before the first latent nothing is remembered
     later = list(out)
     before = first[:, 0]
     for t in range(z.shape[1]):
@@ -261,7 +263,7 @@ def played_back(
         before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
         for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
             depth = pixels.depth if t or deep is None else blank
-            bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])
+            bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])  # decoded, not true: its mistakes are those of play
     hints = torch.stack(out, 1).half()
     return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
 

@@ -34,7 +34,7 @@ def jpeg(image: Tensor, quality: int) -> bytes:
 
 
 def jpegs(quality: int) -> Encoder:
-    """Every frame by itself."""
+    """Return an encoder that makes a JPEG of every frame."""
     return lambda image, fresh: (FrameKind.JPEG, jpeg(image, quality))
 
 
@@ -48,7 +48,7 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
     context = VideoCodecContext.create("libx264", "w")
     assert isinstance(context, VideoCodecContext)
     context.height, context.width = size
-    context.pix_fmt = "yuv420p"
+    context.pix_fmt = "yuv420p"  # the only one of the baseline profile
     context.framerate = Fraction(fps).limit_denominator(1001)
     context.time_base = 1 / context.framerate
     context.gop_size = KEY_EVERY
@@ -56,6 +56,7 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
     context.color_primaries = context.color_trc = _BT709
     # One thread: pictures this small gain nothing from more, and the cores are the world's.
     context.thread_count, context.thread_type = 1, ThreadType.NONE
+    # Forced-idr: a frame asked to be I is a full restart.
     options = {"preset": "veryfast", "tune": "zerolatency", "profile": "baseline", "crf": "18", "forced-idr": "1"}
     context.options = options
     colours = VideoReformatter()  # one, of one thread: `frame.reformat` starts a thread a core for every frame
@@ -71,9 +72,9 @@ def h264(size: tuple[int, int], fps: float) -> Encoder:
             threads=1,
         )
         frame.pts, frame.time_base = count, context.time_base
-        frame.pict_type = PictureType.I if fresh else PictureType.NONE
+        frame.pict_type = PictureType.I if fresh else PictureType.NONE  # after a jump nothing before helps to predict it
         count += 1
-        packets = context.encode(frame)
+        packets = context.encode(frame)  # one frame in, its packet out: zerolatency
         kind = FrameKind.H264_KEY if any(p.is_keyframe for p in packets) else FrameKind.H264
         return kind, b"".join(bytes(p) for p in packets)
 
@@ -84,4 +85,4 @@ _BT709 = 1  # its number among the primaries and transfers of ISO/IEC 23091-4
 
 
 def _rows(image: Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).contiguous().cpu().numpy()
+    return image.permute(1, 2, 0).contiguous().cpu().numpy()  # [H, W, 3]

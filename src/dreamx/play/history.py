@@ -47,20 +47,21 @@ class History:
         self.frames = here.frames if here else 1
         self.chunk = here.chunk if here else 0
         self.moments = list(moments)
-        self.recent: deque[Snapshot] = deque(maxlen=RECENT + 1)
-        self._names = max((int(m.id) for m in moments), default=0)
+        self.recent: deque[Snapshot] = deque(maxlen=RECENT + 1)  # one a second, both ends counted
+        self._names = max((int(m.id) for m in moments), default=0)  # ids are never used twice, also after a restart
 
     def step(self, step: ReplayStep) -> None:
-        """One more chunk was dreamt."""
+        """Note the step of one more chunk."""
         self.frames += step.frames
         self.chunk += 1
         if self.spans and self.spans[-1][0] == step:
             self.spans[-1] = (self.spans[-1][0], self.spans[-1][1] + 1)
-        elif len(self.spans) < LONGEST:
+        elif len(self.spans) < LONGEST:  # beyond it one walks on, but the replay ends
             self.spans.append((step, 1))
 
     def here(self, world: World, picture: Tensor, name: str = "") -> Snapshot:
-        """This moment, to be kept: a fork of the world, which must be whole (all that was dreamt is shown)."""
+        """Return this moment, to be kept: a fork of the world, whose chunks must all be decoded."""
+        # A fork of a fork: the moment stays as it is, however often one goes back to it.
         return Snapshot(name, world.fork().fork, picture, self.frames, self.chunk, tuple(self.spans))
 
     def remember(self, world: World, picture: Tensor) -> Snapshot:
@@ -86,11 +87,11 @@ class History:
         return old[-1] if old else found[0]
 
     def go(self, to: Snapshot) -> World:
-        """Be in that moment again; its world to go on with. ValueError where that is gone; nothing changes then."""
+        """Go back to a moment and return its world. ValueError where that cannot be read any more; nothing changes then."""
         world = to.world()
         self.spans, self.frames, self.chunk = list(to.spans), to.frames, to.chunk
         if to in self.recent:
-            while self.recent[-1] is not to:
+            while self.recent[-1] is not to:  # later moments are of a future that is given up
                 self.recent.pop()
         else:
             self.recent.clear()  # another branch: its recent past is not the one that was walked

@@ -52,9 +52,9 @@ class KeyState:
             self._tapped.add(key)
         self._held = held
         yaw, pitch = look or _STILL
-        self._mouse = (self._mouse[0] + yaw, self._mouse[1] + pitch)
-        self._stick = turn or _STILL
-        self.seq = max(self.seq, seq)
+        self._mouse = (self._mouse[0] + yaw, self._mouse[1] + pitch)  # summed: messages come faster than chunks
+        self._stick = turn or _STILL  # a position, not a motion: it holds until the next message
+        self.seq = max(self.seq, seq)  # never backwards, whatever a page sends
 
     def sample(self, frames: int, speed: Speed) -> tuple[str, tuple[float, float] | None]:
         """The keys for the chunk of so many frames that begins now, and how many degrees it turns besides. Forgets the taps."""
@@ -62,10 +62,10 @@ class KeyState:
         for key in tuple(keys):
             other = _OPPOSITE[key]
             both_held = key in self._held and other in self._held
-            if other in keys and not both_held and self._pressed[key] < self._pressed[other]:
+            if other in keys and not both_held and self._pressed[key] < self._pressed[other]:  # the older press gives way
                 keys.discard(key)
         self._tapped.clear()
-        reach = frames * speed.degrees_per_second / speed.fps
+        reach = frames * speed.degrees_per_second / speed.fps  # degrees that a key turns in this chunk
         yaw, pitch = (mouse + stick * reach for mouse, stick in zip(self._mouse, self._stick, strict=True))
         self._mouse = _STILL
         return "".join(k for k in KEYS if k in keys), (yaw, pitch) if yaw or pitch else None
@@ -110,7 +110,7 @@ class InputQueue:
             self._keys.hold(held, seq, look, turn)
 
     def event(self, text: str) -> None:
-        """Let this happen, from the next chunk on."""
+        """Set the words of an event, from the next chunk on."""
         with self._changed:
             self._event = text
 
@@ -140,7 +140,7 @@ class InputQueue:
             self._changed.notify()
 
     def close(self) -> None:
-        """There is to be no other chunk."""
+        """Let no further chunk begin."""
         with self._changed:
             self.closed = True
             self._changed.notify()
@@ -157,11 +157,12 @@ class InputQueue:
                 wait = inf if self.paused or held_up() else self._pace.wait()
                 if wait == 0:
                     return True
+                # Releases the lock; any message wakes it, and all is looked at anew.
                 self._changed.wait(None if wait == inf else wait)
             return False if self.closed else self._pending.popleft()
 
     def began(self, frames: int) -> None:
-        """A chunk of so many frames begins that obeys nobody: an opening picture, or the place of a jump."""
+        """Note that a chunk of so many frames begins without input: an opening picture, or the picture of a jump."""
         with self._changed:
             self._pace.began(frames)
 
@@ -169,7 +170,7 @@ class InputQueue:
         """The player is elsewhere now: a script does not lead on from here, and taps were meant for there."""
         with self._changed:
             self._script, self._next = iter(()), None
-            self._keys.sample(1, self._speed)
+            self._keys.sample(1, self._speed)  # sampled to be forgotten
 
     def sample(self, frames: int) -> InputSample:
         """Take the input for the chunk of so many frames that begins now."""
@@ -177,14 +178,14 @@ class InputQueue:
             keys, look = self._keys.sample(frames, self._speed)
             self._pace.began(frames)
             error, step = None, self._next
-            if step is not None and step.frames != frames:
+            if step is not None and step.frames != frames:  # a replay of a world with another chunk length
                 given = step.frames
                 error = f"the replay was walked {given} frames at a time and this world makes {frames}; walk on by yourself"
                 self._script, self._next, step = iter(()), None, None
             if step is not None:
                 self._next = next(self._script, None)
-                self.switches = step.switches
+                self.switches = step.switches  # the page shows what the replay had on
             else:
-                event, self._event = self._event, None
+                event, self._event = self._event, None  # once, at the start of one chunk
                 step = ReplayStep(keys, frames, look, event, self.switches)
             return InputSample(step, self._keys.seq, error)

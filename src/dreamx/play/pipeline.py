@@ -30,9 +30,9 @@ from dreamx.session import Switches
 from dreamx.world import Dream, World
 
 KEEP_EVERY = 5.0  # seconds of walking
-ACTIONS = 256  # that the world itself remembers: the whole walk is in the past's spans, once
+ACTIONS = 256  # kept by the world itself; the whole walk is in `History.spans`
 _UNTAUGHT = "This world was not taught that what is said happens, so little may come of it."
-TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds that are news
+TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds at which the page is sent a new state
 
 
 class Pipeline:
@@ -42,19 +42,19 @@ class Pipeline:
         here, opening = session.here, session.opening
         self._world, self._session, self._out = world, session, outlets
         self._began = time.monotonic()
-        self._chunks = self._frames = 0  # begun since then; only the pipeline's thread touches them
-        self._told = 0  # how much of TELL_AT was told
+        self._chunks = self._frames = 0  # begun since then; only the thread `_dream` touches them
+        self._told = 0  # entries of TELL_AT that the page was sent
         self._kept_at: int | None = None  # frame at which the session was kept last
         self._broken = False
-        self._dreamt: Queue[Chunk | None] = Queue(1)
-        self._shown: Queue[Chunk | None] = Queue(1)
+        self._dreamt: Queue[Chunk | None] = Queue(1)  # one: a second waiting chunk would be older keys
+        self._shown: Queue[Chunk | None] = Queue(1)  # None closes it
         self._threads = [Thread(target=f, name=f.__name__, daemon=True) for f in (self._dream, self._show, self._encode)]
         #: What was walked so far, and the newest picture ``[3, H, W]`` uint8, None before the first; to be read only.
         self.past = History(here, session.moments)
         self.picture: Tensor | None = None if here is None else here.picture
         switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
         speed = replace(world.config.speed, fps=world.fps)
-        #: Keys, events and when frames were painted are said to this directly; what changes the state, to the pipeline.
+        #: Keys, events and painted frames go to this directly; what changes the state goes through the pipeline.
         self.inputs = InputQueue(speed, switches, script)
 
     def begin(self) -> None:
@@ -153,11 +153,11 @@ class Pipeline:
         return turn
 
     def _held_up(self) -> bool:
-        """Whether a dream would come too early: one that waited to be shown would only have listened to the keys too early."""
+        """Return whether a chunk would begin too early: keys pressed while it waits to be decoded would miss it."""
         return not self._dreamt.empty() if self._world.can_pipeline else self._dreamt.unfinished_tasks > 0
 
     def _whole(self) -> Tensor:
-        """Wait until all that was dreamt is decoded, for only then a world is whole. The last picture ``[3, H, W]``."""
+        """Wait until every chunk is decoded, for only then a world can be kept. Returns the last picture ``[3, H, W]``."""
         self._dreamt.join()
         if self.picture is None:
             raise RuntimeError("the last picture could not be decoded")
@@ -166,7 +166,7 @@ class Pipeline:
     def _mark(self) -> None:
         """Keep this moment, if it is time to: once a second to rewind to, every few seconds on the disk."""
         past, fps = self.past, self._world.fps
-        if not past.recent or past.frames - past.recent[-1].frames >= fps:
+        if not past.recent or past.frames - past.recent[-1].frames >= fps:  # `_whole` waits for decoding
             here = past.here(self._world, self._whole())
             past.recent.append(here)
             if self._kept_at is None or past.frames - self._kept_at >= KEEP_EVERY * fps:
@@ -216,9 +216,9 @@ class Pipeline:
             if step.event is None:
                 raise
             self._out.emit(Error(text=str(e)))
-            step = replace(step, event=None)
+            step = replace(step, event=None)  # refused words cost the event, not the step
             dream = world.denoise(motion)
-        del world.actions[:-ACTIONS]
+        del world.actions[:-ACTIONS]  # they would grow for as long as one walks
         self.past.step(step)
         ms, here = since(started), dream.path[-1]
         chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, here, dream.recalled, dream_ms=ms)
@@ -243,12 +243,12 @@ class Pipeline:
                 if isinstance(chunk.made, Dream):
                     chunk.made = self._world.decode(chunk.made)
                 if isinstance(chunk.made, Tensor):
-                    self.picture = chunk.made[-1]
+                    self.picture = chunk.made[-1]  # [3, H, W]
             except Exception as e:
                 chunk.made = None
                 self._fail(f"the world could not decode its frames ({type(e).__name__}: {e}); start again")
             chunk.show_ms = since(started)
-            self._shown.put(chunk)
+            self._shown.put(chunk)  # waits while the encoder has one in hand
             self._look_ahead()
             self._dreamt.task_done()
             self.inputs.notify()

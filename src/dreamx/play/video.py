@@ -1,4 +1,4 @@
-"""Frames to a video file, as they come; and what a player records."""
+"""Frames to a video file, as they come; and a player's recordings."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ class VideoRecording:
 
     def close(self) -> None:
         """No more frames come."""
-        if self.frames:
-            self._container.mux(self._stream.encode())
+        if self.frames:  # an encoder without frames cannot be flushed
+            self._container.mux(self._stream.encode())  # flushes what the encoder still holds
         self._container.close()
 
 
 class Recorder:
     """Records what a player sees into ``folder``, one video at a time, as large as the page shows it (``screen.js``).
 
-    Its methods may be called from any thread. Where the disk does not take it, the recording ends, nothing is left of it, and
-    that is said; whoever walks, walks on. ``signed``: what is written beside a video, as NAME.json.
+    Its methods may be called from any thread. Where the disk fails, the recording ends, nothing is left of it, and an
+    ``Error`` is returned; the walk goes on. ``signed``: text that is written beside a video, as NAME.json.
     """
 
     def __init__(self, folder: Path, size: tuple[int, int], fps: float, signed: Callable[[], str] | None = None) -> None:
         self._folder, self._size, self._fps, self._signed = folder, size, fps, signed
-        self._scale = max(1, -(-WIDE // max(size)))
+        self._scale = max(1, -(-WIDE // max(size)))  # whole, so that squares stay equal: 64 pixels become 640
         self._lock = Lock()
         self._file: VideoRecording | None = None
         self._name = ""
@@ -83,14 +83,14 @@ class Recorder:
         """Begin a video, if none is being recorded; ``crisp``: every pixel is a square. ValueError where it cannot be written."""
         with self._lock:
             if self._file is None:
-                self._name = token_urlsafe(12)
+                self._name = token_urlsafe(12)  # not to be guessed: whoever has the name may fetch the video
                 try:
                     self._file = VideoRecording(self._part, self._size, self._fps, self._scale, crisp)
                 except Exception as e:
                     raise ValueError(self._give_up(None, e).text) from e
 
     def write(self, frames: Tensor) -> Recorded | Error | None:
-        """Add frames ``[n, 3, H, W]``, if a video is being recorded; when it is long enough it ends, and this says so."""
+        """Add frames ``[n, 3, H, W]``, if a video is being recorded; at ``LIMIT`` it ends, which is returned."""
         with self._lock:
             if self._file is None:
                 return None
@@ -113,7 +113,7 @@ class Recorder:
     def _end(self) -> Recorded | Error | None:
         if self._file is None:
             return None
-        file, self._file = self._file, None
+        file, self._file = self._file, None  # first: whatever fails below, no further frame is added
         try:
             file.close()
             if not file.frames:
@@ -127,7 +127,7 @@ class Recorder:
         return Recorded(url=f"api/recordings/{self._name}.mp4", frames=file.frames)
 
     def _give_up(self, file: VideoRecording | None, why: Exception) -> Error:
-        """Leave nothing of it."""
+        """Remove the unfinished recording and return why."""
         self._file = None
         with suppress(Exception):
             if file is not None:

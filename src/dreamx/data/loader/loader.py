@@ -1,4 +1,4 @@
-"""The loader: an endless row of draws that all ranks agree on, and what comes of those that are ours."""
+"""The loader: an endless row of draws that all ranks agree on, and the samples of this rank's draws."""
 
 from __future__ import annotations
 
@@ -116,6 +116,7 @@ class Loader:
             {"weight": s.weight, "shape": to_json(s.shape), "clips": len(n)}
             for s, n in zip(self.cfg.sources, self._long, strict=True)
         ]
+        # Not the path: datasets may be moved.
         return {"sources": sources, "seed": self.cfg.seed, "rank": self.rank, "ranks": self.ranks}
 
     def draws(self) -> Iterator[tuple[Draw, _Row]]:
@@ -126,15 +127,18 @@ class Loader:
             # The source that lags most behind its weight: the mixture is right at every moment, and nothing is left to chance.
             behind = [s.weight / total * (row.number + 1) - n for s, n in zip(self.cfg.sources, row.taken, strict=True)]
             k = int(np.argmax(behind))
+            # The n-th draw of a source is the n-th of its shuffled clips: none twice before all came once.
             epoch, at = divmod(row.taken[k], len(self._long[k]))
             draw = Draw(row.number, k, self._shuffled(k, epoch)[at], epoch)
             row.number += 1
             row.taken[k] += 1
+            # All ranks walk the whole row and take every n-th draw: no messages between them.
             if draw.number % self.ranks == self.rank:
                 yield draw, _Row(row.number, list(row.taken))
 
     def _shuffled(self, k: int, epoch: int) -> Any:
         if self._orders.get(k, (-1, None))[0] != epoch:
+            # 1 and 2 below: order and windows draw from streams apart.
             order = np.random.default_rng([self.cfg.seed, k, epoch, 1]).permutation(len(self._long[k]))
             self._orders[k] = (epoch, [self._long[k][i] for i in order])
         return self._orders[k][1]
@@ -155,14 +159,14 @@ class Loader:
                 yield sample
             return
         waiting: deque[tuple[Future[LoadedSample], _Row]] = deque()
-        with ThreadPoolExecutor(min(self.cfg.ahead, 4)) as pool:
+        with ThreadPoolExecutor(min(self.cfg.ahead, 4)) as pool:  # threads: decoders of pictures release the interpreter's lock
             try:
                 for draw, row in self.draws():
                     waiting.append((pool.submit(self.sample, draw), row))
                     if len(waiting) > self.cfg.ahead:
                         future, behind = waiting.popleft()
                         sample = future.result()
-                        self._row = behind
+                        self._row = behind  # moved on only when the sample is given out, not when it is read ahead
                         yield sample
             finally:
                 for future, _ in waiting:

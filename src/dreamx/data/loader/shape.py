@@ -54,14 +54,14 @@ class Revisit:
     def starts(self, clips: Clips, i: int, rng: np.random.Generator) -> tuple[int, ...]:
         """Draw the first frames of its two stretches."""
         cameras = clips.cameras(i)
-        ends = torch.arange(self.frames - 1, len(cameras))
+        ends = torch.arange(self.frames - 1, len(cameras))  # last frames of all possible stretches
         if len(ends) > _VIEWS:  # of long clips, views evenly spread and shifted at random
             step = len(ends) / _VIEWS
             ends = ends[((torch.arange(_VIEWS) + float(rng.random())) * step).long()]
         seen = cameras[ends]
         share = overlap(seen[:, None], seen[None])  # [later, earlier]
         allowed = ends[:, None] - ends[None] >= self.apart
-        share = torch.where(allowed, share, -1.0)
+        share = torch.where(allowed, share, -1.0)  # below any overlap
         good = (share >= self.share).nonzero()
         if len(good):
             later, earlier = good[int(rng.integers(len(good)))].tolist()
@@ -73,4 +73,4 @@ class Revisit:
         return (int(ends[earlier]) - first, int(ends[later]) - first)
 
 
-_VIEWS = 48
+_VIEWS = 48  # a table of 48 x 48 overlaps, however long the clip

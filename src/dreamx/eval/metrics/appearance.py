@@ -2,7 +2,7 @@
 
 Definitions are those of VBench (Huang et al. 2024: imaging quality, temporal flickering, motion smoothness, dynamic degree) and
 of Omni-WorldBench (transition). Every score is 0 to 100, more is better. Where a definition asks for a network, it comes in as a
-function; ``tools`` says which, and what stands in for it. A video that stands still is perfect in flicker, smoothness and
+function; ``backbones`` lists which, and their stand-ins. A video that stands still is perfect in flicker, smoothness and
 transition: read them beside ``dynamic_degree``.
 """
 
@@ -22,8 +22,8 @@ Middle = Callable[[Tensor, Tensor], Tensor]
 
 CUT = 27.0  # ContentDetector's threshold
 _SHORTEST = 15  # frames of a scene: no cut is looked for before
-_DYNAMIC_FPS = 8.0
-_ARTIFACT_FPS = 2.0
+_DYNAMIC_FPS = 8.0  # VBench's
+_ARTIFACT_FPS = 2.0  # DreamX-World 1.0, section 5.1
 
 
 def flicker(video: Tensor) -> float:
@@ -35,8 +35,9 @@ def flicker(video: Tensor) -> float:
 def smoothness(video: Tensor, middle: Middle) -> float:
     """Motion smoothness of ``video [F, 3, H, W]`` uint8: how well each odd frame is what lies between its neighbours."""
     _check(video, 3)
-    kept = video[::2]
-    dropped = video[1::2][: len(kept) - 1]
+    kept = video[::2]  # frames 0, 2, 4, ... stay
+    dropped = video[1::2][: len(kept) - 1]  # a last odd frame has no neighbour after it
+    # 32 pairs at a time, to bound memory.
     between = torch.cat([middle(a, b) for a, b in zip(kept[:-1].split(32), kept[1:].split(32), strict=True)])
     return 100 * (1 - float((between * 255 - dropped.float()).abs().mean()) / 255)
 
@@ -51,8 +52,8 @@ def dynamic_degree(video: Tensor, fps: float, flow: Flow) -> float:
     _check(frames, 2)
     pairs = zip(frames[:-1].split(32), frames[1:].split(32), strict=True)
     speed = torch.cat([flow(a, b).norm(dim=1).flatten(1) for a, b in pairs])  # [pairs, pixels]
-    fastest = speed.topk(max(1, int(0.05 * speed.shape[1])), 1).values.mean(1)
-    moving = int((fastest > 6 * min(video.shape[-2:]) / 256).sum())
+    fastest = speed.topk(max(1, int(0.05 * speed.shape[1])), 1).values.mean(1)  # [pairs]: a small thing that moves is motion, too
+    moving = int((fastest > 6 * min(video.shape[-2:]) / 256).sum())  # pixels scale with the picture
     return 100.0 * (moving >= round(4 * len(frames) / 16))
 
 
@@ -64,7 +65,7 @@ def scene_transition(video: Tensor) -> float:
 
 def content_consistency(video: Tensor) -> Tensor:
     """ContentDetector's score of neighbouring frames ``[F - 1]``: mean change of hue (to 180), saturation, value (to 255)."""
-    x = _hsv(video)
+    x = _hsv(video)  # [F, 3, H, W]
     return (x[1:] - x[:-1]).abs().mean((1, 2, 3))
 
 
@@ -74,13 +75,13 @@ def imaging_quality(video: Tensor, rate: Callable[[Tensor], Tensor]) -> float:
 
 
 def detail_ratio(video: Tensor, truth: Tensor) -> float:
-    """Stand-in for imaging quality: is there as much detail as in the truth? 100 as much; 50 half or twice as steep edges."""
+    """Stand-in for imaging quality: detail relative to the truth. 100 as much; 50 half or twice as steep edges."""
     share = (gradient_energy(video) / gradient_energy(truth)).sqrt()
-    return 100 * float(torch.minimum(share, 1 / share).mean())
+    return 100 * float(torch.minimum(share, 1 / share).mean())  # noise is no better than blur
 
 
 def sampled(video: Tensor, fps: float) -> Tensor:
-    """The frames that artifacts are looked for in: 2 a second."""
+    """Return the frames that are looked at for artifacts: 2 a second."""
     return video[:: max(1, round(fps / _ARTIFACT_FPS))]
 
 
@@ -92,12 +93,12 @@ def collapse_rate(video: Tensor, truth: Tensor, fps: float) -> float:
     """
     seen, true = sampled(video, fps), sampled(truth, fps)
     share = (gradient_energy(seen) / gradient_energy(true)).sqrt()
-    off = (seen.float().mean((2, 3)) - true.float().mean((2, 3))).abs().mean(1) / 255
+    off = (seen.float().mean((2, 3)) - true.float().mean((2, 3))).abs().mean(1) / 255  # [F], 0 to 1
     return 100 * float(((share > 1 / 8) & (share < 4) & (off < 1 / 3)).float().mean())
 
 
 def is_still(video: Tensor) -> bool:
-    """Does ``video [F, 3, H, W]`` uint8 show one picture, but for what a codec adds: less than a grey level in the mean?"""
+    """Return whether ``video [F, 3, H, W]`` uint8 shows one picture throughout, to a grey level in the mean (a codec's)."""
     return bool(((video.float() - video[:1].float()).abs().mean((1, 2, 3)) < 1).all())
 
 
@@ -111,8 +112,9 @@ def _hsv(video: Tensor) -> Tensor:
     r, g, b = video.float().unbind(1)
     top, low = video.float().amax(1), video.float().amin(1)
     span = (top - low).clamp(min=1e-6)
+    # Six sectors of 60 degrees; OpenCV halves them, so that 180 fits into a byte.
     hue = torch.where(top == r, (g - b) / span, torch.where(top == g, 2 + (b - r) / span, 4 + (r - g) / span)) * 30
-    hue = torch.where(top == low, 0, hue % 180)
+    hue = torch.where(top == low, 0, hue % 180)  # grey has no hue
     saturation = torch.where(top > 0, 255 * (top - low) / top.clamp(min=1), 0)
     return torch.stack([hue, saturation, top], 1)
 

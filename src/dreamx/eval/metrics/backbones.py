@@ -9,7 +9,7 @@ The protocol is small: a file of TorchScript or ONNX (``checkpoints.exported``),
 - dino (DINOv2), vpr (a descriptor of places), clip (the picture side of CLIP): pictures -> ``[N, D]``
 - points (SuperPoint and LightGlue): pictures, pictures -> ``[N]``, the share of points that match, 0 to 1
 
-The judge of artifacts is an address that speaks the chat protocol (``judge``).
+The judge of artifacts is the address of a server with the chat protocol (``judge``).
 """
 
 from __future__ import annotations
@@ -83,14 +83,15 @@ class Backbones:
 
     def distance_of(self) -> Callable[[Tensor, Tensor], Tensor]:
         """Return the distance of pictures, ``[N]``: LPIPS if given, else edges."""
+        # `edge_distance` is a likeness with its sign flipped.
         return (lambda a, b: -similarity.edge_distance(a, b)) if self.distance is None else self.network(self.distance)
 
     def flow_of(self) -> Flow:
-        """Motion between pictures."""
+        """Return the function of motion between pictures: RAFT if given, else Lucas-Kanade."""
         return optical_flow.optical_flow if self.flow is None else self.network(self.flow)
 
     def middle_of(self) -> Middle:
-        """Pictures half way."""
+        """Return the function of pictures half way: AMT if given, else Lucas-Kanade."""
         return optical_flow.interpolate_midway if self.middle is None else self.network(self.middle)
 
     def likenesses(self) -> dict[str, Compare]:
@@ -118,4 +119,5 @@ class Backbones:
 def _named(name: str, what: Path | VLMJudge | None) -> str:
     if what is None:
         return STAND_INS[name]
+    # With a hash: two files of one name would give scores that are not comparable.
     return what.named if isinstance(what, VLMJudge) else f"{what.name} {hashlib.sha256(what.read_bytes()).hexdigest()[:10]}"

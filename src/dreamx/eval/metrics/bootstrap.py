@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_DRAWS = 2000
+_DRAWS = 2000  # the ends of the interval then lie between 50 and 1950 of them
 _SHARE = 0.95
 
 
@@ -34,5 +34,5 @@ def bootstrap_mean(values: list[float], seed: int = 0) -> BootstrapMean:
 def resample_means(values: Tensor, seed: int = 0) -> Tensor:
     """Means ``[2000]`` of ``values [n]`` drawn again with replacement."""
     rng = torch.Generator().manual_seed(seed)
-    index = torch.randint(len(values), (_DRAWS, len(values)), generator=rng)
+    index = torch.randint(len(values), (_DRAWS, len(values)), generator=rng)  # [2000, n]
     return values[index].mean(1)

@@ -1,4 +1,4 @@
-"""The columns of the tables: what each is called, which way is better, what it is taken with."""
+"""The columns of the tables: their names, which way is better, and the backbone that measures them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dreamx.eval.metrics.bootstrap import BootstrapMean
 class Column:
     """One score. ``better``: 1 more, -1 less, 0 neither. ``tool``: the field of ``Backbones`` that it is taken with, or "".
 
-    ``instead``: what it is called where a stand-in takes it, so that nobody reads it as the published score.
+    ``instead``: its name where a stand-in measures it, so that it is not read as the published score.
     """
 
     score: str
@@ -115,7 +115,7 @@ COLUMNS = {c.score: c for _, columns in TABLES for c in columns}
 
 
 def named_for(columns: tuple[Column, ...], stand_ins: set[str]) -> tuple[Column, ...]:
-    """The columns, those that a stand-in (a field of ``Backbones``) takes under a name of their own. A mean of some is none."""
+    """Rename the columns that a stand-in (a field of ``Backbones``) measures, and Overall where it includes one of them."""
     mean = any(c.tool in stand_ins for c in PAPER)
     return tuple(
         replace(c, head=c.instead) if c.instead and (c.tool in stand_ins or (c == OVERALL and mean)) else c for c in columns
@@ -124,13 +124,14 @@ def named_for(columns: tuple[Column, ...], stand_ins: set[str]) -> tuple[Column,
 
 def overall(scores: dict[str, float]) -> float | None:
     """The plain mean of the seven columns of the paper; None where one is missing."""
+    # A mean of six would be compared with means of seven.
     if any(c.score not in scores for c in PAPER):
         return None
     return sum(scores[c.score] for c in PAPER) / len(PAPER)
 
 
 def column(score: str) -> Column:
-    """By its name; scores of other suites have columns without more words."""
+    """Return the column of a score; scores of other suites get a column of their bare name."""
     return COLUMNS.get(score) or Column(score, score, 1, 3, score)
 
 

@@ -1,8 +1,8 @@
-"""Event scores: did what was said happen, when it was said, and nothing else; and is it still so afterwards?
+"""Event scores: does the event of the prompt happen, at its time, and nothing else; and does its result last?
 
-The simulator knows the walk twice, with the event and without. A frame *tells* the event when, where these two differ, it looks
-more like the one with the event: no network has to recognise anything. What else the words changed is seen in the model's own
-twin, the same walk from the same seed without the words.
+The simulator knows the walk twice, with the event and without. A frame *tells* (shows) the event when, where these two differ,
+it looks more like the one with the event: no network has to recognise anything. Other changes by the words are seen in the
+model's own twin, the same walk from the same seed without the words.
 
 Videos are uint8 ``[F, 3, H, W]`` of one walk and equally long; masks are bool ``[F, H, W]``; times are seconds.
 """
@@ -65,7 +65,7 @@ def score(
 def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, int]:
     """The first frame of an interval of seconds, and the first after it; at least one frame long."""
     start, end = span
-    first = ceil(start * fps - 1e-6)
+    first = ceil(start * fps - 1e-6)  # 1.1 * 10 is 11.000000000000002
     if not 0 <= start <= end or first >= frames:
         raise ValueError(f"the event is from {start:g} to {end:g} s of {frames / fps:g} s; choose a span inside of the video")
     return first, min(frames, max(first + 1, int(end * fps + 1e-6) + 1))
@@ -78,11 +78,12 @@ def evidence(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
     """
     v, a, b = (x.float() for x in (video, told, plain))
     apart = (a - b).abs().mean(1)  # [F, H, W]
-    weight = torch.where(apart >= _DIFFER, apart, 0.0)
-    to_told = ((v - a).square().mean(1) * weight).flatten(1).sum(1)
+    weight = torch.where(apart >= _DIFFER, apart, 0.0)  # [F, H, W]
+    to_told = ((v - a).square().mean(1) * weight).flatten(1).sum(1)  # [F]
     to_plain = ((v - b).square().mean(1) * weight).flatten(1).sum(1)
     both = to_told + to_plain
     known = (weight > 0).flatten(1).sum(1) >= _FEW
+    # The share of error that is against `plain`.
     return torch.where(known & (both > 0), to_plain / both.clamp(min=1e-6), torch.nan)
 
 
@@ -101,7 +102,7 @@ def delay(tells: Tensor, start: int, fps: float) -> float | None:
     yes = tells[start:][known] > 0.5
     for i in range(len(yes)):
         if bool(yes[i : i + _HOLD].all()):
-            late = int(known[i]) - int(known[0])
+            late = int(known[i]) - int(known[0])  # from the first frame that can show it
             return late / fps
     return None
 
@@ -110,7 +111,7 @@ def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float |
     """Return the change by the prompt outside ``region``, mean grey levels, and the share of all change inside (or None)."""
     if region.shape != (len(video), *video.shape[-2:]):
         raise ValueError(f"region must be {(len(video), *video.shape[-2:])}, not {tuple(region.shape)}")
-    change = (video.float() - twin.float()).abs().mean(1)
+    change = (video.float() - twin.float()).abs().mean(1)  # [F, H, W]; same seed, so words alone make it
     outside = ~region
     total = float(change.sum())
     leak = float((change * outside).sum()) / max(1, int(outside.sum()))
@@ -123,7 +124,7 @@ def dilated_region(segments: list[Tensor], ids: set[int], margin: int) -> Tensor
     found = torch.zeros(segments[0].shape, dtype=torch.bool)
     for plane in segments:
         found |= torch.isin(plane, torch.tensor(sorted(ids), dtype=plane.dtype))
-    size = 2 * margin + 1
+    size = 2 * margin + 1  # dilation by a square
     return F.max_pool2d(found[:, None].float(), size, 1, margin)[:, 0] > 0.5
 
 

@@ -1,4 +1,4 @@
-"""Do dreamt pictures look like true ones? Distances between two sets of features, when no picture has a true twin.
+"""Distances between two sets of features: do generated pictures look like true ones, when none has a true twin?
 
 precision, recall: shares of one set inside the balls around the other's points that reach to their ``k``-th neighbour
 (Kynkaanniemi et al. 2019, Improved Precision and Recall, section 3). density, coverage: the same question, less easily fooled by
@@ -20,6 +20,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances ``[n, m]`` between the rows of ``a [n, d]`` and ``b [m, d]``."""
     _check(a, b)
     a, b = a.double(), b.double()
+    # Not by a matrix product, which loses small distances to cancellation.
     return torch.cat([torch.cdist(rows, b, compute_mode="donot_use_mm_for_euclid_dist") for rows in a.split(_ROWS)])
 
 
@@ -27,7 +28,7 @@ def radii(x: Tensor, k: int) -> Tensor:
     """Distance ``[n]`` of rows of ``x [n, d]`` to their ``k``-th nearest other row. ValueError unless 1 <= k < n."""
     if not 1 <= k < len(x):
         raise ValueError(f"k: {k} neighbours asked of {len(x)} pictures; ask for 1 to {len(x) - 1}, or give more pictures")
-    return distances(x, x).kthvalue(k + 1, dim=1).values
+    return distances(x, x).kthvalue(k + 1, dim=1).values  # k + 1: the nearest row is the row itself
 
 
 def inside(x: Tensor, truth: Tensor, k: int = 5) -> Tensor:
@@ -61,14 +62,14 @@ def kernel_distance(x: Tensor, truth: Tensor) -> float:
 
     def among(a: Tensor) -> Tensor:
         k, n = kernel(a, a), len(a)
-        return (k.sum() - k.diagonal().sum()) / (n * (n - 1))
+        return (k.sum() - k.diagonal().sum()) / (n * (n - 1))  # without the diagonal: unbiased
 
     return float(among(x) + among(truth) - 2 * kernel(x, truth).mean())
 
 
 def standardised(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Both sets with the mean and deviation of ``truth`` taken out of each feature, so that none counts for its unit."""
-    mean, deviation = truth.double().mean(0), truth.double().std(0).clamp_min(1e-6)
+    mean, deviation = truth.double().mean(0), truth.double().std(0).clamp_min(1e-6)  # a constant feature stays finite
     return (x.double() - mean) / deviation, (truth.double() - mean) / deviation
 
 

@@ -32,7 +32,7 @@ class Measured:
 
 
 def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measured:
-    """Of uint8 ``[F, 3, H, W]``, as long as the truth. Frame 0 was given, so what knows the truth does not count it."""
+    """Score a video uint8 ``[F, 3, H, W]``, as long as the truth. Frame 0 was given, so scores against the truth leave it out."""
     scores = (
         camera_scores(video, truth)
         | (camera_scores_by_sight(video, truth) if suite == "basic" else {})
@@ -44,7 +44,7 @@ def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measure
     scores |= known
     if suite == "memory":
         gained = revisit.revisit_gains(video, truth.camera, tools.likenesses())
-        back = revisit.find_revisits(truth.camera).after
+        back = revisit.find_revisits(truth.camera).after  # by the commanded path, not by an estimate of the walked one
         scores["psnr back"] = float(psnr(video[back], truth.video[back]).mean())
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         name, embed = tools.steadiness_of()
@@ -53,7 +53,7 @@ def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measure
 
 
 def camera_scores(video: Tensor, truth: Clip) -> dict[str, float]:
-    """Does it go the commanded way, read by alignment with the true render; a way that cannot be read is lost (0)."""
+    """Score the camera's path, read by alignment with the true render; a path that cannot be read scores 0."""
     try:
         read = AlignedToTruth(truth)(video, truth.camera.lens[0], truth.fps)
     except ValueError:
@@ -81,7 +81,7 @@ def camera_estimator() -> str:
 def own_error_of_estimator(truths: list[Measured]) -> str:
     """State the estimator's own error on true renders of the suite's paths; ``truths``: measurements of these renders.
 
-    Other walks would not say it: on those that it was checked with it is four times better than on the basic suite.
+    Other walks would not do: on those that it was checked with it is four times better than on the basic suite.
     """
     read = [m.scores for m in truths if "degrees by flow" in m.scores]
     if not read:
@@ -105,6 +105,7 @@ def appearance_scores(video: Tensor, truth: Clip, tools: Backbones) -> dict[str,
     if judge is not None:
         artifact = {"artifact": judge.rate(appearance.sampled(video, truth.fps))}
     else:
+        # A still picture cannot break down, and would score 100.
         artifact = {} if appearance.is_still(video) else {"artifact": appearance.collapse_rate(video, true, truth.fps)}
     return {
         "quality": appearance.detail_ratio(video, true) if rate is None else appearance.imaging_quality(video, rate),
@@ -118,10 +119,11 @@ def appearance_scores(video: Tensor, truth: Clip, tools: Backbones) -> dict[str,
 
 def reference_scores(video: Tensor, truth: Clip, tools: Backbones) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Compare with the true render: mean scores, and curves by second."""
-    seen, true = video[1:], truth.video[1:]
+    seen, true = video[1:], truth.video[1:]  # the first frame was given: it would lift every mean
     distance = tools.distance_of()
     by_frame = {
         "psnr": psnr(seen, true),
+        # 64 frames at a time, to bound memory.
         "ssim": torch.cat([similarity.ssim(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
         "distance": torch.cat([distance(a, b) for a, b in zip(seen.split(64), true.split(64), strict=True)]),
         "colour": appearance.colour_error(seen, true),
@@ -129,6 +131,7 @@ def reference_scores(video: Tensor, truth: Clip, tools: Backbones) -> tuple[dict
     curves = {name: by_second(values, truth.fps) for name, values in by_frame.items()}
     scores = {name: float(values.mean()) for name, values in by_frame.items()}
     fine, truly = gradient_energy(seen), gradient_energy(true)
+    # A ratio of means: one wall in the truth, whose gradient energy is nearly 0, would rule a mean of ratios.
     scores["sharpness"] = float(fine.mean() / truly.mean())
     each = zip(by_second(fine, truth.fps), by_second(truly, truth.fps), strict=True)
     curves["sharpness"] = [a / b for a, b in each]
@@ -138,7 +141,7 @@ def reference_scores(video: Tensor, truth: Clip, tools: Backbones) -> tuple[dict
 
 
 def by_second(values: Tensor, fps: float) -> list[float]:
-    """The mean of each second of ``values [F]``; what is left over at the end counts where it is half a second or more."""
+    """Return the mean of each second of ``values [F]``; a rest at the end counts where it is half a second or more."""
     parts = values.split(round(fps))
     if len(parts) > 1 and len(parts[-1]) < fps / 2:
         parts = parts[:-1]

@@ -24,6 +24,7 @@ def optical_flow(a: Tensor, b: Tensor) -> Tensor:
     if a.shape != b.shape or a.ndim != 4 or a.shape[1] != 3:
         raise ValueError(f"pictures must both be [N, 3, height, width], not {tuple(a.shape)} and {tuple(b.shape)}")
     pyramid = [(grey(a), grey(b))]
+    # Lucas-Kanade finds motions of a pixel or so: each level doubles its reach.
     while min(pyramid[-1][0].shape[-2:]) >= 2 * _COARSEST:
         pyramid.append((F.avg_pool2d(pyramid[-1][0], 2), F.avg_pool2d(pyramid[-1][1], 2)))
     moved = torch.zeros(len(a), 2, *pyramid[-1][0].shape[-2:])
@@ -31,6 +32,7 @@ def optical_flow(a: Tensor, b: Tensor) -> Tensor:
         if moved.shape[-2:] != x.shape[-2:]:
             rows, cols = x.shape[-2] / moved.shape[-2], x.shape[-1] / moved.shape[-1]
             scale = torch.tensor([cols, rows])[:, None, None]
+            # Twice as many pixels are twice as far.
             moved = F.interpolate(moved, size=x.shape[-2:], mode="bilinear", align_corners=False) * scale
         moved = _refine(x, y, moved)
     return moved
@@ -46,7 +48,7 @@ def sample_at(picture: Tensor, moved: Tensor) -> Tensor:
     """``picture [N, C, H, W]`` read at each pixel plus ``moved [N, 2, H, W]``; beyond the edge, the edge."""
     rows, cols = picture.shape[-2:]
     y, x = torch.meshgrid(torch.arange(rows, dtype=torch.float32), torch.arange(cols, dtype=torch.float32), indexing="ij")
-    u = (2 * (x + moved[:, 0]) + 1) / cols - 1
+    u = (2 * (x + moved[:, 0]) + 1) / cols - 1  # without align_corners -1 and 1 are the outer edges
     v = (2 * (y + moved[:, 1]) + 1) / rows - 1
     return F.grid_sample(picture, torch.stack([u, v], -1), padding_mode="border", align_corners=False)
 
@@ -70,13 +72,13 @@ def grey(picture: Tensor) -> Tensor:
 
 def _refine(x: Tensor, y: Tensor, moved: Tensor) -> Tensor:
     xx, yy, xy, dx, dy = _slopes(x)
-    xx, yy = xx + _CALM, yy + _CALM
+    xx, yy = xx + _CALM, yy + _CALM  # and no division by 0
     det = xx * yy - xy * xy
     for _ in range(_ROUNDS):
-        off = x - sample_at(y, moved)
+        off = x - sample_at(y, moved)  # what is left when y is moved back
         ex, ey = _around(dx * off), _around(dy * off)
         step = torch.cat([yy * ex - xy * ey, xx * ey - xy * ex], 1) / det
-        moved = moved + step.clamp(-1, 1)
+        moved = moved + step.clamp(-1, 1)  # the slopes hold for a pixel: farther, the step is a guess
         moved = _around(moved)  # neighbours move alike; plain ground takes over what is around it
     return moved
 
@@ -90,7 +92,7 @@ def _slopes(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 
 def _around(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)
+    return F.avg_pool2d(x, _WINDOW, 1, _WINDOW // 2, count_include_pad=False)  # a mean of what is in the picture
 
 
 def _unit(picture: Tensor) -> Tensor:

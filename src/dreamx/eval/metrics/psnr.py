@@ -31,7 +31,7 @@ def gradient_energy(video: Tensor) -> Tensor:
     """Mean square ``[...]`` of the steps between neighbouring pixels, plus that of one grey level, so that it is never 0."""
     video = _unit(video, video)
     across, down = video.diff(dim=-1).square().flatten(-3).mean(-1), video.diff(dim=-2).square().flatten(-3).mean(-1)
-    return across + down + 255.0**-2
+    return across + down + 255.0**-2  # a plain wall would divide by 0
 
 
 def _unit(video: Tensor, other: Tensor) -> Tensor:

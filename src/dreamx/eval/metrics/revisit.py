@@ -59,14 +59,15 @@ def yaw(camera: Camera) -> Tensor:
 def angular_distance(camera: Camera) -> tuple[Tensor, Tensor]:
     """Of every two frames of ``camera [T]``: degrees of yaw ``[T, T]``, 0 to 180, and metres ``[T, T]``."""
     heading, place = yaw(camera), camera.pose[:, :3, 3].double()
-    degrees = ((heading[:, None] - heading + 180) % 360 - 180).abs()
+    degrees = ((heading[:, None] - heading + 180) % 360 - 180).abs()  # 359 and 1 are 2 apart
+    # Not by a matrix product: equal places must be 0 m apart, not the root of a rounding error.
     return degrees, torch.cdist(place, place, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def views_agree(camera: Camera) -> Tensor:
     """Mark pairs of frames ``[T, T]`` that look the same way from the same place, at any time."""
     degrees, metres = angular_distance(camera)
-    return (degrees <= NEAR_DEGREES + 1e-6) & (metres <= NEAR_METRES + 1e-6)
+    return (degrees <= NEAR_DEGREES + 1e-6) & (metres <= NEAR_METRES + 1e-6)  # two steps of 1 degree are 2, give or take rounding
 
 
 def find_revisits(camera: Camera) -> RevisitPairs:
@@ -78,6 +79,7 @@ def find_revisits(camera: Camera) -> RevisitPairs:
     degrees, metres = angular_distance(camera)
     index = torch.arange(frames)
     early = index[:, None] - index >= max(1, int(GAP * frames))  # [after, before]
+    # Rounded, so that equals are equal on every machine and the earliest is taken.
     cost = torch.where(views_agree(camera) & early, (degrees + WEIGHT * metres).round(decimals=6), torch.inf)
     least, before = cost.min(dim=1)
     after = index[least.isfinite()]
@@ -89,7 +91,7 @@ def control_pairs(camera: Camera, pairs: RevisitPairs, seed: int = 0) -> Revisit
 
     Where no two frames with that gap disagree, the nearest gap that has such frames is taken; empty when all frames agree.
     """
-    far = ~views_agree(camera)
+    far = ~views_agree(camera)  # [T, T]
     frames = len(camera)
     by_gap = {gap: torch.nonzero(far.diagonal(gap)).flatten().numpy() for gap in range(1, frames)}
     known = np.array([gap for gap, found in by_gap.items() if len(found)])

@@ -15,7 +15,7 @@ from dreamx.eval.metrics.psnr import psnr
 from dreamx.eval.metrics.revisit import Compare, Embed
 
 _WINDOW = 11  # pixels of SSIM's Gaussian window, whose deviation is 1.5 (Wang et al. 2004)
-_KEYPOINTS = 1024
+_KEYPOINTS = 1024  # as many as SuperPoint gives in the paper
 _RATIO = 0.8  # Lowe 2004: a match is kept when the second best is farther by this factor
 _ENLARGED = 256  # pixels: smaller pictures are enlarged before SIFT, whose finest structures are some pixels wide
 
@@ -27,15 +27,16 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     x, y = _luma(a), _luma(b)
     at = torch.arange(_WINDOW, dtype=x.dtype) - _WINDOW // 2
     bell = torch.exp(-at.square() / (2 * 1.5**2))
+    # [1, 1, 11, 11]
     kernel = (bell[:, None] * bell / bell.sum() ** 2)[None, None]
 
     def blur(z: Tensor) -> Tensor:
-        return F.conv2d(z, kernel)
+        return F.conv2d(z, kernel)  # without padding, as in the original: borders do not count
 
     mean_x, mean_y = blur(x), blur(y)
     var_x, var_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     both = blur(x * y) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
+    c1, c2 = 0.01**2, 0.03**2  # keep plain areas from 0 / 0
     value = (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
     return value.flatten(1).mean(1)
 
@@ -52,16 +53,17 @@ def edge_distance(a: Tensor, b: Tensor) -> Tensor:
             dx, dy = x.diff(dim=dim), y.diff(dim=dim)
             total += (_contrast(dx) - _contrast(dy)).abs().flatten(1).mean(1)
         x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
-    return -total / 8
+    return -total / 8  # 4 scales of 2 directions
 
 
 def _contrast(step: Tensor) -> Tensor:
+    # 0.02, 5 grey levels: smaller steps are damped, as noise.
     return step / (F.avg_pool2d(step.abs(), 5, 1, 2, count_include_pad=False) + 0.02)
 
 
 def layout_features(pictures: Tensor) -> Tensor:
     """Stand-in for DINOv2's vector: colours on a coarse grid of 8 x 8, less their mean ``[N, 192]``."""
-    grid = F.adaptive_avg_pool2d(pictures.float() / 255, 8)
+    grid = F.adaptive_avg_pool2d(pictures.float() / 255, 8)  # [N, 3, 8, 8]
     return (grid - grid.mean((-1, -2), keepdim=True)).flatten(1)
 
 
@@ -78,7 +80,7 @@ def gradient_features(pictures: Tensor) -> Tensor:
     near = (angle - bins).abs()
     share = (1 - torch.minimum(near, 8 - near)).clamp(min=0)  # linear between the two nearest directions
     cells = F.adaptive_avg_pool2d(strength * share, 8)  # [N, 8, 8, 8]
-    return (cells / (cells.sum(1, keepdim=True) + 0.05)).sqrt().flatten(1)
+    return (cells / (cells.sum(1, keepdim=True) + 0.05)).sqrt().flatten(1)  # 0.05: a plain cell has no direction
 
 
 def sift_match_rate(a: Tensor, b: Tensor) -> Tensor:
@@ -93,9 +95,10 @@ def _matched(a: Tensor, b: Tensor) -> float:
     (_, first), (_, second) = _keypoints(a), _keypoints(b)
     if first is None or second is None or min(len(first), len(second)) < 2:
         return 0.0
-    square = torch.cdist(torch.from_numpy(first), torch.from_numpy(second))
+    square = torch.cdist(torch.from_numpy(first), torch.from_numpy(second))  # [n, m]
     there, back = square.argmin(1), square.argmin(0)
     near = square.topk(2, 1, largest=False).values
+    # Both ways: each is the other's nearest.
     kept = (near[:, 0] < _RATIO * near[:, 1]) & (back[there] == torch.arange(len(there)))
     return float(kept.sum()) / min(len(first), len(second))
 

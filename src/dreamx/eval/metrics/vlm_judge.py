@@ -1,4 +1,4 @@
-"""A judge of artifacts: a vision-language model behind an address that speaks the chat protocol of OpenAI.
+"""A judge of artifacts: a vision-language model behind an address with the chat protocol of OpenAI.
 
 Frames, 2 a second, one question each: is anything in it critically wrong? The whole is asked twice and averaged, as in
 DreamX-World 1.0, section 5.1; the paper's own words to the judge are not published.
@@ -38,7 +38,7 @@ class VLMJudge:
 
     @property
     def named(self) -> str:
-        """For the table."""
+        """Name of the judge in the table."""
         return f"judge {self.model}, asked {_ASKED} times"
 
     def rate(self, frames: Tensor) -> float:
@@ -55,6 +55,7 @@ class VLMJudge:
         Image.fromarray(frame.permute(1, 2, 0).contiguous().numpy()).save(file, "png")
         picture = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         parts = [{"type": "text", "text": _QUESTION}, {"type": "image_url", "image_url": {"url": picture}}]
+        # Asked twice, as in the paper: answers may vary even so.
         body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": parts}]}
         head = {"Content-Type": "application/json"}
         if key := os.environ.get(KEY):
@@ -62,9 +63,10 @@ class VLMJudge:
         request = urllib.request.Request(f"{self.url.rstrip('/')}/chat/completions", json.dumps(body).encode(), head)
         try:
             with urllib.request.urlopen(request, timeout=self.seconds) as answer:
+                # At most 4 MiB of an answer are read.
                 said = str(parse_json(answer.read(2**22))["choices"][0]["message"]["content"]).upper()
         except (OSError, ValueError, LookupError, TypeError) as e:
             raise ValueError(f"the judge at {self.url} did not answer ({type(e).__name__}: {e})") from e
-        if ("PASS" in said) == ("FAIL" in said):
+        if ("PASS" in said) == ("FAIL" in said):  # both, or neither
             raise ValueError(f"the judge said neither PASS nor FAIL but {said[:60]!r}")
         return "PASS" in said
