@@ -152,7 +152,8 @@ class Bank:
     def _new(self, camera: Camera) -> bool:
         there = self._cameras()
         away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres  # [N]
-        turned = torch.rad2deg(torch.acos((there.pose[:, :3, 2] @ camera.pose[:3, 2]).clamp(-1, 1))) / self.config.degrees
+        cosine = (there.pose[:, :3, 2] * camera.pose[:3, 2]).sum(-1).clamp(-1, 1)  # as in _spare: the same on any machine
+        turned = torch.rad2deg(torch.acos(cosine)) / self.config.degrees
         return bool((away.square() + turned.square() >= 1).all())  # an ellipse: half of both limits is still near
 
     def _cameras(self) -> Camera:

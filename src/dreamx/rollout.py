@@ -37,7 +37,7 @@ class Sampler:
     chunk: LatentCount = 3
     """Latent frames that are denoised together."""
     window: LatentCount = 12
-    """Latent frames that the cache holds, the new ones included; None: no limit."""
+    """Latent frames that the cache holds, the new ones included."""
     sinks: AnyLatentCount = 3
     """First frames that are never given up."""
     context_noise: Probability = 0.0

@@ -1,7 +1,7 @@
 """The picture that a walk begins with when there are only words. A network of its own draws it, where a world has one.
 
 A world learns what comes next from what it sees, and has little use for words; a picture from nothing has nothing but words. So
-the same transformer, without memory and camera lane, is trained on single frames and their captions (stage ``opening`` of the
+the same transformer, without memory and camera lane, is trained on single frames and their captions (stage ``painter`` of the
 recipe). Our addition to DreamX-World 1.0, which begins from a picture always.
 """
 

@@ -8,8 +8,9 @@ from collections import deque
 import pytest
 
 from dreamx.geometry.controls import Speed
-from dreamx.play.inputs import KeyState
+from dreamx.play.inputs import InputQueue, KeyState
 from dreamx.play.pacing import HURRY, SPARE, ChunkPacer
+from dreamx.session import Switches
 
 SPEED = Speed(degrees_per_second=32, fps=16)  # 2 degrees a frame
 
@@ -202,3 +203,16 @@ def test_a_lying_page_cannot_break_the_pace(spare: float | None) -> None:
         pace.shown(frame, spare)
         assert 0 <= pace.lead <= 12 / 16 + 0.5
         assert pace.wait() >= 0
+
+
+def test_what_was_meant_for_elsewhere_is_forgotten_with_a_jump() -> None:
+    """Keys tapped and words said just before a player goes back do not reach the place that he goes back to."""
+    queue = InputQueue(Speed(fps=16), Switches(), ())
+    queue.hold("w", 1)
+    queue.hold("", 2)
+    queue.event("it snows")
+    queue.jumped()
+    step = queue.sample(4).step
+    assert (step.keys, step.event) == ("", None)
+    queue.event("it rains")
+    assert queue.sample(4).step.event == "it rains"

@@ -118,7 +118,7 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
     try:
         configs = read_json(file)
     except FileNotFoundError as e:
-        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote") from e
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `native.save` wrote") from e
     except ValueError as e:
         raise ValueError(f"{e}; save the networks again") from e
     if not isinstance(configs, dict) or name not in configs:
@@ -138,7 +138,7 @@ def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
     """
     config, file = read_config(folder, name, cls), folder / f"{name}.safetensors"
     if not file.is_file():
-        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `native.save` wrote")
     try:
         with torch.device("meta"), _Unfilled():  # shapes without memory
             numbers = sum(x.numel() for x in kind(config).state_dict().values())
@@ -198,7 +198,7 @@ def load_into(module: nn.Module, file: Path) -> None:
 def read(file: Path) -> dict[str, Tensor]:
     """All tensors of a ``.safetensors`` file, on the CPU, float8 with its scales as float32; ValueError when it is not whole."""
     if not file.is_file():
-        raise ValueError(f"{file}: no such file; give the folder that a training stage or `weights.save` wrote")
+        raise ValueError(f"{file}: no such file; give the folder that a training stage or `native.save` wrote")
     try:
         tensors = tensor_file.load(file)
     except Exception as e:

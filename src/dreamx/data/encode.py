@@ -199,9 +199,16 @@ def _unequal(shot: ListedClip, latents: int, before: int) -> str:
 
 
 def _encode(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
-    """Some clips and their variants into a file."""
-    if cfg.processes != 1:  # also where one worker's worth is left and done here: the number of threads changes the bits
-        torch.set_num_threads(1)
+    """Encode some clips and their variants into a file."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # also where it is done in this process: the number of threads changes the bits
+    try:
+        _encode_alone(cfg, some, out)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
     vae, name = _vae(cfg.vae)
     made: list[tuple[str, Clip]] = []
     for shot in some:

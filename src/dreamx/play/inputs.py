@@ -167,9 +167,9 @@ class InputQueue:
             self._pace.began(frames)
 
     def jumped(self) -> None:
-        """The player is elsewhere now: a script does not lead on from here, and taps were meant for there."""
+        """The player is elsewhere now: a script does not lead on from here, and taps and words were meant for there."""
         with self._changed:
-            self._script, self._next = iter(()), None
+            self._script, self._next, self._event = iter(()), None, None
             self._keys.sample(1, self._speed)  # sampled to be forgotten
 
     def sample(self, frames: int) -> InputSample:

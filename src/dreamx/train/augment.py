@@ -76,7 +76,9 @@ def mask_half_plane(view: View, rng: torch.Generator) -> View:
 
 
 def degrade(windows: Tensor, fades: Tensor, spoil: float, vary: float, rng: torch.Generator) -> Tensor:
-    """The windows ``[N, T, 4, S, S]`` as a dream might have them, three in a row alike; those of ``fades [N]`` may fade.
+    """The windows ``[N, T, 4, S, S]`` as a dream might have them, those of ``fades [N]`` may fade.
+
+    Three in a row are spoilt alike, but each has colours of its own.
 
     ``spoil``: share of them that is spoilt in each way; ``vary``: deviation of their colours.
     """
