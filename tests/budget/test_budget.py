@@ -16,6 +16,7 @@ from dreamx.bench.stopwatch import _noise
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.count import Work, count
 from dreamx.budget.plan import Plan
+from dreamx.model.attention_backends import chosen_by_torch
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
 from dreamx.rollout import write_context
@@ -155,5 +156,5 @@ def test_what_is_no_plan() -> None:
 def test_the_machine_is_measured() -> None:
     speed = machine.probe(machine.CPU, torch.float32, 0.02)
     assert min(speed.flop, speed.moved, speed.call) > 0
-    assert machine.attention(machine.CPU, torch.float32, 64) in ("flash", "math")
+    assert chosen_by_torch(machine.CPU, torch.float32, 64) in ("flash", "math")
     assert machine.name(machine.CPU)
