@@ -21,11 +21,8 @@ COMMANDS: dict[str, Any] = {
     "play": ("dreamx.play.server:main", "walk in a world in the browser"),
     "generate": ("dreamx.generate:main", "walk along actions, a replay or an eval.json, and write videos"),
     "data": {
-        "render": ("dreamx.data.sim.walks:simulate", "clips from the simulator: what was seen, from where, under which keys"),
-        "simulate": (
-            "dreamx.data.sim.simulate:simulate",
-            "clips with people, physics and events, with ids, contacts and stories",
-        ),
+        "simulate": ("dreamx.data.sim.simulate:simulate", "clips of the simulator: walks, people, physics and events"),
+        "render": ("dreamx.data.sim.simulate:render", "simulate --subset walk, as the worlds that we ship were trained on"),
         "proof": ("dreamx.data.sim.proof:main", "do depth, pose and lens of rendered clips agree? In pixels"),
         "sheet": ("dreamx.data.sim.sheet:sheet", "one picture of many clips, to look at"),
         "starts": ("dreamx.data.sim.start_pictures:starts", "pictures to begin from, for the gallery of a world"),
@@ -131,7 +128,7 @@ def _call(target: str, name: str, words: Sequence[str]) -> None:
     module, function = target.split(":")
     run: Callable[[Any], object] = getattr(import_module(module), function)
     config = get_type_hints(run)["cfg"]
-    cfg = parse(config, words, name)
+    cfg = parse(config, words, name, *(run.__defaults__ or ()))
     new = new_folders(cfg)
     try:
         with manifest.until_the_end():

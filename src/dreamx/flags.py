@@ -23,12 +23,14 @@ from dreamx.plaintext import sentence
 T = TypeVar("T")
 
 
-def parse(cls: type[T], words: Sequence[str], prog: str) -> T:
-    """A config from ``words``. ``--help`` prints and raises SystemExit(0). ValueError, one sentence, for anything wrong."""
+def parse(cls: type[T], words: Sequence[str], prog: str, default: T | None = None) -> T:
+    """A config from ``words``, with the defaults of ``default`` if one is given. ``--help`` prints and raises SystemExit(0).
+    ValueError, one sentence, for anything wrong."""
     printed = io.StringIO()
+    start: dict[str, Any] = {} if default is None else {"default": default}
     try:
         with redirect_stderr(printed), events.on_parse_error(lambda event: _raise(cls, event)):
-            config = tyro.cli(cls, prog=prog, args=words, config=(tyro.conf.FlagCreatePairsOff,))
+            config = tyro.cli(cls, prog=prog, args=words, config=(tyro.conf.FlagCreatePairsOff,), **start)
     except SystemExit as e:
         if e.code in (0, None):
             raise

@@ -22,10 +22,11 @@ from dreamx.data.importers.run_import import Brought, ImportConfig, bring
 from dreamx.data.importers.source_shot import ClipFormat
 from dreamx.data.opengl import CannotDraw
 from dreamx.data.output_options import Into
-from dreamx.data.sim import simulate as events
-from dreamx.data.sim import walks as walks
+from dreamx.data.sim import clips, simulated
 from dreamx.data.sim.clips import ATTEMPTS
 from dreamx.data.sim.navigation import Rejected
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig, Simulated
 from test_engine import prints
 from test_sources import FPS
 
@@ -54,43 +55,43 @@ def check_same(folder: Path, dataset: Path) -> Dataset:
 
 @draws
 def test_walks(tmp_path: Path) -> None:
-    cfg = walks.SimulateConfig(tmp_path / "f", scenes=2, clips=2, frames=5, width=16, height=16, processes=1)
-    assert walks.simulate(cfg) == 4
+    cfg = SimulateConfig(tmp_path / "f", ("walk",), 2, clips=2, frames=5, width=16, height=16, processes=1)
+    assert simulate(cfg) == 4
     into = replace(cfg, out=tmp_path / "d", into=EXACT)
-    assert walks.simulate(into) == 4 and walks.simulate(into) == 4, "run again it is there"
+    assert simulate(into) == 4 and simulate(into) == 4, "run again it is there"
     check_same(tmp_path / "f", tmp_path / "d")
     with pytest.raises(ValueError, match="another dataset is here"):
-        walks.simulate(replace(into, scenes=3))
+        simulate(replace(into, scenes=3))
     with pytest.raises(ValueError, match="out: .* is a dataset"):
-        walks.simulate(replace(cfg, out=tmp_path / "d"))
+        simulate(replace(cfg, out=tmp_path / "d"))
     with pytest.raises(ValueError, match="out: .* is a folder of clips"):
-        walks.simulate(replace(into, out=tmp_path / "f"))
+        simulate(replace(into, out=tmp_path / "f"))
 
 
 @draws
 def test_another_way_of_working_goes_on_with_the_same_run(tmp_path: Path) -> None:
     """Processes, place and patience are not what clips depend on; the width is."""
-    cfg = walks.SimulateConfig(tmp_path / "d", scenes=1, clips=2, frames=5, width=16, height=16, processes=1, into=EXACT)
-    source = walks.Rendered.of(cfg)
-    assert source == walks.Rendered.of(replace(cfg, out=tmp_path / "e", processes=2, into=Into(patience=1)))
-    assert source != walks.Rendered.of(replace(cfg, width=32))
-    assert events.Simulated.of(events.SimConfig(tmp_path)) == events.Simulated.of(events.SimConfig(tmp_path / "e", processes=2))
+    cfg = SimulateConfig(tmp_path / "d", ("walk",), 1, clips=2, frames=5, width=16, height=16, processes=1, into=EXACT)
+    source = Simulated.of(cfg)
+    assert source == Simulated.of(replace(cfg, out=tmp_path / "e", processes=2, into=Into(patience=1)))
+    assert source != Simulated.of(replace(cfg, width=32))
+    assert Simulated.of(SimulateConfig(tmp_path)) == Simulated.of(SimulateConfig(tmp_path / "e", processes=2))
 
 
 @draws
 def test_events_and_what_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = events.SimConfig(tmp_path / "f", scenes=1, frames=9, width=32, height=32, fps=8.0, processes=1)
-    assert events.simulate(cfg) == 3
-    assert events.simulate(replace(cfg, out=tmp_path / "d", into=EXACT)) == 3
+    cfg = SimulateConfig(tmp_path / "f", scenes=1, frames=9, width=32, height=32, fps=8.0, processes=1)
+    assert simulate(cfg) == 3
+    assert simulate(replace(cfg, out=tmp_path / "d", into=EXACT)) == 3
     got = check_same(tmp_path / "f", tmp_path / "d")
     assert got.row(0).extra["subset"] == "first_person" and got.row(2).story is not None
 
     def never(*_: object) -> Clip:
         raise Rejected("too dark")
 
-    monkeypatch.setattr(events, "film", never)
+    monkeypatch.setattr(clips, "film", never)
     none = replace(cfg, out=tmp_path / "n", subset=("first_person",), into=EXACT)
-    assert events.simulate(none) == 0
+    assert simulate(none) == 0
     (line,) = Dataset(str(tmp_path / "n")).dropped
     assert line["name"] == "0000000_first_person_00" and line["stage"] == "Simulated"
     assert line["reason"].startswith(f"none of {ATTEMPTS} attempts is good") and " x too dark" in line["reason"]
@@ -100,11 +101,11 @@ def test_a_machine_that_cannot_draw_stops_it(tmp_path: Path, monkeypatch: pytest
     def blind(*_: object) -> None:
         raise CannotDraw("the simulator cannot draw on this machine")
 
-    monkeypatch.setattr(walks, "Renderer", blind)
-    monkeypatch.setattr(events, "drawn", blind)
+    monkeypatch.setattr(simulated, "Renderer", blind)
+    monkeypatch.setattr(simulated, "drawn", blind)
     for make, cfg in (
-        (walks.simulate, walks.SimulateConfig(tmp_path / "w", scenes=1, width=17, processes=1, into=EXACT)),
-        (events.simulate, events.SimConfig(tmp_path / "e", scenes=1, processes=1, into=EXACT)),
+        (simulate, SimulateConfig(tmp_path / "w", ("walk",), scenes=1, width=17, processes=1, into=EXACT)),
+        (simulate, SimulateConfig(tmp_path / "e", scenes=1, processes=1, into=EXACT)),
     ):
         with pytest.raises(ValueError, match="cannot draw"):
             make(cfg)  # pyright: ignore[reportArgumentType]

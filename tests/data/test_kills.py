@@ -29,7 +29,7 @@ from test_captioner import Server, answering
 
 MODULES = (
     "av", "pandas", "pyarrow.parquet", "pyarrow.dataset", "scenedetect", "tyro", "dreamx.cli", "dreamx.data.sim.simulate",
-    "dreamx.data.sim.walks", "dreamx.data.encode", "dreamx.data.commands", "dreamx.data.quality.quality_report",
+    "dreamx.data.sim.simulated", "dreamx.data.encode", "dreamx.data.commands", "dreamx.data.quality.quality_report",
     "dreamx.data.importers.run_import", "dreamx.data.captioner.caption_clips", "dreamx.data.importers.doom",
 )  # fmt: skip
 

@@ -23,7 +23,8 @@ from dreamx.data.sim.navigation import Rejected, some_free
 from dreamx.data.sim.painter import Painter
 from dreamx.data.sim.physics import run
 from dreamx.data.sim.proof import errors, median
-from dreamx.data.sim.simulate import SimConfig, clip_path, draw_clip, search, simulate
+from dreamx.data.sim.simulate import draw_clip, search, simulate
+from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.data.sim.take import SUBSETS, SimulatedShot, Take, event
 from dreamx.geometry.camera import Camera
 
@@ -178,7 +179,7 @@ def test_what_fades_is_mixed_and_what_is_gone_leaves_the_scene() -> None:
 
 def test_the_twin_of_an_event_is_the_same_shot_in_which_nothing_happens(tmp_path: Path) -> None:
     """Alike to the bit until it begins, in camera and keys throughout, and then still."""
-    cfg = SimConfig(tmp_path, ("events", "still"), 2, 2, 49, 64, 64, processes=1)
+    cfg = SimulateConfig(tmp_path, ("events", "still"), 2, 2, 49, 64, 64, processes=1)
     assert simulate(cfg) == 8
     moved = 0
     for seed in range(2):
@@ -200,11 +201,11 @@ def test_the_twin_of_an_event_is_the_same_shot_in_which_nothing_happens(tmp_path
 
 
 def test_a_run_that_was_cut_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    small = SimConfig(
+    small = SimulateConfig(
         tmp_path / "a", ("first_person", "third_person"), 1, 1, 9, 16, 16, processes=1, kinds=("plaza",), styles=("game",)
     )
     assert simulate(small) == 2
-    cut = SimConfig(tmp_path / "b", small.subset, 1, 1, 9, 16, 16, processes=1, kinds=small.kinds, styles=small.styles)
+    cut = SimulateConfig(tmp_path / "b", small.subset, 1, 1, 9, 16, 16, processes=1, kinds=small.kinds, styles=small.styles)
     (tmp_path / "b/takes").mkdir(parents=True)
     search(cut, 0)
     draw_clip(cut, 0, "third_person", 0)
@@ -215,7 +216,9 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(tmp_path: Path) -> None:
     assert files == {p.relative_to(tmp_path / "b"): p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()}
     assert "rejected" in json.loads((tmp_path / "a/takes/report.json").read_text())
     with pytest.raises(ValueError, match="frames: .* was begun with 9, not 10; .*another folder"):
-        simulate(SimConfig(tmp_path / "a", small.subset, 1, 1, 10, 16, 16, processes=1, kinds=small.kinds, styles=small.styles))
+        simulate(
+            SimulateConfig(tmp_path / "a", small.subset, 1, 1, 10, 16, 16, processes=1, kinds=small.kinds, styles=small.styles)
+        )
 
 
 def _job(folder: Path, name: str, fate: str) -> None:
@@ -253,4 +256,4 @@ def test_one_corrupt_scene_never_stops_a_run(tmp_path: Path, processes: int) -> 
 )
 def test_bad_settings_name_the_field(tmp_path: Path, field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field if value != 999_999 else "reserved for evaluation"):
-        SimConfig(tmp_path, **{field: value})  # type: ignore[arg-type]
+        SimulateConfig(tmp_path, **{field: value})  # type: ignore[arg-type]

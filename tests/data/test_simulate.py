@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import KINDS, STYLES, scene
 from dreamx.data.scene.walker import path
-from dreamx.data.sim import walks as simulate_module
-from dreamx.data.sim.walks import SimulateConfig, clip_path, make_scene, simulate, the_scene
+from dreamx.data.sim import simulated
+from dreamx.data.sim.simulate import draw_walks, simulate
+from dreamx.data.sim.simulated import WALKS, SimulateConfig, Simulated, clip_path, the_scene
+from dreamx.flags import parse
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 
 
@@ -71,15 +74,15 @@ def test_an_off_centre_lens_shifts_the_picture() -> None:
 
 @draws
 def test_a_folder_is_resumed_not_redone(tmp_path: Path) -> None:
-    cfg = SimulateConfig(tmp_path, scenes=1, clips=2, frames=5, width=16, height=16, first_seed=7)
-    make_scene(cfg, 7)
-    first, second = clip_path(cfg, 7, 0), clip_path(cfg, 7, 1)
+    cfg = SimulateConfig(tmp_path, ("walk",), scenes=1, clips=2, frames=5, width=16, height=16, first_seed=7)
+    draw_walks(cfg, 7)
+    first, second = clip_path(cfg, 7, "walk", 0), clip_path(cfg, 7, "walk", 1)
     clip = Clip.load(first)
     assert clip.video.shape == (5, 3, 16, 16) and clip.depth is not None and clip.depth.dtype == torch.float16
     assert clip.seed == 7 and clip.caption.startswith("Style: ") and clip.fps == 16
     stamp = first.stat().st_mtime_ns
     second.unlink()
-    make_scene(cfg, 7)
+    draw_walks(cfg, 7)
     assert second.exists() and first.stat().st_mtime_ns == stamp
 
 
@@ -87,7 +90,7 @@ def test_a_folder_is_resumed_not_redone(tmp_path: Path) -> None:
 def test_simulate_makes_every_clip_and_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "0000000_00.tmp").write_text("half a clip")
     cfg = SimulateConfig(
-        tmp_path, scenes=2, clips=1, frames=5, width=16, height=16, processes=1, styles=("game",), kinds=("park",)
+        tmp_path, ("walk",), 2, clips=1, frames=5, width=16, height=16, processes=1, styles=("game",), kinds=("park",)
     )
     assert simulate(cfg) == 2
     names = ["0000000_00.safetensors", "0000001_00.safetensors"]
@@ -95,27 +98,48 @@ def test_simulate_makes_every_clip_and_nothing_half_written(tmp_path: Path) -> N
     assert {(Clip.load(tmp_path / n).style, Clip.load(tmp_path / n).scene) for n in names} == {("game", "park")}
 
 
+def test_render_is_simulate_with_other_defaults() -> None:
+    old = parse(SimulateConfig, ("--out", "o", "--kinds", "village"), "", WALKS)
+    assert (old.subset, old.scenes, old.clips, old.width, old.kinds) == (("walk",), 300, 4, 64, ("village",))
+    assert parse(SimulateConfig, ("--out", "o"), "") == SimulateConfig(Path("o"))
+    with pytest.raises(ValueError, match="simulate.kinds must be some of room, maze, park, plaza, not village"):
+        SimulateConfig(Path("o"), ("walk", "events"), kinds=("village",))
+
+
+@draws
+def test_walks_beside_another_subset_are_those_that_come_alone(tmp_path: Path) -> None:
+    mix = SimulateConfig(tmp_path / "m", ("walk", "first_person"), 1, frames=9, width=16, height=16, processes=1)
+    alone = replace(mix, out=tmp_path / "a", subset=("walk",))
+    assert (simulate(mix), simulate(alone)) == (2, 1)
+    walk, other = sorted(p.name for p in mix.out.glob("*.safetensors"))
+    assert (walk, other) == ("0000000_00.safetensors", "0000000_first_person_00.safetensors")
+    assert (mix.out / walk).read_bytes() == (alone.out / walk).read_bytes()
+    name, fields = Simulated.of(alone).recorded()  # as of before there was one simulator, so that its runs go on
+    assert name == "Rendered" and not {"subset", "held_out"} & fields["cfg"].keys()
+    assert Simulated.of(mix).recorded()[0] == "Simulated"
+
+
 def test_held_out_seeds_are_for_evaluation(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="reserved for evaluation"):
-        SimulateConfig(tmp_path, scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1)
-    SimulateConfig(tmp_path, scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1, evaluation=True)
+        SimulateConfig(tmp_path, ("walk",), scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1)
+    SimulateConfig(tmp_path, ("walk",), scenes=2, first_seed=FIRST_HELD_OUT_SEED - 1, evaluation=True)
 
 
 @pytest.mark.parametrize(("field", "value"), [("scenes", 0), ("frames", -1), ("styles", ("oil",)), ("kinds", ()), ("fov", 5.0)])
 def test_bad_configurations_name_the_field(tmp_path: Path, field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"simulate.{field}"):
-        SimulateConfig(tmp_path, **{field: value})  # pyright: ignore[reportArgumentType]
+        SimulateConfig(tmp_path, ("walk",), **{field: value})  # pyright: ignore[reportArgumentType]
 
 
 def test_a_home_place_is_opened_by_name_and_has_its_own_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, str | None, str | None]] = []
-    real = simulate_module.place
+    real = simulated.place
     monkeypatch.setattr(
-        simulate_module, "place", lambda seed, style, kind: asked.append((seed, style, kind)) or real(seed, "game", "room")
+        simulated, "place", lambda seed, style, kind: asked.append((seed, style, kind)) or real(seed, "game", "room")
     )  # a home place itself is baked for a minute
-    cfg = SimulateConfig(tmp_path, scenes=3, clips=1, frames=5, styles=("photoreal",), kinds=("village", "room"))
+    cfg = SimulateConfig(tmp_path, ("walk",), scenes=3, clips=1, frames=5, styles=("photoreal",), kinds=("village", "room"))
     for seed in range(8):
-        the_scene(cfg, seed)
+        the_scene(cfg, seed, "walk")
     assert {(style, kind) for _, style, kind in asked} == {(None, "village"), ("photoreal", "room")}
     with pytest.raises(ValueError, match="simulate.kinds must be some of room, maze, park, plaza, village, .*, not castel"):
-        SimulateConfig(tmp_path, kinds=("castel",))
+        SimulateConfig(tmp_path, ("walk",), kinds=("castel",))

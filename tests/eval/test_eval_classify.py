@@ -13,7 +13,8 @@ from torch import Tensor
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data.sim.phrases import DID, OF_ITSELF
-from dreamx.data.sim.simulate import SimConfig, simulate
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.eval.estimators.events.event_accuracy import (
     NETS,
     ClassifiersConfig,
@@ -144,7 +145,7 @@ def test_a_shipped_classifier_tells_what_it_was_not_trained_on(
     """Six events of held-out scenes in held-out words, rendered here: at most a fifth of its answers may be wrong."""
     net, own = shipped()
     assert own.records >= 300
-    plan = SimConfig(
+    plan = SimulateConfig(
         tmp_path,
         ("events", "still"),
         3,

@@ -19,9 +19,8 @@ import dreamx.recipes
 from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
 from dreamx.data.scene import walker
 from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene, stand
-from dreamx.data.sim.simulate import SimConfig
+from dreamx.data.sim.simulated import SimulateConfig, the_scene
 from dreamx.data.sim.take import SimulatedShot
-from dreamx.data.sim.walks import SimulateConfig, the_scene
 from dreamx.eval.suites import suite_paths
 from dreamx.eval.suites.suite import SHIPPED, PromptChange, Suite, Trial, shipped_suite
 from dreamx.geometry.controls import Speed
@@ -142,16 +141,16 @@ def test_no_recipe_can_draw_what_is_held_out(tmp_path: Path) -> None:
     for recipe in every.values():
         stages = recipe.curriculum(tmp_path)
         assert offences(stages) == []
-        drawn += sum(isinstance(c, SimulateConfig | SimConfig) for stage in stages.values() for c in configs(stage))
+        drawn += sum(isinstance(c, SimulateConfig) for stage in stages.values() for c in configs(stage))
     assert drawn >= 2  # micro's and tiny's
     with pytest.raises(ValueError, match="reserved for evaluation"):
         SimulateConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED - 1, scenes=2)
     with pytest.raises(ValueError, match="kept for evaluation"):
-        SimConfig(tmp_path, held_out=True)
+        SimulateConfig(tmp_path, held_out=True)
 
 
 def test_the_walk_through_recipes_finds_what_is_hidden_in_them(tmp_path: Path) -> None:
-    held = SimConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED, evaluation=True, held_out=True)
+    held = SimulateConfig(tmp_path, first_seed=FIRST_HELD_OUT_SEED, evaluation=True, held_out=True)
     words = SimulatedShot(9, 16.0, 8, 8, 70.0, held_out=True)
 
     def stage() -> object:
@@ -163,7 +162,7 @@ def test_the_walk_through_recipes_finds_what_is_hidden_in_them(tmp_path: Path) -
         f"sim: first_seed {FIRST_HELD_OUT_SEED}",
     ]
     assert offences({"deep": partial(dict, inner={"a": [words]}), "closed": stage}) == ["deep: held_out", "closed: held_out"]
-    assert offences({"plain": partial(print, SimConfig(tmp_path))}) == []
+    assert offences({"plain": partial(print, SimulateConfig(tmp_path))}) == []
 
 
 def surfaces(place: Scene) -> tuple[str, str, frozenset[tuple[int, ...]]]:
@@ -179,8 +178,8 @@ def shared(trials: Iterable[Trial], trained: Iterable[Scene]) -> list[str]:
 
 def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Path) -> None:
     trials = [t for name in HASHES for t in shipped_suite(name).trials[:4]]
-    cfg = SimulateConfig(tmp_path, scenes=40)
-    assert shared(trials, (the_scene(cfg, seed) for seed in range(40))) == []
+    cfg = SimulateConfig(tmp_path, ("walk",), scenes=40)
+    assert shared(trials, (the_scene(cfg, seed, "walk") for seed in range(40))) == []
     first = trials[0]
     assert shared(trials, [scene(first.seed, first.style, first.kind)]) == [first.id]
 
@@ -188,9 +187,10 @@ def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Pa
 @pytest.mark.slow
 def test_all_held_out_scenes_have_combinations_of_surfaces_that_tiny_never_renders(tmp_path: Path) -> None:
     every = (t for name in HASHES for t in shipped_suite(name).trials)
-    drawn = [c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig)]
+    found = (c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig))
+    drawn = [c for c in found if c.walks_alone]
     assert drawn
-    assert shared(every, (the_scene(c, c.first_seed + i) for c in drawn for i in range(c.scenes))) == []
+    assert shared(every, (the_scene(c, c.first_seed + i, "walk") for c in drawn for i in range(c.scenes))) == []
 
 
 def test_a_trial_in_a_scene_that_may_be_trained_on_is_refused() -> None:

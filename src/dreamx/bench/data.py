@@ -17,7 +17,7 @@ from dreamx.bounds import Pixels, PositiveInt
 from dreamx.budget.machine import resident_memory
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run_engine
-from dreamx.data.sim.walks import Rendered, SimulateConfig
+from dreamx.data.sim.simulated import SimulateConfig, Simulated
 from dreamx.geometry.camera import Camera
 
 
@@ -59,7 +59,7 @@ def measure(cfg: DataBenchConfig) -> DataBench:
     """Render bare and into a dataset, the same clips; then many small ones."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        source = Rendered(SimulateConfig(Path(scratch), cfg.scenes, cfg.clips, cfg.frames, cfg.width, cfg.height))
+        source = Simulated(SimulateConfig(Path(scratch), ("walk",), cfg.scenes, cfg.clips, cfg.frames, cfg.width, cfg.height))
         source.clip(0)  # opens the driver
         run_engine(Many(1), (), f"{scratch}/one", Local(processes=1))  # loads the libraries
         frames = cfg.frames * len(source.names)

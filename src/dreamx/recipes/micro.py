@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
-from dreamx.data.sim.walks import SimulateConfig, simulate
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
@@ -55,7 +56,7 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
 
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
     nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency", "decoder")}
-    data = SimulateConfig(rendered, scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
+    data = SimulateConfig(rendered, ("walk",), scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
     return {
         **({} if clips else {"data": partial(simulate, data)}),
         "autoencoder": partial(

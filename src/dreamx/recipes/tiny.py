@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, Latents, encode
-from dreamx.data.sim import simulate as sim
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
-from dreamx.data.sim.walks import SimulateConfig, simulate
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
@@ -106,7 +106,9 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         made.export(root / "world")
 
     return {
-        "data": partial(simulate, SimulateConfig(clips, scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)),
+        "data": partial(
+            simulate, SimulateConfig(clips, ("walk",), scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
+        ),
         "autoencoder": partial(
             autoencoder.main,
             autoencoder.AutoencoderStage(
@@ -143,7 +145,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
             ),
         ),
         "pictures": partial(
-            simulate, SimulateConfig(pictures, scenes=PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
+            simulate, SimulateConfig(pictures, ("walk",), PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
         ),
         "depth": partial(
             depth.main,
@@ -178,7 +180,7 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
         "pose_reward": partial(pose.main, pose.PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
         # What tells whether an event happened (eval/estimators/events): likewise.
         "happenings": partial(
-            sim.simulate, sim.SimConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE)
+            simulate, SimulateConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE)
         ),
         "classifier_evaluation": partial(
             classifier.main,

@@ -94,7 +94,7 @@ class Job:
         """Return the record of the run for the dataset: equal for equal clips and stages wherever they lie."""
         names = hashlib.sha256("\n".join(self.source.names).encode(errors="backslashreplace")).hexdigest()
         stages = [{"stage": type(s).__name__, "config": to_json(s)} for s in self.stages]
-        about: dict[str, Any] = {"source": type(self.source).__name__, "names": names, "stages": stages}
+        about: dict[str, Any] = {"source": _recorded(self.source)[0], "names": names, "stages": stages}
         if self.once is not None:
             about["once"] = self.once
         if isinstance(self.source, Dataset) and (before := self.source.info["dreamx"].get("run")):
@@ -103,8 +103,15 @@ class Job:
 
     def written(self) -> dict[str, Any]:
         """All that its result depends on, as JSON: ``about``, the source's own fields and the coding."""
-        source = to_json(self.source) if is_dataclass(self.source) else str(getattr(self.source, "place", ""))
-        return json.loads(json.dumps({**self.about(), "from": source, "coding": to_json(self.coding)}))
+        return json.loads(json.dumps({**self.about(), "from": _recorded(self.source)[1], "coding": to_json(self.coding)}))
+
+
+def _recorded(source: Source | Shots) -> tuple[str, Any]:
+    """Return name and settings of a source for the records of a run: its class and fields, if it does not say (``recorded``)."""
+    own: Callable[[], tuple[str, Any]] | None = getattr(source, "recorded", None)
+    if own is not None:
+        return own()
+    return type(source).__name__, to_json(source) if is_dataclass(source) else str(getattr(source, "place", ""))
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,8 @@ def left(names: Sequence[str]) -> dict[int, list[str]]:
 
 def one(job: Job, i: int) -> Outcome:
     """Make clip ``i`` of a job, or the clips of shot ``i``, and leave a part of each, or its reason: all of them or nothing."""
-    name, stage, frames = str(job.source.names[i]), type(job.source).__name__, 0
+    name, called, frames = str(job.source.names[i]), _recorded(job.source)[0], 0
+    stage = called
     made: list[ClipPart | tuple[str, Drop]] = []
     try:
         for k, original in enumerate(_given(job.source, i)):
@@ -154,7 +162,7 @@ def one(job: Job, i: int) -> Outcome:
                 stage = "write"
                 made.append(part := make(several(name, k), clip, job.coding, _untouched(job, i, original, clip)))
                 frames += part.row.frames
-            stage = type(job.source).__name__
+            stage = called
     except Halt as e:
         return Outcome(i, halt=str(e))
     except ValueError as e:

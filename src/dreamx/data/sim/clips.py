@@ -99,3 +99,17 @@ def film(take: Take, subset: str, shot: SimulatedShot) -> Clip:
         contacts=take.contacts,
         subject=take.subject,
     )
+
+
+def drawn(scene: Scene, subset: str, index: int, shot: SimulatedShot, first: int = 0) -> tuple[Clip | None, list[str]]:
+    """The first attempt from number ``first`` on that is accepted and, drawn, shows what it should; or None. And why the others
+    were not."""
+    tried: list[str] = []
+    for _, take in accepted(scene, subset, index, shot, first):
+        try:
+            if isinstance(take, Take):
+                return film(take, subset, shot), tried
+            tried.append(take)
+        except Rejected as e:
+            tried.append(str(e))
+    return None, tried

@@ -22,7 +22,8 @@ from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.checkpoints import native
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.sim.simulate import SimConfig, clip_path, simulate
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import EventRecord, event_records
 from dreamx.eval.estimators.events.window import region, window
@@ -86,7 +87,7 @@ def main(cfg: ClassifiersConfig) -> None:
     """Render what is missing, ask of every record, print what came of it, by kind."""
     torch.set_num_threads(1)
     asked = {named(f, "classifier"): (f, load_classifier(f)) for f in cfg.learned or (NETS / "evaluation", NETS / "reward")}
-    plan = SimConfig(
+    plan = SimulateConfig(
         cfg.folder / "clips",
         ("events", "still"),
         cfg.scenes,
@@ -111,7 +112,7 @@ def main(cfg: ClassifiersConfig) -> None:
     write(cfg.folder / "classifiers.json", {n: to_json(e) for n, e in found.items()})
 
 
-def twins(plan: SimConfig) -> Iterator[tuple[Clip, Clip]]:
+def twins(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
     """The clips that ``plan`` left: each event, and the same without it."""
     for seed in range(plan.first_seed, plan.first_seed + plan.scenes):
         for index in range(plan.clips):

@@ -16,7 +16,8 @@ from dreamx import manifest
 from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.sim.walks import SimulateConfig, clip_path, simulate
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.pose import Estimator, flow_estimator
 from dreamx.eval.estimators.shipped import named, ship, write
 from dreamx.eval.metrics.camera_error import OwnError, camera_error, own_error, path_length
@@ -57,10 +58,12 @@ def main(cfg: EstimatorsConfig) -> None:
         for folder in cfg.learned or (NETS / "evaluation", NETS / "reward")
     }
     size = 64
-    plan = SimulateConfig(cfg.folder / "clips", cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True)
+    plan = SimulateConfig(
+        cfg.folder / "clips", ("walk",), cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True
+    )
     manifest.claim(cfg.folder, "renders of dreamx eval estimators", (r"clips", r"estimators\.json"), flag="folder")
     simulate(plan)
-    files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, 0)).exists()]
+    files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, "walk", 0)).exists()]
     found: dict[str, OwnError] = {}
     for name, (folder, estimator) in asked.items():
         found[name] = estimate_all(name, estimator, [Clip.load(f) for f in files])
