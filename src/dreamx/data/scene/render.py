@@ -6,6 +6,7 @@ middle of each pixel, so that it lies on a surface.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.data.opengl import CannotDraw, gl
-from dreamx.data.scene.scene import DOME, SKIES, Scene
+from dreamx.data.scene.scene import DOME, SKIES, MeshPart, Scene
 from dreamx.geometry.camera import Camera, rays
 
 OVERSAMPLE = 3  # odd, so that every pixel has a middle sample
@@ -30,15 +31,10 @@ class Renderer:
         self._mujoco = gl(*self._size)
         spec = sketch(self._mujoco, scene, self._size)
         model = spec.compile()
-        paint(model, scene)
+        paint(model, scene.parts)
         mj = self._mujoco
-        data = mj.MjData(model)
-        mj.mj_kinematics(model, data)
-        mj.mj_camlight(model, data)
         self._view = mj.MjvScene(model, maxgeom=len(scene.parts) + 8)
-        mj.mjv_updateScene(model, data, mj.MjvOption(), None, mj.MjvCamera(), mj.mjtCatBit.mjCAT_ALL, self._view)
-        for flag in (mj.mjtRndFlag.mjRND_SHADOW, mj.mjtRndFlag.mjRND_REFLECTION, mj.mjtRndFlag.mjRND_HAZE):
-            self._view.flags[flag] = 0
+        show(mj, model, mj.MjData(model), self._view)
         self._canvas = Canvas(mj, model, width, height)
 
     def __enter__(self) -> Renderer:
@@ -88,6 +84,15 @@ class Canvas:
         if self.context is not None:
             self.context.free()
             self.context = None
+
+
+def show(mj: Any, model: Any, data: Any, view: Any) -> None:
+    """Put the things of a model, as they now stand, into a view (``mjvScene``), in flat light."""
+    mj.mj_kinematics(model, data)
+    mj.mj_camlight(model, data)
+    mj.mjv_updateScene(model, data, mj.MjvOption(), None, mj.MjvCamera(), mj.mjtCatBit.mjCAT_ALL, view)
+    for flag in (mj.mjtRndFlag.mjRND_SHADOW, mj.mjtRndFlag.mjRND_REFLECTION, mj.mjtRndFlag.mjRND_HAZE):
+        view.flags[flag] = 0
 
 
 def look(view: Any, camera: Camera) -> None:
@@ -153,22 +158,25 @@ def sketch(mj: Any, scene: Scene, size: tuple[int, int]) -> Any:
         spec.worldbody.add_light(type=mj.mjtLightType.mjLIGHT_DIRECTIONAL, dir=direction, pos=(0, 0, 30), diffuse=colour,
                                  ambient=(0, 0, 0), specular=(0, 0, 0), castshadow=False)  # fmt: skip
     for i, part in enumerate(scene.parts):
-        height, width, _ = part.texture.shape
-        spec.add_texture(name=f"t{i}", type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3,
-                         builtin=mj.mjtBuiltin.mjBUILTIN_FLAT)  # fmt: skip
-        material = spec.add_material(name=f"m{i}", emission=1.0 if part.glow else 0.0, specular=0.0, shininess=0.0)
-        material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = f"t{i}"
-        triangles = part.triangles.ravel().tolist()
-        spec.add_mesh(name=f"g{i}", uservert=part.corners.ravel().tolist(), usernormal=part.normals.ravel().tolist(),
-                      usertexcoord=part.places.ravel().tolist(), userface=triangles, userfacenormal=triangles,
-                      userfacetexcoord=triangles, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)  # fmt: skip
-        spec.worldbody.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=f"g{i}", material=f"m{i}", contype=0, conaffinity=0)
+        add_part(mj, spec, spec.worldbody, f"p{i}", part)
     return spec
 
 
-def paint(model: Any, scene: Scene) -> None:
-    """Fill in the textures of the scene's parts, the first of the model's."""
-    for part, start in zip(
-        scene.parts, model.tex_adr, strict=False
-    ):  # through the spec, as lists, it would take longer than the rest
+def add_part(mj: Any, spec: Any, body: Any, name: str, part: MeshPart) -> None:
+    """Give a body of the specification a mesh, with a material and a texture of the same name."""
+    height, width, _ = part.texture.shape
+    spec.add_texture(name=name, type=mj.mjtTexture.mjTEXTURE_2D, width=width, height=height, nchannel=3,
+                     builtin=mj.mjtBuiltin.mjBUILTIN_FLAT)  # fmt: skip
+    material = spec.add_material(name=name, emission=1.0 if part.glow else 0.0, specular=0.0, shininess=0.0)
+    material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
+    triangles = part.triangles.ravel().tolist()
+    spec.add_mesh(name=name, uservert=part.corners.ravel().tolist(), usernormal=part.normals.ravel().tolist(),
+                  usertexcoord=part.places.ravel().tolist(), userface=triangles, userfacenormal=triangles,
+                  userfacetexcoord=triangles, inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL)  # fmt: skip
+    body.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, material=name, contype=0, conaffinity=0)
+
+
+def paint(model: Any, parts: Sequence[MeshPart]) -> None:
+    """Fill in the textures of the parts, in the order in which they were added."""
+    for part, start in zip(parts, model.tex_adr, strict=True):  # through the spec, as lists, it would take longer than the rest
         model.tex_data[start : start + part.texture.size] = part.texture[::-1].ravel()  # v runs upwards

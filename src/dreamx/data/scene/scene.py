@@ -136,13 +136,14 @@ def scene(seed: int, style: str | None = None, kind: str | None = None) -> Scene
     b = Builder(style, _HALF[kind], rng)
     hour = str(rng.choice(list(SKIES), p=(0.35, 0.15, 0.2, 0.2, 0.1)))
     place = {"room": interior.room, "maze": layouts.maze, "park": layouts.park, "plaza": layouts.plaza}[kind](b)
-    parts = [_part(b, paint) for paint in b.meshes]
+    parts = [mesh_part(b, paint) for paint in b.meshes]
     parts += _surroundings(b, hour)
     return Scene(seed, style, kind, place, hour, b.sun, tuple(b.landmarks), tuple(parts), b.occupied(CELL, RADIUS), b.half,
                  indoors=kind == "room")  # fmt: skip
 
 
-def _part(b: Builder, paint: Paint) -> MeshPart:
+def mesh_part(b: Builder, paint: Paint) -> MeshPart:
+    """All that is built in one paint."""
     mesh = b.meshes[paint]
     corners, normals, places = (np.concatenate(x) for x in (mesh.corners, mesh.normals, mesh.places))
     return MeshPart(corners, normals, places, _triangles(len(mesh.corners)), b.picture(paint), paint.glow)
@@ -153,22 +154,9 @@ def _triangles(quads: int) -> NDArray[np.int64]:
     return np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))])
 
 
-def _surroundings(b: Builder, hour: str) -> list[MeshPart]:
-    """The painted ground, a skirt of its colour out to the sky, and the sky as a dome seen from inside."""
-    h, e = b.half, DOME + 5
-    corners = np.array([(-h, -h, 0), (h, -h, 0), (h, h, 0), (-h, h, 0)], float)
-    up = np.tile((0.0, 0.0, 1.0), (4, 1))
-    unit = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
-    ground = b.ground()
-    far = corners / h * e
-    skirt = np.concatenate([np.stack([far[i], far[(i + 1) % 4], corners[(i + 1) % 4], corners[i]]) for i in range(4)])
-    edge = np.broadcast_to(np.median(np.concatenate([ground[0], ground[-1]]), 0), (64, 64, 3)).astype(np.uint8)
-    hills = [
-        COLOURS[str(c)] for c in b.rng.permutation(["green", "teal", "purple", "blue", "brown", "grey", "orange", "lime"])[:5]
-    ]
-    columns, rows = 32, 10
-    azimuth = np.linspace(0, 2 * np.pi, columns + 1)
-    elevation = np.radians(np.linspace(-30, 90, rows + 1))
+def dome(columns: int, rows: int, margin: float, texture: Picture) -> MeshPart:
+    """The sky as a dome seen from inside; ``margin``: share of the texture's height that is left out above and below."""
+    azimuth, elevation = np.linspace(0, 2 * np.pi, columns + 1), np.radians(np.linspace(-30, 90, rows + 1))
     point = np.stack([np.cos(elevation)[:, None] * np.cos(azimuth), np.cos(elevation)[:, None] * np.sin(azimuth),
                       np.sin(elevation)[:, None] + 0 * azimuth], -1)  # fmt: skip
     quads, places = [], []
@@ -176,10 +164,31 @@ def _surroundings(b: Builder, hour: str) -> list[MeshPart]:
         for j in range(columns):
             for p, q in ((i, j + 1), (i, j), (i + 1, j), (i + 1, j + 1)):
                 quads.append(point[p, q] * DOME + (0, 0, EYE))
-                places.append((q / columns, 0.002 + 0.996 * p / rows))
-    dome = np.array(quads)
+                places.append((q / columns, margin + (1 - 2 * margin) * p / rows))
+    corners = np.array(quads)
+    return MeshPart(corners, -corners / DOME, np.array(places), _triangles(rows * columns), texture, True)
+
+
+def skirt(near: NDArray[np.float64], half: float, texture: Picture, glow: bool) -> MeshPart:
+    """The far ground, from the four corners ``near``, ``half`` from the middle, out to the sky."""
+    far = near / half * (DOME + 5)
+    corners = np.concatenate([np.stack([far[i], far[(i + 1) % 4], near[(i + 1) % 4], near[i]]) for i in range(4)])
+    return MeshPart(corners, np.tile(_UP, (16, 1)), np.tile(_UNIT, (4, 1)), _triangles(4), texture, glow)
+
+
+_UP, _UNIT = (0.0, 0.0, 1.0), np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
+
+
+def _surroundings(b: Builder, hour: str) -> list[MeshPart]:
+    """The painted ground, a skirt of its colour out to the sky, and the sky as a dome seen from inside."""
+    h, ground = b.half, b.ground()
+    corners = np.array([(-h, -h, 0), (h, -h, 0), (h, h, 0), (-h, h, 0)], float)
+    edge = np.broadcast_to(np.median(np.concatenate([ground[0], ground[-1]]), 0), (64, 64, 3)).astype(np.uint8)
+    hills = [
+        COLOURS[str(c)] for c in b.rng.permutation(["green", "teal", "purple", "blue", "brown", "grey", "orange", "lime"])[:5]
+    ]
     return [
-        MeshPart(corners, up, unit, _triangles(1), ground, False),
-        MeshPart(skirt, np.tile(up, (4, 1)), np.tile(unit, (4, 1)), _triangles(4), edge, False),
-        MeshPart(dome, -dome / DOME, np.array(places), _triangles(rows * columns), sky(hour, b.style, b.sun, hills, b.rng), True),
+        MeshPart(corners, np.tile(_UP, (4, 1)), _UNIT, _triangles(1), ground, False),
+        skirt(corners, h, edge, False),
+        dome(32, 10, 0.002, sky(hour, b.style, b.sun, hills, b.rng)),
     ]

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from dreamx.data.opengl import gl
 from dreamx.data.scene.build import Builder, Paint, rectangle
-from dreamx.data.scene.render import OVERSAMPLE, Canvas, air, look, paint, sketch
-from dreamx.data.scene.scene import Scene
-from dreamx.data.scene.textures import Picture
+from dreamx.data.scene.render import OVERSAMPLE, Canvas, add_part, air, look, paint, show, sketch
+from dreamx.data.scene.scene import MeshPart, Scene, mesh_part
 from dreamx.data.sim.bodies import Array, Body, Form, Weather, matrix
 from dreamx.data.sim.overlay import Blob, laid_over
 from dreamx.geometry.camera import Camera
@@ -34,11 +33,9 @@ class Painter:
         spec = sketch(mj, scene, self._size)
         skins = _add(mj, spec, scene, self.bodies)
         self._model = model = spec.compile()
-        paint(model, scene)
-        for start, skin in zip(model.tex_adr[len(scene.parts) :], skins, strict=True):
-            model.tex_data[start : start + skin.size] = skin[::-1].ravel()
+        paint(model, (*scene.parts, *skins))
         self._data = mj.MjData(model)
-        self._view, self._option, self._eye = mj.MjvScene(model, maxgeom=model.ngeom + 8), mj.MjvOption(), mj.MjvCamera()
+        self._view = mj.MjvScene(model, maxgeom=model.ngeom + 8)
         self._mocap = [int(model.body_mocapid[mj.mj_name2id(model, mj.mjtObj.mjOBJ_BODY, f"b{n}")]) for n in range(len(bodies))]
         names = [mj.mj_id2name(model, mj.mjtObj.mjOBJ_BODY, b) or "" for b in model.geom_bodyid]
         self._body = np.array([int(n[1:]) if n[:1] == "b" and n[1:].isdigit() else -1 for n in names])  # of each geom
@@ -87,11 +84,7 @@ class Painter:
         for geom, body in enumerate(self._body):
             if body >= 0:
                 self._model.geom_rgba[geom] = (*np.minimum(tints[body, :3], 1.0), float(shown[body]))
-        mj.mj_kinematics(self._model, self._data)
-        mj.mj_camlight(self._model, self._data)
-        mj.mjv_updateScene(self._model, self._data, self._option, None, self._eye, mj.mjtCatBit.mjCAT_ALL, self._view)
-        for flag in (mj.mjtRndFlag.mjRND_SHADOW, mj.mjtRndFlag.mjRND_REFLECTION, mj.mjtRndFlag.mjRND_HAZE):
-            self._view.flags[flag] = 0
+        show(mj, self._model, self._data, self._view)
         look(self._view, camera)
         rgb, depth = self._canvas.draw(self._view)
         rgb = air(rgb, depth, camera.lens, self.scene)
@@ -127,42 +120,18 @@ def _blobs(body: Body, pose: Array, alpha: float) -> list[Blob]:
     return out
 
 
-def _add(mj: Any, spec: Any, scene: Scene, bodies: Sequence[Body]) -> list[Picture]:
-    """Every body as a mesh for each of its paints, in the scene's look; returns the textures to fill in."""
-    skins: list[Picture] = []
+def _add(mj: Any, spec: Any, scene: Scene, bodies: Sequence[Body]) -> list[MeshPart]:
+    """Every body as a mesh for each of its paints, in the scene's look; returns the parts whose textures are to be filled in."""
+    skins: list[MeshPart] = []
     for number, body in enumerate(bodies):
         made = spec.worldbody.add_body(name=f"b{number}", pos=body.at, mocap=True)
         b = Builder(scene.style, 1.0, np.random.default_rng([scene.seed, body.thing, 5]))
         for form in body.forms:
             _draw(b, form)
-        for i, (skin, mesh) in enumerate(b.meshes.items()):
-            picture, name = b.picture(skin), f"b{number}_{i}"
-            height, width, _ = picture.shape
-            spec.add_texture(
-                name=name,
-                type=mj.mjtTexture.mjTEXTURE_2D,
-                width=width,
-                height=height,
-                nchannel=3,
-                builtin=mj.mjtBuiltin.mjBUILTIN_FLAT,
-            )
-            material = spec.add_material(name=name, specular=0.0, shininess=0.0)
-            material.textures[mj.mjtTextureRole.mjTEXROLE_RGB] = name
-            first = np.arange(len(mesh.corners))[:, None] * 4
-            faces = np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))]).ravel().tolist()
-            corners, normals, places = (np.concatenate(x).ravel().tolist() for x in (mesh.corners, mesh.normals, mesh.places))
-            spec.add_mesh(
-                name=name,
-                uservert=corners,
-                usernormal=normals,
-                usertexcoord=places,
-                userface=faces,
-                userfacenormal=faces,
-                userfacetexcoord=faces,
-                inertia=mj.mjtMeshInertia.mjMESH_INERTIA_SHELL,
-            )
-            made.add_geom(type=mj.mjtGeom.mjGEOM_MESH, meshname=name, material=name, contype=0, conaffinity=0)
-            skins.append(picture)
+        parts = [mesh_part(b, skin) for skin in b.meshes]
+        for i, part in enumerate(parts):
+            add_part(mj, spec, made, f"b{number}_{i}", part)
+        skins += parts
     return skins
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -53,22 +54,16 @@ def daytime(setup: Setup, spot: EventSpot) -> None:
     begin = float(setup.rng.uniform(0.4, 1.0))
     end = begin + float(setup.rng.uniform(0.4, 0.65)) * setup.seconds
 
-    def level(t: float) -> float:
-        share = ramp(t, begin, end)
-        return 1 - share if backwards else share
-
-    def air(t: float, now: Weather) -> Weather:
-        share = level(t)
+    def air(share: float, now: Weather) -> Weather:
         r, g, b = (np.array(now.light) * (1 + share * (np.array(light) - 1))).tolist()
         return replace(now, light=(r, g, b), sky=(zenith, horizon), share=max(now.share, share))
 
-    setup.airs.append(air)
     did = {
         "evening": ("evening falls", "day breaks"),
         "night": ("night falls", "day breaks"),
         "storm": ("clouds gather", "sky clears"),
-    }[name][int(backwards)]
-    setup.tells.append(lambda log: [_change(log, level, did, 0.0, setup.seconds)])
+    }[name]
+    _comes(setup, (begin, end), backwards, did, air)
 
 
 def fog(setup: Setup, spot: EventSpot) -> None:
@@ -77,15 +72,10 @@ def fog(setup: Setup, spot: EventSpot) -> None:
     begin = float(setup.rng.uniform(0.3, 0.9))
     end = begin + float(setup.rng.uniform(0.45, 0.65)) * setup.seconds
 
-    def level(t: float) -> float:
-        share = ramp(t, begin, end)
-        return 1 - share if lifts else share
+    def air(share: float, now: Weather) -> Weather:
+        return replace(now, fog=thick * share, sky=now.sky if now.share > 0.5 else ((0.70, 0.73, 0.77), (0.80, 0.82, 0.84)))
 
-    def air(t: float, now: Weather) -> Weather:
-        return replace(now, fog=thick * level(t), sky=now.sky if now.share > 0.5 else ((0.70, 0.73, 0.77), (0.80, 0.82, 0.84)))
-
-    setup.airs.append(air)
-    setup.tells.append(lambda log: [_change(log, level, "fog lifts" if lifts else "fog comes", 0.0, setup.seconds)])
+    _comes(setup, (begin, end), lifts, ("fog comes", "fog lifts"), air)
 
 
 def rain(setup: Setup, spot: EventSpot) -> None:
@@ -95,17 +85,24 @@ def rain(setup: Setup, spot: EventSpot) -> None:
     end = begin + float(setup.rng.uniform(0.8, 1.6))
     zenith, horizon, light = _SKIES["storm"]
 
-    def level(t: float) -> float:
-        share = ramp(t, begin, end)
-        return 1 - share if stops else share
-
-    def air(t: float, now: Weather) -> Weather:
-        share = level(t)
+    def air(share: float, now: Weather) -> Weather:
         r, g, b = (np.array(now.light) * (1 + 0.7 * share * (np.array(light) - 1))).tolist()
         return replace(now, light=(r, g, b), rain=strength * share, sky=(zenith, horizon), share=max(now.share, 0.9 * share))
 
-    setup.airs.append(air)
-    setup.tells.append(lambda log: [_change(log, level, "rain stops" if stops else "rain begins", 0.0, setup.seconds)])
+    _comes(setup, (begin, end), stops, ("rain begins", "rain stops"), air)
+
+
+def _comes(
+    setup: Setup, span: tuple[float, float], goes: bool, did: tuple[str, str], air: Callable[[float, Weather], Weather]
+) -> None:
+    """Weather whose share grows from 0 to 1 over a span of time, or ``goes`` the other way; ``did`` says the one, the other."""
+
+    def level(t: float) -> float:
+        share = ramp(t, *span)
+        return 1 - share if goes else share
+
+    setup.airs.append(lambda t, now: air(level(t), now))
+    setup.tells.append(lambda log: [_change(log, level, did[int(goes)], 0.0, setup.seconds)])
 
 
 def colour(setup: Setup, spot: EventSpot) -> None:

@@ -24,7 +24,7 @@ from dreamx.data.scene.homes import (
     workshop,
 )
 from dreamx.data.scene.homes.sky import paint_sky
-from dreamx.data.scene.scene import CELL, DOME, EYE, RADIUS, MeshPart, Scene
+from dreamx.data.scene.scene import CELL, RADIUS, MeshPart, Scene, dome, skirt
 from dreamx.source_hash import source_hash
 
 HOMES: dict[str, ModuleType] = {m.NAME: m for m in (village, cottage, castle, island, winter, workshop)}
@@ -96,41 +96,11 @@ def _keep(file: Path, baked: dict[str, NDArray[np.generic]]) -> None:
 
 def _surroundings(m: ModuleType, seed: int) -> list[MeshPart]:
     """The dome of the sky, and the far ground out to it in the colour of the nearest hills."""
-    columns, rows = 64, 24
-    azimuth, elevation = np.linspace(0, 2 * np.pi, columns + 1), np.radians(np.linspace(-30, 90, rows + 1))
-    point = np.stack([np.cos(elevation)[:, None] * np.cos(azimuth), np.cos(elevation)[:, None] * np.sin(azimuth),
-                      np.sin(elevation)[:, None] + 0 * azimuth], -1)  # fmt: skip
-    faces, places = [], []
-    for i in range(rows):
-        for j in range(columns):
-            for p, q in ((i, j + 1), (i, j), (i + 1, j), (i + 1, j + 1)):
-                faces.append(point[p, q] * DOME + (0, 0, EYE))
-                places.append((q / columns, 0.001 + 0.998 * p / rows))
-    dome = np.array(faces)
-    sky = MeshPart(
-        dome,
-        -dome / DOME,
-        np.array(places),
-        _halves(rows * columns),
-        paint_sky(m.SKY, m.LIGHT.azimuth, m.LIGHT.height, m.STYLE, seed),
-        True,
-    )
-    h, e = m.HALF, DOME + 5
+    h, tone = m.HALF, np.array(m.FAR)
     near = np.array([(-h, -h, -0.02), (h, -h, -0.02), (h, h, -0.02), (-h, h, -0.02)])
-    far = near / h * e
-    skirt = np.concatenate([np.stack([far[i], far[(i + 1) % 4], near[(i + 1) % 4], near[i]]) for i in range(4)])
-    tone = np.array(m.FAR)
     near_share = np.linspace(0, 1, 64)[:, None, None] * np.ones((1, 64, 1))
     colour = tone * near_share + (0.75 * tone + 0.25 * np.array(m.SKY.horizon)) * (1 - near_share)
-    unit = np.tile(np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float), (4, 1))
     return [
-        sky,
-        MeshPart(
-            skirt, np.tile((0.0, 0.0, 1.0), (16, 1)), unit, _halves(4), np.clip(255 * colour[::-1], 0, 255).astype(np.uint8), True
-        ),
+        dome(64, 24, 0.001, paint_sky(m.SKY, m.LIGHT.azimuth, m.LIGHT.height, m.STYLE, seed)),
+        skirt(near, h, np.clip(255 * colour[::-1], 0, 255).astype(np.uint8), True),
     ]
-
-
-def _halves(quads: int) -> NDArray[np.int64]:
-    first = np.arange(quads)[:, None] * 4
-    return np.concatenate([first + np.array((0, 1, 2)), first + np.array((0, 2, 3))])
