@@ -93,11 +93,7 @@ class Folder:
 
     def window(self, i: int, start: int, count: int) -> Clip:
         """Frames ``start`` to ``start + count`` of clip ``i``."""
-        whole = self.clip(i)
-        f = len(whole.video)
-        if not (0 <= start < start + count <= f):
-            raise ValueError(f"window {start} to {start + count} is outside clip {self.names[i]!r} of {f} frames")
-        return window(whole, start, count)
+        return window(self.clip(i), start, count, self.names[i])
 
     def cameras(self, i: int) -> Camera:
         """The cameras of clip ``i``, without its pictures."""
@@ -112,8 +108,11 @@ class Folder:
         return {}
 
 
-def window(clip: Clip, start: int, count: int) -> Clip:
-    """Frames ``start`` to ``start + count`` of a clip that is in memory, times and contacts counted from there."""
+def window(clip: Clip, start: int, count: int, name: str = "") -> Clip:
+    """Frames ``start`` to ``start + count`` of a clip that is in memory, times and contacts counted from there. ValueError, with
+    the clip's ``name``, where it has not so many."""
+    if not (0 <= start < start + count <= len(clip.video)):
+        raise ValueError(f"window {start} to {start + count} is outside clip {name!r} of {len(clip.video)} frames")
     s = slice(start, start + count)
     cut = replace(
         clip,

@@ -95,10 +95,7 @@ class LeRobot:
 
     def window(self, i: int, start: int, count: int) -> Clip:
         """Frames ``start`` to ``start + count`` of clip ``i``."""
-        whole = self.clip(i)
-        if not (0 <= start < start + count <= len(whole.video)):
-            raise ValueError(f"window {start} to {start + count} is outside clip {self.names[i]!r} of {len(whole.video)} frames")
-        return window(whole, start, count)
+        return window(self.clip(i), start, count, self.names[i])
 
     def encoded(self, i: int) -> dict[str, bytes]:
         """Nothing here is encoded as ours is."""
