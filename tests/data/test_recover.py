@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamx.cli import main
 from dreamx.clip import Clip
 from dreamx.data.importers.plain_films import recover
-from dreamx.data.scene.walker import path
+from dreamx.data.sim.walker import path
 from dreamx.geometry.camera import Camera, lens_from_fov, level
 from dreamx.geometry.formats.path_check import angle
 from layouts import film

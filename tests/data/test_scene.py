@@ -8,7 +8,7 @@ import torch
 
 from dreamx.data.scene.caption import LONGEST, caption
 from dreamx.data.scene.scene import EYE, KINDS, STYLES, scene
-from dreamx.data.scene.walker import PITCH, UP, clear, keys_for, path
+from dreamx.data.sim.walker import PITCH, UP, clear, keys_for, path
 from dreamx.geometry.controls import from_keys, walk
 
 PLACES = [(k, s) for k in KINDS for s in STYLES]

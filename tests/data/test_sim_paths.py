@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from dreamx.data.scene.scene import KINDS, scene
-from dreamx.data.scene.walker import clear, path
 from dreamx.data.sim import paths
 from dreamx.data.sim.bodies import matrix
 from dreamx.data.sim.follow import follow
 from dreamx.data.sim.navigation import Rejected, StandingPlace, find_spot, find_way, in_line, some_free
 from dreamx.data.sim.person import HEIGHT, Arms, Stance, limbs
+from dreamx.data.sim.walker import clear, path
 from dreamx.geometry.controls import Speed
 
 LENS = (64, 64, 70.0)

@@ -13,10 +13,10 @@ from drawing import draws
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import KINDS, STYLES, scene
-from dreamx.data.scene.walker import path
 from dreamx.data.sim import simulated
 from dreamx.data.sim.simulate import draw_walks, simulate
 from dreamx.data.sim.simulated import WALKS, SimulateConfig, Simulated, clip_path, the_scene
+from dreamx.data.sim.walker import path
 from dreamx.flags import parse
 from dreamx.geometry.camera import Camera, rays, se3_inverse
 

@@ -17,8 +17,8 @@ import torch
 
 import dreamx.recipes
 from dreamx.clip import FIRST_HELD_OUT_SEED, refuse_held_out
-from dreamx.data.scene import walker
 from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene, stand
+from dreamx.data.sim import walker
 from dreamx.data.sim.simulated import SimulateConfig, the_scene
 from dreamx.data.sim.take import SimulatedShot
 from dreamx.eval.suites import suite_paths

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import sphere
-from dreamx.data.scene import walker
+from dreamx.data.sim import walker
 from dreamx.eval.metrics.heading import read_heading, turn_between
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed

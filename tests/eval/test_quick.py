@@ -15,8 +15,8 @@ from torch import Tensor
 import sphere
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.opengl import CannotDraw
-from dreamx.data.scene import walker
 from dreamx.data.scene.scene import scene
+from dreamx.data.sim import walker
 from dreamx.eval import quick
 from dreamx.eval.metrics.psnr import PSNR_CAP
 from dreamx.eval.quick import QuickConfig, drive_case, evaluate, summarise

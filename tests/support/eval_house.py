@@ -10,7 +10,7 @@ from torch import Tensor
 
 import sphere
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data.scene import walker
+from dreamx.data.sim import walker
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.models import CopyFirst, Truth, VideoModel, Warp
 from dreamx.eval.runner import EvalPlan

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx.data.scene.walker import path as walked
+from dreamx.data.sim.walker import path as walked
 from dreamx.geometry.camera import Camera, lens_from_fov, level, se3_inverse
 from dreamx.geometry.formats import Motion, MotionOptions, write
 from dreamx.geometry.path import quaternions

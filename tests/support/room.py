@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.data.scene.walker import path
+from dreamx.data.sim.walker import path
 from dreamx.geometry.camera import Camera, lens_from_fov, level, rays
 from dreamx.geometry.controls import Speed
 

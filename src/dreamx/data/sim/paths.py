@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from dreamx.data.scene.scene import EYE, Scene
-from dreamx.data.scene.walker import PITCH, clear, path
 from dreamx.data.sim.navigation import Rejected, StandingPlace, find_way, open_way, some_free
+from dreamx.data.sim.walker import PITCH, clear, path
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 from dreamx.geometry.controls import Speed, from_keys
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dreamx.data.scene.scene import Scene
-from dreamx.data.scene.walker import clear, path
 from dreamx.data.sim import paths, phrases
 from dreamx.data.sim.bodies import Array, Body, EventSpot, Touch, Weather, pose
 from dreamx.data.sim.event_builder import Setup, solid
@@ -21,6 +20,7 @@ from dreamx.data.sim.narration import anchor, describe, tell
 from dreamx.data.sim.navigation import Rejected, StandingPlace, find_spot, find_view, in_line, some_free
 from dreamx.data.sim.person import BODIES, Arms, Stance, limbs
 from dreamx.data.sim.physics import run
+from dreamx.data.sim.walker import clear, path
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.geometry.controls import Speed

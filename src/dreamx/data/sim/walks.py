@@ -9,8 +9,8 @@ from dreamx.clip import Clip
 from dreamx.data.scene.caption import caption
 from dreamx.data.scene.render import Renderer
 from dreamx.data.scene.scene import Scene
-from dreamx.data.scene.walker import clear, keys_for, path
 from dreamx.data.sim.take import SimulatedShot
+from dreamx.data.sim.walker import clear, keys_for, path
 from dreamx.geometry.camera import Camera, lens_from_fov
 
 WALK = "walk"  # the subset

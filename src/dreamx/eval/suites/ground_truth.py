@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from dreamx.clip import Clip
-from dreamx.data.scene import walker
 from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import scene, stand
+from dreamx.data.sim import walker
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.suite import Suite, Trial
 from dreamx.eval.suites.true_clips import VideoFormat

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
-from dreamx.data.scene import walker
 from dreamx.data.scene.caption import caption
 from dreamx.data.scene.scene import FOV, KINDS, STYLES, Scene, scene, stand
+from dreamx.data.sim import walker
 from dreamx.eval.progress import Progressing
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.suite import Suite, Trial

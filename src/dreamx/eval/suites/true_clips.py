@@ -14,10 +14,10 @@ from torch import Tensor
 
 from dreamx import atomic, tensor_file
 from dreamx.clip import Clip
-from dreamx.data.scene import walker
 from dreamx.data.scene.caption import caption
 from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import KINDS, STYLES, Scene, scene
+from dreamx.data.sim import walker
 from dreamx.eval import baselines
 from dreamx.geometry.camera import Camera, level, rigid, rotation
 from dreamx.geometry.controls import KEYS, Speed, from_keys, walk
