@@ -87,7 +87,7 @@ def recipes() -> dict[str, ModuleType]:
     """Every recipe there is, by its name: a new one is walked without being listed here."""
     names = (m.name for m in walk_packages(dreamx.recipes.__path__, "dreamx.recipes.") if not m.ispkg)
     modules = map(import_module, names)
-    found = {m.__name__.rpartition(".")[2]: m for m in modules if m.__name__ != "dreamx.recipes.curriculum"}
+    found = {m.__name__.rpartition(".")[2]: m for m in modules if m.__name__.rpartition(".")[2] not in ("curriculum", "step")}
     assert all(hasattr(m, "curriculum") for m in found.values())
     return found
 
@@ -139,7 +139,7 @@ def test_no_recipe_can_draw_what_is_held_out(tmp_path: Path) -> None:
     assert {"micro", "tiny", "memory_camera"} <= set(every)
     drawn = 0
     for recipe in every.values():
-        stages = recipe.curriculum(tmp_path)
+        stages = {step.name: step for step in recipe.curriculum(tmp_path)}
         assert offences(stages) == []
         drawn += sum(isinstance(c, SimulateConfig) for stage in stages.values() for c in configs(stage))
     assert drawn >= 2  # micro's and tiny's
@@ -187,7 +187,7 @@ def test_held_out_scenes_have_combinations_of_surfaces_of_their_own(tmp_path: Pa
 @pytest.mark.slow
 def test_all_held_out_scenes_have_combinations_of_surfaces_that_tiny_never_renders(tmp_path: Path) -> None:
     every = (t for name in HASHES for t in shipped_suite(name).trials)
-    found = (c for stage in tiny.curriculum(tmp_path).values() for c in configs(stage) if isinstance(c, SimulateConfig))
+    found = (c for step in tiny.curriculum(tmp_path) for c in configs(step) if isinstance(c, SimulateConfig))
     drawn = [c for c in found if c.walks_alone]
     assert drawn
     assert shared(every, (the_scene(c, c.first_seed + i, "walk") for c in drawn for i in range(c.scenes))) == []

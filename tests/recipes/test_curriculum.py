@@ -10,7 +10,8 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.geometry import from_keys
-from dreamx.recipes import micro
+from dreamx.recipes import micro, tiny
+from dreamx.recipes.ablations import camera_lane, causality, memory_camera
 from dreamx.train.trained_networks import blend, load
 from dreamx.world import World
 from repo import TESTS
@@ -19,8 +20,8 @@ CLIPS = TESTS / "files/micro"
 
 
 def run(root: Path) -> None:
-    for stage in micro.curriculum(root, clips=CLIPS).values():
-        stage()
+    for step in micro.curriculum(root, clips=CLIPS):
+        step()
 
 
 def losses(root: Path, stage: str) -> list[float]:
@@ -63,3 +64,23 @@ def test_blend_lies_between(root: Path, tmp_path: Path) -> None:
         blend(first, second, share, tmp_path / "blend")
         for key, w in load(tmp_path / "blend").state_dict().items():
             assert torch.allclose(w, ends[0][key] + share * (ends[1][key] - ends[0][key]), atol=1e-6)
+
+
+def test_folders_of_before_are_found_again(tmp_path: Path) -> None:
+    """Stages ``ahead`` and ``again`` are called lookahead_1 and lookahead_2 now; a finished run is not trained again."""
+    configs = {step.name: step.cfg for step in tiny.curriculum(tmp_path)}
+    assert configs["lookahead_1"].run.folder == tmp_path / "lookahead_1"
+    assert configs["world"].dit == configs["lookahead_2"].out == tmp_path / "lookahead_2" / "model"
+    (tmp_path / "ahead").mkdir()
+    (tmp_path / "again").mkdir()
+    configs = {step.name: step.cfg for step in tiny.curriculum(tmp_path)}
+    assert configs["lookahead_2"].start == tmp_path / "ahead" / "model"
+    assert configs["world"].dit == configs["lookahead_2"].out == tmp_path / "again" / "model"
+    assert camera_lane.curriculum(tmp_path)[0].cfg.trained == tmp_path / "again" / "model"
+
+
+def test_every_step_of_a_recipe_has_a_name_of_its_own(tmp_path: Path) -> None:
+    for recipe in (micro, tiny, camera_lane, causality, memory_camera):
+        names = [step.name for step in recipe.curriculum(tmp_path)]
+        assert len(set(names)) == len(names)
+        assert all(step.cfg.run.folder.is_relative_to(tmp_path) for step in recipe.curriculum(tmp_path) if step.trains)

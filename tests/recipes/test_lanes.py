@@ -34,10 +34,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nets = Networks.new(micro.DIT, micro.TEXT)
     for p in nets.parameters():
         torch.nn.init.normal_(p, std=0.05)
-    native.save(root / "again" / "model", nets.parts())
+    native.save(root / "lookahead_2" / "model", nets.parts())
     latents_of_chance.save(root / "latents.safetensors", 4, LENGTH, micro.VAE.latent, camera_lane.WORLD.lens)
-    for stage in camera_lane.stages(root, 1, root / "again" / "model", FEW, steps=2).values():
-        stage()
+    for step in camera_lane.lane_steps(root, 1, root / "lookahead_2" / "model", FEW, steps=2):
+        step()
     return root
 
 
@@ -45,7 +45,7 @@ def test_all_begin_as_the_trained_networks_without_their_lane(root: Path) -> Non
     torch.manual_seed(1)
     camera = walk(level(camera_lane.WORLD.lens), from_keys(["wl"] * 3)).map(lambda x: x[None])
     frames = clean(torch.randn(1, len(camera.pose[0]), micro.VAE.latent, 8, 8), camera)
-    trained = load(root / "again" / "model")
+    trained = load(root / "lookahead_2" / "model")
     with torch.no_grad():
         want = trained(frames, ["a"], LaneMask(MaskedAttention(), "view"))
         assert not torch.allclose(want, trained(frames, ["a"], MaskedAttention()), atol=1e-3), (
@@ -73,5 +73,5 @@ def test_the_lanes_are_what_their_names_say() -> None:
     assert narrow is not None
     assert (wide.width, wide.heads, wide.rope) == (tiny.DIT.width, tiny.DIT.heads, wide.width // wide.heads // 2)
     assert (narrow.width * 4, narrow.rope, narrow.pool, narrow.layers) == (tiny.DIT.width, 0, (1, 1), None)
-    stages = list(camera_lane.curriculum(Path("nowhere")))
-    assert stages == [f"{name}-{stage}" for name in camera_lane.LANES for stage in ("start", "causal", "world")]
+    names = [step.name for step in camera_lane.curriculum(Path("nowhere"))]
+    assert names == [f"{name}-{stage}" for name in camera_lane.LANES for stage in ("start", "causal", "world")]

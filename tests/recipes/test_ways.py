@@ -26,8 +26,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     native.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
     latents_of_chance.save(root / "latents.safetensors", 2, LENGTH, tiny.VAE.latent, causality.WORLD.lens)
-    for stage in causality.stages(root, 1, steps=1).values():
-        stage()
+    for step in causality.way_steps(root, 1, steps=1):
+        step()
     return root
 
 
@@ -60,7 +60,7 @@ def test_only_the_length_of_a_chunk_differs(root: Path) -> None:
     assert chunks == causality.CHUNKS == {"both-ways": causality.STRETCH, "one-by-one": 1}
     logs = [(root / "ways" / name / "causal" / "log.jsonl").read_text().splitlines() for name in causality.CHUNKS]
     assert {len(log) for log in logs} == {1}
-    assert list(causality.curriculum(Path("nowhere"))) == [
+    assert [step.name for step in causality.curriculum(Path("nowhere"))] == [
         "start",
         *(f"{name}-{stage}" for name in causality.CHUNKS for stage in ("causal", "world")),
     ]

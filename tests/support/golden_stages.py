@@ -30,10 +30,10 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         return RunConfig(root / stage, FIRST, save_seconds=None)
 
     found: dict[str, Callable[[], object]] = {}
-    for name, stage in micro.curriculum(root, clips=CLIPS).items():
-        if isinstance(stage, partial) and hasattr(stage.args[0], "run"):
-            cfg = stage.args[0]
-            found[name] = partial(stage.func, replace(cfg, run=replace(run(name), betas=cfg.run.betas, ema=cfg.run.ema)))
+    for step in micro.curriculum(root, clips=CLIPS):
+        if step.trains:
+            now = replace(run(step.name), betas=step.cfg.run.betas, ema=step.cfg.run.ema)
+            found[step.name] = partial(step.run, replace(step.cfg, run=now))
     shutil.copy(START / "latents.safetensors", root)
     out = root / "models"
     return {

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 from dreamx import manifest
@@ -24,8 +22,8 @@ class Curriculum:
 
     out: OutputFolder
     """Everything goes here; the world to OUT/world."""
-    scale: Literal["micro", "tiny", "four", "lanes", "ways"] = "tiny"
-    """Name of the recipe."""
+    scale: Literal["micro", "tiny", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"] = "tiny"
+    """Name of the recipe; four, lanes and ways are earlier names of the three ablations."""
     stage: str | None = None
     """Run one stage alone; None runs all."""
     threads: Threads = 2
@@ -33,33 +31,38 @@ class Curriculum:
 
 
 #: What recipes make beside a folder for each stage.
-_FOLDERS = (r"clips", r"pictures", r"happenings", r"world", r"four", r"lanes", r"ways", r"[a-z]+\.safetensors(\.parts)?")
+_FOLDERS = (
+    *("clips", "pictures", "happenings", "world", "four", "lanes", "ways"),
+    *("ahead", "again"),  # folders of the stages lookahead_1 and lookahead_2 up to version 0.1
+    r"[a-z]+\.safetensors(\.parts)?",
+)
 
 
 def main(cfg: Curriculum) -> None:
     """Run the stages; interrupted, run the same command again to go on."""
-    recipes = {"micro": micro, "tiny": tiny, "four": memory_camera, "lanes": camera_lane, "ways": causality}
-    stages = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
-    if cfg.stage is not None and cfg.stage not in stages:
-        raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(stages)}")
-    trains = [name for r in (tiny, micro) for name, run in r.curriculum(cfg.out).items() if _is_training(run)]
+    recipes = {
+        "micro": micro,
+        "tiny": tiny,
+        **dict.fromkeys(("memory_camera", "four"), memory_camera),
+        **dict.fromkeys(("camera_lane", "lanes"), camera_lane),
+        **dict.fromkeys(("causality", "ways"), causality),
+    }
+    steps = recipes[cfg.scale].curriculum(cfg.out, cfg.threads)
+    names = [step.name for step in steps]
+    if cfg.stage is not None and cfg.stage not in names:
+        raise ValueError(f"stage: {cfg.stage!r} is not one of this recipe's; the stages are {', '.join(names)}")
+    trains = [step.name for recipe in (tiny, micro) for step in recipe.curriculum(cfg.out) if step.trains]
     made = (*_FOLDERS, *map(re.escape, dict.fromkeys(trains)))
     manifest.claim(cfg.out, "runs of dreamx train curriculum", made, write=int(os.environ.get("RANK", "0")) == 0)
-    if cfg.stage is None and "starts" in stages:  # the last that draws, after hours
+    if cfg.stage is None and "starts" in names:  # the last that draws, after hours
         refuse_without_simulator()
     alone = Alone()
-    for name, run in stages.items():
-        if cfg.stage in (None, name):
+    for step in steps:
+        if cfg.stage in (None, step.name):
             if alone.first:
-                sys.stdout.write(f"== {cfg.scale}: {name}\n")
+                sys.stdout.write(f"== {cfg.scale}: {step.name}\n")
                 sys.stdout.flush()
-            if _is_training(run):
-                run()
+            if step.trains:
+                step()
             else:
-                alone.run(run)
-
-
-def _is_training(run: Callable[[], object]) -> bool:
-    """Do all processes of a torchrun take part?"""
-    function = run.func if isinstance(run, partial) else run
-    return function.__module__.startswith("dreamx.train.")
+                alone.run(step)

@@ -6,9 +6,7 @@ is the meaning of scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
@@ -19,12 +17,18 @@ from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.train import autoencoder, camera_control, causal, consistency, decoder
+from dreamx.train.autoencoder import AutoencoderStage
+from dreamx.train.camera_control import CameraStage
+from dreamx.train.causal import CausalStage
+from dreamx.train.consistency import ConsistencyStage
+from dreamx.train.decoder import DecoderStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig
-from dreamx.world import World, WorldConfig
+from dreamx.world import WorldConfig
 
 SIZE = 32
 FRAMES = 6  # latent frames of a clip: 21 video frames
@@ -48,8 +52,8 @@ MEMORY = MemoryConfig(views=2)
 WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
 
 
-def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[str, Callable[[], object]]:
-    """The stages by name, in order; ``root`` is where everything goes. Given ``clips``, nothing is rendered."""
+def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recipe:
+    """The steps, in order; ``root`` is where everything goes. Given ``clips``, nothing is rendered."""
 
     def run(stage: str, steps: int) -> RunConfig:
         return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
@@ -57,23 +61,24 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
     nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency", "decoder")}
     data = SimulateConfig(rendered, ("walk",), scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
-    return {
-        **({} if clips else {"data": partial(simulate, data)}),
-        "autoencoder": partial(
+    return (
+        *(() if clips else (Step("data", simulate, data),)),
+        Step(
+            "autoencoder",
             autoencoder.main,
-            autoencoder.AutoencoderStage(run("autoencoder", 60), rendered, nets["autoencoder"], VAE, batch=4, lr=3e-3),
+            AutoencoderStage(run("autoencoder", 60), rendered, nets["autoencoder"], VAE, batch=4, lr=3e-3),
         ),
-        "encode": partial(encode, EncodeConfig(rendered, nets["autoencoder"], latents, memory=MEMORY, processes=1)),
-        "camera": partial(
+        Step("encode", encode, EncodeConfig(rendered, nets["autoencoder"], latents, memory=MEMORY, processes=1)),
+        Step(
+            "camera",
             camera_control.main,
-            camera_control.CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0),
+            CameraStage(run("camera", 60), latents, nets["camera"], DIT, TEXT, batch=4, lr=2e-3, shift=3.0),
         ),
-        "causal": partial(
-            causal.main, causal.CausalStage(run("causal", 60), latents, nets["camera"], nets["causal"], TEACHING, lr=2e-3)
-        ),
-        "consistency": partial(
+        Step("causal", causal.main, CausalStage(run("causal", 60), latents, nets["camera"], nets["causal"], TEACHING, lr=2e-3)),
+        Step(
+            "consistency",
             consistency.main,
-            consistency.ConsistencyStage(
+            ConsistencyStage(
                 run("consistency", 30),
                 latents,
                 nets["causal"],
@@ -84,9 +89,10 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
                 samples=SamplesConfig(nets["autoencoder"], SAMPLER),
             ),
         ),
-        "decoder": partial(
+        Step(
+            "decoder",
             decoder.main,
-            decoder.DecoderStage(
+            DecoderStage(
                 replace(run("decoder", 20), betas=(0.5, 0.95)),
                 rendered,
                 nets["autoencoder"],
@@ -95,5 +101,5 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> dict[
                 alone=3,
             ),
         ),
-        "world": lambda: World.from_folders(WORLD, nets["decoder"], nets["consistency"]).export(root / "world"),
-    }
+        Step("world", export_world, WorldExport(WORLD, root / "world", nets["decoder"], nets["consistency"])),
+    )

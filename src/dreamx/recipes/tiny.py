@@ -6,12 +6,10 @@ what it is stands here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-from dreamx.data.encode import EncodeConfig, Latents, encode
+from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
@@ -20,16 +18,22 @@ from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
-from dreamx.model.prompt import Taught, vocabulary
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
 from dreamx.train import autoencoder, camera_control, causal, classifier, depth, pose
+from dreamx.train.autoencoder import AutoencoderStage
+from dreamx.train.camera_control import CameraStage
+from dreamx.train.causal import CausalStage
+from dreamx.train.classifier import ClassifierStage
+from dreamx.train.depth import DepthStage
+from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig
-from dreamx.world import World, WorldConfig
+from dreamx.world import WorldConfig
 
 SIZE = 64
 FRAMES = 31  # latent frames of a clip: 121 video frames, 7.5 seconds
@@ -73,52 +77,49 @@ WORLD = WorldConfig(
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
-AHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
+LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
+_BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
-def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
-    """The stages by name, in order; ``root`` is where everything goes."""
+def stage_folder(root: Path, stage: str) -> Path:
+    """Folder of a stage; its earlier name where that is there."""
+    before = root / _BEFORE.get(stage, stage)
+    return before if before.exists() else root / stage
+
+
+def curriculum(root: Path, threads: int = 2) -> Recipe:
+    """The steps, in order; ``root`` is where everything goes."""
 
     def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998, muon: bool = False) -> RunConfig:
-        return RunConfig(root / stage, steps, decay=decay, ema=ema, muon=muon, threads=threads)
-
-    clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
-    pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    happenings = root / "happenings"
-    names = ("autoencoder", "camera", "causal", "depth", "ahead", "again", "painter")
-    judges = ("pose_evaluation", "pose_reward", "classifier_evaluation", "classifier_reward")
-    nets = {stage: root / stage / "model" for stage in (*names, *judges)}
-    encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
+        return RunConfig(stage_folder(root, stage), steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
     def reads(stage: str, seed: int) -> RunConfig:
         return replace(run(stage, 1500, decay=0.7, ema=0.99), seed=seed)
 
-    def ahead(stage: str, start: str, decay: float, steps: int, lr: float) -> Callable[[], object]:
-        """Memory as it is at play, and views that are dreamt before they are walked to."""
-        training = run(stage, steps, decay)
-        return partial(causal.main, causal.CausalStage(training, further, nets[start], nets[stage], AHEAD, frames=STRETCH, lr=lr))
+    clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
+    pictures, drawn = root / "pictures", root / "pictures.safetensors"
+    happenings = root / "happenings"
+    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "painter")
+    judges = ("pose_evaluation", "pose_reward", "classifier_evaluation", "classifier_reward")
+    nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
+    encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
-    def world() -> None:
-        """All networks in one folder, with the words of the captions that they read in training."""
-        made = World.from_folders(WORLD, nets["autoencoder"], nets["again"], nets["depth"], nets["painter"])
-        seen, painted = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (further, drawn))
-        made.taught = Taught(seen, painted, events=False)
-        made.export(root / "world")
-
-    return {
-        "data": partial(
-            simulate, SimulateConfig(clips, ("walk",), scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
+    return (
+        Step(
+            "data",
+            simulate,
+            SimulateConfig(clips, ("walk",), scenes=800, clips=3, frames=4 * FRAMES - 3, width=SIZE, height=SIZE),
         ),
-        "autoencoder": partial(
+        Step(
+            "autoencoder",
             autoencoder.main,
-            autoencoder.AutoencoderStage(
-                run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0
-            ),
+            AutoencoderStage(run("autoencoder", 7000), clips, nets["autoencoder"], VAE, batch=4, lr=1.5e-3, depth=1.0),
         ),
-        "encode": partial(encode, encoding),
-        "camera": partial(
+        Step("encode", encode, encoding),
+        Step(
+            "camera",
             camera_control.main,
-            camera_control.CameraStage(
+            CameraStage(
                 run("camera", 300, decay=0.2, muon=MUON),
                 latents,
                 nets["camera"],
@@ -131,9 +132,10 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], BOTH_WAYS),
             ),
         ),
-        "causal": partial(
+        Step(
+            "causal",
             causal.main,
-            causal.CausalStage(
+            CausalStage(
                 run("causal", 4600, muon=MUON),
                 latents,
                 nets["camera"],
@@ -144,22 +146,49 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 samples=SamplesConfig(nets["autoencoder"], MANY_STEPS),
             ),
         ),
-        "pictures": partial(
-            simulate, SimulateConfig(pictures, ("walk",), PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000)
+        Step(
+            "pictures",
+            simulate,
+            SimulateConfig(pictures, ("walk",), PICTURES, clips=4, frames=1, width=SIZE, height=SIZE, first_seed=1000),
         ),
-        "depth": partial(
+        Step(
+            "depth",
             depth.main,
-            depth.DepthStage(
-                run("depth", 8000, decay=0.6), (clips, pictures), nets["depth"], DEPTH, batch=32, lr=2e-3, edges=1.0
+            DepthStage(run("depth", 8000, decay=0.6), (clips, pictures), nets["depth"], DEPTH, batch=32, lr=2e-3, edges=1.0),
+        ),
+        Step("encode_ahead", encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
+        # Memory as it is at play, and views that are dreamt before they are walked to; twice, with a learning rate that falls.
+        Step(
+            "lookahead_1",
+            causal.main,
+            CausalStage(
+                run("lookahead_1", 4600, decay=0.6),
+                further,
+                nets["causal"],
+                nets["lookahead_1"],
+                LOOKAHEAD,
+                frames=STRETCH,
+                lr=1.5e-3,
             ),
         ),
-        "encode_ahead": partial(encode, replace(encoding, out=further, depth=nets["depth"], ahead=(3, 8))),
-        "ahead": ahead("ahead", "causal", decay=0.6, steps=4600, lr=1.5e-3),
-        "again": ahead("again", "ahead", decay=0.7, steps=4400, lr=1.3e-3),
-        "encode_pictures": partial(encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
-        "painter": partial(
+        Step(
+            "lookahead_2",
+            causal.main,
+            CausalStage(
+                run("lookahead_2", 4400, decay=0.7),
+                further,
+                nets["lookahead_1"],
+                nets["lookahead_2"],
+                LOOKAHEAD,
+                frames=STRETCH,
+                lr=1.3e-3,
+            ),
+        ),
+        Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
+        Step(
+            "painter",
             camera_control.main,
-            camera_control.CameraStage(
+            CameraStage(
                 run("painter", 1500, decay=0.6),
                 drawn,
                 nets["painter"],
@@ -171,23 +200,38 @@ def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
                 drop_first=1.0,
             ),
         ),
-        "world": world,
-        "starts": partial(starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
+        Step(
+            "world",
+            export_world,
+            WorldExport(
+                WORLD,
+                root / "world",
+                nets["autoencoder"],
+                nets["lookahead_2"],
+                nets["depth"],
+                nets["painter"],
+                seen=further,
+                drawn=drawn,
+            ),
+        ),
+        Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
         # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/estimators/pose).
-        "pose_evaluation": partial(
-            pose.main, pose.PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)
-        ),
-        "pose_reward": partial(pose.main, pose.PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
+        Step("pose_evaluation", pose.main, PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)),
+        Step("pose_reward", pose.main, PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
         # What tells whether an event happened (eval/estimators/events): likewise.
-        "happenings": partial(
-            simulate, SimulateConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE)
+        Step(
+            "happenings",
+            simulate,
+            SimulateConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE),
         ),
-        "classifier_evaluation": partial(
+        Step(
+            "classifier_evaluation",
             classifier.main,
-            classifier.ClassifierStage(reads("classifier_evaluation", 11), happenings, nets["classifier_evaluation"], 0, 400),
+            ClassifierStage(reads("classifier_evaluation", 11), happenings, nets["classifier_evaluation"], 0, 400),
         ),
-        "classifier_reward": partial(
+        Step(
+            "classifier_reward",
             classifier.main,
-            classifier.ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
+            ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
         ),
-    }
+    )

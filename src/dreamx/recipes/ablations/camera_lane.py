@@ -7,18 +7,17 @@ it ranks, and does not ship. `dreamx eval ablate FOLDER/lanes/*/world` prints th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dreamx.checkpoints import native
 from dreamx.model.dit import DiT, ViewConfig, add_view
 from dreamx.recipes import tiny
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.train import causal
+from dreamx.train.causal import CausalStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.trained_networks import load
-from dreamx.world import World, WorldConfig
 
 #: Of the main lane. Full PRoPE is as wide and gives half of each head to row and column; E-PRoPE has a quarter of the width, as
 #: the released checkpoints, in every layer, as they have. (1.7, 2.7) is the paper's pooling: 4 x 4 tokens become 2 x 1.
@@ -37,32 +36,42 @@ TEACHING = replace(tiny.TEACHING, batch=4, windows=((STRETCH, 1),), drop_hint=1.
 WORLD = replace(tiny.WORLD, sampler=replace(tiny.SAMPLER, window=STRETCH), memory=None, foresight=None)
 
 
-def curriculum(root: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
-    """Three stages for each lane; ``root`` is the folder of a finished ``tiny``."""
-    return stages(root, threads, root / "again" / "model", LANES, STEPS)
+def curriculum(root: Path, threads: int = 1) -> Recipe:
+    """Three steps for each lane; ``root`` is the folder of a finished ``tiny``."""
+    return lane_steps(root, threads, tiny.stage_folder(root, "lookahead_2") / "model", LANES, STEPS)
 
 
-def stages(
-    root: Path, threads: int, trained: Path, lanes: dict[str, ViewConfig | None], steps: int
-) -> dict[str, Callable[[], object]]:
-    """Fresh lanes on the ``trained`` networks, so many steps of each, a world of each."""
-    latents, codec = root / "latents.safetensors", root / "autoencoder" / "model"
-    made: dict[str, Callable[[], object]] = {}
-    for name, lane in lanes.items():
-        home = root / "lanes" / name
-        start, out = home / "start" / "model", home / "causal" / "model"
-        run = RunConfig(out.parent, steps, ema=0.98, threads=threads)
-        made[f"{name}-start"] = partial(begin, trained, lane, start)
-        made[f"{name}-causal"] = partial(
-            causal.main, causal.CausalStage(run, latents, start, out, TEACHING, frames=STRETCH, lr=tiny.LR)
-        )
-        made[f"{name}-world"] = partial(export, WORLD, codec, out, home / "world")
-    return made
+def lane_steps(root: Path, threads: int, trained: Path, lanes: dict[str, ViewConfig | None], steps: int) -> Recipe:
+    """Fresh lanes on the ``trained`` networks, so many training steps of each, a world of each."""
+    return tuple(step for name, lane in lanes.items() for step in _lane(root, threads, trained, name, lane, steps))
 
 
-def begin(trained: Path, lane: ViewConfig | None, out: Path) -> None:
-    """The ``trained`` networks without their camera lane, with a fresh ``lane`` that is still silent."""
-    nets = load(trained)
+def _lane(root: Path, threads: int, trained: Path, name: str, lane: ViewConfig | None, steps: int) -> Recipe:
+    latents, home = root / "latents.safetensors", root / "lanes" / name
+    start, out = home / "start" / "model", home / "causal" / "model"
+    run = RunConfig(out.parent, steps, ema=0.98, threads=threads)
+    return (
+        Step(f"{name}-start", begin, FreshLane(trained, lane, start)),
+        Step(f"{name}-causal", causal.main, CausalStage(run, latents, start, out, TEACHING, frames=STRETCH, lr=tiny.LR)),
+        Step(f"{name}-world", export_world, WorldExport(WORLD, home / "world", root / "autoencoder" / "model", out)),
+    )
+
+
+@dataclass(frozen=True)
+class FreshLane:
+    """Trained networks that get another camera lane."""
+
+    trained: Path
+    """Folder of the networks."""
+    lane: ViewConfig | None
+    """The lane; None: without one."""
+    out: Path
+    """Folder of the new networks."""
+
+
+def begin(cfg: FreshLane) -> None:
+    """Write the networks without their camera lane, with a fresh one that is still silent."""
+    nets, lane = load(cfg.trained), cfg.lane
     bare = DiT(replace(nets.dit.config, view=None))
     kept = {k: v for k, v in nets.dit.state_dict().items() if ".view." not in k}
     for key, bias in nets.dit.state_dict().items():
@@ -70,9 +79,4 @@ def begin(trained: Path, lane: ViewConfig | None, out: Path) -> None:
             kept[key.replace(".view.", ".time.")] = kept[key.replace(".view.", ".time.")] + bias
     bare.load_state_dict(kept)
     nets.dit = bare if lane is None else add_view(bare, lane)
-    native.save(out, nets.parts())
-
-
-def export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
-    """A world of these networks, with the codec of ``tiny`` and nothing else."""
-    World.from_folders(config, codec, networks).export(out)
+    native.save(cfg.out, nets.parts())

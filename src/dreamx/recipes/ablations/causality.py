@@ -8,17 +8,16 @@ It follows ``tiny`` in the same folder. Short: it ranks, and does not ship.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from dreamx.checkpoints import native
 from dreamx.recipes import tiny
-from dreamx.recipes.ablations.camera_lane import export
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.train import causal
+from dreamx.train.causal import CausalStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.trained_networks import Networks
 
@@ -28,30 +27,31 @@ TEACHING = replace(tiny.TEACHING, drop_hint=1.0, drop_view=0.0, hint_noise=0.0)
 WORLD = replace(tiny.WORLD, memory=None, foresight=None)
 
 
-def curriculum(root: Path, threads: int = 1) -> dict[str, Callable[[], object]]:
-    """The common start, and two stages for each way; ``root`` is the folder of a finished ``tiny``."""
-    return stages(root, threads, STEPS)
+def curriculum(root: Path, threads: int = 1) -> Recipe:
+    """The common start, and two steps for each way; ``root`` is the folder of a finished ``tiny``."""
+    return way_steps(root, threads, STEPS)
 
 
-def stages(root: Path, threads: int, steps: int) -> dict[str, Callable[[], object]]:
-    """The same with so many steps."""
+def way_steps(root: Path, threads: int, steps: int) -> Recipe:
+    """The same with so many training steps."""
     start = root / "ways" / "start"
-    made: dict[str, Callable[[], object]] = {"start": partial(begin, start)}
-    for name, chunk in CHUNKS.items():
-        home = root / "ways" / name
-        out, sinks = home / "causal" / "model", int(chunk < STRETCH)
-        run = RunConfig(out.parent, steps, ema=0.998, threads=threads)
-        teaching = replace(TEACHING, chunk=chunk, windows=((STRETCH, sinks),))
-        made[f"{name}-causal"] = partial(
-            causal.main,
-            causal.CausalStage(run, root / "latents.safetensors", start, out, teaching, frames=STRETCH, lr=tiny.LR),
-        )
-        world = replace(WORLD, sampler=replace(tiny.SAMPLER, chunk=chunk, window=STRETCH, sinks=sinks))
-        made[f"{name}-world"] = partial(export, world, root / "autoencoder" / "model", out, home / "world")
-    return made
+    ways = (step for name, chunk in CHUNKS.items() for step in _way(root, threads, start, name, chunk, steps))
+    return (Step("start", begin, start), *ways)
+
+
+def _way(root: Path, threads: int, start: Path, name: str, chunk: int, steps: int) -> Recipe:
+    home = root / "ways" / name
+    latents, out, sinks = root / "latents.safetensors", home / "causal" / "model", int(chunk < STRETCH)
+    run = RunConfig(out.parent, steps, ema=0.998, threads=threads)
+    teaching = replace(TEACHING, chunk=chunk, windows=((STRETCH, sinks),))
+    world = replace(WORLD, sampler=replace(tiny.SAMPLER, chunk=chunk, window=STRETCH, sinks=sinks))
+    return (
+        Step(f"{name}-causal", causal.main, CausalStage(run, latents, start, out, teaching, frames=STRETCH, lr=tiny.LR)),
+        Step(f"{name}-world", export_world, WorldExport(world, home / "world", root / "autoencoder" / "model", out)),
+    )
 
 
 def begin(out: Path) -> None:
-    """Fresh networks of the shape of ``tiny``."""
+    """Write fresh networks of the shape of ``tiny``."""
     torch.manual_seed(0)
     native.save(out, Networks.new(tiny.DIT, tiny.TEXT).parts())

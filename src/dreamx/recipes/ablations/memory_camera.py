@@ -7,48 +7,49 @@ ranks, and does not ship. `dreamx eval quick --world FOLDER/four/NAME/world` sco
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from dreamx.recipes import tiny
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.train import camera_control, causal
+from dreamx.train.camera_control import CameraStage
+from dreamx.train.causal import CausalStage
 from dreamx.train.run_config import RunConfig
-from dreamx.world import World, WorldConfig
 
 #: Name -> (re-projected memory, camera lane).
 COMBINATIONS = {"both": (True, True), "memory": (True, False), "camera": (False, True), "neither": (False, False)}
 BOTH_WAYS, FORWARD = 60, 200  # steps
 
 
-def curriculum(root: Path, threads: int = 2) -> dict[str, Callable[[], object]]:
-    """Three stages for each combination; ``root`` is the folder of a finished ``tiny``."""
-    latents, codec = root / "latents.safetensors", root / "autoencoder" / "model"
-    stages: dict[str, Callable[[], object]] = {}
-    for name, (memory, lane) in COMBINATIONS.items():
-        home = root / "four" / name
-        dit = replace(tiny.DIT, hint=memory, view=tiny.DIT.view if lane else None)
-        teaching = replace(tiny.TEACHING, drop_view=0.0, drop_hint=0.0)
-        world = replace(tiny.WORLD, memory=tiny.MEMORY if memory else None)
-        first, second = home / "camera" / "model", home / "causal" / "model"
+def curriculum(root: Path, threads: int = 2) -> Recipe:
+    """Three steps for each combination; ``root`` is the folder of a finished ``tiny``."""
+    return tuple(step for name in COMBINATIONS for step in _combination(root, threads, name))
 
-        def run(stage: Path, steps: int) -> RunConfig:
-            return RunConfig(stage.parent, steps, ema=0.99, threads=threads, muon=tiny.MUON)
 
-        stages[f"{name}-camera"] = partial(
+def _combination(root: Path, threads: int, name: str) -> Recipe:
+    memory, lane = COMBINATIONS[name]
+    latents, home = root / "latents.safetensors", root / "four" / name
+    dit = replace(tiny.DIT, hint=memory, view=tiny.DIT.view if lane else None)
+    teaching = replace(tiny.TEACHING, drop_view=0.0, drop_hint=0.0)
+    world = replace(tiny.WORLD, memory=tiny.MEMORY if memory else None)
+    first, second = home / "camera" / "model", home / "causal" / "model"
+
+    def run(stage: Path, steps: int) -> RunConfig:
+        return RunConfig(stage.parent, steps, ema=0.99, threads=threads, muon=tiny.MUON)
+
+    return (
+        Step(
+            f"{name}-camera",
             camera_control.main,
-            camera_control.CameraStage(
+            CameraStage(
                 run(first, BOTH_WAYS), latents, first, dit, tiny.TEXT, frames=tiny.STRETCH, lr=tiny.LR, shift=3.0, drop_hint=0.0
             ),
-        )
-        stages[f"{name}-causal"] = partial(
+        ),
+        Step(
+            f"{name}-causal",
             causal.main,
-            causal.CausalStage(run(second, FORWARD), latents, first, second, teaching, frames=tiny.STRETCH, lr=tiny.LR),
-        )
-        stages[f"{name}-world"] = partial(_export, world, codec, second, home / "world")
-    return stages
-
-
-def _export(config: WorldConfig, codec: Path, networks: Path, out: Path) -> None:
-    World.from_folders(config, codec, networks).export(out)
+            CausalStage(run(second, FORWARD), latents, first, second, teaching, frames=tiny.STRETCH, lr=tiny.LR),
+        ),
+        Step(f"{name}-world", export_world, WorldExport(world, home / "world", root / "autoencoder" / "model", second)),
+    )
