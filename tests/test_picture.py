@@ -14,8 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dreamx import picture
 from dreamx.picture import open_picture, read_picture
+from dreamx.picture_kinds import FORMATS, halvings
 
 
 def data(image: Image.Image, form: str = "PNG", **save: object) -> bytes:
@@ -31,7 +31,7 @@ def halves(width: int = 64, height: int = 64) -> Image.Image:
     return image
 
 
-@pytest.mark.parametrize("form", [*picture.FORMATS, "HEIF"])
+@pytest.mark.parametrize("form", [*FORMATS, "HEIF"])
 def test_common_files_are_read(form: str) -> None:
     pillow_heif.register_heif_opener()  # to write one
     tensor, note = read_picture(data(halves(), form), (32, 32))
@@ -225,7 +225,7 @@ def test_huge_pictures_are_refused_before_they_are_unpacked() -> None:
 def test_damaged_files_never_raise_anything_else() -> None:
     rng = random.Random(0)
     pillow_heif.register_heif_opener()
-    whole = [data(halves(24, 24), form) for form in (*picture.FORMATS, "HEIF")]
+    whole = [data(halves(24, 24), form) for form in (*FORMATS, "HEIF")]
     for _ in range(300):
         damaged = bytearray(rng.choice(whole))
         for _ in range(rng.randrange(1, 6)):
@@ -236,3 +236,19 @@ def test_damaged_files_never_raise_anything_else() -> None:
             assert "\n" not in str(e)
         else:
             assert tensor.shape == (3, 16, 16)
+
+
+def test_a_large_jpeg_2000_is_halved_while_it_is_decoded() -> None:
+    """Its decoder lets no other thread run, for a second where the picture has 16 million pixels."""
+    image = Image.linear_gradient("L").resize((2000, 1400), Image.Resampling.BICUBIC).convert("RGB")
+    files = {n: io.BytesIO() for n in (1, 4)}
+    for resolutions, file in files.items():
+        image.save(file, "JPEG2000", num_resolutions=resolutions)
+    assert [halvings(file.getvalue()) for file in files.values()] == [0, 3]
+    got, note = read_picture(files[4].getvalue(), (64, 64))
+    want, _ = read_picture(data(image, "PNG"), (64, 64))
+    assert int((got.int() - want.int()).abs().max()) <= 6
+    assert note == "The picture is 2000 x 1400; its middle 1400 x 1400 is used."
+    with pytest.raises(ValueError, match="a JPEG 2000 of more than 2 million pixels, which is not read here"):
+        read_picture(files[1].getvalue(), (64, 64))
+    assert open_picture(files[1].getvalue())[0].size == (2000, 1400), "where nobody waits it is read whole"

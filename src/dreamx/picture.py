@@ -6,7 +6,6 @@ Files are known by their first bytes, never by their names. Colours come out as 
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from typing import Any
 
@@ -15,13 +14,12 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-#: Pillow's readers that are used, beside pillow-heif's: none that starts programs (EPS) or takes any bytes for its own (TGA).
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "AVIF", "TIFF", "JPEG2000", "PPM", "QOI")
+from dreamx.picture_kinds import MAX_SCANS, PICTURES, formats_of, halvings, is_raw, kind_of, refusal, scans
+
 PIXEL_LIMIT = 50_000_000
 _LARGE = 4_000_000  # pixels, beyond which a picture is shrunk before anything else is done to it
-_SCANS = 100  # of a JPEG: cameras and editors write a dozen at most, and each is a pass over the whole picture
-_CHOOSE = "choose a PNG, JPEG, WebP, HEIC, AVIF, TIFF, GIF or BMP file"
-_ORIENTATION, _SUBFILE, _DNG = 0x0112, 0x00FE, 0xC612
+_SLOW = 2_000_000  # pixels of a JPEG 2000, whose decoder lets nothing else run
+_ORIENTATION = 0x0112
 
 
 def read_picture(data: bytes, size: tuple[int, int], pixels: int = PIXEL_LIMIT) -> tuple[Tensor, str]:
@@ -53,7 +51,7 @@ def _open(data: bytes, aspect: float | None, pixels: int, least: int | None) -> 
     if not data:
         raise ValueError("the picture is empty; choose a PNG or JPEG file")
     kind = kind_of(data)
-    formats = _formats(data, kind)
+    formats = formats_of(data, kind)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PIL's own size warning: the limit below is stricter
@@ -61,10 +59,12 @@ def _open(data: bytes, aspect: float | None, pixels: int, least: int | None) -> 
             stored = image.size
             if stored[0] * stored[1] > pixels:
                 raise Image.DecompressionBombError
-            if kind == "JPEG" and _scans(data) > _SCANS:
-                raise _NotRead(f"a JPEG of more than {_SCANS} scans")
-            if _is_raw(image, data):
+            if kind == "JPEG" and scans(data) > MAX_SCANS:
+                raise _NotRead(f"a JPEG of more than {MAX_SCANS} scans")
+            if is_raw(image, data):
                 raise _NotRead("a camera's raw file")
+            if kind == "JPEG 2000" and least is not None:
+                _halve(image, data, least)
             shrunk = _shrunk(image, least)
             upright = _upright(shrunk, aspect)
             if shrunk is image and image.size == stored:
@@ -78,9 +78,9 @@ def _open(data: bytes, aspect: float | None, pixels: int, least: int | None) -> 
     except Image.DecompressionBombError:
         raise ValueError(f"the picture has more than {pixels // 10**6} million pixels; make it smaller") from None
     except Image.UnidentifiedImageError:
-        raise ValueError(_refusal(kind)) from None
+        raise ValueError(refusal(kind)) from None
     except Exception as e:  # PIL raises half a dozen kinds for broken files
-        name = f"{kind} " if kind in _PICTURES else ""
+        name = f"{kind} " if kind in PICTURES else ""
         raise ValueError(f"the {name}picture is broken ({type(e).__name__}); choose another file") from e
 
 
@@ -88,97 +88,12 @@ class _NotRead(Exception):
     """A picture of a kind that is known and not read."""
 
 
-# --- what a file is ---------------------------------------------------------------------------------------------------
-
-_PICTURES = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "JPEG 2000", "WebP", "AVIF", "HEIC", "QOI", "PPM")
-#: First bytes -> the picture's format, or what else it is, with its article.
-_BEGINNINGS: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"), (b"GIF8", "GIF"), (b"BM", "BMP"), (b"qoif", "QOI"),
-    (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"), (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\xff\x0a", "a JPEG XL picture"), (b"\0\0\0\x0cJXL ", "a JPEG XL picture"), (b"8BPS", "a Photoshop picture"),
-    (b"v/1\x01", "an OpenEXR picture"), (b"#?RADIANCE", "a Radiance HDR picture"), (b"FUJIFILMCCD", "a camera's raw file"),
-    (b"IIRO", "a camera's raw file"), (b"IIRS", "a camera's raw file"), (b"IIU\0", "a camera's raw file"),
-    (b"\0\0\1\0", "an icon"), (b"%PDF", "a PDF document"), (b"%!PS", "a PostScript document"), (b"PK\3\4", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"), (b"\x1aE\xdf\xa3", "a film (Matroska or WebM)"),
-    (b"version https://git-lfs", "a pointer of Git LFS, whose file was never downloaded"),
-)  # fmt: skip
-_HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-#: Pillow's name of each kind that it reads.
-_READERS = {"JPEG 2000": "JPEG2000", "WebP": "WEBP", "HEIC": "HEIF"}
-
-
-def kind_of(data: bytes) -> str:
-    """The format of a picture (one of ``_PICTURES``), or what else the bytes are (``"a PDF document"``), or ``""``."""
-    for start, kind in _BEGINNINGS:
-        if data.startswith(start):
-            return kind
-    if data[:4] == b"RIFF":
-        return {b"WEBP": "WebP", b"AVI ": "a film (AVI)"}.get(data[8:12], "")
-    if data[4:8] == b"ftyp":
-        end = max(16, min(int.from_bytes(data[:4], "big"), 256))
-        brands = {data[8:12], *(data[i : i + 4] for i in range(16, end, 4))}
-        if brands & {b"avif", b"avis"}:
-            return "AVIF"
-        if brands & (_HEIC | {b"mif1", b"msf1"}):
-            return "HEIC"
-        return "a camera's raw file" if b"crx " in brands else "a film (MP4 or MOV)"
-    if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
-        return "PPM"
-    text = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if text.startswith((b"<!doctype html", b"<html")) or b"<html" in text:
-        return "a page of HTML"
-    if b"<svg" in text:
-        return "an SVG drawing"
-    if text.startswith(b"<?xml"):
-        return "an XML file"
-    if text and not any(c < 9 or 13 < c < 32 for c in text):
-        return "a JSON file" if text[:1] in (b"{", b"[") else "a text file"
-    return ""
-
-
-def _formats(data: bytes, kind: str) -> list[str]:
-    """Pillow's readers for a file of this kind; HEIC's is loaded here. ValueError where that is not installed."""
-    if kind != "HEIC":
-        return [_READERS.get(kind, kind)] if kind in _PICTURES else list(FORMATS)
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError as e:
-        raise ValueError(
-            f"the file is a HEIC picture, which pillow-heif reads ({e}); pip install pillow-heif, or save it as JPEG"
-        ) from None
-    register_heif_opener()
-    return ["HEIF"]
-
-
-def _is_raw(image: Image.Image, data: bytes) -> bool:
-    """A camera's raw file looks like TIFF, and its first picture is a thumbnail."""
-    tags: Any = getattr(image, "tag_v2", None)
-    return image.format == "TIFF" and (data[8:10] == b"CR" or (tags is not None and (_DNG in tags or tags.get(_SUBFILE) == 1)))
-
-
-def _refusal(kind: str) -> str:
-    if kind in _PICTURES:
-        return f"the {kind} picture is broken, or of a kind that is not read here; save it anew as PNG or JPEG"
-    if kind.endswith(" picture") or kind in ("an SVG drawing", "an icon", "a camera's raw file"):
-        return f"the file is {kind}, which is not read here; save it as PNG or JPEG"
-    return f"the file is {kind}, not a picture; {_CHOOSE}" if kind else f"the file is not a picture; {_CHOOSE}"
-
-
-def _scans(data: bytes) -> int:
-    """Count the scans of a JPEG, as far as it is one; counting stops beyond the limit."""
-    at, scans = 2, 0
-    while scans <= _SCANS and (found := _MARKER.search(data, at)) is not None and found[0] != b"\xff\xd9":
-        scans += found[0] == b"\xff\xda"
-        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
-    return scans
-
-
-#: A marker of a JPEG with a length behind it, or its end; what else may follow 0xFF stands in the pixels.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-
-
-# --- what a viewer shows ----------------------------------------------------------------------------------------------
+def _halve(image: Any, data: bytes, least: int) -> None:
+    """Have a JPEG 2000 halved while it is decoded: 16 million pixels take a second, in which no other thread runs (GIL)."""
+    times = min(halvings(data), max(0, (min(image.size) // least).bit_length() - 1))
+    if image.width * image.height >> 2 * times > _SLOW:
+        raise _NotRead(f"a JPEG 2000 of more than {_SLOW // 10**6} million pixels")
+    image.reduce = times
 
 
 def _shrunk(image: Image.Image, least: int | None) -> Image.Image:

@@ -26,7 +26,7 @@ from av.stream import Disposition
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dreamx.picture import kind_of
+from dreamx.picture_kinds import kind_of
 from dreamx.video_display import DisplayTransform
 
 #: Endings of films, small letters; the usual ones first.

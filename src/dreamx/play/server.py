@@ -183,6 +183,8 @@ async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> 
 def serve(app: ASGIApp, manager: SessionManager, connections: Connections | None = None) -> uvicorn.Server:
     """A quiet uvicorn for the app; ``run(sockets=[listener])`` it. Messages over the limit close their socket (1009)."""
     server = server_for(app, connections or Connections(), client_messages.MESSAGE_LIMIT)
+    # By default a thread that reads a long replay keeps the others waiting for up to a second; so for 15 ms.
+    sys.setswitchinterval(0.001)
     shutdown = server.shutdown
 
     async def stop(sockets: list[sockets.socket] | None = None) -> None:
