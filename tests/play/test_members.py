@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamx.play.members import KEYS, Cursor, Members
+from dreamx.play.members import KEYS, Cursor, Members, TooMany
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -64,3 +64,9 @@ def test_halves_of_letters_depth_and_many_keys_are_refused() -> None:
         read(json.dumps({str(i): 1 for i in range(KEYS + 1)}))
     with pytest.raises(ValueError, match="more than 64 keys"):
         read("{" + '"x": 1, ' * KEYS + '"x": 1}')
+
+
+def test_a_list_that_is_too_long_is_not_read_on() -> None:
+    assert len(cast("Members", Cursor("[1, 2, 3]").members(3))) == 3
+    with pytest.raises(TooMany):
+        Cursor("[1, 2, 3, and what is no JSON at all").members(2)

@@ -65,7 +65,7 @@ BOMBS: dict[str, tuple[Callable[[], str], str]] = {
         lambda: json.dumps({"type": "start", "replay": walk([1] * 3_000_000)}),
         "values, which no message needs",
     ),
-    "steps": (lambda: json.dumps({"type": "start", "replay": walk([1] * 60_000)}), "at most 50000 are walked"),
+    "steps": (lambda: json.dumps({"type": "start", "replay": walk([1] * 60_000)}), "the 50000 that are walked at most"),
     "wrong steps": (lambda: json.dumps({"type": "start", "replay": walk([[]] * 49_000)}), "replay.steps.0: must be an object"),
     "letters of a step": (lambda: json.dumps({"type": "start", "replay": walk([STEP | {"keys": "w" * 10**6}])}), "at most 32"),
     "a long replay": (

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dreamx.geometry.controls import check_keys
 from dreamx.plaintext import brief, sentence
-from dreamx.play.members import KEYS, Cursor
+from dreamx.play.members import KEYS, Cursor, TooMany
 from dreamx.replay import FILE_LIMIT, STEP_LIMIT
 from dreamx.session import Switches
 
@@ -246,8 +246,12 @@ def _read(text: str) -> dict[str, Any]:
     """The message as JSON, the steps of a replay as ``Members``; ValueError where it is no object."""
     cursor = Cursor(text)
     try:
-        found = cursor.fields({"replay": lambda c: c.fields({"steps": Cursor.members})})
+        found = cursor.fields({"replay": lambda c: c.fields({"steps": lambda c: c.members(STEP_LIMIT)})})
         cursor.end()
+    except TooMany:
+        raise ValueError(
+            f"replay: steps are more than {STEP_LIMIT}; at most {STEP_LIMIT} are walked, so cut the replay"
+        ) from None
     except ValueError:
         raise ValueError(
             f"the message is not JSON, or an object of more than {KEYS} keys; send one JSON object with a type"

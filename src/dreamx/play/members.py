@@ -12,9 +12,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from dreamx.play.yielding import resting
+
 KEYS = 64  # of an object that is read key by key; those of messages have nine at most
 _GAP = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
+
+
+class TooMany(ValueError):
+    """A list is longer than anybody needs."""
 
 
 class Members:
@@ -61,14 +67,17 @@ class Cursor:
             found[key] = readers.get(key, Cursor.value)(self)
         return found
 
-    def members(self) -> object:
-        """Read any value; a list as ``Members``."""
+    def members(self, most: int | None = None) -> object:
+        """Read any value; a list as ``Members``. ``TooMany`` for more than so many: the rest is not read."""
         if not self._take("["):
             return self.value()
-        out, count = io.BytesIO(), 0
+        out, count, rest = io.BytesIO(), 0, resting()
         with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1, mtime=0) as packed, io.BufferedWriter(packed) as lines:
             for _ in self._until("]"):
                 count += 1
+                if count - 1 == most:
+                    raise TooMany
+                rest()
                 self._skip()
                 begin = self._at
                 self.value()

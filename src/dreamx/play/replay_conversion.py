@@ -17,6 +17,7 @@ from dreamx.play.history import Span
 from dreamx.play.members import Members
 from dreamx.play.session_spec import SessionStart
 from dreamx.play.written import png
+from dreamx.play.yielding import resting
 from dreamx.replay import Replay, ReplayStep
 from dreamx.version import __version__
 
@@ -38,10 +39,11 @@ def replay_text(opening: SessionStart, spans: tuple[Span, ...], world: str, weig
         image=None if own is None else base64.b64encode(png(own)).decode(),
         steps=(),
     )
-    out, left, comma = io.StringIO(), replays.STEP_LIMIT, ""
+    out, left, comma, rest = io.StringIO(), replays.STEP_LIMIT, "", resting()
     out.write(json.dumps(to_json(head)).removesuffix("]}"))
     for step, count in spans:
         text = json.dumps(to_json(step))
+        rest()
         for _ in range(min(count, left)):
             out.write(comma + text)
             comma = ", "
@@ -58,8 +60,9 @@ class Script:
     def __init__(self, steps: Members) -> None:
         replays.check_count(len(steps))
         self._steps = steps
+        rest = resting()
         for _ in self:
-            pass
+            rest()
 
     def __iter__(self) -> Iterator[ReplayStep]:
         for number, step in enumerate(self._steps):
