@@ -18,8 +18,9 @@ from repo import ROOT
 
 FLOORS = (
     ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash"),
-    tuple(
-        "clip events frames flow picture picture_kinds video_reader video_display atomic tensor_file locks manifest interrupt web".split()
+    (
+        *("clip", "events", "frames", "flow", "picture", "picture_kinds", "video_reader", "video_display"),
+        *("atomic", "tensor_file", "locks", "manifest", "interrupt", "web"),
     ),
     ("model",),
     ("checkpoints",),

@@ -249,9 +249,7 @@ def _read(text: str) -> dict[str, Any]:
         found = cursor.fields({"replay": lambda c: c.fields({"steps": lambda c: c.members(STEP_LIMIT)})})
         cursor.end()
     except TooMany:
-        raise ValueError(
-            f"replay: steps are more than {STEP_LIMIT}; at most {STEP_LIMIT} are walked, so cut the replay"
-        ) from None
+        raise ValueError(f"replay: it has more steps than the {STEP_LIMIT} that are walked at most; cut it") from None
     except ValueError:
         raise ValueError(
             f"the message is not JSON, or an object of more than {KEYS} keys; send one JSON object with a type"
