@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event as Synchronised
 from pathlib import Path
 from subprocess import PIPE, Popen
 from threading import Event, Thread
@@ -168,7 +170,7 @@ class Health:
 
 def withstand(it: Server, attack: Callable[[int], None], log: int = LOG) -> str:
     """Attack with a good player beside, hold every measure, and say them in one line."""
-    with GoodPlayer(it.port) as player:
+    with attacker(attack, it.port) as (go, ended), GoodPlayer(it.port) as player:
         began = time.monotonic()
         with Health(it.port) as calm_health:  # a busy machine is no attack
             time.sleep(4)
@@ -177,7 +179,8 @@ def withstand(it: Server, attack: Callable[[int], None], log: int = LOG) -> str:
         it.peak = before
         with Health(it.port) as health:
             began = time.monotonic()
-            attack(it.port)
+            go.set()
+            assert ended.wait(300), "the attack does not end"
             took = time.monotonic() - began
             time.sleep(1)
         gap, peak = player.longest_gap(began), it.peak
@@ -200,6 +203,35 @@ def withstand(it: Server, attack: Callable[[int], None], log: int = LOG) -> str:
     assert logged <= log, it.log.read_text()[written:][:2000]
     assert "Traceback" not in it.log.read_text()
     return said
+
+
+@contextmanager
+def attacker(attack: Callable[[int], None], port: int) -> Iterator[tuple[Synchronised, Synchronised]]:
+    """A process that attacks when the first event is set, sets the second when it has, and lives until the end.
+
+    In a thread of this process it would keep the good player and the clock beside it from running, as nobody's attacker does:
+    making one of the longest replays holds Python's lock for most of a second.
+    """
+    fork = get_context("fork")
+    go, ended, leave = fork.Event(), fork.Event(), fork.Event()
+
+    def run() -> None:
+        try:
+            go.wait()
+            attack(port)
+        finally:
+            ended.set()
+            leave.wait()
+
+    process = fork.Process(target=run)
+    process.start()
+    try:
+        yield go, ended
+    finally:
+        go.set()
+        leave.set()
+        process.join(60)
+    assert process.exitcode == 0, f"the attack failed ({process.exitcode}); its traceback stands above"
 
 
 def at_once(many: int, one: Callable[[int], object]) -> None:
