@@ -70,6 +70,14 @@ data sheet --clips clips --out new.png
     --out new.docx                          | new.docx
     --out nowhere/new.png                   | nowhere
     --out ''                                | --out
+data stills --out new
+    --scenes 0                              | scenes
+    --views -1                              | views
+    --homes 1.5                             | homes
+    --width 0                               | width
+    --fov 190                               | fov
+    --first-seed 999999                     | seed
+    --out notes.txt                         | notes.txt
 data starts --out new
     --each 0                                | each
     --each -1                               | each

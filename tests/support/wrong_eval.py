@@ -7,6 +7,8 @@ eval quick --world world
     --scenes 0                              | scenes
     --first-seed 5                          | seed
     --sheet -1                              | sheet
+    --models ours best                      | best
+    --models warp                           | ours
     --world nowhere                         | nowhere
     --world notes.txt                       | notes.txt
     --world empty                           | empty
@@ -47,6 +49,11 @@ eval events --world world
     --cases 0                               | cases
     --seed 1.5                              | --seed
     --middle notes.txt                      | notes.txt
+eval hold --world world
+    --cases 97                              | cases
+    --models ours best                      | best
+    --dino nowhere.pt2                      | nowhere.pt2
+    --out notes.txt                         | notes.txt
 eval speed --world world
     --seconds 0                             | seconds
     --seconds nan                           | seconds
@@ -87,6 +94,13 @@ eval classifiers --folder new
     --first-seed 3                          | seed
     --learned nowhere                       | nowhere
     --learned notes.txt                     | notes.txt
+    --folder notes.txt                      | notes.txt
+    --ship notes.txt                        | notes.txt
+eval features --folder new
+    --scenes 0                              | scenes
+    --first-seed 3                          | seed
+    --learned nowhere                       | nowhere
+    --learned empty                         | empty
     --folder notes.txt                      | notes.txt
     --ship notes.txt                        | notes.txt
 eval estimators --folder new

@@ -138,6 +138,15 @@ train pose --run.folder new --run.steps 1 --data clips --out new-out
     --data empty                            | empty
     --data nowhere                          | nowhere
     --out notes.txt                         | notes.txt
+train features --run.folder new --run.steps 1 --data empty --out new-out
+                                            | empty
+    --end-seed 0                            | end_seed
+    --batch 0                               | batch
+    --corrupt 2                             | corrupt
+    --features.widths 16 16 16 17           | widths
+    --features.blocks 1                     | blocks
+    --data nowhere                          | nowhere
+    --run.folder empty --out film.mp4       | film.mp4
 train classifier --run.folder new --run.steps 1 --data clips --out new-out
     --batch 0                               | batch
     --lr -1                                 | lr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import tyro
@@ -27,10 +27,11 @@ from dreamx.bounds import (
     Workers,
 )
 from dreamx.eval import folders
+from dreamx.eval.frame_sets import frame_set_scores
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.measure import scoring_hash
 from dreamx.eval.metrics.vlm_judge import VLMJudge
-from dreamx.eval.models import CopyFirst, Ours, Truth, VideoModel, Videos, Warp
+from dreamx.eval.models import OF_WORLD, CopyFirst, Truth, VideoModel, Videos, Warp, rows_of_world
 from dreamx.eval.preflight import preflight
 from dreamx.eval.reporting import html
 from dreamx.eval.reporting.markdown import report_markdown
@@ -62,8 +63,9 @@ class SuiteConfig:
     """The folder that gets the report and keeps films and rows; runs/eval/NAME without."""
     truth: OutputFolder = Path("runs/eval/truth")
     """The folder that keeps the true renders."""
-    models: tuple[str, ...] = ("ours", "truth", "warp", "copy-first")
-    """The rows of the table."""
+    models: tuple[str, ...] = ("ours", "hint-copy", "truth", "warp", "copy-first")
+    """The rows of the table: ours; hint-copy (what memory shows in place of the transformer); no-lane, no-memory, no-words (ours
+    without camera lane, memory, words); truth, warp and copy-first."""
     videos: tuple[InputFolder, ...] = ()
     """Folders of videos that somebody else made (docs/eval.md says what is wanted); each is a row of the table."""
     processes: Workers = 0
@@ -87,7 +89,7 @@ class SuiteConfig:
     distance: InputFile | None = None
     """A network for perceptual distance (LPIPS)."""
     dino: InputFile | None = None
-    """A network for what is where (DINOv2), of the memory suite, as the next two."""
+    """A network for what is where (DINOv2), of the memory suite, as the next two; in hold its features take the place of ours."""
     vpr: InputFile | None = None
     """A network that describes places (visual place recognition)."""
     points: InputFile | None = None
@@ -112,9 +114,9 @@ class SuiteConfig:
         if (self.judge is None) != (not self.judge_model):
             raise ValueError("judge: give both its address, judge, and its name there, judge_model")
         if not (self.models or self.videos):
-            raise ValueError(f"models: name some of ours, {', '.join(_BASELINES)}, or give folders of videos")
-        if unknown := [m for m in self.models if m not in ("ours", *_BASELINES)]:
-            raise ValueError(f"models: {unknown[0]!r} is not one of ours, {', '.join(_BASELINES)}")
+            raise ValueError(f"models: name some of {', '.join((*OF_WORLD, *_BASELINES))}, or give folders of videos")
+        if unknown := [m for m in self.models if m not in (*OF_WORLD, *_BASELINES)]:
+            raise ValueError(f"models: {unknown[0]!r} is not one of {', '.join((*OF_WORLD, *_BASELINES))}")
         if missing := [v for v in self.videos if not v.is_dir()]:
             raise ValueError(f"videos: {missing[0]} is not a folder")
         if self.processes < 0:
@@ -145,12 +147,17 @@ def memory(cfg: SuiteConfig) -> None:
     fail_if_all_failed(evaluate_suite("memory", cfg))
 
 
+def hold(cfg: SuiteConfig) -> None:
+    """96 walks of 15 to 60 seconds, at home and on open ground."""
+    fail_if_all_failed(evaluate_suite("hold", cfg))
+
+
 @dataclass(frozen=True)
 class DrawConfig:
     """Draw a suite by its law and write it down."""
 
     name: tyro.conf.Positional[str]
-    """Of the law: basic, long, memory, events."""
+    """Of the law: basic, long, memory, events, hold."""
     out: OutputFile
     """The file."""
     seed: Seed = 0
@@ -206,7 +213,7 @@ def evaluate_suite(name: str, cfg: SuiteConfig) -> Report:
         size=world.size,
         fps=view.fps,
         models={m.name: m.identity for m in rows_of},
-        measures=tools.names | _readers(name, rows),
+        measures=tools.names | _readers(name, rows, tools),
         command=command_line(name, cfg),
         hardware=machine(),
         dreamx=__version__,
@@ -214,6 +221,9 @@ def evaluate_suite(name: str, cfg: SuiteConfig) -> Report:
         scores=plan.code[1],
     )
     whole = build_report(about, rows)
+    if name == "hold":
+        sets = frame_set_scores(plan)
+        whole = replace(whole, table={model: scores | sets[model] for model, scores in whole.table.items()})
     suite.save(out / "suite.json")
     whole.save(out / "report.json")
     atomic.write_text(out / "report.md", report_markdown(whole))
@@ -224,16 +234,18 @@ def evaluate_suite(name: str, cfg: SuiteConfig) -> Report:
     return whole
 
 
-def _readers(name: str, rows: list[TrialRow]) -> dict[str, str]:
+def _readers(name: str, rows: list[TrialRow], tools: Backbones) -> dict[str, str]:
     """The networks of ours that a suite is scored with, and how good they are."""
+    if name == "hold":
+        return {"features": tools.features_of()[0]}
     if name == "events":
         return {"classifier": classifier_note()}
     return camera_readers(rows) if name == "basic" else {}
 
 
 def _models(cfg: SuiteConfig) -> tuple[VideoModel, ...]:
-    ours = Ours(cfg.world, cfg.memory, cfg.camera, cfg.steps)
-    return (*(ours if m == "ours" else _BASELINES[m] for m in cfg.models), *(Videos(v.name, v) for v in cfg.videos))
+    named = _BASELINES | rows_of_world(cfg.world, cfg.memory, cfg.camera, cfg.steps)
+    return (*(named[m] for m in cfg.models), *(Videos(v.name, v) for v in cfg.videos))
 
 
 def command_line(name: str, cfg: SuiteConfig) -> str:

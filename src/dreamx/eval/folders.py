@@ -11,7 +11,10 @@ from dreamx.interrupt import sweep_at_end
 SUITE = (r"films", r"rows", r"at", r"report\.(json|md|html)", r"suite\.json", r"sheet\.png")
 ABLATION = (*SUITE, r"ablation\.(json|md)")
 QUICK, SPEED = (r"quick\.(json|png)",), (r"speed\.(json|md)",)
-_TRUTH = (r".+-(true|plain)-[0-9a-f]{12}-[0-9a-f]+\.safetensors", r"\d+-\w+-\d+x\d+-[0-9a-f]+-[0-9a-f]+(\.warp)?\.safetensors")
+_TRUTH = (
+    r".+-(true|plain|features)-[0-9a-f]{12}-[0-9a-f]+\.safetensors",
+    r"\d+-\w+-\d+x\d+-[0-9a-f]+-[0-9a-f]+(\.warp)?\.safetensors",
+)
 
 
 def claim(out: Path, name: str, files: tuple[str, ...], truth: Path | None = None) -> None:

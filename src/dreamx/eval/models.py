@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.eval import baselines, video_files
+from dreamx.eval.hint_copy import hint_copy
 from dreamx.eval.metrics.camera_error import angle_between
 from dreamx.eval.suites.drive import drive
 from dreamx.eval.suites.suite import Trial
@@ -51,7 +52,8 @@ class VideoModel(Protocol):
 @dataclass(frozen=True)
 class Ours:
     """A world, walked as a player walks. ``steps`` of denoising a chunk; None: as the world says. ``code``: a hash of what walks
-    it, as it was when the run began."""
+    it, as it was when the run began. Switched off may be its memory, its camera lane, the words that it is told, and its
+    transformer (``network``: ``hint_copy``)."""
 
     world: str
     memory: bool = True
@@ -59,24 +61,48 @@ class Ours:
     steps: int | None = None
     name: str = "ours"
     code: str = field(default_factory=lambda: rollout_hash())
+    words: bool = True
+    network: bool = True
 
     @property
     def identity(self) -> str:
         """Of the weights, of the code that walks them, and of what is switched on."""
         switched = f"memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
+        switched += ("" if self.words else " words=False") + ("" if self.network else " network=False")
         return f"{weights_hash(find(self.world))} {switched} code={self.code}"
 
     def open(self) -> World:
         """The world, with its steps and switches."""
-        world = World.open(self.world)
+        return self.switched(World.open(self.world))
+
+    def switched(self, world: World) -> World:
+        """A fork of an open world with these steps and switches."""
+        world = world.fork()
         if self.steps is not None:
             world.config = replace(world.config, sampler=replace(world.config.sampler, steps=self.steps))
         world.switches = Switches(self.memory, self.camera)
-        return world
+        return world if self.network else hint_copy(world)
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
         """Drive the world."""
-        return drive(_opened(self), truth, trial.said)
+        world = self.switched(_opened(self.world))
+        return drive(world, truth, trial.said) if self.words else drive(world, replace(truth, caption=""))
+
+
+def rows_of_world(world: str, memory: bool = True, camera: bool = True, steps: int | None = None) -> dict[str, Ours]:
+    """The rows of a table that are of one world, by name: itself, and with one thing switched off each."""
+    ours = Ours(world, memory, camera, steps)
+    return {
+        "ours": ours,
+        "hint-copy": replace(ours, name="hint-copy", network=False),
+        "no-lane": replace(ours, name="no-lane", camera=False),
+        "no-memory": replace(ours, name="no-memory", memory=False),
+        "no-words": replace(ours, name="no-words", words=False),
+    }
+
+
+#: Names of these rows.
+OF_WORLD = ("ours", "hint-copy", "no-lane", "no-memory", "no-words")
 
 
 @dataclass(frozen=True)
@@ -176,14 +202,14 @@ def _from_first(path: Camera) -> Camera:
 
 
 @lru_cache(maxsize=1)
-def _opened(model: Ours) -> World:
+def _opened(world: str) -> World:
     """One world a process, open as long as it is walked."""
-    return model.open()
+    return World.open(world)
 
 
 def rollout_hash() -> str:
     """A hash of all code below the data engine, and of ``drive``: a film that other code walked is filmed anew."""
-    return source_hash("dreamx.eval.suites.drive")
+    return source_hash("dreamx.eval.suites.drive", "dreamx.eval.hint_copy")
 
 
 def weights_hash(folder: Path) -> str:

@@ -12,6 +12,7 @@ from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.models import Videos
 from dreamx.eval.runner import EvalPlan
 from dreamx.eval.suites.ground_truth import truths_are_cached
+from dreamx.eval.suites.reference_features import references_are_cached
 from dreamx.eval.suites.true_clips import VideoFormat
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
@@ -26,7 +27,11 @@ def preflight(plan: EvalPlan) -> list[str]:
     if plan.tools.judge is not None:
         plan.tools.judge.check()
     found = [note for model in plan.models if isinstance(model, Videos) if (note := check_videos(model, plan))]
-    if not truths_are_cached(plan.suite, plan.view, plan.truth):
+    cached = truths_are_cached(plan.suite, plan.view, plan.truth)
+    if plan.suite.name == "hold":
+        places = {(t.kind, t.style) for t in plan.suite.trials}
+        cached = references_are_cached(places, plan.view, plan.tools.features_of()[0], plan.truth) and cached
+    if not cached:
         gl(plan.view.width, plan.view.height)  # ValueError says what to install
     return found
 

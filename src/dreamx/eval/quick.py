@@ -1,16 +1,17 @@
 """The quick truth: a world walks held-out scenes as a player would, and every frame is compared with the true render.
 
-Three paths (a walk of 5 s, a whole turn on the spot, out and back) through each scene; beside the world stand ``copy-first``, the
-first frame for ever, and ``warp``, the first frame moved by its true depth. All get the same true first frame, so frame 0
-is not counted. PSNR asks for being right, sharpness for not hiding in a blur: read both.
+Three paths (a walk of 5 s, a whole turn on the spot, out and back) through each scene; beside the world stand ``hint-copy``, what
+its memory shows without its transformer, ``copy-first``, the first frame for ever, and ``warp``, the first frame moved by its
+true depth. All get the same true first frame, so frame 0 is not counted. PSNR asks for being right, sharpness for not hiding in a
+blur: read both.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from dreamx.eval import folders
 from dreamx.eval.baselines import copy_first
 from dreamx.eval.metrics.heading import read_heading
 from dreamx.eval.metrics.psnr import gradient_energy, psnr
-from dreamx.eval.models import weights_hash
+from dreamx.eval.models import OF_WORLD, rows_of_world, weights_hash
 from dreamx.eval.progress import Progressing, watch_frames
 from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
 from dreamx.eval.suites.drive import drive as play
@@ -36,7 +37,8 @@ from dreamx.geometry.controls import Speed, from_keys
 from dreamx.version import __version__
 from dreamx.world import Switches, World, find
 
-MODELS = ("ours", "copy-first", "warp")
+MODELS = ("ours", "hint-copy", "copy-first", "warp")
+_BASELINES = ("copy-first", "warp")
 _COLUMNS = 9  # frames of a strip of the contact sheet
 _READINGS = 20  # of the heading in one turn: 18 degrees apart
 _NAMED = 5  # failures that are named below the table
@@ -64,8 +66,15 @@ class QuickConfig:
     """Whether the world may use its re-projected memory."""
     camera: bool = True
     """Whether it may use its camera lane (E-PRoPE)."""
+    models: tuple[str, ...] = MODELS
+    """The rows of the table: ours; hint-copy, no-lane, no-memory, no-words (ours with that replaced or switched off); copy-first
+    and warp."""
 
     def __post_init__(self) -> None:
+        if unknown := [m for m in self.models if m not in (*OF_WORLD, *_BASELINES)]:
+            raise ValueError(f"models: {unknown[0]!r} is not one of {', '.join((*OF_WORLD, *_BASELINES))}")
+        if "ours" not in self.models or len(set(self.models)) < len(self.models):
+            raise ValueError(f"models: ours must be among them, and each once, not {', '.join(self.models) or 'none'}")
         if self.scenes < 1:
             raise ValueError(f"scenes must be at least 1, not {self.scenes}")
         if self.first_seed < FIRST_HELD_OUT_SEED:
@@ -101,12 +110,16 @@ def main(cfg: QuickConfig) -> None:
     folder = find(cfg.world)
     world = World.open(cfg.world)
     world.switches = Switches(cfg.memory, cfg.camera)
+    rows = rows_of_world(cfg.world, cfg.memory, cfg.camera)
+    switched = {name: rows[name].switched(world) for name in cfg.models if name in OF_WORLD[1:]}
     view = VideoFormat(*world.size, tuple(world.camera.lens.tolist()), world.fps)
     seeds = list(range(cfg.first_seed, cfg.first_seed + cfg.scenes))
     if not all(case_files(cfg.truth, seed, path, view)[1].exists() for seed in seeds for path in PATHS):
         gl(view.width, view.height)  # ValueError, before the first minute, where this machine cannot draw
     folders.claim(cfg.out, "quick", folders.QUICK, cfg.truth)
-    everything = evaluate(world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet)
+    everything = evaluate(
+        world, seeds, lambda seed, path: load_case(cfg.truth, seed, path, view), cfg.sheet, cfg.models, switched
+    )
     if not everything.results:
         print(f"all {len(everything.failures)} paths failed; the first: {everything.failures[0]['reason']}", file=sys.stderr)
         raise SystemExit(1)
@@ -120,6 +133,7 @@ def main(cfg: QuickConfig) -> None:
             "fps": view.fps,
             "memory": cfg.memory,
             "camera": cfg.camera,
+            "models": list(cfg.models),
             "counted": "all frames but frame 0",
         }
     }
@@ -133,8 +147,18 @@ def main(cfg: QuickConfig) -> None:
         _print(report, cfg)
 
 
-def evaluate(world: World, seeds: list[int], case: Callable[[int, str], TrueCase], sheet: int = 0) -> QuickResults:
-    """Walk every path of every seed. One that fails is named and left out for all models."""
+def evaluate(
+    world: World,
+    seeds: list[int],
+    case: Callable[[int, str], TrueCase],
+    sheet: int = 0,
+    models: tuple[str, ...] = ("ours", *_BASELINES),
+    switched: Mapping[str, World] | None = None,
+) -> QuickResults:
+    """Walk every path of every seed. One that fails is named and left out for all models.
+
+    ``switched``: the world with one thing switched off, by the names of ``models``.
+    """
     out = QuickResults()
     cases = [(seed, path) for seed in seeds for path in PATHS]
     now, part = "", 0.0
@@ -149,20 +173,21 @@ def evaluate(world: World, seeds: list[int], case: Callable[[int, str], TrueCase
             try:
                 known = case(seed, path)
                 dream = drive_case(world, known)
+                others = {n: drive_case(w, known, n != "no-words") for n, w in (switched or {}).items()}
             except CannotDraw:  # nor can any other be drawn
                 raise
             except Exception as error:  # whatever it is, the other scenes go on
                 out.failures.append({"seed": seed, "path": path, "reason": f"{type(error).__name__}: {error}"})
                 continue
-            out.results.append(_score(seed, path, known, dream))
+            out.results.append(_score(seed, path, known, {"ours": dream} | others, models))
             if seed < seeds[0] + sheet:
                 out.strips.append(_strip(seed, path, known, dream))
     return out
 
 
-def drive_case(world: World, case: TrueCase) -> Tensor:
+def drive_case(world: World, case: TrueCase, words: bool = True) -> Tensor:
     """Play the keys of a case as a player would: uint8 ``[F, 3, H, W]``, the opening frame first."""
-    return play(world, case.truth)
+    return play(world, case.truth if words else replace(case.truth, caption=""))
 
 
 def summarise(everything: QuickResults, fps: float) -> dict[str, Any]:
@@ -172,7 +197,8 @@ def summarise(everything: QuickResults, fps: float) -> dict[str, Any]:
     mean over the scenes, and its size in the mean; ``truth`` is what the reading makes of true renders.
     """
     report: dict[str, Any] = {"psnr": {}, "sharpness": {}, "by_second": {}, "sharpness_by_second": {}, "way_back": {}}
-    for model in MODELS:
+    models = tuple(everything.results[0].psnr) if everything.results else MODELS
+    for model in models:
         for path in PATHS:
             rows = [r for r in everything.results if r.path == path]
             if not rows:
@@ -200,16 +226,18 @@ def summarise(everything: QuickResults, fps: float) -> dict[str, Any]:
     return report
 
 
-def _score(seed: int, path: str, case: TrueCase, dream: Tensor) -> QuickResult:
-    truth = case.truth.video[1:]
-    videos = (dream[1:], copy_first(case.truth.video[0], len(truth)), case.warp[1:])
-    detail = {model: gradient_energy(video) for model, video in zip((*MODELS, "truth"), (*videos, truth), strict=True)}
+def _score(seed: int, path: str, case: TrueCase, dreams: Mapping[str, Tensor], models: tuple[str, ...]) -> QuickResult:
+    truth, dream = case.truth.video[1:], dreams["ours"]
+    all_videos = {name: video[1:] for name, video in dreams.items()}
+    all_videos |= {"copy-first": copy_first(case.truth.video[0], len(truth)), "warp": case.warp[1:]}
+    videos = {model: all_videos[model] for model in models}
+    detail = {model: gradient_energy(video) for model, video in (videos | {"truth": truth}).items()}
     whole = float(detail["truth"].mean())  # of the whole path: single frames may show nothing but a plain wall
     return QuickResult(
         seed,
         path,
-        {model: psnr(video, truth) for model, video in zip(MODELS, videos, strict=True)},
-        {model: float(detail[model].mean()) / whole for model in MODELS},
+        {model: psnr(video, truth) for model, video in videos.items()},
+        {model: float(detail[model].mean()) / whole for model in models},
         detail,
         _turned(case.truth, dream) if path == "turn360" else {},
     )
@@ -239,7 +267,7 @@ def _print(report: dict[str, Any], cfg: QuickConfig) -> None:
     table = Table(title=f"{cfg.world} on {cfg.scenes} held-out scenes: PSNR in dB (sharpness, 1 = as the truth)")
     for head in ("", *(p.replace("_", " ") for p in PATHS)):
         table.add_column(head, justify="left" if not head else "right")
-    for model in MODELS:
+    for model in report["psnr"]:
         cells = [(report["psnr"][model].get(p), report["sharpness"][model].get(p)) for p in PATHS]
         table.add_row(model, *("-" if db is None else f"{db:.2f} ({sharp:.2f})" for db, sharp in cells))
     console = Console()

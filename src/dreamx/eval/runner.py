@@ -24,11 +24,12 @@ from dreamx.data import workers
 from dreamx.data.opengl import CannotDraw
 from dreamx.eval import video_files
 from dreamx.eval.metrics.backbones import Backbones
-from dreamx.eval.metrics.measure import Measured, measure
+from dreamx.eval.metrics.measure import Measured, measure, measure_hold
 from dreamx.eval.models import Truth, VideoModel
 from dreamx.eval.progress import Progressing, note_progress, read_notes
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.ground_truth import no_event_truth, true_clip
+from dreamx.eval.suites.reference_features import reference_features
 from dreamx.eval.suites.suite import Suite, Trial
 from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.plaintext import read_json
@@ -144,6 +145,9 @@ def run_trial(plan: EvalPlan, trial: Trial) -> None:
 
 def _measured(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> Measured:
     video = _film(plan, model, trial, truth)
+    if plan.suite.name == "hold":
+        reference = reference_features(trial.kind, trial.style, plan.view, plan.tools.features_of(), plan.truth)
+        return measure_hold(video, truth, plan.tools, trial.path, reference)
     measured = measure(video, truth, plan.tools, plan.suite.name)
     if not trial.happens:
         return measured

@@ -13,6 +13,7 @@ from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
+from dreamx.data.sim.stills import StillsConfig, stills
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
@@ -23,12 +24,13 @@ from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, pose
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.classifier import ClassifierStage
 from dreamx.train.depth import DepthStage
+from dreamx.train.features import FeatureStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
@@ -96,11 +98,14 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     def reads(stage: str, seed: int) -> RunConfig:
         return replace(run(stage, 1500, decay=0.7, ema=0.99), seed=seed)
 
+    def feels(stage: str, seed: int) -> RunConfig:
+        return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
+
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    happenings = root / "happenings"
+    happenings, looked_at = root / "happenings", root / "stills"
     names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "painter")
-    judges = ("pose_evaluation", "pose_reward", "classifier_evaluation", "classifier_reward")
+    judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
     nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
@@ -233,5 +238,17 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             "classifier_reward",
             classifier.main,
             ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
+        ),
+        # By what dreams are compared with true renders that are no twins of them (eval/estimators/features): likewise.
+        Step("stills", stills, StillsConfig(looked_at, scenes=600, width=SIZE, height=SIZE)),
+        Step(
+            "features_evaluation",
+            features.main,
+            FeatureStage(feels("features_evaluation", 11), looked_at, nets["features_evaluation"], 0, 300),
+        ),
+        Step(
+            "features_reward",
+            features.main,
+            FeatureStage(feels("features_reward", 12), looked_at, nets["features_reward"], 300, 600),
         ),
     )

@@ -50,6 +50,31 @@ def keys_for(scene: Scene, start: Camera, frames: int, rng: np.random.Generator,
     return [held for held, n in spans for _ in range(n)] + [""] * max(left, 0)
 
 
+def straight_on(scene: Scene, start: Camera, frames: int, side: str, speed: Speed | None = None) -> list[str]:
+    """Keys of somebody who holds W, and turns only where something is in the way: ``frames - 1`` strings, free of collisions.
+
+    Steered to ``side`` (``j`` or ``l``) first, to the other where only that is free, and on the spot where neither is.
+    """
+    speed = speed or Speed()
+    keys: list[str] = []
+    state, left = _state(start), frames - 1
+    while left > 0:
+        for held in ("w", f"w{side}", f"w{'l' if side == 'j' else 'j'}"):
+            if _advance(scene, state, held, _AHEAD, speed)[0] == _AHEAD:
+                break
+        else:
+            held = side
+        side = held[-1] if held[-1] in "jl" else side  # not to and fro in a corner
+        went, state = _advance(scene, state, held, min(_SPAN, left), speed)
+        keys += [held] * went
+        left -= went
+    return keys
+
+
+_SPAN = 4  # frames that a choice of keys holds for at least
+_AHEAD = 20  # frames that must be free for a key to be held: 1.5 m at the usual speed
+
+
 def path(start: Camera, keys: list[str], speed: Speed | None = None) -> tuple[Camera, Tensor]:
     """Cameras ``[F]``, the start first, and actions ``[F, 8]``, the first row zeros, of held keys that lead to frames 1 on."""
     after = walk(start, from_keys(keys, speed), torch.tensor(UP))

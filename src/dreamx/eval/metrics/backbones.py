@@ -20,9 +20,11 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from dreamx.checkpoints.exported import network
+from dreamx.eval.estimators.features import check
 from dreamx.eval.metrics import optical_flow, similarity
 from dreamx.eval.metrics.appearance import Flow, Middle
 from dreamx.eval.metrics.revisit import Compare, Embed
@@ -111,9 +113,24 @@ class Backbones:
                 found[name] = stand_in
         return found
 
+    def features_of(self) -> tuple[str, Embed]:
+        """Features that sets of pictures are compared by, and their exact name: of ``dino``, or of a small network of ours."""
+        if self.dino is not None:
+            return _named("dino", self.dino), _in_parts(self.network(self.dino))
+        net, own = check.evaluation_features()
+        return f"a network of ours, {check.features_hash('evaluation')}: {own}", lambda pictures: check.features_of(net, pictures)
+
     def steadiness_of(self) -> tuple[str, Embed]:
         """Return the name of the steadiness score and its embedding: CLIP-V, or a stand-in under its own."""
         return ("CLIP-V", self.network(self.clip)) if self.clip else ("steadiness (for CLIP-V)", similarity.layout_features)
+
+
+def _in_parts(run: Callable[..., Tensor]) -> Embed:
+    """Of uint8 pictures, some at a time."""
+    return lambda pictures: torch.cat([run(part.float() / 255).flatten(1) for part in pictures.split(_BATCH)])
+
+
+_BATCH = 64
 
 
 def _named(name: str, what: Path | VLMJudge | None) -> str:

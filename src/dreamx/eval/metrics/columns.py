@@ -92,12 +92,60 @@ EVENTS = (
     Column("leakage", "Leakage", -1, 2, "what the words changed elsewhere, grey levels"),
     Column("focus", "Focus, %", 1, 1, "share of all that the words changed that is where it should be"),
 )
+
+
+def _hold(where: str) -> tuple[Column, ...]:
+    columns = (
+        Column("psnr", "PSNR, dB", 1, 2, "to the true render; 99 is equal"),
+        Column("psnr unseen", "PSNR unseen", 1, 2, "the same of pixels whose surface was never in view before"),
+        Column("psnr seen", "PSNR seen", 1, 2, "the same of all others"),
+        Column("ssim", "SSIM", 1, 3, "structure as in the true render; 1 is equal"),
+        Column("sharpness", "Sharpness", 0, 2, "gradient energy by the truth's: below 1 blur, above 1 noise"),
+        Column("sharpness unseen", "Sharpness unseen", 0, 2, "the same of pixels whose surface was never in view before"),
+        Column("sharpness end", "Sharpness at the end", 0, 2, "the same of all pixels in the last second"),
+        Column("colour drift", "Colour drift", -1, 2, "mean colour off the truth's, last second less first, grey levels"),
+        Column("alive", "Alive, %", 1, 1, "frames in the features' manifold of true renders; the truth's is the ceiling"),
+        Column("alive end", "Alive at the end, %", 1, 1, "the same in the last five seconds"),
+        Column("turned off", "Turn off, °", -1, 1, "degrees that the picture is off after a whole turn, without sign"),
+    )
+    return tuple(replace(c, score=f"{where} {c.score}") for c in columns)
+
+
+def _sets(where: str) -> tuple[Column, ...]:
+    columns = (
+        Column("precision", "Precision, %", 1, 1, "frames inside the manifold of true renders"),
+        Column("recall", "Recall, %", 1, 1, "true renders inside the manifold of the frames; few paths see little of a place"),
+        Column("density", "Density", 1, 2, "how many true renders have a frame near, by their number; 1 in the mean where equal"),
+        Column("coverage", "Coverage, %", 1, 1, "true renders that have a frame near"),
+        Column("kernel distance", "Kernel distance", -1, 2, "squared MMD of features (KID's kernel); the truth's is the floor"),
+    )
+    return tuple(replace(c, score=f"{where} {c.score}") for c in columns)
+
+
+#: Curves of the suite hold, by the beginning of their names; the end is the path.
+HOLD_CURVES = {
+    "alive": "alive, %",
+    "psnr": "PSNR, dB",
+    "psnr unseen": "PSNR unseen, dB",
+    "ssim": "SSIM",
+    "sharpness": "sharpness, the truth is 1",
+    "sharpness unseen": "sharpness unseen, the truth is 1",
+}
+HOLD_PATHS = {
+    "home-hold-w": "W held, at home",
+    "home-turn": "a turn at home",
+    "home-wander": "a wander at home",
+    "open-hold-w": "W held, open ground",
+    "open-turn": "a turn on open ground",
+    "open-wander": "a wander on open ground",
+}
 CURVES = {
     "psnr": "PSNR, dB",
     "ssim": "SSIM",
     "distance": "perceptual distance",
     "colour": "mean colour off, grey levels",
     "sharpness": "sharpness, the truth is 1",
+    **{f"{c} {p}": f"{path}: {what}" for p, path in HOLD_PATHS.items() for c, what in HOLD_CURVES.items()},
 }
 #: The title of the first table where all of it was taken as the paper takes it, and where it was not.
 AS_IN_THE_PAPER, BY_STAND_INS = "as in the paper", "by stand-ins for the paper's columns"
@@ -110,6 +158,10 @@ TABLES = (
     ("camera", CAMERA),
     ("memory", MEMORY),
     ("events", EVENTS),
+    ("home places", _hold("home")),
+    ("home places: sets of frames against sets of true renders", _sets("home")),
+    ("open ground", _hold("open")),
+    ("open ground: sets of frames against sets of true renders", _sets("open")),
 )
 COLUMNS = {c.score: c for _, columns in TABLES for c in columns}
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.eval.estimators.events import event_accuracy as classify_check
+from dreamx.eval.estimators.features import check as features_check
 from dreamx.eval.estimators.pose import Estimator
 from dreamx.eval.estimators.pose import pose_accuracy as pose_check
 from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
 from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator
-from dreamx.eval.metrics import appearance, revisit, similarity
+from dreamx.eval.metrics import appearance, hold, revisit, similarity
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.camera_error import OwnError, camera_error
 from dreamx.eval.metrics.columns import overall
@@ -25,10 +26,10 @@ from dreamx.source_hash import source_hash
 
 @dataclass(frozen=True)
 class Measured:
-    """scores: one number each, by name. curves: one number a second each, by name."""
+    """scores: one number each, by name. curves: one number a second each, by name; None where a second has none."""
 
     scores: dict[str, float] = field(default_factory=dict[str, float])
-    curves: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    curves: dict[str, list[float | None]] = field(default_factory=dict[str, list[float | None]])
 
 
 def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measured:
@@ -42,6 +43,7 @@ def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measure
         scores["overall"] = whole
     known, curves = reference_scores(video, truth, tools)
     scores |= known
+    by_name: dict[str, list[float | None]] = {name: [*curve] for name, curve in curves.items()}
     if suite == "memory":
         gained = revisit.revisit_gains(video, truth.camera, tools.likenesses())
         back = revisit.find_revisits(truth.camera).after  # by the commanded path, not by an estimate of the walked one
@@ -49,7 +51,33 @@ def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measure
         scores |= {f"gain {name}": value for name, value in gained.gain.items()}
         name, embed = tools.steadiness_of()
         scores[name] = revisit.steadiness(video, embed)
-    return Measured(scores, curves)
+    return Measured(scores, by_name)
+
+
+def measure_hold(video: Tensor, truth: Clip, tools: Backbones, path: str, reference: Tensor) -> Measured:
+    """Of uint8 ``[F, 3, H, W]`` on a path of the suite hold, against the truth and the features ``[M, D]`` of true renders.
+
+    Scores begin with "home" or "open", as the path does; curves end in the path, both turns being one.
+    """
+    where = path.partition("-")[0]
+    turns = "-turn-" in path
+    named = f"{where}-turn" if turns else path
+    known, curves = reference_scores(video, truth, tools)
+    by_name: dict[str, list[float | None]] = {name: [*curves[name]] for name in ("psnr", "ssim", "sharpness")}
+    shown = slice(hold.STRIDE, None, hold.STRIDE)
+    second = round(truth.fps / hold.STRIDE)
+    lives = hold.alive(hold.described(video[shown], tools.features_of()[1]), reference).float()
+    by_name["alive"] = [100 * share for share in by_second(lives, second)]
+    scores = {name: known[name] for name in ("psnr", "ssim", "sharpness", "sharpness end", "colour drift")}
+    scores |= {"alive": 100 * float(lives.mean()), "alive end": 100 * float(lives[-5 * second :].mean())}
+    unseen = hold.unseen_pixels(truth)
+    for name, mask in (("unseen", unseen), ("seen", ~unseen)):
+        whole, each = hold.parts(video[shown], truth.video[shown], mask, second)
+        scores |= {f"{score} {name}": value for score, value in whole.items()}
+        by_name |= {f"{score} {name}": curve for score, curve in each.items()}
+    if turns:
+        scores["turned off"] = hold.turned_off(video, truth)
+    return Measured({f"{where} {k}": v for k, v in scores.items()}, {f"{k} {named}": v for k, v in by_name.items()})
 
 
 def camera_scores(video: Tensor, truth: Clip) -> dict[str, float]:
@@ -150,5 +178,5 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 
 def scoring_hash() -> str:
     """A hash of all code that scores, and of the networks it scores with: what other code measured is measured anew."""
-    nets = [net / "evaluation" for net in (pose_check.NETS, classify_check.NETS)]
+    nets = [net / "evaluation" for net in (pose_check.NETS, classify_check.NETS, features_check.NETS)]
     return source_hash(__name__, data=[f for net in nets for f in net.iterdir() if f.suffix in (".safetensors", ".json")])

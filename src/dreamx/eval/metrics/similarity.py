@@ -22,6 +22,11 @@ _ENLARGED = 256  # pixels: smaller pictures are enlarged before SIFT, whose fine
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity ``[N]``, -1 to 1, of the luma: Gaussian window of 11 pixels, K 0.01 and 0.03 (Wang et al. 2004)."""
+    return ssim_map(a, b).flatten(1).mean(1)
+
+
+def ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """The same of each window: ``[N, H - 10, W - 10]``, where its middle is."""
     if a.shape != b.shape or a.ndim != 4 or min(a.shape[-2:]) < _WINDOW:
         raise ValueError(f"pictures must both be [N, 3, H, W] of {_WINDOW} pixels or more, not {_both(a, b)}")
     x, y = _luma(a), _luma(b)
@@ -38,7 +43,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     both = blur(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2  # keep plain areas from 0 / 0
     value = (2 * mean_x * mean_y + c1) * (2 * both + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return value.flatten(1).mean(1)
+    return value[:, 0]
 
 
 def edge_distance(a: Tensor, b: Tensor) -> Tensor:

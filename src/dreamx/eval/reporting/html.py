@@ -115,8 +115,8 @@ def _tools(report: Report) -> str:
 def _drift(report: Report) -> str:
     charts: list[str] = []
     for score, what in CURVES.items():
-        # The truth is a straight line, and PSNR's of 99 dB would flatten all others.
-        lines = {m: c[score] if m != "truth" else [] for m, c in report.curves.items() if score in c}
+        # The truth is a straight line, and PSNR's of 99 dB would flatten all others; how much of it is alive is a ceiling.
+        lines = {m: c[score] if m != "truth" or score.startswith("alive") else [] for m, c in report.curves.items() if score in c}
         if any(lines.values()):
             charts.append(f"<figure><figcaption>{escape(what)}</figcaption>{svg.curve_chart(lines, what)}</figure>")
     keys = "".join(f'<span><b class="key c{i}"></b>{escape(m)}</span>' for i, m in enumerate(report.curves) if m != "truth")

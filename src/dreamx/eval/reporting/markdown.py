@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from statistics import fmean
+
 from dreamx.eval.metrics.bootstrap import BootstrapMean
-from dreamx.eval.metrics.columns import OVERALL, PAPER, STILL, Column, cell
+from dreamx.eval.metrics.columns import HOLD_CURVES, HOLD_PATHS, OVERALL, PAPER, STILL, Column, cell
 from dreamx.eval.reporting.published import NOT_COMPARABLE, PUBLISHED, PUBLISHED_TITLE
 from dreamx.eval.reporting.report import Report, stand_in_columns, table_layout
 
@@ -19,6 +22,7 @@ def report_markdown(report: Report) -> str:
     for title, columns in table_layout(report):
         lines += [f"## {title.capitalize()}", "", *_table(report, columns), ""]
     lines += _published(report)
+    lines += _by_second(report)
     lines += ["## What the scores are taken with", ""]
     lines += [f"- {name}: {what}" for name, what in about.measures.items()]
     failed = [r for r in report.rows if r.failed]
@@ -44,6 +48,29 @@ def _published(report: Report) -> list[str]:
     figures = {f"*{r.model} ({r.size})*": [f"*{x:.2f}*" for x in (*r.scores, r.overall)] for r in rows}
     lines = _lines([c.head for c in (*PAPER, OVERALL)], figures)
     return [f"## {PUBLISHED_TITLE}", "", *lines, "", NOT_COMPARABLE, ""]
+
+
+def _by_second(report: Report) -> list[str]:
+    """Of the suite hold: how a walk goes on, in spans of seconds, a row for each path and model."""
+    lines: list[str] = []
+    for name, what in HOLD_CURVES.items():
+        if name not in _SPANNED:
+            continue
+        rows: dict[str, list[str]] = {}
+        for path, words in HOLD_PATHS.items():
+            for model, curves in report.curves.items():
+                curve = curves.get(f"{name} {path}", [])
+                spans = ([v for v in curve[a:b] if v is not None] for a, b in pairwise(_SPANS))
+                if curve:
+                    rows[f"{words}: {model}"] = [f"{fmean(s):.{_SPANNED[name]}f}" if s else "-" for s in spans]
+        if rows:
+            heads = [f"{a} to {b} s" for a, b in pairwise(_SPANS)]
+            lines += [f"## By second: {what}", "", *_lines(heads, rows), ""]
+    return lines
+
+
+_SPANS = (0, 5, 10, 15, 20, 30, 45, 60)  # seconds
+_SPANNED = {"alive": 0, "psnr unseen": 1, "sharpness": 2}  # digits
 
 
 def _lines(heads: list[str], rows: dict[str, list[str]]) -> list[str]:

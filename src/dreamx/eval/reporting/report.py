@@ -48,7 +48,7 @@ class Report:
 
     about: ReportInfo
     table: dict[str, dict[str, BootstrapMean]]
-    curves: dict[str, dict[str, list[float]]]
+    curves: dict[str, dict[str, list[float | None]]]
     failed: dict[str, int]
     rows: list[TrialRow]
 
@@ -74,7 +74,7 @@ def build_report(about: ReportInfo, rows: list[TrialRow]) -> Report:
     one plain wall in the truth does not drown all other trials.
     """
     table: dict[str, dict[str, BootstrapMean]] = {}
-    curves: dict[str, dict[str, list[float]]] = {}
+    curves: dict[str, dict[str, list[float | None]]] = {}
     for model in about.models:
         good = [r.measured for r in rows if r.model == model and not r.failed]
         names = list(dict.fromkeys(name for m in good for name in m.scores))
@@ -83,8 +83,9 @@ def build_report(about: ReportInfo, rows: list[TrialRow]) -> Report:
         for name in dict.fromkeys(name for m in good for name in m.curves):
             each = [m.curves[name] for m in good if name in m.curves]
             longest = [c for c in each if len(c) == max(map(len, each))]
-            mean = geometric_mean if name == "sharpness" else fmean
-            curves[model][name] = [mean(second) for second in zip(*longest, strict=True)]
+            mean = geometric_mean if name.startswith("sharpness") else fmean
+            seconds = ([v for v in second if v is not None] for second in zip(*longest, strict=True))
+            curves[model][name] = [mean(second) if second else None for second in seconds]
     failed = {model: sum(bool(r.failed) for r in rows if r.model == model) for model in about.models}
     return Report(about, table, curves, failed, rows)
 

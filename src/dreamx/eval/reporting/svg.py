@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
 
@@ -12,9 +13,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 10, 10, 30
 _ARROWS = 6
 
 
-def curve_chart(lines: dict[str, list[float]], what: str) -> str:
-    """One line a name, one value a second; names keep their colour from chart to chart by their order."""
-    values = [v for line in lines.values() for v in line]
+def curve_chart(lines: Mapping[str, Sequence[float | None]], what: str) -> str:
+    """One line a name, one value a second or None; names keep their colour from chart to chart by their order."""
+    values = [v for line in lines.values() for v in line if v is not None]
     if not values:
         return ""
     low, high = min(values), max(values)
@@ -40,9 +41,10 @@ def curve_chart(lines: dict[str, list[float]], what: str) -> str:
         parts.append(f'<text x="{x(second):.1f}" y="{_HEIGHT - 12}" text-anchor="middle">{second}</text>')
     parts.append(f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 1}" text-anchor="end">seconds</text>')
     for number, (name, line) in enumerate(lines.items()):
-        points = " ".join(f"{x(i + 0.5):.1f},{y(v):.1f}" for i, v in enumerate(line))
+        known = [(x(i + 0.5), y(v)) for i, v in enumerate(line) if v is not None]
+        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in known)
         parts.append(f'<polyline class="line c{number}" points="{points}"><title>{escape(name)}</title></polyline>')
-        parts += [f'<circle class="dot c{number}" cx="{x(i + 0.5):.1f}" cy="{y(v):.1f}" r="2"/>' for i, v in enumerate(line)]
+        parts += [f'<circle class="dot c{number}" cx="{a:.1f}" cy="{b:.1f}" r="2"/>' for a, b in known]
     label = escape(what)
     return f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label} by second">{"".join(parts)}</svg>'
 

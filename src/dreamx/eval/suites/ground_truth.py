@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from dreamx.clip import Clip
+from dreamx.data.scene.places import place
 from dreamx.data.scene.render import render_path
-from dreamx.data.scene.scene import scene, stand
+from dreamx.data.scene.scene import stand
 from dreamx.data.sim import walker
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.suite import Suite, Trial
@@ -27,11 +28,11 @@ def start_of(trial: Trial, view: VideoFormat) -> Camera:
 
 def render_trial(trial: Trial, view: VideoFormat) -> Clip:
     """The trial as it truly looks, with depth. ValueError when the simulator cannot draw here or the path runs into something."""
-    place = scene(trial.seed, trial.style, trial.kind)
+    here = place(trial.seed, trial.style, trial.kind)
     cameras, actions = walker.path(start_of(trial, view), trial.held, Speed(fps=view.fps))
-    if not walker.clear(place, cameras):
+    if not walker.clear(here, cameras):
         raise ValueError(f"trial {trial.id}: the path runs into something; the scene is not the one it was drawn for")
-    video, depth = render_path(place, cameras, view.width, view.height)
+    video, depth = render_path(here, cameras, view.width, view.height)
     about = (trial.prompt, trial.style, trial.kind, trial.seed, "dreamx simulator")
     return Clip(video, cameras, actions, depth.half(), view.fps, *about)
 

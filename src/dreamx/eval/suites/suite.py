@@ -19,7 +19,13 @@ from dreamx.geometry.path import parse_actions
 from dreamx.plaintext import read_json
 
 #: The hashes of the shipped files: what carries their names is them.
-SHIPPED = {"basic": "eb51a2b0f1cf64a7", "memory": "d314ce87f2dea084", "long": "43ed9dfa99be25e2", "events": "5c710dce55ddd228"}
+SHIPPED = {
+    "basic": "eb51a2b0f1cf64a7",
+    "memory": "d314ce87f2dea084",
+    "long": "43ed9dfa99be25e2",
+    "events": "5c710dce55ddd228",
+    "hold": "83e672bd3c8cf963",
+}
 
 
 @dataclass(frozen=True)

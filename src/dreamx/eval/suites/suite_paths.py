@@ -4,6 +4,7 @@ basic:   15 paths of 5 s: those of WorldScore (Duan et al. 2025, section 3), til
 long:    5 paths of 30 s; 100 trials.
 events:  things that happen by themselves and together, 5 s, in words that nobody trains on; 52 trials.
 memory:  the three templates of DreamX-World 1.0, figure 11, of 10 s; 60 trials.
+hold:    home places and open ground: W for 20 s, a whole turn each way, a wander of 60 s; 96 trials.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data.scene.caption import caption
+from dreamx.data.scene.homes.home import HOMES
+from dreamx.data.scene.places import place
 from dreamx.data.scene.scene import FOV, KINDS, STYLES, Scene, scene, stand
 from dreamx.data.sim import walker
 from dreamx.eval.progress import Progressing
@@ -156,6 +159,10 @@ def _centred(keys: list[str]) -> list[str]:
     return keys + straight(_MEMORY - len(keys), "")
 
 
+#: The paths of hold; those at home take turns with those of open ground.
+HOLD_PATHS = ("hold-w", "turn-left", "wander", "turn-right")
+_HOLD = {"hold-w": _seconds(20), "turn-left": 240, "turn-right": 240, "wander": _seconds(60)}  # frames; a turn takes 15 s
+
 LAWS = {
     "events": SuiteSpec(
         2 * len(event_trials.KINDS), {name.replace(" ", "-"): None for name in event_trials.KINDS}, _BASIC, version=2
@@ -163,6 +170,7 @@ LAWS = {
     "basic": SuiteSpec(120, _PATHS),
     "long": SuiteSpec(100, _LONG_PATHS, _LONG),
     "memory": SuiteSpec(60, _MEMORY_PATHS),
+    "hold": SuiteSpec(96, {f"{where}-{path}": None for path in HOLD_PATHS for where in ("home", "open")}),
 }
 
 
@@ -184,8 +192,10 @@ def draw_trial(name: str, seed: int, index: int) -> Trial:
     """The trial of this number: a pure function of its arguments. Paths take turns; so do kinds of place and looks."""
     law = LAWS[name]
     path = list(law.paths)[index % len(law.paths)]
-    place = (index + index // 60) % (len(KINDS) * len(STYLES))  # 60: where fifteen paths and twelve places meet again
-    kind, style = KINDS[place % len(KINDS)], STYLES[place // len(KINDS)]
+    if name == "hold":
+        return _hold(index, path, np.random.default_rng([seed, crc32(name.encode()), index]))
+    which = (index + index // 60) % (len(KINDS) * len(STYLES))  # 60: where fifteen paths and twelve places meet again
+    kind, style = KINDS[which % len(KINDS)], STYLES[which // len(KINDS)]
     rng = np.random.default_rng([seed, crc32(name.encode()), index])
     if name == "events":
         return _eventful(index, list(event_trials.KINDS)[index % len(law.paths)], kind, style, rng)
@@ -197,6 +207,28 @@ def draw_trial(name: str, seed: int, index: int) -> Trial:
             words = caption(here, stand(*start), np.random.default_rng([here.seed, 13]))
             return Trial(f"{index:03d}-{path}", path, here.seed, kind, style, start, format_actions(keys), words)
     raise ValueError(f"suite {name}, trial {index}: none of {_SCENES} scenes has room for the path {path}")
+
+
+def _hold(index: int, path: str, rng: np.random.Generator) -> Trial:
+    """At home (even numbers) and on open ground (odd ones) in turn; in each, all paths meet all places."""
+    where, _, walk = path.partition("-")
+    number, lap = index // 2, index // 2 // len(HOLD_PATHS)
+    if where == "home":
+        kind = list(HOMES)[(number + number // 12) % len(HOMES)]  # 12: where four paths and six places meet again
+        style = HOMES[kind].STYLE
+    else:
+        kind, style = KINDS[(number + lap + 2) % len(KINDS)], STYLES[lap % len(STYLES)]
+    here = place(FIRST_HELD_OUT_SEED + int(rng.integers(2**30)), style, kind)
+    start = next(_starts(here))
+    frames, side = _HOLD[walk], "jl"[int(rng.integers(2))]
+    if walk == "hold-w":
+        keys = walker.straight_on(here, stand(*start), frames + 1, side, Speed(fps=FPS))
+    elif walk == "wander":
+        keys = walker.keys_for(here, stand(*start), frames + 1, rng, Speed(fps=FPS))
+    else:
+        keys = turn(frames, "j" if walk == "turn-left" else "l")
+    words = caption(here, stand(*start), np.random.default_rng([here.seed, 13]))
+    return Trial(f"{index:03d}-{path}", path, here.seed, kind, style, start, format_actions(keys), words)
 
 
 def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Generator) -> Trial:
