@@ -237,9 +237,9 @@ A video transformer for `dreamx`, converted from released weights, whose licence
 ```python
 from pathlib import Path
 
-from dreamx.model import checkpoint
+from dreamx.checkpoints import transformer
 
-found = checkpoint.read(Path("{cfg.out.name}"))
-dit = checkpoint.build(found)
+found = transformer.read(Path("{cfg.out.name}"))
+dit = transformer.build(found)
 ```
 """

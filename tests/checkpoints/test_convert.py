@@ -188,7 +188,7 @@ def test_the_examples_of_the_docs_are_commands_and_all_flags_are_there() -> None
         assert field.name in ("source", "out") or f"| `--{field.name}" in page
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     source = save(tmp_path / "src" / "model.safetensors", theirs("causal"))
     (tmp_path / "src" / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
     cli.main(["convert", str(source.parent), "--out", str(tmp_path / "ours"), "--dtype", "bfloat16"])
@@ -198,6 +198,11 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     end = transformer.read(tmp_path / "ours")
     assert same(end.tensors, {k: x.bfloat16() for k, x in found("causal").tensors.items()})
     assert "`dreamx convert`" in (tmp_path / "ours" / "README.md").read_text()
+    lines = (tmp_path / "ours" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    named: dict[str, Any] = {}
+    monkeypatch.chdir(tmp_path)
+    exec(lines, named)  # what the card says opens it, does
+    assert isinstance(named["dit"], DiT)
     assert end.kind.past is not None
     cache = end.kind.past.cache()
     assert (cache.window, cache.sinks, cache.relative, cache.alone) == (6, 1, True, ("view",))

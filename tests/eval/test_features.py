@@ -15,7 +15,7 @@ from dreamx.data.scene.build import Landmark
 from dreamx.data.scene.homes.home import HOMES
 from dreamx.data.scene.places import ALL_KINDS
 from dreamx.data.scene.scene import KINDS, STYLES, scene
-from dreamx.data.sim.stills import THINGS, Stills, StillsConfig, load_stills, place_of, render_stills, stills_file, thing
+from dreamx.data.sim.stills import THINGS, StillsConfig, load_stills, place_of, render_stills, stills_file, thing
 from dreamx.eval.estimators.features.check import (
     NETS,
     FeatureAccuracy,
@@ -33,25 +33,7 @@ from dreamx.eval.metrics.psnr import gradient_energy
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.train.features import FeatureStage, draw, main
 from dreamx.train.run_config import RunConfig
-
-SMALL = FeatureConfig((16, 16, 16, 16), (1, 0, 0, 0), 16)
-
-
-def planted(seed: int, count: int = 24) -> Stills:
-    """Checkers of a kind's own width in a look's own colour, one thing in some of them."""
-    rng = torch.Generator().manual_seed(seed)
-    kind, look = (torch.randint(n, (count,), generator=rng) for n in (2, 3))
-    there = torch.rand(count, generator=rng) < 0.5
-    pictures = torch.zeros(count, 3, 64, 64)
-    row = torch.arange(64)
-    for i in range(count):
-        width = 4 + 8 * int(kind[i])
-        pictures[i, int(look[i])] = 200.0 * ((row[:, None] // width + row // width) % 2)
-        if there[i]:
-            pictures[i, :, 20:44, 20:44] = 255
-    things = torch.zeros(count, len(THINGS), dtype=torch.bool)
-    things[:, 3] = there
-    return Stills(pictures.to(torch.uint8), torch.ones(count, 8, 8) * (1.0 + kind[:, None, None]), kind, look, things)
+from planted_stills import SMALL, planted
 
 
 def stage(folder: Path, steps: int) -> FeatureStage:
