@@ -1,4 +1,4 @@
-"""Foresight: where a walk leads to a view that is not known yet, generate that view at once and remember it.
+"""Lookahead: when memory knows little of the view some chunks further on, generate that view now and remember it.
 
 A turn uncovers less than a place of the latent grid with every chunk, so that what comes into view would be invented from a rim
 of a few pixels, and memory would show that guess for ever. Instead, when memory knows little of the view some chunks further on,

@@ -31,9 +31,9 @@ class MemoryConfig:
     capacity: Annotated[int, Ge(1), Le(2**16)] = 256
     """Most views that are kept; then they are thinned (``Bank``)."""
     metres: NonNegativeFloat = 0.5
-    """A view is kept when no other lies so near in place ..."""
+    """Metres; a view is kept when (distance / metres)² + (angle / degrees)² is 1 or more to every kept view."""
     degrees: NonNegativeFloat = 12.0
-    """... and in direction."""
+    """Degrees, in the rule of ``metres``."""
     settle: bool = True
     """Smooth depth before it is remembered (``geometry.reproject.smooth_depth``)."""
 

@@ -52,7 +52,7 @@ def is_ours(path: Path) -> bool:
 
 
 def read(path: Path, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
-    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``released.of``).
+    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``release.of``).
 
     ValueError, one sentence that names the file and the key, when it is not whole or not a transformer.
     """
@@ -78,7 +78,7 @@ def read(path: Path, config: Path | None = None, family: Family | None = None, d
 
 
 def of(found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
-    """The transformer of another's file that is open already (``released.of``)."""
+    """The transformer of another's file that is open already (``release.of``)."""
     net = release.of(found, config, family, dtype)
     return Checkpoint(net.tensors, net.config, net.kind, None, net.left, net.others)
 

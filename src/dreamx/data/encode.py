@@ -61,7 +61,7 @@ class EncodeConfig:
     depth: InputFolder | None = None
     """Folder of the network for the depth of opening pictures; None: the decoder's."""
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    """Also what memory shows of latents so many (from, to) further on; None does not."""
+    """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
     processes: Workers = 0
     """Worker processes; 1: none beside this one, 0: one for each core."""
 
@@ -86,7 +86,7 @@ class Latents:
     """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint; hint:
     ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None.
 
-    ahead: what it shows, before each latent, of one some latents on; ``to [N, T]`` which; both or neither. made: hashes of the
+    ahead: the hint, given before each latent, of a later one, whose index is ``to [N, T]``; both or neither. made: hashes of the
     settings and of the clips' files; empty where they were not written down."""
 
     z: Tensor

@@ -1,4 +1,7 @@
-"""``dreamx eval basic`` and its sisters: a suite, the models, a report."""
+"""The suite commands (``dreamx eval basic``, ``long``, ``memory``, ``events``, ``hold``, ``draw``).
+
+They run models on a suite and write its report; ``draw`` writes a suite.
+"""
 
 from __future__ import annotations
 
@@ -157,11 +160,11 @@ class DrawConfig:
     """Draw a suite by its law and write it down."""
 
     name: tyro.conf.Positional[str]
-    """Of the law: basic, long, memory, events, hold."""
+    """Name of the suite: basic, long, memory, events or hold."""
     out: OutputFile
-    """The file."""
+    """File to write (.json)."""
     seed: Seed = 0
-    """Of the law; 0 is what is shipped."""
+    """Seed of the draw; 0 gives the shipped suite."""
     cases: PositiveInt | None = None
     """Only the first so many trials."""
 

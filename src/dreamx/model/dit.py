@@ -96,7 +96,7 @@ class DiTConfig:
 
 
 class QKV(nn.Module):
-    """Queries, keys, values, their norms over the full width, and the way out."""
+    """Query, key and value projections (q and k RMS-normalised over the full width) and the output projection."""
 
     def __init__(self, outer: int, inner: int, heads: int, eps: float) -> None:
         super().__init__()

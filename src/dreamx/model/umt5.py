@@ -2,8 +2,8 @@
 
 The network is the one of transformers, whose names ours are; the tokenizer is the ``tokenizer.json`` of google/umt5-xxl, which
 lies beside the released weights. Has the interface of ``model.word_encoder``. Needs the extra ``wan``. In bf16 it weighs 11 GB
-and is needed once a prompt: ``fast.lend`` keeps it off the device in between. Source: Chung et al. 2023
-(umT5); the prompt is cleaned as Wan2.2 cleans it.
+and is needed once a prompt: ``fast.offload.lend`` keeps it off the device in between. Source: Chung et al.
+2023 (umT5); the prompt is cleaned as Wan2.2 cleans it.
 """
 
 from __future__ import annotations

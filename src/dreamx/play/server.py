@@ -1,4 +1,4 @@
-"""The door: one page, one socket. ``dreamx play`` opens it and prints its address.
+"""HTTP and WebSocket server of ``dreamx play``: one port, one page, one socket a player.
 
 Everything goes through the one HTTP port by paths relative to the page, so that it works through any port forwarding.
 """
@@ -74,7 +74,7 @@ class PlayConfig:
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: PositiveInt = 4
-    """So many people may play at once."""
+    """Most sessions at once."""
     starts: InputFolder | None = None
     """Folder of start pictures, NAME.png with the prompt in NAME.txt; by default those of the world."""
     state: OutputFolder | None = None
@@ -82,7 +82,7 @@ class PlayConfig:
     idle_seconds: PositiveFloat = IDLE
     """A world that nobody looks at for so long is put to rest; its session is kept."""
     token: str | None = None
-    """Whoever comes in must know it. By default there is none on this machine alone, and a new one elsewhere."""
+    """Access token. Default: none on this machine alone, a random one elsewhere."""
     truth: bool = False
     """Show what the simulator would show beside the dream, for start pictures that are scenes of it."""
     allow_origin: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -155,7 +155,7 @@ def create_app(
 
 
 async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> None:
-    """One player, from the door to the door."""
+    """Accept one player's socket, run its connection, and take it off the list at the end."""
     origin = ws.headers.get("origin")
     refusal = origins.refusal(origin, ws.headers)
     if origin is not None and refusal:

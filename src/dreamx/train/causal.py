@@ -1,4 +1,4 @@
-"""Stage: from a film to a game. The network learns to make each chunk from the chunks before it (``train.teacher_forcing``)."""
+"""Causal stage: teach the bidirectional network, by teacher forcing, to make each chunk from those before it."""
 
 from __future__ import annotations
 

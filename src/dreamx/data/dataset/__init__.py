@@ -1,10 +1,10 @@
 """Datasets of clips: written whole or not at all, read at any frame.
 
-    from dreamx.data import store
+    from dreamx.data import dataset
 
-    store.write("clips-of-today", (("walk-1", clip), ("walk-2", other)))   # names must differ; returns what was dropped, and why
-    clips = store.read("clips-of-today")        # or a folder of .safetensors clips, tars, or a url that fsspec knows: s3://...
-    len(clips), clips.names, clips.row(0)       # Row: caption, source, licence, story, frames, fps, ...; opens no pictures
+    dataset.write("clips-of-today", (("walk-1", clip), ("walk-2", other)))  # names must differ; returns what was dropped, and why
+    clips = dataset.read("clips-of-today")      # or a folder of .safetensors clips, tars, or a url that fsspec knows: s3://...
+    len(clips), clips.names, clips.row(0)       # ClipRow: caption, source, licence, story, frames, fps, ...; opens no pictures
     clips.clip(0)                               # a whole dreamx.clip.Clip
     clips.window(0, start=16, count=33)         # frames 16 to 49, frame-exact; the story's times count from there
     clips.cameras(0)                            # poses and lenses alone

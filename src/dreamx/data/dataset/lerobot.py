@@ -26,7 +26,7 @@ from dreamx.picture import open_picture
 
 
 class LeRobot:
-    """Its episodes as clips, as ``store.Clips``. ValueError, one sentence with the place, where they cannot be read as such."""
+    """Its episodes as clips, as ``dataset.Clips``. ValueError, one sentence with the place, where they cannot be read as such."""
 
     def __init__(self, place: str) -> None:
         self.place = Storage(place)

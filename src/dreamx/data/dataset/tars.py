@@ -79,7 +79,7 @@ def _npy(x: Array) -> bytes:
 
 @dataclass(frozen=True)
 class Tars:
-    """One tar or a folder of them, read as ``store.Clips``. ``licence``, ``from_whom``: of samples that do not say."""
+    """One tar or a folder of them, read as ``dataset.Clips``. ``licence``, ``from_whom``: of samples that do not say."""
 
     place: str
     licence: str = ""

@@ -1,6 +1,6 @@
 """Trajectories of every peer <-> ``Motion``. The dialect is always named, never guessed from what a file looks like.
 
-``read`` and ``write`` work on bytes; whoever has a disk opens the files. ``check.problems`` says what is wrong with a path.
+``read`` and ``write`` work on bytes; whoever has a disk opens the files. ``path_check.problems`` says what is wrong with a path.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""lanes: what the kinds of camera lane are each worth when nothing else steers. PRoPE, E-PRoPE whole and pooled, and none.
+"""camera_lane: what the kinds of camera lane are each worth when nothing else steers. PRoPE, E-PRoPE whole and pooled, and none.
 
 All begin with the finished transformer of ``tiny`` without its own lane, get a fresh one, see no re-projected memory, and learn
 from the same latents for the same steps with the same seed; only the lane differs. It follows ``tiny`` in the same folder. Short:

@@ -1,4 +1,4 @@
-"""ways: both ways in time against forward only. Two seconds made at once, or one latent frame after the other.
+"""causality: both ways in time against forward only. Two seconds made at once, or one latent frame after the other.
 
 Both begin with the same fresh networks, see no re-projected memory, and learn from the same latents for the same steps with the
 same seed by the same stage; only the length of a chunk differs: a chunk as long as the stretch is a film made both ways in time.

@@ -1,4 +1,4 @@
-"""four: what memory and camera control are each worth. The transformer of ``tiny`` with both, with either, with neither.
+"""memory_camera: what memory and camera control are each worth. The transformer of ``tiny`` with both, with either, with neither.
 
 All four learn from the same latents, from nothing, for the same steps with the same seeds, and are sampled alike; only what they
 are given differs. It follows ``tiny`` in the same folder, whose clips and autoencoder it uses. Far shorter than ``tiny``: it

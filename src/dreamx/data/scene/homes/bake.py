@@ -72,7 +72,7 @@ def _smooth(grid: Array) -> Array:
 
 @dataclass(frozen=True)
 class Baked:
-    """One mesh with its texture: what ``scene.Part`` holds, with places in the atlas 0..1."""
+    """One mesh with its texture: what ``scene.MeshPart`` holds, with places in the atlas 0..1."""
 
     corners: Array
     normals: Array

@@ -39,7 +39,7 @@ class ClassifierConfig:
 
 
 class Classifier(nn.Module):
-    """Of windows (``classify.window``)."""
+    """Say yes or no to each kind of record, from cut-outs (``events.window.window``)."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
