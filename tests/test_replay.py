@@ -114,7 +114,7 @@ def test_what_a_player_walked_and_a_branch_of_it() -> None:
         chunks(8)
     finally:
         pipeline.close()
-    walk = parse(json.loads(replay_text(opening, tuple(pipeline.past.spans), "micro", live.identity)))
+    walk = parse(json.loads(replay_text(opening, tuple(pipeline.history.spans), "micro", live.identity)))
     assert len(seen) == 2
     again = torch.cat(list(play(other, walk)))
     branch = torch.stack(seen[1])

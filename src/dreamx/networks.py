@@ -15,7 +15,7 @@ from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.session import WorldConfig
 
 #: What draws a picture from words: a transformer of single frames, and its text encoder.
-Painter = tuple[DiT, WordEncoder]
+TextToImage = tuple[DiT, WordEncoder]
 
 
 def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:
@@ -45,7 +45,7 @@ def load_vocabulary(folder: Path) -> Taught | None:
 
 
 def read_words(
-    text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: Painter | None = None
+    text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: TextToImage | None = None
 ) -> tuple[Tensor, str]:
     """Encode a prompt and an event ``[1, words, width]``, with a note on what is not read, or not known.
 
@@ -63,7 +63,7 @@ def export_networks(
     vae: VAE,
     text: WordEncoder,
     depth: Depth | None,
-    painter: Painter | None,
+    painter: TextToImage | None,
     known: Taught | None = None,
 ) -> None:
     """Write a world to a folder; the painter to one within it."""

@@ -33,7 +33,7 @@ from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
 from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
 from dreamx.model.word_encoder import WordEncoder
-from dreamx.networks import Painter
+from dreamx.networks import TextToImage
 from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
 from dreamx.text_to_image import draw_first_picture
@@ -54,7 +54,7 @@ class World:
         vae: VAE,
         text: WordEncoder,
         depth: Depth | None = None,
-        painter: Painter | None = None,
+        painter: TextToImage | None = None,
     ) -> None:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
         self.depth = None if depth is None else depth.eval()

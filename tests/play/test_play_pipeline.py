@@ -42,8 +42,8 @@ class Page:
         self.all: list[Reply | Picture] = []
         self.kept: list[Session] = []
         recorder = None if recordings is None else Recorder(recordings, world.size, world.fps)
-        outlets = Sinks(self.heard.put, jpegs(85), recorder, self.kept.append)
-        self.pipeline = Pipeline(cast(World, world), session, outlets)
+        sinks = Sinks(self.heard.put, jpegs(85), recorder, self.kept.append)
+        self.pipeline = Pipeline(cast(World, world), session, sinks)
         self.hold = self.pipeline.inputs.hold
 
     def next(self, kind: type) -> Reply | Picture:
@@ -311,7 +311,7 @@ def test_rewind_goes_back_as_far_as_there_is() -> None:
     with page(FakeWorld(fps=100, due=10)) as p:
         p.hold("w", 1)
         state(p, lambda s: s.rewindable >= 5)
-        assert len(p.pipeline.past.recent) >= 5
+        assert len(p.pipeline.history.recent) >= 5
         there = p.chunks(1)[0].pose
         p.pipeline.inputs.submit(Rewind("rewind", 2))
         back = jump(p).pose
@@ -413,7 +413,7 @@ def test_a_replay_is_walked_to_its_end_and_then_the_player_goes_on() -> None:
         state(p, lambda s: not s.replaying)
         p.chunks(6)  # those of the replay may still be on their way
         assert world.events == ["it rains"]
-        spans = list(p.pipeline.past.spans)
+        spans = list(p.pipeline.history.spans)
     held = [m.held for m in p.all if isinstance(m, ChunkReady)]
     assert held[:6] == ["", "w", "w", "", "d", "s"]
     assert [s for s, _ in spans[:4]] == list(SCRIPT)
@@ -441,7 +441,7 @@ def test_a_session_is_kept_at_the_beginning_every_few_seconds_and_at_the_end() -
     walked = [s.here.frames for s in p.kept if s.here is not None]
     assert first >= 1
     assert walked[0] == 1
-    assert walked[-1] == p.pipeline.past.frames
+    assert walked[-1] == p.pipeline.history.frames
     assert walked == sorted(walked)
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 Slot = tuple[int, str]
 
 #: Raw keys and values ``[B, T, P, N, D]``, in the pieces in which they were kept.
-Facts = tuple[tuple[Tensor, Tensor], ...]
+KVPieces = tuple[tuple[Tensor, Tensor], ...]
 
 
 class Attend(Protocol):
@@ -136,7 +136,7 @@ class KVCache:
     ) -> None:
         self.window, self.sinks, self.relative, self.alone, self.backend = window, sinks, relative, alone, backend
         self.where: FramePositions | None = None
-        self.kv: dict[Slot, Facts] = {}  # keys unrotated: their time index changes as the window rolls
+        self.kv: dict[Slot, KVPieces] = {}  # keys unrotated: their time index changes as the window rolls
         self._fresh: dict[Slot, tuple[Tensor, Tensor]] = {}  # of the running pass, until `commit`
         self._fresh_where: FramePositions | None = None
         self._room: dict[Slot, tuple[Tensor, Tensor]] = {}  # past and new: encoded once a chunk, not 5 times
@@ -278,10 +278,10 @@ def text_kv(attend: Attend, by: nn.Module, text: Tensor, understand: Callable[[T
     return understand(text)
 
 
-def _cut(facts: Facts, start: int, stop: int) -> Facts:
+def _cut(pieces: KVPieces, start: int, stop: int) -> KVPieces:
     """The frames from ``start`` to ``stop``, without a copy."""
     cut, at = [], 0
-    for k, v in facts:
+    for k, v in pieces:
         a, b = max(0, start - at), max(0, stop - at)  # the cut, counted from the start of this piece
         at += k.shape[1]
         if k[:, a:b].shape[1]:

@@ -33,14 +33,14 @@ async def begin(manager: SessionManager, session: Session, encode: Encoder, owne
     emit = partial(_emit, asyncio.get_running_loop(), outbox)
     store, truth = manager.store, manager.truth
     world = manager.world.fork() if session.here is None else await asyncio.to_thread(session.here.world)
-    outlets = Sinks(
+    sinks = Sinks(
         emit=emit,
         encode=encode,
         recorder=None if store is None else store.recorder(owner, manager.world.size, manager.world.fps),
         keep=None if store is None else partial(manager.keep, tell=lambda text: emit(Error(text=text))),
-        beside=None if truth is None or start is None else GroundTruthStream(truth(start), emit, manager.quality),
+        ground_truth=None if truth is None or start is None else GroundTruthStream(truth(start), emit, manager.quality),
     )
-    pipeline = Pipeline(world, session, outlets)
+    pipeline = Pipeline(world, session, sinks)
     pipeline.begin()
     try:
         first = await outbox.get()

@@ -32,13 +32,13 @@ class Chunk:
     note: str = ""
 
 
-def send(chunk: Chunk, frames: Tensor, outlets: Sinks, began: float) -> Recorded | Error | None:
+def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded | Error | None:
     """Encode and emit a chunk's frames ``[n, 3, H, W]``, and record them; ``began``: when the session was (``time.monotonic``).
 
     Returns what was recorded, or why not, where a recording ended with it.
     """
     started = time.perf_counter()
-    coded = [outlets.encode(x, chunk.fresh and i == 0) for i, x in enumerate(frames)]
+    coded = [sinks.encode(x, chunk.fresh and i == 0) for i, x in enumerate(frames)]
     made = ChunkReady(
         chunk=chunk.number,
         frames=len(coded),
@@ -53,11 +53,11 @@ def send(chunk: Chunk, frames: Tensor, outlets: Sinks, began: float) -> Recorded
         event=chunk.event,
         note=chunk.note,
     )
-    outlets.emit(made)
+    sinks.emit(made)
     for i, (kind, data) in enumerate(coded):
         now = time.monotonic() - began
-        outlets.emit(Picture(kind=kind, frame=chunk.first + i, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
-    return None if outlets.recorder is None else outlets.recorder.write(frames)
+        sinks.emit(Picture(kind=kind, frame=chunk.first + i, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
+    return None if sinks.recorder is None else sinks.recorder.write(frames)
 
 
 def place(camera: Camera) -> tuple[float, float, float, float]:

@@ -38,9 +38,9 @@ TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds at which the page is sent a n
 class Pipeline:
     """One running world. Make it, call ``begin``; ``close`` ends its threads. All methods may be called from any thread."""
 
-    def __init__(self, world: World, session: Session, outlets: Sinks) -> None:
+    def __init__(self, world: World, session: Session, sinks: Sinks) -> None:
         here, opening = session.here, session.opening
-        self._world, self._session, self._out = world, session, outlets
+        self._world, self._session, self._out = world, session, sinks
         self._began = time.monotonic()
         self._chunks = self._frames = 0  # begun since then; only the thread `_dream` touches them
         self._told = 0  # entries of TELL_AT that the page was sent
@@ -50,7 +50,7 @@ class Pipeline:
         self._shown: Queue[Chunk | None] = Queue(1)  # None closes it
         self._threads = [Thread(target=f, name=f.__name__, daemon=True) for f in (self._dream, self._show, self._encode)]
         #: What was walked so far, and the newest picture ``[3, H, W]`` uint8, None before the first; to be read only.
-        self.past = History(here, session.moments)
+        self.history = History(here, session.moments)
         self.picture: Tensor | None = None if here is None else here.picture
         switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
         speed = replace(world.config.speed, fps=world.fps)
@@ -65,8 +65,8 @@ class Pipeline:
     def close(self, wait: float = 10.0) -> bool:
         """Stop after the step that is running, keep the session, and wait for that for so many seconds: has it ended?"""
         self.inputs.close()
-        if self._out.beside is not None:
-            self._out.beside.close(wait)
+        if self._out.ground_truth is not None:
+            self._out.ground_truth.close(wait)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(wait)
@@ -114,15 +114,15 @@ class Pipeline:
             self._fail(f"the world stopped in the middle of a step ({type(e).__name__}: {e}); start again")
         finally:
             self._dreamt.join()
-            if not self._broken and self.picture is not None and self.past.frames != self._kept_at:
-                self._keep(self.past.here(self._world, self.picture))
+            if not self._broken and self.picture is not None and self.history.frames != self._kept_at:
+                self._keep(self.history.here(self._world, self.picture))
             self._dreamt.put(None)
 
     def _open(self) -> None:
         opening, here = self._session.opening, self._session.here
         started = time.perf_counter()
         frames = self._world.reset(opening.image, opening.prompt, opening.seed) if here is None else here.picture[None]
-        truth = self._out.beside is not None and self._out.beside.has()
+        truth = self._out.ground_truth is not None and self._out.ground_truth.has()
         said = Started(
             session=self._session.id,
             seed=opening.seed,
@@ -165,7 +165,7 @@ class Pipeline:
 
     def _mark(self) -> None:
         """Keep this moment, if it is time to: once a second to rewind to, every few seconds on the disk."""
-        past, fps = self.past, self._world.fps
+        past, fps = self.history, self._world.fps
         if not past.recent or past.frames - past.recent[-1].frames >= fps:  # `_whole` waits for decoding
             here = past.here(self._world, self._whole())
             past.recent.append(here)
@@ -178,10 +178,10 @@ class Pipeline:
     def _keep(self, here: Snapshot) -> None:
         self._kept_at = here.frames
         if self._out.keep is not None:
-            self._out.keep(replace(self._session, here=here, moments=tuple(self.past.moments)))
+            self._out.keep(replace(self._session, here=here, moments=tuple(self.history.moments)))
 
     def _apply(self, command: PendingCommand) -> None:
-        picture, past, fps = self._whole(), self.past, self._world.fps
+        picture, past, fps = self._whole(), self.history, self._world.fps
         if isinstance(command, Restore | Rewind):
             try:
                 back = past.find(command.moment) if isinstance(command, Restore) else past.before(command.seconds * fps)
@@ -219,7 +219,7 @@ class Pipeline:
             step = replace(step, event=None)  # refused words cost the event, not the step
             dream = world.denoise(motion)
         del world.actions[:-ACTIONS]  # they would grow for as long as one walks
-        self.past.step(step)
+        self.history.step(step)
         ms, here = since(started), dream.path[-1]
         chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, here, dream.recalled, dream_ms=ms)
         if step.event is not None:
@@ -229,8 +229,8 @@ class Pipeline:
         self._put(chunk, step.frames)
 
     def _truth(self, path: Camera) -> None:
-        if self._out.beside is not None:
-            self._out.beside.ask(self._chunks, self._frames, path)
+        if self._out.ground_truth is not None:
+            self._out.ground_truth.ask(self._chunks, self._frames, path)
 
     # ---- showing and encoding ------------------------------------------------------------------------------------------
 
@@ -282,7 +282,7 @@ class Pipeline:
                 self._tell_state()
 
     def _tell_state(self) -> None:
-        past, asked, fps = self.past, self.inputs, self._world.fps
+        past, asked, fps = self.history, self.inputs, self._world.fps
         moments = [Moment(id=m.id, chunk=m.chunk, seconds=round(m.frames / fps, 1)) for m in past.moments]
         state = State(
             paused=asked.paused,

@@ -268,7 +268,7 @@ class SessionManager:
         client, waits = self.client_of(name), self._unwritten.get(name)
         pipeline = None if client is None else client.pipeline
         if pipeline is not None:
-            return pipeline.opening, tuple(pipeline.past.spans)
+            return pipeline.opening, tuple(pipeline.history.spans)
         if waits is not None and waits.here is not None:
             return waits.opening, waits.here.spans
         if self.store is None:

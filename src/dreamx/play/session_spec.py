@@ -54,4 +54,4 @@ class Sinks:
     encode: Encoder
     recorder: Recorder | None = None
     keep: Callable[[Session], None] | None = None
-    beside: GroundTruthStream | None = None
+    ground_truth: GroundTruthStream | None = None

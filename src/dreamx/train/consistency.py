@@ -49,7 +49,7 @@ class ConsistencyStage:
 
 
 @torch.no_grad()
-def ahead(now: Teaching, teacher: Networks, student: Networks, run: Run, levels: Tensor) -> Tensor:
+def consistency_target(now: Teaching, teacher: Networks, student: Networks, run: Run, levels: Tensor) -> Tensor:
     """Return the target: the averaged student's estimate of the clean frames, one step of the teacher further on."""
     following = torch.where(now.noisy.sigma > 0, levels[now.level + 1], 0.0)  # [B, T]: known frames stay at 0
     with run.autocast():
@@ -73,7 +73,7 @@ def main(cfg: ConsistencyStage) -> None:
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
     # Without the closing 0, from which there is no step.
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):
-        target = ahead(now, teacher, student, run, levels)
+        target = consistency_target(now, teacher, student, run, levels)
         with run.autocast():
             v = now.velocity(student, now.noisy)
         clean = flow.to_clean(now.noisy.z, now.noisy.sigma, v)
