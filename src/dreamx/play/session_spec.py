@@ -1,4 +1,4 @@
-"""A session as it is handed about: how it began, where it stands; and where what comes of it goes."""
+"""Start, state and outputs of one session."""
 
 from __future__ import annotations
 
