@@ -143,7 +143,7 @@ class Client:
         if walked < known.frames:
             raise Lost(f"session {session} has {walked} frames, and {known.frames} were walked")
         self._see(player, 2)
-        if known.moments:
+        if known.moments and not self._stop.is_set():  # or the picture that it began with would pass for the moment's
             self.go_back(player, self._rng.choice(list(known.moments)))
 
     def _walked(self, session: str) -> int:
