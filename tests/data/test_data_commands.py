@@ -19,8 +19,8 @@ from dreamx.data.dataset import Dataset
 from dreamx.data.engine import Drop, Local, run_engine
 from dreamx.data.engine.conform import Conform
 from dreamx.events import Contact
+from test_dataset import a_clip, same
 from test_engine import prints
-from test_store import a_clip, same
 
 ONE = ("--processes", "1")
 

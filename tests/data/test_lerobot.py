@@ -23,7 +23,7 @@ from dreamx.data.dataset import Coding, Dataset
 from dreamx.data.dataset.lerobot import LeRobot
 from dreamx.data.dataset.tables import CONTACTS
 from lerobot_files import Info, resaved
-from test_store import a_clip, same
+from test_dataset import a_clip, same
 
 EXACT = Coding(crf=None)
 

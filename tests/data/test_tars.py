@@ -22,8 +22,8 @@ from dreamx.data.dataset import Coding, Dataset
 from dreamx.data.dataset.picture_coding import encode_seen
 from dreamx.data.dataset.tars import Tars
 from dreamx.data.engine import run_engine
+from test_dataset import a_clip
 from test_engine import INLINE, prints
-from test_store import a_clip
 
 
 @pytest.mark.parametrize("crf", [None, 20])
