@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 import micro
-from dreamx.data.scene.render import Renderer, render_path
+from drawing import draws
+from dreamx.data.scene.render import render_path
 from dreamx.data.scene.scene import scene
 from dreamx.data.sim.start_pictures import StartsConfig, starts
 from dreamx.geometry import Camera, from_keys
@@ -24,17 +25,6 @@ from dreamx.picture import read_picture
 from dreamx.play import ground_truth_renderer as module
 from dreamx.play.ground_truth_renderer import truth_for
 
-
-def _why_not() -> str:
-    try:
-        with Renderer(scene(0, "stylised", "maze"), 8, 8):
-            return ""
-    except (ImportError, ValueError) as e:
-        return str(e)
-
-
-WHY_NOT = _why_not()
-draws = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "can draw")
 WHENCE = {"seed": 500_003, "kind": "maze", "style": "game", "index": 2}
 
 
