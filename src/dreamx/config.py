@@ -1,7 +1,8 @@
 """Frozen dataclasses to JSON and back, strictly: a key too many, a key too few or a value of the wrong type is an error.
 
 A checkpoint carries its resolved config, so every key is written and every key is expected; a default that changes later can
-never change what an old checkpoint means.
+never change what an old checkpoint means. A part of a network that did not exist when checkpoints were written already is a field
+with the metadata ``LATER``: its key may be missing, and then it has its default, which must mean that the part is not there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from dreamx.bounds import check_values
 from dreamx.plaintext import brief, sentence
 
 T = TypeVar("T")
+
+#: Metadata of a field that came after checkpoints without it were written.
+LATER = {"later": True}
 
 
 def to_json(config: object) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def _dataclass_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, An
             if key not in known:
                 raise ValueError(f"the key {brief(key)} is unknown; the keys are {', '.join(known)}")
         for key, f in known.items():
-            if key not in given:
+            if key not in given and not f.metadata.get("later"):
                 raise ValueError(f"the key {key!r} is missing{_hint(f)}")
         for key in lists:
             if given[key] is not None and not isinstance(given[key], list | tuple):

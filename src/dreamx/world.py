@@ -36,6 +36,7 @@ from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import TextToImage
 from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
+from dreamx.standpoint import Standpoint, picture_key, read_standpoints, stand
 from dreamx.text_to_image import draw_first_picture
 
 
@@ -44,7 +45,7 @@ class World:
 
     ``depth``: network for the depth of opening pictures; None: the decoder's. ``painter``: networks that draw the first picture
     from words; None: ``dit`` itself. ``note``: sentences on words of the last prompt that are not read or not known, or ``""``.
-    ``taught``: None where the vocabulary is unknown.
+    ``taught``: None where the vocabulary is unknown. ``standpoints``: of the pictures that it recognises, by ``picture_key``.
     """
 
     def __init__(
@@ -60,6 +61,9 @@ class World:
         self.depth = None if depth is None else depth.eval()
         self.painter = None if painter is None else (painter[0].eval(), painter[1].eval())
         self.taught: Taught | None = None
+        self.standpoints: dict[str, Standpoint] = {}
+        self._places = dit.config.places
+        self._at: Standpoint | None = None  # None: nowhere that it knows by heart
         self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
         self.camera = level(config.lens)
         self.actions: list[Action] = []
@@ -78,6 +82,7 @@ class World:
         config = native.read_config(folder, "world", WorldConfig)
         world = World.from_folders(config, folder, folder, *networks.load_extras(folder))
         world.taught = networks.load_vocabulary(folder)
+        world.standpoints = read_standpoints(folder / "starts", world.size) if world._places else {}
         return world
 
     @staticmethod
@@ -118,8 +123,11 @@ class World:
         return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
 
     @torch.inference_mode()
-    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0) -> Tensor:
-        """Open with a picture (uint8 ``[3, H, W]``) or words; return it as seen, ``[1, 3, H, W]``. ValueError: no change."""
+    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0, at: Standpoint | None = None) -> Tensor:
+        """Open with a picture (uint8 ``[3, H, W]``) or words; return it as seen, ``[1, 3, H, W]``. ValueError: no change.
+
+        at: where the picture was taken; None: where the world recognises it (``standpoints``), else nowhere that it knows.
+        """
         if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
             kind, want = type(image).__name__, [3, *self.size]
             raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
@@ -129,11 +137,12 @@ class World:
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
         self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
+        self._at = at if at is not None or image is None else self.standpoints.get(picture_key(image))
         here = self.camera.map(lambda x: x[None, None])  # [1, 1]
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1  # [1, 1, 3, H, W]
-            first = clean(self.vae.encode(picture), here)
+            first = self._stand(clean(self.vae.encode(picture), here))
         else:
             nets = (*(self.painter or (self.dit, self.text)), self.vae)
             noise, cfg = self._noise(here, self._rng()), self.config
@@ -231,6 +240,7 @@ class World:
         done, controls = session.pack(self.actions)
         configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
         words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}}
+        words |= {} if self._at is None else {"at": self._at.to_json()}
         session.write(path, words | done, tensors | controls)
 
     @torch.inference_mode()
@@ -258,7 +268,9 @@ class World:
         if self._bank is not None:
             self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
-        self._known = clean(t["known"], self.camera.map(lambda x: x[None, None])) if "known" in t else None
+        self._at = Standpoint.from_json(words["at"]) if "at" in words else None
+        opening = self.camera.map(lambda x: x[None, None])
+        self._known = self._stand(clean(t["known"], opening)) if "known" in t else None
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
@@ -273,7 +285,10 @@ class World:
         start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
         start += 0 if self._known is None else len(self._known)
         frames = clean(noise_like(blank, rng), camera, start)
-        return replace(frames, sigma=torch.ones_like(frames.sigma))
+        return self._stand(replace(frames, sigma=torch.ones_like(frames.sigma)))
+
+    def _stand(self, frames: Frames) -> Frames:
+        return stand(frames, self._at, self._places)
 
     def _decode(self, dream: Dream) -> Tensor:
         made: list[Tensor] = []

@@ -24,19 +24,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, tensor_file
-from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
+from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Probability, Workers
 from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
+from dreamx.data.recall import nothing_remembered, played_back
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.reproject import View
 from dreamx.locks import alone
-from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories
+from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
-from dreamx.model.vae import GROUP, VAE, VAEConfig, fingerprint
+from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.plaintext import parse_json
 
 
@@ -62,6 +62,8 @@ class EncodeConfig:
     """Folder of the network for the depth of opening pictures; None: the decoder's."""
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
+    remembered: Probability = 1.0
+    """Share of the clips of which memory is rendered, by far most of the time; it shows nothing of the others."""
     processes: Workers = 0
     """Worker processes; 1: none beside this one, 0: one for each core."""
 
@@ -139,7 +141,10 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]  # evenly: neighbours are of one scene
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     # What the latents depend on: settings without the number of processes, weights, clips.
-    about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
+    about = to_json(replace(cfg, processes=0, out=out))
+    if cfg.remembered == 1:
+        del about["remembered"]  # as in files of before
+    about |= {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
     if finished:  # and killed, if at all, while it removed its parts
@@ -219,7 +224,11 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         made += variants(clip, cfg.mirror, cfg.reverse)
     z = torch.stack([latents(vae, shot.video) for _, shot in made])  # [N, T, C, h, w], float16: half the file
     deep = None if cfg.depth is None else _depth(cfg.depth)
-    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
+    played = None
+    if cfg.memory is not None:
+        shots = [shot for _, shot in made]
+        chosen = torch.rand((), generator=torch.Generator().manual_seed(shots[0].seed)) < cfg.remembered
+        played = played_back(vae, z, shots, cfg.memory, deep, cfg.ahead) if chosen else nothing_remembered(z, cfg.ahead)
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
@@ -235,53 +244,6 @@ def _vae(folder: Path) -> tuple[VAE, str]:
 @cache
 def _depth(folder: Path) -> Depth:
     return native.load(folder, "depth", Depth, DepthConfig).eval()
-
-
-@torch.no_grad()
-def played_back(
-    vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all latents before it were generated without error.
-
-    ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
-    tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
-    """
-    banks, state = [Bank(memory) for _ in shots], None
-    steps = torch.zeros(len(shots), z.shape[1], dtype=torch.long)
-    if ahead is not None:
-        rngs = [torch.Generator().manual_seed(s.seed) for s in shots]  # by the scene, so that the parts may be made in any order
-        steps = torch.stack([torch.randint(ahead[0], ahead[1] + 1, (z.shape[1],), generator=rng) for rng in rngs])
-    # Counted from the latent before, where the camera is then.
-    to = (torch.arange(z.shape[1]) - 1 + steps).clamp(0, z.shape[1] - 1)
-    first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1  # [N, 1, 3, H, W]
-    blank = torch.zeros_like(first[:, :, 0]) if deep is None else deep.metres(first[:, 0])[:, None]
-    hint = View(first, blank, torch.ones_like(blank))
-    out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]  # before the first latent nothing is remembered
-    later = list(out)
-    before = first[:, 0]
-    for t in range(z.shape[1]):
-        last = GROUP * t  # the video frame that closes this latent
-        if t:
-            hint = _recalled(banks, shots, [last] * len(shots))
-            out.append(hint_latents(vae, before, hint)[:, 0])
-            if ahead is not None:
-                later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist()))[:, 0])
-        pixels, state = vae.push(z[:, t].float(), state, hint)
-        before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
-        for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
-            depth = pixels.depth if t or deep is None else blank
-            bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])  # decoded, not true: its mistakes are those of play
-    hints = torch.stack(out, 1).half()
-    return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
-
-
-def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
-    """Render each bank for the group of frames of its shot that ends with ``last``."""
-    seen = [
-        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1])
-        for bank, s, f in zip(banks, shots, last, strict=True)
-    ]
-    return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
 
 
 @torch.no_grad()

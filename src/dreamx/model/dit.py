@@ -9,16 +9,18 @@ zero, so a backbone that never saw a camera is unchanged by adding it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
+from dreamx.config import LATER
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend, text_kv
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
+from dreamx.model.place_map import PlaceMap, PlaceMapConfig
 from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope
 from dreamx.model.thread_spin import adapt
 
@@ -80,6 +82,13 @@ class DiTConfig:
     """The camera lane; None: no lane."""
     hint: bool = False
     """Read ``Frames.hint``; its weights start at zero, so that a network without it is unchanged."""
+    place_map: PlaceMapConfig | None = field(default=None, metadata=LATER)
+    """Maps of the places that it knows by heart; None: it knows none."""
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the places that it knows by heart."""
+        return () if self.place_map is None else self.place_map.names
 
     def __post_init__(self) -> None:
         _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})
@@ -196,6 +205,7 @@ class DiT(nn.Module):
         self.patch = nn.Linear(c.channels * c.patch**2, c.width)  # Wan's Conv3d whose kernel is its stride (1, 2, 2)
         # C + 1: the latent that memory shows, and how much of it is known. No bias, so that no memory adds 0.
         self.hint = nn.Linear((c.channels + 1) * c.patch**2, c.width, bias=False) if c.hint else None
+        self.place_map = PlaceMap(c.place_map, c.width, c.patch) if c.place_map else None
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
@@ -218,6 +228,8 @@ class DiT(nn.Module):
             nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
         if self.hint is not None:
             nn.init.zeros_(self.hint.weight)
+        if self.place_map is not None:
+            self.place_map.reset_parameters()
 
     def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
@@ -229,6 +241,8 @@ class DiT(nn.Module):
         x = linear(self.patch, _tokens(frames.z, rows, cols, p))  # [B, T, P, width]
         if self.hint is not None and frames.hint is not None:
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
+        if self.place_map is not None and frames.place is not None and bool((frames.place >= 0).any()):
+            x = x + self.place_map(frames.place, frames.camera, rows * p, cols * p).to(x.dtype)
         time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         # [B, T, 6, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.config import from_json
+from dreamx.config import LATER, from_json
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import read_json
 from dreamx.world import World
@@ -32,12 +32,13 @@ _READY = 4  # scenes that are kept ready to be drawn; an older one is built agai
 
 @dataclass(frozen=True)
 class SceneRef:
-    """Scene of a start picture, from ``NAME.json`` beside it: it shows ``scene(seed, style, kind)`` from its ``start(index)``."""
+    """Scene of a start picture, from ``NAME.json`` beside it: it shows ``place(seed, style, kind)`` from its ``start(index)``."""
 
     seed: int
     kind: str
     style: str
     index: int
+    pose: tuple[float, ...] | None = field(default=None, metadata=LATER)
 
 
 #: A scene and the rows and columns of its pictures.
@@ -158,9 +159,9 @@ class _SceneCache:
     def __init__(self) -> None:
         # Imported here: only the process that draws loads the simulator.
         from dreamx.data.scene import render
-        from dreamx.data.scene.scene import scene
+        from dreamx.data.scene.places import place
 
-        self._render, self._scene = render, scene
+        self._render, self._scene = render, place
         self._scenes: dict[SceneRef, Any] = {}
         self._place: _Place | None = None
         self._renderer: Any = None

@@ -6,7 +6,7 @@ quite clean: a little noise, whose level the model is given, prepares it for its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,6 +52,8 @@ class TeachingConfig:
     """Extra weight of places that memory does not know, beside 1."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
+    drop_place: Probability = 0.1
+    """Probability of dropping where the camera stands, a clip: then nothing is known by heart."""
 
     def __post_init__(self) -> None:
         if not self.windows:
@@ -88,6 +90,9 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
     known, further, prompts = data.both(cfg.batch, rng)
     known = drop_hints(known, cfg.drop_hint, cfg.hint_noise, rng)
+    if known.place is not None:
+        lost = torch.rand(len(known.place), 1, generator=rng) < cfg.drop_place
+        known = replace(known, place=known.place.masked_fill(lost, -1))
     b, t = known.sigma.shape
     made = known
     if further is not None and cfg.ahead:
@@ -120,4 +125,4 @@ def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:
         return torch.where(there.view(*there.shape, *(1,) * (a.ndim - 2)), b, a)
 
     camera = Camera(pick(known.camera.pose, further.camera.pose), pick(known.camera.lens, further.camera.lens))
-    return Frames(pick(known.z, further.z), known.sigma, known.index, camera, pick(known.hint, further.hint))
+    return replace(known, z=pick(known.z, further.z), camera=camera, hint=pick(known.hint, further.hint))

@@ -10,6 +10,7 @@ from dreamx.eval.progress import report_frames
 from dreamx.eval.suites.suite import PromptChange
 from dreamx.eval.suites.true_clips import held_keys
 from dreamx.geometry.controls import Speed, from_keys
+from dreamx.standpoint import Standpoint
 from dreamx.world import World
 
 
@@ -19,7 +20,8 @@ def drive(world: World, truth: Clip, said: tuple[PromptChange, ...] = ()) -> Ten
     Words of ``said`` come with the first chunk that begins at their second or later, as a player's words would.
     """
     keys = held_keys(truth)
-    shown = [world.reset(truth.video[0], truth.caption, truth.seed)[-1:]]
+    at = Standpoint(truth.scene, truth.camera.pose[0].float())  # used where the world knows that place by heart
+    shown = [world.reset(truth.video[0], truth.caption, truth.seed, at)[-1:]]
     waiting = sorted(said, key=lambda s: s.at)
     done = 0
     while done < len(keys):

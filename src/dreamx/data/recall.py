@@ -1,0 +1,73 @@
+"""What memory shows of the latents of a clip, played back as at play: what the transformer learns to use."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dreamx.clip import Clip
+from dreamx.frames import hint_shape
+from dreamx.geometry.reproject import View
+from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories
+from dreamx.model.depth_net import Depth
+from dreamx.model.vae import GROUP, VAE
+
+
+@torch.no_grad()
+def played_back(
+    vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all latents before it were generated without error.
+
+    ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
+    tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
+    """
+    banks, state = [Bank(memory) for _ in shots], None
+    steps = torch.zeros(len(shots), z.shape[1], dtype=torch.long)
+    if ahead is not None:
+        rngs = [torch.Generator().manual_seed(s.seed) for s in shots]  # by the scene, so that the parts may be made in any order
+        steps = torch.stack([torch.randint(ahead[0], ahead[1] + 1, (z.shape[1],), generator=rng) for rng in rngs])
+    # Counted from the latent before, where the camera is then.
+    to = (torch.arange(z.shape[1]) - 1 + steps).clamp(0, z.shape[1] - 1)
+    first = torch.stack([s.video[:1] for s in shots]).float() / 127.5 - 1  # [N, 1, 3, H, W]
+    blank = torch.zeros_like(first[:, :, 0]) if deep is None else deep.metres(first[:, 0])[:, None]
+    hint = View(first, blank, torch.ones_like(blank))
+    out = [z.new_zeros(len(z), z.shape[2] + 1, *z.shape[3:]).float()]  # before the first latent nothing is remembered
+    later = list(out)
+    before = first[:, 0]
+    for t in range(z.shape[1]):
+        last = GROUP * t  # the video frame that closes this latent
+        if t:
+            hint = _recalled(banks, shots, [last] * len(shots))
+            out.append(hint_latents(vae, before, hint)[:, 0])
+            if ahead is not None:
+                later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist()))[:, 0])
+        pixels, state = vae.push(z[:, t].float(), state, hint)
+        before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
+        for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
+            depth = pixels.depth if t or deep is None else blank
+            bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])  # decoded, not true: its mistakes are those of play
+    hints = torch.stack(out, 1).half()
+    return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
+
+
+def nothing_remembered(z: Tensor, ahead: tuple[int, int] | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """What ``played_back`` gives where nothing is remembered."""
+    blank = z.new_zeros(hint_shape(z))
+    if ahead is None:
+        return blank, None, None
+    to = (
+        torch.arange(z.shape[1])
+        - 1
+        + torch.randint(ahead[0], ahead[1] + 1, z.shape[:2], generator=torch.Generator().manual_seed(0))
+    )
+    return blank, blank, to.clamp(0, z.shape[1] - 1)
+
+
+def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
+    """Render each bank for the group of frames of its shot that ends with ``last``."""
+    seen = [
+        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1])
+        for bank, s, f in zip(banks, shots, last, strict=True)
+    ]
+    return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
