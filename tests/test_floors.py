@@ -24,7 +24,7 @@ FLOORS = (
     ),
     ("model",),
     ("checkpoints",),
-    ("memory", "rollout", "lookahead", "text_to_image", "session", "networks", "world", "replay"),
+    ("memory", "rollout", "lookahead", "text_to_image", "session", "standpoint", "networks", "decoding", "world", "replay"),
     ("data",),
     ("eval",),
     ("train", "fast", "budget"),

@@ -137,6 +137,15 @@ def unpack(words: dict[str, Any], tensors: dict[str, Tensor]) -> list[Action]:
     ]
 
 
+def check_opening(image: Tensor | None, size: tuple[int, int], seed: int) -> None:
+    """ValueError, one sentence, for a picture that a world of ``size`` (rows, columns) cannot open with, or a wrong seed."""
+    if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *size)):
+        kind, want = type(image).__name__, [3, *size]
+        raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
+    if not 0 <= seed < 2**31:
+        raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
+
+
 def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     """A session's words and tensors as one ``.safetensors`` file, whole or not at all."""
     with atomic.whole(path) as temporary:

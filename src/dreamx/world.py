@@ -22,6 +22,7 @@ from torch import Tensor
 from dreamx import networks, session
 from dreamx.checkpoints import native
 from dreamx.config import from_json, to_json
+from dreamx.decoding import decode_chunk
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
@@ -45,7 +46,8 @@ class World:
 
     ``depth``: network for the depth of opening pictures; None: the decoder's. ``painter``: networks that draw the first picture
     from words; None: ``dit`` itself. ``note``: sentences on words of the last prompt that are not read or not known, or ``""``.
-    ``taught``: None where the vocabulary is unknown. ``standpoints``: of the pictures that it recognises, by ``picture_key``.
+    ``taught``: None where the vocabulary is unknown. ``standpoints``: of the pictures that it recognises, by ``picture_key``;
+    ``places``: names of those that it knows by heart.
     """
 
     def __init__(
@@ -61,8 +63,7 @@ class World:
         self.depth = None if depth is None else depth.eval()
         self.painter = None if painter is None else (painter[0].eval(), painter[1].eval())
         self.taught: Taught | None = None
-        self.standpoints: dict[str, Standpoint] = {}
-        self._places = dit.config.places
+        self.standpoints, self.places = dict[str, Standpoint](), dit.config.places
         self._at: Standpoint | None = None  # None: nowhere that it knows by heart
         self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
         self.camera = level(config.lens)
@@ -82,7 +83,7 @@ class World:
         config = native.read_config(folder, "world", WorldConfig)
         world = World.from_folders(config, folder, folder, *networks.load_extras(folder))
         world.taught = networks.load_vocabulary(folder)
-        world.standpoints = read_standpoints(folder / "starts", world.size) if world._places else {}
+        world.standpoints = read_standpoints(folder / "starts", world.size) if world.places else {}
         return world
 
     @staticmethod
@@ -128,11 +129,7 @@ class World:
 
         at: where the picture was taken; None: where the world recognises it (``standpoints``), else nowhere that it knows.
         """
-        if image is not None and (image.dtype != torch.uint8 or tuple(image.shape) != (3, *self.size)):
-            kind, want = type(image).__name__, [3, *self.size]
-            raise ValueError(f"image: must be uint8 {want}, not {kind} {image.dtype} {list(image.shape)}; resize or crop it")
-        if not 0 <= seed < 2**31:
-            raise ValueError(f"seed: {seed} is out of range; choose 0 to {2**31 - 1}")
+        session.check_opening(image, self.size, seed)
         words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
         self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self.camera, self.actions = level(self.config.lens), []
@@ -155,8 +152,7 @@ class World:
         if self.config.sampler.chunk == 1:
             write_context(self.dit, first, words, self._cache)
         else:
-            # A chunk of 3 begins with the opening as its first frame, as in the released model.
-            self._known = first
+            self._known = first  # a chunk of 3 begins with the opening, as in the released model
         return self._decode(Dream(first, here[0], here[0, :0], hint))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
@@ -269,8 +265,8 @@ class World:
             self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._at = Standpoint.from_json(words["at"]) if "at" in words else None
-        opening = self.camera.map(lambda x: x[None, None])
-        self._known = self._stand(clean(t["known"], opening)) if "known" in t else None
+        here = self.camera.map(lambda x: x[None, None])
+        self._known = self._stand(clean(t["known"], here)) if "known" in t else None
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
@@ -288,23 +284,14 @@ class World:
         return self._stand(replace(frames, sigma=torch.ones_like(frames.sigma)))
 
     def _stand(self, frames: Frames) -> Frames:
-        return stand(frames, self._at, self._places)
+        return stand(frames, self._at, self.places)
 
     def _decode(self, dream: Dream) -> Tensor:
-        made: list[Tensor] = []
-        for z in dream.frames.z.unbind(1):
-            at = sum(len(x) for x in made)  # video frames so far
-            now = slice(at, at + (1 if self._decoder is None else GROUP))
-            h = dream.hint
-            hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
-            opening = self._decoder is None and h is not None and self.depth is not None
-            pixels, self._decoder = self.vae.push(z, self._decoder, hint)
-            made.append(pixels.rgb[0])
-            deep = h.depth if opening and h is not None else pixels.depth
+        made, self._decoder = decode_chunk(self.vae, dream, self._decoder, self.depth is not None)
+        for pixels, camera in made:
             if self._bank is not None:
-                # The last frame of the group: its camera is that of the latent.
-                self._bank.remember(pixels.rgb[0, -1], deep[0, -1], dream.path[now][-1])
-        return to_bytes(torch.cat(made))
+                self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], camera)
+        return to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made]))
 
 
 _WORDS = ("prompt", "event", "seed", "chunk")

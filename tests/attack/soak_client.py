@@ -225,7 +225,10 @@ class Client:
 
     def _record(self, player: Player) -> None:
         player.say(type="record", on=True)
-        self._see(player, 12)
+        self._hear(player, "state", has=lambda said: said["recording"])
+        self._see(player, 24)  # some were on their way when it began
+        if self._stop.is_set():  # the last ones were not waited for: what was recorded may be nothing, and then nothing is said
+            return
         player.say(type="record", on=False)
         self.videos = [*self.videos, self._hear(player, "recorded")["url"]][-KNOWN:]
         for url in self.videos:

@@ -1,4 +1,4 @@
-"""What memory shows of the latents of a clip, played back as at play: what the transformer learns to use."""
+"""Play clips back as they would be played, and render what memory shows of each latent: what the transformer learns to use."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def played_back(
 
 
 def nothing_remembered(z: Tensor, ahead: tuple[int, int] | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """What ``played_back`` gives where nothing is remembered."""
+    """Return what ``played_back`` does, where nothing is remembered."""
     blank = z.new_zeros(hint_shape(z))
     if ahead is None:
         return blank, None, None

@@ -21,7 +21,7 @@ from dreamx.frames import Frames
 from dreamx.model.attention import Attend, text_kv
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
 from dreamx.model.place_map import PlaceMap, PlaceMapConfig
-from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope
+from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope, sinusoid
 from dreamx.model.thread_spin import adapt
 
 
@@ -243,7 +243,7 @@ class DiT(nn.Module):
             x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         if self.place_map is not None and frames.place is not None and bool((frames.place >= 0).any()):
             x = x + self.place_map(frames.place, frames.camera, rows * p, cols * p).to(x.dtype)
-        time = self.time(_sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
+        time = self.time(sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         # [B, T, 6, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]
         words = text_kv(attend, self, text, self.text)  # [B, L, width]
@@ -282,15 +282,6 @@ def _places(where: FramePositions, grid: Grid, config: DiTConfig) -> dict[str, P
         v = config.view
         places["view"] = Prope(where, *grid.view, v.width // v.heads, v.rope)
     return places
-
-
-def _sinusoid(t: Tensor, dim: int) -> Tensor:
-    """``[..., dim]`` features of times ``[...]`` in 0..1000, cosines first; in float64."""
-    half = dim // 2
-    power = torch.arange(half, device=t.device, dtype=torch.float64) / half
-    # float64, as in Wan2.2: near 1000 bfloat16 counts in steps of 4, more than half a turn.
-    angles = t.double()[..., None] * 10000.0**-power
-    return torch.cat([angles.cos(), angles.sin()], -1)
 
 
 def _at_least(least: int, sizes: dict[str, int]) -> None:

@@ -85,7 +85,7 @@ class PlaceMap(nn.Module):
         return self.config.names.index(name) if name in self.config.names else -1
 
     def forward(self, place: Tensor, camera: Camera, rows: int, cols: int) -> Tensor:
-        """What tokens of frames ``[B, T]`` of ``rows x cols`` latent pixels know by heart: ``[B, T, P, width]``.
+        """Return what tokens of frames ``[B, T]`` of ``rows x cols`` latent pixels know by heart: ``[B, T, P, width]``.
 
         place: ``[B, T]`` numbers of places, -1 for none, of which nothing is known: 0. camera: in the axes of the place, whose
         ground is y = 0.

@@ -168,3 +168,12 @@ class Prope:
 
 
 PositionEncoding = Rope | Prope
+
+
+def sinusoid(t: Tensor, dim: int) -> Tensor:
+    """Return features ``[..., dim]`` of times ``[...]`` in 0..1000, cosines first; in float64."""
+    half = dim // 2
+    power = torch.arange(half, device=t.device, dtype=torch.float64) / half
+    # float64, as in Wan2.2: near 1000 bfloat16 counts in steps of 4, more than half a turn.
+    angles = t.double()[..., None] * 10000.0**-power
+    return torch.cat([angles.cos(), angles.sin()], -1)

@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.scene.homes.home import HOMES
+from dreamx.data.scene.scene import KINDS
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
@@ -19,6 +21,7 @@ from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.place_map import PlaceMapConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
@@ -80,6 +83,8 @@ WORLD = WorldConfig(
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
+PLACES = PlaceMapConfig(names=tuple(HOMES))
+AT_HOME = replace(LOOKAHEAD, drop_hint=0.3, drop_place=0.1)  # memory may not be all that it sees by
 _BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
@@ -102,9 +107,10 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
+    at_home = root / "at_home.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings, looked_at = root / "happenings", root / "stills"
-    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "painter")
+    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "home", "painter")
     judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
     nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
@@ -189,6 +195,35 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 lr=1.3e-3,
             ),
         ),
+        # Six places by heart: six tenths of the clips are of them, the others of random scenes.
+        Step(
+            "homes",
+            simulate,
+            SimulateConfig(
+                root / "at_home", ("walk",), 120, 8, 4 * FRAMES - 3, SIZE, SIZE, first_seed=40000, kinds=(*HOMES, *KINDS)
+            ),
+        ),
+        Step(
+            "encode_homes",
+            encode,
+            replace(
+                encoding, clips=root / "home_clips", out=at_home, depth=nets["depth"], ahead=(3, 8), most=None, remembered=0.3
+            ),
+        ),
+        Step(
+            "home",
+            causal.main,
+            CausalStage(
+                run("home", 4000, decay=0.6),
+                at_home,
+                nets["lookahead_2"],
+                nets["home"],
+                AT_HOME,
+                frames=STRETCH,
+                place_map=PLACES,
+                lr=1.5e-3,
+            ),
+        ),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         Step(
             "painter",
@@ -212,14 +247,14 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 WORLD,
                 root / "world",
                 nets["autoencoder"],
-                nets["lookahead_2"],
+                nets["home"],
                 nets["depth"],
                 nets["painter"],
-                seen=further,
+                seen=at_home,
                 drawn=drawn,
             ),
         ),
-        Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE)),
+        Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
         # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/estimators/pose).
         Step("pose_evaluation", pose.main, PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)),
         Step("pose_reward", pose.main, PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),

@@ -1,4 +1,4 @@
-"""Pictures to begin from, for the gallery: every kind of place in every look, from scenes that nobody trains on."""
+"""Pictures to begin from, for the gallery: of home places, and of every kind of place in every look, none trained on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from dreamx import atomic, manifest
 from dreamx.bounds import FieldOfView, OutputFolder, Pixels, PositiveInt, Seed
 from dreamx.clip import refuse_held_out
 from dreamx.data.scene.caption import caption
+from dreamx.data.scene.homes.home import HOMES
+from dreamx.data.scene.places import ALL_KINDS, place
 from dreamx.data.scene.render import Renderer
-from dreamx.data.scene.scene import KINDS, STYLES, scene
+from dreamx.data.scene.scene import KINDS, STYLES
 from dreamx.geometry.camera import Camera, lens_from_fov
 
 #: Training draws smaller seeds, evaluation larger ones.
@@ -37,24 +39,35 @@ class StartsConfig:
     """Seed of the first scene."""
     each: PositiveInt = 2
     """Pictures of every kind of place in every look."""
+    homes: tuple[str, ...] = ()
+    """Home places (village, cottage, castle, island, winter, workshop) of a world that knows them by heart, ``each`` of each."""
+
+    def __post_init__(self) -> None:
+        if strange := set(self.homes) - set(HOMES):
+            raise ValueError(f"starts.homes: {sorted(strange)[0]!r} is not one of {', '.join(HOMES)}")
 
 
 def starts(cfg: StartsConfig) -> None:
     """Render and write the start pictures."""
-    every = [(kind, style, number) for number in range(cfg.each) for kind in KINDS for style in STYLES]
+    open_ground = [(kind, style) for kind in KINDS for style in STYLES]
+    at_home = [(kind, HOMES[kind].STYLE) for kind in cfg.homes]
+    # Those at home last, so that the others have the seeds that they had before there were any.
+    every = [(kind, style, n) for places in (open_ground, at_home) for n in range(cfg.each) for kind, style in places]
     refuse_held_out(cfg.first_seed + len(every) - 1)
-    names = rf"({'|'.join(KINDS)})-({'|'.join(STYLES)})(-\d+)?\.(png|txt|json)"
+    names = rf"(home-)?({'|'.join(ALL_KINDS)})(-({'|'.join(STYLES)}))?(-\d+)?\.(png|txt|json)"
     about = {"width": cfg.width, "height": cfg.height, "fov": cfg.fov, "first_seed": cfg.first_seed}
     manifest.claim(cfg.out, "start pictures of dreamx data starts", (names,), about)
     lens = torch.tensor(lens_from_fov(cfg.fov, cfg.width, cfg.height))
     for seed, (kind, style, number) in enumerate(every, cfg.first_seed):
-        name = f"{kind}-{style}" + (f"-{number + 1}" if number else "")
-        place = scene(seed, style, kind)
-        start = Camera(place.start(0).pose, lens)
-        with Renderer(place, cfg.width, cfg.height) as renderer:
+        name = (f"home-{kind}" if kind in HOMES else f"{kind}-{style}") + (f"-{number + 1}" if number else "")
+        here = place(seed, style, kind)
+        start = Camera(here.start(0).pose, lens)
+        with Renderer(here, cfg.width, cfg.height) as renderer:
             picture, _ = renderer.render(start)
         with atomic.whole(cfg.out / f"{name}.png") as temporary:
             Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary, "PNG")
-        atomic.write_text(cfg.out / f"{name}.txt", caption(place, start, np.random.default_rng(seed)) + "\n")
+        atomic.write_text(cfg.out / f"{name}.txt", caption(here, start, np.random.default_rng(seed)) + "\n")
         whence = {"seed": seed, "kind": kind, "style": style, "index": 0}  # the truth beside the dream is rendered from it
+        if kind in HOMES:  # a world that knows the place by heart is told where it is (dreamx.standpoint)
+            whence["pose"] = start.pose.flatten().tolist()
         atomic.write_text(cfg.out / f"{name}.json", json.dumps(whence) + "\n")
