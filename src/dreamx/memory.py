@@ -7,14 +7,16 @@ pixels of that are known. Depth is the autoencoder's own, so it works from any p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Annotated
 
 import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from dreamx.bounds import NonNegativeFloat
+from dreamx.bounds import NonNegativeFloat, PositiveFloat
+from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import overlap
@@ -36,6 +38,8 @@ class MemoryConfig:
     """Degrees, in the rule of ``metres``."""
     settle: bool = True
     """Smooth depth before it is remembered (``geometry.reproject.smooth_depth``)."""
+    magnified: PositiveFloat | None = field(default=None, metadata=LATER)
+    """What would appear more than so many times as large as it was seen is unknown, and drawn anew; None: never."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):
@@ -160,13 +164,16 @@ class Bank:
         return stack([m.camera for m in self.kept])
 
 
-def render_memories(memories: list[Memory], target: Camera) -> View:
-    """Render memories, the most trusted first, from the cameras ``target [F]``; colours in [-1, 1]."""
+def render_memories(memories: list[Memory], target: Camera, most: float | None = None) -> View:
+    """Render memories, the most trusted first, from the cameras ``target [F]``; colours in [-1, 1].
+
+    most: ``MemoryConfig.magnified``.
+    """
     n, f = len(memories), len(target)
     # [N F, ...]: every memory for every frame of the chunk, in one call.
     rgb, depth = (torch.stack(x).float().repeat_interleave(f, 0) for x in zip(*((m.rgb, m.depth) for m in memories), strict=True))
     source = stack([m.camera for m in memories]).map(lambda x: x.repeat_interleave(f, 0))
-    views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))))
+    views = reproject(rgb, depth, source, target.map(lambda x: x.repeat(n, *(1,) * (x.ndim - 1))), inf if most is None else most)
     each = zip(views.rgb.split(f), views.depth.split(f), views.known.split(f), strict=True)
     return remove_flying_pixels(merge_views([View(*v) for v in each]))
 
@@ -179,7 +186,7 @@ def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[
     memories = bank.recall(path[-1])  # one choice for the whole chunk, by where it ends
     if not memories or bank.latest is None:
         return chunk, [], None
-    seen = render_memories(memories, path)
+    seen = render_memories(memories, path, bank.config.magnified)
     hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
     return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
 

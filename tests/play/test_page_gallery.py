@@ -44,6 +44,18 @@ def test_places_are_sieved_by_look_and_by_kind(page: Page) -> None:
     assert page.js(pressed) == "Every look,Every place"
 
 
+def test_places_known_by_heart_are_told_from_open_ground(page: Page) -> None:
+    starts = [
+        {"id": "home-village", "prompt": "Style: Game. A view of a village.", "thumbnail": "starts/sea.png", "known": True},
+        {"id": "maze-a", "prompt": "Style: Game. A maze.", "thumbnail": "starts/sea.png", "known": False},
+    ]
+    page.js(f"dreamx.gallery.show({{ ...dreamx.gallery.world, starts: {json.dumps(starts)} }})")
+    small = "[...document.querySelectorAll('.start[data-id] small')].map(x => x.textContent).join('|')"
+    assert page.js(small) == "known by heart|open ground"
+    page.js("[...document.querySelectorAll('.chip')].find(x => x.textContent === 'Known by heart').click()")
+    assert page.js(SHOWN) == "home-village"
+
+
 def test_own_picture_dropped_pasted_and_chosen(page: Page, tmp_path: Path) -> None:
     page.give("mine.png", b"no picture")
     page.until("document.getElementById('toast').textContent.includes('not a picture')")

@@ -53,7 +53,7 @@ def test_pages_and_pictures_are_served(house: tuple[SessionManager, int]) -> Non
             assert http.get(f"/{path}").status_code == 200, path
         world = http.get("/api/world").json()
         assert (world["name"], world["size"], world["fps"]) == ("fake", [64, 64], 100.0)
-        assert world["starts"][0] == {"id": "hill", "prompt": "a green hill", "thumbnail": "starts/hill.png"}
+        assert world["starts"][0] == {"id": "hill", "prompt": "a green hill", "thumbnail": "starts/hill.png", "known": False}
         assert http.get("/" + world["starts"][0]["thumbnail"]).content == png(colour="green")
         assert http.get("/starts/nothing.png").status_code == 404
         assert http.get("/starts/..%2f..%2fpyproject.toml.png").status_code == 404

@@ -37,6 +37,7 @@ class FakeWorld:
 
     identity = "fake"
     taught: Taught | None = None
+    places: tuple[str, ...] = ()
 
     def __init__(
         self,

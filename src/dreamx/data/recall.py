@@ -67,7 +67,7 @@ def nothing_remembered(z: Tensor, ahead: tuple[int, int] | None) -> tuple[Tensor
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
     """Render each bank for the group of frames of its shot that ends with ``last``."""
     seen = [
-        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1])
+        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1], bank.config.magnified)
         for bank, s, f in zip(banks, shots, last, strict=True)
     ]
     return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))

@@ -8,6 +8,7 @@ colours alone would be half a pixel off everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -39,10 +40,11 @@ class View:
     known: Tensor
 
 
-def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera) -> View:
+def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera, most: float = inf) -> View:
     """Pictures ``[N, 3, H, W]`` with depth ``[N, H, W]`` of ``source [N]`` as ``target [N]`` sees them.
 
-    Unknown are pixels that the source does not show: hidden surfaces, surfaces out of its view, and those without depth (0).
+    Unknown are pixels that the source does not show: hidden surfaces, surfaces out of its view, and those without depth (0); and
+    those of surfaces that appear more than ``most`` times as large as the source saw them: their detail was never seen.
     """
     n, rows, cols = depth.shape
     move = relative_to(source, target).pose  # source axes -> target axes
@@ -69,6 +71,8 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera) -> Vie
     z = z.view(n, rows, cols)
     # Hidden in the source where its own depth there is another one.
     known = (there > 0) & (z > _NEAR) & (grid.abs() < 1).all(-1) & ((back - z).abs() < _SAME * z)
+    if most < inf:
+        known &= z <= most * there  # under equal lenses things appear larger by the ratio of their depths
     # Fetched between pixels: splatted colours are half a pixel off.
     colour = F.grid_sample(rgb, grid, "bilinear", "border", align_corners=False)
     return View(colour * known[:, None], there * known, known.to(rgb.dtype))  # [N, 3, H, W], [N, H, W], [N, H, W]

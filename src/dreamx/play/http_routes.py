@@ -30,11 +30,12 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class GalleryEntry:
-    """A picture to begin from. ``thumbnail``: its address, relative to the page."""
+    """A picture to begin from. ``thumbnail``: its address, relative to the page. ``known``: is it known by heart?"""
 
     id: str
     prompt: str
     thumbnail: str
+    known: bool
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,10 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
             name=manager.name,
             size=manager.world.size,
             fps=manager.world.fps,
-            starts=[GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png") for s in manager.starts.values()],
+            starts=[
+                GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png", s.home and bool(manager.world.places))
+                for s in manager.starts.values()
+            ],
             limits=RequestLimits(
                 client_messages.PROMPT_LIMIT, client_messages.IMAGE_LIMIT, client_messages.MESSAGE_LIMIT, manager.max_sessions
             ),

@@ -8,7 +8,7 @@ const LONGEST_SIDE = 1280;
 const LOOK = /^Style: ([^.]+)\.\s*/;
 const OPENING = /^(a (first-person )?(walk|view) (through|of)|inside|walking through|we explore)\s+/i;
 const LOOKS = { Photorealistic: "Photoreal" };
-const KINDS = { park: "Parks", plaza: "Squares", room: "Rooms", maze: "Mazes" };
+const KINDS = { home: "Known by heart", park: "Parks", plaza: "Squares", room: "Rooms", maze: "Mazes" };
 
 export class Gallery {
   // begin(start) is given what a start message needs beside its type.
@@ -30,7 +30,8 @@ export class Gallery {
     const untaught = "This world was not taught events: what you say changes little";
     $("event-text").placeholder = world.events === false ? untaught : "let something happen: it starts to snow";
     $("starts").style.setProperty("--aspect", `${world.size[1] / world.size[0]}`);
-    this.cards = world.starts.map((start) => this.#card(start));
+    const home = world.starts.some((start) => start.known);
+    this.cards = world.starts.map((start) => this.#card(start, home && (start.known ? "known by heart" : "open ground")));
     this.#chips("look", [...new Set(this.cards.map((c) => c.look))]);
     this.#chips("kind", [...new Set(this.cards.map((c) => c.kind))]);
     this.#lay();
@@ -71,10 +72,10 @@ export class Gallery {
     this.begin({ replay });
   }
 
-  #card({ id, prompt, thumbnail }) {
+  #card({ id, prompt, thumbnail }, ground) {
     const image = Object.assign(element("img"), { src: thumbnail, alt: "", loading: "lazy" });
     const look = LOOK.exec(prompt)?.[1] ?? null;
-    const node = card(image, brief(prompt) || id);
+    const node = card(image, brief(prompt) || id, ground || "");
     node.title = plain(prompt);
     node.onclick = () => this.begin({ start: id });
     node.dataset.id = id;
