@@ -155,3 +155,11 @@ def test_what_is_no_number_is_unknown(bad: float) -> None:
     nowhere = reproject(rgb, depth, far, at())
     assert bool(view.depth.isfinite().all()) and float(view.known[:, 8:].mean()) > 0.9
     assert float(nowhere.known.sum()) == 0
+
+
+def test_what_comes_too_near_is_unknown() -> None:
+    """A wall seen from 4 m: from 2.5 m it is 1.6 times as large, from 1 m four times."""
+    rgb, depth = torch.rand(1, 3, 16, 16), torch.full((1, 16, 16), 4.0)
+    assert reproject(rgb, depth, at(), at(z=1.5), most=2.0).known.all()
+    assert not reproject(rgb, depth, at(), at(z=3.0), most=2.0).known.any()
+    assert reproject(rgb, depth, at(), at(z=3.0)).known.all()
