@@ -61,7 +61,7 @@ def nothing_remembered(z: Tensor, ahead: tuple[int, int] | None) -> tuple[Tensor
         - 1
         + torch.randint(ahead[0], ahead[1] + 1, z.shape[:2], generator=torch.Generator().manual_seed(0))
     )
-    return blank, blank, to.clamp(0, z.shape[1] - 1)
+    return blank, blank.clone(), to.clamp(0, z.shape[1] - 1)
 
 
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
