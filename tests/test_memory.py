@@ -150,6 +150,47 @@ def test_worlds_that_remember_save_fork_and_replay_bit_for_bit(chunk: int, tmp_p
     assert torch.equal(torch.cat(again)[-len(want) :], want)
 
 
+def test_walls_stop_a_walk_and_the_same_walk_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    x = torch.arange(-4, 4, 0.05)
+    ahead = torch.stack([x, torch.zeros_like(x), torch.full_like(x, 1.0)], 1)
+    monkeypatch.setattr(Bank, "surfaces", lambda *_: ahead)
+    free, stopped, again = (remembering() for _ in range(3))
+    for world in (free, stopped):
+        world.switches = Switches(walls=world is stopped)
+        world.reset(micro.picture(), "a red room", 5)
+    want = walk(stopped, ["w"] * 2)
+    stopped.save(tmp_path / "s")
+    dream = stopped.denoise(from_keys(["w"] * 4))
+    assert dream.stopped
+    want = torch.cat([want, stopped.decode(dream)])
+    assert float(stopped.camera.pose[2, 3]) < 0.61
+    walk(free, ["w"] * 3)
+    assert float(free.camera.pose[2, 3]) == pytest.approx(0.9, abs=1e-4)
+    again.load(tmp_path / "s")
+    assert again.switches.walls
+    assert torch.equal(walk(again, ["w"]), want[-4:])
+    again.reset(micro.picture(), "a red room", 5)
+    again.switches = Switches()
+    assert not torch.equal(walk(again, ["w"] * 3), want)
+    again.reset(micro.picture(), "a red room", 5)
+    frames: list[torch.Tensor] = []
+    for action in stopped.actions:
+        again.switches = action.switches
+        frames.append(again.step(action.controls, action.event))
+    assert torch.equal(torch.cat(frames), want)
+
+
+def test_surfaces_are_where_the_depth_says() -> None:
+    bank = Bank(CONFIG)
+    assert bank.surfaces(at()).shape == (0, 3)
+    look(bank, at(x=0.5, yaw=30))
+    depth = sphere.render(at(x=0.5, yaw=30), SIZE)[1]
+    points = bank.surfaces(at())
+    assert points.shape[1] == 3
+    far = (points - torch.tensor([0.5, 0.0, 0.0])).norm(dim=1)  # along the rays from the eye
+    assert float(far.min()) >= 0.95 * float(depth[depth > 0].min())
+
+
 def test_memory_is_heard_and_can_be_silenced() -> None:
     on, off = remembering(), remembering()
     for w in (on, off):

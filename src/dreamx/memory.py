@@ -18,9 +18,10 @@ from torch import Tensor
 from dreamx.bounds import NonNegativeFloat, PositiveFloat
 from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import Camera, rays
 from dreamx.geometry.overlap import overlap
 from dreamx.geometry.reproject import View, fill_holes, merge_views, remove_flying_pixels, reproject, smooth_depth
+from dreamx.geometry.walls import stop_at_walls
 from dreamx.model.vae import GROUP, VAE
 
 
@@ -101,6 +102,17 @@ class Bank:
         picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - 1]
         found = [self.kept[i] for i in sorted(picked)]  # oldest first: `merge_views` trusts the first that shows a surface
         return found if any(m is self.latest for m in found) else [*found, self.latest]
+
+    def surfaces(self, camera: Camera) -> Tensor:
+        """Points ``[N, 3]`` of what the nearest views show, in the axes of the walk; a quarter of the pixels."""
+        if self.latest is None:
+            return torch.zeros(0, 3)
+        far = (self._cameras().pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1)  # [N]
+        views = [self.latest, *(self.kept[i] for i in far.argsort(stable=True)[:_SURFACES].tolist())]
+        depth, seen = torch.stack([m.depth for m in views]).float(), stack([m.camera for m in views])
+        points = (rays(seen.lens, *depth.shape[1:]) * depth[..., None])[:, ::2, ::2].flatten(1, 2)  # [V, P, 3]
+        points = points @ seen.pose[:, :3, :3].mT + seen.pose[:, None, :3, 3]
+        return points[depth[:, ::2, ::2].flatten(1) > 0]
 
     def fork(self) -> Bank:
         """An independent future of the same past."""
@@ -191,6 +203,11 @@ def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[
     return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
 
 
+def keep_off_walls(bank: Bank | None, start: Camera, path: Camera) -> tuple[Camera, bool]:
+    """A path from ``start`` that stops at what a bank remembers (``geometry.walls``), and was it changed? None: it stays."""
+    return (path, False) if bank is None else stop_at_walls(start, path, bank.surfaces(start))
+
+
 def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
     """Encode rendered memory: ``[B, T, C + 1, h, w]``; the last channel is the known share of each place.
 
@@ -214,4 +231,5 @@ def stack(each: list[Camera]) -> Camera:
     return Camera(torch.stack([c.pose for c in each]), torch.stack([c.lens for c in each]))
 
 
+_SURFACES = 8  # views whose surfaces stop a walker, beside the latest
 _LEAST = 0.02  # share of what the camera sees, for a view to be used at all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dreamx import atomic, tensor_file
 from dreamx.bounds import MAX_PICTURE, Pixels
-from dreamx.config import from_json, to_json
+from dreamx.config import LATER, from_json, to_json
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, Speed
@@ -69,10 +69,13 @@ class Switches:
 
     memory: re-projected memory, views of the past moved by their depth to where the camera is now (``dreamx.memory``).
     camera: the camera lane, in the form that the model was trained with (PRoPE or E-PRoPE, ``model.dit.ViewConfig``).
+    walls: stop the camera at what memory's depth says is near (``geometry.walls``); needs a world with memory. On in play,
+    off where cameras are commanded.
     """
 
     memory: bool = True
     camera: bool = True
+    walls: bool = field(default=False, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,14 @@ class Dream:
     """A chunk that was dreamt and not yet shown.
 
     frames: latents. ``path [n]``: the camera of each of its video frames. ``recalled [K]``: from where the remembered views were
-    seen that memory used for it; ``hint [1, n]`` is what they show, None without memory.
+    seen that memory used for it; ``hint [1, n]`` is what they show, None without memory. ``stopped``: a wall was in the way.
     """
 
     frames: Frames
     path: Camera
     recalled: Camera
     hint: View | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True)

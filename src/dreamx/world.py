@@ -28,7 +28,7 @@ from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
 from dreamx.lookahead import extrapolate_path, prefill_memory
-from dreamx.memory import Bank, add_memory_hint, stack
+from dreamx.memory import Bank, add_memory_hint, keep_off_walls, stack
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
@@ -46,8 +46,7 @@ class World:
 
     ``depth``: network for the depth of opening pictures; None: the decoder's. ``painter``: networks that draw the first picture
     from words; None: ``dit`` itself. ``note``: sentences on words of the last prompt that are not read or not known, or ``""``.
-    ``taught``: None where the vocabulary is unknown. ``standpoints``: of the pictures that it recognises, by ``picture_key``;
-    ``places``: names of those that it knows by heart.
+    ``taught``: the vocabulary, if known. ``standpoints``: of pictures that it recognises. ``places``: those it knows by heart.
     """
 
     def __init__(
@@ -181,6 +180,7 @@ class World:
         words, note = reading or (self._words, self.note)
         self.look_ahead()  # unless the server did it while the last chunk was shown
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
+        path, stopped = keep_off_walls(self._bank if self.switches.walls else None, self.camera, path)
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         bank = self._bank if self.switches.memory else None
         # A latent has the camera of the last of its 4 video frames.
@@ -195,7 +195,7 @@ class World:
         self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
         self.actions.append(Action.of(controls, event, self.switches))
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
-        return Dream(new, path, recalled, hint)
+        return Dream(new, path, recalled, hint, stopped)
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:

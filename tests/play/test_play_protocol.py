@@ -55,7 +55,8 @@ GOOD: list[tuple[dict[str, object], client_messages.Request]] = [
     ({"type": "restore"}, Restore("restore")),
     ({"type": "restore", "moment": "7"}, Restore("restore", "7")),
     ({"type": "rewind", "seconds": 5}, Rewind("rewind", 5)),
-    ({"type": "switch", "memory": False, "camera": True}, Switch("switch", False, True)),
+    ({"type": "switch", "memory": False, "camera": True}, Switch("switch", False, True, True)),
+    ({"type": "switch", "memory": False, "camera": True, "walls": False}, Switch("switch", False, True, False)),
     ({"type": "record", "on": True}, RecordCommand("record", True)),
 ]
 

@@ -22,6 +22,7 @@ from dreamx.play.history import History
 from dreamx.play.server_messages import Picture
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
+from dreamx.play.written import steps_of
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World
@@ -60,7 +61,7 @@ def test_a_lost_session_goes_on_where_it_was_with_its_moments() -> None:
             assert player.reply("started")["session"] == session
             state = player.reply("state")
             assert len(state["moments"]) == 1
-            assert state["switches"] == {"memory": False, "camera": True}
+            assert state["switches"] == {"memory": False, "camera": True, "walls": True}
             here = player.reply("made")
             assert (here["chunk"], here["frames"]) == (0, 1)
             assert here["pose"][1] != 0
@@ -364,7 +365,7 @@ def test_a_session_of_before_there_were_owners_goes_on(tmp_path: Path) -> None:
 def test_steps_are_kept_as_they_were(tmp_path: Path) -> None:
     world = FakeWorld((32, 32))
     session, past = walked(world)
-    for step in [ReplayStep("w", 4)] * 3 + [ReplayStep("", 4, (1.5, -2.0), "it rains", Switches(False, True))]:
+    for step in [ReplayStep("w", 4)] * 3 + [ReplayStep("", 4, (1.5, -2.0), "it rains", Switches(False, True, True))]:
         past.step(step)
     here = past.here(cast(World, world), world.reset(None)[-1])
     assert [n for _, n in here.spans] == [3, 1]
@@ -372,4 +373,11 @@ def test_steps_are_kept_as_they_were(tmp_path: Path) -> None:
     store.save(Session("one", session.opening, here), "fake")
     assert store.walked("one")[1] == here.spans
     rows = json.loads(next(p for p in (tmp_path / "sessions/one").glob("*.json") if p.stem != "session").read_text())["spans"]
-    assert rows[0] == ["w", 4, None, None, True, True, 3]
+    assert rows[0] == ["w", 4, None, None, True, True, 3, False]
+
+
+def test_sessions_of_before_had_no_walls(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(
+        json.dumps({"id": "1", "frames": 9, "chunk": 2, "spans": [["w", 4, None, None, True, False, 2]]})
+    )
+    assert steps_of(tmp_path, "m") == ("1", (9, 2), ((ReplayStep("w", 4, switches=Switches(True, False)), 2),))

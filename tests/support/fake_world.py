@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamx import session
+from dreamx.config import from_json, to_json
 from dreamx.geometry import Camera, Controls, Speed
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import walk
@@ -122,13 +123,13 @@ class FakeWorld:
 
     def save(self, path: Path) -> None:
         assert self.base is not None
-        words = {"memory": self.switches.memory, "camera": self.switches.camera, "events": self.events}
+        words = {"switches": to_json(self.switches), "events": self.events}
         session.write(path, words, {"base": self.base, "place": self.place, "pose": self.camera.pose})
 
     def load(self, path: Path) -> None:
         words, state = session.read(path)
         self.base, self.place, self.camera = state["base"], state["place"], Camera(state["pose"], self.camera.lens)
-        self.switches, self.events = Switches(words["memory"], words["camera"]), words["events"]
+        self.switches, self.events = from_json(Switches, words["switches"]), words["events"]
 
     def _draw(self, place: Tensor) -> Tensor:
         assert self.base is not None, "reset the world first"

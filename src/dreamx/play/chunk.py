@@ -30,6 +30,7 @@ class Chunk:
     show_ms: float = 0.0
     event: str = ""
     note: str = ""
+    stopped: bool = False
 
 
 def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded | Error | None:
@@ -52,6 +53,7 @@ def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded |
         else [place(x)[:3] for x in map(chunk.recalled.__getitem__, range(len(chunk.recalled)))],
         event=chunk.event,
         note=chunk.note,
+        stopped=chunk.stopped,
     )
     sinks.emit(made)
     for i, (kind, data) in enumerate(coded):

@@ -48,7 +48,7 @@ class StartMessage:
     prompt: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     codec: Codec = "jpeg"
-    switches: Switches = field(default_factory=Switches)
+    switches: Switches = field(default_factory=lambda: Switches(walls=True))
     replay: dict[str, Any] | None = None  # what api/sessions/ID/replay.json gave; its steps as members.Members
 
     __pydantic_config__ = _STRICT
@@ -162,11 +162,12 @@ class Rewind:
 
 @dataclass(frozen=True)
 class Switch:
-    """Switch memory and camera lane of the model on or off, from the next chunk on."""
+    """Switch memory, camera lane of the model and walls on or off, from the next chunk on."""
 
     type: Literal["switch"]
     memory: bool
     camera: bool
+    walls: bool = True
 
     __pydantic_config__ = _STRICT
 

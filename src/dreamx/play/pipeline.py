@@ -220,8 +220,8 @@ class Pipeline:
             dream = world.denoise(motion)
         del world.actions[:-ACTIONS]  # they would grow for as long as one walks
         self.history.step(step)
-        ms, here = since(started), dream.path[-1]
-        chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, here, dream.recalled, dream_ms=ms)
+        ms, where = since(started), (dream.path[-1], dream.recalled)
+        chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, *where, dream_ms=ms, stopped=dream.stopped)
         if step.event is not None:
             untaught = world.taught is not None and not world.taught.events
             chunk.event, chunk.note = step.event, " ".join(filter(None, (_UNTAUGHT if untaught else "", world.note)))

@@ -50,7 +50,8 @@ class ChunkReady:
     A jump (``restore``, ``rewind``, ``resume_session``) is a chunk of one frame, the picture where one landed.
     ``pose``: x, z in metres, heading and pitch in degrees, of the last frame; the first frame of a session is 0, 0, 0, 0; heading
     grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk. ``event``: what was
-    said and begins with it, or ``""``; ``note``: what of that the world does not read, or was not taught.
+    said and begins with it, or ``""``; ``note``: what of that the world does not read, or was not taught. ``stopped``: a wall was
+    in the way.
     """
 
     type: Literal["made"] = "made"
@@ -64,6 +65,7 @@ class ChunkReady:
     recalled: list[tuple[float, float, float]]
     event: str = ""
     note: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

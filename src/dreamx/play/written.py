@@ -36,7 +36,9 @@ def write(folder: Path, kept: Snapshot, name: str) -> str:
         sync(folder / f"{name}.safetensors")
         replace(folder / f"{name}.png", png(kept.picture))
         # A list a span, not an object: this is written every few seconds, and grows for as long as one walks.
-        rows = [[s.keys, s.frames, s.look, s.event, s.switches.memory, s.switches.camera, n] for s, n in kept.spans]
+        rows = [
+            [s.keys, s.frames, s.look, s.event, s.switches.memory, s.switches.camera, n, s.switches.walls] for s, n in kept.spans
+        ]
         replace(steps, json.dumps({"id": kept.id, "frames": kept.frames, "chunk": kept.chunk, "spans": rows}).encode())
     return name
 
@@ -68,13 +70,23 @@ def steps_of(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span,
     """Of a moment: its id, its frames and chunk, and its steps. ValueError, one sentence, where they are not whole."""
     try:
         words = read_json(folder / f"{name}.json")
-        spans = [
-            (ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera)), times)
-            for keys, frames, look, event, memory, camera, times in words["spans"]
-        ]
+        spans = [_span(*row) for row in words["spans"]]
         return words["id"], (words["frames"], words["chunk"]), tuple(spans)
     except (OSError, KeyError, TypeError, ValueError, IndexError) as e:
         raise not_whole(folder, e) from e
+
+
+def _span(
+    keys: str,
+    frames: int,
+    look: list[float] | None,
+    event: str | None,
+    memory: bool,
+    camera: bool,
+    times: int,
+    walls: bool = False,  # sessions of before have none
+) -> Span:
+    return ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera, walls)), times
 
 
 def not_whole(folder: Path, cause: Exception) -> ValueError:

@@ -27,13 +27,14 @@ export class WalkMap {
     this.here = [0, 0, 0];
     this.views = new Map(); // "x z heading" -> {place, lit}: views that memory brought back, and when last
     this.flags = new Map(); // id of a bookmark -> [x, z]
+    this.walls = new Map(); // "x z" -> [x, z, heading]: where a wall was in the way
     this.frame = null; // what is in sight: centre and metres across, follows smoothly
     this.draw();
   }
 
   // A chunk is on its way: frames of it will be painted.
-  expect({ chunk, frames, pose, recalled }) {
-    if (pose) this.coming.set(chunk, { frames, pose, recalled: recalled ?? [], painted: 0 });
+  expect({ chunk, frames, pose, recalled, stopped }) {
+    if (pose) this.coming.set(chunk, { frames, pose, recalled: recalled ?? [], stopped, painted: 0 });
   }
 
   // A frame of that chunk was painted.
@@ -45,6 +46,8 @@ export class WalkMap {
       const lit = performance.now();
       for (const place of one.recalled) this.views.set(place.map((x) => x.toFixed(1)).join(" "), { place, lit });
       for (const key of [...this.views.keys()].slice(0, -LONGEST / 10)) this.views.delete(key);
+      if (one.stopped) this.walls.set(one.pose.slice(0, 2).map((x) => x.toFixed(1)).join(" "), one.pose.slice(0, 3));
+      for (const key of [...this.walls.keys()].slice(0, -LONGEST / 10)) this.walls.delete(key);
       one.from = this.path.at(-1);
       const far = Math.hypot(one.pose[0] - one.from[0], one.pose[1] - one.from[1]);
       const stood = far < STILL;
@@ -101,6 +104,7 @@ export class WalkMap {
     const at = ([px, pz]) => [width / 2 + (px - x) * scale, height / 2 - (pz - z) * scale];
     this.#grid(at, across, scale);
     this.#trail(at);
+    for (const wall of this.walls.values()) this.#wall(at(wall), wall[2]);
     this.#memories(at);
     [...this.flags.values()].forEach((place, i) => this.#flag(at(place), i + 1));
     this.#arrow(at);
@@ -158,6 +162,19 @@ export class WalkMap {
     c.beginPath();
     c.arc(sx, sy, 3, 0, 2 * Math.PI);
     c.fill();
+  }
+
+  // A bar across the way.
+  #wall([px, py], heading) {
+    const c = this.context;
+    const way = ((heading - 90) * Math.PI) / 180;
+    const [x, y] = [px + 7 * Math.cos(way), py + 7 * Math.sin(way)];
+    c.strokeStyle = "#e4e2dcaa";
+    c.lineWidth = 2;
+    c.beginPath();
+    c.moveTo(x - 5 * Math.sin(way), y + 5 * Math.cos(way));
+    c.lineTo(x + 5 * Math.sin(way), y - 5 * Math.cos(way));
+    c.stroke();
   }
 
   #memories(at) {

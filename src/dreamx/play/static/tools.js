@@ -3,7 +3,7 @@
 import { $, clock, download, element, toast } from "./dom.js";
 
 const BACK = 3; // seconds that rewind goes back
-const NAMES = { memory: "Memory", camera: "Camera control" };
+const NAMES = { memory: "Memory", camera: "Camera control", walls: "Stopping at walls" };
 
 // walk is the state of play.js; say sends a message, goBack one that goes back in time; screen and moments are its parts.
 export class Tools {
@@ -20,7 +20,7 @@ export class Tools {
     };
     for (const [id, act] of Object.entries(click)) $(id).onclick = () => walk.phase === "running" && act();
     $("crisp").onclick = () => this.#crisp();
-    for (const name of ["memory", "camera"]) $(name).onclick = () => this.#switch(name);
+    for (const name of Object.keys(NAMES)) $(name).onclick = () => this.#switch(name);
     // A button that was clicked must not be what Space presses next.
     for (const button of document.querySelectorAll(".tools button, .switches button")) {
       button.addEventListener("click", (e) => e.detail > 0 && button.blur());
@@ -29,7 +29,7 @@ export class Tools {
 
   // True when that key does something here.
   keydown({ key, code }) {
-    const ids = { " ": "pause", b: "save", z: "rewind", backspace: "rewind", r: "record", p: "crisp", m: "memory", c: "camera" };
+    const ids = { " ": "pause", b: "save", z: "rewind", backspace: "rewind", r: "record", p: "crisp", m: "memory", c: "camera", x: "walls" };
     const id = ids[key.toLowerCase()];
     const moment = /^Digit[1-9]$/.test(code) ? this.moments.list[Number(code.at(-1)) - 1] : undefined;
     if (id) $(id).click();
@@ -47,7 +47,7 @@ export class Tools {
     if (recording) this.recordingSince ??= performance.now();
     else this.recordingSince = null;
     $("record").setAttribute("aria-pressed", recording);
-    for (const name of ["memory", "camera"]) $(name).setAttribute("aria-checked", switches[name]);
+    for (const name of Object.keys(NAMES)) $(name).setAttribute("aria-checked", switches[name]);
     const said = [replaying && "A replay: you take over at its end", ...Object.keys(NAMES).map((x) => !switches[x] && `${NAMES[x]} is off`)];
     $("badge").textContent = said.filter(Boolean).join(" · ");
     $("badge").hidden = !said.some(Boolean);
