@@ -126,11 +126,11 @@ def test_the_stand_in_leads_to_the_hint_from_any_level() -> None:
 
 def test_rows_of_one_world_differ_in_one_thing() -> None:
     rows = rows_of_world("tiny")
-    assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words"]
+    assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places"]
     assert len({r.identity for r in rows.values()}) == 5
     switches = {n: (r.memory, r.camera, r.words, r.network) for n, r in rows.items()}
     assert all(sum(not on for on in s) == (n != "ours") for n, s in switches.items())
-    with pytest.raises(ValueError, match="models: 'best' is not one of ours, hint-copy, no-lane, no-memory, no-words, truth"):
+    with pytest.raises(ValueError, match="models: 'best' is not one of ours, hint-copy, no-lane, no-memory, no-words, no-places, truth"):
         SuiteConfig(models=("best",))
     with pytest.raises(ValueError, match="models: 'best' is not one of ours, hint-copy"):
         QuickConfig(models=("ours", "best"))

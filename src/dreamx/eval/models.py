@@ -52,8 +52,8 @@ class VideoModel(Protocol):
 @dataclass(frozen=True)
 class Ours:
     """A world, walked as a player walks. ``steps`` of denoising a chunk; None: as the world says. ``code``: a hash of what walks
-    it, as it was when the run began. Switched off may be its memory, its camera lane, the words that it is told, and its
-    transformer (``network``: ``hint_copy``)."""
+    it, as it was when the run began. Switched off may be its memory, its camera lane, the words that it is told, the places
+    that it knows by heart, and its transformer (``network``: ``hint_copy``)."""
 
     world: str
     memory: bool = True
@@ -63,12 +63,14 @@ class Ours:
     code: str = field(default_factory=lambda: rollout_hash())
     words: bool = True
     network: bool = True
+    places: bool = True
 
     @property
     def identity(self) -> str:
         """Of the weights, of the code that walks them, and of what is switched on."""
         switched = f"memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
-        switched += ("" if self.words else " words=False") + ("" if self.network else " network=False")
+        for name in ("words", "network", "places"):
+            switched += "" if getattr(self, name) else f" {name}=False"
         return f"{weights_hash(find(self.world))} {switched} code={self.code}"
 
     def open(self) -> World:
@@ -81,6 +83,7 @@ class Ours:
         if self.steps is not None:
             world.config = replace(world.config, sampler=replace(world.config.sampler, steps=self.steps))
         world.switches = Switches(self.memory, self.camera)
+        world.places = world.places if self.places else ()
         return world if self.network else hint_copy(world)
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
@@ -98,11 +101,12 @@ def rows_of_world(world: str, memory: bool = True, camera: bool = True, steps: i
         "no-lane": replace(ours, name="no-lane", camera=False),
         "no-memory": replace(ours, name="no-memory", memory=False),
         "no-words": replace(ours, name="no-words", words=False),
+        "no-places": replace(ours, name="no-places", places=False),
     }
 
 
 #: Names of these rows.
-OF_WORLD = ("ours", "hint-copy", "no-lane", "no-memory", "no-words")
+OF_WORLD = ("ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places")
 
 
 @dataclass(frozen=True)

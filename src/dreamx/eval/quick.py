@@ -67,7 +67,7 @@ class QuickConfig:
     camera: bool = True
     """Whether it may use its camera lane (E-PRoPE)."""
     models: tuple[str, ...] = MODELS
-    """The rows of the table: ours; hint-copy, no-lane, no-memory, no-words (ours with that replaced or switched off); copy-first
+    """Rows of the table: ours; hint-copy, no-lane, no-memory, no-words, no-places (ours without that); copy-first
     and warp."""
 
     def __post_init__(self) -> None:
