@@ -67,7 +67,7 @@ def test_a_sample_is_the_feature_of_its_cell() -> None:
         net.levels[0][0, 1] = middle[None, :, None]  # z
         net.levels[0][0, 2] = (torch.arange(8) // 4)[:, None, None]  # which place
     where = Camera(camera(1, 2, 90).pose.double(), camera(1, 2, 90).lens.double()).map(lambda t: t[0])
-    got = net._sample(torch.tensor([1]), where, 4, 4)[0].unflatten(-1, (SMALL.samples, SMALL.channels))  # [4, 4, S, C]
+    got = 0.1 * net._sample(torch.tensor([1]), where, 4, 4)[0].unflatten(-1, (SMALL.samples, SMALL.channels))  # [4, 4, S, C]
     depth = SMALL.near * (SMALL.far / SMALL.near) ** (torch.arange(6, dtype=torch.float64) / 5)
     side = ((torch.arange(4, dtype=torch.float64) + 0.5) / 4 - 0.5) / LENS[0]  # of each column, at a depth of 1
     # It looks along x: depth is x, and the right of the picture is -z.

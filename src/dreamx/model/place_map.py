@@ -74,7 +74,7 @@ class PlaceMap(nn.Module):
     def reset_parameters(self) -> None:
         """Random features, read as 0."""
         for level in self.levels:
-            nn.init.normal_(level, std=0.1)
+            nn.init.normal_(level, std=0.1 / _GAIN)
         for layer in (self.read[0], self.read[2]):
             nn.init.xavier_uniform_(layer.weight)  # pyright: ignore[reportArgumentType]
             nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
@@ -114,7 +114,8 @@ class PlaceMap(nn.Module):
         deep = len(c.names) * c.layers
         at = torch.cat([ground, (2 * layer[..., None] + 1) / deep - 1], -1).flatten(0, 2)[None, :, :, None]  # [1, P, S, 1, 3]
         found = [F.grid_sample(level, at.to(level.dtype), padding_mode="border", align_corners=False) for level in self.levels]
-        return torch.cat([x[0, ..., 0].permute(1, 2, 0).flatten(1) for x in found], -1).unflatten(0, ray.shape[:3])
+        return _GAIN * torch.cat([x[0, ..., 0].permute(1, 2, 0).flatten(1) for x in found], -1).unflatten(0, ray.shape[:3])
 
 
 _MOST_CELLS = 512
+_GAIN = 10.0  # a cell is seen in few batches: so its features move ten times as far with an optimiser's step as other weights
