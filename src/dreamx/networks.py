@@ -65,11 +65,13 @@ def export_networks(
     depth: Depth | None,
     painter: TextToImage | None,
     known: Taught | None = None,
+    half: bool = False,
 ) -> None:
-    """Write a world to a folder; the painter to one within it."""
+    """Write a world to a folder, the painter to one within it; ``half``: as float16."""
     nets = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
     knows = {} if known is None else {"taught": (nn.Module(), known)}
-    native.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows})
+    native.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows}, half)
     if painter is not None:
-        native.save(folder / "painter", {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)})
+        drawing = {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)}
+        native.save(folder / "painter", drawing, half)

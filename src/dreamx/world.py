@@ -92,9 +92,9 @@ class World:
         depth, draws = deep and networks.load_depth(deep), painter and networks.load_dit_and_text(painter)
         return World(config, net, networks.load_autoencoder(vae), text, depth, draws)
 
-    def export(self, folder: Path) -> None:
-        """Write the world (not the session) to a folder that ``open`` reads."""
-        networks.export_networks(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught)
+    def export(self, folder: Path, half: bool = False) -> None:
+        """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16."""
+        networks.export_networks(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught, half)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -42,6 +42,23 @@ def test_round_trip_is_exact(folder: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["config.json", "dit.safetensors", "text.safetensors"]
 
 
+def test_half_the_bytes_are_float16_and_load_as_float32(tmp_path: Path) -> None:
+    native.save(tmp_path / "w", {"dit": (net(300), Size(300))})
+    native.save(tmp_path / "h", {"dit": (net(300), Size(300))}, half=True)
+    sizes = [(tmp_path / name / "dit.safetensors").stat().st_size for name in "wh"]
+    assert sizes[1] < 0.6 * sizes[0]
+    fresh = net(300, seed=1)
+    native.load_into(fresh, tmp_path / "h" / "dit.safetensors")
+    for key, tensor in net(300).state_dict().items():
+        assert fresh.state_dict()[key].dtype == torch.float32
+        assert torch.equal(fresh.state_dict()[key], tensor.half().float())
+    large = net(3)
+    torch.nn.init.constant_(large[0].bias, 1e5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"dit\.0\.bias holds NaN or infinity"):
+        native.save(tmp_path / "h", {"dit": (large, Size(3))}, half=True)
+    assert native.read_config(tmp_path / "h", "dit", Size) == Size(300)
+
+
 def test_saving_again_replaces_the_whole_set(folder: Path) -> None:
     native.save(folder, {"dit": (net(5), Size(5))})
     assert native.read_config(folder, "dit", Size) == Size(5)

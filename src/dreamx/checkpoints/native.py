@@ -36,17 +36,20 @@ class NotFinite(ValueError):
         self.name, self.key = name, key
 
 
-def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
+def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]], half: bool = False) -> None:
     """Write ``{name: (module, its config dataclass)}`` to ``folder``; the networks it held before under other names go.
 
     ValueError when a module holds NaN or infinity: such weights never replace good ones; and when the folder holds a
-    ``.safetensors`` file that is none of these networks.
+    ``.safetensors`` file that is none of these networks. half: as float16, half the bytes; ``load`` makes float32 of it.
     """
-    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()})
+    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()}, half)
 
 
-def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]]) -> None:
+def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]], half: bool = False) -> None:
     """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
+    if half:  # what is too large for float16 becomes infinite, and is refused below
+        cast = {n: {k: t.half() if t.is_floating_point() else t for k, t in ts.items()} for n, (ts, _) in parts.items()}
+        parts = {name: (cast[name], config) for name, (_, config) in parts.items()}
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
     before = held(folder)
     # A folder of somebody else is not cleared.

@@ -55,6 +55,8 @@ class WorldExport:
     """Latents that the transformer learned from: the words of their captions are those that the world was taught."""
     drawn: Path | None = None
     """Latents that the painter learned from."""
+    half: bool = False
+    """Write weights as float16: half the bytes."""
 
 
 def export_world(cfg: WorldExport) -> None:
@@ -63,4 +65,4 @@ def export_world(cfg: WorldExport) -> None:
     if cfg.seen is not None and cfg.drawn is not None:
         seen, drawn = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (cfg.seen, cfg.drawn))
         made.taught = Taught(seen, drawn, events=False)
-    made.export(cfg.out)
+    made.export(cfg.out, cfg.half)

@@ -252,6 +252,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 nets["painter"],
                 seen=at_home,
                 drawn=drawn,
+                half=True,
             ),
         ),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
