@@ -7,6 +7,7 @@ import torch
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.place_map import PlaceMapConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.rollout import Sampler
@@ -18,10 +19,16 @@ ENCODER = VAEConfig(latent=8, encoder=(8, 12, 16), decoder=(8, 12, 16), blocks=(
 WORDS = WordConfig(width=16, heads=2, words=24)
 
 
-def world(chunk: int = 1, window: int = 8, sinks: int = 1, memory: MemoryConfig | None = None) -> World:
+def world(
+    chunk: int = 1,
+    window: int = 8,
+    sinks: int = 1,
+    memory: MemoryConfig | None = None,
+    places: PlaceMapConfig | None = None,
+) -> World:
     torch.manual_seed(0)
     hint = memory is not None
-    dit, vae, text = DiT(replace(DIT, hint=hint)), VAE(replace(ENCODER, hint=hint)), WordEncoder(WORDS)
+    dit, vae, text = DiT(replace(DIT, hint=hint, place_map=places)), VAE(replace(ENCODER, hint=hint)), WordEncoder(WORDS)
     for p in dit.parameters():
         torch.nn.init.normal_(p, std=0.05)
     sampler = Sampler(steps=2, chunk=chunk, window=window, sinks=sinks)

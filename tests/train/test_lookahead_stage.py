@@ -90,3 +90,40 @@ def test_a_batch_asks_for_frames_further_on_from_the_same_past(clips: EncodeConf
     flat = data.z.float().flatten(0, 1).flatten(1)
     gap = torch.cdist(clean[:, 1:].flatten(0, 1).flatten(1), flat).amin(1)
     assert float(gap.max()) < 1e-2
+
+
+def test_what_is_not_remembered_shows_nothing_and_is_made_in_no_time(clips: EncodeConfig) -> None:
+    blank = encode(replace(clips, out=beside(clips, "blank.safetensors"), ahead=(3, 5), remembered=0.0))
+    plain = made(clips, "remembered", (3, 5))
+    assert blank.hint is not None and blank.ahead is not None and blank.to is not None and plain.to is not None
+    assert torch.equal(blank.z, plain.z)
+    assert not blank.hint.any() and not blank.ahead.any()
+    early = slice(1, 3)  # later ones are cut off at the end of the clip
+    assert bool(((blank.to - torch.arange(blank.to.shape[1]))[:, early] >= 2).all()) and int(blank.to.max()) == 6
+
+
+def test_batches_say_of_which_place_their_frames_are(clips: EncodeConfig) -> None:
+    made(clips, "place", None)
+    file = beside(clips, "place.safetensors")
+    latents = Latents.load(file)
+    rows = tuple(replace(row, scene=scene) for row, scene in zip(latents.rows, ("village", "park"), strict=True))
+    replace(latents, rows=rows).save(file)
+    data = LatentClips(file)
+    assert data.batch(2, torch.Generator())[0].place is None
+    data.locate(("castle", "village"))
+    assert data.place is not None
+    assert data.place.tolist() == [1, -1]
+    known = data.batch(16, torch.Generator().manual_seed(0))[0]
+    assert known.place is not None
+    assert known.place.shape == (16, 7)
+    first = torch.stack([(known.z[i, 0] - latents.z[0, 0].float()).abs().max() == 0 for i in range(16)])
+    assert known.place[:, 0].tolist() == torch.where(first, 1, -1).tolist()
+    lost = teach(replace(TeachingConfig(chunk=1, windows=((4, 1),)), drop_place=1.0), data, torch.Generator().manual_seed(0))
+    assert lost.noisy.place is not None
+    assert bool((lost.noisy.place == -1).all())
+    mirrored = replace(latents, rows=tuple(replace(row, variant="mirror") for row in rows))
+    mirrored.save(file)
+    other = LatentClips(file)
+    other.locate(("castle", "village"))
+    assert other.place is not None
+    assert other.place.tolist() == [-1, -1]

@@ -33,7 +33,7 @@ class LatentClips:
         if self.frames > data.z.shape[1]:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
         self.captions = [row.caption for row in data.rows]
-        self._scenes = [row.scene for row in data.rows]
+        self._scenes = ["" if "mirror" in row.variant else row.scene for row in data.rows]  # in a mirror it is another place
         self.place: Tensor | None = None  # [N]
 
     def locate(self, places: Sequence[str]) -> None:
