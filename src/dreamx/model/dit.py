@@ -92,6 +92,8 @@ class DiTConfig:
 
     def __post_init__(self) -> None:
         _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})
+        if self.place_map is not None and not self.hint:
+            raise ValueError("dit.place_map needs dit.hint: what the map recalls is read as what memory shows")
         if self.width % self.heads:
             raise ValueError(f"dit.width {self.width} does not divide over dit.heads {self.heads}; take a multiple of it")
         if (self.width // self.heads) % 2:
@@ -205,7 +207,7 @@ class DiT(nn.Module):
         self.patch = nn.Linear(c.channels * c.patch**2, c.width)  # Wan's Conv3d whose kernel is its stride (1, 2, 2)
         # C + 1: the latent that memory shows, and how much of it is known. No bias, so that no memory adds 0.
         self.hint = nn.Linear((c.channels + 1) * c.patch**2, c.width, bias=False) if c.hint else None
-        self.place_map = PlaceMap(c.place_map, c.width, c.patch) if c.place_map else None
+        self.place_map = PlaceMap(c.place_map, c.channels) if c.place_map else None
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
@@ -239,10 +241,9 @@ class DiT(nn.Module):
         grid = _grid(rows, cols, c.view)
         places = _places(FramePositions(frames.index, frames.camera), grid, c)
         x = linear(self.patch, _tokens(frames.z, rows, cols, p))  # [B, T, P, width]
-        if self.hint is not None and frames.hint is not None:
-            x = x + self.hint(_tokens(frames.hint, rows, cols, p))
-        if self.place_map is not None and frames.place is not None and bool((frames.place >= 0).any()):
-            x = x + self.place_map(frames.place, frames.camera, rows * p, cols * p).to(x.dtype)
+        hint = frames.hint if self.place_map is None else self.place_map.fill(frames)
+        if self.hint is not None and hint is not None:
+            x = x + self.hint(_tokens(hint, rows, cols, p))
         time = self.time(sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         # [B, T, 6, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]

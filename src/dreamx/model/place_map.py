@@ -1,10 +1,10 @@
-"""Places known by heart: a map of learned features for each, which the transformer reads along its lines of sight.
+"""Places known by heart: a map of learned features for each, which says what a camera in it sees.
 
 A window of three seconds and a few re-projected views do not tell what lies behind the next corner. A network can know it, if it
-is told where it stands: here every place has a grid of features (as the radiance fields of Plenoxels, Yu et al. 2021, and
-DirectVoxGO, Sun et al. 2022, have), coarse and fine. Each latent pixel samples it at a few distances along its ray, and a small
-network turns a token's samples into what is added to that token. What the features mean is learned with the transformer; nothing
-is rendered from them. Our addition to DreamX-World 1.0.
+is told where it stands: here every place has a grid of features, coarse and fine (as in the radiance fields of Plenoxels, Yu et
+al. 2021, and DirectVoxGO, Sun et al. 2022). Each latent pixel samples it at a few distances along its ray, and a small network
+makes its latent of the samples: a light field of latents, not of colours, so that 64 rays are a picture. The transformer gets what
+it recalls as it gets what memory shows (``Frames.hint``), where memory shows nothing. Our addition to DreamX-World 1.0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import PositiveFloat, PositiveInt, Width
+from dreamx.bounds import PositiveFloat, PositiveInt, Probability, Width
+from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera, rays
 
 
@@ -29,20 +30,22 @@ class PlaceMapConfig:
     """Metres from the middle of a map to its edges."""
     height: PositiveFloat = 8.0
     """Metres from the ground to the top of a map."""
-    cells: tuple[PositiveInt, ...] = (96, 32, 8)
+    cells: tuple[PositiveInt, ...] = (96, 24)
     """Cells along both sides of the ground, of each level."""
     layers: PositiveInt = 4
     """Cells along the height, of each level."""
     channels: Width = 8
     """Features of a cell."""
-    samples: PositiveInt = 10
+    samples: PositiveInt = 16
     """Samples along a ray."""
     near: PositiveFloat = 0.6
     """Depth of the first sample, metres; the others follow at equal ratios."""
     far: PositiveFloat = 40.0
     """Depth of the last sample, metres."""
     hidden: Width = 256
-    """Hidden channels of the network that reads the samples of a token."""
+    """Hidden channels of the network that reads the samples of a ray."""
+    sure: Probability = 0.9
+    """How much of a place is said to be known (``Frames.hint``) where only the map knows it."""
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
@@ -57,50 +60,50 @@ class PlaceMapConfig:
 
 
 class PlaceMap(nn.Module):
-    """The maps, and what reads them."""
+    """The maps, and what reads them: latents of ``latent`` channels."""
 
-    def __init__(self, config: PlaceMapConfig, width: int, patch: int) -> None:
+    def __init__(self, config: PlaceMapConfig, latent: int) -> None:
         super().__init__()
-        self.config, self.patch = config, patch
-        c = config
+        self.config = c = config
         # [1, C, places x layers, z, x]: the maps one above the other, so that one call samples all.
         shapes = [(1, c.channels, len(c.names) * c.layers, n, n) for n in c.cells]
         self.levels = nn.ParameterList([nn.Parameter(torch.empty(shape)) for shape in shapes])
-        self.read = nn.Sequential(
-            nn.Linear(len(c.cells) * c.samples * c.channels * patch**2, c.hidden), nn.GELU("tanh"), nn.Linear(c.hidden, width)
-        )
+        self.first = nn.Linear(len(c.cells) * c.samples * c.channels + 6 * _OCTAVES, c.hidden)
+        self.second = nn.Linear(c.hidden, c.hidden)
+        self.last = nn.Linear(c.hidden, latent)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Random features, read as 0."""
+        """Random features."""
         for level in self.levels:
             nn.init.normal_(level, std=0.1 / _GAIN)
-        for layer in (self.read[0], self.read[2]):
-            nn.init.xavier_uniform_(layer.weight)  # pyright: ignore[reportArgumentType]
-            nn.init.zeros_(layer.bias)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.read[2].weight)  # pyright: ignore[reportArgumentType]
+        for layer in (self.first, self.second, self.last):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
-    def index(self, name: str) -> int:
-        """The number of a place, -1 where it is none of these."""
-        return self.config.names.index(name) if name in self.config.names else -1
+    def recall(self, place: Tensor, camera: Camera, rows: int, cols: int) -> Tensor:
+        """Return the latents that cameras ``[N]`` see, ``[N, C, rows, cols]``.
 
-    def forward(self, place: Tensor, camera: Camera, rows: int, cols: int) -> Tensor:
-        """Return what tokens of frames ``[B, T]`` of ``rows x cols`` latent pixels know by heart: ``[B, T, P, width]``.
-
-        place: ``[B, T]`` numbers of places, -1 for none, of which nothing is known: 0. camera: in the axes of the place, whose
-        ground is y = 0.
+        place: ``[N]`` numbers of places. camera: in the axes of the place, whose ground is y = 0.
         """
-        p = self.patch
-        here = place.flatten() >= 0
-        cameras = camera.map(lambda x: x.flatten(0, 1)[here])
-        samples = self._sample(place.flatten()[here], cameras, rows, cols)  # [N, rows, cols, D]
-        tokens = samples.unflatten(2, (cols // p, p)).unflatten(1, (rows // p, p)).transpose(2, 3).flatten(3).flatten(1, 2)
-        out = tokens.new_zeros(len(here), tokens.shape[1], self.read[2].out_features)  # pyright: ignore[reportArgumentType,reportCallIssue]
-        known = self.read(tokens)
-        return out.to(known.dtype).index_put((here.nonzero()[:, 0],), known).unflatten(0, place.shape)
+        x = F.gelu(self.first(self._sample(place, camera, rows, cols)))
+        x = x + F.gelu(self.second(x))
+        return self.last(x).permute(0, 3, 1, 2)
+
+    @torch.no_grad()  # it learns by a loss of its own (train.places)
+    def fill(self, frames: Frames) -> Tensor:
+        """Return the hint of frames, ``[B, T, C + 1, H, W]``, with what the map recalls where memory knows less than the map."""
+        hint = frames.z.new_zeros(hint_shape(frames.z)) if frames.hint is None else frames.hint
+        here = torch.zeros_like(frames.index, dtype=torch.bool) if frames.place is None else frames.place >= 0  # [B, T]
+        if frames.place is None or not bool(here.any()):
+            return hint
+        known = hint[here][:, -1:]  # [N, 1, H, W]
+        recalled = self.recall(frames.place[here], frames.camera.map(lambda x: x[here]), *hint.shape[-2:]).to(hint)
+        latents = known * hint[here][:, :-1] + (1 - known) * recalled
+        return hint.index_put((here,), torch.cat([latents, known.clamp(min=self.config.sure)], 1))
 
     def _sample(self, place: Tensor, camera: Camera, rows: int, cols: int) -> Tensor:
-        """Features along the rays of cameras ``[N]``, ``[N, rows, cols, levels samples C]``."""
+        """Features along the rays of cameras ``[N]``, and of their directions, for the sky: ``[N, rows, cols, D]``."""
         c = self.config
         dtype = self.levels[0].dtype
         pose, lens = camera.pose.to(dtype), camera.lens.to(dtype)
@@ -114,8 +117,12 @@ class PlaceMap(nn.Module):
         deep = len(c.names) * c.layers
         at = torch.cat([ground, (2 * layer[..., None] + 1) / deep - 1], -1).flatten(0, 2)[None, :, :, None]  # [1, P, S, 1, 3]
         found = [F.grid_sample(level, at.to(level.dtype), padding_mode="border", align_corners=False) for level in self.levels]
-        return _GAIN * torch.cat([x[0, ..., 0].permute(1, 2, 0).flatten(1) for x in found], -1).unflatten(0, ray.shape[:3])
+        features = torch.stack([x[0, ..., 0] for x in found]).permute(2, 0, 1, 3)  # [rays, levels, C, S]
+        angles = F.normalize(ray, dim=-1)[..., None] * 2.0 ** torch.arange(_OCTAVES, device=ray.device)  # [N, rows, cols, 3, O]
+        waves = torch.cat([angles.sin(), angles.cos()], -1).flatten(-2)
+        return torch.cat([_GAIN * features.flatten(1).unflatten(0, ray.shape[:3]), waves], -1)
 
 
 _MOST_CELLS = 512
+_OCTAVES = 4  # of the waves of a ray's direction
 _GAIN = 10.0  # a cell is seen in few batches: so its features move ten times as far with an optimiser's step as other weights

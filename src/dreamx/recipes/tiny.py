@@ -27,13 +27,14 @@ from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, places, pose
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.classifier import ClassifierStage
 from dreamx.train.depth import DepthStage
 from dreamx.train.features import FeatureStage
+from dreamx.train.places import PlacesStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
@@ -84,7 +85,6 @@ WORLD = WorldConfig(
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 PLACES = PlaceMapConfig(names=tuple(HOMES))
-AT_HOME = replace(LOOKAHEAD, drop_hint=0.3, drop_place=0.1)  # memory may not be all that it sees by
 _BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
@@ -110,7 +110,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     at_home = root / "at_home.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings, looked_at = root / "happenings", root / "stills"
-    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "home", "painter")
+    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "places", "painter")
     judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
     nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
@@ -211,18 +211,9 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             ),
         ),
         Step(
-            "home",
-            causal.main,
-            CausalStage(
-                run("home", 4000, decay=0.6),
-                at_home,
-                nets["lookahead_2"],
-                nets["home"],
-                AT_HOME,
-                frames=STRETCH,
-                place_map=PLACES,
-                lr=1.5e-3,
-            ),
+            "places",
+            places.main,
+            PlacesStage(run("places", 3000, decay=0.6), at_home, nets["lookahead_2"], nets["places"], PLACES),
         ),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         Step(
@@ -247,7 +238,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 WORLD,
                 root / "world",
                 nets["autoencoder"],
-                nets["home"],
+                nets["places"],
                 nets["depth"],
                 nets["painter"],
                 seen=at_home,

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
 from dreamx.flow import velocity_loss
-from dreamx.model.place_map import PlaceMapConfig
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig, teach
-from dreamx.train.trained_networks import add_place_map, load
+from dreamx.train.trained_networks import load
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,6 @@ class CausalStage:
     """Batches of teacher forcing."""
     frames: FrameCount | None = None
     """Latent frames of a clip that are used; None uses all."""
-    place_map: PlaceMapConfig | None = None
-    """Maps of places to learn by heart, new ones; None: those of ``start``, if any."""
     samples: SamplesConfig | None = None
     """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 1e-3
@@ -45,10 +42,7 @@ def main(cfg: CausalStage) -> None:
     claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start])
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
-    started = load(cfg.start)
-    if cfg.place_map is not None:
-        started.dit = add_place_map(started.dit, cfg.place_map)
-    nets = run.own(started, cfg.lr)
+    nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)
     data.locate(nets.dit.config.places)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
