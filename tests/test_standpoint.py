@@ -24,9 +24,7 @@ KEYS = ("w", "wj", "l", "")
 
 
 def knowing(chunk: int = 1) -> World:
-    world = micro.world(chunk, memory=MemoryConfig(views=2), places=PLACES)
-    torch.nn.init.normal_(world.dit.place_map.read[2].weight, std=0.5)  # pyright: ignore[reportOptionalMemberAccess,reportArgumentType]
-    return world
+    return micro.world(chunk, memory=MemoryConfig(views=2), places=PLACES)
 
 
 def walk(world: World) -> torch.Tensor:

@@ -3,8 +3,8 @@
 A window of three seconds and a few re-projected views do not tell what lies behind the next corner. A network can know it, if it
 is told where it stands: here every place has a grid of features, coarse and fine (as in the radiance fields of Plenoxels, Yu et
 al. 2021, and DirectVoxGO, Sun et al. 2022). Each latent pixel samples it at a few distances along its ray, and a small network
-makes its latent of the samples: a light field of latents, not of colours, so that 64 rays are a picture. The transformer gets what
-it recalls as it gets what memory shows (``Frames.hint``), where memory shows nothing. Our addition to DreamX-World 1.0.
+makes its latent of the samples: a light field of latents, not of colours, so that 64 rays are a picture. The transformer gets
+what it recalls as it gets what memory shows (``Frames.hint``), where memory shows nothing. Our addition to DreamX-World 1.0.
 """
 
 from __future__ import annotations
