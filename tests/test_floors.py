@@ -17,7 +17,7 @@ import pytest
 from repo import ROOT
 
 FLOORS = (
-    ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash"),
+    ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash", "hardware"),
     (
         *("clip", "events", "frames", "flow", "picture", "picture_kinds", "video_reader", "video_display"),
         *("atomic", "tensor_file", "locks", "manifest", "interrupt", "web"),

@@ -10,7 +10,8 @@ import torch
 
 import micro
 from dreamx.config import from_json
-from dreamx.eval.speed import Clocks, SpeedConfig, SpeedReport, key_to_frame, main, measure_speed, percentiles, speed_markdown
+from dreamx.eval.speed import SpeedConfig, SpeedReport, key_to_frame, main, measure_speed, speed_markdown
+from dreamx.eval.timed_walk import Clocks, percentiles
 
 
 class Ticks:
@@ -27,8 +28,8 @@ class Ticks:
 
 def test_it_measures_what_the_clocks_say(tmp_path: Path) -> None:
     micro.world().export(tmp_path / "micro")
-    # Opening takes one step; then a chunk is from one reading to the next.
-    got = measure_speed(str(tmp_path / "micro"), 5.0, Clocks(Ticks(0.05), Ticks(0.02)), ["dreamx", "eval", "speed"])
+    # Opening takes the second step; then a chunk is from one reading to the next but one: the first step and the second.
+    got = measure_speed(str(tmp_path / "micro"), 5.0, Clocks(Ticks(0.0, 0.05, 0.01), Ticks(0.02)), ["dreamx", "eval", "speed"])
     assert got.chunks == 20  # 5 s of 16 frames in chunks of 4
     assert (got.chunk_ms.p50, got.chunk_ms.p99) == (pytest.approx(50), pytest.approx(50))
     assert got.cpu_ms.p50 == pytest.approx(20)

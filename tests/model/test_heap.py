@@ -9,8 +9,8 @@ import torch
 
 import micro
 from dreamx import rollout
-from dreamx.budget.machine import resident_memory
 from dreamx.geometry import from_keys
+from dreamx.hardware import resident_memory
 from dreamx.model import heap
 from dreamx.world import World
 

@@ -7,16 +7,14 @@ real-time factor is seconds of world made per second of waiting.
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, dataclass
+from statistics import fmean
 
 import torch
 
 from dreamx.bounds import PositiveFloat, Workers
-from dreamx.budget.machine import resident_memory
-from dreamx.geometry.controls import from_keys
+from dreamx.eval.timed_walk import Clocks, percentiles, time_walk
 from dreamx.model.cpu_ops import only_plain
-from dreamx.world import World
 
 
 @dataclass(frozen=True)
@@ -66,40 +64,25 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         only_plain()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    began = time.perf_counter()
-    world = World.open(cfg.world)
-    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
-    first_frame = time.perf_counter() - began
-    dreams: list[float] = []
-    shows: list[float] = []
-    memory: list[int] = []
-    frames = 0
-    while frames < cfg.seconds * world.fps:
-        controls = from_keys([_KEYS[len(dreams) // 8 % len(_KEYS)]] * world.frames_per_step, world.config.speed)
-        start = time.perf_counter()
-        dream = world.denoise(controls)
-        middle = time.perf_counter()
-        frames += len(world.decode(dream))
-        dreams.append(middle - start)
-        shows.append(time.perf_counter() - middle)
-        memory.append(resident_memory())
-    chunks = torch.tensor(dreams) + torch.tensor(shows)
-    p50, p95, p99 = (1000 * float(chunks.quantile(q)) for q in (0.5, 0.95, 0.99))
+    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks())
+    world, chunks, frames = walked.world, walked.chunk_ms(), sum(walked.frames)
+    spread, rate = percentiles(chunks), 1000 * frames / float(chunks.sum())
+    memory = torch.tensor(walked.memory, dtype=torch.float64)
     return PlayBench(
         world=cfg.world,
         threads=torch.get_num_threads(),
         steps=world.config.sampler.steps,
         chunk_frames=frames // len(chunks),
-        first_frame=first_frame,
-        real_time_factor=frames / world.fps / float(chunks.sum()),
-        frames_per_second=frames / float(chunks.sum()),
-        dream_ms=1000 * sum(dreams) / len(dreams),
-        show_ms=1000 * sum(shows) / len(shows),
-        chunk_ms_p50=p50,
-        chunk_ms_p95=p95,
-        chunk_ms_p99=p99,
-        chunk_ms_by_tenth=[round(1000 * float(part.median()), 1) for part in chunks.chunk(10)],
-        megabytes_by_tenth=[round(float(part[-1]) / 1e6, 1) for part in torch.tensor(memory, dtype=torch.float64).chunk(10)],
+        first_frame=walked.first_frame,
+        real_time_factor=rate / world.fps,
+        frames_per_second=rate,
+        dream_ms=1000 * fmean(walked.denoise),
+        show_ms=1000 * fmean(walked.decode),
+        chunk_ms_p50=spread.p50,
+        chunk_ms_p95=spread.p95,
+        chunk_ms_p99=spread.p99,
+        chunk_ms_by_tenth=[round(float(part.median()), 1) for part in chunks.chunk(10)],
+        megabytes_by_tenth=[round(float(part[-1]) / 1e6, 1) for part in memory.chunk(10)],
         chunks=len(chunks),
     )
 

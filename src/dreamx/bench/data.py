@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 
 from dreamx.bounds import Pixels, PositiveInt
-from dreamx.budget.machine import resident_memory
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run_engine
 from dreamx.data.sim.simulated import SimulateConfig, Simulated
 from dreamx.geometry.camera import Camera
+from dreamx.hardware import resident_memory
 
 
 @dataclass(frozen=True)

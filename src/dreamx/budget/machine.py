@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from statistics import fmean
 import torch
 from torch import Tensor, nn
 
+from dreamx.hardware import processor_name
 from dreamx.model.cpu_ops import linear
 
 
@@ -57,11 +57,7 @@ def name(device: torch.device) -> str:
     """Return the maker's name of the processor or the GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    return processor_name()
 
 
 def free_memory(device: torch.device) -> float | None:
@@ -135,14 +131,6 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def resident_memory() -> int:
-    """Bytes of memory that this process holds now; 0 where the system does not say."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
 
 
 def forget_peak(device: torch.device) -> None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,11 +20,11 @@ from dreamx.bounds import OutputFolder, PositiveFloat, Workers
 from dreamx.config import to_json
 from dreamx.eval import folders
 from dreamx.eval.models import weights_hash
-from dreamx.geometry.controls import from_keys
-from dreamx.world import World, find
+from dreamx.eval.timed_walk import Clocks, Percentiles, percentiles, time_walk
+from dreamx.hardware import processor_name
+from dreamx.world import find
 
-_KEYS = ("w", "wj", "l", "", "s", "d", "wl", "j")  # each for so many chunks:
-_HELD = 8
+_KEYS = ("w", "wj", "l", "", "s", "d", "wl", "j")
 _PARTS = 10
 
 
@@ -49,15 +46,6 @@ class SpeedConfig:
             raise ValueError(f"seconds must be a positive number, not {self.seconds}")
         if self.threads < 0:
             raise ValueError(f"threads must be 0 or more, not {self.threads}")
-
-
-@dataclass(frozen=True)
-class Percentiles:
-    """Of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
-
-    p50: float
-    p95: float
-    p99: float
 
 
 @dataclass(frozen=True)
@@ -107,50 +95,27 @@ def main(cfg: SpeedConfig) -> None:
         torch.set_num_threads(cfg.threads)
     words = ["dreamx", "eval", "speed", "--world", cfg.world, "--seconds", f"{cfg.seconds:g}"]
     words += ["--threads", str(cfg.threads)] if cfg.threads else []
-    speed = measure_speed(cfg.world, cfg.seconds, Clocks(time.perf_counter, time.process_time), words)
+    speed = measure_speed(cfg.world, cfg.seconds, Clocks(), words)
     text = speed_markdown(speed)
     for name, content in (("speed.json", json.dumps(to_json(speed), indent=1) + "\n"), ("speed.md", text)):
         atomic.write_text(cfg.out / name, content)
     print(text)
 
 
-@dataclass(frozen=True)
-class Clocks:
-    """Clocks in seconds: wall time, and processor time of this process."""
-
-    wall: Callable[[], float]
-    cpu: Callable[[], float]
-
-    def now(self) -> Tensor:
-        """Both, ``[2]``."""
-        return torch.tensor([self.wall(), self.cpu()], dtype=torch.float64)
-
-
 def measure_speed(name: str, seconds: float, clocks: Clocks, command: list[str]) -> SpeedReport:
     """One session of so many seconds of the world, started by ``command``."""
     load = cpu_load()
-    began = clocks.wall()
-    world = World.open(name)
-    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
-    first = clocks.wall() - began
-    times: list[list[float]] = []  # not tensors, which would be in the way of those that come and go
-    made: list[int] = []
-    memory: list[float] = []
-    while sum(made) < seconds * world.fps:
-        controls = from_keys([_KEYS[len(made) // _HELD % len(_KEYS)]] * world.frames_per_step, world.config.speed)
-        start = clocks.now()
-        frames = len(world.step(controls))
-        times.append((clocks.now() - start).tolist())
-        made.append(frames)
-        memory.append(megabytes())
-    chunk, cpu = torch.tensor(times, dtype=torch.float64).T * 1000
-    ends = torch.tensor(made).cumsum(0) / world.fps
+    walked = time_walk(name, seconds, _KEYS, clocks)
+    fps, made, chunk = walked.world.fps, walked.frames, walked.chunk_ms()
+    cpu = 1000 * torch.tensor(walked.cpu, dtype=torch.float64)
+    memory = [held / 2**20 for held in walked.memory]
+    ends = torch.tensor(made).cumsum(0) / fps
     parts: list[Interval] = []
     at = 0
-    for piece in torch.arange(len(times)).chunk(_PARTS):
+    for piece in torch.arange(len(made)).chunk(_PARTS):
         first_one, last = int(piece[0]), int(piece[-1])
-        walked = slice(first_one, last + 1)
-        parts.append(Interval(float(at), float(ends[last]), percentiles(chunk[walked]), percentiles(cpu[walked]), memory[last]))
+        stretch = slice(first_one, last + 1)
+        parts.append(Interval(float(at), float(ends[last]), percentiles(chunk[stretch]), percentiles(cpu[stretch]), memory[last]))
         at = float(ends[last])
     rate = sum(made) / float(chunk.sum()) * 1000
     return SpeedReport(
@@ -162,12 +127,12 @@ def measure_speed(name: str, seconds: float, clocks: Clocks, command: list[str])
         threads=torch.get_num_threads(),
         chunk_frames=made[-1],
         chunks=len(made),
-        first_frame_ms=1000 * first,
+        first_frame_ms=1000 * walked.first_frame,
         chunk_ms=percentiles(chunk),
         cpu_ms=percentiles(cpu),
-        key_ms=percentiles(key_to_frame(chunk, made[-1] / world.fps * 1000)),
+        key_ms=percentiles(key_to_frame(chunk, made[-1] / fps * 1000)),
         frames_per_second=rate,
-        real_time=rate / world.fps,
+        real_time=rate / fps,
         parts=tuple(parts),
     )
 
@@ -183,28 +148,9 @@ def key_to_frame(chunk: Tensor, lasts: float) -> Tensor:
     return (rounds[:, None] * (1 - moments) + chunk[1:, None]).flatten() if len(chunk) > 1 else chunk
 
 
-def percentiles(times: Tensor) -> Percentiles:
-    """Of times ``[N]``."""
-    return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
-
-
-def megabytes() -> float:
-    """Return the resident memory of this process now, MiB; 0 where the system does not say."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def machine() -> str:
     """Describe the machine of a report in words."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return f"{next(names, platform.machine())}, {os.cpu_count()} cores, torch {torch.__version__}"
+    return f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 
 def cpu_load() -> float | None:

@@ -1,0 +1,77 @@
+"""Walk a world as a player does, denoising and decoding, without page and network, and time every chunk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from dreamx.geometry.controls import from_keys
+from dreamx.hardware import resident_memory
+from dreamx.world import World
+
+_HELD = 8  # chunks for which the same keys are held
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Clocks in seconds: wall time, and processor time of this process."""
+
+    wall: Callable[[], float] = time.perf_counter
+    cpu: Callable[[], float] = time.process_time
+
+
+@dataclass
+class WalkTimes:
+    """Seconds of one walk: from opening the files to the first picture, then by chunk: wall time to denoise and to decode it, and
+    processor time of both. ``frames`` made by each chunk, ``memory`` in bytes that the process held after it."""
+
+    world: World
+    first_frame: float
+    denoise: list[float] = field(default_factory=list)  # not tensors, which would be in the way of those that come and go
+    decode: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    frames: list[int] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
+
+    def chunk_ms(self) -> Tensor:
+        """Milliseconds of wall time to make each chunk, float64 ``[N]``."""
+        return 1000 * (torch.tensor(self.denoise, dtype=torch.float64) + torch.tensor(self.decode, dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+def percentiles(times: Tensor) -> Percentiles:
+    """Of times ``[N]``."""
+    return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
+
+
+def time_walk(name: str, seconds: float, keys: Sequence[str], clocks: Clocks) -> WalkTimes:
+    """Open the world ``name`` and walk so many seconds of it, with the next of ``keys`` every 8 chunks."""
+    began = clocks.wall()
+    world = World.open(name)
+    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
+    walked = WalkTimes(world, clocks.wall() - began)
+    while sum(walked.frames) < seconds * world.fps:
+        held = keys[len(walked.frames) // _HELD % len(keys)]
+        controls = from_keys([held] * world.frames_per_step, world.config.speed)
+        start, cpu = clocks.wall(), clocks.cpu()
+        dream = world.denoise(controls)
+        middle = clocks.wall()
+        frames = len(world.decode(dream))
+        walked.decode.append(clocks.wall() - middle)
+        walked.cpu.append(clocks.cpu() - cpu)
+        walked.denoise.append(middle - start)
+        walked.frames.append(frames)
+        walked.memory.append(resident_memory())
+    return walked
