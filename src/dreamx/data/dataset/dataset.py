@@ -17,7 +17,7 @@ from torch import Tensor
 from dreamx.clip import Clip
 from dreamx.data.dataset.lerobot_info import Foreign, features_of, is_foreign
 from dreamx.data.dataset.pack import DROPPED, EPISODES_FILE, FORMAT, INFO, data_path, stream_path
-from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, ClipRow
+from dreamx.data.dataset.part import COLUMNS, EXACT_KEYS, SEEN_KEY, Array, ClipRow, ClipRows
 from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, SEEN, Coding, cut, decode, rate_of
 from dreamx.data.dataset.storage import Storage
 from dreamx.events import Contact, Event, Story
@@ -25,7 +25,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json
 
 
-class Dataset:
+class Dataset(ClipRows):
     """A dataset in our own layout (``pack``). ``place`` is a folder or a url that fsspec knows.
 
     ValueError, one sentence with the place and the clip, from every method, for what cannot be read. Nothing is kept open over
@@ -71,20 +71,11 @@ class Dataset:
         return {k: v for k, v in self.__dict__.items() if k not in ("_open", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._open, self._lock = OrderedDict(), Lock()
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @property
-    def rows(self) -> list[ClipRow]:
-        """The row of every clip."""
-        return self._rows
-
-    @cached_property
-    def _rows(self) -> list[ClipRow]:
-        return [self.row(i) for i in range(len(self))]
 
     @cached_property
     def dropped(self) -> list[dict[str, Any]]:

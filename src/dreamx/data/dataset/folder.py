@@ -12,13 +12,13 @@ from dreamx import tensor_file
 from dreamx.clip import Clip
 from dreamx.config import from_json
 from dreamx.data.dataset.dataset import within
-from dreamx.data.dataset.part import EXACT_KEYS, ClipRow
+from dreamx.data.dataset.part import EXACT_KEYS, ClipRow, ClipRows
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json, read_json
 
 
-class Folder:
+class Folder(ClipRows):
     """The clips of a folder in order of name; ValueError, with the file, for what cannot be read."""
 
     def __init__(self, folder: str) -> None:
@@ -38,15 +38,6 @@ class Folder:
     def fps(self) -> float:
         """Of the first clip."""
         return self.row(0).fps
-
-    @property
-    def rows(self) -> list[ClipRow]:
-        """The row of every clip."""
-        return self._rows
-
-    @cached_property
-    def _rows(self) -> list[ClipRow]:
-        return [self.row(i) for i in range(len(self))]
 
     @property
     def dropped(self) -> list[dict[str, Any]]:

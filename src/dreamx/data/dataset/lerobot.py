@@ -6,7 +6,6 @@ Poses are a feature of 16 or 12 numbers, ``observation.pose`` or alike; lenses o
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,14 @@ from dreamx.clip import Clip
 from dreamx.data.dataset.folder import window
 from dreamx.data.dataset.foreign import lenses_of, poses_of
 from dreamx.data.dataset.lerobot_info import INFO, features_of
-from dreamx.data.dataset.part import Array, ClipRow, check
+from dreamx.data.dataset.part import Array, ClipRow, ClipRows, check
 from dreamx.data.dataset.picture_coding import SEEN, decode, rate_of
 from dreamx.data.dataset.storage import Storage
 from dreamx.geometry.camera import Camera, se3_inverse
 from dreamx.picture import open_picture
 
 
-class LeRobot:
+class LeRobot(ClipRows):
     """Its episodes as clips, as ``dataset.Clips``. ValueError, one sentence with the place, where they cannot be read as such."""
 
     def __init__(self, place: str) -> None:
@@ -43,15 +42,6 @@ class LeRobot:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    @property
-    def rows(self) -> list[ClipRow]:
-        """The row of every clip."""
-        return self._rows
-
-    @cached_property
-    def _rows(self) -> list[ClipRow]:
-        return [self.row(i) for i in range(len(self))]
 
     def row(self, i: int) -> ClipRow:
         """Return the metadata of clip ``i``: its tasks are its caption."""

@@ -6,7 +6,9 @@ A run keeps every finished clip as a part, whole or not at all, and packs the pa
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,26 @@ class ClipRow:
             raise ValueError(f"its words cannot be read ({e})") from e
         known["has"] = tuple(known["has"])
         return ClipRow(**known)
+
+
+class ClipRows(ABC):
+    """Base of what reads a dataset: the rows of all clips, read once."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def row(self, i: int) -> ClipRow:
+        """Return the metadata of clip ``i``."""
+
+    @property
+    def rows(self) -> list[ClipRow]:
+        """The row of every clip."""
+        return self._rows
+
+    @cached_property
+    def _rows(self) -> list[ClipRow]:
+        return [self.row(i) for i in range(len(self))]
 
 
 _SHARED = ("caption", "style", "scene", "seed", "source", "licence", "extra", "story", "entities")

@@ -25,7 +25,7 @@ from dreamx.config import from_json, to_json
 from dreamx.data.dataset.dataset import Dataset
 from dreamx.data.dataset.folder import window
 from dreamx.data.dataset.foreign import lenses_of, poses_of
-from dreamx.data.dataset.part import EXACT_KEYS, SEEN_KEY, Array, ClipRow
+from dreamx.data.dataset.part import EXACT_KEYS, SEEN_KEY, Array, ClipRow, ClipRows
 from dreamx.data.dataset.picture_coding import EXACT, EXACT_RATE, Coding, decode, decode_all
 from dreamx.data.dataset.tar_index import Member, TarIndex
 from dreamx.events import Contact
@@ -78,7 +78,7 @@ def _npy(x: Array) -> bytes:
 
 
 @dataclass(frozen=True)
-class Tars:
+class Tars(ClipRows):
     """One tar or a folder of them, read as ``dataset.Clips``. ``licence``, ``from_whom``: of samples that do not say."""
 
     place: str
@@ -152,15 +152,6 @@ class Tars:
         except Exception:
             return {}
         return {k: self._read(key, suffix) for k, suffix in _SUFFIX.items() if suffix in self._samples[key]}
-
-    @property
-    def rows(self) -> list[ClipRow]:
-        """The row of every clip."""
-        return self._rows
-
-    @cached_property
-    def _rows(self) -> list[ClipRow]:
-        return [self.row(i) for i in range(len(self))]
 
     def row(self, i: int) -> ClipRow:
         """Return the metadata of clip ``i``; somebody else's sample is decoded once for it."""
