@@ -68,7 +68,7 @@ COMMANDS: dict[str, Any] = {
         "draw": ("dreamx.eval.commands:draw_suite_file", "a fresh suite of a law, as a file"),
         "compare": ("dreamx.eval.reporting.compare:main", "which differences between two reports are larger than the noise"),
         "classifiers": ("dreamx.eval.estimators.events.event_accuracy:main", "accuracy of event classifiers on true renders"),
-        "features": ("dreamx.eval.estimators.features.check:main", "accuracy of feature networks on true renders"),
+        "features": ("dreamx.eval.estimators.features.feature_accuracy:main", "accuracy of feature networks on true renders"),
         "estimators": ("dreamx.eval.estimators.pose.pose_accuracy:main", "error of pose estimators on true renders"),
         "study": ("dreamx.eval.study.study_server:main", "ask people which of two sets of videos is better, blind"),
     },

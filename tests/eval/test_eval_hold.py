@@ -23,8 +23,8 @@ from dreamx.data.sim import walker
 from dreamx.data.sim.stills import render_stills
 from dreamx.eval import frame_sets, runner
 from dreamx.eval.commands import SuiteConfig
-from dreamx.eval.estimators.features.check import evaluation_features, features_of
 from dreamx.eval.estimators.features.corruptions import CORRUPTIONS
+from dreamx.eval.estimators.features.feature_accuracy import evaluation_features, features_of
 from dreamx.eval.frame_sets import frame_set_scores
 from dreamx.eval.hint_copy import HintNetwork, hint_copy
 from dreamx.eval.metrics import hold

@@ -57,7 +57,7 @@ def test_what_is_shipped_goes_with_its_own_error(tmp_path: Path) -> None:
     folder = tmp_path / "pose_reward" / "model"
     main(replace(stage(tmp_path, 1), out=folder))
     assert named(folder, "pose") == "reward"
-    ship(folder, ["depth.safetensors"], OwnError(1.0, 0.1, 3, 0.5, 0.05), tmp_path / "nets" / "reward")
+    ship(folder, "depth", OwnError(1.0, 0.1, 3, 0.5, 0.05), tmp_path / "nets" / "reward")
     assert sorted(f.name for f in (tmp_path / "nets" / "reward").iterdir()) == [
         "card.json",
         "config.json",
@@ -67,7 +67,7 @@ def test_what_is_shipped_goes_with_its_own_error(tmp_path: Path) -> None:
     error = from_json(OwnError, json.loads((tmp_path / "nets" / "reward" / "error.json").read_text()))
     assert "1.00 degrees and 10.0 % of the path in the mean, 0.50 and 5.0 % in the median" in str(error)
     with pytest.raises(ValueError, match=r"has no config.json"):
-        ship(tmp_path, ["depth.safetensors"], error, tmp_path / "other")
+        ship(tmp_path, "depth", error, tmp_path / "other")
 
 
 def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:

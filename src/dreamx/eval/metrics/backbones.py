@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from dreamx.checkpoints.exported import network
-from dreamx.eval.estimators.features import check
+from dreamx.eval.estimators.features import feature_accuracy as features
 from dreamx.eval.metrics import optical_flow, similarity
 from dreamx.eval.metrics.appearance import Flow, Middle
 from dreamx.eval.metrics.revisit import Compare, Embed
@@ -117,8 +117,9 @@ class Backbones:
         """Features that sets of pictures are compared by, and their exact name: of ``dino``, or of a small network of ours."""
         if self.dino is not None:
             return _named("dino", self.dino), _in_parts(self.network(self.dino))
-        net, own = check.evaluation_features()
-        return f"a network of ours, {check.features_hash('evaluation')}: {own}", lambda pictures: check.features_of(net, pictures)
+        net, own = features.evaluation_features()
+        name = f"a network of ours, {features.features_hash('evaluation')}: {own}"
+        return name, lambda pictures: features.features_of(net, pictures)
 
     def steadiness_of(self) -> tuple[str, Embed]:
         """Return the name of the steadiness score and its embedding: CLIP-V, or a stand-in under its own."""

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.eval.estimators.events import event_accuracy as classify_check
-from dreamx.eval.estimators.features import check as features_check
-from dreamx.eval.estimators.pose import Estimator
-from dreamx.eval.estimators.pose import pose_accuracy as pose_check
+from dreamx.eval.estimators.events import event_accuracy
+from dreamx.eval.estimators.features import feature_accuracy
+from dreamx.eval.estimators.pose import Estimator, pose_accuracy
 from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
 from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator
 from dreamx.eval.metrics import appearance, hold, revisit, similarity
@@ -178,5 +177,5 @@ def by_second(values: Tensor, fps: float) -> list[float]:
 
 def scoring_hash() -> str:
     """A hash of all code that scores, and of the networks it scores with: what other code measured is measured anew."""
-    nets = [net / "evaluation" for net in (pose_check.NETS, classify_check.NETS, features_check.NETS)]
+    nets = [net / "evaluation" for net in (pose_accuracy.NETS, event_accuracy.NETS, feature_accuracy.NETS)]
     return source_hash(__name__, data=[f for net in nets for f in net.iterdir() if f.suffix in (".safetensors", ".json")])

@@ -10,32 +10,28 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from statistics import fmean
 
 import torch
 from torch import Tensor
 
-from dreamx import manifest
 from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.checkpoints import native
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import EventRecord, event_records
 from dreamx.eval.estimators.events.window import region, window
-from dreamx.eval.estimators.shipped import named, ship, write
-from dreamx.plaintext import read_json
+from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
 
 #: Where the networks ``evaluation`` and ``reward`` are.
-NETS = Path(str(resources.files("dreamx"))) / "eval" / "estimators" / "events" / "nets"
+NETS = Path(__file__).with_name("nets")
 
 
 @dataclass(frozen=True)
-class ClassifiersConfig:
+class ClassifiersConfig(AccuracyConfig):
     """Measure classifiers of events on true renders."""
 
     scenes: PositiveInt = 120
@@ -46,14 +42,6 @@ class ClassifiersConfig:
     """The renders are kept here, and classifiers.json is written here."""
     learned: tuple[InputFolder, ...] = ()
     """Folders of networks that dreamx train classifier wrote; none: the two that come with dreamx."""
-    ship: OutputFolder | None = None
-    """Copy these networks here, each under the name of its stage, with its own accuracy beside it."""
-
-    def __post_init__(self) -> None:
-        if self.scenes < 1:
-            raise ValueError(f"scenes must be 1 or more, not {self.scenes}")
-        if self.first_seed < FIRST_HELD_OUT_SEED:
-            raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: smaller ones may have been trained on")
 
 
 @dataclass(frozen=True)
@@ -85,8 +73,7 @@ class EventPair:
 
 def main(cfg: ClassifiersConfig) -> None:
     """Render what is missing, ask of every record, print what came of it, by kind."""
-    torch.set_num_threads(1)
-    asked = {named(f, "classifier"): (f, load_classifier(f)) for f in cfg.learned or (NETS / "evaluation", NETS / "reward")}
+    asked = open_asked(cfg, "classifiers", "clips", "classifier", NETS, load_classifier)
     plan = SimulateConfig(
         cfg.folder / "clips",
         ("events", "still"),
@@ -98,18 +85,16 @@ def main(cfg: ClassifiersConfig) -> None:
         evaluation=True,
         held_out=True,
     )
-    manifest.claim(cfg.folder, "renders of dreamx eval classifiers", (r"clips", r"classifiers\.json"), flag="folder")
     simulate(plan)
     pairs = [p for told, still in twins(plan) for p in event_pairs(told, still)]
-    found: dict[str, OwnAccuracy] = {}
-    for name, (folder, net) in asked.items():
-        found[name], kinds = measure_accuracy(net, pairs)
+
+    def measure(name: str, net: Classifier) -> OwnAccuracy:
+        own, kinds = measure_accuracy(net, pairs)
         for kind, (count, yes, no) in kinds.items():
             print(f"  {name}: {kind}: {count} records, yes {100 * yes:.0f} %, no {100 * no:.0f} %", flush=True)
-        print(f"{name}: {found[name]}", flush=True)
-        if cfg.ship is not None:
-            ship(folder, ["classifier.safetensors"], found[name], cfg.ship / name)
-    write(cfg.folder / "classifiers.json", {n: to_json(e) for n, e in found.items()})
+        return own
+
+    measure_each(cfg, "classifiers", "classifier", asked, measure)
 
 
 def twins(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
@@ -192,4 +177,4 @@ def reward_classifier() -> tuple[Classifier, OwnAccuracy]:
 
 @lru_cache(maxsize=2)
 def _shipped(name: str) -> tuple[Classifier, OwnAccuracy]:
-    return load_classifier(NETS / name), from_json(OwnAccuracy, read_json(NETS / name / "error.json"))
+    return load_classifier(NETS / name), read_own(NETS / name, OwnAccuracy)

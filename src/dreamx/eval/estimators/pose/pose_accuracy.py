@@ -7,29 +7,25 @@ so that no world is praised for the mistakes of the one it was trained by.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
 
-from dreamx import manifest
 from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.config import from_json, to_json
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.pose import Estimator, flow_estimator
-from dreamx.eval.estimators.shipped import named, ship, write
+from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
 from dreamx.eval.metrics.camera_error import OwnError, camera_error, own_error, path_length
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
-NETS = Path(str(resources.files("dreamx"))) / "eval" / "estimators" / "pose" / "nets"
+NETS = Path(__file__).with_name("nets")
 
 
 @dataclass(frozen=True)
-class EstimatorsConfig:
+class EstimatorsConfig(AccuracyConfig):
     """Measure pose estimators on true renders."""
 
     clips: PositiveInt = 24
@@ -43,34 +39,18 @@ class EstimatorsConfig:
     ship: OutputFolder | None = None
     """Copy these networks here, each under the name of its stage, with its own error beside it."""
 
-    def __post_init__(self) -> None:
-        if self.clips < 1:
-            raise ValueError(f"clips must be 1 or more, not {self.clips}")
-        if self.first_seed < FIRST_HELD_OUT_SEED:
-            raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: smaller ones may have been trained on")
-
 
 def main(cfg: EstimatorsConfig) -> None:
     """Render what is missing, read every path, print the errors."""
-    torch.set_num_threads(1)
-    asked = {
-        named(folder, "pose"): (folder, flow_estimator.load_flow_estimator(folder))
-        for folder in cfg.learned or (NETS / "evaluation", NETS / "reward")
-    }
+    asked = open_asked(cfg, "estimators", "clips", "pose", NETS, flow_estimator.load_flow_estimator)
     size = 64
     plan = SimulateConfig(
         cfg.folder / "clips", ("walk",), cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True
     )
-    manifest.claim(cfg.folder, "renders of dreamx eval estimators", (r"clips", r"estimators\.json"), flag="folder")
     simulate(plan)
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, "walk", 0)).exists()]
-    found: dict[str, OwnError] = {}
-    for name, (folder, estimator) in asked.items():
-        found[name] = estimate_all(name, estimator, [Clip.load(f) for f in files])
-        print(f"{name}: {found[name]}", flush=True)
-        if cfg.ship is not None:
-            ship(folder, ["depth.safetensors"], found[name], cfg.ship / name)
-    write(cfg.folder / "estimators.json", {n: to_json(e) for n, e in found.items()})
+    clips = [Clip.load(f) for f in files]
+    measure_each(cfg, "estimators", "depth", asked, lambda name, estimator: estimate_all(name, estimator, clips))
 
 
 def estimate_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError:
@@ -101,5 +81,4 @@ def reward_estimator() -> tuple[Estimator, OwnError]:
 
 
 def _shipped(name: str) -> tuple[Estimator, OwnError]:
-    error = read_json(NETS / name / "error.json")
-    return flow_estimator.load_flow_estimator(NETS / name), from_json(OwnError, error)
+    return flow_estimator.load_flow_estimator(NETS / name), read_own(NETS / name, OwnError)

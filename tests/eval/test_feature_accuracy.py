@@ -16,7 +16,8 @@ from dreamx.data.scene.homes.home import HOMES
 from dreamx.data.scene.places import ALL_KINDS
 from dreamx.data.scene.scene import KINDS, STYLES, scene
 from dreamx.data.sim.stills import THINGS, StillsConfig, load_stills, place_of, render_stills, stills_file, thing
-from dreamx.eval.estimators.features.check import (
+from dreamx.eval.estimators.features.corruptions import CORRUPTIONS, corrupt
+from dreamx.eval.estimators.features.feature_accuracy import (
     NETS,
     FeatureAccuracy,
     FeaturesConfig,
@@ -26,7 +27,6 @@ from dreamx.eval.estimators.features.check import (
     measure_accuracy,
     reward_features,
 )
-from dreamx.eval.estimators.features.corruptions import CORRUPTIONS, corrupt
 from dreamx.eval.estimators.features.net import FeatureConfig, FeatureNet
 from dreamx.eval.estimators.shipped import read_card
 from dreamx.eval.metrics.psnr import gradient_energy

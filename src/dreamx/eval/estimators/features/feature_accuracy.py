@@ -1,7 +1,7 @@
 """``dreamx eval features``: what feature networks tell of true renders of scenes that nobody trains on.
 
 Two come with the package, ``evaluation`` for tables and ``reward`` for training, as with classifiers of events
-(``eval.estimators.events.check``).
+(``eval.estimators.events.event_accuracy``).
 """
 
 from __future__ import annotations
@@ -9,31 +9,27 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamx import manifest
 from dreamx.bounds import InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.checkpoints import native
 from dreamx.clip import FIRST_HELD_OUT_SEED
-from dreamx.config import from_json, to_json
 from dreamx.data.sim.stills import Stills, StillsConfig, load_stills, stills
 from dreamx.eval.estimators.features.corruptions import CORRUPTIONS, corrupt
 from dreamx.eval.estimators.features.net import FeatureConfig, FeatureNet
-from dreamx.eval.estimators.shipped import named, ship, write
+from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
 from dreamx.eval.metrics.manifold import inside
-from dreamx.plaintext import read_json
 
 #: Where the networks ``evaluation`` and ``reward`` are.
-NETS = Path(str(resources.files("dreamx"))) / "eval" / "estimators" / "features" / "nets"
+NETS = Path(__file__).with_name("nets")
 _BATCH = 64  # pictures that go through a network at once
 
 
 @dataclass(frozen=True)
-class FeaturesConfig:
+class FeaturesConfig(AccuracyConfig):
     """Measure feature networks on true renders."""
 
     scenes: PositiveInt = 120
@@ -46,12 +42,6 @@ class FeaturesConfig:
     """The renders are kept here, and features.json is written here."""
     learned: tuple[InputFolder, ...] = ()
     """Folders of networks that dreamx train features wrote; none: the two that come with dreamx."""
-    ship: OutputFolder | None = None
-    """Copy these networks here, each under the name of its stage, with its own accuracy beside it."""
-
-    def __post_init__(self) -> None:
-        if self.first_seed < FIRST_HELD_OUT_SEED:
-            raise ValueError(f"first_seed must be {FIRST_HELD_OUT_SEED} or more: smaller ones may have been trained on")
 
 
 @dataclass(frozen=True)
@@ -83,21 +73,18 @@ class FeatureAccuracy:
 
 def main(cfg: FeaturesConfig) -> None:
     """Render what is missing, ask of every picture, print what came of it."""
-    torch.set_num_threads(1)
-    asked = {named(f, "features"): (f, load_features(f)) for f in cfg.learned or (NETS / "evaluation", NETS / "reward")}
-    manifest.claim(cfg.folder, "renders of dreamx eval features", (r"stills", r"features\.json"), flag="folder")
+    asked = open_asked(cfg, "features", "stills", "features", NETS, load_features)
     plan = StillsConfig(cfg.folder / "stills", cfg.scenes, cfg.views, first_seed=cfg.first_seed, evaluation=True)
     stills(plan)
     held, _ = load_stills(plan.out, range(cfg.first_seed, cfg.first_seed + cfg.scenes))
-    found: dict[str, FeatureAccuracy] = {}
-    for name, (folder, net) in asked.items():
-        found[name], each = measure_accuracy(net, held)
+
+    def measure(name: str, net: FeatureNet) -> FeatureAccuracy:
+        own, each = measure_accuracy(net, held)
         for corruption, (correlation, alive) in each.items():
             print(f"  {name}: {corruption}: correlation {correlation:.2f}, alive at half of it {100 * alive:.1f} %", flush=True)
-        print(f"{name}: {found[name]}", flush=True)
-        if cfg.ship is not None:
-            ship(folder, ["features.safetensors"], found[name], cfg.ship / name)
-    write(cfg.folder / "features.json", {n: to_json(e) for n, e in found.items()})
+        return own
+
+    measure_each(cfg, "features", "features", asked, measure)
 
 
 def measure_accuracy(net: FeatureNet, held: Stills, seed: int = 0) -> tuple[FeatureAccuracy, dict[str, tuple[float, float]]]:
@@ -165,4 +152,4 @@ def features_hash(name: str) -> str:
 
 @lru_cache(maxsize=2)
 def _shipped(name: str) -> tuple[FeatureNet, FeatureAccuracy]:
-    return load_features(NETS / name), from_json(FeatureAccuracy, read_json(NETS / name / "error.json"))
+    return load_features(NETS / name), read_own(NETS / name, FeatureAccuracy)
