@@ -82,6 +82,7 @@ TO_A_FOLDER = (
     f"data render {DRAW} --dataset",
     f"train autoencoder --data clips {RUN}",
     f"train decoder --data clips --from vae {RUN}",
+    f"train depth --data clips {RUN}",
     f"train pose --data clips {RUN}",
     f"train classifier --data clips {RUN}",
     f"train causal --data latents --from vae {RUN}",

@@ -124,6 +124,22 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
+train depth --run.folder new --run.steps 1 --data clips --out new-out
+    --batch 0                               | batch
+    --lr -1                                 | lr
+    --edges -1                              | edges
+    --vary nan                              | vary
+    --sheet-every 0                         | sheet
+    --depth.widths 32                       | blocks, widths
+    --depth.heads 0                         | heads
+    --depth.near 0                          | near
+    --data                                  | data
+    --data empty                            | empty
+    --data nowhere                          | nowhere
+    --data clips empty                      | empty
+    --data notes.txt                        | notes.txt
+    --run.folder clips                      | clips
+    --out notes.txt                         | notes.txt
 train pose --run.folder new --run.steps 1 --data clips --out new-out
     --batch 0                               | batch
     --lr -1                                 | lr

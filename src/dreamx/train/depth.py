@@ -7,13 +7,12 @@ Loss: L1 of log-depth where depth is known, and L1 of its differences between ne
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import BatchSize, NonNegativeFloat, PositiveFloat, PositiveInt
+from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.train.augment import jitter_colour
 from dreamx.train.autoencoder import ClipWindows, Windows
@@ -28,9 +27,9 @@ class DepthStage:
 
     run: RunConfig
     """Steps, seed, checkpoints: shared by all stages."""
-    data: tuple[Path, ...]
+    data: tuple[InputFolder, ...]
     """Folders of clips with depth."""
-    out: Path
+    out: OutputFolder
     """Folder of the trained network."""
     depth: DepthConfig = field(default_factory=DepthConfig)
     """Sizes of the network."""
@@ -44,6 +43,10 @@ class DepthStage:
     """How much colours vary."""
     sheet_every: PositiveInt = 500
     """Steps between contact sheets."""
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("data is empty; give one folder of clips or more")
 
 
 def main(cfg: DepthStage) -> None:
