@@ -14,33 +14,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, Probability, Seed
-from dreamx.clip import Clip, check_seeds, refuse_held_out
+from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, PositiveFloat, Probability
+from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.clip_list import clip_files
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import SCENIC, EventRecord, event_records
 from dreamx.eval.estimators.events.window import SLACK, region, window
 from dreamx.train.augment import degrade
-from dreamx.train.model_card import write_card
+from dreamx.train.model_card import ScoringStage, write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)
-class ClassifierStage:
+class ClassifierStage(ScoringStage):
     """Train a classifier of events."""
 
-    run: RunConfig
-    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
     """Folder of the subsets events and still of ``dreamx data simulate``."""
-    out: OutputFolder
-    """Folder of the trained network."""
-    first_seed: Seed = 0
-    """First scene to learn from."""
-    end_seed: Seed = 1_000_000
-    """Scene after the last to learn from."""
     classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
     """Sizes of the network."""
     batch: BatchSize = 24
@@ -53,9 +44,6 @@ class ClassifierStage:
     """How much colours are varied."""
     spoil: Probability = 0.5
     """Probability of blurring a record's pictures; half of it of fading them, or of noise."""
-
-    def __post_init__(self) -> None:
-        check_seeds(self.first_seed, self.end_seed)
 
 
 @dataclass(frozen=True)

@@ -12,32 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import BatchSize, InputFolder, OutputFolder, PositiveFloat, Probability, Seed
+from dreamx.bounds import BatchSize, InputFolder, OutputFolder, PositiveFloat, Probability
 from dreamx.checkpoints import native
-from dreamx.clip import check_seeds, refuse_held_out
+from dreamx.clip import refuse_held_out
 from dreamx.data.sim.stills import Stills, load_stills
 from dreamx.eval.estimators.features.corruptions import corrupt
 from dreamx.eval.estimators.features.net import FeatureConfig, FeatureNet, Predictions
-from dreamx.train.model_card import write_card
+from dreamx.train.model_card import ScoringStage, write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)
-class FeatureStage:
+class FeatureStage(ScoringStage):
     """Train a feature network."""
 
-    run: RunConfig
-    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
     """Folder of ``dreamx data stills``."""
     out: OutputFolder
     """Folder of the trained network, in float16."""
-    first_seed: Seed = 0
-    """First scene to learn from."""
-    end_seed: Seed = 1_000_000
-    """Scene after the last to learn from."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     """Sizes of the network."""
     batch: BatchSize = 48
@@ -46,9 +39,6 @@ class FeatureStage:
     """Peak learning rate."""
     corrupt: Probability = 0.6
     """Share of the pictures that are corrupted."""
-
-    def __post_init__(self) -> None:
-        check_seeds(self.first_seed, self.end_seed)
 
 
 @dataclass(frozen=True)

@@ -14,32 +14,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, OutputFolder, PositiveFloat, PositiveInt, Seed
-from dreamx.clip import Clip, check_seeds, refuse_held_out
+from dreamx.bounds import BatchSize, InputFolder, NonNegativeFloat, PositiveFloat, PositiveInt
+from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.clip_list import clip_files
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.train.augment import jitter_colour
 from dreamx.train.depth import depth_loss
-from dreamx.train.model_card import write_card
+from dreamx.train.model_card import ScoringStage, write_card
 from dreamx.train.outputs import claim
 from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
 
 
 @dataclass(frozen=True)
-class PoseStage:
+class PoseStage(ScoringStage):
     """Train the depth network of a pose estimator."""
 
-    run: RunConfig
-    """Steps, seed, checkpoints: shared by all stages."""
     data: InputFolder
     """Folder of clips with depth."""
-    out: OutputFolder
-    """Folder of the trained network."""
-    first_seed: Seed = 0
-    """First scene to learn from."""
-    end_seed: Seed = 1_000_000
-    """Scene after the last to learn from."""
     most: PositiveInt = 600
     """Most clips that are read, evenly from all."""
     depth: DepthConfig = field(default_factory=lambda: DepthConfig(widths=(24, 48, 80)))
@@ -52,9 +43,6 @@ class PoseStage:
     """Weight of the loss of neighbour differences of log-depth."""
     vary: NonNegativeFloat = 0.15
     """How much colours vary."""
-
-    def __post_init__(self) -> None:
-        check_seeds(self.first_seed, self.end_seed)
 
 
 def main(cfg: PoseStage) -> None:
