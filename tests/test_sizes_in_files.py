@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 import micro
 import official_small
 from dreamx import cli, plaintext, tensor_file
-from dreamx.checkpoints import dreamx_names, native
+from dreamx.checkpoints import native, official_names
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.dataset.tar_index import TarIndex
@@ -319,7 +319,7 @@ def test_a_sentence_about_what_somebody_wrote_has_an_end(capsys: pytest.CaptureF
 @pytest.mark.parametrize("size", [10**7, 10**18])
 def test_a_released_config_has_the_same_bounds(key: str, size: int) -> None:
     """It is no JSON of ours, and builds the same network."""
-    said = dreamx_names.write_config(*official_small.CAUSAL) | {key: size}
+    said = official_names.write_config(*official_small.CAUSAL) | {key: size}
     with pytest.raises(ValueError, match="at most|divide"):
-        dreamx_names.read_config(said, True)
-        dreamx_names.read_kind(said, True)
+        official_names.read_config(said, True)
+        official_names.read_kind(said, True)

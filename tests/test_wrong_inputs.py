@@ -30,7 +30,7 @@ from dreamx.data.commands import ExportConfig, export
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.geometry.formats import MotionOptions
 from dreamx.memory import MemoryConfig
-from dreamx.trajectory import TrajectoryImportConfig, bring
+from dreamx.trajectory import TrajectoryImportConfig, import_trajectory
 
 SECONDS = 60  # that a wrong input may take: what it starts is cut off, instead of being waited for
 
@@ -88,7 +88,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     start = {"image_path": "picture.png", "caption": "A park", "action_seq": ["w"], "action_speed_list": [4]}
     (root / "list.json").write_text(json.dumps([start]))
     asked = MotionOptions(fps=16.0, size=(64, 64), lens=(1.0, 1.0, 0.5, 0.5))
-    bring(TrajectoryImportConfig("w-8", "hy-string", root / "path.json", asked))
+    import_trajectory(TrajectoryImportConfig("w-8", "hy-string", root / "path.json", asked))
     shutil.copy(root / "path.json", root / "taken.json")
     begun = "--run.folder begun --run.steps 1 --run.threads 1 --data latents.safetensors --from world --out begun-out"
     with contextlib.chdir(root):

@@ -29,7 +29,7 @@ COMMANDS: dict[str, Any] = {
         "starts": ("dreamx.data.sim.start_pictures:starts", "pictures to begin from, for the gallery of a world"),
         "doom": ("dreamx.data.importers.doom:doom", "clips of a game, ViZDoom with its Freedoom levels, walked by a script"),
         "import": (
-            "dreamx.data.importers.run_import:bring",
+            "dreamx.data.importers.run_import:import_clips",
             "clips out of other people's data sets, estimated cameras and plain videos",
         ),
         "curate": ("dreamx.data.quality.curate:curate", "keep the clips that are good, and say why the others are not"),
@@ -80,7 +80,7 @@ COMMANDS: dict[str, Any] = {
     },
     "convert": ("dreamx.convert:main", "released networks into our folder, and back"),
     "trajectory": {
-        "import": ("dreamx.trajectory:bring", "a camera path of any dialect into our own file"),
+        "import": ("dreamx.trajectory:import_trajectory", "a camera path of any dialect into our own file"),
         "export": ("dreamx.trajectory:export", "our own file into any dialect"),
         "preview": ("dreamx.trajectory:preview", "a path from above, from the side, and in words"),
         "check": ("dreamx.trajectory:check", "what is wrong with a path"),

@@ -127,8 +127,8 @@ def _read(cfg: ConvertConfig, family: Family | None, dtype: torch.dtype | None) 
     if transformer.is_ours(cfg.source):
         return transformer.read(cfg.source, cfg.config, family, dtype)
     held = contents.read(cfg.source, dtype)
-    part = None if family is not None or cfg.part == "transformer" else components.of(held, cfg.part, dtype)
-    return transformer.of(held, cfg.config, family, dtype) if part is None else part
+    part = None if family is not None or cfg.part == "transformer" else components.part_from(held, cfg.part, dtype)
+    return transformer.checkpoint_from(held, cfg.config, family, dtype) if part is None else part
 
 
 def describe(found: Checkpoint) -> str:

@@ -194,7 +194,7 @@ def predictions(cfg: DoctorConfig, device: torch.device) -> list[Finding]:
     """Does it fit, and how fast will it be?"""
     from dreamx.budget import fit, machine, plan
 
-    p = plan.on(plan.of(cfg.world, plan.read_size(cfg.size)), device)
+    p = plan.on(plan.plan_of(cfg.world, plan.read_size(cfg.size)), device)
     p = p if cfg.dtype is None else replace(p, dtype=plan.DTYPES[cfg.dtype])
     need = fit.need(p)
     what = f"{p.name} at {p.size[0]}x{p.size[1]} in {str(p.dtype).removeprefix('torch.')}"

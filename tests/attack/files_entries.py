@@ -19,7 +19,7 @@ import micro
 import official_small
 from data_stages import walk_clip
 from dreamx import cli, events, manifest, replay, trajectory
-from dreamx.checkpoints import contents, dreamx_names, lora_file, weight_files
+from dreamx.checkpoints import contents, lora_file, official_names, weight_files
 from dreamx.checkpoints import transformer as transformers
 from dreamx.checkpoints.exported import network
 from dreamx.clip import Clip
@@ -163,7 +163,7 @@ def _weights(yard: Path) -> list[Entry]:
     tensors, (config, kind) = official_small.theirs("causal"), official_small.CAUSAL
     home = yard / "released"
     official_small.save(home / "a.safetensors", tensors)
-    words = dreamx_names.write_config(config, kind)
+    words = official_names.write_config(config, kind)
     _json_file(home / "config.json", words)
     (yard / "torch").mkdir()
     torch.save(tensors, yard / "torch/a.pth")

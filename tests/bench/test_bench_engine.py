@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> str:
 @pytest.mark.parametrize("random", [False, True])
 def test_it_counts_what_it_runs(world: str, random: bool) -> None:
     got = measure(EngineBenchConfig(world, random_weights=random, device="cpu", chunks=2))
-    p = plan.of(world)
+    p = plan.plan_of(world)
     assert (got.passes, got.chunk_frames, got.tokens, got.size) == (3, 8, 4, (32, 32))
     assert got.pass_tflop == p.one_pass().flop / 1e12
     assert got.parameters == p.weights()
@@ -37,7 +37,7 @@ def test_it_counts_what_it_runs(world: str, random: bool) -> None:
 
 
 def test_the_weights_are_the_worlds_or_random(world: str) -> None:
-    p = plan.of(world)
+    p = plan.plan_of(world)
     own, other = (stopwatch.networks(p, machine.CPU, random)[0].state_dict() for random in (False, True))
     torch.manual_seed(0)
     kept = micro.world(chunk=2, window=6).dit.state_dict()
@@ -46,7 +46,7 @@ def test_the_weights_are_the_worlds_or_random(world: str) -> None:
 
 
 def test_what_is_made_of_random_weights_is_a_video(world: str) -> None:
-    p = plan.of(world)
+    p = plan.plan_of(world)
     dit, decoder = stopwatch.networks(p, machine.CPU, True)
     assert decoder is not None
     with torch.inference_mode():

@@ -144,7 +144,7 @@ def test_what_is_no_plan() -> None:
     with pytest.raises(ValueError, match="size: the height of 700 must be a multiple of 32 for w5b"):
         _ = plan.w5b((700, 1280)).latent
     with pytest.raises(ValueError, match="'nowhere' is no world"):
-        plan.of("nowhere")
+        plan.plan_of("nowhere")
     with pytest.raises(ValueError, match="device: 'toaster' is no device"):
         machine.device_of("toaster")
     with pytest.raises(ValueError, match="device: cuda:99 is not here"):

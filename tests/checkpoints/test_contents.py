@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import components, contents, dreamx_names, transformer, umt5_names, wan_vae_names, weight_files
+from dreamx.checkpoints import components, contents, official_names, transformer, umt5_names, wan_vae_names, weight_files
 from dreamx.convert import ConvertConfig, convert
 from dreamx.model.umt5 import UMT5Config
 from official_small import CAUSAL, found, same, save, theirs
@@ -25,7 +25,7 @@ Stored = dict[str, Tensor]
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(official_names.write_config(*CAUSAL)))
     return folder
 
 

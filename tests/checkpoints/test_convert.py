@@ -15,7 +15,7 @@ import tyro
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import diffusers_names, dreamx_names, release, transformer, weight_files
+from dreamx.checkpoints import diffusers_names, official_names, release, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
@@ -86,7 +86,7 @@ def test_nesting_and_wrappers_come_off(tmp_path: Path, nest: str, wrapper: str) 
     torch.save(pickled, tmp_path / "model.pt")
     save(tmp_path / "flat" / "model.safetensors", flat)
     config = tmp_path / "config.json"
-    config.write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
+    config.write_text(json.dumps(official_names.write_config(*CAUSAL)))
     for file in (tmp_path / "model.pt", tmp_path / "flat" / "model.safetensors"):
         end = transformer.read(file, config)
         assert same(end.tensors, start.tensors)
@@ -100,7 +100,7 @@ def test_what_a_checkpoint_is_shows_in_its_config_or_is_said(tmp_path: Path) -> 
     config = replace(CAUSAL[0], view=ViewConfig(24, 2))
     weights = save(tmp_path / "model.safetensors", theirs("causal"))
     beside = tmp_path / "config.json"
-    said = dreamx_names.write_config(config, CAUSAL[1])
+    said = official_names.write_config(config, CAUSAL[1])
     both: dict[str, Any] = {k: v for k, v in said.items() if k not in ("local_attn_size", "sink_size", "num_frames_per_block")}
     heads = []
     for words, kind in (
@@ -125,16 +125,16 @@ def test_a_config_that_is_silent_about_the_lane_is_completed_from_the_weights(tm
     """The released scripts put ``add_control_adapter`` into the config themselves; full PRoPE has no ``attn_compress``."""
     for view in (ViewConfig(24, 1, layers=(0, 2)), ViewConfig(48, 2, layers=(1,))):
         config = replace(CAM[0], view=view)
-        tensors = {k: torch.randn(x) for k, x in dreamx_names.shapes(config).items()}
+        tensors = {k: torch.randn(x) for k, x in official_names.shapes(config).items()}
         file = save(tmp_path / "model.safetensors", tensors)
-        said = dreamx_names.write_config(WAN[0], WAN[1])
+        said = official_names.write_config(WAN[0], WAN[1])
         (tmp_path / "config.json").write_text(json.dumps(said))
         assert transformer.read(file).config == config
 
 
 def test_without_any_config_the_shapes_say_it_and_heads_are_of_128(tmp_path: Path) -> None:
     config = replace(WAN[0], width=256, view=ViewConfig(64, 2, layers=(0, 1, 2)))
-    tensors = {k: torch.zeros(x) for k, x in dreamx_names.shapes(config).items()}
+    tensors = {k: torch.zeros(x) for k, x in official_names.shapes(config).items()}
     file = save(tmp_path / "model.safetensors", tensors)
     end = transformer.read(file, family=release.FAMILIES["causal"])
     assert end.config == config
@@ -190,7 +190,7 @@ def test_the_examples_of_the_docs_are_commands_and_all_flags_are_there() -> None
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     source = save(tmp_path / "src" / "model.safetensors", theirs("causal"))
-    (tmp_path / "src" / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
+    (tmp_path / "src" / "config.json").write_text(json.dumps(official_names.write_config(*CAUSAL)))
     cli.main(["convert", str(source.parent), "--out", str(tmp_path / "ours"), "--dtype", "bfloat16"])
     out = capsys.readouterr().out
     assert "causal, chunks of 3, window 6, sinks 1; 3 layers 48 wide with 2 heads, a camera lane 24 wide with 2 heads" in out

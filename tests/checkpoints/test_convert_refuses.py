@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dreamx import cli
-from dreamx.checkpoints import dreamx_names, transformer, weight_files
+from dreamx.checkpoints import official_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import ViewConfig
@@ -142,7 +142,7 @@ def test_swapped_checkpoints(
 ) -> None:
     file = save(tmp_path / "w" / "model.safetensors", theirs(weights))
     if config:
-        words = dreamx_names.write_config(*KINDS[config])
+        words = official_names.write_config(*KINDS[config])
         if flags == ("lane off",):
             words, flags = {**words, "add_control_adapter": False}, ()
         (file.parent / "config.json").write_text(json.dumps(words))
@@ -208,7 +208,7 @@ def test_weights_of_something_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], Path], said: str
 ) -> None:
     file = make(tmp_path / "w" / "model.safetensors")
-    (file.parent / "config.json").write_text(json.dumps(dreamx_names.write_config(*WAN)))
+    (file.parent / "config.json").write_text(json.dumps(official_names.write_config(*WAN)))
     words = refused(capsys, file, "--kind", "wan")
     assert said in words
     assert str(file) in words
@@ -248,7 +248,7 @@ def test_errors_name_keys_as_the_file_has_them(tmp_path: Path, capsys: pytest.Ca
 def test_a_config_that_does_not_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str], words: dict[str, Any], said: str) -> None:
     file = save(tmp_path / "w" / "model.safetensors", theirs("wan"))
     config = tmp_path / "other.json"
-    config.write_text(json.dumps({**dreamx_names.write_config(*WAN), **words}))
+    config.write_text(json.dumps({**official_names.write_config(*WAN), **words}))
     assert said in refused(capsys, file, "--config", str(config))
 
 
@@ -294,4 +294,4 @@ def test_networks_that_were_never_released_have_no_released_config(tmp_path: Pat
         (CAUSAL[0], TransformerMeta(12)),
     ):
         with pytest.raises(ValueError, match=r"^config: "):
-            dreamx_names.write_config(config, kind)
+            official_names.write_config(config, kind)

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.checkpoints import diffusers_names, dreamx_names, transformer, umt5_names, wan_vae_names
+from dreamx.checkpoints import diffusers_names, official_names, transformer, umt5_names, wan_vae_names
 from dreamx.fast.offload import offload
 from dreamx.frames import Frames, clean
 from dreamx.geometry import camera as cameras
@@ -69,21 +69,23 @@ def count(shapes: dict[str, torch.Size]) -> int:
 )
 def test_the_transformer_is_the_released_one(parts: tuple[str, ...], causal: bool, heads: int) -> None:
     words = SAID if heads else {**SAID, "add_control_adapter": False}
-    config = dreamx_names.read_config(words, causal)
+    config = official_names.read_config(words, causal)
     assert config == replace(W5B, view=ViewConfig(768, heads, layers=tuple(range(30))) if heads else None)
     want = listed(*parts)
-    assert dreamx_names.shapes(config) == want
+    assert official_names.shapes(config) == want
     with torch.device("meta"):
         dit = DiT(config)
     assert sum(p.numel() for p in dit.parameters()) == count(want) == (5_283_110_592 if heads else 4_999_787_712)
     assert not list(dit.buffers())
-    assert dreamx_names.read_config(dreamx_names.write_config(config, dreamx_names.read_kind(words, causal)), causal) == config
+    assert (
+        official_names.read_config(official_names.write_config(config, official_names.read_kind(words, causal)), causal) == config
+    )
 
 
 def test_the_transformer_is_that_of_diffusers() -> None:
     from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
-    said = diffusers_names.config_to_diffusers(W5B, dreamx_names.read_kind(SAID, causal=False))
+    said = diffusers_names.config_to_diffusers(W5B, official_names.read_kind(SAID, causal=False))
     with torch.device("meta"):
         net = WanTransformer3DModel.from_config(said)
     assert isinstance(net, WanTransformer3DModel)

@@ -16,7 +16,7 @@ from gguf import GGUFWriter
 from gguf.quants import dequantize, quantize
 from torch import Tensor
 
-from dreamx.checkpoints import components, dreamx_names, gguf_file, transformer, weight_files
+from dreamx.checkpoints import components, gguf_file, official_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
 from dreamx.model import umt5
 from dreamx.model.dit import DiTConfig, ViewConfig
@@ -42,12 +42,12 @@ Stored = dict[str, Tensor]
 
 def weights(config: DiTConfig = SIZE) -> Stored:
     rng = torch.Generator().manual_seed(0)
-    return {k: torch.randn(s, generator=rng) for k, s in dreamx_names.shapes(config).items()}
+    return {k: torch.randn(s, generator=rng) for k, s in official_names.shapes(config).items()}
 
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(SIZE, CAUSAL[1])))
+    (folder / "config.json").write_text(json.dumps(official_names.write_config(SIZE, CAUSAL[1])))
     return folder
 
 
@@ -109,7 +109,7 @@ def test_a_transformer(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize(("squeezed", "noted"), [(True, False), (False, True)])
 def test_shapes_that_ggml_cannot_say(tmp_path: Path, squeezed: bool, noted: bool) -> None:
     means = save(config(tmp_path) / "w.gguf", weights(), Kind.Q8_0, squeezed=squeezed, noted=noted)
-    state = dreamx_names.to_official(transformer.read(tmp_path / "w.gguf").tensors, SIZE)
+    state = official_names.to_official(transformer.read(tmp_path / "w.gguf").tensors, SIZE)
     assert all(torch.equal(state[k], x.to(state[k].dtype)) for k, x in means.items())
 
 

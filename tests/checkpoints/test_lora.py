@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import diffusers_names, dreamx_names, transformer, weight_files
+from dreamx.checkpoints import diffusers_names, official_names, transformer, weight_files
 from dreamx.convert import ConvertConfig, convert
 from official_small import CAUSAL, found, same, save, theirs
 
@@ -20,7 +20,7 @@ CONFIG = CAUSAL[0]
 #: Released names of all linear layers of the blocks, which is what the released scripts change.
 LAYERS = [
     k.removesuffix(".weight")
-    for k, s in dreamx_names.shapes(CONFIG).items()
+    for k, s in official_names.shapes(CONFIG).items()
     if k.startswith("blocks.") and len(s) == 2 and "mod" not in k
 ]
 
@@ -28,7 +28,7 @@ LAYERS = [
 def factors(rank: int = RANK) -> dict[str, tuple[Tensor, Tensor]]:
     """Down ``[rank, in]`` and up ``[out, rank]`` of every layer."""
     rng = torch.Generator().manual_seed(5)
-    shapes = dreamx_names.shapes(CONFIG)
+    shapes = official_names.shapes(CONFIG)
     made: dict[str, tuple[Tensor, Tensor]] = {}
     for layer in LAYERS:
         out, into = shapes[f"{layer}.weight"]
@@ -107,7 +107,7 @@ def test_it_is_added_or_kept_apart(
     assert (apart.lora.config.rank, apart.lora.config.alpha) == (RANK, scale * RANK)
     for strength in (None, 0.5, 1.0):
         state = dict(transformer.build(apart, strength=strength).state_dict())
-        assert near(dreamx_names.to_official(state, CONFIG), added(scale * (strength or 0.0)))
+        assert near(official_names.to_official(state, CONFIG), added(scale * (strength or 0.0)))
 
     convert(ConvertConfig(tmp_path / "apart", tmp_path / "later", "official", merge=0.5))
     assert near(weight_files.read(tmp_path / "later"), added(0.5 * scale))

@@ -11,13 +11,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import diffusers_names, dreamx_names, lora, lora_file, transformer, weight_files
+from dreamx.checkpoints import diffusers_names, lora, lora_file, official_names, transformer, weight_files
 from dreamx.checkpoints.lora import LoraConfig
 from dreamx.convert import ConvertConfig, convert
 from official_small import CAUSAL, found, save, theirs
 from test_lora import CONFIG, LAYERS, near, refused
 
-SHAPES = dreamx_names.shapes(CONFIG)
+SHAPES = official_names.shapes(CONFIG)
 #: All layers that have factors: those of the blocks, and around them; the patch is a convolution, the head has another order.
 LINEAR = [*LAYERS, "head.head", "text_embedding.0", "time_embedding.2", "time_projection.1", "patch_embedding"]
 Spelled = dict[str, Tensor]
@@ -122,7 +122,7 @@ def test_differences(tmp_path: Path, base: Path, flat: bool) -> None:
     assert near(merged(tmp_path, base, file, 0.5), added(factors(), {}, diffs, 0.5))
     convert(ConvertConfig(base, tmp_path / "apart", lora=file))
     apart = transformer.read(tmp_path / "apart")
-    state = dreamx_names.to_official(dict(transformer.build(apart, strength=0.5).state_dict()), CONFIG)
+    state = official_names.to_official(dict(transformer.build(apart, strength=0.5).state_dict()), CONFIG)
     assert near(state, added(factors(), {}, diffs, 0.5))
 
 
@@ -157,7 +157,7 @@ def test_rank_and_alpha_of_each_layer(tmp_path: Path, base: Path) -> None:
     apart = transformer.read(tmp_path / "apart")
     assert apart.lora is not None and apart.lora.config == LoraConfig(4, 4.0)
     assert sum(k.endswith(".alpha") for k in apart.lora.factors) == 10  # where it is not that of most
-    assert near(dreamx_names.to_official(lora.merge(apart.tensors, apart.lora, 1.0), CONFIG), want)
+    assert near(official_names.to_official(lora.merge(apart.tensors, apart.lora, 1.0), CONFIG), want)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import dreamx_names, native, weight_files
+from dreamx.checkpoints import native, official_names, weight_files
 from dreamx.generate.health import refuse_broken
 from dreamx.model.vae import to_bytes
 from dreamx.model.word_encoder import WordConfig, WordEncoder
@@ -31,7 +31,7 @@ def broken(tensors: dict[str, Tensor], name: str, value: float) -> dict[str, Ten
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(official_names.write_config(*CAUSAL)))
     return folder
 
 

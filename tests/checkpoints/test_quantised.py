@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.checkpoints import diffusers_names, dreamx_names, native, quantised, transformer, weight_files
+from dreamx.checkpoints import diffusers_names, native, official_names, quantised, transformer, weight_files
 from dreamx.checkpoints.quantised import restore
 from dreamx.convert import ConvertConfig, convert
 from dreamx.model.word_encoder import WordConfig, WordEncoder
@@ -66,7 +66,7 @@ def packed(
 
 def config(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(dreamx_names.write_config(*CAUSAL)))
+    (folder / "config.json").write_text(json.dumps(official_names.write_config(*CAUSAL)))
     return folder
 
 
@@ -116,7 +116,7 @@ def test_marks_and_scales_of_activations_say_nothing(tmp_path: Path) -> None:
     wrapped = {f"model.diffusion_model.{k}": x for k, x in stored.items()}
     for name, tensors in (("a", stored), ("b", wrapped)):
         file = save(config(tmp_path / name) / "w.safetensors", tensors)
-        assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
+        assert equal(official_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
 
 
 def test_on_every_way_in(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_on_every_way_in(tmp_path: Path) -> None:
     }
     save(config(tmp_path / "diffusers") / "w.safetensors", renamed)
     for folder in ("shards", "pickled", "diffusers"):
-        assert equal(dreamx_names.to_official(transformer.read(tmp_path / folder).tensors, CAUSAL[0]), means, None), folder
+        assert equal(official_names.to_official(transformer.read(tmp_path / folder).tensors, CAUSAL[0]), means, None), folder
 
 
 def test_a_folder_of_ours_whose_weights_somebody_made_smaller(tmp_path: Path) -> None:
@@ -168,12 +168,12 @@ def test_what_comfyui_says_in_json(tmp_path: Path) -> None:
     beside = {f"{k}.comfy_quant": json.dumps({"format": "float8_e4m3fn"}).encode() for k in matrices}
     tensors = stored | {k: torch.frombuffer(bytearray(x), dtype=torch.uint8) for k, x in beside.items()}
     file = save(config(tmp_path / "a") / "w.safetensors", tensors)
-    assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
+    assert equal(official_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
     bytewise = {f"model.{k}": x.view(torch.uint8) if x.dtype == E4 else x for k, x in stored.items()}
     said = {"format_version": "1.0", "layers": {f"model.{k}": {"format": "float8_e4m3fn"} for k in matrices}}
     file = config(tmp_path / "b") / "w.safetensors"
     save_file(bytewise, file, {"_quantization_metadata": json.dumps(said)})
-    assert equal(dreamx_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
+    assert equal(official_names.to_official(transformer.read(file).tensors, CAUSAL[0]), means, None)
 
 
 ONE = "blocks.1.ffn.0"

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import cli
-from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints import official_names
 from dreamx.conformance import check, read
 from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
@@ -147,33 +147,33 @@ def test_the_camera_lane_of_the_causal_model_sees_its_chunk_alone() -> None:
 def test_official_weights_come_back_bit_for_bit(file: Path) -> None:
     vectors = read(file)
     theirs = {k.removeprefix("weights."): x for k, x in vectors.tensors.items() if k.startswith("weights.")}
-    config = dreamx_names.read_config(vectors.words["config"], causal=file == CAUSAL)
+    config = official_names.read_config(vectors.words["config"], causal=file == CAUSAL)
     assert config.view is not None
     assert config.view.heads == 2  # 2 of 2 in the causal file, 4 / 2 in the bidirectional one
-    dit = dreamx_names.load(theirs, config)
-    back = dreamx_names.to_official(dit.state_dict(), config)
+    dit = official_names.load(theirs, config)
+    back = official_names.to_official(dit.state_dict(), config)
     assert back.keys() == theirs.keys()
     assert all(torch.equal(back[k], x) for k, x in theirs.items())
 
 
 def test_our_weights_come_back_bit_for_bit() -> None:
     ours = DiT(SMALL).state_dict()
-    theirs = dreamx_names.to_official(ours, SMALL)
+    theirs = official_names.to_official(ours, SMALL)
     assert "blocks.2.cam_self_attn.q_proj.weight" in theirs
     assert not any(k.startswith("blocks.1.cam_self_attn") for k in theirs)
-    back = dreamx_names.from_official(theirs, SMALL)
+    back = official_names.from_official(theirs, SMALL)
     assert back.keys() == ours.keys()
     assert all(torch.equal(back[k], x) for k, x in ours.items())
 
 
 def test_the_full_size_has_the_released_number_of_parameters() -> None:
-    causal, both_ways = (dreamx_names.read_config(FULL, causal=c) for c in (True, False))
+    causal, both_ways = (official_names.read_config(FULL, causal=c) for c in (True, False))
     assert causal.view is not None
     assert both_ways.view is not None
     assert (causal.view.width, causal.view.heads, both_ways.view.heads) == (768, 24, 6)
-    shapes = dreamx_names.shapes(causal)
-    assert shapes == dreamx_names.shapes(both_ways)  # which is why a checkpoint must say what it is
-    wan = dreamx_names.shapes(dreamx_names.read_config({**FULL, "add_control_adapter": False}, causal=False))
+    shapes = official_names.shapes(causal)
+    assert shapes == official_names.shapes(both_ways)  # which is why a checkpoint must say what it is
+    wan = official_names.shapes(official_names.read_config({**FULL, "add_control_adapter": False}, causal=False))
     assert (len(wan), sum(s.numel() for s in wan.values())) == (825, 4_999_787_712)
     lane = sum(s.numel() for k, s in shapes.items() if "cam_self_attn" in k)
     assert sum(s.numel() for s in shapes.values()) == 4_999_787_712 + lane
@@ -198,18 +198,18 @@ def test_the_full_size_has_the_released_number_of_parameters() -> None:
     ],
 )
 def test_an_unknown_key_is_named_with_its_likely_cause(name: str, said: str) -> None:
-    theirs = {**dreamx_names.to_official(DiT(SMALL).state_dict(), SMALL), name: torch.zeros(1)}
+    theirs = {**official_names.to_official(DiT(SMALL).state_dict(), SMALL), name: torch.zeros(1)}
     with pytest.raises(ValueError, match=rf"^'{name}' has no place in the transformer: .*{said}"):
-        dreamx_names.from_official(theirs, SMALL)
+        official_names.from_official(theirs, SMALL)
 
 
 def test_a_missing_or_misshapen_key_is_named_with_its_likely_cause() -> None:
-    theirs = dreamx_names.to_official(DiT(SMALL).state_dict(), SMALL)
+    theirs = official_names.to_official(DiT(SMALL).state_dict(), SMALL)
     for name, said in (("blocks.2.ffn.0.bias", "shard"), ("blocks.0.cam_self_attn.norm_q.weight", "camera lane in layers")):
         with pytest.raises(ValueError, match=rf"'{name}' is missing: .*{said}"):
-            dreamx_names.from_official({k: x for k, x in theirs.items() if k != name}, SMALL)
+            official_names.from_official({k: x for k, x in theirs.items() if k != name}, SMALL)
     with pytest.raises(ValueError, match=r"'head.head.bias' is \(3,\) where the config makes it \(16,\)"):
-        dreamx_names.from_official({**theirs, "head.head.bias": torch.zeros(3)}, SMALL)
+        official_names.from_official({**theirs, "head.head.bias": torch.zeros(3)}, SMALL)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_missing_or_misshapen_key_is_named_with_its_likely_cause() -> None:
 )
 def test_a_config_of_another_network_is_refused(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"^{key}: "):
-        dreamx_names.read_config({**FULL, key: value}, causal=True)
+        official_names.read_config({**FULL, key: value}, causal=True)
 
 
 def test_the_same_list_means_different_motion_to_the_two_scripts() -> None:

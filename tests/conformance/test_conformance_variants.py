@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.checkpoints import dreamx_names, wan_vae_names
+from dreamx.checkpoints import official_names, wan_vae_names
 from dreamx.conformance import check
 from dreamx.conformance.vectors import Vectors, read
 from dreamx.geometry.camera import level, se3_inverse
@@ -47,7 +47,7 @@ def cameras(frames: int) -> Tensor:
 def causal_file(path: Path, config: dict[str, Any], chunks: list[int], camera: bool = True, passes: int = 3) -> Path:
     """A causal file with chunks of these lengths, each passed over a few times, the last time clean."""
     torch.manual_seed(7)
-    weights = random_weights(dreamx_names.shapes(dreamx_names.read_config(config, causal=True)))
+    weights = random_weights(official_names.shapes(official_names.read_config(config, causal=True)))
     text, viewmats = torch.randn(1, 5, config["text_dim"]), cameras(sum(chunks))
     k = torch.tensor([[0.5, 0, 0], [0, 0.9, 0], [0, 0, 1]])
     past = [Slots(config["local_attn_size"], config["sink_size"]) for _ in range(config["num_layers"])]
@@ -124,7 +124,7 @@ def test_windows_and_sinks_are_heard(tmp_path: Path, key: str) -> None:
 def test_bidirectional_files_of_any_shape(tmp_path: Path, changes: dict[str, Any], frames: int) -> None:
     torch.manual_seed(5)
     config = {**BASE, **changes}
-    weights = random_weights(dreamx_names.shapes(dreamx_names.read_config(config, causal=False)))
+    weights = random_weights(official_names.shapes(official_names.read_config(config, causal=False)))
     z, t = torch.randn(1, config["in_dim"], frames, 6, 4), torch.full((frames,), 700.0)
     t[0], text, viewmats = 0.0, torch.randn(1, 9, config["text_dim"]), cameras(frames)
     k = torch.tensor([[0.6, 0, 0], [0, 0.8, 0], [0, 0, 1]])

@@ -18,7 +18,7 @@ from dreamx.data import dataset as dataset_files
 from dreamx.data.dataset import Coding, Dataset
 from dreamx.data.engine import Local, Ray, run_engine
 from dreamx.data.importers.doom import DoomConfig, doom
-from dreamx.data.importers.run_import import Brought, ImportConfig, bring
+from dreamx.data.importers.run_import import Brought, ImportConfig, import_clips
 from dreamx.data.importers.source_shot import ClipFormat
 from dreamx.data.opengl import CannotDraw
 from dreamx.data.output_options import Into
@@ -132,9 +132,9 @@ def shots(place: Path, kind: str = "megasam") -> ImportConfig:
 
 def test_other_peoples_files(tmp_path: Path) -> None:
     cfg = shots(tmp_path / "in")
-    told = bring(cfg)
+    told = import_clips(cfg)
     assert told["clips"] > 4 and told["dropped"] == 1
-    assert bring(replace(cfg, out=tmp_path / "d", into=EXACT)) == told
+    assert import_clips(replace(cfg, out=tmp_path / "d", into=EXACT)) == told
     got = check_same(tmp_path / "f", tmp_path / "d")
     assert {"b_droid", "b_droid-1", "b_droid-2"} <= set(got.names) and got.row(0).extra["shot"] == "b_droid"
     (line,) = got.dropped
@@ -143,7 +143,7 @@ def test_other_peoples_files(tmp_path: Path) -> None:
 
 def test_killed_and_run_again_gives_the_same_files(tmp_path: Path) -> None:
     cfg = replace(shots(tmp_path / "in"), out=tmp_path / "whole", into=EXACT)
-    bring(cfg)
+    import_clips(cfg)
     out = tmp_path / "again"
     code = (
         "import sys; from dreamx.data.dataset import Storage as Place; real, n = Place.write, [0]\n"
@@ -160,7 +160,7 @@ def test_killed_and_run_again_gives_the_same_files(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code, str(at), *words.split()], capture_output=True, check=False)
         assert done.returncode == 9, done.stderr
     assert not (out / "meta/info.json").exists() and list((out / ".parts").glob("*.part"))
-    bring(replace(cfg, out=out))
+    import_clips(replace(cfg, out=out))
     assert prints(out) == prints(tmp_path / "whole")
 
 
@@ -170,7 +170,7 @@ def test_a_library_that_is_missing_stops_it(tmp_path: Path, monkeypatch: pytest.
     dataset_files.write(str(tmp_path / "film"), [("a", walks_clip())], Coding(20))
     shutil.copy(next((tmp_path / "film").rglob("*.mp4")), tmp_path / "in/film.mp4")
     with pytest.raises(ValueError, match=r"need pycolmap .* install .\.\[colmap\]"):
-        bring(ImportConfig("video", tmp_path / "in", tmp_path / "d", licence="CC0", processes=1, into=EXACT))
+        import_clips(ImportConfig("video", tmp_path / "in", tmp_path / "d", licence="CC0", processes=1, into=EXACT))
     assert not (tmp_path / "d/meta").exists()
 
 

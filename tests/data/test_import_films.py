@@ -15,7 +15,7 @@ from PIL import Image
 
 import layouts
 from dreamx.clip import Clip
-from dreamx.data.importers.run_import import ImportConfig, bring, listed
+from dreamx.data.importers.run_import import ImportConfig, import_clips, listed
 from dreamx.data.importers.source_shot import ClipFormat, SourceShot, clips
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats import Motion, MotionOptions, write
@@ -90,7 +90,7 @@ def test_downloaded_films_have_any_ending(tmp_path: Path, name: str) -> None:
     layouts.realestate10k(root, *layouts.walk())
     (root / "videos/abc123.mp4").rename(root / "videos" / name)  # a film is known by its bytes
     cfg = ImportConfig("realestate10k", root, tmp_path / "out", wanted=ClipFormat(W, H, FPS, N), processes=1)
-    assert bring(cfg) == {"clips": 1, "dropped": 0}
+    assert import_clips(cfg) == {"clips": 1, "dropped": 0}
 
 
 def test_films_of_one_name_are_all_there(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_tables_that_name_files_of_one_name(tmp_path: Path) -> None:
             table.writerow(["videoFile", "cameraFile"])
             table.writerows([f"{w}/{name}.mp4".lstrip("/"), f"{w}/{name}.npz".lstrip("/")] for w in where)
         out = tmp_path / f"out{len(where)}"
-        assert bring(ImportConfig("sekai", tmp_path / "in", out, wanted=ClipFormat(W, H, FPS, N), processes=1)) == want
+        assert import_clips(ImportConfig("sekai", tmp_path / "in", out, wanted=ClipFormat(W, H, FPS, N), processes=1)) == want
         if len(where) == 2:
             a, b = (Clip.load(p).video.float() for p in sorted(out.glob("*.safetensors")))
             assert 2 * float((a - b.flip(1)).abs().mean()) < float((a - b).abs().mean())
@@ -154,7 +154,7 @@ def test_frames_lie_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         (tmp_path / "c/walk/sparse/0" / file).write_text(text)
     for kind, folder in (("dl3dv", "d"), ("colmap", "c")):
         cfg = ImportConfig(kind, tmp_path / folder, tmp_path / f"out{folder}", "CC0", FPS, ClipFormat(W, H, FPS, N), 1)  # pyright: ignore[reportArgumentType]
-        assert bring(cfg) == {"clips": 1, "dropped": 0}
+        assert import_clips(cfg) == {"clips": 1, "dropped": 0}
         (path,) = cfg.out.glob("*.safetensors")
         clip = Clip.load(path)
         assert torch.equal(clip.video, video) and torch.allclose(clip.camera.pose, camera.pose, atol=1e-4)

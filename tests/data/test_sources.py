@@ -20,7 +20,7 @@ import layouts
 from dreamx.clip import Clip
 from dreamx.data.importers.datasets import Listed
 from dreamx.data.importers.estimates import megasam
-from dreamx.data.importers.run_import import READERS, ImportConfig, Kind, bring
+from dreamx.data.importers.run_import import READERS, ImportConfig, Kind, import_clips
 from dreamx.data.importers.source_shot import ClipFormat, SourceShot
 from dreamx.geometry.camera import Camera
 from layouts import FPS, LAYOUTS, H, N, W
@@ -48,7 +48,7 @@ def only(folder: Path) -> Clip:
 
 
 def reason(cfg: ImportConfig) -> str:
-    assert bring(cfg) == {"clips": 0, "dropped": 1}
+    assert import_clips(cfg) == {"clips": 0, "dropped": 1}
     assert not list(cfg.out.glob("*.safetensors"))
     (path,) = (cfg.out / "records").glob("*.json")
     return json.loads(path.read_text())["reason"]
@@ -57,7 +57,7 @@ def reason(cfg: ImportConfig) -> str:
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_cameras_and_pictures_are_found_again(tmp_path: Path, truth: Truth, name: str) -> None:
     cfg = written(tmp_path, name, truth)
-    assert bring(cfg) == {"clips": 1, "dropped": 0}
+    assert import_clips(cfg) == {"clips": 1, "dropped": 0}
     clip = only(cfg.out)
     video, camera, depth = truth
     assert clip.fps == pytest.approx(FPS) and len(clip.video) == N
@@ -75,7 +75,7 @@ def test_the_cameras_and_pictures_are_found_again(tmp_path: Path, truth: Truth, 
 
 def test_words_of_the_tables_are_kept(tmp_path: Path, truth: Truth) -> None:
     cfg = written(tmp_path, "sekai", truth)
-    bring(cfg)
+    import_clips(cfg)
     clip = only(cfg.out)
     assert (clip.caption, clip.scene, clip.extra["weather"]) == ("A walk, and a turn.", "indoor", "dry")
     assert clip.source == "Sekai-Real" and "non-commercial" in clip.licence
@@ -83,7 +83,7 @@ def test_words_of_the_tables_are_kept(tmp_path: Path, truth: Truth) -> None:
 
 def test_a_smaller_size_and_rate_keep_lens_and_place(tmp_path: Path, truth: Truth) -> None:
     cfg = written(tmp_path, "megasam", truth)
-    bring(ImportConfig("megasam", cfg.folder, cfg.out, rate=20.0, wanted=ClipFormat(24, 24, 10.0, 8), processes=1))
+    import_clips(ImportConfig("megasam", cfg.folder, cfg.out, rate=20.0, wanted=ClipFormat(24, 24, 10.0, 8), processes=1))
     clips = [Clip.load(p) for p in sorted(cfg.out.glob("*.safetensors"))]
     assert [len(c.video) for c in clips] == [8, 3] or [len(c.video) for c in clips] == [3, 8]
     first = max(clips, key=lambda c: len(c.video))
@@ -168,16 +168,16 @@ def test_an_id_that_is_there_twice_counts_once(tmp_path: Path, truth: Truth) -> 
     cfg = written(tmp_path, "sekai", truth)
     table = cfg.folder / "sekai.csv"
     table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
-    assert bring(cfg) == {"clips": 1, "dropped": 1}
+    assert import_clips(cfg) == {"clips": 1, "dropped": 1}
     (twin,) = (cfg.out / "records").glob("*~2.json")
     assert "is there twice" in json.loads(twin.read_text())["reason"]
 
 
 def test_a_second_run_does_nothing_and_finds_the_same(tmp_path: Path, truth: Truth) -> None:
     cfg = written(tmp_path, "megasam", truth)
-    bring(cfg)
+    import_clips(cfg)
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in cfg.out.rglob("*") if p.is_file()}
-    assert bring(cfg) == {"clips": 1, "dropped": 0}
+    assert import_clips(cfg) == {"clips": 1, "dropped": 0}
     assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in cfg.out.rglob("*") if p.is_file()}
 
 
@@ -191,16 +191,16 @@ def test_a_licence_must_be_known(tmp_path: Path, truth: Truth, licence: bytes | 
     if licence is not None:
         (cfg.folder / "LICENSE").write_bytes(licence)
     with pytest.raises(ValueError, match=said):
-        bring(cfg)
+        import_clips(cfg)
 
 
 def test_a_folder_without_anything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is nothing of dl3dv"):
-        bring(ImportConfig("dl3dv", tmp_path, tmp_path / "out"))
+        import_clips(ImportConfig("dl3dv", tmp_path, tmp_path / "out"))
     with pytest.raises(ValueError, match="no .csv with the column 'videoFile'"):
-        bring(ImportConfig("sekai", tmp_path, tmp_path / "out"))
+        import_clips(ImportConfig("sekai", tmp_path, tmp_path / "out"))
     with pytest.raises(ValueError, match="there is no folder"):
-        bring(ImportConfig("sekai", tmp_path / "none", tmp_path / "out"))
+        import_clips(ImportConfig("sekai", tmp_path / "none", tmp_path / "out"))
 
 
 class Deadly:
@@ -219,7 +219,7 @@ def test_a_shot_that_kills_its_process_is_dropped_alone(tmp_path: Path, truth: T
         yield from (found[0], ("deadly", Deadly()), found[1])
 
     monkeypatch.setitem(READERS, "megasam", (reader, "MegaSaM", ""))
-    assert bring(cfg) == {"clips": 2, "dropped": 1}
+    assert import_clips(cfg) == {"clips": 2, "dropped": 1}
     assert "died" in json.loads((cfg.out / "records/deadly.json").read_text())["reason"]
 
 
@@ -228,7 +228,7 @@ def test_a_shot_is_not_called_like_a_clip_of_another(tmp_path: Path, truth: Trut
     for name in ("a", "a-1", "a-1_", "a-1_-1"):
         shutil.copy(cfg.folder / "walk_droid.npz", cfg.folder / f"{name}.npz")
     (cfg.folder / "walk_droid.npz").unlink()
-    assert bring(cfg) == {"clips": 12, "dropped": 0}
+    assert import_clips(cfg) == {"clips": 12, "dropped": 0}
     names = sorted(p.stem for p in cfg.out.glob("*.safetensors"))
     assert len(names) == 12 and {"a", "a-1", "a-2"} <= set(names)
     assert Counter(Clip.load(cfg.out / f"{n}.safetensors").extra["shot"] for n in names).most_common()[-1][1] == 3

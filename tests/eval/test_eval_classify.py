@@ -19,13 +19,13 @@ from dreamx.eval.estimators.events.event_accuracy import (
     NETS,
     ClassifiersConfig,
     OwnAccuracy,
+    counterfactual_pairs,
     evaluation_classifier,
     event_pairs,
     load_classifier,
     measure_accuracy,
     recognised,
     reward_classifier,
-    twins,
 )
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import KINDS, SCENIC, event_records, record_kind
@@ -157,7 +157,7 @@ def test_a_shipped_classifier_tells_what_it_was_not_trained_on(
         held_out=True,
     )
     simulate(plan)
-    pairs = [p for told, still in twins(plan) for p in event_pairs(told, still)]
+    pairs = [p for told, still in counterfactual_pairs(plan) for p in event_pairs(told, still)]
     assert len(pairs) >= 6
     got, _ = measure_accuracy(net, pairs)
     assert (got.yes + got.no) / 2 > 0.8

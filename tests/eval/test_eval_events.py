@@ -125,5 +125,5 @@ def test_intervals() -> None:
 def test_an_event_that_cannot_be_seen_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be seen"):
         score(PLAIN, PLAIN, PLAIN, PLAIN, REGION, FPS, SPAN)
-    with pytest.raises(ValueError, match="twin is"):
+    with pytest.raises(ValueError, match="no_prompt is"):
         score(TOLD, PLAIN[1:], TOLD, PLAIN, REGION, FPS, SPAN)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.checkpoints import components, dreamx_names, transformer, weight_files
+from dreamx.checkpoints import components, official_names, transformer, weight_files
 from dreamx.generate import main, released_models
 from dreamx.geometry.official import autoregressive
 from test_generate_released import ROWS, SIZES, config, folders, source  # pyright: ignore[reportUnusedImport]
@@ -36,7 +36,7 @@ def packed(tensors: Stored) -> tuple[Stored, Stored]:
 def repacked(folder: Path, world: Path, together: bool) -> Path:
     """The three networks of a world in three files without a config but that of the transformer, or all in one of them."""
     dit, kind = SIZES["causal"]
-    tensors = dreamx_names.to_official(transformer.read(world / "transformer").tensors, dit)
+    tensors = official_names.to_official(transformer.read(world / "transformer").tensors, dit)
     text = components.read(world / "text_encoder")
     vae = components.read(world / "vae")
     assert text is not None and vae is not None and text.tokenizer is not None
@@ -46,7 +46,7 @@ def repacked(folder: Path, world: Path, together: bool) -> Path:
     for name, own in files.items():
         (folder / name).mkdir(parents=True)
         save_file({k: x.contiguous() for k, x in (whole if together else own).items()}, folder / name / "repack.safetensors")
-    (folder / "transformer/config.json").write_text(json.dumps(dreamx_names.write_config(dit, kind)))
+    (folder / "transformer/config.json").write_text(json.dumps(official_names.write_config(dit, kind)))
     (folder / "text_encoder/tokenizer.json").write_bytes(text.tokenizer.read_bytes())
     for name in ("a.png", "eval.json"):
         (folder / name).write_bytes((world / name).read_bytes())
@@ -58,7 +58,7 @@ def test_the_same_video(folders: dict[str, Path], tmp_path: Path, together: bool
     world = repacked(tmp_path / "repack", folders["causal"], together)
     plain = tmp_path / "plain"
     found = transformer.read(folders["causal"] / "transformer")
-    means = dreamx_names.from_official(packed(dreamx_names.to_official(found.tensors, found.config))[1], found.config)
+    means = official_names.from_official(packed(official_names.to_official(found.tensors, found.config))[1], found.config)
     transformer.write(plain / "transformer", replace(found, tensors={k: x.float() for k, x in means.items()}), "")
     for name in ("vae", "text_encoder"):
         (plain / name).symlink_to(world / name)

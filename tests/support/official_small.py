@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints import official_names
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
@@ -31,7 +31,7 @@ def found(kind: str, seed: int = 0) -> Checkpoint:
 
 def theirs(kind: str, seed: int = 0) -> dict[str, Tensor]:
     """The same under the released names."""
-    return dreamx_names.to_official(found(kind, seed).tensors, KINDS[kind][0])
+    return official_names.to_official(found(kind, seed).tensors, KINDS[kind][0])
 
 
 def save(file: Path, tensors: dict[str, Tensor]) -> Path:

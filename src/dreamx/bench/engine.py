@@ -91,7 +91,7 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
         raise ValueError(f"chunks: {cfg.chunks} is none to time; give 1 or more")
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    p = plan.of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
+    p = plan.plan_of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
     if p.folder is None and not cfg.random_weights:
         raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
     device = machine.device_of(cfg.device)

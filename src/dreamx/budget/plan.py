@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamx.budget.count import Work, count
-from dreamx.checkpoints import dreamx_names, native, transformer, weight_files
+from dreamx.checkpoints import native, official_names, transformer, weight_files
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
 from dreamx.model.attention_backends import TORCH
@@ -160,7 +160,7 @@ class _Counting:
 
 @cache
 def _parameters(config: DiTConfig) -> int:
-    return sum(s.numel() for s in dreamx_names.our_shapes(config).values())
+    return sum(s.numel() for s in official_names.our_shapes(config).values())
 
 
 @cache
@@ -189,7 +189,7 @@ def w5b(size: tuple[int, int] = W5B_SIZE, dtype: torch.dtype = torch.bfloat16) -
     return Plan("w5b", W5B, CausalConfig(), WanVAEConfig(), size, dtype, TransformerMeta().words, UMT5_XXL, True, 5)
 
 
-def of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
+def plan_of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype | None = None) -> Plan:
     """The plan of ``w5b``, of a world by its name or folder, or of a transformer on disk. ValueError where it is none of them."""
     if name == "w5b":
         return w5b(size or W5B_SIZE, dtype or torch.bfloat16)

@@ -52,12 +52,12 @@ class CheckpointPart:
 def read(path: Path, which: str | None = None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
     """An autoencoder of Wan2.2 or an umT5 in any of its layouts; None where ``path`` holds something else.
 
-    ``which``: the one to take of a file that holds more (``of``); in a folder of ours there is only one.
+    ``which``: the one to take of a file that holds more (``part_from``); in a folder of ours there is only one.
     """
     if is_ours(path):
         return ours(path)
     found = contents.read(path, dtype)
-    return of(found, which if which in found.networks else None, dtype)
+    return part_from(found, which if which in found.networks else None, dtype)
 
 
 def is_ours(path: Path) -> bool:
@@ -71,7 +71,7 @@ def ours(folder: Path) -> CheckpointPart:
     return _ours(folder, "vae" if "vae" in (_said(folder) or {}) else "text")
 
 
-def of(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
+def part_from(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
     """The autoencoder or text encoder among what a checkpoint holds, where there is one and no transformer, or ``which`` is it.
 
     ``which``: ``vae`` or ``text_encoder``. ``dtype``: of weights that are quantised (None: bfloat16). ValueError, one sentence

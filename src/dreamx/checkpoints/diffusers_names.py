@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints import official_names
 from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiTConfig
 
@@ -90,7 +90,7 @@ def config_from_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
 
 def config_to_diffusers(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
     """The ``config.json`` that diffusers reads, and with what a camera lane and a causal network need beside."""
-    ours = dreamx_names.write_config(config, kind)
+    ours = official_names.write_config(config, kind)
     extra = {k: ours[k] for k in _EXTRA if k in ours and (k != "text_len" or config.view or kind.past)}
     name = "WanTransformer3DModel" if not extra else "DreamXWorld" + ("AR" if kind.past else "") + "Transformer3DModel"
     return {
@@ -109,9 +109,9 @@ def config_to_diffusers(config: DiTConfig, kind: TransformerMeta) -> dict[str, A
 def from_layout(tensors: Mapping[str, Tensor], config: DiTConfig) -> dict[str, Tensor]:
     """An unwrapped checkpoint in either layout as the state of our ``DiT(config)``; errors name keys as the file has them."""
     if not is_diffusers(tensors):
-        return dreamx_names.from_official(tensors, config)
-    dreamx_names.check(tensors, {to_diffusers(k): shape for k, shape in dreamx_names.shapes(config).items()})
-    return dreamx_names.from_official({from_diffusers(k): x for k, x in tensors.items()}, config)
+        return official_names.from_official(tensors, config)
+    official_names.check(tensors, {to_diffusers(k): shape for k, shape in official_names.shapes(config).items()})
+    return official_names.from_official({from_diffusers(k): x for k, x in tensors.items()}, config)
 
 
 def sizes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import Width
-from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints import official_names
 from dreamx.model.dit import DiTConfig
 
 
@@ -51,7 +51,7 @@ class Lora:
 
 def check(lora: Lora, config: DiTConfig) -> None:
     """ValueError, one sentence with the key, when a factor is alone or does not fit the layer that it changes."""
-    shapes = dreamx_names.our_shapes(config)
+    shapes = official_names.our_shapes(config)
     for name, x in lora.factors.items():
         layer, _, part = name.rpartition(".")
         if part == "diff":

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dreamx.checkpoints import diffusers_names, dreamx_names, weight_files
+from dreamx.checkpoints import diffusers_names, official_names, weight_files
 from dreamx.checkpoints.contents import WRAPPED
 from dreamx.checkpoints.lora import Lora, LoraConfig, check
 from dreamx.model.dit import DiTConfig
@@ -181,7 +181,7 @@ class _Names:
     """The layers and parameters of a transformer by all names that they go by. ``ours``: released name -> ours."""
 
     def __init__(self, config: DiTConfig) -> None:
-        self.config, self.ours, self.shapes = config, dreamx_names.names(config), dreamx_names.shapes(config)
+        self.config, self.ours, self.shapes = config, official_names.names(config), official_names.shapes(config)
         self.layers = {
             k.removesuffix(".weight"): v.removesuffix(".weight")
             for k, v in self.ours.items()
@@ -227,11 +227,11 @@ class _Names:
         shape = self.shapes[parameter]
         if x.shape != shape and [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
             raise ValueError(f"the difference of {parameter!r} is {tuple(x.shape)} where the transformer has {tuple(shape)}")
-        return dreamx_names.laid(self.ours[parameter], x.reshape(shape), self.config)
+        return official_names.laid(self.ours[parameter], x.reshape(shape), self.config)
 
     def factor(self, layer: str, x: Tensor, down: bool) -> Tensor:
         """A factor in the order of our layer: the patch is a convolution there, and the head has its rows in another order."""
         if x.ndim < 2:
             raise ValueError(f"a factor of {layer!r} must be a matrix, not {tuple(x.shape)}")
         # The head's output rows are in another order, its inputs are not.
-        return x.flatten(1) if down else dreamx_names.laid(f"{self.layers[layer]}.weight", x.flatten(1), self.config)
+        return x.flatten(1) if down else official_names.laid(f"{self.layers[layer]}.weight", x.flatten(1), self.config)

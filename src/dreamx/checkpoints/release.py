@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from dreamx import atomic
-from dreamx.checkpoints import contents, diffusers_names, dreamx_names, weight_files
+from dreamx.checkpoints import contents, diffusers_names, official_names, weight_files
 from dreamx.checkpoints.contents import Contents
 from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiTConfig
@@ -62,11 +62,13 @@ class Released:
 
 
 def read(path: Path, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Released:
-    """A checkpoint in the released or the diffusers layout: a file, an index of shards, or a folder; ``of`` says the rest."""
-    return of(contents.read(path, dtype), config, family, dtype)
+    """A checkpoint in the released or the diffusers layout: a file, an index of shards, or a folder; see ``released_from``."""
+    return released_from(contents.read(path, dtype), config, family, dtype)
 
 
-def of(found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Released:
+def released_from(
+    found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None
+) -> Released:
     """The transformer among what a checkpoint holds, in the released or the diffusers layout.
 
     ``config`` is its ``config.json`` where that does not lie beside it; ``family`` says what it is where no config does.
@@ -77,7 +79,7 @@ def of(found: Contents, config: Path | None = None, family: Family | None = None
     with _naming(file):
         if "transformer" not in found.networks:
             raise ValueError(
-                f"{next(iter(found.stored), '')!r} has no place in a transformer: {dreamx_names.cause(list(found.stored))}"
+                f"{next(iter(found.stored), '')!r} has no place in a transformer: {official_names.cause(list(found.stored))}"
             )
     found.refuse_unread("transformer")
     sizes = diffusers_names.sizes(found.networks["transformer"].tensors)
@@ -89,7 +91,7 @@ def of(found: Contents, config: Path | None = None, family: Family | None = None
             raise ValueError(f"{_silent(said)}; give --config, or --kind {' or '.join(FAMILIES)}")
         causal = family.causal if causal is None and family is not None else bool(causal)
         words = _words(said, sizes)
-        dit, kind = dreamx_names.read_config(words, causal), dreamx_names.read_kind(words, causal)
+        dit, kind = official_names.read_config(words, causal), official_names.read_kind(words, causal)
     lane = dit.view is not None
     with _naming(file):
         known = next((f for f in FAMILIES.values() if (f.lane, f.causal) == (lane, causal)), FAMILIES["causal"])
@@ -106,7 +108,7 @@ def write(
 ) -> None:
     """Write the state of our ``DiT(config)`` as released, with its config.json: ``diffusion_pytorch_model`` in shards of at most
     ``limit`` bytes if bidirectional; if causal one ``model.safetensors``, since the released script reads nothing else."""
-    said, theirs = dreamx_names.write_config(config, kind), dreamx_names.to_official(tensors, config)
+    said, theirs = official_names.write_config(config, kind), official_names.to_official(tensors, config)
     if kind.past is None:
         weight_files.write(folder, "diffusion_pytorch_model", theirs, dtype, limit)
     else:
@@ -118,8 +120,8 @@ def write_pickled(
     folder: Path, tensors: Mapping[str, Tensor], config: DiTConfig, kind: TransformerMeta, dtype: torch.dtype | None
 ) -> None:
     """The same as torch's own ``diffusion_pytorch_model.pth``."""
-    said = dreamx_names.write_config(config, kind)
-    weight_files.write_pickled(folder / "diffusion_pytorch_model.pth", dreamx_names.to_official(tensors, config), dtype)
+    said = official_names.write_config(config, kind)
+    weight_files.write_pickled(folder / "diffusion_pytorch_model.pth", official_names.to_official(tensors, config), dtype)
     atomic.write_json(folder / "config.json", said)
 
 
@@ -128,7 +130,7 @@ def write_diffusers(
 ) -> None:
     """The same as diffusers has it, in a folder ``transformer``."""
     said = diffusers_names.config_to_diffusers(config, kind)
-    theirs = {diffusers_names.to_diffusers(k): x for k, x in dreamx_names.to_official(tensors, config).items()}
+    theirs = {diffusers_names.to_diffusers(k): x for k, x in official_names.to_official(tensors, config).items()}
     (folder / "transformer").mkdir()
     weight_files.write(folder / "transformer", "diffusion_pytorch_model", theirs, dtype, limit)
     atomic.write_json(folder / "transformer" / "config.json", said)

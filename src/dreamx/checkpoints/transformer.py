@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dreamx import atomic, plaintext
-from dreamx.checkpoints import contents, dreamx_names, native, quantised, release, weight_files
+from dreamx.checkpoints import contents, native, official_names, quantised, release, weight_files
 from dreamx.checkpoints import lora as loras
 from dreamx.checkpoints.contents import Contents
 from dreamx.checkpoints.lora import Lora, LoraConfig
@@ -52,19 +52,19 @@ def is_ours(path: Path) -> bool:
 
 
 def read(path: Path, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
-    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``release.of``).
+    """Any transformer on disk: our folder, or a released one in its own layout or that of diffusers (``release.released_from``).
 
     ValueError, one sentence that names the file and the key, when it is not whole or not a transformer.
     """
     if not is_ours(path):
-        return of(contents.read(path, dtype), config, family, dtype)
+        return checkpoint_from(contents.read(path, dtype), config, family, dtype)
     dit = native.read_config(path, "dit", DiTConfig)
     if "kind" not in weight_files.read_json(path / "config.json"):
         raise ValueError(f"{path}: does not say what kind its transformer is; it is of a training stage, not of `dreamx convert`")
     kind = native.read_config(path, "kind", TransformerMeta)
     try:
         tensors = quantised.restore(weight_files.mapped(path / "dit.safetensors"), {}, dtype)
-        dreamx_names.check(tensors, dreamx_names.our_shapes(dit))
+        official_names.check(tensors, official_names.our_shapes(dit))
     except ValueError as e:
         raise ValueError(f"{path / 'dit.safetensors'}: {e}") from e
     if not (path / "lora.safetensors").exists():
@@ -77,9 +77,11 @@ def read(path: Path, config: Path | None = None, family: Family | None = None, d
     return Checkpoint(tensors, dit, kind, lora)
 
 
-def of(found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None) -> Checkpoint:
-    """The transformer of another's file that is open already (``release.of``)."""
-    net = release.of(found, config, family, dtype)
+def checkpoint_from(
+    found: Contents, config: Path | None = None, family: Family | None = None, dtype: torch.dtype | None = None
+) -> Checkpoint:
+    """The transformer of another's file that is open already (``release.released_from``)."""
+    net = release.released_from(found, config, family, dtype)
     return Checkpoint(net.tensors, net.config, net.kind, None, net.left, net.others)
 
 
@@ -120,7 +122,7 @@ def write(folder: Path, found: Checkpoint, card: str, dtype: torch.dtype | None 
         native.write(folder, parts)
     except native.NotFinite as e:
         if e.name == "dit":  # by the name that it was released with: ours is known to nobody yet
-            theirs = next((a for a, b in dreamx_names.names(found.config).items() if b == e.key), e.key)
+            theirs = next((a for a, b in official_names.names(found.config).items() if b == e.key), e.key)
             weight_files.refuse_broken(theirs, cast[e.key], found.tensors[e.key])
         raise
     atomic.write_text(folder / "README.md", card)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from dreamx import flow
-from dreamx.checkpoints import dreamx_names
+from dreamx.checkpoints import official_names
 from dreamx.conformance.vectors import Vectors, error, ordinal
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera, level, se3_inverse
@@ -82,12 +82,12 @@ def bidirectional(vectors: Vectors) -> dict[str, float]:
 
 def _transformer(vectors: Vectors, causal: bool, camera: bool) -> DiT:
     """Our network with the file's weights; without ``camera`` it has no camera lane, whatever the file holds."""
-    config = dreamx_names.read_config(vectors.word("config"), causal)
+    config = official_names.read_config(vectors.word("config"), causal)
     weights = vectors.weights()
     if not camera:
         config = replace(config, view=None)
         weights = {k: x for k, x in weights.items() if "cam_self_attn" not in k}
-    return dreamx_names.load(weights, config)
+    return official_names.load(weights, config)
 
 
 def _frames(vectors: Vectors, latents: Tensor, timesteps: Tensor, start: int, camera: bool) -> Frames:

@@ -153,9 +153,9 @@ def _measured(plan: EvalPlan, model: VideoModel, trial: Trial, truth: Clip) -> M
         return measured
     without = no_event_truth(trial, plan.view, plan.truth)
     unsaid = replace(trial, said=())
-    # The truth and the baselines know no words: the twin of the truth is the truth without the event, theirs is themselves.
-    twin = without.video if isinstance(model, Truth) else _film(plan, model, unsaid, truth)
-    return Measured(measured.scores | event_trials.event_scores(video, twin, truth, without), measured.curves)
+    # The truth and the baselines know no words: their run without words is the truth without the event, theirs is themselves.
+    no_prompt = without.video if isinstance(model, Truth) else _film(plan, model, unsaid, truth)
+    return Measured(measured.scores | event_trials.event_scores(video, no_prompt, truth, without), measured.curves)
 
 
 def film_file(plan: EvalPlan, model: VideoModel, trial: Trial) -> Path:

@@ -51,7 +51,7 @@ class Bidirectional:
         """Makes all latents, and shows the first."""
         s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
         prompts = [caption] if s.guidance is None else [caption, s.negative]
-        words, self.note = released_models.say(self.nets, prompts, s.device)
+        words, self.note = released_models.encode_prompts(self.nets, prompts, s.device)
         here = bidirectional_latents(path).map(lambda x: x[None].float())
         rows, cols = (side // self.nets.vae.config.shrink for side in s.size)
         z = noise_like(torch.empty(1, here.shape[1], self.nets.dit.config.channels, rows, cols), rng)

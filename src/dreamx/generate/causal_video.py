@@ -46,7 +46,7 @@ class Causal:
     @torch.inference_mode()
     def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:
         """The opening picture, of ``image`` (uint8 ``[3, H, W]``); of words alone, the whole first chunk."""
-        self._words, self.note = released_models.say(self.nets, [caption], self._device)
+        self._words, self.note = released_models.encode_prompts(self.nets, [caption], self._device)
         self._cache, self._state, self._chunk, self._seed = self._past.cache(), None, 0, seed
         self._lead(path)
         if image is None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dreamx.budget import fit
 from dreamx.budget.fit import must_fit
 from dreamx.budget.machine import best, device_of
-from dreamx.budget.plan import of, on
+from dreamx.budget.plan import on, plan_of
 from dreamx.checkpoints import components, transformer
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.fast.offload import border, offload
@@ -141,7 +141,7 @@ def _fits(
     world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool, device: torch.device, decoder: WanVAEConfig
 ) -> None:
     past = found.kind.past or CausalConfig(latents, latents, 0)
-    plan = replace(of(world, sampling.size), past=past, decoder=decoder, reader=0, lent=spare)
+    plan = replace(plan_of(world, sampling.size), past=past, decoder=decoder, reader=0, lent=spare)
     need = fit.need(on(plan, device))
     # All frames at once keep nothing for later. The text encoder is gone by then.
     must_fit(on(plan, device), device, need.making - (need.past if found.kind.past is None else 0.0))
@@ -156,7 +156,7 @@ def _fingerprint(found: Checkpoint) -> str:
 
 
 @torch.inference_mode()
-def say(nets: ReleasedNetworks, prompts: list[str], device: str) -> tuple[Tensor, str]:
+def encode_prompts(nets: ReleasedNetworks, prompts: list[str], device: str) -> tuple[Tensor, str]:
     """Prompts ``[B, words, channels]``, float32 on the CPU; the text encoder is opened for them and dropped.
 
     And what of the first of them is beyond what it reads, in one sentence, or ``""``.

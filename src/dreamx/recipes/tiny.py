@@ -266,7 +266,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             classifier.main,
             ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
         ),
-        # By what dreams are compared with true renders that are no twins of them (eval/estimators/features): likewise.
+        # By what dreams are compared with unpaired true renders (eval/estimators/features): likewise.
         Step("stills", stills, StillsConfig(looked_at, scenes=600, width=SIZE, height=SIZE)),
         Step(
             "features_evaluation",

@@ -83,7 +83,7 @@ def degrade(windows: Tensor, fades: Tensor, spoil: float, vary: float, rng: torc
     ``spoil``: share of them that is spoilt in each way; ``vary``: deviation of their colours.
     """
     n = len(windows) // 3
-    # The same for a window, its twin and its other time: else blur gives the answer away.
+    # The same for a window, the same without the event and another time: else blur gives the answer away.
     mirror, soft, fade, noise, dark = torch.rand(5, n, generator=rng).repeat_interleave(3, 1)
     windows = torch.where((mirror < 0.5)[:, None, None, None, None], windows.flip(-1), windows)
     rgb, where = windows[:, :, :3], windows[:, :, 3:]

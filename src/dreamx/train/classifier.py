@@ -1,6 +1,6 @@
 """Stage: train a classifier of events (``eval.estimators.events``) on clips with an event, and the same clips without it.
 
-A batch is rows of three: a record's window where it happens; the same window of the twin, where nothing does; and a window of
+A batch is rows of three: a record's window where it happens; the same window of the clip without the event; and a window of
 another time of the clip, where it does not happen yet or no more. Dreams are neither sharp nor steady: half of the windows are
 blurred, some are noisy, and in some the picture fades as time goes on. None of that is an event.
 """
@@ -88,15 +88,15 @@ def main(cfg: ClassifierStage) -> None:
 def load_examples(folder: Path, seeds: range) -> tuple[dict[str, list[Example]], int]:
     """By kind, the records of these scenes (a clip's file is named after its scene), and how many clips they are of.
 
-    ValueError when there are none, or a clip has no twin.
+    ValueError when there are none, or a clip is not there without its event.
     """
     found: dict[str, list[Example]] = {}
     files = [f for f in clip_files(folder) if "_events_" in f.name and int(f.stem.split("_")[0]) in seeds]
     for path in files:
-        twin = path.with_name(path.name.replace("_events_", "_still_"))
-        if not twin.is_file():
-            raise ValueError(f"{path}: {twin.name} is not beside it; simulate the subsets events and still together")
-        told, still = Clip.load(path), Clip.load(twin)
+        without = path.with_name(path.name.replace("_events_", "_still_"))
+        if not without.is_file():
+            raise ValueError(f"{path}: {without.name} is not beside it; simulate the subsets events and still together")
+        told, still = Clip.load(path), Clip.load(without)
         refuse_held_out(told.seed)
         if told.segments is None or still.segments is None:
             raise ValueError(f"{path}: clips with segments are needed; simulate them again")

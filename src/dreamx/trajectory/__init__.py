@@ -93,7 +93,7 @@ class CheckConfig:
     """What the file does not say."""
 
 
-def bring(cfg: TrajectoryImportConfig) -> None:
+def import_trajectory(cfg: TrajectoryImportConfig) -> None:
     """``dreamx trajectory import``."""
     motion = open_motion(cfg.source, cfg.dialect, cfg.asked)
     save("dreamx", motion, cfg.out, cfg.asked, cfg.overwrite)

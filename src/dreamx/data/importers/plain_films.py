@@ -24,7 +24,7 @@ from dreamx.plaintext import natural
 from dreamx.video_reader import VIDEO_ENDINGS, frames, timeline
 
 _KEYS = 3.0  # key frames a second that cameras are sought for; between them they are interpolated
-_LEAST = 0.8  # share of the key frames that must get a camera
+LEAST_REGISTERED = 0.8  # share of the key frames that must get a camera
 
 
 def films(folder: Path, rate: float | None) -> Listed:
@@ -91,7 +91,7 @@ def recover(video: Tensor, focal: float | None = None) -> tuple[list[int], Camer
             return [], None
         model = max(models.values(), key=lambda m: m.num_reg_images())
         images = sorted((x for x in model.images.values() if x.has_pose), key=lambda x: x.name)
-        if len(images) < _LEAST * len(video):
+        if len(images) < LEAST_REGISTERED * len(video):
             return [], None
         rows = np.stack([x.cam_from_world().matrix() for x in images])
         k = next(iter(model.cameras.values())).calibration_matrix()

@@ -83,7 +83,7 @@ class ImportRecord:
     reason: str | None
 
 
-def bring(cfg: ImportConfig) -> dict[str, int]:
+def import_clips(cfg: ImportConfig) -> dict[str, int]:
     """Read every shot; returns how many clips there are, and how many shots were dropped."""
     if not cfg.folder.is_dir():
         raise ValueError(f"folder: there is no folder {cfg.folder}; give the folder of {cfg.kind} as it was downloaded")

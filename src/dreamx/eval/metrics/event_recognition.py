@@ -2,7 +2,7 @@
 
 The simulator knows the walk twice, with the event and without. A frame *tells* (shows) the event when, where these two differ,
 it looks more like the one with the event: no network has to recognise anything. Other changes by the words are seen in the
-model's own twin, the same walk from the same seed without the words.
+model's own run of the same walk from the same seed without the words (``no_prompt``).
 
 Videos are uint8 ``[F, 3, H, W]`` of one walk and equally long; masks are bool ``[F, H, W]``; times are seconds.
 """
@@ -36,23 +36,30 @@ class EventScore:
 
 
 def score(
-    video: Tensor, twin: Tensor, told: Tensor, plain: Tensor, region: Tensor, fps: float, span: tuple[float, float]
+    video: Tensor,
+    no_prompt: Tensor,
+    with_event: Tensor,
+    without_event: Tensor,
+    region: Tensor,
+    fps: float,
+    span: tuple[float, float],
 ) -> EventScore:
-    """All scores of one event: ``video`` and its ``twin`` without the words, the truths with it (``told``) and without
-    (``plain``), where it may change something (``region``, see ``dilated_region``), and from when to when it happens (``span``).
+    """All scores of one event: ``video`` and the same run with ``no_prompt`` of the event, the truths ``with_event`` and
+    ``without_event``, where it may change something (``region``, see ``dilated_region``), and from when to when it happens
+    (``span``).
 
     ValueError when shapes disagree, the span is outside of the video, or the truths do not differ in it.
     """
-    for name, other in (("twin", twin), ("told", told), ("plain", plain)):
+    for name, other in (("no_prompt", no_prompt), ("with_event", with_event), ("without_event", without_event)):
         if other.shape != video.shape:
             raise ValueError(f"{name} is {tuple(other.shape)} and the video {tuple(video.shape)}; they must be of one walk")
     start, end = frames_of(span, fps, len(video))
-    tells = evidence(video, told, plain)
+    tells = evidence(video, with_event, without_event)
     inside = tells[start:end]
     if bool(inside.isnan().all()):
         raise ValueError("with the event and without, the truth is the same in its interval; it cannot be seen from there")
     after = tells[end:]
-    leak, focus = leakage(video, twin, region)
+    leak, focus = leakage(video, no_prompt, region)
     return EventScore(
         happened=recognised_share(inside),
         delay=delay(tells, start, fps),
@@ -71,19 +78,19 @@ def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, 
     return first, min(frames, max(first + 1, int(end * fps + 1e-6) + 1))
 
 
-def evidence(video: Tensor, told: Tensor, plain: Tensor) -> Tensor:
+def evidence(video: Tensor, with_event: Tensor, without_event: Tensor) -> Tensor:
     """Score how much each frame looks like the truth with the event ``[F]``: 1 with it, 0 without, 0.5 between.
 
     NaN for frames in which the truths do not differ. Only pixels that differ count, by how much they differ.
     """
-    v, a, b = (x.float() for x in (video, told, plain))
+    v, a, b = (x.float() for x in (video, with_event, without_event))
     apart = (a - b).abs().mean(1)  # [F, H, W]
     weight = torch.where(apart >= _DIFFER, apart, 0.0)  # [F, H, W]
     to_told = ((v - a).square().mean(1) * weight).flatten(1).sum(1)  # [F]
     to_plain = ((v - b).square().mean(1) * weight).flatten(1).sum(1)
     both = to_told + to_plain
     known = (weight > 0).flatten(1).sum(1) >= _FEW
-    # The share of error that is against `plain`.
+    # The share of error that is against `without_event`.
     return torch.where(known & (both > 0), to_plain / both.clamp(min=1e-6), torch.nan)
 
 
@@ -107,11 +114,11 @@ def delay(tells: Tensor, start: int, fps: float) -> float | None:
     return None
 
 
-def leakage(video: Tensor, twin: Tensor, region: Tensor) -> tuple[float, float | None]:
+def leakage(video: Tensor, no_prompt: Tensor, region: Tensor) -> tuple[float, float | None]:
     """Return the change by the prompt outside ``region``, mean grey levels, and the share of all change inside (or None)."""
     if region.shape != (len(video), *video.shape[-2:]):
         raise ValueError(f"region must be {(len(video), *video.shape[-2:])}, not {tuple(region.shape)}")
-    change = (video.float() - twin.float()).abs().mean(1)  # [F, H, W]; same seed, so words alone make it
+    change = (video.float() - no_prompt.float()).abs().mean(1)  # [F, H, W]; same seed, so words alone make it
     outside = ~region
     total = float(change.sum())
     leak = float((change * outside).sum()) / max(1, int(outside.sum()))

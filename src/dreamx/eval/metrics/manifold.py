@@ -1,4 +1,4 @@
-"""Distances between two sets of features: do generated pictures look like true ones, when none has a true twin?
+"""Distances between two sets of features: do generated pictures look like true ones, when they are not in pairs?
 
 precision, recall: shares of one set inside the balls around the other's points that reach to their ``k``-th neighbour
 (Kynkaanniemi et al. 2019, Improved Precision and Recall, section 3). density, coverage: the same question, less easily fooled by

@@ -87,11 +87,11 @@ def trial_words(story: Story, style: str) -> tuple[str, tuple[PromptChange, ...]
     raise ValueError(f"the words of the event are more than {_READ}")
 
 
-def event_scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
+def event_scores(video: Tensor, no_prompt: Tensor, with_it: Clip, without: Clip) -> dict[str, float]:
     """Did it happen, when it was said, does it last, and what else did the words change: see ``events``; and is it recognised as
     what was said (``classify``).
 
-    ``twin`` is the model's own video of the trial without the words. The span is that of all records together.
+    ``no_prompt`` is the model's own video of the trial without the words. The span is that of all records together.
     """
     story, segments = with_it.story, with_it.segments
     assert story is not None
@@ -104,7 +104,7 @@ def event_scores(video: Tensor, twin: Tensor, with_it: Clip, without: Clip) -> d
         if ids
         else torch.ones_like(segments, dtype=torch.bool)
     )
-    got = event_recognition.score(video, twin, with_it.video, without.video, region, with_it.fps, span)
+    got = event_recognition.score(video, no_prompt, with_it.video, without.video, region, with_it.fps, span)
     found: dict[str, float | None] = {
         "happened": 100 * got.happened,
         "delay": got.delay,

@@ -52,7 +52,7 @@ def angle(r: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan2(axis.norm(dim=-1), r.diagonal(dim1=-2, dim2=-1).sum(-1) - 1))
 
 
-def ahead(camera: Camera) -> float:
+def forward_share(camera: Camera) -> float:
     """Return the share of the way that is forward: -1 to 1; 0 where nothing moves."""
     move, _ = steps(camera)
     way = float(move.norm(dim=-1).sum())
@@ -85,7 +85,7 @@ def mixed(camera: Camera) -> Cause | None:
         return None
     frame = torch.arange(len(camera))
     ways = [Camera(both[frame, torch.tensor([x ^ flip for x in labels])], camera.lens) for flip in (0, 1)]
-    flip = int(ahead(ways[1]) > ahead(ways[0]))
+    flip = int(forward_share(ways[1]) > forward_share(ways[0]))
     if _leaps(ways[flip]):
         return None
     wrong = [i for i, x in enumerate(labels) if x ^ flip and not same[i]]
@@ -116,7 +116,7 @@ def jumbled(camera: Camera) -> Cause | None:
     wild = _rough(camera) > 1 and _rough(mended) < 0.7 and _way(mended) < 0.5 * long
     if not (wild or _in_order(mended, long)):
         return None
-    mended = max(mended, mended[torch.arange(n - 1, -1, -1)], key=ahead)
+    mended = max(mended, mended[torch.arange(n - 1, -1, -1)], key=forward_share)
     says = "its frames are not in the order of the film: in another order it is a smooth path; sort them by their names"
     return Cause("order", says, mended)
 
@@ -126,14 +126,14 @@ def turned_round(camera: Camera) -> Cause | None:
 
     Of a path and what it would be without a mistake the one that goes forwards is meant. A walk sideways tells nothing.
     """
-    now, other = ahead(camera), ahead(_inverse(camera))
+    now, other = forward_share(camera), forward_share(_inverse(camera))
     if now < -0.7:
         flipped = Camera(camera.pose @ _axes("x -y -z"), camera.lens)
         says = f"it goes backwards for {-100 * now:.0f} % of its way: {_W2C}, or have OpenGL's axes (y up and z back)"
         if other < 0.7:
             says = f"it goes backwards for {-100 * now:.0f} % of its way: it may have OpenGL's axes (y up and z back)"
         return Cause("inverted", says + _REALLY, flipped if other < 0.7 else _inverse(camera))
-    others = sorted(((ahead(c.camera), c) for c in _others(camera)), key=lambda x: -x[0])
+    others = sorted(((forward_share(c.camera), c) for c in _others(camera)), key=lambda x: -x[0])
     if others and others[0][0] > max(0.95, other + 0.1) and now < 0.6:
         alike = " or ".join(c.says for share, c in others if share > others[0][0] - 0.02)  # on the level some are the same
         best = others[0][1]

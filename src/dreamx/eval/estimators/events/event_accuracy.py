@@ -86,7 +86,7 @@ def main(cfg: ClassifiersConfig) -> None:
         held_out=True,
     )
     simulate(plan)
-    pairs = [p for told, still in twins(plan) for p in event_pairs(told, still)]
+    pairs = [p for told, still in counterfactual_pairs(plan) for p in event_pairs(told, still)]
 
     def measure(name: str, net: Classifier) -> OwnAccuracy:
         own, kinds = measure_accuracy(net, pairs)
@@ -97,7 +97,7 @@ def main(cfg: ClassifiersConfig) -> None:
     measure_each(cfg, "classifiers", "classifier", asked, measure)
 
 
-def twins(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
+def counterfactual_pairs(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
     """The clips that ``plan`` left: each event, and the same without it."""
     for seed in range(plan.first_seed, plan.first_seed + plan.scenes):
         for index in range(plan.clips):
@@ -107,7 +107,7 @@ def twins(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
 
 
 def event_pairs(told: Clip, still: Clip) -> list[EventPair]:
-    """Of each record of a clip and its twin."""
+    """Of each record of a clip and of the same clip without the event."""
     assert told.segments is not None
     assert still.segments is not None
     found: list[EventPair] = []

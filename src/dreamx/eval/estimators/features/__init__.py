@@ -1,1 +1,1 @@
-"""Features of pictures by small networks of ours, by which dreams are compared with true renders that are no twins of them."""
+"""Features of pictures by small networks of ours, by which dreams are compared with unpaired true renders."""
