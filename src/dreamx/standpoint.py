@@ -1,4 +1,4 @@
-"""Where a walk begins in a place that the world knows by heart (``model.place_map``); a gallery's pictures of it say so.
+"""The point where a walk begins, in a place that the world knows by heart (``model.place_map``); galleries tell it of a picture.
 
 Beside such a picture ``NAME.png`` its ``NAME.json`` has the ``kind`` of the place and the ``pose`` of its camera. A world that is
 opened with the very picture knows where it is; with any other it is nowhere that it knows.

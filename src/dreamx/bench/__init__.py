@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from statistics import fmean
+from typing import Any
 
 import torch
 
@@ -65,7 +65,8 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks())
-    world, chunks, frames = walked.world, walked.chunk_ms(), sum(walked.frames)
+    world, frames, (denoise, decode, _) = walked.world, sum(walked.frames), walked.milliseconds()
+    chunks = denoise + decode
     spread, rate = percentiles(chunks), 1000 * frames / float(chunks.sum())
     memory = torch.tensor(walked.memory, dtype=torch.float64)
     return PlayBench(
@@ -76,8 +77,8 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         first_frame=walked.first_frame,
         real_time_factor=rate / world.fps,
         frames_per_second=rate,
-        dream_ms=1000 * fmean(walked.denoise),
-        show_ms=1000 * fmean(walked.decode),
+        dream_ms=float(denoise.mean()),
+        show_ms=float(decode.mean()),
         chunk_ms_p50=spread.p50,
         chunk_ms_p95=spread.p95,
         chunk_ms_p99=spread.p99,
@@ -91,12 +92,13 @@ def main(cfg: PlayBenchConfig) -> None:
     """Print the figures."""
     if cfg.seconds <= 0:
         raise ValueError(f"seconds: {cfg.seconds} is no walk; give a positive number")
-    figures = asdict(measure(cfg))
-    if cfg.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:18} {value:.3f}" if isinstance(value, float) else f"{name:18} {value}")
+    print_figures(asdict(measure(cfg)), cfg.json)
+
+
+def print_figures(figures: dict[str, Any], as_json: bool) -> None:
+    """A line for each, or JSON."""
+    lines = (f"{name:18} {value:.3f}" if isinstance(value, float) else f"{name:18} {value}" for name, value in figures.items())
+    print(json.dumps(figures) if as_json else "\n".join(lines))
 
 
 _KEYS = ("w", "wj", "l", "", "s", "d")

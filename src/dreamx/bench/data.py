@@ -5,7 +5,6 @@ Rates are of one process. On a machine that does other things, too, the share by
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from dreamx.bench import print_figures
 from dreamx.bounds import Pixels, PositiveInt
 from dreamx.clip import Clip
 from dreamx.data.engine import Local, run_engine
@@ -83,12 +83,7 @@ def main(cfg: DataBenchConfig) -> None:
     """Print the figures."""
     if min(cfg.scenes, cfg.clips, cfg.frames, cfg.many) < 1:
         raise ValueError("scenes, clips, frames and many must be 1 or more")
-    figures = asdict(measure(cfg))
-    if cfg.json:
-        print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:18} {value:.3f}" if isinstance(value, float) else f"{name:18} {value}")
+    print_figures(asdict(measure(cfg)), cfg.json)
 
 
 @dataclass(frozen=True)

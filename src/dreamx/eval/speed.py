@@ -106,9 +106,9 @@ def measure_speed(name: str, seconds: float, clocks: Clocks, command: list[str])
     """One session of so many seconds of the world, started by ``command``."""
     load = cpu_load()
     walked = time_walk(name, seconds, _KEYS, clocks)
-    fps, made, chunk = walked.world.fps, walked.frames, walked.chunk_ms()
-    cpu = 1000 * torch.tensor(walked.cpu, dtype=torch.float64)
-    memory = [held / 2**20 for held in walked.memory]
+    fps, made, memory = walked.world.fps, walked.frames, [held / 2**20 for held in walked.memory]
+    denoise, decode, cpu = walked.milliseconds()
+    chunk = denoise + decode
     ends = torch.tensor(made).cumsum(0) / fps
     parts: list[Interval] = []
     at = 0

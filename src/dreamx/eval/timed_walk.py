@@ -27,19 +27,17 @@ class Clocks:
 @dataclass
 class WalkTimes:
     """Seconds of one walk: from opening the files to the first picture, then by chunk: wall time to denoise and to decode it, and
-    processor time of both. ``frames`` made by each chunk, ``memory`` in bytes that the process held after it."""
+    processor time of both (``seconds``). ``frames`` made by each chunk, ``memory`` in bytes that the process held after it."""
 
     world: World
     first_frame: float
-    denoise: list[float] = field(default_factory=list)  # not tensors, which would be in the way of those that come and go
-    decode: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
+    seconds: list[tuple[float, float, float]] = field(default_factory=list)  # no tensors, which would be in the way of others
     frames: list[int] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
 
-    def chunk_ms(self) -> Tensor:
-        """Milliseconds of wall time to make each chunk, float64 ``[N]``."""
-        return 1000 * (torch.tensor(self.denoise, dtype=torch.float64) + torch.tensor(self.decode, dtype=torch.float64))
+    def milliseconds(self) -> Tensor:
+        """To denoise, to decode, and processor time: float64 ``[3, N]``."""
+        return 1000 * torch.tensor(self.seconds, dtype=torch.float64).T
 
 
 @dataclass(frozen=True)
@@ -69,9 +67,7 @@ def time_walk(name: str, seconds: float, keys: Sequence[str], clocks: Clocks) ->
         dream = world.denoise(controls)
         middle = clocks.wall()
         frames = len(world.decode(dream))
-        walked.decode.append(clocks.wall() - middle)
-        walked.cpu.append(clocks.cpu() - cpu)
-        walked.denoise.append(middle - start)
+        walked.seconds.append((middle - start, clocks.wall() - middle, clocks.cpu() - cpu))
         walked.frames.append(frames)
         walked.memory.append(resident_memory())
     return walked

@@ -1,8 +1,4 @@
-"""Small networks that come with dreamx to score by: where each is from, and what it does itself, beside its weights.
-
-Two of each kind come with the package, ``evaluation`` for tables and ``reward`` for training. Commands of ``dreamx eval`` measure
-them, or those that a stage trained anew, and ship these.
-"""
+"""Small networks that come with dreamx to score by: where each is from, and what it does itself, beside its weights."""
 
 from __future__ import annotations
 

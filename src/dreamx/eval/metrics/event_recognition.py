@@ -36,25 +36,18 @@ class EventScore:
 
 
 def score(
-    video: Tensor,
-    no_prompt: Tensor,
-    with_event: Tensor,
-    without_event: Tensor,
-    region: Tensor,
-    fps: float,
-    span: tuple[float, float],
+    video: Tensor, no_prompt: Tensor, with_event: Tensor, no_event: Tensor, region: Tensor, fps: float, span: tuple[float, float]
 ) -> EventScore:
     """All scores of one event: ``video`` and the same run with ``no_prompt`` of the event, the truths ``with_event`` and
-    ``without_event``, where it may change something (``region``, see ``dilated_region``), and from when to when it happens
-    (``span``).
+    ``no_event``, where it may change something (``region``, see ``dilated_region``), and when it happens (``span``).
 
     ValueError when shapes disagree, the span is outside of the video, or the truths do not differ in it.
     """
-    for name, other in (("no_prompt", no_prompt), ("with_event", with_event), ("without_event", without_event)):
+    for name, other in (("no_prompt", no_prompt), ("with_event", with_event), ("no_event", no_event)):
         if other.shape != video.shape:
             raise ValueError(f"{name} is {tuple(other.shape)} and the video {tuple(video.shape)}; they must be of one walk")
     start, end = frames_of(span, fps, len(video))
-    tells = evidence(video, with_event, without_event)
+    tells = evidence(video, with_event, no_event)
     inside = tells[start:end]
     if bool(inside.isnan().all()):
         raise ValueError("with the event and without, the truth is the same in its interval; it cannot be seen from there")
@@ -78,19 +71,19 @@ def frames_of(span: tuple[float, float], fps: float, frames: int) -> tuple[int, 
     return first, min(frames, max(first + 1, int(end * fps + 1e-6) + 1))
 
 
-def evidence(video: Tensor, with_event: Tensor, without_event: Tensor) -> Tensor:
+def evidence(video: Tensor, with_event: Tensor, no_event: Tensor) -> Tensor:
     """Score how much each frame looks like the truth with the event ``[F]``: 1 with it, 0 without, 0.5 between.
 
     NaN for frames in which the truths do not differ. Only pixels that differ count, by how much they differ.
     """
-    v, a, b = (x.float() for x in (video, with_event, without_event))
+    v, a, b = (x.float() for x in (video, with_event, no_event))
     apart = (a - b).abs().mean(1)  # [F, H, W]
     weight = torch.where(apart >= _DIFFER, apart, 0.0)  # [F, H, W]
     to_told = ((v - a).square().mean(1) * weight).flatten(1).sum(1)  # [F]
     to_plain = ((v - b).square().mean(1) * weight).flatten(1).sum(1)
     both = to_told + to_plain
     known = (weight > 0).flatten(1).sum(1) >= _FEW
-    # The share of error that is against `without_event`.
+    # The share of error that is against `no_event`.
     return torch.where(known & (both > 0), to_plain / both.clamp(min=1e-6), torch.nan)
 
 

@@ -74,17 +74,8 @@ class EventPair:
 def main(cfg: ClassifiersConfig) -> None:
     """Render what is missing, ask of every record, print what came of it, by kind."""
     asked = open_asked(cfg, "classifiers", "clips", "classifier", NETS, load_classifier)
-    plan = SimulateConfig(
-        cfg.folder / "clips",
-        ("events", "still"),
-        cfg.scenes,
-        2,
-        width=64,
-        height=64,
-        first_seed=cfg.first_seed,
-        evaluation=True,
-        held_out=True,
-    )
+    clips, subsets, seed = cfg.folder / "clips", ("events", "still"), cfg.first_seed
+    plan = SimulateConfig(clips, subsets, cfg.scenes, 2, width=64, height=64, first_seed=seed, evaluation=True, held_out=True)
     simulate(plan)
     pairs = [p for told, still in counterfactual_pairs(plan) for p in event_pairs(told, still)]
 

@@ -43,10 +43,7 @@ class EstimatorsConfig(AccuracyConfig):
 def main(cfg: EstimatorsConfig) -> None:
     """Render what is missing, read every path, print the errors."""
     asked = open_asked(cfg, "estimators", "clips", "pose", NETS, flow_estimator.load_flow_estimator)
-    size = 64
-    plan = SimulateConfig(
-        cfg.folder / "clips", ("walk",), cfg.clips, 1, 81, size, size, first_seed=cfg.first_seed, evaluation=True
-    )
+    plan = SimulateConfig(cfg.folder / "clips", ("walk",), cfg.clips, 1, 81, 64, 64, first_seed=cfg.first_seed, evaluation=True)
     simulate(plan)
     files = [f for i in range(cfg.clips) if (f := clip_path(plan, cfg.first_seed + i, "walk", 0)).exists()]
     clips = [Clip.load(f) for f in files]
