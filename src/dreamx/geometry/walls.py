@@ -34,7 +34,7 @@ def stop_at_walls(start: Camera, path: Camera, points: Tensor, reach: float = RE
 
 
 def _allowed(place: Tensor, step: Tensor, ground: Tensor, reach: float) -> Tensor:
-    """What of a step ``[2]`` from ``place [2]`` may be made among points of the plan ``ground [N, 2]``."""
+    """The part of a step ``[2]`` from ``place [2]`` may be made among points of the plan ``ground [N, 2]``."""
     if len(ground) < _FEW or not bool(step.any()):
         return step
     now = _gap(place, ground)[0]
@@ -49,6 +49,6 @@ def _allowed(place: Tensor, step: Tensor, ground: Tensor, reach: float) -> Tenso
 
 
 def _gap(place: Tensor, ground: Tensor) -> tuple[float, Tensor]:
-    """How far the wall is from a place, and where: by the few points that are nearest."""
+    """Distance of the wall from a place, and where: by the few points that are nearest."""
     distance, which = (ground - place).norm(dim=1).topk(_FEW, largest=False)
     return float(distance[-1]), ground[which].mean(0)
