@@ -14,8 +14,9 @@ import planted_stills
 from dreamx.data.sim.stills import stills_file
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
+from dreamx.model.place_map import PlaceMapConfig
 from dreamx.recipes import micro
-from dreamx.train import classifier, depth, features, pose
+from dreamx.train import classifier, depth, features, places, pose
 from dreamx.train.run_config import RunConfig
 from event_house import pairs
 from repo import TESTS
@@ -23,6 +24,7 @@ from repo import TESTS
 CLIPS, START, GOLDEN = TESTS / "files/micro", TESTS / "golden/start", TESTS / "golden/micro.json"
 FIRST = 5
 SMALL = DepthConfig((16, 16), (1, 1), heads=1)
+PLACES = PlaceMapConfig(("plaza", "maze"), half=12.0, cells=(8, 4), samples=4, hidden=16)
 
 
 def stages(root: Path) -> dict[str, Callable[[], object]]:
@@ -47,6 +49,9 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         ),
         "depth": lambda: depth.main(depth.DepthStage(run("depth"), (CLIPS,), out / "depth", SMALL, batch=4)),
         "pose": lambda: pose.main(pose.PoseStage(run("pose"), CLIPS, out / "pose", depth=SMALL, batch=4)),
+        "places": lambda: places.main(
+            places.PlacesStage(run("places"), root / "latents.safetensors", START / "camera", out / "places", PLACES, batch=8)
+        ),
         "classifier": lambda: classifier.main(
             classifier.ClassifierStage(
                 run("classifier"),
