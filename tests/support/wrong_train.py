@@ -124,6 +124,20 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
+train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out --place-map.names room
+    --lr 0                                  | lr
+    --batch 0                               | batch
+    --place-map.names                       | names
+    --place-map.names a a                   | names
+    --place-map.names nowhere               | place_map.names
+    --place-map.cells 1                     | cells
+    --place-map.cells 9999                  | cells
+    --place-map.layers 1                    | layers
+    --place-map.far 0.1                     | far
+    --place-map.half -1                     | half
+    --place-map.sure 2                      | sure
+    --data nowhere                          | nowhere
+    --start empty                           | empty
 train depth --run.folder new --run.steps 1 --data clips --out new-out
     --batch 0                               | batch
     --lr -1                                 | lr
