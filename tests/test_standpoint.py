@@ -18,7 +18,7 @@ from dreamx.model.place_map import PlaceMapConfig
 from dreamx.standpoint import Standpoint, picture_key, read_standpoints
 from dreamx.world import World
 
-PLACES = PlaceMapConfig(("village", "castle"), half=8.0, cells=(8, 4), channels=8, samples=4, hidden=8)
+PLACES = PlaceMapConfig(("village", "castle"), half=(8.0, 8.0), cells=(8, 4), channels=8, samples=4, hidden=8)
 AT = Standpoint("castle", rigid(rotation("y", torch.tensor(40.0)), torch.tensor((1.0, -1.5, 2.0))))
 KEYS = ("w", "wj", "l", "")
 

@@ -18,7 +18,7 @@ from dreamx.standpoint import Standpoint, stand
 from dreamx.train.trained_networks import add_place_map
 
 LENS = (0.7, 0.7, 0.5, 0.5)
-SMALL = PlaceMapConfig(("here", "there"), half=8.0, cells=(16, 4), channels=8, samples=6, far=12.0, hidden=8)
+SMALL = PlaceMapConfig(("here", "there"), half=(8.0, 8.0), cells=(16, 4), layers=4, channels=8, samples=6, far=12.0, hidden=8)
 DIT = DiTConfig(channels=4, width=16, heads=2, layers=1, mlp=16, text=8, hint=True)
 
 
@@ -93,7 +93,7 @@ def test_a_place_is_learned() -> None:
 def test_a_sample_is_the_feature_of_its_cell() -> None:
     """A map whose features are their own coordinates gives back where the ray is, as it is computed by hand."""
     net = PlaceMap(replace(SMALL, cells=(16,)), latent=4).double()
-    n, half = 16, SMALL.half
+    n, half = 16, SMALL.half[1]
     middle = (torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 * half - half  # of the cells, metres
     with torch.no_grad():
         net.levels[0].zero_()
@@ -155,6 +155,7 @@ def test_configs_of_before_have_no_maps() -> None:
         ({"cells": ()}, "place_map.cells"),
         ({"cells": (100_000,)}, "place_map.cells"),
         ({"far": 0.1}, "place_map.far"),
+        ({"half": (8.0,)}, "place_map.half"),
     ],
 )
 def test_wrong_sizes_are_refused(change: dict[str, object], words: str) -> None:

@@ -24,7 +24,7 @@ from repo import TESTS
 CLIPS, START, GOLDEN = TESTS / "files/micro", TESTS / "golden/start", TESTS / "golden/micro.json"
 FIRST = 5
 SMALL = DepthConfig((16, 16), (1, 1), heads=1)
-PLACES = PlaceMapConfig(("plaza", "maze"), half=12.0, cells=(8, 4), samples=4, hidden=16)
+PLACES = PlaceMapConfig(("plaza", "maze"), half=(12.0, 12.0), cells=(8, 4), samples=4, hidden=16)
 
 
 def stages(root: Path) -> dict[str, Callable[[], object]]:

@@ -124,7 +124,7 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
-train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out --place-map.names room
+train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out --place-map.names room --place-map.half 8
     --lr 0                                  | lr
     --batch 0                               | batch
     --place-map.names                       | names
@@ -135,6 +135,7 @@ train places --run.folder new --run.steps 1 --data latents.safetensors --start w
     --place-map.layers 1                    | layers
     --place-map.far 0.1                     | far
     --place-map.half -1                     | half
+    --place-map.half 8 8                    | half
     --place-map.sure 2                      | sure
     --data nowhere                          | nowhere
     --start empty                           | empty

@@ -26,13 +26,13 @@ class PlaceMapConfig:
 
     names: tuple[str, ...]
     """The places, each with a map of its own."""
-    half: PositiveFloat = 32.0
-    """Metres from the middle of a map to its edges."""
-    height: PositiveFloat = 8.0
+    half: tuple[PositiveFloat, ...]
+    """Metres from the middle of each map to its edges."""
+    height: PositiveFloat = 7.0
     """Metres from the ground to the top of a map."""
     cells: tuple[PositiveInt, ...] = (96, 24)
     """Cells along both sides of the ground, of each level."""
-    layers: PositiveInt = 4
+    layers: PositiveInt = 6
     """Cells along the height, of each level."""
     channels: Width = 8
     """Features of a cell."""
@@ -50,6 +50,10 @@ class PlaceMapConfig:
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
             raise ValueError(f"place_map.names must be different names, one at least, not {list(self.names)}")
+        if len(self.half) != len(self.names):
+            raise ValueError(
+                f"place_map.half must be {len(self.names)} numbers, one for each of place_map.names, not {len(self.half)}"
+            )
         if not self.cells or any(not 2 <= n <= _MOST_CELLS for n in self.cells) or not 2 <= self.layers <= _MOST_CELLS:
             raise ValueError(
                 f"place_map.cells and place_map.layers must be numbers from 2 to {_MOST_CELLS}, not {list(self.cells)} and"
@@ -110,7 +114,8 @@ class PlaceMap(nn.Module):
         depth = torch.logspace(0, 1, c.samples, c.far / c.near, dtype=dtype, device=pose.device) * c.near  # [S]
         ray = rays(lens, rows, cols) @ pose[:, None, :3, :3].mT  # [N, rows, cols, 3]
         point = pose[:, None, None, None, :3, 3] + ray[..., None, :] * depth[:, None]  # [N, rows, cols, S, 3]
-        ground = point[..., (0, 2)] / c.half  # x, z: -1 and 1 are the edges
+        half = torch.tensor(c.half, dtype=dtype, device=pose.device)[place]
+        ground = point[..., (0, 2)] / half[:, None, None, None, None]  # x, z: -1 and 1 are the edges
         # y points down. Within the layers of its own place, from the middle of the lowest to that of the highest.
         height = (-point[..., 1] / c.height).clamp(0, 1) * (c.layers - 1)
         layer = place.to(dtype)[:, None, None, None] * c.layers + height

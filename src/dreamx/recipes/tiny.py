@@ -11,7 +11,6 @@ from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.scene.homes.home import HOMES
-from dreamx.data.scene.scene import KINDS
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
@@ -84,7 +83,7 @@ WORLD = WorldConfig(
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
-PLACES = PlaceMapConfig(names=tuple(HOMES))
+PLACES = PlaceMapConfig(names=tuple(HOMES), half=tuple(m.HALF for m in HOMES.values()))
 _BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
@@ -107,7 +106,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
-    at_home = root / "at_home.safetensors"
+    homes, at_home = root / "homes", root / "homes.safetensors"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings, looked_at = root / "happenings", root / "stills"
     names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "places", "painter")
@@ -195,21 +194,13 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 lr=1.3e-3,
             ),
         ),
-        # Six places by heart: six tenths of the clips are of them, the others of random scenes.
+        # Six places by heart.
         Step(
             "homes",
             simulate,
-            SimulateConfig(
-                root / "at_home", ("walk",), 120, 8, 4 * FRAMES - 3, SIZE, SIZE, first_seed=40000, kinds=(*HOMES, *KINDS)
-            ),
+            SimulateConfig(homes, ("walk",), 160, 8, 4 * FRAMES - 3, SIZE, SIZE, first_seed=40000, kinds=tuple(HOMES)),
         ),
-        Step(
-            "encode_homes",
-            encode,
-            replace(
-                encoding, clips=root / "home_clips", out=at_home, depth=nets["depth"], ahead=(3, 8), most=None, remembered=0.3
-            ),
-        ),
+        Step("encode_homes", encode, EncodeConfig(homes, nets["autoencoder"], at_home, mirror=False, reverse=False)),
         Step(
             "places",
             places.main,
@@ -241,7 +232,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 nets["places"],
                 nets["depth"],
                 nets["painter"],
-                seen=at_home,
+                seen=further,
                 drawn=drawn,
                 half=True,
             ),
