@@ -124,7 +124,8 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
-train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out --place-map.names room --place-map.half 8
+train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out \
+--place-map.names room --place-map.half 8
     --lr 0                                  | lr
     --batch 0                               | batch
     --place-map.names                       | names
