@@ -49,7 +49,7 @@ COMMANDS: dict[str, Any] = {
         "decoder": ("dreamx.train.decoder:main", "sharpen the decoder of a trained codec, by a critic"),
         "depth": ("dreamx.train.depth:main", "learn to guess the depth of an opening picture, for memory"),
         "camera": ("dreamx.train.camera_control:main", "learn places from clips: cameras steer, both ways in time"),
-        "places": ("dreamx.train.places:main", "learn places by heart: maps of them that say what a camera sees"),
+        "places": ("dreamx.train.known_places:main", "learn places by heart: maps of them that say what a camera sees"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
         "pose": ("dreamx.train.pose:main", "learn the depth by which cameras are read from pictures, for scores and rewards"),

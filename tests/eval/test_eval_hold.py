@@ -45,6 +45,7 @@ from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.memory import MemoryConfig
 from dreamx.model.attention import KVCache
+from dreamx.standpoint import Standpoint
 
 NET = evaluation_features()[0]
 
@@ -127,7 +128,7 @@ def test_the_stand_in_leads_to_the_hint_from_any_level() -> None:
 def test_rows_of_one_world_differ_in_one_thing() -> None:
     rows = rows_of_world("tiny")
     assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places"]
-    assert len({r.identity for r in rows.values()}) == 5
+    assert len({r.identity for r in rows.values()}) == 6
     switches = {n: (r.memory, r.camera, r.words, r.network) for n, r in rows.items()}
     assert all(sum(not on for on in s) == (n != "ours") for n, s in switches.items())
     with pytest.raises(
@@ -147,9 +148,9 @@ def test_no_words_are_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
     world = micro.world()
     reset = world.reset
 
-    def listening(image: Tensor, prompt: str, seed: int) -> Tensor:
+    def listening(image: Tensor, prompt: str, seed: int, at: Standpoint | None) -> Tensor:
         heard.append(prompt)
-        return reset(image, prompt, seed)
+        return reset(image, prompt, seed, at)
 
     monkeypatch.setattr(world, "reset", listening)
     monkeypatch.setattr("dreamx.eval.models._opened", lambda _: world)

@@ -26,6 +26,7 @@ from dreamx.eval.suites.drive import drive
 from dreamx.eval.suites.suite import PromptChange
 from dreamx.geometry import formats
 from dreamx.geometry.formats.motion import Motion
+from dreamx.standpoint import Standpoint
 from eval_house import FPS, Haze, plan, true_clip
 
 
@@ -195,7 +196,7 @@ class Heard:
 
     frames_per_step = 4
 
-    def reset(self, image: Tensor, prompt: str, seed: int) -> Tensor:
+    def reset(self, image: Tensor, prompt: str, seed: int, at: Standpoint | None) -> Tensor:
         self.picture = image
         return image[None]
 

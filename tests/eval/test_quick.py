@@ -24,6 +24,7 @@ from dreamx.eval.suites import true_clips
 from dreamx.eval.suites.true_clips import PATHS, TrueCase, VideoFormat, clear_path, held_keys, key_scripts, warp_of
 from dreamx.geometry.camera import Camera, lens_from_fov, level
 from dreamx.geometry.controls import Controls, Speed, walk
+from dreamx.standpoint import Standpoint
 
 SEED = FIRST_HELD_OUT_SEED
 VIEW = VideoFormat(16, 16, lens_from_fov(70, 16, 16), 4.0)
@@ -50,7 +51,7 @@ class Oracle:
     def frames_per_step(self) -> int:
         return 12 if self.steps else 8
 
-    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0) -> Tensor:
+    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0, at: Standpoint | None = None) -> Tensor:
         assert image is not None
         assert prompt == "a painted sphere"
         assert seed >= SEED

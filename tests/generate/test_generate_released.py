@@ -155,7 +155,7 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
     path = bidirectional(["w", "wj"], [4, 6], 9)
     first = it.begin(image(), "a red car", 5, path)
     assert len(heard.calls) == 6
-    words, unwanted = released_models.say(it.nets, ["a red car", released_models.NEGATIVE], "cpu")[0].split(1)
+    words, unwanted = released_models.encode_prompts(it.nets, ["a red car", released_models.NEGATIVE], "cpu")[0].split(1)
     here = bidirectional_latents(path).map(lambda x: x[None].float())
     x = heard.calls[0][0].z
     assert torch.equal(x[:, :1], released_models.encoded(it.nets.vae, image()))

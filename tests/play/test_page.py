@@ -191,7 +191,7 @@ def test_everything_has_a_name_for_those_who_listen(page: Page) -> None:
         " && !x.getAttribute('aria-label') && !x.textContent.trim()).map(x => x.id)"
     )
     assert nameless == []
-    assert page.js("document.querySelectorAll('[role=switch][aria-checked=true]').length") == 2
+    assert page.js("document.querySelectorAll('[role=switch][aria-checked=true]').length") == 3
 
 
 def test_screenshots(page: Page, tmp_path: Path) -> None:

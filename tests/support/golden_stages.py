@@ -16,7 +16,7 @@ from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.place_map import PlaceMapConfig
 from dreamx.recipes import micro
-from dreamx.train import classifier, depth, features, places, pose
+from dreamx.train import classifier, depth, features, known_places, pose
 from dreamx.train.run_config import RunConfig
 from event_house import pairs
 from repo import TESTS
@@ -49,8 +49,10 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         ),
         "depth": lambda: depth.main(depth.DepthStage(run("depth"), (CLIPS,), out / "depth", SMALL, batch=4)),
         "pose": lambda: pose.main(pose.PoseStage(run("pose"), CLIPS, out / "pose", depth=SMALL, batch=4)),
-        "places": lambda: places.main(
-            places.PlacesStage(run("places"), root / "latents.safetensors", START / "camera", out / "places", PLACES, batch=8)
+        "places": lambda: known_places.main(
+            known_places.PlacesStage(
+                run("places"), root / "latents.safetensors", START / "camera", out / "places", PLACES, batch=8
+            )
         ),
         "classifier": lambda: classifier.main(
             classifier.ClassifierStage(

@@ -94,7 +94,7 @@ class PlaceMap(nn.Module):
         x = x + F.gelu(self.second(x))
         return self.last(x).permute(0, 3, 1, 2)
 
-    @torch.no_grad()  # it learns by a loss of its own (train.places)
+    @torch.no_grad()  # it learns by a loss of its own (train.known_places)
     def fill(self, frames: Frames) -> Tensor:
         """Return the hint of frames, ``[B, T, C + 1, H, W]``, with what the map recalls where memory knows less than the map."""
         hint = frames.z.new_zeros(hint_shape(frames.z)) if frames.hint is None else frames.hint

@@ -26,14 +26,14 @@ from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, places, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, known_places, pose
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.classifier import ClassifierStage
 from dreamx.train.depth import DepthStage
 from dreamx.train.features import FeatureStage
-from dreamx.train.places import PlacesStage
+from dreamx.train.known_places import PlacesStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
@@ -203,7 +203,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("encode_homes", encode, EncodeConfig(homes, nets["autoencoder"], at_home, mirror=False, reverse=False)),
         Step(
             "places",
-            places.main,
+            known_places.main,
             PlacesStage(run("places", 3000, decay=0.6), at_home, nets["lookahead_2"], nets["places"], PLACES),
         ),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
