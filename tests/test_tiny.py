@@ -41,8 +41,15 @@ def shift(a: Tensor, b: Tensor, most: int = 20) -> int:
 
 def test_the_gallery_has_every_kind_of_place_in_every_look() -> None:
     starts = read_starts(STARTS)
-    assert len(starts) == 24
-    assert all(start.prompt.startswith("Style: ") for start in starts.values())
+    home = [start for start in starts.values() if start.home]
+    assert (len(starts), len(home)) == (36, 12)
+    assert all(start.home or start.prompt.startswith("Style: ") for start in starts.values())
+    assert list(starts.values())[:12] == home, "the places that it knows come first"
+
+
+def test_it_knows_the_home_places_of_its_gallery(tiny: World) -> None:
+    assert len(tiny.places) == 6
+    assert sorted(at.place for at in tiny.standpoints.values()) == sorted([*tiny.places, *tiny.places])
 
 
 def test_it_shows_the_picture_it_was_given(tiny: World) -> None:

@@ -81,7 +81,7 @@ def _dataclass_hook(cls: type, converter: cattrs.Converter) -> Callable[[Any, An
             if key not in given and not f.metadata.get("later"):
                 raise ValueError(f"the key {key!r} is missing{_hint(f)}")
         for key in lists:
-            if given[key] is not None and not isinstance(given[key], list | tuple):
+            if given.get(key) is not None and not isinstance(given[key], list | tuple):
                 raise ValueError(f"{key!r} must be a list, not {brief(given[key])}")  # "ab" would become ["a", "b"]
         return inner(given, kind)
 

@@ -129,7 +129,7 @@ def test_rows_of_one_world_differ_in_one_thing() -> None:
     rows = rows_of_world("tiny")
     assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places"]
     assert len({r.identity for r in rows.values()}) == 6
-    switches = {n: (r.memory, r.camera, r.words, r.network) for n, r in rows.items()}
+    switches = {n: (r.memory, r.camera, r.words, r.network, r.places) for n, r in rows.items()}
     assert all(sum(not on for on in s) == (n != "ours") for n, s in switches.items())
     with pytest.raises(
         ValueError, match="models: 'best' is not one of ours, hint-copy, no-lane, no-memory, no-words, no-places, truth"

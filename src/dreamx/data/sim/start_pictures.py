@@ -66,7 +66,8 @@ def starts(cfg: StartsConfig) -> None:
             picture, _ = renderer.render(start)
         with atomic.whole(cfg.out / f"{name}.png") as temporary:
             Image.fromarray(picture.permute(1, 2, 0).numpy()).save(temporary, "PNG")
-        atomic.write_text(cfg.out / f"{name}.txt", caption(here, start, np.random.default_rng(seed)) + "\n")
+        if kind not in HOMES:  # worlds learn places by their maps, and were not taught the words for them
+            atomic.write_text(cfg.out / f"{name}.txt", caption(here, start, np.random.default_rng(seed)) + "\n")
         whence = {"seed": seed, "kind": kind, "style": style, "index": 0}  # the truth beside the dream is rendered from it
         if kind in HOMES:  # a world that knows the place by heart is told where it is (dreamx.standpoint)
             whence["pose"] = start.pose.flatten().tolist()

@@ -75,7 +75,8 @@ export class Gallery {
   #card({ id, prompt, thumbnail }, ground) {
     const image = Object.assign(element("img"), { src: thumbnail, alt: "", loading: "lazy" });
     const look = LOOK.exec(prompt)?.[1] ?? null;
-    const node = card(image, brief(prompt) || id, ground || "");
+    const name = id.replace(/^home-/, "").replaceAll("-", " ");
+    const node = card(image, brief(prompt) || name, ground || "");
     node.title = plain(prompt);
     node.onclick = () => this.begin({ start: id });
     node.dataset.id = id;
