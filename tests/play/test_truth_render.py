@@ -127,5 +127,5 @@ def test_bad_files_are_one_sentence(tmp_path: Path) -> None:
 
 @draws
 def test_a_scene_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="truth: scene: kind 'castle' is not one of"):
-        truth_for(micro.world(), start(tmp_path, {"kind": "castle"}))
+    with pytest.raises(ValueError, match="truth: scene: kind 'moon' is not one of"):
+        truth_for(micro.world(), start(tmp_path, {"kind": "moon"}))
