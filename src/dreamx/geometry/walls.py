@@ -34,7 +34,7 @@ def stop_at_walls(start: Camera, path: Camera, points: Tensor, reach: float = RE
 
 
 def _allowed(place: Tensor, step: Tensor, ground: Tensor, reach: float) -> Tensor:
-    """The part of a step ``[2]`` from ``place [2]`` may be made among points of the plan ``ground [N, 2]``."""
+    """The part of a step ``[2]`` from ``place [2]`` that may be made among points of the plan ``ground [N, 2]``."""
     if len(ground) < _FEW or not bool(step.any()):
         return step
     now = _gap(place, ground)[0]
