@@ -11,7 +11,7 @@ from torch.nn.functional import grid_sample
 
 from drawing import draws
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.data.scene.render import render_path
+from dreamx.data.scene.render import Renderer, render_path
 from dreamx.data.scene.scene import KINDS, STYLES, scene
 from dreamx.data.sim import simulated
 from dreamx.data.sim.simulate import draw_walks, simulate
@@ -61,6 +61,23 @@ def test_pictures_are_bright_colourful_and_repeatable() -> None:
             assert video.dtype == torch.uint8 and video.shape == (1, 3, 32, 32) and depth.shape == (1, 32, 32)
             x = video[0].float()
             assert 50 < float(x.mean()) < 225 and float(x.std()) > 20 and float((x.amax(0) - x.amin(0)).mean()) > 15
+
+
+@draws
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_renderer_draws_the_same_after_another(closed: bool) -> None:
+    """Another that is drawn on, or closed, leaves its own buffer bound, or none: the next picture went there."""
+    here, there = scene(0, "stylised", "maze"), scene(1, "stylised", "maze")
+    with Renderer(here, 16, 16) as kept:
+        want = kept.render(here.start(0))
+        kept.render(here.start(1))
+        other = Renderer(there, 48, 48)
+        other.render(there.start(0))
+        if closed:
+            other.close()
+        got = kept.render(here.start(0))
+        other.close()
+    assert all(torch.equal(x, y) for x, y in zip(want, got, strict=True))
 
 
 @draws

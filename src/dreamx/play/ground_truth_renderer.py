@@ -154,7 +154,7 @@ def paint() -> None:
 
 
 class _SceneCache:
-    """The scene that is drawn, and some that may be asked for again. Two renderers that are open at once draw into each other."""
+    """The scene that is drawn, and some that may be asked for again."""
 
     def __init__(self) -> None:
         # Imported here: only the process that draws loads the simulator.

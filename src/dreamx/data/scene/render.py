@@ -64,14 +64,18 @@ class Canvas:
             self.context: Any = mj.MjrContext(model, mj.mjtFontScale.mjFONTSCALE_50)
         except mj.FatalError as e:
             raise CannotDraw(f"{width}x{height} pixels are more than this machine can draw at once ({e}); ask for fewer") from e
-        mj.mjr_setBuffer(mj.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.context.readDepthMap = mj.mjtDepthMap.mjDEPTH_ZEROFAR
         w, h = width * OVERSAMPLE, height * OVERSAMPLE
         self._rect = mj.MjrRect(0, 0, w, h)
         self._rgb, self._z = np.empty((h, w, 3), np.uint8), np.empty((h, w), np.float32)
 
+    def bind(self) -> None:
+        """Make this the buffer that is drawn on: another canvas, drawn on or closed since, left its own bound, or none."""
+        self._mujoco.mjr_setBuffer(self._mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
+
     def draw(self, view: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """A view (``mjvScene``): rgb ``[H, W, 3]`` from 0 to 255 and depth ``[H, W]``, metres along z."""
+        self.bind()
         self._mujoco.mjr_render(self._rect, view, self.context)
         self._mujoco.mjr_readPixels(self._rgb, self._z, self._rect, self.context)
         h, w, k = self.height, self.width, OVERSAMPLE

@@ -93,6 +93,7 @@ class Painter:
             for flag in (mj.mjtRndFlag.mjRND_SEGMENT, mj.mjtRndFlag.mjRND_IDCOLOR):
                 self._view.flags[flag] = 1
             small = mj.MjrRect(0, 0, self.width, self.height)
+            self._canvas.bind()
             mj.mjr_render(small, self._view, self._canvas.context)
             mj.mjr_readPixels(self._ids, None, small, self._canvas.context)
             for flag in (mj.mjtRndFlag.mjRND_SEGMENT, mj.mjtRndFlag.mjRND_IDCOLOR):
