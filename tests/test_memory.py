@@ -9,10 +9,11 @@ import torch
 
 import micro
 import sphere
-from dreamx.frames import Frames, cat
+from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import from_keys
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
-from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories, stack
+from dreamx.geometry.reproject import View
+from dreamx.memory import Bank, MemoryConfig, add_memory_hint, hint_latents, render_memories, stack
 from dreamx.model.vae import VAE
 from dreamx.world import Switches, World
 
@@ -229,3 +230,36 @@ def test_frames_without_a_hint_stand_beside_frames_with_one() -> None:
     assert cat(bare, bare).hint is None
     with pytest.raises(ValueError, match="hint"):
         Frames(z, bare.sigma, bare.index, camera, z)
+
+
+def test_what_is_known_by_heart_goes_before_what_was_dreamt() -> None:
+    torch.manual_seed(0)
+    vae = VAE(micro.ENCODER).eval()
+    bank = Bank(MemoryConfig(views=2))
+    look(bank, at())
+    path = stack([at(z=0.01 * i) for i in range(4)])
+    z = torch.zeros(1, 1, vae.config.latent, micro.SIZE // vae.config.shrink, micro.SIZE // vae.config.shrink)
+    chunk = clean(z, path[-1].map(lambda x: x[None, None]))
+    known = torch.ones(4, micro.SIZE, micro.SIZE)
+    whole = View(torch.full((4, 3, micro.SIZE, micro.SIZE), 0.25), known * 7, known)
+    hinted, memories, view = add_memory_hint(vae, bank, chunk, path, whole)
+    assert memories == []
+    assert view is not None
+    assert torch.equal(view.rgb[0], whole.rgb)
+    assert hinted.hint is not None
+    assert bool((hinted.hint[:, :, -1] == 1).all())
+    _, memories, past = add_memory_hint(vae, bank, chunk, path)
+    assert past is not None
+    left = torch.arange(micro.SIZE) < micro.SIZE // 2
+    part = View(whole.rgb * left, whole.depth * left, known * left)
+    _, used, both = add_memory_hint(vae, bank, chunk, path, part)
+    assert len(used) == len(memories) > 0
+    assert both is not None
+    assert torch.equal(both.rgb[..., left], whole.rgb[None][..., left])
+    assert torch.equal(both.rgb[..., ~left], past.rgb[..., ~left])
+    _, used, alone = add_memory_hint(vae, bank, chunk, path, part, remembers=False)
+    assert used == []
+    assert alone is not None
+    assert torch.equal(alone.known[0], part.known)
+    assert add_memory_hint(vae, bank, chunk, path, None, remembers=False)[2] is None
+    assert add_memory_hint(vae, None, chunk, path, whole)[2] is None

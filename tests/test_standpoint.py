@@ -14,11 +14,13 @@ import micro
 from dreamx.geometry import from_keys
 from dreamx.geometry.camera import rigid, rotation
 from dreamx.memory import MemoryConfig
-from dreamx.model.place_map import PlaceMapConfig
+from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.standpoint import Standpoint, picture_key, read_standpoints
 from dreamx.world import World
 
-PLACES = PlaceMapConfig(("village", "castle"), half=(8.0, 8.0), cells=(8, 4), channels=8, samples=4, hidden=8)
+PLACES = PlaceFieldConfig(
+    ("village", "castle"), (8.0, 8.0), cells=8, layers=4, samples=8, levels=(4, 8), entries=128, sky=(4, 8), hidden=8
+)
 AT = Standpoint("castle", rigid(rotation("y", torch.tensor(40.0)), torch.tensor((1.0, -1.5, 2.0))))
 KEYS = ("w", "wj", "l", "")
 
@@ -46,7 +48,7 @@ def test_where_it_is_changes_what_it_dreams() -> None:
     assert torch.equal(
         opened(micro.world(memory=MemoryConfig(views=2)), AT), opened(micro.world(memory=MemoryConfig(views=2)), None)
     )
-    world.places = ()
+    world.places = None
     assert torch.equal(opened(world, AT), nowhere)
 
 

@@ -25,8 +25,6 @@ class Frames:
     camera: ``[B, T]`` cameras.
     hint:   ``[B, T, C + 1, H, W]`` how the frame looks by re-projected memory, as a latent, and in the last channel how
             much of each place is known; None where there is no memory, which is the same as all 0.
-    place:  ``[B, T]`` number of the place that the camera stands in, in whose axes it is given, among those that the network
-            knows by heart (``model.place_map``); -1, or None for all: somewhere else.
     """
 
     z: Tensor
@@ -34,15 +32,12 @@ class Frames:
     index: Tensor
     camera: Camera
     hint: Tensor | None = None
-    place: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.z.ndim != 5:
             raise ValueError(f"frames.z must be [batch, time, channels, height, width], not {tuple(self.z.shape)}")
         bt = tuple(self.z.shape[:2])
-        place = self.sigma if self.place is None else self.place
-        shapes = {"sigma": self.sigma.shape, "index": self.index.shape, "camera": self.camera.shape, "place": place.shape}
-        for name, shape in shapes.items():
+        for name, shape in (("sigma", self.sigma.shape), ("index", self.index.shape), ("camera", self.camera.shape)):
             if tuple(shape) != bt:
                 raise ValueError(f"frames.{name} must be {bt}, one for each frame of z, not {tuple(shape)}")
         if self.hint is not None and self.hint.shape != (want := hint_shape(self.z)):
@@ -54,8 +49,7 @@ class Frames:
     def __getitem__(self, time: slice) -> Frames:
         """A stretch of time."""
         hint = None if self.hint is None else self.hint[:, time]
-        place = None if self.place is None else self.place[:, time]
-        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time], hint, place)
+        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time], hint)
 
     def with_z(self, z: Tensor, sigma: Tensor | None = None) -> Frames:
         """The same frames with other contents, and another noise level if given."""
@@ -75,17 +69,14 @@ def hint_shape(z: Tensor) -> torch.Size:
 
 
 def cat(*parts: Frames) -> Frames:
-    """Put frames beside each other along time; each keeps its noise level, index, camera, hint and place."""
+    """Put frames beside each other along time; each keeps its noise level, index, camera and hint."""
     hinted = any(f.hint is not None for f in parts)
     # Frames without a hint stand beside frames with one: all 0 says that nothing is known.
     hints = [f.z.new_zeros(hint_shape(f.z)) if f.hint is None else f.hint for f in parts] if hinted else []
-    placed = any(f.place is not None for f in parts)
-    places = [torch.full_like(f.index, -1) if f.place is None else f.place for f in parts] if placed else []
     return Frames(
         torch.cat([f.z for f in parts], 1),
         torch.cat([f.sigma for f in parts], 1),
         torch.cat([f.index for f in parts], 1),
         cameras.cat([f.camera for f in parts], 1),
         torch.cat(hints, 1) if hinted else None,
-        torch.cat(places, 1) if placed else None,
     )

@@ -20,7 +20,15 @@ from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera, rays
 from dreamx.geometry.overlap import overlap
-from dreamx.geometry.reproject import View, fill_holes, merge_views, remove_flying_pixels, reproject, smooth_depth
+from dreamx.geometry.reproject import (
+    View,
+    composite_over,
+    fill_holes,
+    merge_views,
+    remove_flying_pixels,
+    reproject,
+    smooth_depth,
+)
 from dreamx.geometry.walls import stop_at_walls
 from dreamx.model.vae import GROUP, VAE
 
@@ -190,15 +198,24 @@ def render_memories(memories: list[Memory], target: Camera, most: float | None =
     return remove_flying_pixels(merge_views([View(*v) for v in each]))
 
 
-def add_memory_hint(vae: VAE, bank: Bank, chunk: Frames, path: Camera) -> tuple[Frames, list[Memory], View | None]:
+def add_memory_hint(
+    vae: VAE, bank: Bank | None, chunk: Frames, path: Camera, by_heart: View | None = None, remembers: bool = True
+) -> tuple[Frames, list[Memory], View | None]:
     """A chunk ``[1, T]`` with what a bank shows of its frames ``path [4 T]``, the memories it used, and their view ``[1, 4 T]``.
 
-    The chunk as it is, nothing and None where nothing is remembered.
+    The chunk as it is, nothing and None where nothing is remembered. by_heart: what is known of the frames ``[4 T]``; it goes
+    before memory, which repeats what was dreamt with all its faults. remembers: False: show that alone.
     """
-    memories = bank.recall(path[-1])  # one choice for the whole chunk, by where it ends
-    if not memories or bank.latest is None:
+    if bank is None or bank.latest is None:
         return chunk, [], None
-    seen = render_memories(memories, path, bank.config.magnified)
+    needed = remembers and (by_heart is None or bool((by_heart.known == 0).any()))
+    memories = bank.recall(path[-1]) if needed else []  # one choice for the whole chunk, by where it ends
+    seen = by_heart
+    if memories:
+        past = render_memories(memories, path, bank.config.magnified)
+        seen = past if by_heart is None else composite_over(by_heart, past)
+    if seen is None:
+        return chunk, [], None
     hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
     return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
 

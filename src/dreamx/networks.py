@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dreamx.checkpoints import native
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.prompt import Taught, read_prompt, shorten
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
@@ -16,6 +17,9 @@ from dreamx.session import WorldConfig
 
 #: What draws a picture from words: a transformer of single frames, and its text encoder.
 TextToImage = tuple[DiT, WordEncoder]
+
+#: The optional networks of a world: for the depth of opening pictures, the painter, and the fields of places known by heart.
+Extras = tuple[Depth | None, TextToImage | None, PlaceField | None]
 
 
 def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:
@@ -28,15 +32,20 @@ def load_autoencoder(folder: Path) -> VAE:
     return native.load(folder, "vae", VAE, VAEConfig)
 
 
-def load_depth(folder: Path) -> Depth:
-    """The network for the depth of opening pictures, from its folder."""
-    return native.load(folder, "depth", Depth, DepthConfig)
+def load_extras(deep: Path | None = None, painter: Path | None = None, places: Path | None = None) -> Extras:
+    """The optional networks of a world, each from its folder, if it has one."""
+    return (
+        None if deep is None else native.load(deep, "depth", Depth, DepthConfig),
+        None if painter is None else load_dit_and_text(painter),
+        None if places is None else native.load(places, "places", PlaceField, PlaceFieldConfig),
+    )
 
 
-def load_extras(folder: Path) -> tuple[Path | None, Path | None]:
-    """Find the optional networks in a world's folder: the folders of its depth network, and of its painter."""
-    deep, painter = folder if (folder / "depth.safetensors").is_file() else None, folder / "painter"
-    return deep, painter if painter.is_dir() else None
+def find_extras(folder: Path) -> tuple[Path | None, Path | None, Path | None]:
+    """Find the folders of these in a world's own."""
+    deep, places = (folder if (folder / f"{name}.safetensors").is_file() else None for name in ("depth", "places"))
+    painter = folder / "painter"
+    return deep, painter if painter.is_dir() else None, places
 
 
 def load_vocabulary(folder: Path) -> Taught | None:
@@ -59,19 +68,18 @@ def read_words(
 def export_networks(
     folder: Path,
     config: WorldConfig,
-    dit: DiT,
-    vae: VAE,
-    text: WordEncoder,
-    depth: Depth | None,
-    painter: TextToImage | None,
-    known: Taught | None = None,
+    nets: tuple[DiT, VAE, WordEncoder],
+    extras: Extras,
+    known: Taught | None,
     half: bool = False,
 ) -> None:
     """Write a world to a folder, the painter to one within it; ``half``: as float16."""
-    nets = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
+    (dit, vae, text), (depth, painter, places) = nets, extras
+    parts = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
+    heart = {} if places is None else {"places": (places, places.config)}
     knows = {} if known is None else {"taught": (nn.Module(), known)}
-    native.save(folder, {**nets, **deep, "world": (nn.Module(), config), **knows}, half)
+    native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half)
     if painter is not None:
         drawing = {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)}
         native.save(folder / "painter", drawing, half)

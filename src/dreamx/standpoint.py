@@ -1,4 +1,4 @@
-"""The point where a walk begins, in a place that the world knows by heart (``model.place_map``); galleries tell it of a picture.
+"""The point where a walk begins, in a place that the world knows by heart (``model.place_field``); galleries say it.
 
 Beside such a picture ``NAME.png`` its ``NAME.json`` has the ``kind`` of the place and the ``pose`` of its camera. A world that is
 opened with the very picture knows where it is; with any other it is nowhere that it knows.
@@ -7,15 +7,15 @@ opened with the very picture knows where it is; with any other it is nowhere tha
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
+from dreamx.geometry.reproject import View
+from dreamx.model.place_field import PlaceField
 from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
 
@@ -43,12 +43,21 @@ class Standpoint:
         return Standpoint(said["place"], torch.tensor(said["pose"], dtype=torch.float32).view(4, 4))
 
 
-def stand(frames: Frames, at: Standpoint | None, places: Sequence[str]) -> Frames:
-    """Frames whose cameras count from the opening, as they stand in its place; as they are where that is none of ``places``."""
-    if at is None or at.place not in places:
-        return frames
-    camera = Camera(at.pose.to(frames.camera.pose) @ frames.camera.pose, frames.camera.lens)
-    return replace(frames, camera=camera, place=torch.full_like(frames.index, list(places).index(at.place)))
+def known_view(places: PlaceField | None, at: Standpoint | None, path: Camera, size: tuple[int, int]) -> View | None:
+    """Return what cameras ``path [F]``, counted from the opening, see in the place where that was; None where none is known.
+
+    size: rows and columns.
+    """
+    which = number_of(places, at)
+    if places is None or at is None or which is None:
+        return None
+    return places.view(which, Camera(at.pose.to(path.pose) @ path.pose, path.lens), *size)
+
+
+def number_of(places: PlaceField | None, at: Standpoint | None) -> int | None:
+    """Return the number of the place where a walk begins among those that are known; None where it is none of them."""
+    names = () if places is None else places.config.names
+    return names.index(at.place) if at is not None and at.place in names else None
 
 
 def picture_key(image: Tensor) -> str:

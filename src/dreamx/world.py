@@ -31,22 +31,23 @@ from dreamx.lookahead import extrapolate_path, prefill_memory
 from dreamx.memory import Bank, add_memory_hint, keep_off_walls, stack
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
+from dreamx.model.place_field import PlaceField
 from dreamx.model.prompt import Taught
 from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import TextToImage
 from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
 from dreamx.session import Action, Dream, Switches, WorldConfig, find
-from dreamx.standpoint import Standpoint, picture_key, read_standpoints, stand
+from dreamx.standpoint import Standpoint, known_view, number_of, picture_key, read_standpoints
 from dreamx.text_to_image import draw_first_picture
 
 
 class World:
     """One session in a learned world. Forks share the networks.
 
-    ``depth``: network for the depth of opening pictures; None: the decoder's. ``painter``: networks that draw the first picture
-    from words; None: ``dit`` itself. ``note``: sentences on words of the last prompt that are not read or not known, or ``""``.
-    ``taught``: the vocabulary, if known. ``standpoints``: of pictures that it recognises. ``places``: those it knows by heart.
+    ``depth``: of opening pictures; None: the decoder's. ``painter``: draws the first picture from words; None: ``dit`` itself.
+    ``note``: on words of the last prompt that are not read or not known, or ``""``. ``taught``: the vocabulary, if known.
+    ``places``: those it knows by heart; ``standpoints``: of pictures that it recognises.
     """
 
     def __init__(
@@ -57,17 +58,18 @@ class World:
         text: WordEncoder,
         depth: Depth | None = None,
         painter: TextToImage | None = None,
+        places: PlaceField | None = None,
     ) -> None:
         self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
         self.depth = None if depth is None else depth.eval()
-        self.painter = None if painter is None else (painter[0].eval(), painter[1].eval())
+        self.painter = painter and (painter[0].eval(), painter[1].eval())
         self.taught: Taught | None = None
-        self.standpoints, self.places = dict[str, Standpoint](), dit.config.places
+        self.places = None if places is None else places.eval()
+        self.standpoints: dict[str, Standpoint] = {}
         self._at: Standpoint | None = None  # None: nowhere that it knows by heart
         self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
-        self.camera = level(config.lens)
+        self.camera, self.switches = level(config.lens), Switches()
         self.actions: list[Action] = []
-        self.switches = Switches()
         self._words: Tensor | None = None  # [1, L, D]; None until the world is open
         self._cache = config.sampler.cache()
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
@@ -80,21 +82,21 @@ class World:
         """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
         folder = find(name_or_path)
         config = native.read_config(folder, "world", WorldConfig)
-        world = World.from_folders(config, folder, folder, *networks.load_extras(folder))
+        world = World.from_folders(config, folder, folder, *networks.find_extras(folder))
         world.taught = networks.load_vocabulary(folder)
-        world.standpoints = read_standpoints(folder / "starts", world.size) if world.places else {}
+        world.standpoints = {} if world.places is None else read_standpoints(folder / "starts", world.size)
         return world
 
     @staticmethod
-    def from_folders(config: WorldConfig, vae: Path, dit: Path, deep: Path | None = None, painter: Path | None = None) -> World:
-        """Build a world from separately trained network folders; ``dit`` and ``painter`` hold their text encoders."""
+    def from_folders(config: WorldConfig, vae: Path, dit: Path, *extras: Path | None) -> World:
+        """Build a world from separately trained network folders; ``extras``: those of ``networks.load_extras``."""
         net, text = networks.load_dit_and_text(dit)
-        depth, draws = deep and networks.load_depth(deep), painter and networks.load_dit_and_text(painter)
-        return World(config, net, networks.load_autoencoder(vae), text, depth, draws)
+        return World(config, net, networks.load_autoencoder(vae), text, *networks.load_extras(*extras))
 
     def export(self, folder: Path, half: bool = False) -> None:
         """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16."""
-        networks.export_networks(folder, self.config, self.dit, self.vae, self.text, self.depth, self.painter, self.taught, half)
+        extras = (self.depth, self.painter, self.places)
+        networks.export_networks(folder, self.config, (self.dit, self.vae, self.text), extras, self.taught, half)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -114,7 +116,7 @@ class World:
     @cached_property
     def identity(self) -> str:
         """A fingerprint of these networks: a session goes on in no others."""
-        modules = (self.vae, self.dit, self.text, self.depth, *(self.painter or ()))
+        modules = (self.vae, self.dit, self.text, self.depth, *(self.painter or ()), self.places)
         return "-".join(fingerprint(module) for module in modules if module is not None)
 
     @property
@@ -138,7 +140,7 @@ class World:
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1  # [1, 1, 3, H, W]
-            first = self._stand(clean(self.vae.encode(picture), here))
+            first = clean(self.vae.encode(picture), here)
         else:
             nets = (*(self.painter or (self.dit, self.text)), self.vae)
             noise, cfg = self._noise(here, self._rng()), self.config
@@ -182,10 +184,10 @@ class World:
         path, rng = walk(self.camera, controls, self.config.up), self._rng()
         path, stopped = keep_off_walls(self._bank if self.switches.walls else None, self.camera, path)
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
-        bank = self._bank if self.switches.memory else None
         # A latent has the camera of the last of its 4 video frames.
         chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
-        chunk, memories, hint = add_memory_hint(self.vae, bank, chunk, path) if bank else (chunk, [], None)
+        here = known_view(self.places, self._at, path, self.size)
+        chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
         chunk = chunk if self._known is None else cat(self._known, chunk)
         made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]  # without the opening, which was shown
@@ -210,8 +212,9 @@ class World:
         if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
             return
         self._looked = self.chunk  # once a chunk, whoever asks first
-        # Standing still uncovers nothing.
-        if last.switches.memory and bool(last.controls.turn.any() or last.controls.move.any()):
+        # Standing still uncovers nothing, and where a place is known by heart, nothing has to be dreamt.
+        needed = last.switches.memory and number_of(self.places, self._at) is None
+        if needed and bool(last.controls.turn.any() or last.controls.move.any()):
             there = extrapolate_path(self.camera, last.controls, cfg.latents, self.config.up)
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
             blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
@@ -266,7 +269,7 @@ class World:
         self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
         self._at = Standpoint.from_json(words["at"]) if "at" in words else None
         here = self.camera.map(lambda x: x[None, None])
-        self._known = self._stand(clean(t["known"], here)) if "known" in t else None
+        self._known = clean(t["known"], here) if "known" in t else None
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
     def _rng(self) -> torch.Generator:
@@ -281,10 +284,7 @@ class World:
         start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
         start += 0 if self._known is None else len(self._known)
         frames = clean(noise_like(blank, rng), camera, start)
-        return self._stand(replace(frames, sigma=torch.ones_like(frames.sigma)))
-
-    def _stand(self, frames: Frames) -> Frames:
-        return stand(frames, self._at, self.places)
+        return replace(frames, sigma=torch.ones_like(frames.sigma))
 
     def _decode(self, dream: Dream) -> Tensor:
         made, self._decoder = decode_chunk(self.vae, dream, self._decoder, self.depth is not None)

@@ -127,13 +127,13 @@ def test_the_stand_in_leads_to_the_hint_from_any_level() -> None:
 
 def test_rows_of_one_world_differ_in_one_thing() -> None:
     rows = rows_of_world("tiny")
-    assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places"]
-    assert len({r.identity for r in rows.values()}) == 6
+    assert list(rows) == ["ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places", "no-transformer"]
+    assert len({r.identity for r in rows.values()}) == len(rows)
     switches = {n: (r.memory, r.camera, r.words, r.network, r.places) for n, r in rows.items()}
-    assert all(sum(not on for on in s) == (n != "ours") for n, s in switches.items())
-    with pytest.raises(
-        ValueError, match="models: 'best' is not one of ours, hint-copy, no-lane, no-memory, no-words, no-places, truth"
-    ):
+    off = {n: sum(not on for on in s) for n, s in switches.items()}
+    assert off == {n: {"ours": 0, "hint-copy": 2}.get(n, 1) for n in rows}, "hint-copy has no network at all"
+    every = ", ".join((*rows, "truth"))
+    with pytest.raises(ValueError, match=f"models: 'best' is not one of {every}"):
         SuiteConfig(models=("best",))
     with pytest.raises(ValueError, match="models: 'best' is not one of ours, hint-copy"):
         QuickConfig(models=("ours", "best"))

@@ -38,7 +38,7 @@ class FakeWorld:
 
     identity = "fake"
     taught: Taught | None = None
-    places: tuple[str, ...] = ()
+    places: None = None
 
     def __init__(
         self,

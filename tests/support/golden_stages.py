@@ -14,7 +14,7 @@ import planted_stills
 from dreamx.data.sim.stills import stills_file
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
-from dreamx.model.place_map import PlaceMapConfig
+from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.recipes import micro
 from dreamx.train import classifier, depth, features, known_places, pose
 from dreamx.train.run_config import RunConfig
@@ -24,7 +24,9 @@ from repo import TESTS
 CLIPS, START, GOLDEN = TESTS / "files/micro", TESTS / "golden/start", TESTS / "golden/micro.json"
 FIRST = 5
 SMALL = DepthConfig((16, 16), (1, 1), heads=1)
-PLACES = PlaceMapConfig(("plaza", "maze"), half=(12.0, 12.0), cells=(8, 4), samples=4, hidden=16)
+PLACES = PlaceFieldConfig(
+    ("plaza", "maze"), (12.0, 12.0), cells=16, layers=8, samples=16, levels=(8, 16), entries=256, sky=(4, 8), hidden=16
+)
 
 
 def stages(root: Path) -> dict[str, Callable[[], object]]:
@@ -50,9 +52,7 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         "depth": lambda: depth.main(depth.DepthStage(run("depth"), (CLIPS,), out / "depth", SMALL, batch=4)),
         "pose": lambda: pose.main(pose.PoseStage(run("pose"), CLIPS, out / "pose", depth=SMALL, batch=4)),
         "places": lambda: known_places.main(
-            known_places.PlacesStage(
-                run("places"), root / "latents.safetensors", START / "camera", out / "places", PLACES, batch=8
-            )
+            known_places.PlacesStage(run("places"), (CLIPS,), out / "places", PLACES, batch=512, shaped=256)
         ),
         "classifier": lambda: classifier.main(
             classifier.ClassifierStage(

@@ -7,7 +7,7 @@ import torch
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
-from dreamx.model.place_map import PlaceMapConfig
+from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.rollout import Sampler
@@ -24,15 +24,24 @@ def world(
     window: int = 8,
     sinks: int = 1,
     memory: MemoryConfig | None = None,
-    places: PlaceMapConfig | None = None,
+    places: PlaceFieldConfig | None = None,
 ) -> World:
     torch.manual_seed(0)
     hint = memory is not None
-    dit, vae, text = DiT(replace(DIT, hint=hint, place_map=places)), VAE(replace(ENCODER, hint=hint)), WordEncoder(WORDS)
+    dit, vae, text = DiT(replace(DIT, hint=hint)), VAE(replace(ENCODER, hint=hint)), WordEncoder(WORDS)
     for p in dit.parameters():
         torch.nn.init.normal_(p, std=0.05)
     sampler = Sampler(steps=2, chunk=chunk, window=window, sinks=sinks)
-    return World(WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler, memory=memory), dit, vae, text)
+    config = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=sampler, memory=memory)
+    return World(config, dit, vae, text, places=None if places is None else field(places))
+
+
+def field(places: PlaceFieldConfig) -> PlaceField:
+    """With random densities, features and skies, so that every camera sees something else."""
+    net = PlaceField(places)
+    for p in (*net.density, *net.features, *net.sky):
+        torch.nn.init.normal_(p, std=0.5)
+    return net
 
 
 def picture(seed: int = 0) -> torch.Tensor:

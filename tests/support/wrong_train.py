@@ -124,22 +124,27 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
-train places --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out \
---place-map.names room --place-map.half 8
+train places --run.folder new --run.steps 1 --data clips --out new-out --places.names room --places.half 8
     --lr 0                                  | lr
     --batch 0                               | batch
-    --place-map.names                       | names
-    --place-map.names a a                   | names
-    --place-map.names nowhere               | place_map.names
-    --place-map.cells 1                     | cells
-    --place-map.cells 9999                  | cells
-    --place-map.layers 1                    | layers
-    --place-map.far 0.1                     | far
-    --place-map.half -1                     | half
-    --place-map.half 8 8                    | half
-    --place-map.sure 2                      | sure
+    --shaped 0                              | shaped
+    --shaped 9000                           | shaped
+    --places.names                          | names
+    --places.names a a                      | names
+    --places.names nowhere                  | places.names
+    --places.cells 1                        | cells
+    --places.cells 9999                     | cells
+    --places.layers 1                       | layers
+    --places.levels                         | levels
+    --places.levels 1                       | levels
+    --places.samples 1                      | samples
+    --places.entries 1                      | entries
+    --places.sky 1 8                        | sky
+    --places.far 0.1                        | far
+    --places.half -1                        | half
+    --places.half 8 8                       | half
     --data nowhere                          | nowhere
-    --start empty                           | empty
+    --data empty                            | empty
 train depth --run.folder new --run.steps 1 --data clips --out new-out
     --batch 0                               | batch
     --lr -1                                 | lr

@@ -129,10 +129,8 @@ def read_kind(official: Mapping[str, Any], causal: bool) -> TransformerMeta:
 def write_config(config: DiTConfig, kind: TransformerMeta) -> dict[str, Any]:
     """The ``config.json`` that ``read_config`` and ``read_kind`` understand. ValueError when theirs lacks a setting of ours."""
     c, view, past = config, config.view, kind.past
-    if c.hint or c.place_map is not None or (view is not None and (view.pool != (1.0, 1.0) or view.rope)):
-        raise ValueError(
-            "config: hints, place maps, a pooled camera lane and rows and columns in it have no place in a released transformer"
-        )
+    if c.hint or (view is not None and (view.pool != (1.0, 1.0) or view.rope)):
+        raise ValueError("config: hints, a pooled camera lane and rows and columns in it have no place in a released transformer")
     said: dict[str, Any] = {
         "_class_name": "WanModel" if past is None else "CausalWanModel",
         "model_type": "ti2v",

@@ -24,12 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, tensor_file
-from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Probability, Workers
+from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
 from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
-from dreamx.data.recall import nothing_remembered, played_back
+from dreamx.data.recall import played_back
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.geometry.camera import Camera
@@ -62,8 +62,6 @@ class EncodeConfig:
     """Folder of the network for the depth of opening pictures; None: the decoder's."""
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
-    remembered: Probability = 1.0
-    """Share of the clips of which memory is rendered, by far most of the time; it shows nothing of the others."""
     processes: Workers = 0
     """Worker processes; 1: none beside this one, 0: one for each core."""
 
@@ -141,10 +139,7 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
         every = [every[i * len(every) // cfg.most] for i in range(cfg.most)]  # evenly: neighbours are of one scene
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     # What the latents depend on: settings without the number of processes, weights, clips.
-    about = to_json(replace(cfg, processes=0, out=out))
-    if cfg.remembered == 1:
-        del about["remembered"]  # as in files of before
-    about |= {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
+    about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
     if finished:  # and killed, if at all, while it removed its parts
@@ -224,11 +219,7 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         made += variants(clip, cfg.mirror, cfg.reverse)
     z = torch.stack([latents(vae, shot.video) for _, shot in made])  # [N, T, C, h, w], float16: half the file
     deep = None if cfg.depth is None else _depth(cfg.depth)
-    played = None
-    if cfg.memory is not None:
-        shots = [shot for _, shot in made]
-        chosen = torch.rand((), generator=torch.Generator().manual_seed(shots[0].seed)) < cfg.remembered
-        played = played_back(vae, z, shots, cfg.memory, deep, cfg.ahead) if chosen else nothing_remembered(z, cfg.ahead)
+    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
-from dreamx.frames import hint_shape
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories
 from dreamx.model.depth_net import Depth
@@ -49,19 +48,6 @@ def played_back(
             bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])  # decoded, not true: its mistakes are those of play
     hints = torch.stack(out, 1).half()
     return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
-
-
-def nothing_remembered(z: Tensor, ahead: tuple[int, int] | None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Return what ``played_back`` does, where nothing is remembered."""
-    blank = z.new_zeros(hint_shape(z))
-    if ahead is None:
-        return blank, None, None
-    to = (
-        torch.arange(z.shape[1])
-        - 1
-        + torch.randint(ahead[0], ahead[1] + 1, z.shape[:2], generator=torch.Generator().manual_seed(0))
-    )
-    return blank, blank.clone(), to.clamp(0, z.shape[1] - 1)
 
 
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:

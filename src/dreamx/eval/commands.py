@@ -67,8 +67,8 @@ class SuiteConfig:
     truth: OutputFolder = Path("runs/eval/truth")
     """The folder that keeps the true renders."""
     models: tuple[str, ...] = ("ours", "hint-copy", "truth", "warp", "copy-first")
-    """Rows of the table: ours; hint-copy (what memory shows, without transformer); no-lane, no-memory, no-words, no-places (ours
-    without that); truth, warp and copy-first."""
+    """Rows of the table: ours; hint-copy (what memory shows, without a network); no-lane, no-memory, no-words, no-places,
+    no-transformer (ours without that); truth, warp and copy-first."""
     videos: tuple[InputFolder, ...] = ()
     """Folders of videos that somebody else made (docs/eval.md says what is wanted); each is a row of the table."""
     processes: Workers = 0

@@ -51,7 +51,10 @@ class HintSampler(Sampler):
 
 
 def hint_copy(world: World) -> World:
-    """The world with its transformer replaced. The given one stays what it is; networks are shared."""
+    """The world with its transformer replaced. The given one stays what it is; networks are shared.
+
+    Where it knows a place by heart, that is shown as memory is; without ``world.places`` memory is all that it has.
+    """
     other, old = world.fork(), world.config.sampler
     other.dit = HintNetwork()  # pyright: ignore[reportAttributeAccessIssue] (it answers like a DiT)
     sampler = HintSampler(steps=1, stochastic=False, chunk=old.chunk, window=old.window, sinks=old.sinks)

@@ -83,7 +83,7 @@ class Ours:
         if self.steps is not None:
             world.config = replace(world.config, sampler=replace(world.config.sampler, steps=self.steps))
         world.switches = Switches(self.memory, self.camera)
-        world.places = world.places if self.places else ()
+        world.places = world.places if self.places else None
         return world if self.network else hint_copy(world)
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
@@ -97,16 +97,17 @@ def rows_of_world(world: str, memory: bool = True, camera: bool = True, steps: i
     ours = Ours(world, memory, camera, steps)
     return {
         "ours": ours,
-        "hint-copy": replace(ours, name="hint-copy", network=False),
+        "hint-copy": replace(ours, name="hint-copy", network=False, places=False),
         "no-lane": replace(ours, name="no-lane", camera=False),
         "no-memory": replace(ours, name="no-memory", memory=False),
         "no-words": replace(ours, name="no-words", words=False),
         "no-places": replace(ours, name="no-places", places=False),
+        "no-transformer": replace(ours, name="no-transformer", network=False),
     }
 
 
 #: Names of these rows.
-OF_WORLD = ("ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places")
+OF_WORLD = ("ours", "hint-copy", "no-lane", "no-memory", "no-words", "no-places", "no-transformer")
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,8 @@ class QuickConfig:
     camera: bool = True
     """Whether it may use its camera lane (E-PRoPE)."""
     models: tuple[str, ...] = MODELS
-    """Rows of the table: ours; hint-copy, no-lane, no-memory, no-words, no-places (ours without that); copy-first
-    and warp."""
+    """Rows of the table: ours; hint-copy, no-lane, no-memory, no-words, no-places, no-transformer (ours without that);
+    copy-first and warp."""
 
     def __post_init__(self) -> None:
         if unknown := [m for m in self.models if m not in (*OF_WORLD, *_BASELINES)]:

@@ -125,7 +125,7 @@ def offload(dit: DiT, device: torch.device, dtype: torch.dtype | None = None, gr
     """
     if group < 1:
         raise ValueError(f"group: must be 1 block or more, not {group}")
-    for part in (dit.patch, dit.hint, dit.place_map, dit.text, dit.time, dit.time_blocks, dit.norm, dit.head):
+    for part in (dit.patch, dit.hint, dit.text, dit.time, dit.time_blocks, dit.norm, dit.head):
         if part is not None:
             part.to(device, dtype)
     dit.modulation.data = dit.modulation.data.to(device, dtype)
@@ -152,10 +152,7 @@ def border(dit: DiT) -> None:
             frames.index.to(to.device),
             frames.camera.map(lambda x: x.to(to.device)),
         )
-        place = None if frames.place is None else frames.place.to(to.device)
-        moved = replace(
-            frames, z=frames.z.to(to.device, to.dtype), sigma=sigma, index=index, camera=camera, hint=hint, place=place
-        )
+        moved = replace(frames, z=frames.z.to(to.device, to.dtype), sigma=sigma, index=index, camera=camera, hint=hint)
         return moved, text.to(to.device, to.dtype), attend
 
     def come_back(module: nn.Module, inputs: tuple[object, ...], output: Tensor) -> Tensor:

@@ -9,18 +9,16 @@ zero, so a backbone that never saw a camera is unchanged by adding it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
-from dreamx.config import LATER
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend, text_kv
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
-from dreamx.model.place_map import PlaceMap, PlaceMapConfig
 from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope, sinusoid
 from dreamx.model.thread_spin import adapt
 
@@ -82,18 +80,9 @@ class DiTConfig:
     """The camera lane; None: no lane."""
     hint: bool = False
     """Read ``Frames.hint``; its weights start at zero, so that a network without it is unchanged."""
-    place_map: PlaceMapConfig | None = field(default=None, metadata=LATER)
-    """Maps of the places that it knows by heart; None: it knows none."""
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """Names of the places that it knows by heart."""
-        return () if self.place_map is None else self.place_map.names
 
     def __post_init__(self) -> None:
         _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})
-        if self.place_map is not None and not self.hint:
-            raise ValueError("dit.place_map needs dit.hint: what the map recalls is read as what memory shows")
         if self.width % self.heads:
             raise ValueError(f"dit.width {self.width} does not divide over dit.heads {self.heads}; take a multiple of it")
         if (self.width // self.heads) % 2:
@@ -207,7 +196,6 @@ class DiT(nn.Module):
         self.patch = nn.Linear(c.channels * c.patch**2, c.width)  # Wan's Conv3d whose kernel is its stride (1, 2, 2)
         # C + 1: the latent that memory shows, and how much of it is known. No bias, so that no memory adds 0.
         self.hint = nn.Linear((c.channels + 1) * c.patch**2, c.width, bias=False) if c.hint else None
-        self.place_map = PlaceMap(c.place_map, c.channels) if c.place_map else None
         self.text = nn.Sequential(nn.Linear(c.text, c.width), nn.GELU("tanh"), nn.Linear(c.width, c.width))
         self.time = nn.Sequential(nn.Linear(c.frequencies, c.width), nn.SiLU(), nn.Linear(c.width, c.width))
         self.time_blocks = nn.Sequential(nn.SiLU(), nn.Linear(c.width, 6 * c.width))
@@ -230,8 +218,6 @@ class DiT(nn.Module):
             nn.init.zeros_(m.bias)  # pyright: ignore[reportArgumentType]
         if self.hint is not None:
             nn.init.zeros_(self.hint.weight)
-        if self.place_map is not None:
-            self.place_map.reset_parameters()
 
     def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
@@ -241,9 +227,8 @@ class DiT(nn.Module):
         grid = _grid(rows, cols, c.view)
         places = _places(FramePositions(frames.index, frames.camera), grid, c)
         x = linear(self.patch, _tokens(frames.z, rows, cols, p))  # [B, T, P, width]
-        hint = frames.hint if self.place_map is None else self.place_map.fill(frames)
-        if self.hint is not None and hint is not None:
-            x = x + self.hint(_tokens(hint, rows, cols, p))
+        if self.hint is not None and frames.hint is not None:
+            x = x + self.hint(_tokens(frames.hint, rows, cols, p))
         time = self.time(sinusoid(1000 * frames.sigma, c.frequencies).to(x.dtype))  # [B, T, width]
         # [B, T, 6, width]
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]

@@ -98,7 +98,7 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
             size=manager.world.size,
             fps=manager.world.fps,
             starts=[
-                GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png", s.home and bool(manager.world.places))
+                GalleryEntry(s.id, s.prompt, f"starts/{s.id}.png", s.home and manager.world.places is not None)
                 for s in manager.starts.values()
             ],
             limits=RequestLimits(

@@ -51,6 +51,8 @@ class WorldExport:
     """Network for the depth of the first picture."""
     painter: Path | None = None
     """Transformer that draws the first picture from words."""
+    places: Path | None = None
+    """Fields of the places that it knows by heart."""
     seen: Path | None = None
     """Latents that the transformer learned from: the words of their captions are those that the world was taught."""
     drawn: Path | None = None
@@ -61,7 +63,7 @@ class WorldExport:
 
 def export_world(cfg: WorldExport) -> None:
     """Write ``cfg.out``."""
-    made = World.from_folders(cfg.world, cfg.vae, cfg.dit, cfg.depth, cfg.painter)
+    made = World.from_folders(cfg.world, cfg.vae, cfg.dit, cfg.depth, cfg.painter, cfg.places)
     if cfg.seen is not None and cfg.drawn is not None:
         seen, drawn = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (cfg.seen, cfg.drawn))
         made.taught = Taught(seen, drawn, events=False)

@@ -20,7 +20,7 @@ from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
-from dreamx.model.place_map import PlaceMapConfig
+from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
@@ -83,7 +83,7 @@ WORLD = WorldConfig(
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
-PLACES = PlaceMapConfig(names=tuple(HOMES), half=tuple(m.HALF for m in HOMES.values()))
+PLACES = PlaceFieldConfig(names=tuple(HOMES), half=tuple(m.HALF for m in HOMES.values()))
 _BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
@@ -106,7 +106,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
 
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
-    homes, at_home = root / "homes", root / "homes.safetensors"
+    homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings, looked_at = root / "happenings", root / "stills"
     names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "places", "painter")
@@ -198,14 +198,9 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step(
             "homes",
             simulate,
-            SimulateConfig(homes, ("walk",), 160, 8, 4 * FRAMES - 3, SIZE, SIZE, first_seed=40000, kinds=tuple(HOMES)),
+            SimulateConfig(homes, ("walk",), 300, 8, 32, SIZE, SIZE, fps=4.0, first_seed=40000, kinds=tuple(HOMES)),
         ),
-        Step("encode_homes", encode, EncodeConfig(homes, nets["autoencoder"], at_home, mirror=False, reverse=False)),
-        Step(
-            "places",
-            known_places.main,
-            PlacesStage(run("places", 3000, decay=0.6), at_home, nets["lookahead_2"], nets["places"], PLACES),
-        ),
+        Step("places", known_places.main, PlacesStage(run("places", 12000, decay=0.7), (homes,), nets["places"], PLACES)),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         Step(
             "painter",
@@ -229,9 +224,10 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 WORLD,
                 root / "world",
                 nets["autoencoder"],
-                nets["places"],
+                nets["lookahead_2"],
                 nets["depth"],
                 nets["painter"],
+                nets["places"],
                 seen=further,
                 drawn=drawn,
                 half=True,

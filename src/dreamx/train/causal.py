@@ -44,7 +44,6 @@ def main(cfg: CausalStage) -> None:
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)
-    data.locate(nets.dit.config.places)
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step))):
         with run.autocast():
             v = now.velocity(nets, now.noisy)

@@ -70,7 +70,6 @@ def main(cfg: ConsistencyStage) -> None:
     teacher = load(cfg.start).to(run.device).eval().requires_grad_(False)  # frozen, and loaded apart from the student
     student = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(student.dit.config.channels)
-    data.locate(student.dit.config.places)
     levels = torch.tensor(flow.schedule(cfg.lattice, cfg.teaching.shift))
     # Without the closing 0, from which there is no step.
     for now in run.steps(lambda step: teach(cfg.teaching, data, run.generator(step), levels[:-1])):

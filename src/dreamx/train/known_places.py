@@ -1,7 +1,7 @@
-"""Stage: learn places by heart. A map of features for each place learns the latents that cameras in it see (``model.place_map``).
+"""Stage: learn places by heart. A field of each place learns what cameras in it see (``model.place_field``), ray by ray.
 
-Loss: mean squared error of latents, whose variance is 1, of frames drawn from all clips of the places. The transformer and its
-text encoder are copied as they are; it reads what the map recalls as it reads what memory shows.
+Loss: minus the logarithm of the light that stops where the ray's surface is, by its true depth; and the mean squared error of the
+colour at the point where the field itself stops the ray. The first shapes the places, the second paints them.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from dreamx.bounds import InputFile, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import InputFolder, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.clip import Clip, refuse_held_out
+from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
-from dreamx.model.place_map import PlaceMapConfig
-from dreamx.train.latents import LatentClips
-from dreamx.train.outputs import StartFolder, claim
+from dreamx.model.place_field import PlaceField, PlaceFieldConfig
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
-from dreamx.train.trained_networks import add_place_map, load
 
 
 @dataclass(frozen=True)
@@ -28,48 +27,138 @@ class PlacesStage:
 
     run: RunConfig
     """Steps, seed, checkpoints: shared by all stages."""
-    data: InputFile
-    """File of latents, of clips in these places, and of any others."""
-    start: StartFolder
-    """Folder of networks that get the maps."""
+    data: tuple[InputFolder, ...]
+    """Folders of clips with depth, in these places and in any others."""
     out: OutputFolder
-    """Folder of the networks with their maps."""
-    place_map: PlaceMapConfig
-    """Sizes of the maps."""
-    batch: PositiveInt = 96
-    """Latent frames in a step."""
-    lr: PositiveFloat = 3e-3
+    """Folder of the trained fields."""
+    places: PlaceFieldConfig
+    """Sizes of the fields."""
+    batch: PositiveInt = 8192
+    """Rays in a step, all of one place."""
+    shaped: PositiveInt = 4096
+    """Rays of them from which densities are learned."""
+    lr: PositiveFloat = 1e-2
     """Peak learning rate."""
+    sheet_every: PositiveInt = 500
+    """Steps between contact sheets."""
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("data is empty; give one folder of clips or more")
+        if self.shaped > self.batch:
+            raise ValueError(f"shaped must be {self.batch} (batch) or less, not {self.shaped}")
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Pictures of one place: uint8 ``[F, 3, H, W]``, metres ``[F, H, W]`` float16, cameras ``[F]`` in the axes of the place."""
+
+    video: Tensor
+    depth: Tensor
+    camera: Camera
+
+
+@dataclass(frozen=True)
+class Rays:
+    """Rays of one place: their beginnings, directions (z = 1 for their cameras), colours in [-1, 1] ``[N, 3]``; ``depth [N]``."""
+
+    place: int
+    origin: Tensor
+    ray: Tensor
+    rgb: Tensor
+    depth: Tensor
+    jitter: Tensor  # [N, 1], in samples
 
 
 def main(cfg: PlacesStage) -> None:
-    """Train, and write ``cfg.out``."""
-    claim(cfg, "places", ["dit", "text"], [cfg.data, cfg.start])
-    data, run = LatentClips(cfg.data), Run(cfg.run)
-    nets = load(cfg.start)
-    nets.dit = add_place_map(nets.dit, cfg.place_map)
-    data.refuse_other(nets.dit.config.channels)
-    data.locate(cfg.place_map.names)
-    rows = known_rows(data)
-    assert nets.dit.place_map is not None
-    net = run.own(nets.dit.place_map, cfg.lr, name="places", methods=("recall",))
-    for z, place, camera in run.steps(lambda step: draw(data, rows, cfg, run.generator(step))):
-        loss = F.mse_loss(net.recall(place, camera, *z.shape[-2:]), z)
-        run.update(net, loss, {"explained": 1 - loss.detach() / z.var()})
-    run.export(cfg.out, nets.parts())
+    """Train, and write ``cfg.out`` and a sheet of true pictures above what the fields show."""
+    claim(cfg, "places", ["places"], cfg.data)
+    run = Run(cfg.run)  # first of all: it seeds
+    net = run.own(PlaceField(cfg.places), cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
+    shots = load_shots(cfg)
+    for batch in run.steps(lambda step: draw(shots, cfg, run.generator(step))):
+        loss, parts = field_loss(net, batch, cfg.shaped)
+        run.update(net, loss, parts)
+        if (run.step + 1) % cfg.sheet_every == 0:
+            show(run, net, shots)
+    show(run, net, shots)
+    run.export(cfg.out, {"places": (net, net.config)})
 
 
-def known_rows(data: LatentClips) -> Tensor:
-    """Return the numbers of the clips that are of a place. ValueError where there is none."""
-    rows = torch.empty(0) if data.place is None else (data.place >= 0).nonzero()[:, 0]
-    if not len(rows):
-        raise ValueError("data: no clip is of any of place_map.names; simulate walks of those kinds, and encode them")
-    return rows
+def load_shots(cfg: PlacesStage) -> list[Shots]:
+    """All clips of each place, in the order of ``places.names``. ValueError where there are none, or they have no depth."""
+    found: dict[str, list[Clip]] = {name: [] for name in cfg.places.names}
+    for path in (path for folder in cfg.data for path in clip_files(folder)):
+        clip = Clip.load(path)
+        refuse_held_out(clip.seed)
+        if clip.scene in found:
+            if clip.depth is None:
+                raise ValueError(f"{path}: this clip has no depth; simulate it, or leave it out")
+            found[clip.scene].append(clip)
+    if missing := [name for name, clips in found.items() if not clips]:
+        raise ValueError(f"data: no clip is of {missing[0]!r}, of places.names; simulate walks of that kind, or leave it out")
+    return [_joined(clips) for clips in found.values()]
 
 
-def draw(data: LatentClips, rows: Tensor, cfg: PlacesStage, rng: torch.Generator) -> tuple[Tensor, Tensor, Camera]:
-    """``cfg.batch`` latents ``[B, C, h, w]``, their places ``[B]`` and cameras ``[B]``; a pure function of ``rng``."""
-    assert data.place is not None
-    row = rows[torch.randint(len(rows), (cfg.batch,), generator=rng)]
-    time = torch.randint(data.z.shape[1], (cfg.batch,), generator=rng)
-    return data.z[row, time].float(), data.place[row], data.camera[row, time]
+def draw(shots: list[Shots], cfg: PlacesStage, rng: torch.Generator) -> Rays:
+    """``cfg.batch`` random rays of one random place; a pure function of ``rng``."""
+    place = int(torch.randint(len(shots), (1,), generator=rng))
+    s, n = shots[place], cfg.batch
+    rows, cols = s.depth.shape[1:]
+    frame, v, u = (torch.randint(most, (n,), generator=rng) for most in (len(s.depth), rows, cols))
+    pose, (fx, fy, cx, cy) = s.camera.pose[frame], s.camera.lens[frame].unbind(-1)
+    # As geometry.camera.rays, of one pixel each.
+    way = torch.stack([((u + 0.5) / cols - cx) / fx, ((v + 0.5) / rows - cy) / fy, torch.ones(n)], -1)
+    ray = (pose[:, :3, :3] @ way[..., None])[..., 0]
+    rgb = s.video[frame, :, v, u].float() / 127.5 - 1
+    return Rays(place, pose[:, :3, 3], ray, rgb, s.depth[frame, v, u].float(), torch.rand(n, 1, generator=rng) - 0.5)
+
+
+def field_loss(net: PlaceField, batch: Rays, shaped: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of rays, and its parts: ``psnr`` of colours, dB, and ``near``: the share that stops within 10 %."""
+    c = net.config
+    end = batch.origin + batch.ray * batch.depth[:, None]
+    outside = (end[:, (0, 2)].abs() >= c.half[batch.place]).any(1) | (end[:, 1] <= -c.height) | (batch.depth >= c.far)
+    shape = _shape_loss(net, batch, outside, shaped)
+    depth = net.stop(batch.place, batch.origin, batch.ray)
+    sure = torch.where(outside, depth >= c.far, (depth - batch.depth).abs() < _PAINTED * batch.depth + 0.1)
+    made = net.colour(batch.place, batch.origin, batch.ray, depth)
+    error = (made - batch.rgb).square().mean(1)
+    colour = (error * sure).sum() / sure.sum().clamp(min=1)  # elsewhere the surface is another's
+    psnr = -10 * torch.log10(error.detach().mean() / 4)
+    near = torch.where(outside, depth >= c.far, (depth - batch.depth).abs() < 0.1 * batch.depth).float().mean()
+    return shape + _COLOUR * colour, {"psnr": psnr, "near": near, "shape": shape.detach(), "colour": colour.detach()}
+
+
+def show(run: Run, net: PlaceField, shots: list[Shots]) -> None:
+    """Write ``sheet.png``: true pictures, and below them what the fields show."""
+    rng = run.generator(0)
+    true: list[Tensor] = []
+    made: list[Tensor] = []
+    with run.ema(net):
+        for place, s in enumerate(shots):
+            which = torch.randint(len(s.video), (2,), generator=rng)
+            true.append(s.video[which].float() / 127.5 - 1)
+            made.append(net.view(place, s.camera[which], *s.depth.shape[1:]).rgb)
+    run.sheet("sheet", torch.cat([*true, *made]), columns=2 * len(shots))
+
+
+def _shape_loss(net: PlaceField, batch: Rays, outside: Tensor, count: int) -> Tensor:
+    """Minus the logarithm of the light that stops about the true depth, of the first rays; of the sky's, that none stops."""
+    depth = net.samples(batch.ray)
+    ratio = float(depth[1] / depth[0])
+    depth = depth * ratio ** batch.jitter[:count]  # [N, S]
+    light = net.reaches(batch.place, batch.origin[:count], batch.ray[:count], depth)
+    true, outside = batch.depth[:count, None].clamp(min=net.config.near), outside[:count]
+    about = (depth > true / ratio**0.5) & (depth < true * ratio) & ~outside[:, None]  # two samples, where the depth is between
+    return -light.masked_fill(~torch.cat([about, outside[:, None]], 1), -30.0).logsumexp(1).mean()
+
+
+def _joined(clips: list[Clip]) -> Shots:
+    depth = [c.depth for c in clips if c.depth is not None]
+    camera = Camera(torch.cat([c.camera.pose for c in clips]).float(), torch.cat([c.camera.lens for c in clips]).float())
+    return Shots(torch.cat([c.video for c in clips]), torch.cat(depth).half(), camera)
+
+
+_PAINTED = 0.1  # of the true depth: a ray that stops farther off shows another surface
+_COLOUR = 10.0

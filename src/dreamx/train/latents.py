@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from dreamx.clip import refuse_held_out
 from dreamx.data.encode import Latents
@@ -33,13 +31,6 @@ class LatentClips:
         if self.frames > data.z.shape[1]:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
         self.captions = [row.caption for row in data.rows]
-        self._scenes = ["" if "mirror" in row.variant else row.scene for row in data.rows]  # in a mirror it is another place
-        self.place: Tensor | None = None  # [N]
-
-    def locate(self, places: Sequence[str]) -> None:
-        """From now on say of each frame which of these places it is of, by the kind of its scene."""
-        known = {name: i for i, name in enumerate(places)}
-        self.place = torch.tensor([known.get(scene, -1) for scene in self._scenes]) if known else None
 
     def refuse_other(self, channels: int) -> None:
         """ValueError where a network that reads latents of so many channels cannot read these."""
@@ -59,8 +50,6 @@ class LatentClips:
         start = torch.randint(self.z.shape[1] - self.frames + 1, (size, 1), generator=rng)
         time = start + torch.arange(self.frames)  # [size, frames]
         known = clean(self.z[rows[:, None], time].float(), self.camera[rows[:, None], time])
-        if self.place is not None:
-            known = replace(known, place=self.place[rows][:, None].expand(known.sigma.shape))
         hint = None if self.hint is None else self.hint[rows[:, None], time].float()  # [size, frames, C + 1, h, w]
         further: Ahead = None
         if self.ahead is not None and self.to is not None:

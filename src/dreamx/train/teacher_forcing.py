@@ -52,8 +52,6 @@ class TeachingConfig:
     """Extra weight of places that memory does not know, beside 1."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
-    drop_place: Probability = 0.1
-    """Probability of dropping where the camera stands, a clip: then nothing is known by heart."""
 
     def __post_init__(self) -> None:
         if not self.windows:
@@ -90,9 +88,6 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
     known, further, prompts = data.both(cfg.batch, rng)
     known = drop_hints(known, cfg.drop_hint, cfg.hint_noise, rng)
-    if known.place is not None:
-        lost = torch.rand(len(known.place), 1, generator=rng) < cfg.drop_place
-        known = replace(known, place=known.place.masked_fill(lost, -1))
     b, t = known.sigma.shape
     made = known
     if further is not None and cfg.ahead:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -12,7 +11,6 @@ from dreamx.checkpoints import native
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.place_map import PlaceMapConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 
 
@@ -41,15 +39,6 @@ class Networks(nn.Module):
 def load(folder: Path) -> Networks:
     """The networks of a checkpoint folder that a stage exported."""
     return Networks(native.load(folder, "dit", DiT, DiTConfig), native.load(folder, "text", WordEncoder, WordConfig))
-
-
-def add_place_map(dit: DiT, places: PlaceMapConfig) -> DiT:
-    """The same network with new maps of places; it answers exactly as before until they are trained."""
-    if dit.config.place_map is not None:
-        raise ValueError("place_map: the network has maps of places already; begin from one without")
-    other = DiT(replace(dit.config, place_map=places))
-    other.load_state_dict(dit.state_dict(), strict=False)
-    return other
 
 
 def blend(first: Path, second: Path, share: float, out: Path) -> None:
