@@ -63,13 +63,13 @@ def walled(at: float) -> PlaceField:
 
 
 def test_rays_stop_at_a_wall_and_pass_where_there_is_none() -> None:
-    seen = walled(at=5.0).view(1, cameras(0, 0, 0), 9, 9)
+    seen = walled(at=3.0).view(1, cameras(0, 0, 0), 9, 9)
     cell = 2 * SMALL.half[1] / SMALL.cells
-    assert float((seen.depth[0, 4] - 5).abs().max()) < cell, "a plane has one depth along z"
+    assert float((seen.depth[0, 4] - 3).abs().max()) < cell, "a plane has one depth along z"
     assert float((seen.depth[0, 8] - 1.5 / (4 / 9 / 0.7)).abs().max()) < 0.4, "the ground, seen downwards"
-    away = walled(at=5.0).view(1, cameras(0, 0, 180), 9, 9)
+    away = walled(at=3.0).view(1, cameras(0, 0, 180), 9, 9)
     assert bool((away.depth[0, :5] == SMALL.far).all()), "over the edge of the field is the sky"
-    assert bool((walled(at=5.0).view(0, cameras(0, 0, 0), 9, 9).depth == SMALL.far).all()), "of another place it is empty"
+    assert bool((walled(at=3.0).view(0, cameras(0, 0, 0), 9, 9).depth == SMALL.far).all()), "of another place it is empty"
 
 
 def test_the_light_of_a_ray_goes_somewhere() -> None:
@@ -109,7 +109,7 @@ def test_many_cells_share_few_entries() -> None:
     assert net.features[0].shape == (64, 2)
     found = net._features(0, torch.rand(500, 3) * 2 - torch.tensor((1.0, 2.0, 1.0)), torch.full((500,), 0.2))
     assert bool(torch.isfinite(found).all())
-    assert float(found.std()) > 0.1
+    assert float(found.detach().std()) > 0.1
 
 
 def test_the_sky_goes_all_around() -> None:
@@ -159,7 +159,7 @@ def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
     cfg, shots = stage(), [room(40, seed=1)]
     net = PlaceField(cfg.places)
     optimiser = torch.optim.AdamW(net.parameters(), 1e-2, betas=(0.9, 0.99))
-    for step in range(120):
+    for step in range(240):
         loss, _ = field_loss(net, draw(shots, cfg, torch.Generator().manual_seed(step)), cfg.shaped)
         optimiser.zero_grad()
         loss.backward()

@@ -44,12 +44,14 @@ class PlaceFieldConfig:
     """Depth of the last sample of a ray, metres, and of the sky."""
     samples: PositiveInt = 80
     """Samples of density along a ray."""
-    refine: PositiveInt = 8
+    between: PositiveInt = 16
+    """Samples along a ray of a picture, between the bounds that a quarter of its rays give."""
+    refine: PositiveInt = 6
     """Further samples about the one at which a ray stops."""
     levels: tuple[PositiveInt, ...] = (32, 64, 160, 400)
     """Cells of features along the side of a place, of each level."""
     entries: PositiveInt = 2**17
-    """Most entries of a level's table; where there are more cells, they share."""
+    """Most entries of a level's table, a power of two; where there are more cells, they share."""
     channels: Width = 2
     """Features of a cell."""
     sky: tuple[PositiveInt, PositiveInt] = (64, 192)
@@ -62,21 +64,29 @@ class PlaceFieldConfig:
             raise ValueError(f"places.names must be different names, one at least, not {list(self.names)}")
         if len(self.half) != len(self.names):
             raise ValueError(f"places.half must be {len(self.names)} numbers, one for each of places.names, not {len(self.half)}")
-        for name in ("cells", "layers", "samples", "refine", "entries", "sky", "levels"):
+        for name in ("cells", "layers", "samples", "between", "refine", "entries", "sky", "levels"):
             said = getattr(self, name)
             for n in said if isinstance(said, tuple) else (said,):
                 if not 2 <= n <= _MOST[name]:
                     raise ValueError(f"places.{name} must lie between 2 and {_MOST[name]}, not {n}")
         if not 1 <= len(self.levels) <= _LEVELS:
             raise ValueError(f"places.levels must be 1 to {_LEVELS} numbers, not {len(self.levels)}")
+        if self.entries & (self.entries - 1):
+            raise ValueError(f"places.entries must be a power of two, not {self.entries}")
         if self.far <= self.near:
             raise ValueError(f"places.far must be more than places.near, {self.near}, not {self.far}")
 
     def rows(self, place: int) -> list[int]:
         """Entries of each level's table of a place."""
-        high = self.height + self.floor
-        cells = [(n + 1) ** 2 * (int(high * n / (2 * self.half[place])) + 2) for n in self.levels]
-        return [min(self.entries, n) for n in cells]
+        return [min(self.entries, self._corners(place, n)) for n in self.levels]
+
+    def fits(self, place: int, level: int) -> bool:
+        """Whether each corner of a level's cells has an entry of its own."""
+        return self._corners(place, level) <= self.entries
+
+    def _corners(self, place: int, level: int) -> int:
+        high = (self.height + self.floor) * level / (2 * self.half[place])  # cells are cubes
+        return (level + 1) ** 2 * (int(high) + 2)
 
 
 class PlaceField(nn.Module):
@@ -94,6 +104,7 @@ class PlaceField(nn.Module):
         self.last = nn.Linear(c.hidden, 3)
         for table in self.features:
             nn.init.normal_(table, std=0.1 / _GAIN)
+        self._kept: dict[int, tuple[tuple[int, int], Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def view(self, place: int, camera: Camera, rows: int, cols: int) -> View:
@@ -101,11 +112,10 @@ class PlaceField(nn.Module):
 
         All of it is known; the depth of the sky is ``config.far``.
         """
-        dtype = self.first.weight.dtype
-        ahead = rays(camera.lens.to(dtype), rows, cols) @ camera.pose[:, None, :3, :3].to(dtype).mT  # [N, rows, cols, 3]
-        ray = ahead.flatten(0, 2)
-        origin = camera.pose[:, None, :3, 3].to(dtype).expand(-1, rows * cols, 3).flatten(0, 1)
-        depth = self.stop(place, origin, ray)
+        origin, ray = self._rays(camera, rows, cols)
+        close, far = (x.view(-1) for x in self._bounds(place, camera, rows, cols))
+        steps = torch.linspace(0, 1, self.config.between, dtype=ray.dtype, device=ray.device)
+        depth = self._stop(place, origin, ray, close[:, None] * (far / close)[:, None] ** steps)
         rgb = self.colour(place, origin, ray, depth).clamp(-1, 1)
         depth = depth.view(-1, rows, cols)
         return View(rgb.view(-1, rows, cols, 3).permute(0, 3, 1, 2), depth, torch.ones_like(depth))
@@ -116,22 +126,7 @@ class PlaceField(nn.Module):
 
         ``origin``, ``ray [N, 3]``; a ray has z = 1 in the axes of its camera, so that depth is along z.
         """
-        c = self.config
-        depth = self.samples(ray)
-        passed = self._passed(place, origin, ray, depth)  # [N, S]
-        hit = (passed > _HALF).to(torch.uint8)
-        found = hit[:, -1] > 0
-        at = hit.argmax(1)  # the first
-        ratio = (c.far / c.near) ** (1 / (c.samples - 1))
-        there = depth[at]
-        # Once more, finely, from the sample before to a little behind this one.
-        share = torch.linspace(-1, _BEHIND, c.refine + 1, dtype=ray.dtype, device=ray.device)
-        fine = there[found, None] * ratio**share  # [M, R + 1]
-        before = torch.where(at > 0, passed.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0], 0.0)[found]
-        closer = before[:, None] + self._passed(place, origin[found], ray[found], fine)
-        last = (closer > _HALF).to(torch.uint8).argmax(1)
-        last = torch.where(closer[:, -1] > _HALF, last, c.refine)
-        return torch.full_like(depth[:1], c.far).expand(len(ray)).masked_scatter(found, fine.gather(1, last[:, None])[:, 0])
+        return self._stop(place, origin, ray, self.samples(ray).expand(len(ray), -1))
 
     def samples(self, ray: Tensor) -> Tensor:
         """Depths ``[S]`` of the samples of rays, from near to far."""
@@ -147,56 +142,127 @@ class PlaceField(nn.Module):
         return torch.cat([stops - before, -through[:, -1:]], 1)
 
     def colour(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
-        """Return colours ``[N, 3]`` of what rays show that stop at depths ``[N]``; of the sky from ``config.far`` on."""
-        c = self.config
-        above = depth >= c.far
-        ground = ~above
-        x = self._features(place, origin[ground] + ray[ground] * depth[ground, None], depth[ground])
+        """Return colours ``[N, 3]`` of what rays show that stop at depths ``[N]``; of the sky, by direction alone, from
+        ``config.far`` on and outside of the place."""
+        point = origin + ray * depth[:, None]
+        ground = self.holds(place, point) & (depth < self.config.far)
+        above = ~ground
         way = F.normalize(ray, dim=-1)
-        far = depth[ground, None].log() / 4
-        x = F.relu(self.first(torch.cat([x, way[ground], far], 1)))
+        x = torch.cat([self._features(place, point[ground], depth[ground]), way[ground], depth[ground, None].log() / 4], 1)
+        x = F.relu(self.first(x))
         x = self.last(x + F.relu(self.second(x)))
         return torch.empty_like(ray).index_put((ground,), x).index_put((above,), self._sky(place, way[above]))
 
-    def _passed(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
-        """Optical depth of rays from the camera to each of depths ``[S]`` or ``[N, S]``: ``[N, S]``."""
+    def holds(self, place: int, point: Tensor) -> Tensor:
+        """Tell which of points ``[..., 3]`` lie in a place: bool."""
+        return (self._scaled(place, point, torch.zeros_like(point))[0].abs() < 1).all(-1)
+
+    def _rays(self, camera: Camera, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+        """Origins and directions of the rays of all pixels of cameras ``[N]``: ``[N rows cols, 3]``."""
+        pose = camera.pose.to(self.first.weight.dtype)
+        ray = rays(camera.lens.to(pose), rows, cols) @ pose[:, None, :3, :3].mT  # [N, rows, cols, 3]
+        return pose[:, None, :3, 3].expand(-1, rows * cols, 3).flatten(0, 1), ray.flatten(0, 2)
+
+    def _stop(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
+        """``stop`` by samples at depths ``[N, S]``, and then finer between the two about the surface."""
         c = self.config
-        depth = depth.expand(len(ray), -1)
-        point = origin[:, None] + ray[:, None] * depth[..., None]  # [N, S, 3]
-        low = point.new_tensor((-c.half[place], -c.height, -c.half[place]))
-        size = point.new_tensor((2 * c.half[place], c.height + c.floor, 2 * c.half[place]))
-        at = (point - low) / size * 2 - 1  # -1 and 1 are the edges
-        inside = (at.abs() < 1).all(-1)
+        passed = self._passed(place, origin, ray, depth)
+        found = passed[:, -1] > _HALF
+        depth, passed, origin, ray = depth[found], passed[found], origin[found], ray[found]
+        at = (passed > _HALF).to(torch.uint8).argmax(1, keepdim=True)  # the first
+        last = (at - 1).clamp(min=0)
+        low, high, before = depth.gather(1, last), depth.gather(1, at), passed.gather(1, last)
+        low, before = torch.where(at > 0, low, 0.9 * high), torch.where(at > 0, before, 0.0)
+        share = torch.arange(c.refine + 1, dtype=ray.dtype, device=ray.device) / c.refine * (1 + _BEHIND)
+        fine = low + (high - low) * share  # [M, R + 1]
+        closer = self._passed(place, origin, ray, fine)
+        closer = before + closer - closer[:, :1]
+        which = (closer > _HALF).to(torch.uint8).argmax(1, keepdim=True)
+        which = torch.where(closer[:, -1:] > _HALF, which, c.refine)
+        return depth.new_full(found.shape, c.far).masked_scatter(found, fine.gather(1, which)[:, 0])
+
+    def _bounds(self, place: int, camera: Camera, rows: int, cols: int) -> tuple[Tensor, Tensor]:
+        """Depths ``[N, rows, cols]`` between which the rays of cameras ``[N]`` stop, if anywhere: by a quarter of the rays.
+
+        The nearer is where a ray comes within a cell of something, the farther where it is surely stopped; of neighbours too.
+        """
+        c = self.config
+        small = [-(-n // 2) for n in (rows, cols)]
+        origin, ray = self._rays(camera, *small)
+        depth = self.samples(ray)
+        start, way = self._scaled(place, origin, ray)
+        count = torch.tensor((c.cells, c.layers, c.cells), device=ray.device)
+        # The number of the cell of each sample; beyond the edges as at the edges.
+        x, y, z = (
+            ((s[:, None] + w[:, None] * depth + 1) * (n / 2)).clamp(0, n - 1).long()
+            for s, w, n in zip(start.unbind(-1), way.unbind(-1), count.tolist(), strict=True)
+        )
+        cell = (y * c.cells + z) * c.cells + x  # [M, S]
+        density, wide = self._solid(place)
+        step = torch.diff(depth, prepend=depth[:1] * 0) * ray.norm(dim=-1, keepdim=True)
+        met = (wide.take(cell) * step).cumsum(1) > _TOUCH
+        shut = (density.take(cell) * step).cumsum(1) > _SHUT
+        none = c.samples - 1
+        first = torch.where(met[:, -1], met.to(torch.uint8).argmax(1), none)
+        last = torch.where(shut[:, -1], shut.to(torch.uint8).argmax(1), none)
+        first, last = (i.view(-1, 1, *small).to(ray) for i in (first, last))
+        first, last = -F.max_pool2d(-first, 3, 1, 1), F.max_pool2d(last, 3, 1, 1)
+        index = [F.interpolate(i, scale_factor=2.0)[:, 0, :rows, :cols].long() for i in (first - 1, last + 1)]
+        return depth[index[0].clamp(min=0)], depth[index[1].clamp(max=none)]
+
+    def _solid(self, place: int) -> tuple[Tensor, Tensor]:
+        """Densities of all cells of a place, and of each the most of it and its neighbours; kept while the weights stay."""
+        grid = self.density[place]
+        kept = self._kept.get(place)
+        if kept is None or kept[0] != (grid.data_ptr(), grid._version):
+            density = F.softplus(_GAIN * grid - _EMPTY)
+            wide = F.max_pool3d(density, 3, 1, 1)
+            kept = self._kept[place] = (grid.data_ptr(), grid._version), density.flatten(), wide.flatten()
+        return kept[1], kept[2]
+
+    def _scaled(self, place: int, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
+        """Origins and directions ``[..., 3]`` in units in which -1 and 1 are the edges of a place."""
+        c = self.config
+        half = origin.new_tensor((c.half[place], (c.height + c.floor) / 2, c.half[place]))
+        middle = origin.new_tensor((0.0, (c.floor - c.height) / 2, 0.0))  # y points down
+        return (origin - middle) / half, ray / half
+
+    def _passed(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
+        """Optical depth of rays from the camera to each of depths ``[N, S]``. Beyond the edges it is as at the edges."""
+        start, way = self._scaled(place, origin, ray)
+        # x, z, y: grid_sample names the last axis first.
+        start, way = start[:, None, (0, 2, 1)], way[:, None, (0, 2, 1)]
+        at = torch.addcmul(start, way, depth[..., None])
         raw = F.grid_sample(self.density[place], at[None, None], padding_mode="border", align_corners=False)[0, 0, 0]
-        density = F.softplus(_GAIN * raw - _EMPTY) * inside
         step = torch.diff(depth, dim=1, prepend=torch.zeros_like(depth[:, :1])) * ray.norm(dim=-1, keepdim=True)
-        return (density * step).cumsum(1)
+        return (F.softplus(_GAIN * raw - _EMPTY) * step).cumsum(1)
 
     def _features(self, place: int, point: Tensor, depth: Tensor) -> Tensor:
         """Features of points ``[N, 3]`` seen from ``depth [N]``, ``[N, levels C]``: of their eight corners, by nearness."""
         c = self.config
-        low = point.new_tensor((-c.half[place], -c.height, -c.half[place]))
-        sizes = [2 * c.half[place] / n for n in c.levels]
+        table = self.features[place]
+        corner = point - point.new_tensor((-c.half[place], -c.height, -c.half[place]))
         rows = c.rows(place)
         indices: list[Tensor] = []
         weights: list[Tensor] = []
-        corner = torch.tensor([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)], device=point.device)
-        for n, size, count, first in zip(c.levels, sizes, rows, accumulate([0, *rows[:-1]]), strict=True):
-            q = (point - low) / size
-            q = q.clamp(min=0).minimum(point.new_tensor((n, (c.height + c.floor) / size, n)))
+        for n, count, first in zip(c.levels, rows, accumulate([0, *rows[:-1]]), strict=True):
+            size = 2 * c.half[place] / n
+            q = corner / size
+            q = q.clamp(min=0).minimum(point.new_tensor((n, (c.height + c.floor) / size, n)) - 1e-3)  # the last cell has an end
             whole = q.floor()
-            part = (q - whole)[:, None]  # [N, 1, 3]
-            cell = whole.long()[:, None] + corner  # [N, 8, 3]
-            x, y, z = cell.unbind(-1)
-            shares = (n + 1) ** 2 * (int((c.height + c.floor) / size) + 2) > count
-            index = (x ^ y * 2654435761 ^ z * 805459861) % count if shares else (y * (n + 1) + z) * (n + 1) + x
-            indices.append(index + first)
+            part = q - whole
+            # [N, 2, 1, 1], [N, 1, 2, 1], [N, 1, 1, 2]: the two corners along x, y and z.
+            x, y, z = (torch.stack([i, i + 1], -1).view(-1, *s) for i, s in zip(whole.long().unbind(-1), _ALONG, strict=True))
+            u, v, w = (torch.stack([1 - i, i], -1).view(-1, *s) for i, s in zip(part.unbind(-1), _ALONG, strict=True))
+            own = c.fits(place, n)
+            index = (y * (n + 1) + z) * (n + 1) + x if own else (x ^ y * 2654435761 ^ z * 805459861) & (count - 1)
             # What is finer than a pixel of the distance is left out, little by little: it would flicker.
-            clear = (size * _PIXELS / depth).clamp(max=1)
-            weights.append(torch.where(corner.bool(), part, 1 - part).prod(-1) * clear[:, None])
-        index, weight = torch.stack(indices, 1).flatten(0, 1), torch.stack(weights, 1).flatten(0, 1)
-        found = F.embedding_bag(index, self.features[place], mode="sum", per_sample_weights=weight.to(self.features[place].dtype))
-        return _GAIN * found.view(len(point), len(c.levels) * c.channels)
+            clear = (size * _PIXELS / depth).clamp(max=1)[:, None, None, None]
+            indices.append((index + first).flatten(1))
+            weights.append((clear * u * v * w).flatten(1))
+        index, weight = torch.cat(indices), torch.cat(weights)  # [levels N, 8]
+        found = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight.to(table.dtype))
+        return _GAIN * found.view(len(rows), len(point), c.channels).transpose(0, 1).flatten(1)
 
     def _sky(self, place: int, way: Tensor) -> Tensor:
         """Colours ``[N, 3]`` of the sky in directions ``[N, 3]`` of length 1."""
@@ -208,11 +274,13 @@ class PlaceField(nn.Module):
         return _GAIN * F.grid_sample(sky, at, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-_MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "entries": 2**22, "sky": 1024, "levels": 4096}
+_MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "between": 256, "entries": 2**22, "sky": 1024, "levels": 4096}
 _LEVELS = 12
 _GAIN = 10.0  # a cell is seen in few batches: so it moves ten times as far with an optimiser's step as other weights
 _EMPTY = 4.0  # the density of a new field is 0.018 a metre
 _HALF = 0.693  # optical depth at which half of the light is gone
-_BEHIND = 0.5  # samples
+_BEHIND = 0.5  # of the gap between two samples
+_TOUCH, _SHUT = 0.2, 1.4  # optical depths: before the one no ray stops, behind the other (a quarter of the light) hardly any
+_ALONG = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
 _PIXELS = 40.0  # across a picture 1 m away and 1 m wide
 _LOWEST = -30.0  # degrees: nothing is seen below that is no ground

@@ -117,16 +117,15 @@ def draw(shots: list[Shots], cfg: PlacesStage, rng: torch.Generator) -> Rays:
 def field_loss(net: PlaceField, batch: Rays, shaped: int) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of rays, and its parts: ``psnr`` of colours, dB, and ``near``: the share that stops within 10 %."""
     c = net.config
-    end = batch.origin + batch.ray * batch.depth[:, None]
-    outside = (end[:, (0, 2)].abs() >= c.half[batch.place]).any(1) | (end[:, 1] <= -c.height) | (batch.depth >= c.far)
-    shape = _shape_loss(net, batch, outside, shaped)
+    sky = batch.depth >= c.far
+    shape = _shape_loss(net, batch, sky, shaped)
     depth = net.stop(batch.place, batch.origin, batch.ray)
-    sure = torch.where(outside, depth >= c.far, (depth - batch.depth).abs() < _PAINTED * batch.depth + 0.1)
+    sure = torch.where(sky, depth >= c.far, (depth - batch.depth).abs() < _PAINTED * batch.depth + 0.1)
     made = net.colour(batch.place, batch.origin, batch.ray, depth)
     error = (made - batch.rgb).square().mean(1)
     colour = (error * sure).sum() / sure.sum().clamp(min=1)  # elsewhere the surface is another's
     psnr = -10 * torch.log10(error.detach().mean() / 4)
-    near = torch.where(outside, depth >= c.far, (depth - batch.depth).abs() < 0.1 * batch.depth).float().mean()
+    near = torch.where(sky, depth >= c.far, (depth - batch.depth).abs() < 0.1 * batch.depth).float().mean()
     return shape + _COLOUR * colour, {"psnr": psnr, "near": near, "shape": shape.detach(), "colour": colour.detach()}
 
 
@@ -143,15 +142,15 @@ def show(run: Run, net: PlaceField, shots: list[Shots]) -> None:
     run.sheet("sheet", torch.cat([*true, *made]), columns=2 * len(shots))
 
 
-def _shape_loss(net: PlaceField, batch: Rays, outside: Tensor, count: int) -> Tensor:
+def _shape_loss(net: PlaceField, batch: Rays, sky: Tensor, count: int) -> Tensor:
     """Minus the logarithm of the light that stops about the true depth, of the first rays; of the sky's, that none stops."""
     depth = net.samples(batch.ray)
     ratio = float(depth[1] / depth[0])
     depth = depth * ratio ** batch.jitter[:count]  # [N, S]
     light = net.reaches(batch.place, batch.origin[:count], batch.ray[:count], depth)
-    true, outside = batch.depth[:count, None].clamp(min=net.config.near), outside[:count]
-    about = (depth > true / ratio**0.5) & (depth < true * ratio) & ~outside[:, None]  # two samples, where the depth is between
-    return -light.masked_fill(~torch.cat([about, outside[:, None]], 1), -30.0).logsumexp(1).mean()
+    true, sky = batch.depth[:count, None].clamp(min=net.config.near), sky[:count]
+    about = (depth > true / ratio**0.5) & (depth < true * ratio) & ~sky[:, None]  # two samples, where the depth is between
+    return -light.masked_fill(~torch.cat([about, sky[:, None]], 1), -30.0).logsumexp(1).mean()
 
 
 def _joined(clips: list[Clip]) -> Shots:
