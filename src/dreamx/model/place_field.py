@@ -40,9 +40,9 @@ class PlaceFieldConfig:
     """Cells of density along the height."""
     near: PositiveFloat = 0.3
     """Depth of the first sample of a ray, metres; the others follow at equal ratios."""
-    far: PositiveFloat = 48.0
+    far: PositiveFloat = 100.0
     """Depth of the last sample of a ray, metres, and of the sky."""
-    samples: PositiveInt = 80
+    samples: PositiveInt = 96
     """Samples of density along a ray."""
     between: PositiveInt = 16
     """Samples along a ray of a picture, between the bounds that a quarter of its rays give."""

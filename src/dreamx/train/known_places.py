@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import InputFolder, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.checkpoints import native
 from dreamx.clip import Clip, refuse_held_out
 from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.outputs import claim
+from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
 
@@ -33,6 +34,8 @@ class PlacesStage:
     """Folder of the trained fields."""
     places: PlaceFieldConfig
     """Sizes of the fields."""
+    start: OptionalStart = None
+    """Folder of fields of the same sizes, to go on from; None: from new ones."""
     batch: PositiveInt = 8192
     """Rays in a step, all of one place."""
     shaped: PositiveInt = 4096
@@ -74,7 +77,7 @@ def main(cfg: PlacesStage) -> None:
     """Train, and write ``cfg.out`` and a sheet of true pictures above what the fields show."""
     claim(cfg, "places", ["places"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
-    net = run.own(PlaceField(cfg.places), cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
+    net = run.own(_begun(cfg), cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
     shots = load_shots(cfg)
     for batch in run.steps(lambda step: draw(shots, cfg, run.generator(step))):
         loss, parts = field_loss(net, batch, cfg.shaped)
@@ -151,6 +154,18 @@ def _shape_loss(net: PlaceField, batch: Rays, sky: Tensor, count: int) -> Tensor
     true, sky = batch.depth[:count, None].clamp(min=net.config.near), sky[:count]
     about = (depth > true / ratio**0.5) & (depth < true * ratio) & ~sky[:, None]  # two samples, where the depth is between
     return -light.masked_fill(~torch.cat([about, sky[:, None]], 1), -30.0).logsumexp(1).mean()
+
+
+def _begun(cfg: PlacesStage) -> PlaceField:
+    """New fields, or those of ``cfg.start``. ValueError where they are of other places or sizes."""
+    net = PlaceField(cfg.places)
+    if cfg.start is not None:
+        other = native.load(cfg.start, "places", PlaceField, PlaceFieldConfig)
+        sizes = [{name: p.shape for name, p in n.named_parameters()} for n in (net, other)]
+        if other.config.names != cfg.places.names or sizes[0] != sizes[1]:
+            raise ValueError(f"start: its fields are of {', '.join(other.config.names)}, or of other sizes than places says")
+        net.load_state_dict(other.state_dict())
+    return net
 
 
 def _joined(clips: list[Clip]) -> Shots:
