@@ -44,8 +44,6 @@ class PlaceFieldConfig:
     """Depth of the last sample of a ray, metres, and of the sky."""
     samples: PositiveInt = 96
     """Samples of density along a ray."""
-    between: PositiveInt = 16
-    """Samples along a ray of a picture, between the bounds that a quarter of its rays give."""
     refine: PositiveInt = 6
     """Further samples about the one at which a ray stops."""
     levels: tuple[PositiveInt, ...] = (32, 64, 160, 400)
@@ -64,7 +62,7 @@ class PlaceFieldConfig:
             raise ValueError(f"places.names must be different names, one at least, not {list(self.names)}")
         if len(self.half) != len(self.names):
             raise ValueError(f"places.half must be {len(self.names)} numbers, one for each of places.names, not {len(self.half)}")
-        for name in ("cells", "layers", "samples", "between", "refine", "entries", "sky", "levels"):
+        for name in ("cells", "layers", "samples", "refine", "entries", "sky", "levels"):
             said = getattr(self, name)
             for n in said if isinstance(said, tuple) else (said,):
                 if not 2 <= n <= _MOST[name]:
@@ -104,7 +102,7 @@ class PlaceField(nn.Module):
         self.last = nn.Linear(c.hidden, 3)
         for table in self.features:
             nn.init.normal_(table, std=0.1 / _GAIN)
-        self._kept: dict[int, tuple[tuple[int, int], Tensor, Tensor]] = {}
+        self._kept: dict[int, tuple[tuple[int, int], Tensor]] = {}
 
     @torch.no_grad()
     def view(self, place: int, camera: Camera, rows: int, cols: int) -> View:
@@ -113,9 +111,7 @@ class PlaceField(nn.Module):
         All of it is known; the depth of the sky is ``config.far``.
         """
         origin, ray = self._rays(camera, rows, cols)
-        close, far = (x.view(-1) for x in self._bounds(place, camera, rows, cols))
-        steps = torch.linspace(0, 1, self.config.between, dtype=ray.dtype, device=ray.device)
-        depth = self._stop(place, origin, ray, close[:, None] * (far / close)[:, None] ** steps)
+        depth = self._stop(place, origin, ray, *self._bounds(place, camera, rows, cols))
         rgb = self.colour(place, origin, ray, depth).clamp(-1, 1)
         depth = depth.view(-1, rows, cols)
         return View(rgb.view(-1, rows, cols, 3).permute(0, 3, 1, 2), depth, torch.ones_like(depth))
@@ -126,7 +122,8 @@ class PlaceField(nn.Module):
 
         ``origin``, ``ray [N, 3]``; a ray has z = 1 in the axes of its camera, so that depth is along z.
         """
-        return self._stop(place, origin, ray, self.samples(ray).expand(len(ray), -1))
+        first = torch.zeros(len(ray), dtype=torch.long, device=ray.device)
+        return self._stop(place, origin, ray, first, torch.full_like(first, self.config.samples - 1))
 
     def samples(self, ray: Tensor) -> Tensor:
         """Depths ``[S]`` of the samples of rays, from near to far."""
@@ -136,7 +133,7 @@ class PlaceField(nn.Module):
     def reaches(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
         """Return the logarithm of the share of the light that stops at each of depths ``[N, S]``, and last of the sky:
         ``[N, S + 1]``."""
-        through = self._passed(place, origin, ray, depth)
+        through = self._passed(place, origin, ray, F.pad(depth, (1, 0)))
         before = F.pad(through[:, :-1], (1, 0))
         stops = torch.log(-torch.expm1(-(through - before).clamp(min=1e-6)))
         return torch.cat([stops - before, -through[:, -1:]], 1)
@@ -163,62 +160,71 @@ class PlaceField(nn.Module):
         ray = rays(camera.lens.to(pose), rows, cols) @ pose[:, None, :3, :3].mT  # [N, rows, cols, 3]
         return pose[:, None, :3, 3].expand(-1, rows * cols, 3).flatten(0, 1), ray.flatten(0, 2)
 
-    def _stop(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
-        """``stop`` by samples at depths ``[N, S]``, and then finer between the two about the surface."""
+    def _stop(self, place: int, origin: Tensor, ray: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        """``stop`` of rays that stop at samples ``first [N]`` to ``last [N]``, if anywhere: by some samples after the other, then
+        finer between the two about the surface."""
         c = self.config
-        passed = self._passed(place, origin, ray, depth)
-        found = passed[:, -1] > _HALF
-        depth, passed, origin, ray = depth[found], passed[found], origin[found], ray[found]
-        at = (passed > _HALF).to(torch.uint8).argmax(1, keepdim=True)  # the first
-        last = (at - 1).clamp(min=0)
-        low, high, before = depth.gather(1, last), depth.gather(1, at), passed.gather(1, last)
-        low, before = torch.where(at > 0, low, 0.9 * high), torch.where(at > 0, before, 0.0)
-        share = torch.arange(c.refine + 1, dtype=ray.dtype, device=ray.device) / c.refine * (1 + _BEHIND)
-        fine = low + (high - low) * share  # [M, R + 1]
-        closer = self._passed(place, origin, ray, fine)
-        closer = before + closer - closer[:, :1]
-        which = (closer > _HALF).to(torch.uint8).argmax(1, keepdim=True)
-        which = torch.where(closer[:, -1:] > _HALF, which, c.refine)
-        return depth.new_full(found.shape, c.far).masked_scatter(found, fine.gather(1, which)[:, 0])
+        every = F.pad(self.samples(ray), (1, 0))  # 0, and then the samples
+        going = (first <= last).nonzero()[:, 0]  # the rays that go on
+        passed = ray.new_zeros(len(going), 1)
+        found: list[Tensor] = []
+        about: list[Tensor] = []  # depth before and behind the surface, optical depth before it
+        at = first[going]
+        while len(going):
+            number = (at[:, None] + torch.arange(_TOGETHER + 1, device=ray.device)).clamp(max=c.samples)
+            depth = every[number]  # that before the first is known
+            through = torch.cat([passed, passed + self._passed(place, origin[going], ray[going], depth)], 1)
+            stops = through[:, -1] > _HALF
+            behind = (through[stops] > _HALF).to(torch.uint8).argmax(1, keepdim=True)
+            found.append(going[stops])
+            sides = ((depth, behind - 1), (depth, behind), (through, behind - 1))
+            about.append(torch.cat([x[stops].gather(1, i) for x, i in sides], 1))
+            at = at + _TOGETHER
+            on = ~stops & (at <= last[going])
+            going, at, passed = going[on], at[on], through[on, -1:]
+        out = ray.new_full((len(ray),), c.far)
+        if not found:
+            return out
+        which = torch.cat(found)
+        low, high, before = torch.cat(about).split(1, 1)
+        fine = low + (high - low) * (torch.arange(c.refine + 1, dtype=ray.dtype, device=ray.device) / c.refine * (1 + _BEHIND))
+        closer = before + self._passed(place, origin[which], ray[which], fine)  # [M, refine]
+        nearest = (closer > _HALF).to(torch.uint8).argmax(1, keepdim=True)
+        nearest = torch.where(closer[:, -1:] > _HALF, nearest, c.refine - 1)
+        return out.index_put((which,), fine.gather(1, nearest + 1)[:, 0])
 
     def _bounds(self, place: int, camera: Camera, rows: int, cols: int) -> tuple[Tensor, Tensor]:
-        """Depths ``[N, rows, cols]`` between which the rays of cameras ``[N]`` stop, if anywhere: by a quarter of the rays.
+        """Numbers ``[N rows cols]`` of the first and last sample at which rays of cameras ``[N]`` may stop, by a quarter of them.
 
-        The nearer is where a ray comes within a cell of something, the farther where it is surely stopped; of neighbours too.
+        Between them a ray, or one beside it, is within a cell of something; where it never is, the last is before the first.
         """
         c = self.config
         small = [-(-n // 2) for n in (rows, cols)]
         origin, ray = self._rays(camera, *small)
         depth = self.samples(ray)
         start, way = self._scaled(place, origin, ray)
-        count = torch.tensor((c.cells, c.layers, c.cells), device=ray.device)
         # The number of the cell of each sample; beyond the edges as at the edges.
         x, y, z = (
             ((s[:, None] + w[:, None] * depth + 1) * (n / 2)).clamp(0, n - 1).long()
-            for s, w, n in zip(start.unbind(-1), way.unbind(-1), count.tolist(), strict=True)
+            for s, w, n in zip(start.unbind(-1), way.unbind(-1), (c.cells, c.layers, c.cells), strict=True)
         )
-        cell = (y * c.cells + z) * c.cells + x  # [M, S]
-        density, wide = self._solid(place)
-        step = torch.diff(depth, prepend=depth[:1] * 0) * ray.norm(dim=-1, keepdim=True)
-        met = (wide.take(cell) * step).cumsum(1) > _TOUCH
-        shut = (density.take(cell) * step).cumsum(1) > _SHUT
-        none = c.samples - 1
-        first = torch.where(met[:, -1], met.to(torch.uint8).argmax(1), none)
-        last = torch.where(shut[:, -1], shut.to(torch.uint8).argmax(1), none)
+        close = self._close(place).take((y * c.cells + z) * c.cells + x).float()  # [M, S]
+        number = torch.arange(c.samples, device=ray.device)
+        first = torch.where(close > 0, number, c.samples).amin(1)
+        last = torch.where(close > 0, number, -1).amax(1)
         first, last = (i.view(-1, 1, *small).to(ray) for i in (first, last))
         first, last = -F.max_pool2d(-first, 3, 1, 1), F.max_pool2d(last, 3, 1, 1)
-        index = [F.interpolate(i, scale_factor=2.0)[:, 0, :rows, :cols].long() for i in (first - 1, last + 1)]
-        return depth[index[0].clamp(min=0)], depth[index[1].clamp(max=none)]
+        first, last = (F.interpolate(i, scale_factor=2.0)[:, 0, :rows, :cols].flatten().long() for i in (first, last))
+        return (first - 1).clamp(min=0), last + 1
 
-    def _solid(self, place: int) -> tuple[Tensor, Tensor]:
-        """Densities of all cells of a place, and of each the most of it and its neighbours; kept while the weights stay."""
+    def _close(self, place: int) -> Tensor:
+        """Tell which cells of a place have something in them or in a neighbour, flat; kept while the weights stay."""
         grid = self.density[place]
+        now = (grid.data_ptr(), grid._version)
         kept = self._kept.get(place)
-        if kept is None or kept[0] != (grid.data_ptr(), grid._version):
-            density = F.softplus(_GAIN * grid - _EMPTY)
-            wide = F.max_pool3d(density, 3, 1, 1)
-            kept = self._kept[place] = (grid.data_ptr(), grid._version), density.flatten(), wide.flatten()
-        return kept[1], kept[2]
+        if kept is None or kept[0] != now:
+            kept = self._kept[place] = now, F.max_pool3d(F.softplus(_GAIN * grid - _EMPTY), 3, 1, 1).flatten() > _SOLID
+        return kept[1]
 
     def _scaled(self, place: int, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and directions ``[..., 3]`` in units in which -1 and 1 are the edges of a place."""
@@ -228,14 +234,14 @@ class PlaceField(nn.Module):
         return (origin - middle) / half, ray / half
 
     def _passed(self, place: int, origin: Tensor, ray: Tensor, depth: Tensor) -> Tensor:
-        """Optical depth of rays from the camera to each of depths ``[N, S]``. Beyond the edges it is as at the edges."""
+        """Optical depth of rays from the first of depths ``[N, S + 1]`` to each of the others, ``[N, S]``. Beyond the edges it is
+        as at the edges."""
         start, way = self._scaled(place, origin, ray)
         # x, z, y: grid_sample names the last axis first.
         start, way = start[:, None, (0, 2, 1)], way[:, None, (0, 2, 1)]
-        at = torch.addcmul(start, way, depth[..., None])
+        at = torch.addcmul(start, way, depth[:, 1:, None])
         raw = F.grid_sample(self.density[place], at[None, None], padding_mode="border", align_corners=False)[0, 0, 0]
-        step = torch.diff(depth, dim=1, prepend=torch.zeros_like(depth[:, :1])) * ray.norm(dim=-1, keepdim=True)
-        return (F.softplus(_GAIN * raw - _EMPTY) * step).cumsum(1)
+        return (F.softplus(_GAIN * raw - _EMPTY) * depth.diff(dim=1) * ray.norm(dim=-1, keepdim=True)).cumsum(1)
 
     def _features(self, place: int, point: Tensor, depth: Tensor) -> Tensor:
         """Features of points ``[N, 3]`` seen from ``depth [N]``, ``[N, levels C]``: of their eight corners, by nearness."""
@@ -274,13 +280,14 @@ class PlaceField(nn.Module):
         return _GAIN * F.grid_sample(sky, at, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-_MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "between": 256, "entries": 2**22, "sky": 1024, "levels": 4096}
+_MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "entries": 2**22, "sky": 1024, "levels": 4096}
 _LEVELS = 12
 _GAIN = 10.0  # a cell is seen in few batches: so it moves ten times as far with an optimiser's step as other weights
 _EMPTY = 4.0  # the density of a new field is 0.018 a metre
 _HALF = 0.693  # optical depth at which half of the light is gone
 _BEHIND = 0.5  # of the gap between two samples
-_TOUCH, _SHUT = 0.2, 1.4  # optical depths: before the one no ray stops, behind the other (a quarter of the light) hardly any
+_SOLID = 0.3  # a metre: what is less dense stops no ray
+_TOGETHER = 8  # samples of a ray that are looked at before it is asked whether it goes on
 _ALONG = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
 _PIXELS = 40.0  # across a picture 1 m away and 1 m wide
 _LOWEST = -30.0  # degrees: nothing is seen below that is no ground
