@@ -11,7 +11,7 @@ from torch import Tensor
 import micro
 from dreamx.geometry.camera import Camera, rays, rigid, rotation
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.known_places import PlacesStage, Shots, draw, field_loss
+from dreamx.train.known_places import PlacePictures, PlacesStage, draw, field_loss
 
 LENS = (0.7, 0.7, 0.5, 0.5)
 SMALL = PlaceFieldConfig(
@@ -123,7 +123,7 @@ def test_the_sky_goes_all_around() -> None:
     assert float(steps.std()) > 0.001
 
 
-def room(count: int, seed: int) -> Shots:
+def room(count: int, seed: int) -> PlacePictures:
     """Pictures of an open room of 7 m, computed: four striped walls 2.5 m high, the ground, a sky of one colour."""
     rng = torch.Generator().manual_seed(seed)
     drawn = torch.rand(count, 3, generator=rng).tolist()
@@ -143,7 +143,7 @@ def room(count: int, seed: int) -> Shots:
     end = origin + ray * depth[:, None]
     rgb = torch.where((depth < 100)[:, None], 0.6 * torch.sin(end * 1.5), torch.tensor((0.0, 0.2, 0.8)))
     video = ((rgb.view(count, 24, 24, 3).permute(0, 3, 1, 2) + 1) * 127.5).round().to(torch.uint8)
-    return Shots(video, depth.view(count, 24, 24).half(), camera)
+    return PlacePictures(video, depth.view(count, 24, 24).half(), camera)
 
 
 STAGE = {"batch": 1024, "shaped": 512}
@@ -156,11 +156,11 @@ def stage() -> PlacesStage:
 
 def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
     torch.manual_seed(0)
-    cfg, shots = stage(), [room(40, seed=1)]
+    cfg, pictures = stage(), [room(40, seed=1)]
     net = PlaceField(cfg.places)
     optimiser = torch.optim.AdamW(net.parameters(), 1e-2, betas=(0.9, 0.99))
     for step in range(240):
-        loss, _ = field_loss(net, draw(shots, cfg, torch.Generator().manual_seed(step)), cfg.shaped)
+        loss, _ = field_loss(net, draw(pictures, cfg, torch.Generator().manual_seed(step)), cfg.shaped)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -174,9 +174,9 @@ def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
 
 
 def test_rays_are_drawn_through_the_middles_of_pixels() -> None:
-    shots = [room(3, seed=1)]
-    s = shots[0]
-    got = draw(shots, stage(), torch.Generator().manual_seed(0))
+    pictures = [room(3, seed=1)]
+    s = pictures[0]
+    got = draw(pictures, stage(), torch.Generator().manual_seed(0))
     assert got.origin.shape == got.ray.shape == got.rgb.shape == (1024, 3)
     every = (rays(s.camera.lens, 24, 24) @ s.camera.pose[:, None, :3, :3].mT).flatten(0, 2)
     where, depth = s.camera.pose[:, None, :3, 3].expand(-1, 24 * 24, -1).flatten(0, 1), s.depth.float().flatten()

@@ -143,6 +143,8 @@ train places --run.folder new --run.steps 1 --data clips --out new-out --places.
     --places.far 0.1                        | far
     --places.half -1                        | half
     --places.half 8 8                       | half
+    --places.entries 1000                   | entries
+    --start empty                           | empty
     --data nowhere                          | nowhere
     --data empty                            | empty
 train depth --run.folder new --run.steps 1 --data clips --out new-out

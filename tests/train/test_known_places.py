@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from dreamx.checkpoints import native
 from dreamx.clip import Clip
 from dreamx.data.clip_list import clip_files
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.known_places import PlacesStage, load_shots, main
+from dreamx.train.known_places import PlacesStage, load_pictures, main
 from dreamx.train.run_config import RunConfig
 from golden_stages import CLIPS, PLACES
 
@@ -21,11 +22,11 @@ def stage(root: Path, *data: Path) -> PlacesStage:
 
 
 def test_it_reads_the_clips_of_its_places_in_their_order(tmp_path: Path) -> None:
-    found = load_shots(stage(tmp_path, CLIPS))
+    found = load_pictures(stage(tmp_path, CLIPS))
     every = [Clip.load(path) for path in clip_files(CLIPS)]
-    for name, shots in zip(PLACES.names, found, strict=True):
+    for name, pictures in zip(PLACES.names, found, strict=True):
         those = [clip for clip in every if clip.scene == name]
-        assert len(shots.video) == len(shots.depth) == len(shots.camera) == sum(len(c.video) for c in those) > 0
+        assert len(pictures.video) == len(pictures.depth) == len(pictures.camera) == sum(len(c.video) for c in those) > 0
 
 
 def test_it_writes_fields_that_open_again(tmp_path: Path) -> None:
@@ -35,12 +36,27 @@ def test_it_writes_fields_that_open_again(tmp_path: Path) -> None:
     assert (tmp_path / "run/sheet.png").is_file()
 
 
+def test_it_goes_on_from_earlier_fields_of_the_same_sizes(tmp_path: Path) -> None:
+    main(stage(tmp_path, CLIPS))
+    first = native.load(tmp_path / "out", "places", PlaceField, PlaceFieldConfig)
+    later = replace(
+        stage(tmp_path, CLIPS), run=RunConfig(tmp_path / "on", 1), start=tmp_path / "out", out=tmp_path / "later", lr=1e-9
+    )
+    main(later)
+    second = native.load(tmp_path / "later", "places", PlaceField, PlaceFieldConfig)
+    for name, p in first.named_parameters():
+        torch.testing.assert_close(second.get_parameter(name), p, atol=1e-6, rtol=0)
+    for places in (replace(PLACES, names=("plaza", "room")), replace(PLACES, cells=8)):
+        with pytest.raises(ValueError, match="start: its fields are of plaza, maze, or of other sizes"):
+            main(replace(later, run=RunConfig(tmp_path / "no", 1), out=tmp_path / "never", places=places))
+
+
 def test_clips_that_it_cannot_learn_from_are_named(tmp_path: Path) -> None:
     cfg = stage(tmp_path, CLIPS)
     with pytest.raises(ValueError, match="data: no clip is of 'attic'"):
-        load_shots(replace(cfg, places=replace(PLACES, names=("plaza", "attic"))))
+        load_pictures(replace(cfg, places=replace(PLACES, names=("plaza", "attic"))))
     clip = next(c for c in map(Clip.load, clip_files(CLIPS)) if c.scene == "plaza")
     (tmp_path / "flat").mkdir()
     replace(clip, depth=None).save(tmp_path / "flat" / clip_files(CLIPS)[0].name)
     with pytest.raises(ValueError, match="this clip has no depth"):
-        load_shots(replace(cfg, data=(CLIPS, tmp_path / "flat")))
+        load_pictures(replace(cfg, data=(CLIPS, tmp_path / "flat")))

@@ -198,9 +198,9 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step(
             "homes",
             simulate,
-            SimulateConfig(homes, ("walk",), 300, 8, 32, SIZE, SIZE, fps=4.0, first_seed=40000, kinds=tuple(HOMES)),
+            SimulateConfig(homes, ("walk",), 48, 40, 32, SIZE, SIZE, fps=4.0, first_seed=40000, kinds=tuple(HOMES)),
         ),
-        Step("places", known_places.main, PlacesStage(run("places", 12000, decay=0.7), (homes,), nets["places"], PLACES)),
+        Step("places", known_places.main, PlacesStage(run("places", 9400, decay=0.7), (homes,), nets["places"], PLACES)),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         Step(
             "painter",

@@ -53,7 +53,7 @@ class PlacesStage:
 
 
 @dataclass(frozen=True)
-class Shots:
+class PlacePictures:
     """Pictures of one place: uint8 ``[F, 3, H, W]``, metres ``[F, H, W]`` float16, cameras ``[F]`` in the axes of the place."""
 
     video: Tensor
@@ -78,17 +78,17 @@ def main(cfg: PlacesStage) -> None:
     claim(cfg, "places", ["places"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
     net = run.own(_begun(cfg), cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
-    shots = load_shots(cfg)
-    for batch in run.steps(lambda step: draw(shots, cfg, run.generator(step))):
+    pictures = load_pictures(cfg)
+    for batch in run.steps(lambda step: draw(pictures, cfg, run.generator(step))):
         loss, parts = field_loss(net, batch, cfg.shaped)
         run.update(net, loss, parts)
         if (run.step + 1) % cfg.sheet_every == 0:
-            show(run, net, shots)
-    show(run, net, shots)
+            show(run, net, pictures)
+    show(run, net, pictures)
     run.export(cfg.out, {"places": (net, net.config)})
 
 
-def load_shots(cfg: PlacesStage) -> list[Shots]:
+def load_pictures(cfg: PlacesStage) -> list[PlacePictures]:
     """All clips of each place, in the order of ``places.names``. ValueError where there are none, or they have no depth."""
     found: dict[str, list[Clip]] = {name: [] for name in cfg.places.names}
     for path in (path for folder in cfg.data for path in clip_files(folder)):
@@ -103,10 +103,10 @@ def load_shots(cfg: PlacesStage) -> list[Shots]:
     return [_joined(clips) for clips in found.values()]
 
 
-def draw(shots: list[Shots], cfg: PlacesStage, rng: torch.Generator) -> Rays:
+def draw(pictures: list[PlacePictures], cfg: PlacesStage, rng: torch.Generator) -> Rays:
     """``cfg.batch`` random rays of one random place; a pure function of ``rng``."""
-    place = int(torch.randint(len(shots), (1,), generator=rng))
-    s, n = shots[place], cfg.batch
+    place = int(torch.randint(len(pictures), (1,), generator=rng))
+    s, n = pictures[place], cfg.batch
     rows, cols = s.depth.shape[1:]
     frame, v, u = (torch.randint(most, (n,), generator=rng) for most in (len(s.depth), rows, cols))
     pose, (fx, fy, cx, cy) = s.camera.pose[frame], s.camera.lens[frame].unbind(-1)
@@ -132,17 +132,17 @@ def field_loss(net: PlaceField, batch: Rays, shaped: int) -> tuple[Tensor, dict[
     return shape + _COLOUR * colour, {"psnr": psnr, "near": near, "shape": shape.detach(), "colour": colour.detach()}
 
 
-def show(run: Run, net: PlaceField, shots: list[Shots]) -> None:
+def show(run: Run, net: PlaceField, pictures: list[PlacePictures]) -> None:
     """Write ``sheet.png``: true pictures, and below them what the fields show."""
     rng = run.generator(0)
     true: list[Tensor] = []
     made: list[Tensor] = []
     with run.ema(net):
-        for place, s in enumerate(shots):
+        for place, s in enumerate(pictures):
             which = torch.randint(len(s.video), (2,), generator=rng)
             true.append(s.video[which].float() / 127.5 - 1)
             made.append(net.view(place, s.camera[which], *s.depth.shape[1:]).rgb)
-    run.sheet("sheet", torch.cat([*true, *made]), columns=2 * len(shots))
+    run.sheet("sheet", torch.cat([*true, *made]), columns=2 * len(pictures))
 
 
 def _shape_loss(net: PlaceField, batch: Rays, sky: Tensor, count: int) -> Tensor:
@@ -168,10 +168,10 @@ def _begun(cfg: PlacesStage) -> PlaceField:
     return net
 
 
-def _joined(clips: list[Clip]) -> Shots:
+def _joined(clips: list[Clip]) -> PlacePictures:
     depth = [c.depth for c in clips if c.depth is not None]
     camera = Camera(torch.cat([c.camera.pose for c in clips]).float(), torch.cat([c.camera.lens for c in clips]).float())
-    return Shots(torch.cat([c.video for c in clips]), torch.cat(depth).half(), camera)
+    return PlacePictures(torch.cat([c.video for c in clips]), torch.cat(depth).half(), camera)
 
 
 _PAINTED = 0.1  # of the true depth: a ray that stops farther off shows another surface
