@@ -6,7 +6,7 @@ colour at the point where the field itself stops the ray. The first shapes the p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,9 +75,13 @@ class Rays:
 
 def main(cfg: PlacesStage) -> None:
     """Train, and write ``cfg.out`` and a sheet of true pictures above what the fields show."""
+    earlier = _earlier(cfg)
     claim(cfg, "places", ["places"], cfg.data)
     run = Run(cfg.run)  # first of all: it seeds
-    net = run.own(_begun(cfg), cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
+    net = PlaceField(cfg.places)
+    if earlier is not None:
+        net.load_state_dict(earlier.state_dict())
+    net = run.own(net, cfg.lr, name="places", methods=("view", "stop", "reaches", "colour"), whole=True)
     pictures = load_pictures(cfg)
     for batch in run.steps(lambda step: draw(pictures, cfg, run.generator(step))):
         loss, parts = field_loss(net, batch, cfg.shaped)
@@ -156,15 +160,14 @@ def _shape_loss(net: PlaceField, batch: Rays, sky: Tensor, count: int) -> Tensor
     return -light.masked_fill(~torch.cat([about, sky[:, None]], 1), -30.0).logsumexp(1).mean()
 
 
-def _begun(cfg: PlacesStage) -> PlaceField:
-    """New fields, or those of ``cfg.start``. ValueError where they are of other places or sizes."""
-    net = PlaceField(cfg.places)
-    if cfg.start is not None:
-        other = native.load(cfg.start, "places", PlaceField, PlaceFieldConfig)
-        sizes = [{name: p.shape for name, p in n.named_parameters()} for n in (net, other)]
-        if other.config.names != cfg.places.names or sizes[0] != sizes[1]:
-            raise ValueError(f"start: its fields are of {', '.join(other.config.names)}, or of other sizes than places says")
-        net.load_state_dict(other.state_dict())
+def _earlier(cfg: PlacesStage) -> PlaceField | None:
+    """The fields of ``cfg.start``, if any. ValueError where they are of other places or sizes; how rays are sampled may differ."""
+    if cfg.start is None:
+        return None
+    net = native.load(cfg.start, "places", PlaceField, PlaceFieldConfig)
+    c = cfg.places
+    if replace(net.config, near=c.near, far=c.far, samples=c.samples, refine=c.refine) != c:
+        raise ValueError(f"start: its fields are of {', '.join(net.config.names)}, or of other sizes than places says")
     return net
 
 
