@@ -161,7 +161,7 @@ def _shape_loss(net: PlaceField, batch: Rays, sky: Tensor, count: int) -> Tensor
 
 
 def _earlier(cfg: PlacesStage) -> PlaceField | None:
-    """The fields of ``cfg.start``, if any. ValueError where they are of other places or sizes; how rays are sampled may differ."""
+    """The fields of ``cfg.start``, if any. ValueError: of other places or sizes; how rays are sampled may differ."""
     if cfg.start is None:
         return None
     net = native.load(cfg.start, "places", PlaceField, PlaceFieldConfig)
