@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from PIL import Image
 
 import micro
+from dreamx import world as world_module
+from dreamx.frames import as_hinted, clean
 from dreamx.geometry import from_keys
-from dreamx.geometry.camera import rigid, rotation
+from dreamx.geometry.camera import Camera, rigid, rotation
 from dreamx.memory import MemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.standpoint import Standpoint, picture_key, read_standpoints
@@ -23,6 +26,7 @@ PLACES = PlaceFieldConfig(
 )
 AT = Standpoint("castle", rigid(rotation("y", torch.tensor(40.0)), torch.tensor((1.0, -1.5, 2.0))))
 KEYS = ("w", "wj", "l", "")
+AT_ONE = Camera(AT.pose[None, None], torch.ones(1, 1, 4))
 
 
 def knowing(chunk: int = 1) -> World:
@@ -50,6 +54,23 @@ def test_where_it_is_changes_what_it_dreams() -> None:
     )
     world.places = None
     assert torch.equal(opened(world, AT), nowhere)
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_what_is_known_may_be_shown_without_denoising(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, calls = knowing(chunk), list[int]()
+    denoises = world_module.next_chunk
+    monkeypatch.setattr(world_module, "next_chunk", lambda *given: (calls.append(1), denoises(*given))[1])
+    world.config = replace(world.config, places_alone=True)
+    here = opened(world, AT)
+    assert calls == []
+    assert here.shape == opened(knowing(chunk), AT).shape
+    assert torch.equal(opened(world, AT), here)
+    calls.clear()
+    opened(world, None)
+    assert len(calls) == len(KEYS), "elsewhere it dreams"
+    with pytest.raises(ValueError, match="no hint"):
+        as_hinted(clean(torch.zeros(1, 1, 4, 4, 4), AT_ONE))
 
 
 @pytest.mark.parametrize("chunk", [1, 3])

@@ -8,8 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dreamx.eval.metrics.psnr import gradient_energy, psnr, sharpness
 from dreamx.geometry import from_keys
 from dreamx.play.gallery import read_starts
+from dreamx.standpoint import Standpoint
 from dreamx.world import World, find
 
 STARTS = find("tiny") / "starts"
@@ -48,8 +50,25 @@ def test_the_gallery_has_every_kind_of_place_in_every_look() -> None:
 
 
 def test_it_knows_the_home_places_of_its_gallery(tiny: World) -> None:
-    assert len(tiny.places) == 6
-    assert sorted(at.place for at in tiny.standpoints.values()) == sorted([*tiny.places, *tiny.places])
+    assert tiny.places is not None
+    names = tiny.places.config.names
+    assert len(names) == 6
+    assert sorted(at.place for at in tiny.standpoints.values()) == sorted([*names, *names])
+
+
+@pytest.mark.parametrize("name", ["home-village", "home-workshop"])
+def test_at_home_a_whole_turn_ends_where_it_began(tiny: World, name: str) -> None:
+    """Fifteen seconds, nearly all of it out of sight when it began: right and as sharp at the end, by what it knows by heart."""
+    picture, prompt = pictures()[name]
+    opening = tiny.reset(picture, prompt, seed=1)[0]
+    frames = torch.cat([tiny.step(from_keys(["l"] * tiny.frames_per_step)) for _ in range(60)])
+    assert float(psnr(frames[-1:], opening[None])) > 18
+    assert float(sharpness(frames[-1:], opening[None])) > 0.6
+    behind = tiny.reset(picture, prompt, seed=1, at=Standpoint("nowhere", torch.eye(4)))[0]
+    lost = torch.cat([tiny.step(from_keys(["l"] * tiny.frames_per_step)) for _ in range(30)])
+    assert torch.equal(behind, opening)
+    energies = gradient_energy(torch.stack([frames[119], lost[-1]]))
+    assert float(energies[0]) > 1.5 * float(energies[1]), "without it, what lies behind is fog"
 
 
 def test_it_shows_the_picture_it_was_given(tiny: World) -> None:

@@ -63,6 +63,13 @@ def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
     return Frames(z, z.new_zeros(b, t), index, camera)
 
 
+def as_hinted(frames: Frames) -> Frames:
+    """The same frames, known, with the latents of their hints. ValueError where they have none."""
+    if frames.hint is None:
+        raise ValueError("frames.hint: these frames have no hint")
+    return frames.with_z(frames.hint[:, :, :-1], torch.zeros_like(frames.sigma))
+
+
 def hint_shape(z: Tensor) -> torch.Size:
     """The shape of hints for latents ``[B, T, C, H, W]``: one channel more."""
     return torch.Size((*z.shape[:2], z.shape[2] + 1, *z.shape[3:]))

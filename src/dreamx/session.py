@@ -46,6 +46,8 @@ class WorldConfig:
     """Views that are re-projected; None where the networks were not taught to use them."""
     foresight: LookaheadConfig | None = None
     """Views that are dreamt before they are walked to (needs memory); None where that was not taught."""
+    places_alone: bool = field(default=False, metadata=LATER)
+    """Show what is known by heart as it is, without denoising: for a transformer that was not trained on what the fields show."""
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""
 

@@ -23,7 +23,7 @@ from dreamx import networks, session
 from dreamx.checkpoints import native
 from dreamx.config import from_json, to_json
 from dreamx.decoding import decode_chunk
-from dreamx.frames import Frames, cat, clean
+from dreamx.frames import Frames, as_hinted, cat, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
@@ -189,12 +189,12 @@ class World:
         here = known_view(self.places, self._at, path, self.size)
         chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
         chunk = chunk if self._known is None else cat(self._known, chunk)
-        made = next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
+        alone = self.config.places_alone and here is not None and hint is not None
+        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
         new = made[slice(len(made) - len(controls) // GROUP, None)]  # without the opening, which was shown
-        self.event = self.event if event is None else event
         # All that can be refused is behind: the session changes only from here on.
         self._words, self._known, self.camera, self.note = words, None, path[-1], note
-        self.chunk, self._unseen = self.chunk + 1, self._unseen + 1
+        self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         self.actions.append(Action.of(controls, event, self.switches))
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
         return Dream(new, path, recalled, hint, stopped)

@@ -12,7 +12,7 @@ from dreamx.checkpoints import native
 from dreamx.clip import Clip
 from dreamx.data.clip_list import clip_files
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.known_places import PlacesStage, load_pictures, main
+from dreamx.train.known_places import PlacesStage, fill_skies, load_pictures, main
 from dreamx.train.run_config import RunConfig
 from golden_stages import CLIPS, PLACES
 
@@ -50,6 +50,20 @@ def test_it_goes_on_from_earlier_fields_of_the_same_sizes(tmp_path: Path) -> Non
         with pytest.raises(ValueError, match="start: its fields are of plaza, maze, or of other sizes"):
             main(replace(later, run=RunConfig(tmp_path / "no", 1), out=tmp_path / "never", places=places))
         assert not (tmp_path / "no").exists() and not (tmp_path / "never").exists()
+
+
+def test_a_sky_that_was_never_looked_at_is_like_the_nearest_that_was() -> None:
+    net = PlaceField(replace(PLACES, sky=(6, 8)))
+    with torch.no_grad():
+        net.sky[0][0, :, 1, 2] = torch.tensor((1.0, 2.0, 3.0))
+        net.sky[1][0, :, 2] = 5.0
+        net.sky[1][0, :, 3] = 7.0
+    fill_skies(net)
+    torch.testing.assert_close(net.sky[0], torch.tensor((1.0, 2.0, 3.0))[None, :, None, None].expand(1, 3, 6, 8))
+    assert net.sky[1][0, 0, :, 0].tolist() == [5, 5, 5, 7, 7, 7]
+    empty = PlaceField(PLACES)
+    fill_skies(empty)
+    assert not empty.sky[0].any()
 
 
 def test_clips_that_it_cannot_learn_from_are_named(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ WORLD = WorldConfig(
     sampler=SAMPLER,
     memory=replace(MEMORY, views=4),
     foresight=LookaheadConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
+    places_alone=True,  # the transformer was not trained on what the fields show, and drifts
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures

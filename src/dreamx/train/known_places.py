@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dreamx.bounds import InputFolder, OutputFolder, PositiveFloat, PositiveInt
 from dreamx.checkpoints import native
@@ -89,7 +90,11 @@ def main(cfg: PlacesStage) -> None:
         if (run.step + 1) % cfg.sheet_every == 0:
             show(run, net, pictures)
     show(run, net, pictures)
-    run.export(cfg.out, {"places": (net, net.config)})
+    done = PlaceField(cfg.places)
+    with run.ema(net):
+        done.load_state_dict(net.state_dict())
+    fill_skies(done)
+    run.export(cfg.out, {"places": (done, done.config)})
 
 
 def load_pictures(cfg: PlacesStage) -> list[PlacePictures]:
@@ -134,6 +139,18 @@ def field_loss(net: PlaceField, batch: Rays, shaped: int) -> tuple[Tensor, dict[
     psnr = -10 * torch.log10(error.detach().mean() / 4)
     near = torch.where(sky, depth >= c.far, (depth - batch.depth).abs() < 0.1 * batch.depth).float().mean()
     return shape + _COLOUR * colour, {"psnr": psnr, "near": near, "shape": shape.detach(), "colour": colour.detach()}
+
+
+@torch.no_grad()
+def fill_skies(net: PlaceField) -> None:
+    """Give directions of the skies that no ray of training showed (still 0) the mean of the nearest that were shown."""
+    for sky in net.sky:
+        seen = (sky != 0).any(1, keepdim=True).to(sky)  # [1, 1, rows, cols]
+        while bool(seen.any()) and not bool(seen.all()):
+            total, count = (F.pad(F.pad(x, (1, 1, 0, 0), "circular"), (0, 0, 1, 1)) for x in (sky * seen, seen))
+            count = 9 * F.avg_pool2d(count, 3, 1)
+            sky.copy_(torch.where(seen > 0, sky, 9 * F.avg_pool2d(total, 3, 1) / count.clamp(min=1)))
+            seen = torch.maximum(seen, (count > 0.5).to(seen))
 
 
 def show(run: Run, net: PlaceField, pictures: list[PlacePictures]) -> None:
