@@ -49,6 +49,20 @@ def test_a_view_is_a_function_of_place_and_pose() -> None:
         assert float((other.rgb - seen.rgb[:1]).abs().max()) > 0.01
 
 
+def test_new_weights_are_seen_at_once_also_in_inference_mode() -> None:
+    torch.manual_seed(0)
+    net = micro.field(SMALL)
+    before = net.view(0, cameras(1, 2, 30), 6, 8)
+    with torch.no_grad():
+        net.density[0].add_(10)
+    solid = net.view(0, cameras(1, 2, 30), 6, 8)
+    assert float(solid.depth.max()) < 1 < float(before.depth.max())
+    with torch.inference_mode():
+        other = PlaceField(SMALL)
+        other.load_state_dict(net.state_dict())
+        assert torch.equal(other.view(0, cameras(1, 2, 30), 6, 8).depth, solid.depth)
+
+
 def walled(at: float) -> PlaceField:
     """Solid in the place "there" from z = ``at`` on, and below the ground; empty elsewhere."""
     net = PlaceField(SMALL)

@@ -220,7 +220,8 @@ class PlaceField(nn.Module):
     def _close(self, place: int) -> Tensor:
         """Tell which cells of a place have something in them or in a neighbour, flat; kept while the weights stay."""
         grid = self.density[place]
-        now = (grid.data_ptr(), grid._version)
+        # Weights made in inference mode count no versions, and cannot be trained.
+        now = (grid.data_ptr(), 0 if grid.is_inference() else grid._version)
         kept = self._kept.get(place)
         if kept is None or kept[0] != now:
             kept = self._kept[place] = now, F.max_pool3d(F.softplus(_GAIN * grid - _EMPTY), 3, 1, 1).flatten() > _SOLID
