@@ -198,6 +198,20 @@ def render_memories(memories: list[Memory], target: Camera, most: float | None =
     return remove_flying_pixels(merge_views([View(*v) for v in each]))
 
 
+def recalled_view(bank: Bank | None, path: Camera, by_heart: View | None = None) -> tuple[View | None, list[Memory]]:
+    """What is known by heart of frames ``path [F]``, and where nothing is, what a bank shows of them; and the memories it used.
+
+    None where there is neither.
+    """
+    if bank is None or (by_heart is not None and bool((by_heart.known > 0).all())):
+        return by_heart, []
+    memories = bank.recall(path[-1])  # one choice for the whole chunk, by where it ends
+    if not memories:
+        return by_heart, []
+    past = render_memories(memories, path, bank.config.magnified)
+    return past if by_heart is None else composite_over(by_heart, past), memories
+
+
 def add_memory_hint(
     vae: VAE, bank: Bank | None, chunk: Frames, path: Camera, by_heart: View | None = None, remembers: bool = True
 ) -> tuple[Frames, list[Memory], View | None]:
@@ -208,12 +222,7 @@ def add_memory_hint(
     """
     if bank is None or bank.latest is None:
         return chunk, [], None
-    needed = remembers and (by_heart is None or bool((by_heart.known == 0).any()))
-    memories = bank.recall(path[-1]) if needed else []  # one choice for the whole chunk, by where it ends
-    seen = by_heart
-    if memories:
-        past = render_memories(memories, path, bank.config.magnified)
-        seen = past if by_heart is None else composite_over(by_heart, past)
+    seen, memories = recalled_view(bank if remembers else None, path, by_heart)
     if seen is None:
         return chunk, [], None
     hint = View(seen.rgb[None], seen.depth[None], seen.known[None])

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import micro
 from dreamx.checkpoints import native
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
+from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.train.latents import LatentClips
 from dreamx.train.teacher_forcing import TeachingConfig, teach
@@ -90,3 +92,26 @@ def test_a_batch_asks_for_frames_further_on_from_the_same_past(clips: EncodeConf
     flat = data.z.float().flatten(0, 1).flatten(1)
     gap = torch.cdist(clean[:, 1:].flatten(0, 1).flatten(1), flat).amin(1)
     assert float(gap.max()) < 1e-2
+
+
+def test_fields_of_a_place_go_before_memory(clips: EncodeConfig, tmp_path: Path) -> None:
+    """Of the clip in the place all is known, as the field shows it; of the other, and in a mirror, what memory shows."""
+    names = ("here", "elsewhere")
+    (tmp_path / "clips").mkdir()
+    for i, name in enumerate(names):
+        replace(moving_clip(i, 25, "j"), scene=name).save(tmp_path / "clips" / f"{i}.safetensors")
+    torch.manual_seed(0)
+    field = micro.field(PlaceFieldConfig(("here",), (8.0,), cells=8, layers=4, samples=8, levels=(4,), entries=64, sky=(4, 8)))
+    native.save(tmp_path / "fields", {"places": (field, field.config)})
+    plain = replace(clips, clips=tmp_path / "clips", out=tmp_path / "plain.safetensors", mirror=True)
+    before, after = encode(plain), encode(replace(plain, out=tmp_path / "x.safetensors", places=tmp_path / "fields"))
+    assert before.hint is not None and after.hint is not None
+    for row, x, y in zip(after.rows, before.hint, after.hint, strict=True):
+        at_home = row.scene == "here" and "mirror" not in row.variant
+        assert torch.equal(x, y) != at_home
+        assert bool((y[1:, -1] == 1).all()) or not at_home
+    assert torch.equal(before.z, after.z)
+    again = encode(replace(plain, out=tmp_path / "x.safetensors", places=tmp_path / "fields"))
+    assert again.made == after.made != before.made
+    with pytest.raises(ValueError, match="places goes with memory"):
+        replace(plain, memory=None, places=tmp_path / "fields")

@@ -36,6 +36,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.locks import alone
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
+from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.vae import VAE, VAEConfig, fingerprint
 from dreamx.plaintext import parse_json
 
@@ -62,10 +63,14 @@ class EncodeConfig:
     """Folder of the network for the depth of opening pictures; None: the decoder's."""
     ahead: tuple[NonNegativeInt, NonNegativeInt] | None = None
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
+    places: InputFolder | None = None
+    """Folder of fields of places known by heart: what they show of clips in these places goes before memory. None: no fields."""
     processes: Workers = 0
     """Worker processes; 1: none beside this one, 0: one for each core."""
 
     def __post_init__(self) -> None:
+        if self.places is not None and self.memory is None:
+            raise ValueError("places goes with memory: what the fields show is kept where what memory shows is; give memory, too")
         if self.ahead is not None and (self.memory is None or self.ahead[0] > self.ahead[1]):
             raise ValueError(f"ahead must be two numbers, the smaller first, and goes with memory, not {self.ahead}")
 
@@ -140,6 +145,10 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
     together = [every[i : i + _TOGETHER] for i in range(0, len(every), _TOGETHER)]
     # What the latents depend on: settings without the number of processes, weights, clips.
     about = to_json(replace(cfg, processes=0, out=out)) | {"weights": name, "variants": _RULE, "shots": [stamp(s) for s in every]}
+    if cfg.places is None:
+        del about["places"]  # as in files of before
+    else:
+        about["fields"] = fingerprint(_places(cfg.places))
     finished = is_finished(out, name, *(now := made_from(out, about)))
     parts = Parts(out, about)
     if finished:  # and killed, if at all, while it removed its parts
@@ -219,7 +228,12 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         made += variants(clip, cfg.mirror, cfg.reverse)
     z = torch.stack([latents(vae, shot.video) for _, shot in made])  # [N, T, C, h, w], float16: half the file
     deep = None if cfg.depth is None else _depth(cfg.depth)
-    played = None if cfg.memory is None else played_back(vae, z, [shot for _, shot in made], cfg.memory, deep, cfg.ahead)
+    played = None
+    if cfg.memory is not None:
+        # In a mirror it is another place.
+        played_shots = [replace(shot, scene="") if "mirror" in variant else shot for variant, shot in made]
+        fields = None if cfg.places is None else _places(cfg.places)
+        played = played_back(vae, z, played_shots, cfg.memory, deep, cfg.ahead, fields)
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
@@ -235,6 +249,11 @@ def _vae(folder: Path) -> tuple[VAE, str]:
 @cache
 def _depth(folder: Path) -> Depth:
     return native.load(folder, "depth", Depth, DepthConfig).eval()
+
+
+@cache
+def _places(folder: Path) -> PlaceField:
+    return native.load(folder, "places", PlaceField, PlaceFieldConfig).eval()
 
 
 @torch.no_grad()

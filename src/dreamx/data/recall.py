@@ -7,19 +7,27 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.geometry.reproject import View
-from dreamx.memory import Bank, MemoryConfig, hint_latents, render_memories
+from dreamx.memory import Bank, MemoryConfig, hint_latents, recalled_view
 from dreamx.model.depth_net import Depth
+from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import GROUP, VAE
 
 
 @torch.no_grad()
 def played_back(
-    vae: VAE, z: Tensor, shots: list[Clip], memory: MemoryConfig, deep: Depth | None = None, ahead: tuple[int, int] | None = None
+    vae: VAE,
+    z: Tensor,
+    shots: list[Clip],
+    memory: MemoryConfig,
+    deep: Depth | None = None,
+    ahead: tuple[int, int] | None = None,
+    places: PlaceField | None = None,
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Render memory for each latent ``z [N, T, C, h, w]`` of N shots, as if all latents before it were generated without error.
 
     ``[N, T, C + 1, h, w]`` float16; nothing of the first. ``deep`` guesses the depth of the first frame. With ``ahead``, two
     tensors more: what it shows, before each latent, of one so many latents on, and which one that is, ``[N, T]``; else None.
+    places: what they show goes before memory, of shots whose ``scene`` is one of them.
     """
     banks, state = [Bank(memory) for _ in shots], None
     steps = torch.zeros(len(shots), z.shape[1], dtype=torch.long)
@@ -37,10 +45,10 @@ def played_back(
     for t in range(z.shape[1]):
         last = GROUP * t  # the video frame that closes this latent
         if t:
-            hint = _recalled(banks, shots, [last] * len(shots))
+            hint = _recalled(banks, shots, [last] * len(shots), places)
             out.append(hint_latents(vae, before, hint)[:, 0])
             if ahead is not None:
-                later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist()))[:, 0])
+                later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist(), places))[:, 0])
         pixels, state = vae.push(z[:, t].float(), state, hint)
         before = pixels.rgb[:, -1].half().float()  # as a bank would give it back
         for i, (bank, s) in enumerate(zip(banks, shots, strict=True)):
@@ -50,10 +58,16 @@ def played_back(
     return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
 
 
-def _recalled(banks: list[Bank], shots: list[Clip], last: list[int]) -> View:
-    """Render each bank for the group of frames of its shot that ends with ``last``."""
-    seen = [
-        render_memories(bank.recall(s.camera[f]), s.camera[f - GROUP + 1 : f + 1], bank.config.magnified)
-        for bank, s, f in zip(banks, shots, last, strict=True)
-    ]
+def _recalled(banks: list[Bank], shots: list[Clip], last: list[int], places: PlaceField | None) -> View:
+    """Render each bank, or its place by heart, for the group of frames of its shot that ends with ``last``."""
+    seen: list[View] = []
+    for bank, s, f in zip(banks, shots, last, strict=True):
+        path = s.camera[f - GROUP + 1 : f + 1]
+        names = () if places is None else places.config.names
+        by_heart = None
+        if places is not None and s.scene in names:
+            by_heart = places.view(names.index(s.scene), path, *s.video.shape[-2:])
+        view, _ = recalled_view(bank, path, by_heart)
+        assert view is not None, "a bank remembers at least the latest frame"
+        seen.append(view)
     return View(*(torch.stack(x) for x in zip(*((v.rgb, v.depth, v.known) for v in seen), strict=True)))
