@@ -199,7 +199,7 @@ def render_memories(memories: list[Memory], target: Camera, most: float | None =
 
 
 def recalled_view(bank: Bank | None, path: Camera, by_heart: View | None = None) -> tuple[View | None, list[Memory]]:
-    """What is known by heart of frames ``path [F]``, and where nothing is, what a bank shows of them; and the memories it used.
+    """Return what is known by heart of frames ``path [F]``, or where nothing is what a bank shows of them; and the memories used.
 
     None where there is neither.
     """
