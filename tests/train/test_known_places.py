@@ -73,5 +73,10 @@ def test_clips_that_it_cannot_learn_from_are_named(tmp_path: Path) -> None:
     clip = next(c for c in map(Clip.load, clip_files(CLIPS)) if c.scene == "plaza")
     (tmp_path / "flat").mkdir()
     replace(clip, depth=None).save(tmp_path / "flat" / clip_files(CLIPS)[0].name)
+    small = replace(clip, video=clip.video[..., ::2, ::2], depth=None if clip.depth is None else clip.depth[..., ::2, ::2])
+    (tmp_path / "small").mkdir()
+    small.save(tmp_path / "small" / clip_files(CLIPS)[0].name)
+    with pytest.raises(ValueError, match=r"are \[16, 16\] where others of this place are \[32, 32\]"):
+        load_pictures(replace(cfg, data=(CLIPS, tmp_path / "small")))
     with pytest.raises(ValueError, match="this clip has no depth"):
         load_pictures(replace(cfg, data=(CLIPS, tmp_path / "flat")))

@@ -56,6 +56,8 @@ class PlaceFieldConfig:
     """Rows and columns of the sky, from 30 degrees below the horizon to the zenith, and all around."""
     hidden: Width = 64
     """Hidden channels of the network that makes colours."""
+    pixels: PositiveFloat = 40.0
+    """Across what is 1 m wide and 1 m away, in the pictures it learns from: a cell finer than a pixel is left out."""
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) < len(self.names):
@@ -264,7 +266,7 @@ class PlaceField(nn.Module):
             own = c.fits(place, n)
             index = (y * (n + 1) + z) * (n + 1) + x if own else (x ^ y * 2654435761 ^ z * 805459861) & (count - 1)
             # What is finer than a pixel of the distance is left out, little by little: it would flicker.
-            clear = (size * _PIXELS / depth).clamp(max=1)[:, None, None, None]
+            clear = (size * c.pixels / depth).clamp(max=1)[:, None, None, None]
             indices.append((index + first).flatten(1))
             weights.append((clear * u * v * w).flatten(1))
         index, weight = torch.cat(indices), torch.cat(weights)  # [levels N, 8]
@@ -290,5 +292,4 @@ _BEHIND = 0.5  # of the gap between two samples
 _SOLID = 0.3  # a metre: what is less dense stops no ray
 _TOGETHER = 8  # samples of a ray that are looked at before it is asked whether it goes on
 _ALONG = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
-_PIXELS = 40.0  # across a picture 1 m away and 1 m wide
 _LOWEST = -30.0  # degrees: nothing is seen below that is no ground

@@ -107,6 +107,9 @@ def load_pictures(cfg: PlacesStage) -> list[PlacePictures]:
             if clip.depth is None:
                 raise ValueError(f"{path}: this clip has no depth; simulate it, or leave it out")
             found[clip.scene].append(clip)
+            size, want = list(clip.video.shape[2:]), list(found[clip.scene][0].video.shape[2:])
+            if size != want:
+                raise ValueError(f"{path}: its pictures are {size} where others of this place are {want}; make them of one size")
     if missing := [name for name, clips in found.items() if not clips]:
         raise ValueError(f"data: no clip is of {missing[0]!r}, of places.names; simulate walks of that kind, or leave it out")
     return [_joined(clips) for clips in found.values()]
