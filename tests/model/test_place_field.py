@@ -86,6 +86,27 @@ def test_rays_stop_at_a_wall_and_pass_where_there_is_none() -> None:
     assert bool((walled(at=3.0).view(0, cameras(0, 0, 0), 9, 9).depth == SMALL.far).all()), "of another place it is empty"
 
 
+def test_fine_densities_shape_what_is_smaller_than_a_cell_and_nothing_in_the_open() -> None:
+    coarse = walled(at=3.0)
+    cfg = replace(SMALL, fine=160, fine_entries=2**22)
+    net = PlaceField(cfg)
+    net.load_state_dict({**net.state_dict(), **coarse.state_dict()})
+    same = net.view(1, cameras(0, 0, 0), 9, 9)
+    torch.testing.assert_close(same.depth, coarse.view(1, cameras(0, 0, 0), 9, 9).depth)
+    n = cfg.fine
+    z = torch.arange(len(net.fine[1])) // (n + 1) % (n + 1) * (2 * cfg.half[1] / n) - cfg.half[1]  # of each corner
+    cell = 2 * cfg.half[1] / cfg.cells
+    assert float((same.depth[0, 4] - 3.4).abs().min()) > 0.3, f"without them it begins within {cell} m of 3"
+    with torch.no_grad():
+        net.fine[1][:, 0] = torch.where(z < 3.4, -10.0, 10.0)
+    seen = net.view(1, cameras(0, 0, 0), 9, 9)
+    assert float((seen.depth[0, 4] - 3.4).abs().max()) < 0.15, "the wall begins where the fine cells say, within one of theirs"
+    with torch.no_grad():
+        net.density[1].zero_()
+        net.fine[1].fill_(10.0)
+    assert bool((net.view(1, cameras(0, 0, 0), 9, 9).depth == cfg.far).all()), "where the grid is empty they are not read"
+
+
 def test_the_light_of_a_ray_goes_somewhere() -> None:
     torch.manual_seed(0)
     net = micro.field(SMALL)
@@ -101,7 +122,7 @@ def test_a_feature_is_read_between_the_corners_of_its_cell() -> None:
     """A table whose features are the coordinates of its corners gives back where a point is."""
     cfg = replace(SMALL, levels=(8, 16), channels=3, entries=2**14)
     net = PlaceField(cfg)
-    rows = cfg.rows(1)
+    rows = cfg.colours(1).rows
     with torch.no_grad():
         for n, first, count in zip(cfg.levels, (0, rows[0]), rows, strict=True):
             i = torch.arange(count)

@@ -10,16 +10,17 @@ What the field shows is given to the world as what memory shows is (``memory.add
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import PositiveFloat, PositiveInt, Width
+from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Width
+from dreamx.config import LATER
 from dreamx.geometry.camera import Camera, rays
 from dreamx.geometry.reproject import View
+from dreamx.model.hash_table import HashTable
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class PlaceFieldConfig:
     """Most entries of a level's table, a power of two; where there are more cells, they share."""
     channels: Width = 2
     """Features of a cell."""
+    fine: NonNegativeInt = field(default=0, metadata=LATER)
+    """Cells along the side of a place of finer densities, which are added where the grid is not empty, hashed; 0: none."""
+    fine_entries: PositiveInt = field(default=2**18, metadata=LATER)
+    """Most entries of the table of these, a power of two."""
     sky: tuple[PositiveInt, PositiveInt] = (64, 192)
     """Rows and columns of the sky, from 30 degrees below the horizon to the zenith, and all around."""
     hidden: Width = 64
@@ -64,29 +69,26 @@ class PlaceFieldConfig:
             raise ValueError(f"places.names must be different names, one at least, not {list(self.names)}")
         if len(self.half) != len(self.names):
             raise ValueError(f"places.half must be {len(self.names)} numbers, one for each of places.names, not {len(self.half)}")
-        for name in ("cells", "layers", "samples", "refine", "entries", "sky", "levels"):
+        for name in ("cells", "layers", "samples", "refine", "entries", "sky", "levels", "fine", "fine_entries"):
             said = getattr(self, name)
-            for n in said if isinstance(said, tuple) else (said,):
+            for n in said if isinstance(said, tuple) else (said,) if said or name != "fine" else ():
                 if not 2 <= n <= _MOST[name]:
                     raise ValueError(f"places.{name} must lie between 2 and {_MOST[name]}, not {n}")
         if not 1 <= len(self.levels) <= _LEVELS:
             raise ValueError(f"places.levels must be 1 to {_LEVELS} numbers, not {len(self.levels)}")
-        if self.entries & (self.entries - 1):
-            raise ValueError(f"places.entries must be a power of two, not {self.entries}")
+        for name in ("entries", "fine_entries"):
+            if (said := getattr(self, name)) & (said - 1):
+                raise ValueError(f"places.{name} must be a power of two, not {said}")
         if self.far <= self.near:
             raise ValueError(f"places.far must be more than places.near, {self.near}, not {self.far}")
 
-    def rows(self, place: int) -> list[int]:
-        """Entries of each level's table of a place."""
-        return [min(self.entries, self._corners(place, n)) for n in self.levels]
+    def colours(self, place: int) -> HashTable:
+        """The table of features of a place."""
+        return HashTable(2 * self.half[place], self.height + self.floor, self.levels, self.entries)
 
-    def fits(self, place: int, level: int) -> bool:
-        """Whether each corner of a level's cells has an entry of its own."""
-        return self._corners(place, level) <= self.entries
-
-    def _corners(self, place: int, level: int) -> int:
-        high = (self.height + self.floor) * level / (2 * self.half[place])  # cells are cubes
-        return (level + 1) ** 2 * (int(high) + 2)
+    def densities(self, place: int) -> HashTable:
+        """The table of finer densities of a place."""
+        return HashTable(2 * self.half[place], self.height + self.floor, (self.fine,), self.fine_entries)
 
 
 class PlaceField(nn.Module):
@@ -97,7 +99,10 @@ class PlaceField(nn.Module):
         self.config = c = config
         grid = (1, 1, c.layers, c.cells, c.cells)  # [1, 1, y, z, x]
         self.density = nn.ParameterList([nn.Parameter(torch.zeros(grid)) for _ in c.names])
-        self.features = nn.ParameterList([nn.Parameter(torch.empty(sum(c.rows(i)), c.channels)) for i in range(len(c.names))])
+        every = range(len(c.names))
+        self.features = nn.ParameterList([nn.Parameter(torch.empty(sum(c.colours(i).rows), c.channels)) for i in every])
+        fine = every if c.fine else ()
+        self.fine = nn.ParameterList([nn.Parameter(torch.zeros(sum(c.densities(i).rows), 1)) for i in fine])
         self.sky = nn.ParameterList([nn.Parameter(torch.zeros(1, 3, *c.sky)) for _ in c.names])
         self.first = nn.Linear(len(c.levels) * c.channels + 4, c.hidden)
         self.second = nn.Linear(c.hidden, c.hidden)
@@ -205,12 +210,8 @@ class PlaceField(nn.Module):
         origin, ray = self._rays(camera, *small)
         depth = self.samples(ray)
         start, way = self._scaled(place, origin, ray)
-        # The number of the cell of each sample; beyond the edges as at the edges.
-        x, y, z = (
-            ((s[:, None] + w[:, None] * depth + 1) * (n / 2)).clamp(0, n - 1).long()
-            for s, w, n in zip(start.unbind(-1), way.unbind(-1), (c.cells, c.layers, c.cells), strict=True)
-        )
-        close = self._close(place).take((y * c.cells + z) * c.cells + x).float()  # [M, S]
+        at = start[:, None] + way[:, None] * depth[:, None]
+        close = self._close(place).take(self._cell(at)).float()  # [M, S]
         number = torch.arange(c.samples, device=ray.device)
         first = torch.where(close > 0, number, c.samples).amin(1)
         last = torch.where(close > 0, number, -1).amax(1)
@@ -218,6 +219,14 @@ class PlaceField(nn.Module):
         first, last = -F.max_pool2d(-first, 3, 1, 1), F.max_pool2d(last, 3, 1, 1)
         first, last = (F.interpolate(i, scale_factor=2.0)[:, 0, :rows, :cols].flatten().long() for i in (first, last))
         return (first - 1).clamp(min=0), last + 1
+
+    def _cell(self, at: Tensor) -> Tensor:
+        """Numbers ``[...]`` of the cells of density at points ``[..., 3]``, as ``_scaled``; beyond the edges as at the edges."""
+        c = self.config
+        x, y, z = (
+            ((i + 1) * (n / 2)).clamp(0, n - 1).long() for i, n in zip(at.unbind(-1), (c.cells, c.layers, c.cells), strict=True)
+        )
+        return (y * c.cells + z) * c.cells + x
 
     def _close(self, place: int) -> Tensor:
         """Tell which cells of a place have something in them or in a neighbour, flat; kept while the weights stay."""
@@ -232,7 +241,7 @@ class PlaceField(nn.Module):
     def _scaled(self, place: int, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
         """Origins and directions ``[..., 3]`` in units in which -1 and 1 are the edges of a place."""
         c = self.config
-        half = origin.new_tensor((c.half[place], (c.height + c.floor) / 2, c.half[place]))
+        half = self._half(place, origin)
         middle = origin.new_tensor((0.0, (c.floor - c.height) / 2, 0.0))  # y points down
         return (origin - middle) / half, ray / half
 
@@ -240,38 +249,29 @@ class PlaceField(nn.Module):
         """Optical depth of rays from the first of depths ``[N, S + 1]`` to each of the others, ``[N, S]``. Beyond the edges it is
         as at the edges."""
         start, way = self._scaled(place, origin, ray)
+        at = torch.addcmul(start[:, None], way[:, None], depth[:, 1:, None])  # [N, S, 3]
         # x, z, y: grid_sample names the last axis first.
-        start, way = start[:, None, (0, 2, 1)], way[:, None, (0, 2, 1)]
-        at = torch.addcmul(start, way, depth[:, 1:, None])
-        raw = F.grid_sample(self.density[place], at[None, None], padding_mode="border", align_corners=False)[0, 0, 0]
+        raw = F.grid_sample(self.density[place], at[None, None, ..., (0, 2, 1)], padding_mode="border", align_corners=False)[0, 0, 0]
+        if len(self.fine):
+            near = self._close(place).take(self._cell(at.detach())).flatten().nonzero()[:, 0]
+            point = (at.detach().flatten(0, 1)[near] + 1) * self._half(place, at)
+            found = self.config.densities(place).read(self.fine[place], point)[:, 0]
+            raw = raw.flatten().index_add(0, near, found).view_as(raw)
         return (F.softplus(_GAIN * raw - _EMPTY) * depth.diff(dim=1) * ray.norm(dim=-1, keepdim=True)).cumsum(1)
+
+    def _half(self, place: int, like: Tensor) -> Tensor:
+        """Half of the sides of a place, metres ``[3]``."""
+        c = self.config
+        return like.new_tensor((c.half[place], (c.height + c.floor) / 2, c.half[place]))
 
     def _features(self, place: int, point: Tensor, depth: Tensor) -> Tensor:
         """Features of points ``[N, 3]`` seen from ``depth [N]``, ``[N, levels C]``: of their eight corners, by nearness."""
         c = self.config
-        table = self.features[place]
+        table = c.colours(place)
+        # What is finer than a pixel of the distance is left out, little by little: it would flicker.
+        clear = [(table.side / n * c.pixels / depth).clamp(max=1) for n in c.levels]
         corner = point - point.new_tensor((-c.half[place], -c.height, -c.half[place]))
-        rows = c.rows(place)
-        indices: list[Tensor] = []
-        weights: list[Tensor] = []
-        for n, count, first in zip(c.levels, rows, accumulate([0, *rows[:-1]]), strict=True):
-            size = 2 * c.half[place] / n
-            q = corner / size
-            q = q.clamp(min=0).minimum(point.new_tensor((n, (c.height + c.floor) / size, n)) - 1e-3)  # the last cell has an end
-            whole = q.floor()
-            part = q - whole
-            # [N, 2, 1, 1], [N, 1, 2, 1], [N, 1, 1, 2]: the two corners along x, y and z.
-            x, y, z = (torch.stack([i, i + 1], -1).view(-1, *s) for i, s in zip(whole.long().unbind(-1), _ALONG, strict=True))
-            u, v, w = (torch.stack([1 - i, i], -1).view(-1, *s) for i, s in zip(part.unbind(-1), _ALONG, strict=True))
-            own = c.fits(place, n)
-            index = (y * (n + 1) + z) * (n + 1) + x if own else (x ^ y * 2654435761 ^ z * 805459861) & (count - 1)
-            # What is finer than a pixel of the distance is left out, little by little: it would flicker.
-            clear = (size * c.pixels / depth).clamp(max=1)[:, None, None, None]
-            indices.append((index + first).flatten(1))
-            weights.append((clear * u * v * w).flatten(1))
-        index, weight = torch.cat(indices), torch.cat(weights)  # [levels N, 8]
-        found = F.embedding_bag(index, table, mode="sum", per_sample_weights=weight.to(table.dtype))
-        return _GAIN * found.view(len(rows), len(point), c.channels).transpose(0, 1).flatten(1)
+        return _GAIN * table.read(self.features[place], corner, clear)
 
     def _sky(self, place: int, way: Tensor) -> Tensor:
         """Colours ``[N, 3]`` of the sky in directions ``[N, 3]`` of length 1."""
@@ -284,6 +284,7 @@ class PlaceField(nn.Module):
 
 
 _MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "entries": 2**22, "sky": 1024, "levels": 4096}
+_MOST |= {"fine": 4096, "fine_entries": 2**22}
 _LEVELS = 12
 _GAIN = 10.0  # a cell is seen in few batches: so it moves ten times as far with an optimiser's step as other weights
 _EMPTY = 4.0  # the density of a new field is 0.018 a metre
@@ -291,5 +292,4 @@ _HALF = 0.693  # optical depth at which half of the light is gone
 _BEHIND = 0.5  # of the gap between two samples
 _SOLID = 0.3  # a metre: what is less dense stops no ray
 _TOGETHER = 8  # samples of a ray that are looked at before it is asked whether it goes on
-_ALONG = ((2, 1, 1), (1, 2, 1), (1, 1, 2))
 _LOWEST = -30.0  # degrees: nothing is seen below that is no ground
