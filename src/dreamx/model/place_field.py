@@ -251,7 +251,9 @@ class PlaceField(nn.Module):
         start, way = self._scaled(place, origin, ray)
         at = torch.addcmul(start[:, None], way[:, None], depth[:, 1:, None])  # [N, S, 3]
         # x, z, y: grid_sample names the last axis first.
-        raw = F.grid_sample(self.density[place], at[None, None, ..., (0, 2, 1)], padding_mode="border", align_corners=False)[0, 0, 0]
+        raw = F.grid_sample(self.density[place], at[None, None, ..., (0, 2, 1)], padding_mode="border", align_corners=False)[
+            0, 0, 0
+        ]
         if len(self.fine):
             near = self._close(place).take(self._cell(at.detach())).flatten().nonzero()[:, 0]
             point = (at.detach().flatten(0, 1)[near] + 1) * self._half(place, at)

@@ -11,7 +11,7 @@ from typing import Literal
 from dreamx import manifest
 from dreamx.bounds import OutputFolder, Threads
 from dreamx.data.opengl import refuse_without_simulator
-from dreamx.recipes import micro, tiny
+from dreamx.recipes import micro, tiny, wan_micro
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera
 from dreamx.train.processes import Alone
 
@@ -22,8 +22,8 @@ class Curriculum:
 
     out: OutputFolder
     """Everything goes here; the world to OUT/world."""
-    scale: Literal["micro", "tiny", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"] = "tiny"
-    """Name of the recipe; four, lanes and ways are earlier names of the three ablations."""
+    scale: Literal["micro", "tiny", "wan_micro", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"] = "tiny"
+    """Name of the recipe; wan_micro trains nothing, it writes a toy checkpoint as the 5B is downloaded; four, lanes and ways are earlier names of the three ablations."""
     stage: str | None = None
     """Run one stage alone; None runs all."""
     threads: Threads = 2
@@ -43,6 +43,7 @@ def main(cfg: Curriculum) -> None:
     recipes = {
         "micro": micro,
         "tiny": tiny,
+        "wan_micro": wan_micro,
         **dict.fromkeys(("memory_camera", "four"), memory_camera),
         **dict.fromkeys(("camera_lane", "lanes"), camera_lane),
         **dict.fromkeys(("causality", "ways"), causality),
