@@ -30,7 +30,7 @@ class HashTable:
         return [min(self.entries, self._corners(n)) for n in self.levels]
 
     def read(self, table: Tensor, point: Tensor, share: list[Tensor] | None = None) -> Tensor:
-        """Return the features ``[N, levels C]`` of points ``[N, 3]``, metres from the corner of the box (x, y, z; y is its height).
+        """Return the features ``[N, levels C]`` of points ``[N, 3]``, metres from the corner of the box (y is the height).
 
         ``table [sum of rows, C]``. share ``[N]`` of each level: what is read is multiplied by it; None: by 1.
         """
