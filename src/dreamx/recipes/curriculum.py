@@ -23,7 +23,7 @@ class Curriculum:
     out: OutputFolder
     """Everything goes here; the world to OUT/world."""
     scale: Literal["micro", "tiny", "wan_micro", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"] = "tiny"
-    """Name of the recipe. wan_micro trains nothing: it writes a toy checkpoint as the 5B is downloaded. Earlier names of the three
+    """Name of the recipe. wan_micro trains nothing: it writes a toy checkpoint as the 5B is downloaded. Earlier names of three
     ablations are four, lanes and ways."""
     stage: str | None = None
     """Run one stage alone; None runs all."""
