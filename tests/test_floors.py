@@ -17,17 +17,20 @@ import pytest
 from repo import ROOT
 
 FLOORS = (
-    ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash", "hardware"),
+    ("geometry", "config", "bounds", "plaintext", "version", "openmp", "source_hash", "hardware", "devices"),
     (
         *("clip", "events", "frames", "flow", "picture", "picture_kinds", "video_reader", "video_display"),
         *("atomic", "tensor_file", "locks", "manifest", "interrupt", "web"),
     ),
     ("model",),
-    ("checkpoints",),
-    ("memory", "rollout", "lookahead", "text_to_image", "session", "standpoint", "networks", "decoding", "world", "replay"),
+    ("checkpoints", "fast"),
+    (
+        *("memory", "rollout", "lookahead", "text_to_image", "session", "standpoint", "networks", "decoding", "released"),
+        *("session_state", "world", "replay"),
+    ),
     ("data",),
     ("eval",),
-    ("train", "fast", "budget"),
+    ("train", "budget"),
     ("play", "env"),
     ("recipes",),
     ("cli", "flags", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
@@ -117,7 +120,7 @@ def test_imports_go_down() -> None:
         ("geometry/camera.py", "from dreamx.world import World", "geometry.camera (floor 0) imports world (floor 4)"),
         ("geometry/camera.py", "import numpy as np", "geometry.camera imports numpy"),
         ("train/run.py", "def f():\n    from dreamx.fast import quantise", "train.run (floor 7) imports fast.quantise"),
-        ("fast/quantise.py", "import dreamx.train.run", "fast.quantise (floor 7) imports train.run"),
+        ("fast/quantise.py", "import dreamx.train.run", "fast.quantise (floor 3) imports train.run"),
         ("world.py", "from dreamx import cli", "world (floor 4) imports cli (floor 10)"),
         ("world.py", "from dreamx import World", "world imports the front door"),
         ("world.py", "from .clip import Clip", "world imports relatively"),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import cache
+
+import torch
 
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
-from dreamx.model.vae import GROUP, VAE, Pixels, State
+from dreamx.model.vae import VAE, Pixels, State
+from dreamx.model.wan_vae import WanVAE
 from dreamx.session import Dream
 
 
-def decode_chunk(vae: VAE, dream: Dream, state: State | None, deep: bool) -> tuple[list[tuple[Pixels, Camera]], State | None]:
+def decode_chunk(
+    vae: VAE | WanVAE, dream: Dream, state: State | None, deep: bool
+) -> tuple[list[tuple[Pixels, Camera]], State | None]:
     """Decode a dream: of each latent its frames ``[1, 1 or 4]`` with the camera of the last, and the stream's new state.
 
     state: None before the first latent of a session, which is one frame. deep: the depth of that frame is the hint's, where there
@@ -19,13 +26,27 @@ def decode_chunk(vae: VAE, dream: Dream, state: State | None, deep: bool) -> tup
     made: list[tuple[Pixels, Camera]] = []
     at = 0  # video frames so far
     for z in dream.frames.z.unbind(1):
-        now = slice(at, at + (1 if state is None else GROUP))
+        now = slice(at, at + (1 if state is None else vae.config.group))
         h = dream.hint
         hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
         opening = state is None and deep
-        pixels, state = vae.push(z, state, hint)
+        with _beside(vae):
+            pixels, state = vae.push(z, state, hint)
+            pixels = Pixels(pixels.rgb.cpu(), pixels.depth.cpu())
         if opening and h is not None:
             pixels = replace(pixels, depth=h.depth[:, now])
         made.append((pixels, dream.path[now][-1]))
         at = now.stop
     return made, state
+
+
+def _beside(vae: VAE | WanVAE) -> AbstractContextManager[object]:
+    """On a GPU a stream of its own, so that decoding runs beside the denoising of the next chunk. Latents come from main memory
+    and pictures go there, so that neither stream waits for the other."""
+    device = next(vae.parameters()).device
+    return nullcontext() if device.type != "cuda" else torch.cuda.stream(_stream(device))
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)

@@ -54,9 +54,10 @@ def main(cfg: DoctorConfig) -> None:
     """Print the findings; exit code 1 where something that ``dreamx play`` needs is amiss, or the world is or does not fit."""
     findings, device = [python(), library()], None
     if findings[1].good:
-        from dreamx.budget import machine, plan
+        from dreamx.budget import plan
+        from dreamx.devices import device_of
 
-        device = machine.device_of(cfg.device)
+        device = device_of(cfg.device)
         plan.read_size(cfg.size)  # what is asked wrongly is said before the machine is looked at
     findings += [video(), worlds(), drawing(), disk()]
     if device is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from dreamx.checkpoints import native
+from dreamx.checkpoints.lent_text import LentText
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
@@ -54,12 +55,14 @@ def load_vocabulary(folder: Path) -> Taught | None:
 
 
 def read_words(
-    text: WordEncoder, known: Taught | None, prompt: str, event: str, painter: TextToImage | None = None
+    text: WordEncoder | LentText, known: Taught | None, prompt: str, event: str, painter: TextToImage | None = None
 ) -> tuple[Tensor, str]:
     """Encode a prompt and an event ``[1, words, width]``, with a note on what is not read, or not known.
 
     painter: what draws the opening picture from the prompt; then the note is about what that reads. None: nothing is drawn.
     """
+    if isinstance(text, LentText):
+        return text.read([f"{prompt} {event}".strip()])[0]
     words = None if known is None else frozenset(known.words if painter is None else known.drawn)
     first = read_prompt(prompt, event, (text if painter is None else painter[1]).config.words, words)
     return text([shorten(first.text, text.config.words)]), first.note

@@ -21,6 +21,7 @@ from dreamx.geometry.controls import Controls, Speed
 from dreamx.geometry.reproject import View
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
+from dreamx.model.causal_config import CausalConfig
 from dreamx.plaintext import parse_json
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
@@ -50,14 +51,24 @@ class WorldConfig:
     """Show what is known by heart as it is, without denoising: for a transformer that was not trained on what the fields show."""
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""
+    past: CausalConfig | None = field(default=None, metadata=LATER)
+    """The past that a released transformer was trained to see; None: that of the sampler, in all lanes, seen from the opening."""
 
     def __post_init__(self) -> None:
         if self.height * self.width > MAX_PICTURE:
             raise ValueError(
                 f"world.height and world.width make {self.height * self.width} pixels; at most {MAX_PICTURE} are made"
             )
+        if self.past is not None and self.past.chunk != self.sampler.chunk:
+            raise ValueError(f"world.sampler.chunk must be world.past.chunk, {self.past.chunk}, not {self.sampler.chunk}")
         if not all(f > 0 for f in self.lens[:2]):
             raise ValueError(f"world.lens must begin with two positive focal lengths, not {list(self.lens)}")
+
+    @property
+    def causal(self) -> CausalConfig:
+        """Return what the transformer sees of the past, and from where."""
+        s = self.sampler
+        return self.past or CausalConfig(s.chunk, s.window, s.sinks, alone=(), from_before=False)
 
     @property
     def up(self) -> Tensor | None:

@@ -9,44 +9,43 @@ All randomness comes from (seed, number of the chunk): the same seed, controls a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from dreamx import networks, session
+from dreamx import networks, released, session
 from dreamx.checkpoints import native
-from dreamx.config import from_json, to_json
+from dreamx.checkpoints.lent_text import LentText
 from dreamx.decoding import decode_chunk
 from dreamx.frames import Frames, as_hinted, cat, clean
-from dreamx.geometry.camera import Camera, level
+from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
 from dreamx.lookahead import extrapolate_path, prefill_memory
-from dreamx.memory import Bank, add_memory_hint, keep_off_walls, stack
+from dreamx.memory import add_memory_hint, keep_off_walls, stack
+from dreamx.model.broken import refuse_broken
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.place_field import PlaceField
-from dreamx.model.prompt import Taught
-from dreamx.model.vae import GROUP, VAE, State, fingerprint, to_bytes
+from dreamx.model.vae import VAE, fingerprint, to_bytes
+from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import TextToImage
 from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
-from dreamx.session import Action, Dream, Switches, WorldConfig, find
+from dreamx.session import Action, Dream, WorldConfig, find
+from dreamx.session_state import SessionState
 from dreamx.standpoint import Standpoint, known_view, number_of, picture_key, read_standpoints
 from dreamx.text_to_image import draw_first_picture
 
 
-class World:
+class World(SessionState):
     """One session in a learned world. Forks share the networks.
 
     ``depth``: of opening pictures; None: the decoder's. ``painter``: draws the first picture from words; None: ``dit`` itself.
-    ``note``: on words of the last prompt that are not read or not known, or ``""``. ``taught``: the vocabulary, if known.
     ``places``: those it knows by heart; ``standpoints``: of pictures that it recognises.
     """
 
@@ -54,32 +53,29 @@ class World:
         self,
         config: WorldConfig,
         dit: DiT,
-        vae: VAE,
-        text: WordEncoder,
+        vae: VAE | WanVAE,
+        text: WordEncoder | LentText,
         depth: Depth | None = None,
         painter: TextToImage | None = None,
         places: PlaceField | None = None,
     ) -> None:
-        self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
+        super().__init__(config, text)
+        self.dit, self.vae = dit.eval(), vae.eval()
         self.depth = None if depth is None else depth.eval()
         self.painter = painter and (painter[0].eval(), painter[1].eval())
-        self.taught: Taught | None = None
         self.places = None if places is None else places.eval()
         self.standpoints: dict[str, Standpoint] = {}
-        self._at: Standpoint | None = None  # None: nowhere that it knows by heart
-        self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
-        self.camera, self.switches = level(config.lens), Switches()
-        self.actions: list[Action] = []
-        self._words: Tensor | None = None  # [1, L, D]; None until the world is open
-        self._cache = config.sampler.cache()
-        self._known: Frames | None = None  # frames of the running chunk that are known before it is made
-        self._decoder: State | None = None  # None: the next latent is the first, of one frame
-        self._bank = None if config.memory is None else Bank(config.memory)
-        self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
 
     @staticmethod
-    def open(name_or_path: str | Path) -> World:
-        """A world by its name among the shipped ones, or from a folder. ValueError, one sentence, where there is none."""
+    def open(name_or_path: str | Path, choice: released.Choice = released.AS_IT_IS) -> World:
+        """A world by its name among the shipped ones, or from a folder, also of a released checkpoint (``released``), of which
+        ``choice`` says size and device. ValueError, one sentence, where there is none."""
+        if released.is_released(name_or_path):
+            nets, config = released.open_causal(name_or_path, choice)
+            world = World(config, nets.dit, nets.vae, nets.text)
+            world._device, world.__dict__["identity"] = torch.device(nets.text.device), nets.identity
+            return world
+        choice.refuse(name_or_path)
         folder = find(name_or_path)
         config = native.read_config(folder, "world", WorldConfig)
         world = World.from_folders(config, folder, folder, *networks.find_extras(folder))
@@ -96,6 +92,8 @@ class World:
     def export(self, folder: Path, half: bool = False) -> None:
         """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16."""
         extras = (self.depth, self.painter, self.places)
+        if isinstance(self.vae, WanVAE) or isinstance(self.text, LentText):
+            raise ValueError("export: this world is of a released checkpoint; dreamx convert writes those")
         networks.export_networks(folder, self.config, (self.dit, self.vae, self.text), extras, self.taught, half)
 
     @property
@@ -122,39 +120,61 @@ class World:
     @property
     def frames_per_step(self) -> int:
         """Frames that the next step makes, and for which it wants controls."""
-        return GROUP * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
+        return self.vae.config.group * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
 
     @torch.inference_mode()
-    def reset(self, image: Tensor | None = None, prompt: str = "", seed: int = 0, at: Standpoint | None = None) -> Tensor:
+    def reset(
+        self,
+        image: Tensor | None = None,
+        prompt: str = "",
+        seed: int = 0,
+        at: Standpoint | None = None,
+        path: Camera | None = None,
+    ) -> Tensor:
         """Open with a picture (uint8 ``[3, H, W]``) or words; return it as seen, ``[1, 3, H, W]``. ValueError: no change.
 
+        A released checkpoint makes of words alone a whole chunk: the frames ``[n, 3, H, W]`` of cameras ``path [n]``, or of one
+        that stands still.
         at: where the picture was taken; None: where the world recognises it (``standpoints``), else nowhere that it knows.
         """
         session.check_opening(image, self.size, seed)
         words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
-        self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
-        self.camera, self.actions = level(self.config.lens), []
-        self._cache, self._decoder, self._unseen, self._looked = self.config.sampler.cache(), None, 0, 0
+        self.prompt, self.event, self.seed, self._words = prompt, "", seed, words
+        # The opening counts, so that step 1 has noise of its own; a released model has it within the first chunk.
+        self.chunk = 0 if isinstance(self.vae, WanVAE) else 1
+        self._begin()
         self._at = at if at is not None or image is None else self.standpoints.get(picture_key(image))
+        if isinstance(self.vae, WanVAE):
+            return self._open_released(self.vae, image, path)
         here = self.camera.map(lambda x: x[None, None])  # [1, 1]
-        self._bank = None if self.config.memory is None else Bank(self.config.memory)
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1  # [1, 1, 3, H, W]
             first = clean(self.vae.encode(picture), here)
         else:
-            nets = (*(self.painter or (self.dit, self.text)), self.vae)
+            dit, text = self.painter or (self.dit, self.text)
+            assert isinstance(text, WordEncoder), "a text encoder that is lent goes with the autoencoder of Wan2.2"
             noise, cfg = self._noise(here, self._rng()), self.config
-            first, picture = draw_first_picture(cfg.opening, nets, noise, prompt, cfg.sampler)
+            first, picture = draw_first_picture(cfg.opening, (dit, text, self.vae), noise, prompt, cfg.sampler)
         deep = torch.zeros_like(picture[:, :, 0]) if self.depth is None else self.depth.metres(picture[:, 0])[:, None]
         # Without a depth network a drawn picture has no depth to show.
         blind = self._bank is None or (image is None and self.depth is None)
         hint = None if blind else View(picture, deep, torch.ones_like(deep))
-        self.chunk = 1  # the opening counts, so that step 1 has noise of its own
         if self.config.sampler.chunk == 1:
             write_context(self.dit, first, words, self._cache)
         else:
             self._known = first  # a chunk of 3 begins with the opening, as in the released model
         return self._decode(Dream(first, here[0], here[0, :0], hint))
+
+    def _open_released(self, vae: WanVAE, image: Tensor | None, path: Camera | None) -> Tensor:
+        here = self.camera.map(lambda x: x[None, None])  # also of a path that begins elsewhere: it is seen from there
+        if path is not None:
+            self.camera, self._before = path[0].to(dtype=torch.float32), path[0].to(dtype=torch.float64)
+        if image is not None:
+            self._known = clean(released.encoded(vae, image), here)
+            return self._decode(Dream(self._known, here[0], here[0, :0]))
+        n = 1 + vae.config.group * (self.config.sampler.chunk - 1)
+        dream = self._dream(self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n], False)
+        return self.decode(dream)
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
@@ -172,32 +192,59 @@ class World:
     @torch.inference_mode()
     def denoise(self, controls: Controls, event: str | None = None) -> Dream:
         """Denoise the next chunk. ``event`` follows the prompt until another is given. ValueError: session unchanged."""
+        self._refuse("controls", len(controls))
+        reading = self._read(event)
+        self.look_ahead()  # unless the server did it while the last chunk was shown
+        path = walk(self.camera, controls, self.config.up)
+        path, stopped = keep_off_walls(self._bank if self.switches.walls else None, self.camera, path)
+        dream = self._dream(path, stopped, event, reading)
+        self.actions.append(Action.of(controls, event, self.switches))
+        return dream
+
+    @torch.inference_mode()
+    def follow(self, path: Camera, event: str | None = None) -> Dream:
+        """Denoise the next chunk, seen from cameras ``path [frames_per_step]``, counted from the opening: for a world that goes
+        wherever it is led. What leads it is not among ``actions``. ValueError: session unchanged."""
+        self._refuse("path", len(path))
+        return self._dream(path, False, event, self._read(event))
+
+    def _refuse(self, name: str, frames: int) -> None:
         if self._words is None:
             raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
         if self._unseen and not self.can_pipeline:
             raise ValueError("this world remembers what it shows: show the dream before this one first")
-        if len(controls) != (due := self.frames_per_step):
-            raise ValueError(f"controls: {len(controls)} frames given where this step makes {due} (`frames_per_step`)")
-        reading = None if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
+        if frames != (due := self.frames_per_step):
+            raise ValueError(f"{name}: {frames} frames given where this step makes {due} (`frames_per_step`)")
+
+    def _dream(self, path: Camera, stopped: bool, event: str | None = None, reading: tuple[Tensor, str] | None = None) -> Dream:
         words, note = reading or (self._words, self.note)
-        self.look_ahead()  # unless the server did it while the last chunk was shown
-        path, rng = walk(self.camera, controls, self.config.up), self._rng()
-        path, stopped = keep_off_walls(self._bank if self.switches.walls else None, self.camera, path)
+        assert words is not None, "the world is open"
+        cfg, rng, known = self.config, self._rng(), self._known
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
-        # A latent has the camera of the last of its 4 video frames.
-        chunk = self._noise(path[GROUP - 1 :: GROUP].map(lambda x: x[None]), rng)
-        here = known_view(self.places, self._at, path, self.size)
-        chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
-        chunk = chunk if self._known is None else cat(self._known, chunk)
-        alone = self.config.places_alone and here is not None and hint is not None
-        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, self._cache, self.config.sampler, rng)
-        new = made[slice(len(made) - len(controls) // GROUP, None)]  # without the opening, which was shown
+        latents, before = self._latents(path)
+        chunk, here, hint, memories = self._noise(latents, rng), None, None, []
+        if isinstance(self.vae, VAE):
+            here = known_view(self.places, self._at, path, self.size)
+            chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
+        chunk = chunk if known is None else cat(known, chunk)
+        alone = cfg.places_alone and here is not None and hint is not None
+        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, self._cache, cfg.sampler, rng)
+        if isinstance(self.vae, WanVAE):
+            refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
+        new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown
         # All that can be refused is behind: the session changes only from here on.
-        self._words, self._known, self.camera, self.note = words, None, path[-1], note
+        self._words, self._known, self.note, self._before = words, None, note, before
+        self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
-        self.actions.append(Action.of(controls, event, self.switches))
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
         return Dream(new, path, recalled, hint, stopped)
+
+    def _latents(self, path: Camera) -> tuple[Camera, Camera]:
+        """Return the cameras ``[1, T]`` of the latents of a path, and that from which the next chunk is seen."""
+        group, before = self.vae.config.group, self._before
+        if self.config.causal.from_before:
+            return released.latent_cameras(path, before, group)
+        return path[group - 1 :: group].map(lambda x: x[None]), before
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:
@@ -222,56 +269,6 @@ class World:
             nets, past = (net, self.vae), (self._cache, self._decoder, bank)
             prefill_memory(cfg, nets, past, there, blank, self._words, self.config.sampler)
 
-    def fork(self) -> World:
-        """An independent future of the same past."""
-        other = copy(self)
-        other._cache, other.actions = self._cache.fork(), list(self.actions)
-        other._bank = None if self._bank is None else self._bank.fork()
-        return other
-
-    def save(self, path: Path) -> None:
-        """Write the session to one file, whole or not at all; ``load`` goes on from it bit for bit."""
-        tensors = {"pose": self.camera.pose, "lens": self.camera.lens}
-        tensors |= {f"cache.{k}": v for k, v in self._cache.state().items()}
-        tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
-        tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
-        tensors |= {} if self._known is None else {"known": self._known.z}
-        done, controls = session.pack(self.actions)
-        configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
-        words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}}
-        words |= {} if self._at is None else {"at": self._at.to_json()}
-        session.write(path, words | done, tensors | controls)
-
-    @torch.inference_mode()
-    def load(self, path: Path) -> None:
-        """Take over a saved session. ValueError, one sentence, when the file is not this world's; nothing changes then."""
-        words, t = session.read(path)
-        if words.get("world") != self.identity:
-            raise ValueError(f"{path}: this session was walked in other weights; open the world it was saved from")
-        other = copy(self)  # filled first, taken over when it is whole
-        try:
-            other._take(words, t)
-        except Exception as e:  # of a damaged file anything may be of another kind
-            raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
-        self.__dict__.update(other.__dict__)
-
-    def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
-        """Become the session that ``save`` described in words and tensors."""
-        self.config = session.check(words, t, self.config)
-        self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
-        self.camera = Camera(t["pose"], t["lens"])
-        self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
-        self._cache = self.config.sampler.cache()
-        self._cache.restore({k.removeprefix("cache."): v for k, v in t.items() if k.startswith("cache.")})
-        self._looked, self._bank = 0, None if self.config.memory is None else Bank(self.config.memory)
-        if self._bank is not None:
-            self._bank.restore({k.removeprefix("memory."): v for k, v in t.items() if k.startswith("memory.")})
-        self._decoder = tuple(t[f"decoder.{i}"] for i in range(sum(k.startswith("decoder.") for k in t))) or None
-        self._at = Standpoint.from_json(words["at"]) if "at" in words else None
-        here = self.camera.map(lambda x: x[None, None])
-        self._known = clean(t["known"], here) if "known" in t else None
-        self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
-
     def _rng(self) -> torch.Generator:
         # Times a prime, so that seed 0, chunk 1 is not seed 1, chunk 0.
         return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
@@ -279,11 +276,12 @@ class World:
     def _noise(self, camera: Camera, rng: torch.Generator) -> Frames:
         """New frames ``[1, T]`` seen by these cameras, all noise."""
         t, s = len(camera.pose[0]), self.vae.config.shrink
-        blank = torch.empty(1, t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)  # [1, T, C, h, w]
+        known = 0 if self._known is None else len(self._known)
+        also = known if self.config.causal.from_before else 0  # drawn for a whole chunk, of which the opening takes a part
+        blank = torch.empty(1, also + t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)  # [1, T, C, h, w]
         # Time index in latent frames, counted from the opening.
         start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
-        start += 0 if self._known is None else len(self._known)
-        frames = clean(noise_like(blank, rng), camera, start)
+        frames = clean(noise_like(blank, rng)[:, also:], camera, start + known)
         return replace(frames, sigma=torch.ones_like(frames.sigma))
 
     def _decode(self, dream: Dream) -> Tensor:
@@ -291,10 +289,12 @@ class World:
         for pixels, camera in made:
             if self._bank is not None:
                 self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], camera)
-        return to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made]))
+        rgb = torch.cat([pixels.rgb[0] for pixels, _ in made])
+        if isinstance(self.vae, WanVAE):
+            refuse_broken(rgb, "decoding", self.vae)
+        return to_bytes(rgb)
 
 
-_WORDS = ("prompt", "event", "seed", "chunk")
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
 load = World.open  # a world by its name among the shipped ones, or from a folder

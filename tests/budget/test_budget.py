@@ -16,6 +16,7 @@ from dreamx.bench.stopwatch import _noise
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.count import Work, count
 from dreamx.budget.plan import Plan
+from dreamx.devices import device_of
 from dreamx.model.attention_backends import chosen_by_torch
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
@@ -146,11 +147,11 @@ def test_what_is_no_plan() -> None:
     with pytest.raises(ValueError, match="'nowhere' is no world"):
         plan.plan_of("nowhere")
     with pytest.raises(ValueError, match="device: 'toaster' is no device"):
-        machine.device_of("toaster")
+        device_of("toaster")
     with pytest.raises(ValueError, match="device: cuda:99 is not here"):
-        machine.device_of("cuda:99")
+        device_of("cuda:99")
     with pytest.raises(ValueError, match="device: mps is not supported"):
-        machine.device_of("mps")
+        device_of("mps")
 
 
 def test_the_machine_is_measured() -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx import flow
+from dreamx import flow, released
 from dreamx.checkpoints import components, transformer
 from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.transformer import Checkpoint
@@ -23,9 +23,8 @@ from dreamx.frames import Frames, clean
 from dreamx.generate import GenerateConfig, main, released_models
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import dialect_of
-from dreamx.generate.causal_video import Causal
 from dreamx.generate.released_models import Sampling
-from dreamx.generate.world_walker import WalkedChunk
+from dreamx.generate.world_walker import WalkedChunk, Walker
 from dreamx.geometry.camera import relative_to
 from dreamx.geometry.official import (
     autoregressive,
@@ -38,7 +37,10 @@ from dreamx.model.attention import Attend, KVCache, MaskedAttention
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
+from dreamx.model.vae import to_bytes
 from dreamx.model.wan_vae import WanVAEConfig
+from dreamx.released import Choice
+from dreamx.world import World
 from word_list import word_list
 
 TEXT = UMT5Config(rows=40, width=16, heads=2, head=4, mlp=24, layers=1, words=9)
@@ -100,13 +102,12 @@ def config(folder: Path, out: Path) -> GenerateConfig:
     return replace(given, steps=steps, device="cpu")
 
 
-def source(folder: Path, **changes: Any) -> Causal | Bidirectional:
-    found = released_models.read(str(folder))
+def source(folder: Path, **changes: Any) -> Walker | Bidirectional:
+    found = released.read(folder)
     sampling = replace(released_models.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
-    nets = released_models.build(str(folder), found, sampling, 3, spare=False)
     if found.kind.past is None:
-        return Bidirectional(nets, sampling, lambda words: None)
-    return Causal(nets, sampling, found.kind.past)
+        return Bidirectional(released_models.build(str(folder), found, sampling, 3, spare=False), sampling, lambda words: None)
+    return Walker(World.open(folder, Choice((ROWS, COLS), sampling.steps, "cpu")))
 
 
 def image() -> Tensor:
@@ -155,10 +156,10 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
     path = bidirectional(["w", "wj"], [4, 6], 9)
     first = it.begin(image(), "a red car", 5, path)
     assert len(heard.calls) == 6
-    words, unwanted = released_models.encode_prompts(it.nets, ["a red car", released_models.NEGATIVE], "cpu")[0].split(1)
+    words, unwanted = it.nets.text(["a red car", released_models.NEGATIVE]).split(1)
     here = bidirectional_latents(path).map(lambda x: x[None].float())
     x = heard.calls[0][0].z
-    assert torch.equal(x[:, :1], released_models.encoded(it.nets.vae, image()))
+    assert torch.equal(x[:, :1], released.encoded(it.nets.vae, image()))
     for i, (a, b) in enumerate(zip(flow.schedule(3, 5.0), flow.schedule(3, 5.0)[1:], strict=False)):
         sigma = torch.tensor([[0.0, a, a]])
         frames = clean(x, here).with_z(x, sigma)
@@ -170,16 +171,16 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
         moved = x + (b - a) * (u + 3.0 * (v - u))
         x = torch.cat([x[:, :1], moved[:, 1:]], 1)
     shown = [first, it.more(1)]
-    assert torch.equal(torch.cat([s.frames for s in shown]), released_models.shown(it.nets.vae.decode(x).rgb, it.nets.vae))
+    assert torch.equal(torch.cat([s.frames for s in shown]), to_bytes(it.nets.vae.decode(x).rgb[0]))
     assert torch.equal(torch.cat([s.camera.pose for s in shown]), path.pose)
 
 
 @torch.inference_mode()
 def test_causal_is_four_passes_a_chunk_seen_from_the_chunk_before(folders: dict[str, Path]) -> None:
     it = source(folders["causal"])
-    assert isinstance(it, Causal)
-    heard = Heard(it.nets.dit)
-    it.nets = replace(it.nets, dit=heard)  # pyright: ignore[reportArgumentType]
+    assert isinstance(it, Walker)
+    heard = Heard(it.world.dit)
+    it.world.dit = heard  # pyright: ignore[reportAttributeAccessIssue]
     path = autoregressive(["w", "wj"], [4, 6], 41)
     shown = [it.begin(image(), "a red car", 5, path)]
     while sum(len(s.frames) for s in shown) < 41:
@@ -247,7 +248,7 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
     """On a processor weights of 16 bits compute in float32: rounded first, or when they are read, is the same."""
     half, whole = tmp_path / "half", tmp_path / "whole"
     for folder, dtype in ((half, torch.bfloat16), (whole, torch.float32)):
-        found = released_models.read(str(folders["causal"]))
+        found = released.read(folders["causal"])
         rounded = {k: x.bfloat16().to(dtype) for k, x in found.tensors.items()}
         transformer.write(folder / "transformer", replace(found, tensors=rounded), "")
         for name in ("vae", "text_encoder"):

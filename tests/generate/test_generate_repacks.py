@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from dreamx import released
 from dreamx.checkpoints import components, official_names, transformer, weight_files
-from dreamx.generate import main, released_models
+from dreamx.generate import main
 from dreamx.geometry.official import autoregressive
 from test_generate_released import ROWS, SIZES, config, folders, source  # pyright: ignore[reportUnusedImport]
 
@@ -100,4 +101,4 @@ def test_broken_weights_make_nothing(
     with pytest.raises(ValueError, match=said):
         main(replace(config(world, tmp_path / "out"), frames=9, steps=None))
     assert not (tmp_path / "out").exists()
-    assert released_models.is_released(str(world))
+    assert released.is_released(world)

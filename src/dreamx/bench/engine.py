@@ -19,6 +19,7 @@ from dreamx.budget import fit, machine, plan
 from dreamx.budget.fit import Need, PredictedPace
 from dreamx.budget.machine import MachineSpeed
 from dreamx.budget.plan import Plan
+from dreamx.devices import device_of
 from dreamx.model.attention_backends import BACKENDS, TORCH, AttentionBackend, chosen_by_torch
 
 _PATIENCE = 900.0  # seconds that a CPU may take, as counted, where nobody asked for the CPU
@@ -94,7 +95,7 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
     p = plan.plan_of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
     if p.folder is None and not cfg.random_weights:
         raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
-    device = machine.device_of(cfg.device)
+    device = device_of(cfg.device)
     gpu, p = fit.need(p), replace(p, dtype=plan.on(p, device).dtype) if cfg.dtype is None else p
     need, work = fit.need(p), p.one_pass()
     if device.type == "cpu" and cfg.device is None:

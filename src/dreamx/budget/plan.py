@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dreamx import released
 from dreamx.budget.count import Work, count
-from dreamx.checkpoints import native, official_names, transformer, weight_files
+from dreamx.checkpoints import components, native, official_names, transformer, weight_files
 from dreamx.frames import clean
 from dreamx.geometry.camera import level
 from dreamx.model.attention_backends import TORCH
@@ -197,10 +198,24 @@ def plan_of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype |
     if is_world(folder):
         return of_world(folder, size, dtype)
     found = transformer.read(folder)
+    decoder, reader = _beside(name)
     past = found.kind.past or CausalConfig(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
     passes = 5 if found.kind.past else 100  # 50 steps, with and without words
     kept, size, words = dtype or found.dtype, size or W5B_SIZE, found.kind.words
-    return Plan(folder.name, found.config, past, WanVAEConfig(), size, kept, words, UMT5_XXL, True, passes, folder=folder)
+    return Plan(folder.name, found.config, past, decoder, size, kept, words, reader, True, passes, folder=folder)
+
+
+def _beside(name: str) -> tuple[WanVAEConfig, int]:
+    """The decoder of a released model, and the parameters of its text encoder: those of the 5B for a transformer alone."""
+    if not released.is_released(name):
+        return WanVAEConfig(), UMT5_XXL
+    try:
+        files = released.files_of(name)
+    except ValueError:
+        return WanVAEConfig(), UMT5_XXL
+    vae, text = components.read(files.vae, "vae"), components.read(files.text, "text_encoder")
+    decoder = vae.config if vae is not None and isinstance(vae.config, WanVAEConfig) else WanVAEConfig()
+    return decoder, UMT5_XXL if text is None else sum(x.numel() for x in text.tensors.values())
 
 
 def folder_of(name: str) -> Path:

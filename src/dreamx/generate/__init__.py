@@ -28,15 +28,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from dreamx import atomic, manifest
+from dreamx import atomic, manifest, released
 from dreamx.generate import listed, released_models
 from dreamx.generate.action_file import read_actions
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
-from dreamx.generate.causal_video import Causal
 from dreamx.generate.generate_config import GenerateConfig
 from dreamx.generate.health import VideoHealth
-from dreamx.generate.released_models import chosen, is_released
+from dreamx.generate.released_models import chosen
 from dreamx.generate.world_walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions
@@ -121,8 +120,8 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
 
 def _settings(cfg: GenerateConfig, name: str, own: str) -> Settings:
     sampling = None
-    if is_released(name):
-        sampling = chosen(released_models.read(name).kind, cfg.size, cfg.steps, cfg.guidance, cfg.device)
+    if released.is_released(name):
+        sampling = chosen(released.read(name).kind, cfg.size, cfg.steps, cfg.guidance, cfg.device)
     elif (cfg.steps, cfg.guidance, cfg.size, cfg.device) != (None,) * 4:
         raise ValueError(f"steps, guidance, size and device: {name} is a world of ours and has its own; leave them out")
     threads = cfg.threads or torch.get_num_threads()
@@ -141,13 +140,13 @@ def _again(cfg: GenerateConfig, settings: Settings) -> Settings:
 def _source(name: str, settings: Settings, spare: bool, console: Console) -> listed.Source:
     if settings.sampling is None:
         return Walker(World.open(name))
-    found = released_models.read(name)
-    nets = released_models.build(name, found, settings.sampling, 1 + (settings.frames - 1) // 4, spare)
+    found, s, latents = released.read(name), settings.sampling, 1 + (settings.frames - 1) // 4
     if found.config.view is None:
         console.print(f"{name} has no camera lane: what moves in its videos is up to the caption, not to the list.")
     if found.kind.past is None:
-        return Bidirectional(nets, settings.sampling, console.print)
-    return Causal(nets, settings.sampling, found.kind.past)
+        return Bidirectional(released_models.build(name, found, s, latents, spare), s, console.print)
+    released_models.refuse_too_large(name, found, s, latents, spare)
+    return Walker(World.open(name, released.Choice(s.size, s.steps, s.device, spare)))
 
 
 _MEANING = dict(

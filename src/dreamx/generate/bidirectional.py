@@ -16,15 +16,14 @@ from torch import Tensor
 from dreamx import flow, session
 from dreamx.config import to_json
 from dreamx.frames import Frames, clean
-from dreamx.generate import released_models
-from dreamx.generate.causal_video import state_of
-from dreamx.generate.health import refuse_broken
-from dreamx.generate.released_models import FPS, ReleasedNetworks, Sampling
+from dreamx.generate.released_models import FPS, Sampling
 from dreamx.generate.world_walker import WalkedChunk
 from dreamx.geometry.camera import Camera, level
 from dreamx.geometry.official import bidirectional_latents
 from dreamx.model.attention import MaskedAttention
-from dreamx.model.vae import State
+from dreamx.model.broken import refuse_broken
+from dreamx.model.vae import State, to_bytes
+from dreamx.released import ReleasedNetworks, encoded
 from dreamx.rollout import noise_like
 
 _AT_ONCE = 3  # latents that are shown in one go
@@ -51,13 +50,14 @@ class Bidirectional:
         """Makes all latents, and shows the first."""
         s, rng = self._sampling, torch.Generator().manual_seed(1_000_003 * seed)
         prompts = [caption] if s.guidance is None else [caption, s.negative]
-        words, self.note = released_models.encode_prompts(self.nets, prompts, s.device)
+        read = self.nets.text.read(prompts)
+        words, self.note = torch.cat([x for x, _ in read]), read[0][1]
         here = bidirectional_latents(path).map(lambda x: x[None].float())
         rows, cols = (side // self.nets.vae.config.shrink for side in s.size)
         z = noise_like(torch.empty(1, here.shape[1], self.nets.dit.config.channels, rows, cols), rng)
         new = torch.ones(z.shape[:2])
         if image is not None:
-            z[:, :1], new[:, 0] = released_models.encoded(self.nets.vae, image), 0.0
+            z[:, :1], new[:, 0] = encoded(self.nets.vae, image), 0.0
         self._path, self._at, self._state = path, 0, None
         self._z = self._sampled(clean(z, here).with_z(z, new), words)
         return self._show(1)
@@ -88,7 +88,8 @@ class Bidirectional:
         start = 4 * self._at - 3 if self._at else 0
         for latent in z.unbind(1):
             pixels, self._state = self.nets.vae.push(latent, self._state)
-            made.append(released_models.shown(pixels.rgb, self.nets.vae))
+            refuse_broken(pixels.rgb, "decoding", self.nets.vae)
+            made.append(to_bytes(pixels.rgb[0]).cpu())
         self._at += z.shape[1]
         frames = torch.cat(made)
         return WalkedChunk(frames, self._path[start : start + len(frames)], z)
@@ -101,4 +102,8 @@ class Bidirectional:
     def load(self, file: Path, path: Camera) -> None:
         """Go on from there along the same path."""
         words, t = session.read(file)
-        self._z, self._at, self._state, self._path = t["z"], words["at"], state_of(t, self._sampling.device), path
+        self._z, self._at, self._state, self._path = t["z"], words["at"], self._decoder_of(t), path
+
+    def _decoder_of(self, t: dict[str, Tensor]) -> State | None:
+        count = sum(k.startswith("decoder.") for k in t)
+        return tuple(t[f"decoder.{i}"].to(self._sampling.device) for i in range(count)) or None

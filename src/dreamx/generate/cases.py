@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dreamx import released
 from dreamx.config import from_json
-from dreamx.generate import released_models
 from dreamx.generate.released_models import Sampling
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.actions import actions_of, entries
@@ -164,8 +164,8 @@ def _recorded(data: dict[str, Any], name: str) -> tuple[list[GenerateCase], Case
 
 def dialect_of(world: str) -> tuple[str, str]:
     """The dialect of a world's kind, and why: the causal and the bidirectional release read the same list in two ways."""
-    if released_models.is_released(world):
-        both_ways = released_models.read(world).kind.past is None
+    if released.is_released(world):
+        both_ways = released.read(world).kind.past is None
     else:
         config = read_json(find(world) / "config.json")
         if isinstance(config, dict) and "kind" in config and "world" not in config:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from dreamx.model.broken import refuse_broken
 
 _BLACK, _FLAT = 4.0, 3.0  # of 255: mean, and deviation
 _LIKE = 0.1  # correlation of neighbours below which a frame is noise
@@ -34,19 +35,6 @@ class VideoHealth:
                         f"the last {count} frames, to frame {self._frames - 1}, are {what}: the weights do not fit their config, "
                         "or the dtype is too small for them; check the checkpoint with dreamx doctor"
                     )
-
-
-def refuse_broken(z: Tensor, where: str, net: nn.Module | None = None) -> None:
-    """ValueError where what a network made is no number; it names the tensor of ``net`` that is to blame, if one is."""
-    if bool(torch.isfinite(z).all()):
-        return
-    tensors = () if net is None else net.state_dict().items()
-    broken = next((name for name, x in tensors if not bool(torch.isfinite(x).all())), None)
-    if broken is not None:
-        raise ValueError(
-            f"{where} the network makes NaN or infinity, since its weight {broken!r} holds some; copy or convert it again"
-        )
-    raise ValueError(f"{where} the network makes NaN or infinity; try float32, and see what dreamx doctor says")
 
 
 def is_black(frame: Tensor) -> bool:

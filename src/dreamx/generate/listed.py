@@ -21,7 +21,6 @@ from dreamx import atomic, manifest
 from dreamx.config import to_json
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import FORMAT, CaseRecord, GenerateCase, Settings
-from dreamx.generate.causal_video import Causal
 from dreamx.generate.colour import Correction
 from dreamx.generate.film import ResumableVideo
 from dreamx.generate.follow_path import missed
@@ -35,7 +34,7 @@ from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
 
 #: What makes the frames: a session in a world of ours, or a released model.
-Source = Walker | Causal | Bidirectional
+Source = Walker | Bidirectional
 
 
 def make(

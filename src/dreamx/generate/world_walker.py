@@ -1,4 +1,4 @@
-"""A world of our own as what a list of actions is walked in; ``causal`` and ``bidirectional`` are the released models as such."""
+"""A world as what a list of actions is walked in; ``bidirectional`` makes whole clips, and is no world."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ class WalkedChunk:
 
 
 class Walker:
-    """A session in a world. Its legs may not reach the cameras that a list asks for; ``legs`` says why."""
+    """A session in a world. A released checkpoint goes where it is led; the legs of ours may not reach the cameras that a list
+    asks for: ``legs`` says why."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.size, self.fps, self.identity = world.size, world.fps, world.identity
         self.lens = torch.tensor(world.config.lens, dtype=torch.float64)
         self.sampler: dict[str, Any] = to_json(world.config.sampler)
-        self.legs = "walks on level ground and never rolls" if world.config.upright else "turns about two axes at a time"
+        self._led = world.config.past is not None
+        walks = "walks on level ground and never rolls" if world.config.upright else "turns about two axes at a time"
+        self.legs = "goes where it was led" if self._led else walks
         self._path = world.camera.map(lambda x: x[None])
 
     @property
@@ -41,16 +44,19 @@ class Walker:
         return self.world.note
 
     def begin(self, image: Tensor | None, caption: str, seed: int, path: Camera) -> WalkedChunk:
-        """The opening picture, of ``image`` (uint8 ``[3, H, W]``) or of words alone."""
+        """The opening picture, of ``image`` (uint8 ``[3, H, W]``) or of words alone; a released checkpoint makes of these a
+        whole chunk."""
         self._path = path
-        frames = self.world.reset(image, caption, seed)
-        return WalkedChunk(frames, self.world.camera.map(lambda x: x[None]), frames)
+        chunk = self._along(0, 1 + self.world.vae.config.group * (self.world.config.sampler.chunk - 1))
+        frames = self.world.reset(image, caption, seed, path=chunk if self._led else None)
+        here = chunk[: len(frames)] if self._led else self.world.camera.map(lambda x: x[None])
+        return WalkedChunk(frames, here, frames)
 
     def more(self, start: int) -> WalkedChunk:
         """The next frames, of which the first is number ``start`` of the video. Beyond the path it stands still."""
         world = self.world
-        wanted = self._path[[min(i, len(self._path) - 1) for i in range(start, start + world.frames_per_step)]]
-        dream = world.denoise(controls_to(world.camera, wanted, world.config.upright))
+        wanted = self._along(start, world.frames_per_step)
+        dream = world.follow(wanted) if self._led else world.denoise(controls_to(world.camera, wanted, world.config.upright))
         frames = world.decode(dream)
         world.actions.clear()  # the list of actions says it all; kept for each chunk, they would grow without end
         return WalkedChunk(frames, dream.path, dream.frames.z)
@@ -63,3 +69,6 @@ class Walker:
         """Go on from there along the same path."""
         self.world.load(file)
         self._path = path
+
+    def _along(self, start: int, frames: int) -> Camera:
+        return self._path[[min(i, len(self._path) - 1) for i in range(start, start + frames)]]

@@ -6,9 +6,10 @@ Weights of the causal and of the bidirectional model have the same names and sha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dreamx.bounds import AnyLatentCount, LatentCount, Words
+from dreamx.config import LATER
 from dreamx.model.attention import KVCache
 from dreamx.model.attention_backends import TORCH, AttentionBackend
 
@@ -27,6 +28,9 @@ class CausalConfig:
     """Count time from the start of the window (Infinity-RoPE; the official inference), else from the first frame."""
     alone: tuple[str, ...] = ("view",)  # the released pipeline makes no cache for its camera lane
     """Lanes in which the new frames see only each other."""
+    from_before: bool = field(default=True, metadata=LATER)
+    """Cameras are those of the first video frame of each latent, seen from the last latent before the chunk; else those of the
+    last video frame, seen from the opening."""
 
     def cache(self, backend: AttentionBackend = TORCH) -> KVCache:
         """An empty past of this kind."""

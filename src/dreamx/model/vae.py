@@ -39,6 +39,8 @@ _MOMENTUM = 0.02  # of the latents' statistics while training; `measure` makes t
 class VAEConfig:
     """Sizes of the autoencoder; it shrinks by ``patch * 2 ** (levels - 1)`` in space, the same on both sides."""
 
+    group = GROUP  # no fields: as of the config of any autoencoder
+
     latent: Width = 16
     """Channels of a latent frame."""
     encoder: tuple[Width, ...] = (32, 64, 128)

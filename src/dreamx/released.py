@@ -1,0 +1,224 @@
+"""Released checkpoints as worlds: DreamX-World-5B and what is made from it, as they are downloaded, or converted.
+
+    FOLDER/transformer, vae, text_encoder        each in any layout: what ``dreamx convert`` writes, or a repository of diffusers
+    FOLDER/config.json, *.safetensors or *.pth   as released: the transformer, with ``Wan2.2_VAE.pth``, the text encoder and its
+                                                 tokenizer beside it, or in ``Wan2.2-TI2V-5B`` beside the folder
+
+``world.json`` in the folder, where there is one, has settings of play (``session.WorldConfig``) that differ from the released
+ones. What is opened stays mapped until it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dreamx.checkpoints import components, transformer
+from dreamx.checkpoints.lent_text import LentText
+from dreamx.checkpoints.transformer import Checkpoint
+from dreamx.config import from_json, to_json
+from dreamx.devices import device_of
+from dreamx.fast.offload import border, offload
+from dreamx.geometry.camera import Camera, level, relative_to
+from dreamx.model.broken import refuse_broken
+from dreamx.model.causal_config import TransformerMeta
+from dreamx.model.dit import DiT
+from dreamx.model.vae import fingerprint
+from dreamx.model.wan_vae import WanVAE
+from dreamx.plaintext import read_json
+from dreamx.rollout import Sampler
+from dreamx.session import WorldConfig
+
+#: Pixels of the released models, rows and columns.
+SIZE = (704, 1280)
+#: Names of the files that Wan2.2 was released as.
+VAE_FILE, TEXT_FILE = "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"
+_BASE = "Wan2.2-TI2V-5B"
+_LONGEST = 1024  # latent frames: a window without a limit
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Chosen when a released checkpoint is opened. Where nothing is said, the settings of the checkpoint count."""
+
+    size: tuple[int, int] | None = None
+    """Rows and columns of the picture."""
+    steps: int | None = None
+    """Passes of the network a chunk."""
+    device: str | None = None
+    """Torch's name of where it computes; None: the GPU if there is one."""
+    offload: bool = False
+    """Keep the transformer's blocks in main memory, two of them on the device."""
+
+    def refuse(self, world: str | Path) -> None:
+        """ValueError where something is chosen, for a world that has settings of its own."""
+        if self != AS_IT_IS:
+            raise ValueError(f"size, steps, device and offload: {world} is a world of ours and has its own; leave them out")
+
+
+AS_IT_IS = Choice()
+
+
+@dataclass(frozen=True)
+class ReleasedFiles:
+    """The three networks of a released checkpoint on disk: each a file or a folder."""
+
+    transformer: Path
+    vae: Path
+    text: Path
+
+
+@dataclass(frozen=True, eq=False)
+class ReleasedNetworks:
+    """A released checkpoint, opened. ``identity``: a fingerprint of its weights as they are stored."""
+
+    dit: DiT
+    vae: WanVAE
+    text: LentText
+    kind: TransformerMeta
+    identity: str
+
+
+def is_released(world: str | Path) -> bool:
+    """Return whether it is a folder of a released model."""
+    folder = Path(world)
+    if (folder / "transformer").is_dir():
+        return True
+    try:
+        said = read_json(folder / "config.json")
+    except (OSError, ValueError):
+        return False
+    # Ours has a config for each network; theirs is that of the transformer.
+    theirs = isinstance(said, dict) and bool(said) and not all(isinstance(x, dict) for x in said.values())
+    return theirs and any(p.suffix in (".safetensors", ".pth", ".pt") for p in folder.iterdir())
+
+
+def files_of(world: str | Path) -> ReleasedFiles:
+    """Find its files. ValueError names what is missing."""
+    folder = Path(world)
+    if (folder / "transformer").is_dir():
+        missing = [name for name in ("vae", "text_encoder") if not (folder / name).is_dir()]
+        if missing:
+            raise ValueError(
+                f"world: {world} has no folder {' and no '.join(missing)}; see docs/generate.md for what belongs into it"
+            )
+        return ReleasedFiles(*(folder / name for name in ("transformer", "vae", "text_encoder")))
+    found: list[Path] = []
+    for name, other in ((VAE_FILE, "vae"), (TEXT_FILE, "text_encoder")):
+        places = (folder / name, folder / other, folder.parent / _BASE / name, folder.parent / _BASE / other)
+        file = next((p for p in places if p.exists()), None)
+        if file is None:
+            raise ValueError(
+                f"world: {world} is a transformer without its {other.replace('_', ' ')}; put {name} of {_BASE} into the folder, "
+                f"or {_BASE} beside it"
+            )
+        found.append(file)
+    return ReleasedFiles(folder, *found)
+
+
+def read(world: str | Path) -> Checkpoint:
+    """Read its transformer, mapped. ValueError names what is missing in the folder."""
+    return transformer.read(files_of(world).transformer)
+
+
+def settings(world: str | Path, kind: TransformerMeta, size: tuple[int, int] | None = None) -> WorldConfig:
+    """Return the settings of a causal one: the official script's, with those of ``world.json``; size: rows, columns.
+
+    ValueError for a bidirectional one, which makes whole clips.
+    """
+    past = kind.past
+    if past is None:
+        raise ValueError(
+            f"world: {world} is bidirectional: it makes a whole clip at once and cannot be walked in; use dreamx generate"
+        )
+    sampler = Sampler(4, 5.0, True, past.chunk, past.window or _LONGEST, past.sinks, 1e-4)
+    lens = level(dtype=torch.float64).lens.tolist()
+    found = WorldConfig(*SIZE, (lens[0], lens[1], lens[2], lens[3]), sampler=sampler, upright=False, past=past)
+    file = Path(world) / "world.json"
+    if file.is_file():
+        said = read_json(file)
+        try:
+            found = from_json(WorldConfig, _over(to_json(found), said))
+        except ValueError as e:
+            raise ValueError(f"{file}: {e}") from e
+    return found if size is None else replace(found, height=size[0], width=size[1])
+
+
+def open_causal(world: str | Path, choice: Choice) -> tuple[ReleasedNetworks, WorldConfig]:
+    """Open one that can be walked in: its networks, and its settings. ValueError, one sentence, where it cannot be opened so."""
+    found = read(world)
+    config = settings(world, found.kind, choice.size)
+    if choice.steps is not None:
+        config = replace(config, sampler=replace(config.sampler, steps=choice.steps))
+    device = device_of(choice.device)
+    return build(world, found, (config.height, config.width), device, choice.offload), config
+
+
+def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: torch.device, spare: bool) -> ReleasedNetworks:
+    """Build the networks on the device, for pictures of ``size``. ``spare``: the transformer's blocks come there one by one.
+
+    On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits. ValueError, one sentence,
+    where a part is another, or the size fits no token.
+    """
+    files = files_of(world)
+    part = components.read(files.vae, "vae")
+    vae = None if part is None else components.build(part, device, torch.float32 if device.type == "cpu" else None)
+    if not isinstance(vae, WanVAE):
+        raise ValueError(f"world: {files.vae} holds no autoencoder of Wan2.2")
+    if vae.config.latent != found.config.channels:
+        raise ValueError(f"world: its autoencoder has {vae.config.latent} channels, and its transformer {found.config.channels}")
+    check_size(size, vae.config.shrink * found.config.patch)
+    few = any(x.dtype != torch.float32 for x in found.tensors.values())
+    if spare or (device.type == "cpu" and few):
+        dit = transformer.as_stored(found)
+        offload(dit, device, torch.float32 if device.type == "cpu" else found.dtype, ahead=device.type == "cuda")
+    else:
+        dit = transformer.build(found, device)
+        border(dit)
+    text = LentText(files.text, found.kind.words, found.config.text, str(device))
+    return ReleasedNetworks(dit.requires_grad_(False).eval(), vae, text, found.kind, f"{fingerprint(vae)}-{_fingerprint(found)}")
+
+
+def check_size(size: tuple[int, int], step: int) -> None:
+    """ValueError where rows and columns are not both multiples of a token's pixels."""
+    if any(side < step or side % step for side in size):
+        near = " ".join(str(max(step, round(side / step) * step)) for side in size)
+        raise ValueError(
+            f"size: {size[0]} rows and {size[1]} columns are not both multiples of {step}; the nearest that are: --size {near}"
+        )
+
+
+def latent_cameras(path: Camera, before: Camera, group: int) -> tuple[Camera, Camera]:
+    """Return the cameras ``[1, T]`` of the latents of frames ``path [n]``, seen from ``before``, and the last as it is.
+
+    A latent has the camera of the first frame of its group, as in the official script. n is 1 + group (T - 1) where the path begins
+    a clip, whose first frame is a latent of its own, and group T otherwise.
+    """
+    first = path.to(dtype=torch.float64)[[0, *range(1, len(path), group)] if len(path) % group else slice(None, None, group)]
+    return relative_to(first, before).map(lambda x: x[None].float()), first[-1]
+
+
+def encoded(vae: WanVAE, image: Tensor) -> Tensor:
+    """A picture, uint8 ``[3, H, W]``, as one latent frame ``[1, 1, C, h, w]``, float32 on the CPU."""
+    z = vae.encode(image[None, None].float() / 127.5 - 1).float().cpu()
+    refuse_broken(z, "encoding the picture", vae)
+    return z
+
+
+def _over(base: Any, said: Any) -> Any:
+    """``base`` with what ``said`` has in its place, object by object."""
+    if not (isinstance(base, dict) and isinstance(said, dict)):
+        return said
+    return {**base, **{k: _over(base[k], x) if k in base else x for k, x in said.items()}}
+
+
+def _fingerprint(found: Checkpoint) -> str:
+    """Of the weights as they are stored, wherever they are going to be."""
+    holder = nn.Module()
+    for i, name in enumerate(sorted(found.tensors)):
+        holder.register_buffer(str(i), found.tensors[name])
+    return fingerprint(holder)

@@ -1,0 +1,124 @@
+"""Keep what a session is at one moment, and write it to a file: a world goes on from it bit for bit."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dreamx import networks, session
+from dreamx.checkpoints.lent_text import LentText
+from dreamx.config import from_json, to_json
+from dreamx.frames import Frames, clean
+from dreamx.geometry.camera import Camera, level
+from dreamx.memory import Bank
+from dreamx.model.attention import KVCache
+from dreamx.model.prompt import Taught
+from dreamx.model.vae import State
+from dreamx.model.word_encoder import WordEncoder
+from dreamx.session import Action, Switches, WorldConfig
+from dreamx.standpoint import Standpoint
+
+
+class SessionState:
+    """The state of one session; ``World`` changes it. ``note``: on words of the last prompt that are not read or not known,
+    or ``""``. ``taught``: the vocabulary, if known. ``camera``: of the newest frame."""
+
+    def __init__(self, config: WorldConfig, text: WordEncoder | LentText) -> None:
+        self.config, self.text = config, text.eval()
+        self.taught: Taught | None = None
+        self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
+        self.switches = Switches()
+        self._at: Standpoint | None = None  # None: nowhere that it knows by heart
+        self._words: Tensor | None = None  # [1, L, D]; None until the world is open
+        self._device = torch.device("cpu")  # of the cache and of the decoder
+        self._begin()
+
+    @property
+    def identity(self) -> str:
+        """A fingerprint of the networks: a session goes on in no others."""
+        raise NotImplementedError
+
+    def fork(self) -> Self:
+        """An independent future of the same past."""
+        other = copy(self)
+        other._cache, other.actions = self._cache.fork(), list(self.actions)
+        other._bank = None if self._bank is None else self._bank.fork()
+        return other
+
+    def save(self, path: Path) -> None:
+        """Write the session to one file, whole or not at all; ``load`` goes on from it bit for bit."""
+        tensors = {"pose": self.camera.pose, "lens": self.camera.lens}
+        tensors |= {f"cache.{k}": v for k, v in self._cache.state().items()}
+        tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
+        tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
+        tensors |= {} if self._known is None else {"known": self._known.z}
+        tensors |= {"before": self._before.pose} if self.config.causal.from_before else {}
+        if isinstance(self.text, LentText) and self._words is not None:  # so that nobody has to open 11 GB for it again
+            tensors["words"] = self.text.tokens(self._said())
+        done, controls = session.pack(self.actions)
+        configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
+        words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}, "note": self.note}
+        words |= {} if self._at is None else {"at": self._at.to_json()}
+        session.write(path, words | done, tensors | controls)
+
+    @torch.inference_mode()
+    def load(self, path: Path) -> None:
+        """Take over a saved session. ValueError, one sentence, when the file is not this world's; nothing changes then."""
+        words, t = session.read(path)
+        if words.get("world") != self.identity:
+            raise ValueError(f"{path}: this session was walked in other weights; open the world it was saved from")
+        other = copy(self)  # filled first, taken over when it is whole
+        try:
+            other._take(words, t)
+        except Exception as e:  # of a damaged file anything may be of another kind
+            raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
+        self.__dict__.update(other.__dict__)
+
+    def _begin(self) -> None:
+        """Make the state that of a session in which nothing has happened."""
+        self.camera, self.actions = level(self.config.lens), list[Action]()
+        self._cache = self._new_cache()
+        self._known: Frames | None = None  # frames of the running chunk that are known before it is made
+        self._decoder: State | None = None  # None: the next latent is the first, of one frame
+        self._bank = None if self.config.memory is None else Bank(self.config.memory)
+        self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
+        self._before = Camera(self.camera.pose.double(), self.camera.lens.double())  # of the last latent before the next chunk
+
+    def _new_cache(self) -> KVCache:
+        return self.config.sampler.cache() if self.config.past is None else self.config.past.cache()
+
+    def _read(self, event: str | None) -> tuple[Tensor, str] | None:
+        """The prompt with these words after it, read, and the note on it; None: nothing new is said."""
+        return None if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
+
+    def _said(self) -> str:
+        """The words that a text encoder that is lent was given last."""
+        return f"{self.prompt} {self.event}".strip()
+
+    def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
+        """Become the session that ``save`` described in words and tensors."""
+        self.config = session.check(words, t, self.config)
+        self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
+        if isinstance(self.text, LentText) and "words" in t:
+            self.text.keep(self._said(), t["words"], str(words.get("note", "")))
+        self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
+        self._begin()
+        self.camera = Camera(t["pose"], t["lens"])
+        of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in ("cache", "memory")}
+        self._cache.restore({k: x.to(self._device) for k, x in of["cache"].items()})
+        if self._bank is not None:
+            self._bank.restore(of["memory"])
+        count = sum(k.startswith("decoder.") for k in t)
+        self._decoder = tuple(t[f"decoder.{i}"].to(self._device) for i in range(count)) or None
+        self._at = Standpoint.from_json(words["at"]) if "at" in words else None
+        opening = level(self.config.lens).map(lambda x: x[None, None])
+        self._known = clean(t["known"], opening) if "known" in t else None
+        self._before = Camera(t["before"], self._before.lens) if "before" in t else self._before
+        self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
+
+
+_WORDS = ("prompt", "event", "seed", "chunk")
