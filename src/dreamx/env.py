@@ -21,7 +21,6 @@ from torch import Tensor
 
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import KEYS
-from dreamx.model.vae import GROUP
 from dreamx.picture import read_picture
 from dreamx.play.gallery import read_starts
 from dreamx.replay import ReplayStep, controls
@@ -81,7 +80,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         self._reward, self._limit, self._every = reward, limit, every_frame
         self._steps = 0
         self._frames: NDArray[np.uint8] | None = None  # [n, H, W, 3], the newest last
-        self._length = GROUP * self.world.config.sampler.chunk
+        self._length = self.world.vae.config.group * self.world.config.sampler.chunk
         self.metadata = {**self.metadata, "render_fps": self.world.fps / self._length}
         shape = (*self.world.size, 3)
         self.observation_space = spaces.Box(0, 255, (self._length, *shape) if every_frame else shape, np.uint8)
@@ -101,7 +100,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         number = int(self.np_random.integers(2**31)) if seed is None else seed % 2**31
         self._steps = 0
         first = _shown(self.world.reset(image, prompt, number))
-        self._frames = np.repeat(first, self._length, 0)
+        self._frames = np.repeat(first[-1:], self._length, 0)  # a released model opens with several, where there is no picture
         return self._observation(), self._info([])
 
     def step(self, action: NDArray[np.int8]) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:

@@ -120,6 +120,13 @@ def files_of(world: str | Path) -> ReleasedFiles:
     return ReleasedFiles(folder, *found)
 
 
+def weights_of(world: str | Path) -> list[Path]:
+    """List all files that its frames depend on, in an order that stays."""
+    files = files_of(world)
+    found = [p for place in (files.transformer, files.vae, files.text) for p in ([place] if place.is_file() else place.iterdir())]
+    return sorted(p for p in {*found, Path(world) / "world.json"} if p.is_file())
+
+
 def read(world: str | Path) -> Checkpoint:
     """Read its transformer, mapped. ValueError names what is missing in the folder."""
     return transformer.read(files_of(world).transformer)
@@ -195,8 +202,8 @@ def check_size(size: tuple[int, int], step: int) -> None:
 def latent_cameras(path: Camera, before: Camera, group: int) -> tuple[Camera, Camera]:
     """Return the cameras ``[1, T]`` of the latents of frames ``path [n]``, seen from ``before``, and the last as it is.
 
-    A latent has the camera of the first frame of its group, as in the official script. n is 1 + group (T - 1) where the path begins
-    a clip, whose first frame is a latent of its own, and group T otherwise.
+    A latent has the camera of the first frame of its group, as in the official script. n is 1 + group (T - 1) where the path
+    begins a clip, whose first frame is a latent of its own, and group T otherwise.
     """
     first = path.to(dtype=torch.float64)[[0, *range(1, len(path), group)] if len(path) % group else slice(None, None, group)]
     return relative_to(first, before).map(lambda x: x[None].float()), first[-1]

@@ -218,10 +218,10 @@ def check(words: dict[str, Any], tensors: dict[str, Tensor], config: WorldConfig
 
 
 def find(name_or_path: str | Path) -> Path:
-    """The folder of a world: a path that exists, or the name of a shipped one."""
+    """The folder of a world, also of a released checkpoint: a path that exists, or the name of a shipped one."""
     shipped = Path(str(resources.files("dreamx"))) / "worlds"
     for folder in (Path(name_or_path), shipped / str(name_or_path)):
-        if (folder / "config.json").is_file():
+        if (folder / "config.json").is_file() or (folder / "transformer").is_dir():
             return folder
     names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
     raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")

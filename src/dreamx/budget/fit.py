@@ -7,8 +7,10 @@ from functools import cache
 
 import torch
 
-from dreamx.budget.machine import MachineSpeed, free_memory
-from dreamx.budget.plan import Plan
+from dreamx import released
+from dreamx.budget.machine import CPU, MachineSpeed, free_memory
+from dreamx.budget.plan import Plan, on, plan_of
+from dreamx.devices import device_of
 
 #: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
 _BESIDE = 1.2e9
@@ -155,3 +157,14 @@ def duration(seconds: float) -> str:
 
 def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def world_must_fit(world: str, choice: released.Choice) -> None:
+    """``must_fit`` for a world of ours, or a released checkpoint that is to be walked in, before its weights are loaded."""
+    if not released.is_released(world):
+        choice.refuse(world)
+        must_fit(plan_of(world), CPU)
+        return
+    config = released.settings(world, released.read(world).kind, choice.size)
+    device = device_of(choice.device)
+    must_fit(on(replace(plan_of(world, (config.height, config.width)), lent=choice.offload), device), device)

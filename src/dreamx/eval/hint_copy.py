@@ -58,5 +58,5 @@ def hint_copy(world: World) -> World:
     other, old = world.fork(), world.config.sampler
     other.dit = HintNetwork()  # pyright: ignore[reportAttributeAccessIssue] (it answers like a DiT)
     sampler = HintSampler(steps=1, stochastic=False, chunk=old.chunk, window=old.window, sinks=old.sinks)
-    other.config = replace(world.config, sampler=sampler, foresight=None)
+    other.config = replace(world.config, sampler=sampler, foresight=None, past=None)
     return other

@@ -24,6 +24,8 @@ from dreamx.eval.suites.suite import Trial
 from dreamx.eval.suites.true_clips import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
+from dreamx.released import is_released
+from dreamx.released import weights_of as released_files
 from dreamx.source_hash import source_hash
 from dreamx.video_reader import VIDEO_ENDINGS
 from dreamx.world import Switches, World, find
@@ -220,6 +222,10 @@ def rollout_hash() -> str:
 def weights_hash(folder: Path) -> str:
     """Of the files of a world, so that a report says what exactly it is of."""
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in (".json", ".safetensors")):
-        digest.update(file.read_bytes())
+    theirs = is_released(folder)
+    ours = () if theirs else (f for f in folder.iterdir() if f.suffix in (".json", ".safetensors"))
+    for file in released_files(folder) if theirs else sorted(ours):
+        with file.open("rb") as opened:  # piece by piece: released ones have 20 GB
+            while piece := opened.read(2**24):
+                digest.update(piece)
     return digest.hexdigest()[:16]

@@ -28,10 +28,9 @@ import uvicorn
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp
 
-from dreamx.bounds import InputFolder, OutputFolder, Port, PositiveFloat, PositiveInt, Threads
-from dreamx.budget.fit import must_fit
-from dreamx.budget.machine import CPU
-from dreamx.budget.plan import of_world
+from dreamx import released
+from dreamx.bounds import InputFolder, OutputFolder, Pixels, Port, PositiveFloat, PositiveInt, Threads
+from dreamx.budget.fit import world_must_fit
 from dreamx.interrupt import hang_up_as_term
 from dreamx.model.cpu_ops import only_plain
 from dreamx.model.prompt import CutWarning
@@ -63,6 +62,12 @@ class PlayConfig:
 
     world: str = "tiny"
     """Name of a shipped world, or path of a checkpoint."""
+    size: tuple[Pixels, Pixels] | None = None
+    """Rows and columns in pixels of a released model's picture; by default 704 1280."""
+    device: str | None = None
+    """Where a released model computes; by default cuda where there is one."""
+    offload: bool = False
+    """Keep a released model's blocks in main memory, two of them on the device: slower, the same pictures."""
     host: str = "127.0.0.1"
     """Address to listen on. The default is this machine alone; at any other, a token is needed to come in."""
     port: Port = 8800
@@ -253,9 +258,10 @@ def main(cfg: PlayConfig) -> None:
         only_plain()
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     folder = cfg.starts or find(cfg.world) / "starts"
-    must_fit(of_world(find(cfg.world)), CPU)
+    choice = released.Choice(cfg.size, None, cfg.device, cfg.offload)
+    world_must_fit(cfg.world, choice)
     store = Store(cfg.state or state_folder())  # refused at once, where another server has it
-    world = World.open(cfg.world)
+    world = World.open(cfg.world, choice)
     manager = SessionManager(
         world,
         cfg.world,

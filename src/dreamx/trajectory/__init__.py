@@ -15,7 +15,7 @@ from typing import Annotated
 
 import tyro
 
-from dreamx import atomic
+from dreamx import atomic, released
 from dreamx.bounds import InputFile, OutputFile
 from dreamx.checkpoints import native
 from dreamx.geometry.controls import Speed
@@ -208,6 +208,8 @@ def save(name: str, motion: Motion, out: Path, asked: MotionOptions, overwrite: 
 
 def taught(world: str) -> Speed:
     """The speeds of a world."""
+    if released.is_released(world):
+        return released.settings(world, released.read(world).kind).speed
     return native.read_config(find(world), "world", WorldConfig).speed
 
 
