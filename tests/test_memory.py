@@ -15,7 +15,8 @@ from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, add_memory_hint, hint_latents, render_memories, stack
 from dreamx.model.vae import VAE
-from dreamx.world import Switches, World
+from dreamx.session import Switches
+from dreamx.world import World
 
 SIZE = 32
 CONFIG = MemoryConfig(views=3, capacity=8, metres=0.5, degrees=12.0)

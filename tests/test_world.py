@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 import micro
 from dreamx.geometry import Controls, from_keys
 from dreamx.memory import MemoryConfig
+from dreamx.model.word_encoder import WordEncoder
 from dreamx.session import Action
 from dreamx.text_to_image import OpeningConfig
 from dreamx.world import World
@@ -67,6 +68,7 @@ def test_a_picture_from_words_is_drawn_as_the_world_says() -> None:
 def test_a_painter_draws_pictures_and_nothing_else(tmp_path: Path) -> None:
     world, other = micro.world(), micro.world()
     other.dit.load_state_dict({k: 1.5 * v for k, v in other.dit.state_dict().items()})
+    assert isinstance(other.text, WordEncoder)
     both = World(world.config, world.dit, world.vae, world.text, None, (other.dit, other.text))
     assert torch.equal(both.reset(prompt="a park", seed=1), other.reset(prompt="a park", seed=1))
     assert not torch.equal(world.reset(prompt="a park", seed=1), other.reset(prompt="a park", seed=1))

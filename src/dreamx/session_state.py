@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,7 +38,7 @@ class SessionState:
         self._device = torch.device("cpu")  # of the cache and of the decoder
         self._begin()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """A fingerprint of the networks: a session goes on in no others."""
         raise NotImplementedError

@@ -256,17 +256,17 @@ class World(SessionState):
     def look_ahead(self) -> None:
         """Remember a view ahead where memory knows little (``config.foresight``), to save the next ``denoise`` the time."""
         cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
-        if cfg is None or bank is None or last is None or self._words is None or self._looked == self.chunk:
+        if cfg is None or bank is None or last is None or self._words is None or isinstance(vae := self.vae, WanVAE):
             return
-        self._looked = self.chunk  # once a chunk, whoever asks first
+        asked, self._looked = self._looked, self.chunk  # once a chunk, whoever asks first
         # Standing still uncovers nothing, and where a place is known by heart, nothing has to be dreamt.
-        needed = last.switches.memory and number_of(self.places, self._at) is None
+        needed = asked != self.chunk and last.switches.memory and number_of(self.places, self._at) is None
         if needed and bool(last.controls.turn.any() or last.controls.move.any()):
             there = extrapolate_path(self.camera, last.controls, cfg.latents, self.config.up)
             rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
             blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
             net = self.dit if last.switches.camera else without_lane(self.dit, "view")
-            nets, past = (net, self.vae), (self._cache, self._decoder, bank)
+            nets, past = (net, vae), (self._cache, self._decoder, bank)
             prefill_memory(cfg, nets, past, there, blank, self._words, self.config.sampler)
 
     def _rng(self) -> torch.Generator:

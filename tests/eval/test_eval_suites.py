@@ -24,6 +24,7 @@ from dreamx.data.sim.take import SimulatedShot
 from dreamx.eval.suites import suite_paths
 from dreamx.eval.suites.suite import SHIPPED, PromptChange, Suite, Trial, shipped_suite
 from dreamx.geometry.controls import Speed
+from dreamx.model.word_encoder import WordEncoder
 from dreamx.recipes import tiny
 from dreamx.world import World
 
@@ -231,6 +232,7 @@ def test_a_law_that_is_not_there_is_named() -> None:
 def test_the_shipped_world_can_read_every_word(name: str) -> None:
     """What is said at the start, and after it what is said on the way."""
     reader = World.open("tiny").text
+    assert isinstance(reader, WordEncoder)
     for trial in shipped_suite(name).trials:
         for words in (trial.prompt, *(f"{trial.prompt} {said.words}" for said in trial.said)):
             reader.ids(words)

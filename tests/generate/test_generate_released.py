@@ -302,6 +302,7 @@ def test_a_caption_beyond_the_encoder_is_said(
 
 def test_nan_stops_at_its_step(folders: dict[str, Path]) -> None:
     it = source(folders["cam"], steps=50)
+    assert isinstance(it, Bidirectional)
     with torch.no_grad():
         it.nets.dit.head.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="in step 1 of 50 the network makes NaN or infinity"):

@@ -26,9 +26,10 @@ from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
 from dreamx.released import is_released
 from dreamx.released import weights_of as released_files
+from dreamx.session import Switches
 from dreamx.source_hash import source_hash
 from dreamx.video_reader import VIDEO_ENDINGS
-from dreamx.world import Switches, World, find
+from dreamx.world import World, find
 
 _SAME_PATH = (2.0, 0.05)  # degrees, metres: cameras that differ by more are of another path
 

@@ -34,8 +34,9 @@ from dreamx.eval.reporting.contact_sheet import Strip, contact_sheet
 from dreamx.eval.suites.drive import drive as play
 from dreamx.eval.suites.true_clips import PATHS, TrueCase, VideoFormat, case_files, held_keys, load_case
 from dreamx.geometry.controls import Speed, from_keys
+from dreamx.session import Switches
 from dreamx.version import __version__
-from dreamx.world import Switches, World, find
+from dreamx.world import World, find
 
 MODELS = ("ours", "hint-copy", "copy-first", "warp")
 _BASELINES = ("copy-first", "warp")
