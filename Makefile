@@ -26,7 +26,7 @@ check: .venv/installed-dev ## lint, format, types
 	@$(BIN)/pyright
 
 bench: .venv/installed ## how fast the world runs here, and how near the engine comes to its bare matrix products
-	@$(BIN)/dreamx bench play $(ARGS)
+	@$(BIN)/dreamx bench play --precision both $(ARGS)
 	@$(BIN)/python tools/ratio.py
 
 latency: .venv/installed-test ## how long a key takes to be seen, in a real chromium (ARGS="--json")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import micro
-from dreamx import doctor
+from dreamx import devices, doctor
 from dreamx.bench import engine
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.machine import MachineSpeed
@@ -82,7 +82,7 @@ def test_the_doctor_and_the_bench_count_alike(world: Path, monkeypatch: pytest.M
     """Both are asked about the same machine: what one predicts for a pass of a released model the other does."""
     asked: list[torch.dtype] = []
     speed = MachineSpeed(1e11, 1e10, 1e-6)
-    monkeypatch.setattr(machine, "best", lambda: machine.CPU)
+    monkeypatch.setattr(devices, "best", lambda: machine.CPU)
     monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
     monkeypatch.setattr(machine, "probe_both", lambda device, dtype, seconds=0.5: (asked.append(dtype) or speed, speed))
     words = doctor.predictions(DoctorConfig("w5b"), machine.CPU)[-1].words

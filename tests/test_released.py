@@ -185,9 +185,7 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match="a transformer without its text encoder; put models_t5"):
         World.open(mute)
     write(StandIn(tmp_path / "cam", "cam"))
-    with pytest.raises(
-        ValueError, match="bidirectional: it makes a whole clip at once .*; use dreamx generate"
-    ):
+    with pytest.raises(ValueError, match="bidirectional: it makes a whole clip at once .*; use dreamx generate"):
         World.open(tmp_path / "cam")
     for said, why in (
         ({"height": 60}, "size: 60 rows and 96 columns are not both multiples of 32; the nearest that are: --size 64 96"),

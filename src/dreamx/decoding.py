@@ -40,6 +40,12 @@ def decode_chunk(
     return made, state
 
 
+def compute_in(vae: VAE | WanVAE, dtype: torch.dtype) -> None:
+    """Let the convolutions of an autoencoder of ours compute in float32 or bfloat16; those of a released one stay as they are."""
+    if isinstance(vae, VAE):
+        vae.compute = dtype
+
+
 def _beside(vae: VAE | WanVAE) -> AbstractContextManager[object]:
     """On a GPU a stream of its own, so that decoding runs beside the denoising of the next chunk. Latents come from main memory
     and pictures go there, so that neither stream waits for the other."""

@@ -16,6 +16,15 @@ def processor_name() -> str:
         return platform.processor() or platform.machine()
 
 
+def processor_has(flag: str) -> bool:
+    """Tell whether the system names these instructions among those of the processor; False where it does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("flags") and flag in line.split() for line in lines)
+
+
 def resident_memory() -> int:
     """Bytes of memory that this process holds now; 0 where the system does not say."""
     try:

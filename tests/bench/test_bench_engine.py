@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import micro
+from dreamx import devices
 from dreamx.bench import engine, stopwatch
 from dreamx.bench.engine import EngineBenchConfig, main, measure
 from dreamx.budget import fit, machine, plan
@@ -67,7 +68,7 @@ def test_table_and_json(world: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_5b_without_a_gpu_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "best", lambda: machine.CPU)
+    monkeypatch.setattr(devices, "best", lambda: machine.CPU)
     monkeypatch.setattr(machine, "probe", lambda device, dtype, seconds=0.5: MachineSpeed(2e11, 2e10, 1e-6))
     with pytest.raises(
         ValueError, match=r"^w5b at 704x1280 needs a GPU with 28\.9 GB free, and none is here; on this CPU a pass "

@@ -7,14 +7,16 @@ real-time factor is seconds of world made per second of waiting.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 import torch
 
 from dreamx.bounds import PositiveFloat, Workers
 from dreamx.eval.timed_walk import Clocks, percentiles, time_walk
+from dreamx.hardware import processor_has
 from dreamx.model.cpu_ops import only_plain
+from dreamx.model.precision import INSTRUCTIONS, Precision, dtype_at_play
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class PlayBenchConfig:
     """CPU threads; 0: as many as torch takes."""
     plain: bool = False
     """Torch's plain matrix products, not the faster ones of oneDNN."""
+    precision: Precision | Literal["both"] = "auto"
+    """Numbers that convolutions compute in; both: float32, and bfloat16 where the processor has instructions for it."""
     json: bool = False
     """Print JSON alone."""
 
@@ -43,6 +47,7 @@ class PlayBench:
 
     world: str
     threads: int
+    precision: str
     steps: int
     chunk_frames: int
     first_frame: float
@@ -59,12 +64,13 @@ class PlayBench:
 
 
 def measure(cfg: PlayBenchConfig) -> PlayBench:
-    """Walk, with a key change now and then, and time every chunk."""
+    """Walk, with a key change now and then, and time every chunk; of ``both`` precisions float32."""
+    dtype = dtype_at_play("float32" if cfg.precision == "both" else cfg.precision)
     if cfg.plain:
         only_plain()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks())
+    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks(), dtype)
     world, frames, (denoise, decode, _) = walked.world, sum(walked.frames), walked.milliseconds()
     chunks = denoise + decode
     spread, rate = percentiles(chunks), 1000 * frames / float(chunks.sum())
@@ -72,6 +78,7 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
     return PlayBench(
         world=cfg.world,
         threads=torch.get_num_threads(),
+        precision=str(dtype).removeprefix("torch."),
         steps=world.config.sampler.steps,
         chunk_frames=frames // len(chunks),
         first_frame=walked.first_frame,
@@ -92,7 +99,22 @@ def main(cfg: PlayBenchConfig) -> None:
     """Print the figures."""
     if cfg.seconds <= 0:
         raise ValueError(f"seconds: {cfg.seconds} is no walk; give a positive number")
-    print_figures(asdict(measure(cfg)), cfg.json)
+    if cfg.precision != "both":
+        print_figures(asdict(measure(cfg)), cfg.json)
+        return
+    able = any(map(processor_has, INSTRUCTIONS))
+    kinds: tuple[Precision, ...] = ("float32", "bfloat16") if able else ("float32",)
+    found = [asdict(measure(replace(cfg, precision=kind))) for kind in kinds]
+    if cfg.json:
+        print(json.dumps({figures["precision"]: figures for figures in found}))
+        return
+    for figures in found:
+        print_figures(figures, False)
+    if able:
+        share = found[0]["chunk_ms_p50"] / found[1]["chunk_ms_p50"]
+        print(f"a chunk in bfloat16 is {share:.2f} times as fast as in float32 here")
+    else:
+        print("this processor has no instructions for bfloat16, so that float32 alone was measured")
 
 
 def print_figures(figures: dict[str, Any], as_json: bool) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from dreamx.decoding import compute_in
 from dreamx.geometry.controls import from_keys
 from dreamx.hardware import resident_memory
 from dreamx.world import World
@@ -54,10 +55,11 @@ def percentiles(times: Tensor) -> Percentiles:
     return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
 
 
-def time_walk(name: str, seconds: float, keys: Sequence[str], clocks: Clocks) -> WalkTimes:
+def time_walk(name: str, seconds: float, keys: Sequence[str], clocks: Clocks, dtype: torch.dtype = torch.float32) -> WalkTimes:
     """Open the world ``name`` and walk so many seconds of it, with the next of ``keys`` every 8 chunks."""
     began = clocks.wall()
     world = World.open(name)
+    compute_in(world.vae, dtype)
     world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
     walked = WalkTimes(world, clocks.wall() - began)
     while sum(walked.frames) < seconds * world.fps:

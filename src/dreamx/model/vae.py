@@ -24,6 +24,7 @@ from dreamx.bounds import MAX_LEVELS, Blocks, Patch, Width
 from dreamx.clip import latent_count
 from dreamx.geometry.reproject import View
 from dreamx.model.memory_hint import GATED, HintEncoder, gated, planes_of
+from dreamx.model.precision import lowered
 from dreamx.model.thread_spin import adapt
 
 #: Frames that share one latent (after the first frame, which has one of its own).
@@ -142,7 +143,7 @@ class VAE(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.compute = config, torch.float32  # what convolutions compute in when no gradients are wanted
         down, up, p, n = list(config.encoder), list(config.decoder), config.patch, config.blocks
         self.into = nn.Conv2d(3 * GROUP, down[0], 2 * p, p, p // 2)  # 4 frames of 3 colours as channels
         self.encoder = Stack(down, list(n), [nn.Conv2d(a, b, 2, 2) for a, b in pairwise(down)])
@@ -232,8 +233,10 @@ class VAE(nn.Module):
             raise ValueError(f"video of {w}x{h} pixels: width and height must be multiples of {s} for this autoencoder")
         start = video[:, :1].expand(-1, GROUP - 1, -1, -1, -1)  # the first frame alone is a group that stands still
         x = torch.cat([start, video], 1).reshape(b * t, GROUP * 3, h, w)  # [B T, 12, H, W]
-        x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
-        return self.to_latent(x).to(self.mean.dtype).unflatten(0, (b, t))  # under autocast the convolution gives bfloat16
+        with lowered(self.compute):
+            x, _ = self.encoder(self.into(x.contiguous(memory_format=torch.channels_last)), t, None)
+            x = self.to_latent(x)
+        return x.to(self.mean.dtype).unflatten(0, (b, t))  # under autocast the convolution gives bfloat16
 
     def _planes(self, z: Tensor, state: State | None, hint: View | None) -> tuple[Tensor, State]:
         adapt()
@@ -241,9 +244,11 @@ class VAE(nn.Module):
         x = z.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         shown = None if hint is None or self.hint is None else self._shown(hint, state is None).unflatten(0, (b * t, GROUP))
         grouped = None if shown is None else shown.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-        beside = None if grouped is None or self.hint is None else self.hint(grouped)[::-1]
-        x, after = self.decoder(self.from_latent(x), t, state, beside)
-        planes = self.out(x).to(z.dtype).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
+        with lowered(self.compute):
+            beside = None if grouped is None or self.hint is None else self.hint(grouped)[::-1]
+            x, after = self.decoder(self.from_latent(x), t, state, beside)
+            x = self.out(x)
+        planes = x.to(z.dtype).unflatten(1, (GROUP, -1))  # [B T, GROUP, planes, H, W]
         if shown is None:
             planes = planes[:, :, :4]  # without a hint the two gates choose nothing
         else:

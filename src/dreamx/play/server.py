@@ -31,8 +31,10 @@ from starlette.types import ASGIApp
 from dreamx import released
 from dreamx.bounds import InputFolder, OutputFolder, Pixels, Port, PositiveFloat, PositiveInt, Threads
 from dreamx.budget.fit import world_must_fit
+from dreamx.decoding import compute_in
 from dreamx.interrupt import hang_up_as_term
 from dreamx.model.cpu_ops import only_plain
+from dreamx.model.precision import Precision, dtype_at_play
 from dreamx.model.prompt import CutWarning
 from dreamx.play import client_messages
 from dreamx.play.auth import Guard, check_token, is_loopback
@@ -76,6 +78,8 @@ class PlayConfig:
     """CPU threads of each stage; by default half of the cores, because a chunk is shown while the next is dreamt."""
     plain: bool = False
     """Use torch's plain products alone, not the faster ones of oneDNN; the pictures differ by rounding."""
+    precision: Precision = "auto"
+    """Numbers that the convolutions of a world of ours compute in; auto: bfloat16 on a processor with AMX, else float32."""
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: PositiveInt = 4
@@ -262,6 +266,7 @@ def main(cfg: PlayConfig) -> None:
     world_must_fit(cfg.world, choice)
     store = Store(cfg.state or state_folder())  # refused at once, where another server has it
     world = World.open(cfg.world, choice)
+    compute_in(world.vae, dtype_at_play(cfg.precision))
     manager = SessionManager(
         world,
         cfg.world,
