@@ -16,6 +16,7 @@ from dreamx.config import from_json, to_json
 from dreamx.geometry import Camera, Controls, Speed
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import walk
+from dreamx.memory import MemoryConfig
 from dreamx.model.prompt import Taught
 from dreamx.session import Dream, Switches, WorldConfig
 
@@ -50,7 +51,7 @@ class FakeWorld:
         fps: float = 16.0,
         ahead: bool = True,
     ) -> None:
-        self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16))
+        self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16), memory=MemoryConfig())
         self.size, self.frames_per_step, self.fps, self.can_pipeline = size, due, fps, ahead
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
         self.base: Tensor | None = None

@@ -56,7 +56,8 @@ class RequestLimits:
 class WorldInfo:
     """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams.
 
-    ``events``: was it taught that what is said happens? None where that was not written down.
+    ``events``: was it taught that what is said happens? None where that was not written down. ``memory``: does it remember views,
+    and know where walls are?
     """
 
     name: str
@@ -68,6 +69,7 @@ class WorldInfo:
     truth: bool
     resumable: bool
     events: bool | None
+    memory: bool
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
             truth=manager.truth is not None,
             resumable=manager.store is not None,
             events=None if manager.world.taught is None else manager.world.taught.events,
+            memory=manager.world.config.memory is not None,
         )
 
     @app.get("/api/origin")
