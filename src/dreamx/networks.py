@@ -76,13 +76,13 @@ def export_networks(
     known: Taught | None,
     half: bool = False,
 ) -> None:
-    """Write a world to a folder, the painter to one within it; ``half``: as float16."""
+    """Write a world to a folder, the painter to one within it; ``half``: as float16, the fields in 8 bits."""
     (dit, vae, text), (depth, painter, places) = nets, extras
     parts = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
     heart = {} if places is None else {"places": (places, places.config)}
     knows = {} if known is None else {"taught": (nn.Module(), known)}
-    native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half)
+    native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half, ("places",))
     if painter is not None:
         drawing = {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)}
         native.save(folder / "painter", drawing, half)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dreamx import atomic, tensor_file
-from dreamx.checkpoints import quantised
+from dreamx.checkpoints import eight_bits, quantised
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import read_json
 
@@ -36,19 +36,26 @@ class NotFinite(ValueError):
         self.name, self.key = name, key
 
 
-def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]], half: bool = False) -> None:
+def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]], half: bool = False, eight: Collection[str] = ()) -> None:
     """Write ``{name: (module, its config dataclass)}`` to ``folder``; the networks it held before under other names go.
 
     ValueError when a module holds NaN or infinity: such weights never replace good ones; and when the folder holds a
-    ``.safetensors`` file that is none of these networks. half: as float16, half the bytes; ``load`` makes float32 of it.
+    ``.safetensors`` file that is none of these networks. half: as float16, half the bytes; eight: networks whose tables are then
+    written in 8 bits (``eight_bits``). ``load`` makes float32 of both.
     """
-    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()}, half)
+    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()}, half, eight)
 
 
-def write(folder: Path, parts: Mapping[str, tuple[Mapping[str, Tensor], object]], half: bool = False) -> None:
+def write(
+    folder: Path,
+    parts: Mapping[str, tuple[Mapping[str, Tensor], object]],
+    half: bool = False,
+    eight: Collection[str] = (),
+) -> None:
     """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
     if half:  # what is too large for float16 becomes infinite, and is refused below
         cast = {n: {k: t.half() if t.is_floating_point() else t for k, t in ts.items()} for n, (ts, _) in parts.items()}
+        cast |= {n: eight_bits.stored(ts) for n, (ts, _) in parts.items() if n in eight}
         parts = {name: (cast[name], config) for name, (_, config) in parts.items()}
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
     before = held(folder)
@@ -207,7 +214,7 @@ def read(file: Path) -> dict[str, Tensor]:
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
     try:
-        return quantised.restore(tensors, {}, torch.float32)
+        return quantised.restore(eight_bits.restored(tensors), {}, torch.float32)
     except ValueError as e:
         raise ValueError(f"{file}: {e}") from e
 
