@@ -99,13 +99,13 @@ def training_refusal(
     if need <= gpu.room:
         return None
     words = f"{name} needs {gigabytes(need)} on each of {gpus} GPUs, and tensors can have {gigabytes(gpu.room)} there"
-    blocks = (False,) if checkpointed else (False, True)
+    blocks = (True,) if checkpointed else (False, True)
     smaller = [b for b in (batch // 2, 1) if 1 <= b < batch]
     larger = [n for i in range(1, 11) if (n := gpus * 2**i) <= _MOST]
     found: list[str] = []
     for again in blocks:
-        how = ["checkpointed blocks"] if again else []
-        tried = [([], gpus, batch)] if again else []
+        how = ["checkpointed blocks"] if again > checkpointed else []
+        tried = [([], gpus, batch)] if how else []
         tried += [([f"{n} GPUs"], n, batch) for n in larger]
         tried += [([f"a batch of {b}"], gpus, b) for b in smaller]
         tried += [([f"{n} GPUs", "a batch of 1"], n, 1) for n in larger if smaller]

@@ -21,7 +21,6 @@ from dreamx.recipes.ablations import camera_lane, causality, memory_camera
 from dreamx.recipes.overrides import override_recipe
 from dreamx.train.processes import Alone
 
-
 #: Names of recipes.
 Scale = Literal["micro", "tiny", "w5b", "wan_micro", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"]
 

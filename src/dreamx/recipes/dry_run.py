@@ -78,8 +78,8 @@ def cost_table(module: ModuleType, recipe: Recipe, on: Hardware, checkpointed: b
     blocks = "blocks are computed again in the backward pass" if checkpointed else "blocks keep everything for the backward pass"
     lines = [
         f"{on.gpus} x {on.gpu}: {gigabytes(gpu.memory)} each, of which tensors can have {USABLE:.0%}; {peaks}.",
-        f"Assumed: {on.utilisation:.0%} of that peak is reached; {blocks}. Time is that of products: a small network waits longer.",
-        "Bytes on each GPU. Weights, gradients, optimiser and average are float32, sharded over all GPUs (FSDP2); batch: clips a GPU.",
+        f"Assumed: {on.utilisation:.0%} of that peak is reached; {blocks}. Time is of products: small networks take longer.",
+        "Bytes on each GPU. Weights, gradients, optimiser and average: float32, sharded over all GPUs (FSDP2). Batch: a GPU.",
         "The peak is less than the sum: gradients come while activations go. Not counted: data, checkpoints, frozen encoders.",
         "",
         *_aligned(rows),
