@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +83,7 @@ def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed:
     }
 
 
-def _again(forward):  # noqa: ANN001, ANN202
+def _again(forward: Callable[..., Tensor]) -> Callable[..., Any]:
     return lambda *given: checkpoint(forward, *given, use_reentrant=False)
 
 

@@ -1,4 +1,4 @@
-"""What a recipe would cost: a row for each training stage, from networks without weights. Nothing is written."""
+"""Table of what a recipe would cost: a row for each training stage, from networks without weights. Nothing is written."""
 
 from __future__ import annotations
 
