@@ -32,9 +32,11 @@ def load_autoencoder(folder: Path) -> VAE:
     return native.load(folder, "vae", VAE, VAEConfig)
 
 
-def load_extras(config: WorldConfig, deep: Path | None = None, painter: Path | None = None, places: Path | None = None) -> Extras:
-    """The optional networks of a world, each from its folder, if it has one. ValueError where its places would not be seen."""
-    if places is not None:
+def load_extras(
+    deep: Path | None = None, painter: Path | None = None, places: Path | None = None, config: WorldConfig | None = None
+) -> Extras:
+    """The optional networks of a world, each from its folder. ValueError where a world of ``config`` would not show its places."""
+    if config is not None and places is not None:
         refuse_unseen_places(config, places)
     return (
         None if deep is None else native.load(deep, "depth", Depth, DepthConfig),

@@ -132,6 +132,15 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(
     assert not out.exists()
 
 
+def test_a_folder_of_somebody_else_stays_as_it_is(parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"out: .* holds notes.txt, which this command did not write"):
+        main(asked(parts, tmp_path))
+    with pytest.raises(ValueError, match="out"):
+        main(asked(parts, parts / "vae"))
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_the_decoder_may_guess_the_depth(parts: Path, tmp_path: Path) -> None:
     main(replace(asked(parts, tmp_path / "w"), depth=None, decoder_depth=True))
     world = World.open(tmp_path / "w")
