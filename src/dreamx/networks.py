@@ -35,7 +35,7 @@ def load_autoencoder(folder: Path) -> VAE:
 def load_extras(
     deep: Path | None = None, painter: Path | None = None, places: Path | None = None, config: WorldConfig | None = None
 ) -> Extras:
-    """The optional networks of a world, each from its folder. ValueError where a world of ``config`` would not show its places."""
+    """The optional networks of a world, each from its folder. ValueError where ``config`` would not show its places."""
     if config is not None and places is not None:
         refuse_unseen_places(config, places)
     return (
