@@ -24,6 +24,7 @@ from torch.utils.checkpoint import checkpoint
 import latents_of_chance
 from dreamx.budget.count import BytesLedger
 from dreamx.flow import velocity_loss
+from dreamx.model import attention
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes import wan_micro
 from dreamx.train.latents import LatentClips
@@ -36,9 +37,10 @@ DIT = replace(wan_micro.DIT, layers=5, hint=True)  # deeper than the stand-in, s
 TEXT = WordConfig(width=DIT.text, heads=2, rows=512, words=64)
 
 
-def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed: bool) -> dict[str, int]:
-    """One step of teacher forcing: draw, forwards, backwards, AdamW with its average."""
+def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed: bool, rows: bool) -> dict[str, int]:
+    """One step of teacher forcing: draw, forwards, backwards, AdamW with its average. rows: attend as on a GPU, rows by rows."""
     torch.manual_seed(0)
+    attention.learns_here = _never if rows else _learns_here
     with TemporaryDirectory() as folder:
         file = Path(folder) / "latents.safetensors"
         latents_of_chance.save(file, 4, LATENTS, DIT.channels, (0.7, 0.7, 0.5, 0.5))
@@ -83,9 +85,16 @@ def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed:
     }
 
 
+_learns_here = attention.learns_here
+
+
+def _never(q: Tensor) -> bool:
+    return False
+
+
 def _again(forward: Callable[..., Tensor]) -> Callable[..., Any]:
     return lambda *given: checkpoint(forward, *given, use_reentrant=False)
 
 
 if __name__ == "__main__":
-    print(json.dumps([measure(b, d, None if t is None else tuple(t), c) for b, d, t, c in json.loads(sys.argv[1])]))
+    print(json.dumps([measure(b, d, None if t is None else tuple(t), c, r) for b, d, t, c, r in json.loads(sys.argv[1])]))
