@@ -62,6 +62,15 @@ def test_predicted_memory_is_the_memory_of_a_real_step(measured: list[dict[str, 
     assert need.activations + need.working == pytest.approx(real["beside"], rel=NEAR)
 
 
+@pytest.mark.parametrize("number", [2, 3])
+def test_predicted_products_are_those_of_a_real_step(measured: list[dict[str, int]], number: int) -> None:
+    real, case, m = measured[number], CASES[number], measured_step
+    text = 4.0 * case[0] * 2 * m.LATENTS * 16 * m.TEXT.words * m.DIT.width * m.DIT.layers  # of attention to text, uncounted there
+    load = predicted(case, 1, 1)
+    assert load.flop == pytest.approx(real["flop"] + 3.5 * text, rel=0.02)
+    assert text > 0.02 * load.flop, "else it could be left out"
+
+
 def test_checkpointed_blocks_save_memory_and_cost_a_forward_pass(measured: list[dict[str, int]]) -> None:
     assert measured[4]["beside"] < 0.5 * measured[1]["beside"]
     step = TransformerStep(W5B, (44, 80), 21, 1, 512, (3, 12, 3), torch.bfloat16)

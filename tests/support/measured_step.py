@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
 import latents_of_chance
 from dreamx.budget.count import BytesLedger
@@ -65,7 +66,9 @@ def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed:
             kept[storage._cdata] = (StorageWeakRef(storage), storage.nbytes())
         return x.detach()
 
-    with BytesLedger() as ledger:
+    flops = FlopCounterMode(display=False)
+    # Its hooks on modules keep what checkpointed blocks would let go.
+    with nullcontext() if checkpointed else flops, BytesLedger() as ledger:
         with saved_tensors_hooks(keep, lambda x: x):
             with nullcontext() if dtype == "float32" else torch.autocast("cpu", torch.bfloat16):
                 v = now.velocity(nets, now.noisy)
@@ -81,6 +84,7 @@ def measure(batch: int, dtype: str, train: tuple[str, ...] | None, checkpointed:
         "optimiser": optimiser,
         "average": average,
         "activations": saved,
+        "flop": flops.get_total_flops(),  # torch counts neither oneDNN's products (float32) nor fused attention on a CPU
         "beside": ledger.peak,  # most bytes alive beside weights, optimiser and average
     }
 
