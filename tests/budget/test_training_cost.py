@@ -14,7 +14,7 @@ import measured_step
 from dreamx.budget.gpus import GPUS
 from dreamx.budget.plan import W5B
 from dreamx.budget.training_cost import StepCost, TransformerStep, _counted, transformer_cost
-from dreamx.budget.training_fit import StageLoad, seconds, training_need, training_refusal
+from dreamx.budget.training_fit import StageLoad, step_seconds, training_need, training_refusal
 from repo import TESTS
 
 NEAR = 0.15
@@ -112,7 +112,7 @@ def test_shards_get_smaller_and_activations_do_not() -> None:
     assert four.most == 1028 + 1600 + 800 + 800, "gradients, as activations are gone then"
     assert training_need(replace(load, whole=True), 4) == one
     assert load.flop == 10
-    assert seconds(load, GPUS["H100"], 0.5) == pytest.approx(10 / (989e12 * 0.5))
+    assert step_seconds(load, GPUS["H100"], 0.5) == pytest.approx(10 / (989e12 * 0.5))
 
 
 def _load(batch: int | None, checkpointed: bool) -> StageLoad:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from dreamx.budget.plan import W5B, W5B_SIZE
+from dreamx.budget.training_cost import StepCost
 from dreamx.cli import main
-from dreamx.recipes import curriculum, micro, tiny, w5b
+from dreamx.recipes import curriculum, dry_run, micro, tiny, w5b
+from dreamx.recipes.ablations import camera_lane, causality, memory_camera
 from dreamx.recipes.curriculum import Curriculum
-from dreamx.recipes.dry_run import loaders
+from dreamx.recipes.dry_run import stage_loaders
 from dreamx.train.trained_networks import Networks
 
 
@@ -61,7 +64,7 @@ def test_it_cannot_be_begun(tmp_path: Path) -> None:
 
 def test_every_stage_of_the_shipped_world_has_a_row() -> None:
     recipe = tiny.curriculum(Path("out"))
-    found = loaders(tiny, recipe)
+    found = stage_loaders(tiny, recipe)
     assert list(found) == [step.name for step in recipe if step.trains]
     load = found["lookahead_1"](None, False)
     assert load.parameters == load.trained == sum(p.numel() for p in Networks.new(tiny.DIT, tiny.TEXT).parameters())
@@ -69,9 +72,20 @@ def test_every_stage_of_the_shipped_world_has_a_row() -> None:
     assert found["places"](None, False).cost.saved > 0, "fields are counted, too"
 
 
-def test_numbers_of_the_command_line_count(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("module", [camera_lane, causality, memory_camera])
+def test_every_stage_of_an_ablation_is_counted_with_its_own_network(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dry_run, "transformer_cost", lambda step: StepCost(1.0, 1.0, 1.0, 1.0))  # parameters alone
+    recipe = module.curriculum(Path("out"))
+    found = stage_loaders(module, recipe)
+    assert list(found) == [step.name for step in recipe if step.trains]
+    sizes = {name: load(1, False).parameters for name, load in found.items() if name.endswith("causal")}
+    assert len(set(sizes.values())) >= {camera_lane: 3, causality: 1, memory_camera: 4}[module], sizes
+
+
+def test_numbers_of_the_command_line_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     command = ["train", "curriculum", "--scale", "micro", "--dry-run", "--gpus", "1"]
-    main(command)
+    main([*command, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
     before = rows(capsys.readouterr().out)
     assert list(before) == [step.name for step in micro.curriculum(Path("out")) if step.trains]
     main([*command, "--set", "causal.teaching.batch=8", "--set", "causal.run.steps=1000"])

@@ -79,7 +79,7 @@ def training_need(load: StageLoad, gpus: int) -> TrainingNeed:
     )
 
 
-def seconds(load: StageLoad, gpu: DataSheet, utilisation: float) -> float:
+def step_seconds(load: StageLoad, gpu: DataSheet, utilisation: float) -> float:
     """Predict the seconds of a step: products at that share of the peak. What GPUs send each other is in that share, too."""
     return load.flop / (gpu.peak(load.dtype) * utilisation)
 

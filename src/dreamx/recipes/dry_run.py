@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dreamx.budget.fit import duration, gigabytes
 from dreamx.budget.gpus import GPUS, USABLE
 from dreamx.budget.training_cost import META, TransformerStep, count_step, transformer_cost
-from dreamx.budget.training_fit import StageLoad, seconds, training_need, training_refusal
+from dreamx.budget.training_fit import StageLoad, step_seconds, training_need, training_refusal
 from dreamx.clip import latent_count
 from dreamx.eval.estimators.events.event_classifier import Classifier
 from dreamx.eval.estimators.events.window import FRAMES as WINDOW
@@ -60,11 +60,11 @@ def cost_table(module: ModuleType, recipe: Recipe, on: Hardware, checkpointed: b
     rows: list[tuple[str, ...]] = [_HEAD]
     said: list[str] = []
     total = 0.0
-    for name, loader in loaders(module, recipe).items():
+    for name, loader in stage_loaders(module, recipe).items():
         if stage not in (None, name):
             continue
         load = loader(None, checkpointed)
-        need, each = training_need(load, on.gpus), seconds(load, gpu, on.utilisation)
+        need, each = training_need(load, on.gpus), step_seconds(load, gpu, on.utilisation)
         total += each * load.steps
         counts = (f"{load.parameters:,}", f"{load.trained:,}", str(load.batch), str(load.dtype).removeprefix("torch."))
         split = (need.weights, need.gradients, need.optimiser, need.average, need.activations, need.working, need.most)
@@ -105,7 +105,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cells) for cells in zip(left, *right, strict=True)]
 
 
-def loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
+def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
     """By the names of the training stages of a recipe: a function that says the load of each."""
     known: dict[Path, tuple[DiTConfig, Any]] = {}  # the networks that earlier steps write
     found: dict[str, Loader] = {}
