@@ -57,6 +57,9 @@ COMMANDS: dict[str, Any] = {
         "features": ("dreamx.train.features:main", "learn the features by which dreams are compared with true renders"),
         "curriculum": ("dreamx.recipes.curriculum:main", "every stage of a recipe, from rendering to a world"),
     },
+    "world": {
+        "assemble": ("dreamx.recipes.assemble_world:main", "a world out of networks that were trained one by one"),
+    },
     "eval": {
         "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
         "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),

@@ -33,13 +33,26 @@ def load_autoencoder(folder: Path) -> VAE:
     return native.load(folder, "vae", VAE, VAEConfig)
 
 
-def load_extras(deep: Path | None = None, painter: Path | None = None, places: Path | None = None) -> Extras:
-    """The optional networks of a world, each from its folder, if it has one."""
+def load_extras(
+    deep: Path | None = None, painter: Path | None = None, places: Path | None = None, config: WorldConfig | None = None
+) -> Extras:
+    """The optional networks of a world, each from its folder. ValueError where ``config`` would not show its places."""
+    if config is not None and places is not None:
+        refuse_unseen_places(config, places)
     return (
         None if deep is None else native.load(deep, "depth", Depth, DepthConfig),
         None if painter is None else load_dit_and_text(painter),
         None if places is None else native.load(places, "places", PlaceField, PlaceFieldConfig),
     )
+
+
+def refuse_unseen_places(config: WorldConfig, places: Path) -> None:
+    """ValueError, one sentence, where a world without memory has places known by heart: they are shown as memory is, or never."""
+    if config.memory is None:
+        raise ValueError(
+            f"places: {places} holds places known by heart, which are shown by way of memory, and this world has none "
+            "(world.memory); give it memory, or leave the places out"
+        )
 
 
 def find_extras(folder: Path) -> tuple[Path | None, Path | None, Path | None]:

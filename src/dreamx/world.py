@@ -87,7 +87,7 @@ class World(SessionState):
     def from_folders(config: WorldConfig, vae: Path, dit: Path, *extras: Path | None) -> World:
         """Build a world from separately trained network folders; ``extras``: those of ``networks.load_extras``."""
         net, text = networks.load_dit_and_text(dit)
-        return World(config, net, networks.load_autoencoder(vae), text, *networks.load_extras(*extras))
+        return World(config, net, networks.load_autoencoder(vae), text, *networks.load_extras(*extras, config=config))
 
     def export(self, folder: Path, half: bool = False) -> None:
         """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16."""

@@ -203,4 +203,40 @@ train curriculum --out new --scale micro
     --scale huge                            | --scale
     --stage supper                          | supper
     --out notes.txt                         | notes.txt
+    --set causal                            | causal
+    --set supper.run.steps=1                | supper
+    --set causal.run.stops=1                | stops
+    --set causal.run.steps=0                | steps
+    --scale w5b                             | w5b
+train curriculum --dry-run --scale micro
+    --gpus 0                                | gpus
+    --gpu H9000                             | --gpu
+    --utilisation 0                         | utilisation
+    --utilisation 1.5                       | utilisation
+    --stage supper                          | supper
+    --set causal.teaching.batch=many        | batch
+train curriculum
+                                            | --out
+    --scale micro                           | --out
+world
+    asemble                                 | asemble
+world assemble --vae world --dit world --views 0 --size 32 32 --out new
+    --vae nowhere                           | nowhere
+    --vae empty                             | empty
+    --dit clips                             | clips
+    --depth world                           | depth
+    --places world                          | places
+    --painter nowhere                       | nowhere
+    --size 32                               | --size
+    --size 33 32                            | size
+    --size 0 32                             | size
+    --like nowhere                          | nowhere
+    --views 3                               | views
+    --views -1                              | views
+    --fov 0                                 | fov
+    --set sampler                           | sampler
+    --set sampler.steps=0                   | steps
+    --seen notes.txt                        | seen
+    --out notes.txt                         | notes.txt
+    --out world                             | world
 """

@@ -36,14 +36,14 @@ class Work:
 def count(run: Callable[[], object]) -> Work:
     """Count ``run``, whose tensors should be on the meta device. What it returns is alive to its end."""
     flops = FlopCounterMode(display=False)
-    with torch.no_grad(), flops, _Ledger() as ledger:
+    with torch.no_grad(), flops, BytesLedger() as ledger:
         result = run()
     del result
     return Work(float(flops.get_total_flops()), ledger.calls, float(ledger.moved), float(ledger.peak))
 
 
-class _Ledger(TorchDispatchMode):
-    """Counts operations, and the bytes of the storages they made that are still alive."""
+class BytesLedger(TorchDispatchMode):
+    """Count operations, and the bytes of the storages they made that are still alive."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,270 @@
+"""Table of what a recipe would cost: a row for each training stage, from networks without weights. Nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dreamx.budget.fit import duration, gigabytes
+from dreamx.budget.gpus import GPUS, USABLE
+from dreamx.budget.training_cost import META, TransformerStep, count_step, transformer_cost
+from dreamx.budget.training_fit import StageLoad, step_seconds, training_need, training_refusal
+from dreamx.clip import latent_count
+from dreamx.eval.estimators.events.event_classifier import Classifier
+from dreamx.eval.estimators.events.window import FRAMES as WINDOW
+from dreamx.eval.estimators.events.window import SIZE as WINDOW_SIDE
+from dreamx.eval.estimators.features.net import FeatureNet
+from dreamx.geometry.reproject import View
+from dreamx.model.depth_net import Depth
+from dreamx.model.dit import DiT, DiTConfig
+from dreamx.model.place_field import PlaceField
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.word_encoder import WordConfig, WordEncoder
+from dreamx.recipes import tiny
+from dreamx.recipes.ablations.camera_lane import FreshLane
+from dreamx.recipes.step import Recipe
+from dreamx.train.autoencoder import AutoencoderStage
+from dreamx.train.camera_control import CameraStage
+from dreamx.train.causal import CausalStage
+from dreamx.train.classifier import ClassifierStage
+from dreamx.train.consistency import ConsistencyStage
+from dreamx.train.decoder import PARTS, Critic, DecoderStage
+from dreamx.train.depth import DepthStage
+from dreamx.train.features import FeatureStage
+from dreamx.train.known_places import PlacesStage
+from dreamx.train.pose import PoseStage
+from dreamx.train.trainable import freeze
+
+#: Makes a stage's load with so many clips on each GPU (None: its own batch), and with checkpointed blocks or without.
+Loader = Callable[[int | None, bool], StageLoad]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine that is asked about: GPUs, how many, and the share of their peak that training is assumed to reach."""
+
+    gpu: str
+    gpus: int
+    utilisation: float
+
+
+def cost_table(module: ModuleType, recipe: Recipe, on: Hardware, checkpointed: bool, stage: str | None = None) -> str:
+    """The table of a recipe, or of one stage, below what is assumed; then a sentence for each stage that does not fit."""
+    gpu = GPUS[on.gpu]
+    rows: list[tuple[str, ...]] = [_HEAD]
+    said: list[str] = []
+    total = 0.0
+    for name, loader in stage_loaders(module, recipe).items():
+        if stage not in (None, name):
+            continue
+        load = loader(None, checkpointed)
+        need, each = training_need(load, on.gpus), step_seconds(load, gpu, on.utilisation)
+        total += each * load.steps
+        counts = (f"{load.parameters:,}", f"{load.trained:,}", str(load.batch), str(load.dtype).removeprefix("torch."))
+        split = (need.weights, need.gradients, need.optimiser, need.average, need.activations, need.working, need.most)
+        time = (f"{load.flop / 1e12:.3g}", duration(each), str(load.steps), duration(each * load.steps))
+        rows.append((load.name, *counts, *map(_bytes, split), *time))
+        refusal = training_refusal(name, gpu, on.gpus, load.batch, checkpointed, loader)
+        said += [] if refusal is None else [refusal]
+    if len(rows) == 1:
+        return "Nothing is trained.\n"
+    peaks = f"{gpu.narrow / 1e12:g} TFLOP/s in bfloat16, {gpu.wide / 1e12:g} in float32"
+    blocks = "blocks are computed again in the backward pass" if checkpointed else "blocks keep everything for the backward pass"
+    lines = [
+        f"{on.gpus} x {on.gpu}: {gigabytes(gpu.memory)} each, of which tensors can have {USABLE:.0%}; {peaks}.",
+        f"Assumed: {on.utilisation:.0%} of that peak is reached; {blocks}. Time is of products: small networks take longer.",
+        "Bytes on each GPU. Weights, gradients, optimiser and average: float32, sharded over all GPUs (FSDP2). Batch: a GPU.",
+        "The peak is less than the sum: gradients come while activations go. Not counted: data, checkpoints, frozen encoders.",
+        "",
+        *_aligned(rows),
+        "",
+        f"Training takes {duration(total)} in all, {on.gpus * total / 3600:.3g} GPU hours.",
+    ]
+    return "\n".join([*lines, *said, ""])
+
+
+_HEAD = (
+    *("stage", "parameters", "trained", "batch", "dtype", "weights", "gradients", "optimiser", "average", "activations"),
+    *("working", "peak", "TFLOP", "a step", "steps", "time"),
+)
+
+
+def _bytes(n: float) -> str:
+    return gigabytes(n) if n >= 1e7 else f"{n / 1e6:.1f} MB"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
+    left, *right = ([row[i].rjust(w) if i else row[i].ljust(w) for row in rows] for i, w in enumerate(widths))
+    return ["  ".join(cells) for cells in zip(left, *right, strict=True)]
+
+
+def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
+    """By the names of the training stages of a recipe: a function that says the load of each."""
+    known: dict[Path, tuple[DiTConfig, Any]] = {}  # the networks that earlier steps write
+    found: dict[str, Loader] = {}
+    vae = VAEConfig()  # of the last autoencoder that was trained
+    for step in recipe:
+        cfg = step.cfg
+        if isinstance(cfg, FreshLane):
+            known[cfg.out] = replace(tiny.DIT, view=cfg.lane), tiny.TEXT
+        if isinstance(cfg, CameraStage) and cfg.start is None:
+            known[cfg.out] = cfg.dit, cfg.text
+        if isinstance(cfg, AutoencoderStage) and cfg.start is None:
+            vae = cfg.vae
+        if isinstance(cfg, CameraStage | CausalStage | ConsistencyStage):
+            nets = known.get(cfg.out) or known.get(cfg.start or cfg.out) or _networks(module)
+            known[cfg.out] = nets
+            found[step.name] = _transformer(step.name, cfg, nets, module)
+        elif step.trains:
+            found[step.name] = _convolutions(step.name, cfg, _size(module), vae)
+    return found
+
+
+def _networks(module: ModuleType) -> tuple[DiTConfig, Any]:
+    return getattr(module, "DIT", tiny.DIT), getattr(module, "TEXT", tiny.TEXT)
+
+
+def _size(module: ModuleType) -> tuple[int, int]:
+    """Rows and columns of a recipe's pictures; an ablation follows ``tiny``."""
+    size = getattr(module, "SIZE", tiny.SIZE)
+    return (size, size) if isinstance(size, int) else size
+
+
+def _latent(module: ModuleType) -> tuple[int, int]:
+    shrink = getattr(module, "VAE", tiny.VAE).shrink
+    rows, cols = _size(module)
+    return rows // shrink, cols // shrink
+
+
+def _transformer(
+    name: str, cfg: CameraStage | CausalStage | ConsistencyStage, nets: tuple[DiTConfig, Any], module: ModuleType
+) -> Loader:
+    (dit, text), latent = nets, _latent(module)
+    given = cfg.batch if isinstance(cfg, CameraStage) else cfg.teaching.batch
+    frames = cfg.frames or getattr(module, "FRAMES", tiny.FRAMES)
+    teaching, train = None, None
+    if isinstance(cfg, CameraStage):
+        train = cfg.train
+    else:
+        window, sinks = max(cfg.teaching.windows)  # the widest: the most is seen
+        teaching = (cfg.teaching.chunk, window, sinks)
+    with META:
+        both = nn.ModuleDict({"dit": DiT(dit)} | ({"text": WordEncoder(text)} if isinstance(text, WordConfig) else {}))
+    freeze(both, train, name)
+    block = _count(both["dit"].get_submodule("blocks.0"))
+    parameters = _count(both)
+    twice = isinstance(cfg, ConsistencyStage)  # the teacher, and the averaged student, look once each
+
+    def load(batch: int | None, checkpointed: bool) -> StageLoad:
+        batch, dtype = batch or given, _dtype(cfg)
+        step = TransformerStep(dit, latent, frames, batch, text.words, teaching, dtype, train, checkpoint_blocks=checkpointed)
+        return StageLoad(
+            name=name,
+            parameters=parameters,
+            trained=_count(both, trained=True),
+            block=block,
+            cost=transformer_cost(step),
+            steps=cfg.run.steps,
+            batch=batch,
+            dtype=dtype,
+            copies=parameters if twice else 0,
+            passes=2 if twice else 0,
+            average=cfg.run.ema is not None,
+        )
+
+    return load
+
+
+def _convolutions(name: str, cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> Loader:
+    """A stage of another network, on pictures of ``size``, in float32: both passes, without the sums of its loss."""
+    with META:
+        nets, forward = _built(cfg, size, vae_config)
+    whole = isinstance(cfg, DecoderStage | PlacesStage)
+    every = nn.ModuleList(nets)
+
+    def load(batch: int | None, checkpointed: bool) -> StageLoad:
+        _ = checkpointed  # there are no blocks of a transformer
+        clips = batch or cfg.batch
+        cost = count_step(lambda: forward(clips), every.parameters())
+        counts = (_count(every), _count(every, trained=True), max(map(_count, every)))
+        return StageLoad(name, *counts, cost, cfg.run.steps, clips, _dtype(cfg), average=cfg.run.ema is not None, whole=whole)
+
+    return load
+
+
+def _built(cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> tuple[list[nn.Module], Callable[[int], Tensor]]:
+    """The networks of a stage, and its forward pass for a batch of so many."""
+
+    def pictures(*shape: int) -> Tensor:
+        return torch.empty(*shape, *size, device=META)
+
+    if isinstance(cfg, AutoencoderStage | DecoderStage):
+        sharpen = isinstance(cfg, DecoderStage)
+        # A decoder goes on from the autoencoder of an earlier step.
+        vae, critic = VAE(vae_config), Critic(cfg.critic) if sharpen else None
+        if sharpen:
+            freeze(vae, [p for p in PARTS if getattr(vae, p) is not None], "vae")
+        return [vae, *([] if critic is None else [critic])], _autoencoder(cfg, size, pictures, vae, critic)
+    if isinstance(cfg, DepthStage | PoseStage):
+        depth = Depth(cfg.depth)
+        return [depth], lambda batch: depth(pictures(batch, 3)).mean()
+    if isinstance(cfg, ClassifierStage):
+        judge = Classifier(cfg.classifier)
+        return [judge], lambda batch: judge(torch.empty(3 * batch, WINDOW, 4, WINDOW_SIDE, WINDOW_SIDE, device=META)).mean()
+    if isinstance(cfg, FeatureStage):
+        net = FeatureNet(cfg.features)
+        return [net], lambda batch: net(pictures(batch, 3)).depth.mean()
+    if isinstance(cfg, PlacesStage):
+        field = PlaceField(cfg.places)
+        return [field], _field(cfg, field)
+    raise ValueError(f"dry_run: the stage of {type(cfg).__name__} cannot be counted yet")
+
+
+def _autoencoder(
+    cfg: AutoencoderStage | DecoderStage, size: tuple[int, int], pictures: Callable[..., Tensor], vae: VAE, critic: Critic | None
+) -> Callable[[int], Tensor]:
+    """The forward pass of an autoencoder, under its critic where there is one: a look at what was made, two at both."""
+
+    def forward(batch: int) -> Tensor:
+        c, f = vae.config, cfg.frames
+        noise = torch.empty(batch, latent_count(f), c.latent, size[0] // c.shrink, size[1] // c.shrink, device=META)
+        hint = View(pictures(batch, f, 3), pictures(batch, f), pictures(batch, f)) if c.hint else None
+        planes, _ = vae(pictures(batch, f, 3), noise, hint)
+        if critic is None:
+            return planes.mean()
+        made = torch.cat([planes[:, :-1, :3], planes[:, 1:, :3]], 2).flatten(0, 1)  # pairs of neighbouring frames
+        with torch.no_grad():
+            critic(made)
+        return (
+            planes.mean() + critic(made)[-1].mean() + critic(made.detach())[-1].mean() + critic(torch.empty_like(made))[-1].mean()
+        )
+
+    return forward
+
+
+def _field(cfg: PlacesStage, net: PlaceField) -> Callable[[int], Tensor]:
+    """The forward pass of a field: densities along some of the rays, colours of all."""
+
+    def forward(batch: int) -> Tensor:
+        origin, ray = torch.empty(batch, 3, device=META), torch.empty(batch, 3, device=META)
+        some = min(batch, cfg.shaped)
+        depth = net.samples(ray).expand(some, -1) * torch.ones(some, 1, device=META)
+        light = net.reaches(0, origin[:some], ray[:some], depth)
+        return light.mean() + net.colour(0, origin, ray, torch.empty(batch, device=META)).mean()
+
+    return forward
+
+
+def _dtype(cfg: Any) -> torch.dtype:
+    return torch.bfloat16 if cfg.run.dtype == "bfloat16" else torch.float32
+
+
+def _count(module: nn.Module, trained: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)
