@@ -17,7 +17,10 @@ from dreamx.config import to_json
 from dreamx.train.run_config import RunConfig
 
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
-FREE = ("run", "data", "start", "out", "samples", "sheet_every")
+FREE = (
+    *("run", "data", "start", "out", "samples", "sheet_every"),
+    *("world", "vae", "layout", "accumulate", "checkpoint_blocks"),  # of `train finetune`, which knows a world by its weights
+)
 _RUN = (r"checkpoints", r"log\.jsonl", r"sheet\.png", r"samples\.png", r"samples", "model")
 _RUN_FREE = ("folder", "steps", "warmup", "decay", "floor", "save_seconds", "save_steps", "log_every", "threads")
 
@@ -39,17 +42,25 @@ class StageConfig(Protocol):
     def out(self) -> Path: ...
 
 
-def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Path | None]) -> None:
+def claim(
+    cfg: StageConfig,
+    stage: str,
+    parts: Sequence[str],
+    reads: Sequence[Path | None],
+    more: Sequence[str] = (),
+    learned: Mapping[str, Any] | None = None,
+) -> None:
     """Make both folders this stage's own, or find that they are.
 
-    parts: the networks that it writes; reads: the files and folders that it reads. ValueError, one sentence, where a folder is
+    parts: the networks that it writes; reads: the files and folders that it reads; more: patterns of other files that it writes;
+    learned: settings beside those of ``cfg`` that decide what is learned. ValueError, one sentence, where a folder is
     one of these, is somebody else's, holds other networks, or the run was begun with other settings.
     """
     run, out = cfg.run.folder, cfg.out
     for folder, flag in ((run, "run.folder"), (out, "out")):
         manifest.refuse_input(folder, reads, flag)
-    networks = (r"config\.json", r"card\.json", *(rf"{part}\.safetensors" for part in parts))
-    settings = _settings(cfg)
+    networks = (r"config\.json", r"card\.json", *(rf"{part}\.safetensors" for part in parts), *more)
+    settings = _settings(cfg) | dict(learned or {})
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one writes, and all look
 
     def old() -> None:

@@ -33,6 +33,7 @@ class Trainable:
         muon: bool = False,
     ) -> None:
         self.name, self.module, self.lr = name, module, lr
+        self._adding = False  # gradients of micro-batches of this step are there
         self.trained = {k: p for k, p in module.named_parameters() if p.requires_grad}
         self.average = {k: p.detach().clone() for k, p in self.trained.items()} if average else {}
         inner = {  # matrices of blocks; embeddings and the head keep AdamW, as Jordan et al. do
@@ -61,11 +62,18 @@ class Trainable:
                 state |= {f"{self.name}/{kind}/{key}": t for kind, t in self.optimiser.state[p].items()}
         return state
 
-    def backward(self, loss: Tensor, clip: float | None) -> float:
-        """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
+    def add(self, loss: Tensor) -> None:
+        """Add the gradient of a part of this step's loss to those of its parts before."""
         adapt()
-        self._forget()  # what other losses left here on their way to other modules
+        if not self._adding:
+            self._forget()  # what other losses left here on their way to other modules
+        self._adding = True
         loss.backward()
+
+    def backward(self, loss: Tensor, clip: float | None) -> float:
+        """Fill the gradients, of what was added too, scale them down to the norm ``clip`` and return the norm they had."""
+        self.add(loss)
+        self._adding = False
         for p in self.trained.values():
             if dist.is_initialized() and p.grad is not None and not isinstance(p.grad, DTensor):  # the module is whole everywhere
                 dist.all_reduce(p.grad.div_(dist.get_world_size()))
