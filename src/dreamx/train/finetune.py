@@ -46,8 +46,8 @@ class FinetuneStage:
     """Folder of the fine-tuned transformer, of the whole world if it is one of ours, or of the LoRA."""
     train: Literal["full", "lane", "lora"] = "full"
     """Parts to train: the whole transformer, its camera lane alone, or small matrices beside its layers."""
-    lora: AdapterConfig | None = None
-    """Sizes of the LoRA, with train lora alone; None: rank 16 on every linear layer of the blocks."""
+    lora: AdapterConfig = AdapterConfig()
+    """The LoRA to train, with train lora alone."""
     vae: InputPath | None = None
     """Autoencoder of a released checkpoint, where it does not lie beside it; only looked at, to know whose the latents are."""
     kind: Literal["wan", "cam", "causal"] | None = None
@@ -76,7 +76,7 @@ class FinetuneStage:
     """Probability of dropping what memory shows, a clip; of worlds with memory."""
 
     def __post_init__(self) -> None:
-        if self.lora is not None and self.train != "lora":
+        if self.lora != AdapterConfig() and self.train != "lora":
             raise ValueError(
                 f"lora: its fields go with train lora, and train is {self.train}; say --train lora, or leave them out"
             )
@@ -149,9 +149,8 @@ def _refuse(cfg: FinetuneStage, subject: Subject) -> AdapterConfig | None:
         raise ValueError("layout: a world of ours is written as a world of ours; leave layout out")
     if cfg.train != "lora":
         return None
-    adapter = cfg.lora or AdapterConfig()
-    layers_to_adapt(subject.dit.config, adapter.layers)
-    return adapter
+    layers_to_adapt(subject.dit.config, cfg.lora.layers)
+    return cfg.lora
 
 
 def _export(cfg: FinetuneStage, run: Run, subject: Subject, adapter: AdapterConfig | None) -> None:
