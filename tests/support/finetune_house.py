@@ -1,4 +1,4 @@
-"""A toy checkpoint, clips encoded for it, and fine-tuning of it; run by torchrun, ``finetune_house.py ROOT NAME ...`` trains there."""
+"""A toy checkpoint, clips encoded for it, and fine-tuning of it; torchrun runs ``finetune_house.py ROOT NAME ...``."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def one_clip(cfg: TeachingConfig, past: CausalConfig | None, data: LatentClips, 
 
 
 def attention(past: CausalConfig | None, frames: int) -> Attend:
-    """Who sees whom in such a clip of ``frames``."""
+    """The attention among the frames of such a clip, of ``frames`` latents."""
     if past is None:
         return MaskedAttention()
     short = past.window is None or frames <= past.window or not past.relative

@@ -18,6 +18,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.official import autoregressive_latents, bidirectional_latents
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
+from dreamx.model.prompt import shorten
 from dreamx.model.vae import fingerprint
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import load_dit_and_text
@@ -132,7 +133,7 @@ def embed(subject: Subject, words: TextEmbeddings | None, prompts: Sequence[str]
         return words.batch(prompts, subject.checkpoint.kind.words).to(device)
     assert subject.text is not None
     with torch.no_grad():
-        return subject.text(list(prompts))
+        return subject.text([shorten(p, subject.text.config.words) for p in prompts])  # as at play
 
 
 def as_trained(dit: DiT, parts: Sequence[str] | None, spare: bool) -> None:

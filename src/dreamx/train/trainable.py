@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -132,6 +133,8 @@ def shard(module: nn.Module, mesh: DeviceMesh, methods: Sequence[str]) -> None:
     Everything is sharded again after each forward pass, the root too (which FSDP2 would keep whole until a backward pass): where
     the averaged weights have been looked through, the next pass would else still see them.
     """
+    # A velocity is a view; nobody writes into it.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for p in module.parameters():
         p.data = p.data.contiguous()  # convolutions are channels_last, which FSDP2 refuses (torch 2.13)
     for part in module if isinstance(module, nn.ModuleList) else (module,):
