@@ -31,6 +31,9 @@ from dreamx.train.trainable import gathered
 #: Parts of the network that are trained, by what ``train`` says; None is all of it.
 _PARTS: dict[str, tuple[str, ...] | None] = {"full": None, "lane": ("view",), "lora": ("down", "up")}
 
+#: Fields that may differ when a run goes on. A world is known by its weights, wherever it lies.
+_FREE = ("world", "vae", "kind", "accumulate", "checkpoint_blocks")
+
 
 @dataclass(frozen=True)
 class FinetuneStage:
@@ -91,7 +94,7 @@ def main(cfg: FinetuneStage) -> None:
     lesson = open_lesson(subject, cfg.data, cfg.frames)
     adapter = _refuse(cfg, subject)
     parts, more = finetune_output.files(subject, cfg.layout, cfg.train == "lora")
-    claim(cfg, "finetune", parts, [cfg.data, subject.place, cfg.vae], more, {"weights": subject.weights})
+    claim(cfg, "finetune", parts, [cfg.data, subject.place, cfg.vae], more, {"weights": subject.weights}, _FREE)
     run = Run(cfg.run)
     dit = subject.dit
     as_trained(dit, _PARTS[cfg.train], cfg.run.dtype == "bfloat16")

@@ -17,10 +17,7 @@ from dreamx.config import to_json
 from dreamx.train.run_config import RunConfig
 
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
-FREE = (
-    *("run", "data", "start", "out", "samples", "sheet_every"),
-    *("world", "vae", "layout", "accumulate", "checkpoint_blocks"),  # of `train finetune`, which knows a world by its weights
-)
+FREE = ("run", "data", "start", "out", "samples", "sheet_every")
 _RUN = (r"checkpoints", r"log\.jsonl", r"sheet\.png", r"samples\.png", r"samples", "model")
 _RUN_FREE = ("folder", "steps", "warmup", "decay", "floor", "save_seconds", "save_steps", "log_every", "threads")
 
@@ -49,18 +46,20 @@ def claim(
     reads: Sequence[Path | None],
     more: Sequence[str] = (),
     learned: Mapping[str, Any] | None = None,
+    free: Sequence[str] = (),
 ) -> None:
     """Make both folders this stage's own, or find that they are.
 
     parts: the networks that it writes; reads: the files and folders that it reads; more: patterns of other files that it writes;
-    learned: settings beside those of ``cfg`` that decide what is learned. ValueError, one sentence, where a folder is
-    one of these, is somebody else's, holds other networks, or the run was begun with other settings.
+    learned: settings beside those of ``cfg`` that decide what is learned; free: fields of ``cfg`` that do not.
+    ValueError, one sentence, where a folder is one of these, is somebody else's, holds other networks, or the run was begun with
+    other settings.
     """
     run, out = cfg.run.folder, cfg.out
     for folder, flag in ((run, "run.folder"), (out, "out")):
         manifest.refuse_input(folder, reads, flag)
     networks = (r"config\.json", r"card\.json", *(rf"{part}\.safetensors" for part in parts), *more)
-    settings = _settings(cfg) | dict(learned or {})
+    settings = {k: v for k, v in _settings(cfg).items() if k not in free} | dict(learned or {})
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one writes, and all look
 
     def old() -> None:
