@@ -159,7 +159,7 @@ def _refuse(cfg: FinetuneStage, subject: Subject) -> AdapterConfig | None:
 def _export(cfg: FinetuneStage, run: Run, subject: Subject, adapter: AdapterConfig | None) -> None:
     """Write the averaged weights, by the first process alone."""
     with run.ema(subject.dit):
-        state = gathered(subject.dit)  # every process takes part
+        state = gathered(subject.dit, ("",) if adapter is None else (".down", ".up"))  # every process takes part
         if run.rank == 0 and adapter is None:
             finetune_output.write(cfg.out, subject, state, cfg.layout)
         elif run.rank == 0 and adapter is not None:

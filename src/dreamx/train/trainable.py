@@ -157,6 +157,10 @@ def _local(t: Tensor) -> Tensor:
     return t.to_local() if isinstance(t, DTensor) else t
 
 
-def gathered(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a module, gathered from all processes."""
-    return {k: t.full_tensor() if isinstance(t, DTensor) else t for k, t in module.state_dict().items()}
+def gathered(module: nn.Module, ends: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
+    """The state of a module, gathered from all processes, and if it is sharded put on the CPU, one tensor after another.
+
+    ends: only what has a name that ends so.
+    """
+    state = {k: t for k, t in module.state_dict().items() if k.endswith(ends)}
+    return {k: t.full_tensor().cpu() if isinstance(t, DTensor) else t for k, t in state.items()}
