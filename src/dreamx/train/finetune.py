@@ -97,7 +97,7 @@ def main(cfg: FinetuneStage) -> None:
     claim(cfg, "finetune", parts, [cfg.data, subject.place, cfg.vae], more, {"weights": subject.weights}, _FREE)
     run = Run(cfg.run)
     dit = subject.dit
-    as_trained(dit, _PARTS[cfg.train], cfg.run.dtype == "bfloat16")
+    as_trained(dit, _PARTS[cfg.train], cfg.run.dtype == "bfloat16", run.device)
     if adapter is not None:
         add_adapters(dit, adapter)
     if cfg.checkpoint_blocks:

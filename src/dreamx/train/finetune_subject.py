@@ -136,8 +136,8 @@ def embed(subject: Subject, words: TextEmbeddings | None, prompts: Sequence[str]
         return subject.text([shorten(p, subject.text.config.words) for p in prompts])  # as at play
 
 
-def as_trained(dit: DiT, parts: Sequence[str] | None, spare: bool) -> None:
-    """Give a network weights of its own in float32, not those of the mapped file; in place.
+def as_trained(dit: DiT, parts: Sequence[str] | None, spare: bool, device: torch.device | str = "cpu") -> None:
+    """Give a network weights of its own in float32 on ``device``, not those of the mapped file; in place, one by one.
 
     parts: what is going to be trained, as in ``Run.own``; spare: linear layers that stay frozen stay as they are stored, too.
     """
@@ -146,7 +146,7 @@ def as_trained(dit: DiT, parts: Sequence[str] | None, spare: bool) -> None:
         if spare and not learns and isinstance(module, nn.Linear):
             continue
         for key, p in module.named_parameters(recurse=False):
-            setattr(module, key, nn.Parameter(p.detach().to(torch.float32, copy=True)))
+            setattr(module, key, nn.Parameter(p.detach().to(device, torch.float32, copy=True)))
 
 
 def _whole_chunks(clips: LatentClips, past: CausalConfig | None, file: Path, frames: int | None) -> None:
