@@ -34,22 +34,36 @@ def same(root: Path, name: str, other: str) -> None:
     assert far < 1e-4, f"{name} and {other} differ by {far}"
 
 
-def test_two_processes_are_one_and_go_on_as_one(tmp_path: Path) -> None:
-    world = finetune_house.stand_in(tmp_path)
-    finetune_house.encoded(tmp_path, world)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, its latents, and both kinds of run in one process."""
+    root = tmp_path_factory.mktemp("root")
+    finetune_house.encoded(root, finetune_house.stand_in(root))
     for kind in KINDS:
-        finetune.main(finetune_house.named(tmp_path, f"{kind}-one"))
-    finetune_house.as_killed(tmp_path, "full-one", "full-one-to-two")
-    words = [str(TESTS / "support/finetune_house.py"), str(tmp_path)]
-    words += ["full-two", "full-one-to-two", "lora-two"]
-    done = subprocess.run([*TORCHRUN, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=tmp_path)
+        finetune.main(finetune_house.named(root, f"{kind}-one"))
+    return root
+
+
+def in_two(root: Path, *names: str) -> None:
+    """Train these runs in two processes."""
+    words = [str(TESTS / "support/finetune_house.py"), str(root), *names]
+    done = subprocess.run([*TORCHRUN, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_are_one_and_go_on_as_one(root: Path) -> None:
+    in_two(root, "full-two", "lora-two")
     for kind in KINDS:
-        same(tmp_path, f"{kind}-one", f"{kind}-two")
-        finetune_house.as_killed(tmp_path, f"{kind}-two", f"{kind}-two-to-one")
-        finetune.main(finetune_house.named(tmp_path, f"{kind}-two-to-one"))
-        same(tmp_path, f"{kind}-one", f"{kind}-two-to-one")
-    same(tmp_path, "full-one", "full-one-to-two")
-    moved = weights(tmp_path, "full-one")
-    start = weight_files.mapped(world / "model.safetensors")
+        same(root, f"{kind}-one", f"{kind}-two")
+        finetune_house.as_killed(root, f"{kind}-two", f"{kind}-two-to-one")
+        finetune.main(finetune_house.named(root, f"{kind}-two-to-one"))
+        same(root, f"{kind}-one", f"{kind}-two-to-one")
+    moved = weights(root, "full-one")
+    start = weight_files.mapped(root / "causal/model.safetensors")
     assert float((moved["patch.bias"] - start["patch_embedding.bias"]).abs().max()) > 1e-3, "the runs have learned something"
+
+
+def test_one_process_goes_on_as_two(root: Path) -> None:
+    finetune_house.as_killed(root, "full-one", "full-one-to-two")
+    in_two(root, "full-one-to-two")
+    same(root, "full-one", "full-one-to-two")
