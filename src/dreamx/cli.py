@@ -52,6 +52,10 @@ COMMANDS: dict[str, Any] = {
         "places": ("dreamx.train.known_places:main", "learn places by heart: maps of them that say what a camera sees"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
+        "finetune": (
+            "dreamx.train.finetune:main",
+            "go on from a released checkpoint, or from a world of ours, on your own clips",
+        ),
         "pose": ("dreamx.train.pose:main", "learn the depth by which cameras are read from pictures, for scores and rewards"),
         "classifier": ("dreamx.train.classifier:main", "learn to tell events in videos, for scores and rewards"),
         "features": ("dreamx.train.features:main", "learn the features by which dreams are compared with true renders"),

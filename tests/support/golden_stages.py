@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import finetune_house
 import planted_stills
 from dreamx.data.sim.stills import stills_file
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.recipes import micro
-from dreamx.train import classifier, depth, features, known_places, pose
+from dreamx.train import classifier, depth, features, finetune, known_places, pose
+from dreamx.train.finetune import FinetuneStage
 from dreamx.train.run_config import RunConfig
 from event_house import pairs
 from repo import TESTS
@@ -46,6 +48,7 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         planted_stills.planted(seed).save(stills_file(root, seed))
     return {
         **found,
+        "finetune": lambda: finetune.main(released(root, run("finetune"), out / "finetune")),
         "features": lambda: features.main(
             features.FeatureStage(run("features"), root, out / "features", end_seed=50, features=planted_stills.SMALL, batch=8)
         ),
@@ -65,6 +68,12 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
             )
         ),
     }
+
+
+def released(root: Path, run: RunConfig, out: Path) -> FinetuneStage:
+    """Fine-tuning of a checkpoint of random weights, on two of the clips."""
+    world = finetune_house.stand_in(root / "released")
+    return FinetuneStage(run, world, finetune_house.encoded(root / "released", world), out, batch=4, lr=1e-3)
 
 
 #: What a stage reads: folders of stages before it, and the network that stands there.

@@ -166,6 +166,10 @@ data encode --clips clips --vae vae --out new.safetensors
     --vae nowhere                           | nowhere
     --vae empty                             | empty
     --vae notes.txt                         | notes.txt
+    --vae model.safetensors                 | model.safetensors
+    --text nowhere                          | nowhere
+    --text world                            | text
+    --text-dtype float16                    | text
     --depth nowhere memory:memory-config    | nowhere
     --depth empty memory:memory-config      | empty
     --ahead 3 1 memory:memory-config        | ahead

@@ -116,6 +116,41 @@ train causal --run.folder begun --run.steps 1 --run.threads 1 --data latents.saf
     --out set                               | set
     --out world                             | world
     --run.folder clips                      | clips
+train finetune --run.folder new --run.steps 1 --data latents.safetensors --world world --out new-out
+    --world nowhere                         | nowhere
+    --world notes.txt                       | notes.txt
+    --world empty                           | empty
+    --world damaged                         | damaged
+    --world model.safetensors               | model.safetensors
+    --data nowhere                          | nowhere
+    --data notes.txt                        | notes.txt
+    --data damaged                          | damaged
+    --world tiny                            | autoencoder
+    --vae nowhere                           | nowhere
+    --vae vae                               | vae
+    --kind dog                              | kind
+    --kind causal                           | kind
+    --train dog                             | train
+    --train lora --lora.rank 0              | rank
+    --lora.rank 4                           | lora
+    --train lora --lora.alpha 0             | alpha
+    --train lora --lora.layers dog          | dog
+    --train lora --lora.names dog           | names
+    --train lora --layout official          | layout
+    --layout official                       | layout
+    --layout dog                            | layout
+    --batch 0                               | batch
+    --accumulate 3                          | batch
+    --frames 0                              | frames
+    --frames 99                             | frames
+    --lr 0                                  | lr
+    --shift 0                               | shift
+    --history-noise 2                       | history
+    --drop-text 2                           | drop
+    --run.dtype float16                     | dtype
+    --out world                             | world
+    --out notes.txt                         | notes.txt
+    --run.folder world                      | world
 train consistency --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out
     --lr 0                                  | lr
     --lattice 0                             | lattice

@@ -10,25 +10,24 @@ of memory for the next latent is kept beside it, with its errors of depth and co
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from rich.progress import track
-from safetensors.torch import save_file
 from torch import Tensor
 
-from dreamx import atomic, tensor_file
-from dreamx.bounds import Ending, InputFolder, NonNegativeInt, OutputFile, PositiveInt, Workers
-from dreamx.checkpoints import native
+from dreamx.bounds import Ending, InputFolder, InputPath, NonNegativeInt, OutputFile, PositiveInt, Workers
+from dreamx.checkpoints import beside, native
 from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
+from dreamx.data import text_embeddings
 from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
+from dreamx.data.latent_file import LatentRow, Latents
 from dreamx.data.recall import played_back
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
@@ -37,8 +36,8 @@ from dreamx.locks import alone
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.model.vae import VAE, VAEConfig, fingerprint
-from dreamx.plaintext import parse_json
+from dreamx.model.vae import VAE, fingerprint
+from dreamx.model.wan_vae import WanVAE
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class EncodeConfig:
 
     clips: InputFolder
     """Folder of clips, or a dataset."""
-    vae: InputFolder
-    """Folder of the trained autoencoder."""
+    vae: InputPath
+    """Folder of the trained autoencoder; or the autoencoder of Wan2.2, a file or a folder in any layout."""
     out: Annotated[OutputFile, Ending((".safetensors",))] | None = None
     """The file to write (.safetensors); None: latents/HASH.safetensors beside the clips, by the autoencoder's fingerprint."""
     most: PositiveInt | None = None
@@ -65,66 +64,21 @@ class EncodeConfig:
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
     places: InputFolder | None = None
     """Folder of fields of places known by heart: what they show of clips in these places goes before memory. None: no fields."""
+    text: InputPath | None = None
+    """The text encoder umT5, a file or a folder in any layout: also embed all captions, into NAME.text.safetensors beside the
+    latents. With the autoencoder of Wan2.2 alone; None: no embeddings."""
+    text_dtype: Literal["bfloat16", "float16"] = "bfloat16"
+    """Of the embeddings in the file."""
     processes: Workers = 0
     """Worker processes; 1: none beside this one, 0: one for each core."""
 
     def __post_init__(self) -> None:
         if self.places is not None and self.memory is None:
             raise ValueError("places goes with memory: what the fields show is kept where what memory shows is; give memory, too")
+        if self.text is None and self.text_dtype != "bfloat16":
+            raise ValueError("text_dtype goes with text: there are no embeddings without a text encoder; give text, too")
         if self.ahead is not None and (self.memory is None or self.ahead[0] > self.ahead[1]):
             raise ValueError(f"ahead must be two numbers, the smaller first, and goes with memory, not {self.ahead}")
-
-
-@dataclass(frozen=True)
-class LatentRow:
-    """Metadata of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``."""
-
-    caption: str
-    style: str
-    scene: str
-    seed: int
-    variant: str = ""
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Encoded clips. z: ``[N, T, C, h, w]`` float16; camera: ``[N, T]``; rows: N; vae: the autoencoder's fingerprint; hint:
-    ``[N, T, C + 1, h, w]`` float16, what memory shows of each latent (``Frames.hint``), or None.
-
-    ahead: the hint, given before each latent, of a later one, whose index is ``to [N, T]``; both or neither. made: hashes of the
-    settings and of the clips' files; empty where they were not written down."""
-
-    z: Tensor
-    camera: Camera
-    rows: tuple[LatentRow, ...]
-    vae: str
-    hint: Tensor | None = None
-    ahead: Tensor | None = None
-    to: Tensor | None = None
-    made: tuple[str, ...] = ()
-
-    def save(self, path: Path) -> None:
-        """Write to ``path``, whole or not at all."""
-        # One entry alone: safetensors writes several in another order every time.
-        said = {"clips": [vars(row) for row in self.rows], "vae": self.vae} | ({"made": self.made} if self.made else {})
-        words = {"latents": json.dumps(said)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        more = {k: x for k, x in (("hint", self.hint), ("ahead", self.ahead), ("to", self.to)) if x is not None}
-        with atomic.whole(path) as temporary:
-            save_file({"z": self.z, "pose": self.camera.pose, "lens": self.camera.lens, **more}, temporary, words)
-
-    @staticmethod
-    def load(path: Path) -> Latents:
-        """Read what ``save`` wrote; ValueError with the file's name when it is not that."""
-        try:
-            with tensor_file.opened(path) as f:
-                words = parse_json(f.metadata()["latents"])
-                rows = tuple(LatentRow(**row) for row in words["clips"])
-                camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
-                more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=tuple(words.get("made", ())))
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
 
 
 def encode(cfg: EncodeConfig) -> Latents:
@@ -133,7 +87,8 @@ def encode(cfg: EncodeConfig) -> Latents:
     Killed and run again, it goes on with the clips that are left, and ends with the same file.
     """
     every = shots(cfg.clips)
-    name = _vae(cfg.vae)[1]
+    vae, name = _vae(cfg.vae)
+    _refuse(cfg, isinstance(vae, WanVAE))
     out = cfg.out or cfg.clips / "latents" / f"{name}.safetensors"
     with alone(out):
         return _encode_into(cfg, every, out, name)
@@ -149,13 +104,22 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
         del about["places"]  # as in files of before
     else:
         about["fields"] = fingerprint(_places(cfg.places))
-    finished = is_finished(out, name, *(now := made_from(out, about)))
+    reader = None if cfg.text is None else text_embeddings.Reader(cfg.text, cfg.text_dtype)
+    if reader is None:
+        del about["text"], about["text_dtype"]
+    else:
+        about["text"] = reader.identity
+    words = text_embeddings.file_beside(out)
+    finished = is_finished(out, name, *(now := made_from(out, about))) and (reader is None or words.is_file())
     parts = Parts(out, about)
     if finished:  # and killed, if at all, while it removed its parts
         parts.done()
         return Latents.load(out)
     try:
         made = _encoded(cfg, together, parts)
+        if reader is not None:  # before the latents: those say that all is there
+            said = sorted({row.caption for m in made for row in m.rows} | {""})  # and nothing said, for captions that are dropped
+            reader.embedded(said, parts, len(together)).save(words)
     except BaseException as e:
         parts.fail(isinstance(e, ValueError))
         raise
@@ -165,7 +129,7 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
         torch.cat([x for x in each if x is not None]) if each[0] is not None else None
         for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
     ]
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, made=now)
+    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, made=now, path=_joined(made))
     result.save(out)
     parts.done()
     if left_out := _left_out(cfg, rows):
@@ -173,10 +137,26 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
     return result
 
 
+def _refuse(cfg: EncodeConfig, wan: bool) -> None:
+    """ValueError where fields are for the other kind of autoencoder."""
+    if wan and (given := [k for k in ("memory", "depth", "ahead", "places") if getattr(cfg, k) is not None]):
+        raise ValueError(f"{given[0]}: the autoencoder of Wan2.2 sees no depth, so nothing is remembered; leave {given[0]} out")
+    if not wan and cfg.text is not None:
+        raise ValueError("text: worlds of this autoencoder have a text encoder of their own; leave text out")
+
+
+def _joined(made: list[Latents]) -> Camera | None:
+    """The cameras of all video frames; None where they are not kept."""
+    paths = [m.path for m in made if m.path is not None]
+    return Camera(torch.cat([p.pose for p in paths]), torch.cat([p.lens for p in paths])) if paths else None
+
+
 def _encoded(cfg: EncodeConfig, together: list[list[ListedClip]], parts: Parts) -> list[Latents]:
     """The parts, those that are missing made. ValueError for clips of unequal length."""
     todo = [n for n in range(len(together)) if not parts.path(n).exists()]
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
+    if torch.cuda.is_available() and isinstance(_vae(cfg.vae)[0], WanVAE):
+        workers = 1  # one GPU is not shared out among processes
     with ExitStack() as stack:
         work = [cfg] * len(todo), [together[n] for n in todo], [parts.path(n) for n in todo]
         results = stack.enter_context(pool(workers)).map(_encode, *work) if workers > 1 else map(_encode, *work)
@@ -229,7 +209,7 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
     z = torch.stack([latents(vae, shot.video) for _, shot in made])  # [N, T, C, h, w], float16: half the file
     deep = None if cfg.depth is None else _depth(cfg.depth)
     played = None
-    if cfg.memory is not None:
+    if cfg.memory is not None and isinstance(vae, VAE):
         # In a mirror it is another place.
         played_shots = [replace(shot, scene="") if "mirror" in variant else shot for variant, shot in made]
         fields = None if cfg.places is None else _places(cfg.places)
@@ -237,13 +217,17 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
-    Latents(z, camera, rows, name, *(played or (None, None, None))).save(out)
+    path = None
+    if isinstance(vae, WanVAE):
+        path = Camera(torch.stack([s.camera.pose for _, s in made]), torch.stack([s.camera.lens for _, s in made]))
+    Latents(z, camera, rows, name, *(played or (None, None, None)), path=path).save(out)
 
 
 @cache
-def _vae(folder: Path) -> tuple[VAE, str]:
-    vae = native.load(folder, "vae", VAE, VAEConfig).eval()
-    return vae, fingerprint(vae)
+def _vae(place: Path) -> tuple[VAE | WanVAE, str]:
+    vae = beside.open_autoencoder(place).eval()
+    name = fingerprint(vae)
+    return (vae.cuda() if isinstance(vae, WanVAE) and torch.cuda.is_available() else vae), name
 
 
 @cache
@@ -257,9 +241,9 @@ def _places(folder: Path) -> PlaceField:
 
 
 @torch.no_grad()
-def latents(vae: VAE, video: Tensor) -> Tensor:
+def latents(vae: VAE | WanVAE, video: Tensor) -> Tensor:
     """One video ``[F, 3, H, W]`` uint8 -> normalised latents ``[T, C, h, w]`` float16."""
-    return vae.encode(video[None].float() / 127.5 - 1)[0].half().contiguous()
+    return vae.encode(video[None].float() / 127.5 - 1)[0].half().cpu().contiguous()
 
 
 _TOGETHER = 8  # clips that one process encodes at a time

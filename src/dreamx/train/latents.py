@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from dreamx.clip import refuse_held_out
-from dreamx.data.encode import Latents
+from dreamx.data.latent_file import Latents
 from dreamx.frames import Frames, clean
 
 #: Beside frames: those some latents further on, as memory shows them before each (``Frames`` of the same size), or None.
@@ -27,6 +27,8 @@ class LatentClips:
             refuse_held_out(row.seed)
         # All in memory, as float16.
         self.z, self.camera, self.hint, self.ahead, self.to = data.z, data.camera, data.hint, data.ahead, data.to
+        self.vae, self.path = data.vae, data.path  # by whom they were encoded; cameras of all video frames, or None
+        self.anywhere = True  # a stretch begins at any latent, and not only at the first
         self.frames = data.z.shape[1] if frames is None else frames
         if self.frames > data.z.shape[1]:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
@@ -47,7 +49,8 @@ class LatentClips:
     def both(self, size: int, rng: torch.Generator) -> tuple[Frames, Ahead, list[str]]:
         """``batch``, and for each frame one further on, with what memory shows of it before that frame; its index stays."""
         rows = torch.randint(len(self.z), (size,), generator=rng)
-        start = torch.randint(self.z.shape[1] - self.frames + 1, (size, 1), generator=rng)
+        room = self.z.shape[1] - self.frames if self.anywhere else 0
+        start = torch.randint(room + 1, (size, 1), generator=rng)
         time = start + torch.arange(self.frames)  # [size, frames]
         known = clean(self.z[rows[:, None], time].float(), self.camera[rows[:, None], time])
         hint = None if self.hint is None else self.hint[rows[:, None], time].float()  # [size, frames, C + 1, h, w]

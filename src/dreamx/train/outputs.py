@@ -39,17 +39,27 @@ class StageConfig(Protocol):
     def out(self) -> Path: ...
 
 
-def claim(cfg: StageConfig, stage: str, parts: Sequence[str], reads: Sequence[Path | None]) -> None:
+def claim(
+    cfg: StageConfig,
+    stage: str,
+    parts: Sequence[str],
+    reads: Sequence[Path | None],
+    more: Sequence[str] = (),
+    learned: Mapping[str, Any] | None = None,
+    free: Sequence[str] = (),
+) -> None:
     """Make both folders this stage's own, or find that they are.
 
-    parts: the networks that it writes; reads: the files and folders that it reads. ValueError, one sentence, where a folder is
-    one of these, is somebody else's, holds other networks, or the run was begun with other settings.
+    parts: the networks that it writes; reads: the files and folders that it reads; more: patterns of other files that it writes;
+    learned: settings beside those of ``cfg`` that decide what is learned; free: fields of ``cfg`` that do not.
+    ValueError, one sentence, where a folder is one of these, is somebody else's, holds other networks, or the run was begun with
+    other settings.
     """
     run, out = cfg.run.folder, cfg.out
     for folder, flag in ((run, "run.folder"), (out, "out")):
         manifest.refuse_input(folder, reads, flag)
-    networks = (r"config\.json", r"card\.json", *(rf"{part}\.safetensors" for part in parts))
-    settings = _settings(cfg)
+    networks = (r"config\.json", r"card\.json", *(rf"{part}\.safetensors" for part in parts), *more)
+    settings = {k: v for k, v in _settings(cfg).items() if k not in free} | dict(learned or {})
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one writes, and all look
 
     def old() -> None:

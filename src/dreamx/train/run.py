@@ -55,6 +55,7 @@ class Run:
         cfg.folder.mkdir(parents=True, exist_ok=True)
         self._owned: list[Trainable] = []
         self._values: dict[str, float] = {}
+        self._parts = 0.0  # losses of this step's micro-batches before the last
         self._log: TrainingLog | None = None
         self._stop = 0  # the number of the signal that asked for it
         self._saved_step, self._saved_at = 0, time.monotonic()
@@ -122,6 +123,13 @@ class Run:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)  # weights and optimiser stay float32
 
+    def accumulate(self, module: nn.Module, loss: Tensor) -> None:
+        """Take in one part of the step's loss, a micro-batch's share of it; the last part goes to ``update``."""
+        owned = self._of(module)
+        assert owned is not None and owned.module is module, "own it first"
+        self._parts += self._mean(loss)
+        owned.add(loss)
+
     def update(self, module: nn.Module, loss: Tensor, scalars: Mapping[str, float | Tensor] | None = None) -> None:
         """One optimiser step of an owned module on a loss; ``scalars`` go to the log beside it.
 
@@ -131,7 +139,7 @@ class Run:
         if owned is None or owned.module is not module:
             raise ValueError(f"update({type(module).__name__}): this module is not owned by the run; own it first")
         lr = owned.lr * self.cfg.lr_share(self.step)
-        value = self._mean(loss)
+        value, self._parts = self._parts + self._mean(loss), 0.0
         self._check(owned, "loss", value)
         norm = owned.backward(loss, self.cfg.clip)
         self._check(owned, "gradient", norm)  # before `apply`: a NaN in one weight is in all of them a step later
@@ -164,8 +172,12 @@ class Run:
             whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
             if self.rank == 0:
                 native.write(folder, whole)
+        self.wait()  # the next stage reads it in every process
+
+    def wait(self) -> None:
+        """Go on when all processes are here."""
         if self._mesh is not None:
-            dist.barrier()  # the next stage reads it in every process
+            dist.barrier()
 
     def save(self) -> None:
         """Write a checkpoint of the finished steps."""
@@ -204,10 +216,15 @@ class Run:
             with atomic.whole(file) as temporary:
                 sheet(images, columns).save(temporary, "png")
 
-    def generator(self, step: int) -> torch.Generator:
-        """Random numbers (on the CPU) that depend on the seed, the step and the process alone: for ``batch(step)``."""
+    def generator(self, step: int, stream: int | None = None) -> torch.Generator:
+        """Random numbers (on the CPU) that depend on the seed, the step and the process alone: for ``batch(step)``.
+
+        stream: instead of the process, where the clips of a step are to be the same in any number of processes.
+        """
         # Hashed, so that neighbouring steps and ranks have unrelated streams.
-        state = np.random.SeedSequence((self.cfg.seed, step, self.rank)).generate_state(1, np.uint64)
+        state = np.random.SeedSequence((self.cfg.seed, step, self.rank if stream is None else stream)).generate_state(
+            1, np.uint64
+        )
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
     def say(self, words: str) -> None:

@@ -6,6 +6,7 @@ quite clean: a little noise, whose level the model is given, prepares it for its
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,7 +22,9 @@ from dreamx.rollout import noise_like
 from dreamx.train.augment import drop_hints, drop_text
 from dreamx.train.camera_control import first_known
 from dreamx.train.latents import LatentClips
-from dreamx.train.trained_networks import Networks
+
+#: Networks, or anything that answers like them: ``(frames, prompts, attend) -> velocity``.
+Predictor = Callable[[Frames, list[str], Attend], Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Teaching:
     table: Attend
     weight: Tensor | None
 
-    def velocity(self, nets: Networks, noisy: Frames) -> Tensor:
+    def velocity(self, nets: Predictor, noisy: Frames) -> Tensor:
         """Predict the velocity of the noisy half ``[B, T, C, H, W]``."""
         # [B, 2 T, ...] in, the second half out. The time indices of both halves are the same.
         return nets(cat(self.past, noisy), self.prompts, self.table)[:, len(self.past) :]

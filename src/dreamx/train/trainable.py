@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -33,6 +34,7 @@ class Trainable:
         muon: bool = False,
     ) -> None:
         self.name, self.module, self.lr = name, module, lr
+        self._adding = False  # gradients of micro-batches of this step are there
         self.trained = {k: p for k, p in module.named_parameters() if p.requires_grad}
         self.average = {k: p.detach().clone() for k, p in self.trained.items()} if average else {}
         inner = {  # matrices of blocks; embeddings and the head keep AdamW, as Jordan et al. do
@@ -61,11 +63,18 @@ class Trainable:
                 state |= {f"{self.name}/{kind}/{key}": t for kind, t in self.optimiser.state[p].items()}
         return state
 
-    def backward(self, loss: Tensor, clip: float | None) -> float:
-        """Fill the gradients, scale them down to the norm ``clip`` and return the norm they had."""
+    def add(self, loss: Tensor) -> None:
+        """Add the gradient of a part of this step's loss to those of its parts before."""
         adapt()
-        self._forget()  # what other losses left here on their way to other modules
+        if not self._adding:
+            self._forget()  # what other losses left here on their way to other modules
+        self._adding = True
         loss.backward()
+
+    def backward(self, loss: Tensor, clip: float | None) -> float:
+        """Fill the gradients, of what was added too, scale them down to the norm ``clip`` and return the norm they had."""
+        self.add(loss)
+        self._adding = False
         for p in self.trained.values():
             if dist.is_initialized() and p.grad is not None and not isinstance(p.grad, DTensor):  # the module is whole everywhere
                 dist.all_reduce(p.grad.div_(dist.get_world_size()))
@@ -124,6 +133,8 @@ def shard(module: nn.Module, mesh: DeviceMesh, methods: Sequence[str]) -> None:
     Everything is sharded again after each forward pass, the root too (which FSDP2 would keep whole until a backward pass): where
     the averaged weights have been looked through, the next pass would else still see them.
     """
+    # A velocity is a view; nobody writes into it.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     for p in module.parameters():
         p.data = p.data.contiguous()  # convolutions are channels_last, which FSDP2 refuses (torch 2.13)
     for part in module if isinstance(module, nn.ModuleList) else (module,):
@@ -146,6 +157,10 @@ def _local(t: Tensor) -> Tensor:
     return t.to_local() if isinstance(t, DTensor) else t
 
 
-def gathered(module: nn.Module) -> dict[str, Tensor]:
-    """The state of a module, gathered from all processes."""
-    return {k: t.full_tensor() if isinstance(t, DTensor) else t for k, t in module.state_dict().items()}
+def gathered(module: nn.Module, ends: tuple[str, ...] = ("",)) -> dict[str, Tensor]:
+    """The state of a module, gathered from all processes, and if it is sharded put on the CPU, one tensor after another.
+
+    ends: only what has a name that ends so.
+    """
+    state = {k: t for k, t in module.state_dict().items() if k.endswith(ends)}
+    return {k: t.full_tensor().cpu() if isinstance(t, DTensor) else t for k, t in state.items()}
