@@ -14,6 +14,7 @@ from torch import Tensor
 
 import stand_in
 from dreamx import flow, released
+from dreamx.checkpoints import beside
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.env import Env
 from dreamx.frames import clean
@@ -177,11 +178,11 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
         return tmp_path / name
 
     alone = broken("alone")
-    (alone / released.VAE_FILE).unlink()
+    (alone / beside.VAE_FILE).unlink()
     with pytest.raises(ValueError, match="a transformer without its vae; put Wan2.2_VAE.pth of Wan2.2-TI2V-5B into the folder"):
         World.open(alone)
     mute = broken("mute")
-    (mute / released.TEXT_FILE).unlink()
+    (mute / beside.TEXT_FILE).unlink()
     with pytest.raises(ValueError, match="a transformer without its text encoder; put models_t5"):
         World.open(mute)
     write(StandIn(tmp_path / "cam", "cam"))

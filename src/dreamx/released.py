@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dreamx.checkpoints import components, transformer
+from dreamx.checkpoints import beside, components, transformer
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.config import from_json, to_json
@@ -35,9 +35,6 @@ from dreamx.session import WorldConfig
 
 #: Pixels of the released models, rows and columns.
 SIZE = (704, 1280)
-#: Names of the files that Wan2.2 was released as.
-VAE_FILE, TEXT_FILE = "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth"
-_BASE = "Wan2.2-TI2V-5B"
 _LONGEST = 1024  # latent frames: a window without a limit
 
 
@@ -108,13 +105,12 @@ def files_of(world: str | Path) -> ReleasedFiles:
             )
         return ReleasedFiles(*(folder / name for name in ("transformer", "vae", "text_encoder")))
     found: list[Path] = []
-    for name, other in ((VAE_FILE, "vae"), (TEXT_FILE, "text_encoder")):
-        places = (folder / name, folder / other, folder.parent / _BASE / name, folder.parent / _BASE / other)
-        file = next((p for p in places if p.exists()), None)
+    for names in (beside.VAE_NAMES, beside.TEXT_NAMES):
+        file = beside.find(folder, names)
         if file is None:
             raise ValueError(
-                f"world: {world} is a transformer without its {other.replace('_', ' ')}; put {name} of {_BASE} into the folder, "
-                f"or {_BASE} beside it"
+                f"world: {world} is a transformer without its {names[0].replace('_', ' ')}; put {names[1]} of {beside.BASE} into "
+                f"the folder, or {beside.BASE} beside it"
             )
         found.append(file)
     return ReleasedFiles(folder, *found)

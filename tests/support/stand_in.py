@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dreamx.checkpoints.beside import TEXT_FILE, VAE_FILE
 from dreamx.convert import ConvertConfig, convert
 from dreamx.recipes.wan_micro import StandIn, write
-from dreamx.released import TEXT_FILE, VAE_FILE
 
 #: Settings of play that fit a test: pictures of 64 x 96, two passes a chunk.
 SMALL = {"height": 64, "width": 96, "sampler": {"steps": 2}}

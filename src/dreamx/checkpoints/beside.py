@@ -12,15 +12,17 @@ from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE
 from dreamx.plaintext import read_json
 
+#: Names of the files as they were released, and of the model that they belong to.
+VAE_FILE, TEXT_FILE, BASE = "Wan2.2_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "Wan2.2-TI2V-5B"
 #: Where they lie in a folder with several networks: in ours and that of diffusers, and as released.
-VAE_NAMES = ("vae", "Wan2.2_VAE.pth")
-TEXT_NAMES = ("text_encoder", "models_t5_umt5-xxl-enc-bf16.pth")
+VAE_NAMES, TEXT_NAMES = ("vae", VAE_FILE), ("text_encoder", TEXT_FILE)
 _OURS = {"vae", "text", "dit"}
 
 
 def find(folder: Path, names: tuple[str, ...]) -> Path | None:
-    """Find a network by one of the ``names`` in a folder, or beside a folder that is called ``transformer``; else None."""
-    places = [folder, *([folder.parent] if folder.name == "transformer" or folder.is_file() else [])]
+    """Find a network by one of the ``names`` in a folder, beside a folder that is called ``transformer``, or in the folder of
+    the base model beside it; else None."""
+    places = [folder, *([folder.parent] if folder.name == "transformer" or folder.is_file() else []), folder.parent / BASE]
     return next((p / name for p in places for name in names if (p / name).exists()), None)
 
 
