@@ -35,7 +35,8 @@ def test_one_walks_in_it(released: tuple[SessionManager, int], tab: Page) -> Non
     tab.key("KeyW", True)
     tab.until("dreamx.screen.count > 40", 90)
     tab.key("KeyW", False)
-    assert (tab.js("document.getElementById('canvas').width"), tab.js("document.getElementById('canvas').height")) == (96, 64)
+    width, height = (tab.js(f"document.getElementById('canvas').{side}") for side in ("width", "height"))
+    assert (width % 96, height / width) == (0, 64 / 96), "painted in whole pixels, as wide as the world"
     tab.click("home")
     tab.js("document.getElementById('prompt').value = 'a red house by the sea'")
     tab.js("document.getElementById('words').requestSubmit()")
