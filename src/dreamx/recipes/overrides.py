@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from dreamx.bounds import check_values, hints
 from dreamx.config import from_json, to_json
-from dreamx.plaintext import sentence
+from dreamx.plaintext import parse_json, sentence
 from dreamx.recipes.step import Recipe
 
 T = TypeVar("T")
@@ -101,7 +100,7 @@ def _read(value: str, hint: Any) -> Any:
         return value == "True"
     for words in (value, f"[{value}]") if tuple in kinds else (value,):
         try:
-            found = json.loads(words)
+            found = parse_json(words)
         except ValueError:
             continue
         return [found] if tuple in kinds and not isinstance(found, list) else found
