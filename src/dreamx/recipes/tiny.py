@@ -84,7 +84,12 @@ WORLD = WorldConfig(
 )
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
-PLACES = PlaceFieldConfig(names=tuple(HOMES), half=tuple(m.HALF for m in HOMES.values()))
+PLACES = PlaceFieldConfig(
+    names=tuple(HOMES),
+    half=tuple(m.HALF for m in HOMES.values()),
+    levels=(32, 80, 200, 500, 1250),
+    entries=2**18,
+)
 _BEFORE = {"lookahead_1": "ahead", "lookahead_2": "again"}  # their folders up to version 0.1
 
 
