@@ -31,7 +31,7 @@ class PlayBenchConfig:
     """CPU threads; 0: as many as torch takes."""
     plain: bool = False
     """Torch's plain matrix products, not the faster ones of oneDNN."""
-    precision: Precision | Literal["both"] = "auto"
+    precision: Precision | Literal["both"] = "float32"
     """Numbers that convolutions compute in; both: float32, and bfloat16 where the processor has instructions for it."""
     json: bool = False
     """Print JSON alone."""

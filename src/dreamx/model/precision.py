@@ -15,7 +15,7 @@ INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 
 
 def dtype_at_play(said: Precision) -> torch.dtype:
-    """Return the dtype that was said; ``auto``: bfloat16 on a processor with AMX, where a chunk was measured to be faster
+    """Return the dtype that was said; ``auto``: bfloat16 on a processor with AMX, where decoding was measured to be faster
     (docs/speed.md). Decided by the processor alone, not by a measurement, so that a session goes on in the same numbers."""
     if said == "auto":
         return torch.bfloat16 if processor_has("amx_bf16") else torch.float32

@@ -78,8 +78,9 @@ class PlayConfig:
     """CPU threads of each stage; by default half of the cores, because a chunk is shown while the next is dreamt."""
     plain: bool = False
     """Use torch's plain products alone, not the faster ones of oneDNN; the pictures differ by rounding."""
-    precision: Precision = "auto"
-    """Numbers that the convolutions of a world of ours compute in; auto: bfloat16 on a processor with AMX, else float32."""
+    precision: Precision = "float32"
+    """Numbers that the convolutions of a world of ours compute in; auto: bfloat16 on a processor with AMX, else float32. In
+    bfloat16 a walk that is replayed elsewhere differs by rounding."""
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: PositiveInt = 4
