@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import stand_in
-from dreamx import flow, released
+from dreamx import flow, released, session
 from dreamx.checkpoints import beside
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.env import Env
@@ -190,8 +190,10 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
         World.open(tmp_path / "cam")
     for said, why in (
         ({"height": 60}, "size: 60 rows and 96 columns are not both multiples of 32; the nearest that are: --size 64 96"),
-        ({"hight": 64}, "world.json"),
-        ({"sampler": {"chunk": 2}}, "world.sampler.chunk must be world.past.chunk, 3, not 2"),
+        ({"hight": 64}, "world.json: 'hight' cannot be set there"),
+        ({"sampler": {"chunk": 2}}, "'sampler.chunk' cannot be set there, the checkpoint was trained with its own"),
+        ({"past": None}, "'past' cannot be set there"),
+        ({"memory": {}}, "'memory' cannot be set there"),
     ):
         odd = broken(f"odd{len(list(tmp_path.iterdir()))}")
         (odd / "world.json").write_text(json.dumps({**stand_in.SMALL, **said}))
@@ -210,3 +212,32 @@ def test_size_and_steps_can_be_chosen(folder: Path) -> None:
     world = World.open(folder, released.Choice(size=(32, 64), steps=1, device="cpu"))
     assert world.size == (32, 64) and world.config.sampler.steps == 1
     assert world.reset(None, "a", 0).shape == (9, 3, 32, 64)
+
+
+@torch.inference_mode()
+def test_what_is_refused_changes_nothing(folder: Path, tmp_path: Path) -> None:
+    world = World.open(folder)
+    world.reset(picture(), "a red house", 3)
+    go(world, ["w"])
+    want = go(world.fork(), ["w", "j"])
+    weight = next(world.dit.parameters())
+    whole = weight.clone()
+    weight.fill_(float("nan"))
+    for refused in (lambda: go(world, ["w"]), lambda: world.reset(None, "the sea", 4)):
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            refused()
+    weight.copy_(whole)
+    with pytest.raises(ValueError, match="path: 5 cameras given where a first chunk has 9"):
+        world.reset(None, "the sea", 4, path=walk(world.camera, from_keys(["w"] * 5)))
+    assert (world.prompt, world.seed, len(world.actions)) == ("a red house", 3, 1)
+    assert torch.equal(go(world.fork(), ["w", "j"]), want)
+    world.save(tmp_path / "a.session")
+    words, tensors = session.read(tmp_path / "a.session")
+    for name, x in (("words", -3 * tensors["words"][:, :7]), ("words", tensors["words"].fill_(7.0)), ("before", torch.zeros(3))):
+        session.write(tmp_path / "bad.session", words, {**tensors, "before": torch.zeros(3), name: x})
+        with pytest.raises(ValueError, match="is not whole"):
+            world.load(tmp_path / "bad.session")
+    again = World.open(folder)
+    again.reset(picture(), "a red house", 3)
+    world.reset(picture(), "a red house", 3)
+    assert torch.equal(go(world, ["w"]), go(again, ["w"])), "what was refused did not become the prompt's tokens"

@@ -10,6 +10,7 @@ import torch
 
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
+from dreamx.model.broken import refuse_broken
 from dreamx.model.vae import VAE, Pixels, State
 from dreamx.model.wan_vae import WanVAE
 from dreamx.session import Dream
@@ -33,6 +34,8 @@ def decode_chunk(
         with _beside(vae):
             pixels, state = vae.push(z, state, hint)
             pixels = Pixels(pixels.rgb.cpu(), pixels.depth.cpu())
+        if isinstance(vae, WanVAE):
+            refuse_broken(pixels.rgb, "decoding", vae)
         if opening and h is not None:
             pixels = replace(pixels, depth=h.depth[:, now])
         made.append((pixels, dream.path[now][-1]))

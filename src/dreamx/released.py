@@ -36,6 +36,8 @@ from dreamx.session import WorldConfig
 #: Pixels of the released models, rows and columns.
 SIZE = (704, 1280)
 _LONGEST = 1024  # latent frames: a window without a limit
+_CHOICES = ("height", "width", "lens", "speed", "upright", "sampler")
+_SAMPLING = ("steps", "shift", "stochastic", "context_noise")
 
 
 @dataclass(frozen=True)
@@ -138,12 +140,17 @@ def settings(world: str | Path, kind: TransformerMeta, size: tuple[int, int] | N
         raise ValueError(
             f"world: {world} is bidirectional: it makes a whole clip at once and cannot be walked in; use dreamx generate"
         )
+    if past.window is not None and past.window < past.chunk + past.sinks:
+        raise ValueError(
+            f"world: {world}: its window of {past.window} latents does not hold {past.sinks} sinks and a chunk of {past.chunk}"
+        )
     sampler = Sampler(4, 5.0, True, past.chunk, past.window or _LONGEST, past.sinks, 1e-4)
     lens = level(dtype=torch.float64).lens.tolist()
     found = WorldConfig(*SIZE, (lens[0], lens[1], lens[2], lens[3]), sampler=sampler, upright=False, past=past)
     file = Path(world) / "world.json"
     if file.is_file():
         said = read_json(file)
+        _refuse_others(file, said)
         try:
             found = from_json(WorldConfig, _over(to_json(found), said))
         except ValueError as e:
@@ -210,6 +217,18 @@ def encoded(vae: WanVAE, image: Tensor) -> Tensor:
     z = vae.encode(image[None, None].float() / 127.5 - 1).float().cpu()
     refuse_broken(z, "encoding the picture", vae)
     return z
+
+
+def _refuse_others(file: Path, said: object) -> None:
+    """ValueError for settings of ``world.json`` that are no choice: what the checkpoint was trained on."""
+    if not isinstance(said, dict):
+        raise ValueError(f'{file}: is no object of settings; write for example {{"height": 480, "width": 832}}')
+    sampler = said.get("sampler")
+    inner = {f"sampler.{k}": k for k in sampler} if isinstance(sampler, dict) else {}
+    odd = [k for k in said if k not in _CHOICES] + [k for k, name in inner.items() if name not in _SAMPLING]
+    if odd:
+        free = ", ".join((*_CHOICES[:-1], *(f"sampler.{k}" for k in _SAMPLING)))
+        raise ValueError(f"{file}: {odd[0]!r} cannot be set there, the checkpoint was trained with its own; {free} can")
 
 
 def _over(base: Any, said: Any) -> Any:

@@ -208,6 +208,7 @@ def check(words: dict[str, Any], tensors: dict[str, Tensor], config: WorldConfig
         want |= {"cache.index": (1, n), "cache.pose": (1, n, 4, 4), "cache.lens": (1, n, 4)}
         want |= {f"cache.{k}": (1, n, *x.shape[2:]) for k, x in cache.items() if k.count(".") == 2}
         want |= {f"cache.{k[:-1]}v": tuple(x.shape) for k, x in cache.items() if k.endswith(".k")}
+    want |= {"before": (4, 4)} if "before" in tensors else {}
     if "memory.pose" in tensors:
         n = len(tensors["memory.pose"])
         want |= {"memory.rgb": (n, 3, h, w), "memory.depth": (n, h, w), "memory.pose": (n, 4, 4), "memory.lens": (n, 4)}

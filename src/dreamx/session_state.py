@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +79,8 @@ class SessionState:
         except Exception as e:  # of a damaged file anything may be of another kind
             raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
         self.__dict__.update(other.__dict__)
+        if isinstance(self.text, LentText) and "words" in t:
+            self.text.keep(self._said(), t["words"], self.note)
 
     def _begin(self) -> None:
         """Make the state that of a session in which nothing has happened."""
@@ -88,6 +91,15 @@ class SessionState:
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
         self._before = Camera(self.camera.pose.double(), self.camera.lens.double())  # of the last latent before the next chunk
+
+    def _or_back(self, before: dict[str, Any], work: Callable[[], Tensor]) -> Tensor:
+        """Do the work; where it raises, the session is as it was ``before``: what is in it is replaced, never changed."""
+        try:
+            return work()
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _new_cache(self) -> KVCache:
         return self.config.sampler.cache() if self.config.past is None else self.config.past.cache()
@@ -104,9 +116,10 @@ class SessionState:
         """Become the session that ``save`` described in words and tensors."""
         self.config = session.check(words, t, self.config)
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
-        if isinstance(self.text, LentText) and "words" in t:
-            self.text.keep(self._said(), t["words"], str(words.get("note", "")))
-        self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
+        if isinstance(self.text, LentText) and "words" in t:  # kept by the encoder, which others share, when all is whole
+            self._words, self.note = self.text.padded(self.text.checked(t["words"])), str(words.get("note", ""))
+        else:
+            self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
         self._begin()
         self.camera = Camera(t["pose"], t["lens"])
         of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in ("cache", "memory")}

@@ -75,8 +75,8 @@ class World(SessionState):
             world = World(config, nets.dit, nets.vae, nets.text)
             world._device, world.__dict__["identity"] = torch.device(nets.text.device), nets.identity
             return world
-        choice.refuse(name_or_path)
         folder = find(name_or_path)
+        choice.refuse(name_or_path)
         config = native.read_config(folder, "world", WorldConfig)
         world = World.from_folders(config, folder, folder, *networks.find_extras(folder))
         world.taught = networks.load_vocabulary(folder)
@@ -139,13 +139,14 @@ class World(SessionState):
         """
         session.check_opening(image, self.size, seed)
         words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
+        before = dict(self.__dict__)
         self.prompt, self.event, self.seed, self._words = prompt, "", seed, words
         # The opening counts, so that step 1 has noise of its own; a released model has it within the first chunk.
         self.chunk = 0 if isinstance(self.vae, WanVAE) else 1
         self._begin()
         self._at = at if at is not None or image is None else self.standpoints.get(picture_key(image))
-        if isinstance(self.vae, WanVAE):
-            return self._open_released(self.vae, image, path)
+        if isinstance(vae := self.vae, WanVAE):
+            return self._or_back(before, lambda: self._open_released(vae, image, path))
         here = self.camera.map(lambda x: x[None, None])  # [1, 1]
         if image is not None:
             picture = image[None, None].float() / 127.5 - 1  # [1, 1, 3, H, W]
@@ -167,14 +168,15 @@ class World(SessionState):
 
     def _open_released(self, vae: WanVAE, image: Tensor | None, path: Camera | None) -> Tensor:
         here = self.camera.map(lambda x: x[None, None])  # also of a path that begins elsewhere: it is seen from there
+        n = 1 + vae.config.group * (self.config.sampler.chunk - 1)
+        if path is not None and len(path) < (least := n if image is None else 1):
+            raise ValueError(f"path: {len(path)} cameras given where a first chunk has {least}")
         if path is not None:
             self.camera, self._before = path[0].to(dtype=torch.float32), path[0].to(dtype=torch.float64)
         if image is not None:
             self._known = clean(released.encoded(vae, image), here)
             return self._decode(Dream(self._known, here[0], here[0, :0]))
-        n = 1 + vae.config.group * (self.config.sampler.chunk - 1)
-        dream = self._dream(self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n], False)
-        return self.decode(dream)
+        return self.decode(self._dream(self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n], False))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
@@ -203,8 +205,8 @@ class World(SessionState):
 
     @torch.inference_mode()
     def follow(self, path: Camera, event: str | None = None) -> Dream:
-        """Denoise the next chunk, seen from cameras ``path [frames_per_step]``, counted from the opening: for a world that goes
-        wherever it is led. What leads it is not among ``actions``. ValueError: session unchanged."""
+        """Denoise the next chunk along cameras ``path [frames_per_step]``, counted from the opening, which ``actions`` do not
+        hold. ValueError: session unchanged."""
         self._refuse("path", len(path))
         return self._dream(path, False, event, self._read(event))
 
@@ -228,12 +230,13 @@ class World(SessionState):
             chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
         chunk = chunk if known is None else cat(known, chunk)
         alone = cfg.places_alone and here is not None and hint is not None
-        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, self._cache, cfg.sampler, rng)
+        cache = self._cache.fork()  # the past stays what it is where the chunk is refused
+        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, cache, cfg.sampler, rng)
         if isinstance(self.vae, WanVAE):
             refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
         new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown
         # All that can be refused is behind: the session changes only from here on.
-        self._words, self._known, self.note, self._before = words, None, note, before
+        self._words, self._known, self.note, self._before, self._cache = words, None, note, before, cache
         self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
@@ -289,10 +292,7 @@ class World(SessionState):
         for pixels, camera in made:
             if self._bank is not None:
                 self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], camera)
-        rgb = torch.cat([pixels.rgb[0] for pixels, _ in made])
-        if isinstance(self.vae, WanVAE):
-            refuse_broken(rgb, "decoding", self.vae)
-        return to_bytes(rgb)
+        return to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made]))
 
 
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk

@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx import flow, released
+from dreamx import flow, released, replay
 from dreamx.checkpoints import components, transformer
 from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
+from dreamx.eval.video_files import load_video
 from dreamx.frames import Frames, clean
 from dreamx.generate import GenerateConfig, main, released_models
 from dreamx.generate.bidirectional import Bidirectional
@@ -40,6 +41,7 @@ from dreamx.model.umt5 import UMT5Config
 from dreamx.model.vae import to_bytes
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.released import Choice
+from dreamx.replay import ReplayStep
 from dreamx.world import World
 from word_list import word_list
 
@@ -282,8 +284,23 @@ def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Pat
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(tmp_path)))
     with pytest.raises(ValueError, match="is a transformer alone"):
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(folders["causal"] / "transformer")))
-    with pytest.raises(ValueError, match="for released models and an eval.json"):
-        GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4)
+    with pytest.raises(ValueError, match="guidance is for bidirectional models"):
+        GenerateConfig(tmp_path / "a.mp4", "w*4", guidance=4.0)
+    with pytest.raises(ValueError, match="size, steps, device and offload: tiny is a world of ours"):
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4))
+    assert list(tmp_path.glob("a*")) == []
+
+
+def test_held_keys_and_a_replay_make_the_same_video(folders: dict[str, Path], tmp_path: Path) -> None:
+    name, chosen = str(folders["causal"]), {"size": (ROWS, COLS), "steps": 1, "device": "cpu"}
+    main(GenerateConfig(tmp_path / "a.mp4", "w*12,j*12", prompt="a red car", world=name, **chosen))
+    identity = World.open(name, Choice(**chosen)).identity
+    steps = (ReplayStep("w", 12), ReplayStep("j", 12))
+    replay.write(tmp_path / "walk.json", replay.Replay(1, "test", name, identity, 0, "a red car", None, None, steps))
+    main(GenerateConfig(tmp_path / "b.mp4", replay=tmp_path / "walk.json", **chosen))
+    a, b = (load_video(tmp_path / f"{x}.mp4", 16.0).video for x in "ab")
+    assert a.shape == (9 + 24, 3, ROWS, COLS)
+    assert torch.equal(a, b)
 
 
 @pytest.mark.parametrize(("kind", "reads"), [("causal", 8), ("cam", 12)])

@@ -167,4 +167,6 @@ def world_must_fit(world: str, choice: released.Choice) -> None:
         return
     config = released.settings(world, released.read(world).kind, choice.size)
     device = device_of(choice.device)
-    must_fit(on(replace(plan_of(world, (config.height, config.width)), lent=choice.offload), device), device)
+    plan = replace(plan_of(world, (config.height, config.width)), lent=choice.offload)
+    released.check_size(plan.size, plan.shrink * plan.dit.patch)
+    must_fit(on(plan, device), device)

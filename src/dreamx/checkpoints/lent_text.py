@@ -54,18 +54,26 @@ class LentText(nn.Module):
         found = [self._read[p] for p in prompts]
         for prompt in list(self._read)[: max(0, len(self._read) - _KEPT)]:
             del self._read[prompt]
-        return [(self._padded(x), note) for x, note in found]
+        return [(self.padded(x), note) for x, note in found]
 
     def keep(self, prompt: str, tokens: Tensor, note: str) -> None:
-        """Remember what a prompt was read as: ``tokens [n, channels]``."""
-        self._read[prompt] = tokens[: self.words].clone(), note
+        """Remember what a prompt was read as: ``tokens [n, channels]``. ValueError for another shape."""
+        self._read[prompt] = self.checked(tokens[: self.words]).clone(), note
+
+    def checked(self, tokens: Tensor) -> Tensor:
+        """The same tokens ``[n, channels]``. ValueError for another shape, NaN and infinity."""
+        if tokens.ndim != 2 or tokens.shape[1] != self.channels or not 0 < len(tokens) <= self.words:
+            raise ValueError(f"words: {list(tokens.shape)} are no tokens of {self.channels} channels, {self.words} at most")
+        refuse_broken(tokens, "reading the prompt")
+        return tokens
 
     def tokens(self, prompt: str) -> Tensor:
         """Return the tokens ``[n, channels]`` of a prompt, without the zeros after them."""
         self.read([prompt])
         return self._read[prompt][0]
 
-    def _padded(self, tokens: Tensor) -> Tensor:
+    def padded(self, tokens: Tensor) -> Tensor:
+        """Tokens ``[n, channels]`` as ``[1, words, channels]``, with zeros after them."""
         out = tokens.new_zeros(1, self.words, self.channels)
         out[0, : len(tokens)] = tokens
         return out

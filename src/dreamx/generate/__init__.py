@@ -29,6 +29,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from dreamx import atomic, manifest, released
+from dreamx.budget.fit import world_must_fit
 from dreamx.generate import listed, released_models
 from dreamx.generate.action_file import read_actions
 from dreamx.generate.bidirectional import Bidirectional
@@ -154,10 +155,16 @@ _MEANING = dict(
 )
 
 
+def _opened(name: str, cfg: GenerateConfig) -> World:
+    choice = released.Choice(cfg.size, cfg.steps, cfg.device, cfg.offload)
+    world_must_fit(name, choice)
+    return World.open(name, choice)
+
+
 def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> None:
     data = _read(cfg.start)
     name = cfg.world or "tiny"
-    world = World.open(name)
+    world = _opened(name, cfg)
     try:
         image, note = (None, "") if data is None else read_picture(data, world.size)
     except ValueError as e:
@@ -186,7 +193,7 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
 
 def _walk_replay(cfg: GenerateConfig, replay: Replay, console: Console) -> None:
     name = cfg.world or replay.world
-    world = World.open(name)
+    world = _opened(name, cfg)
     note = warning(replay, world.identity)
     if note:
         console.print(note)

@@ -63,8 +63,8 @@ class GenerateConfig:
             raise ValueError('give either actions, as "w*16,wj*32", or a replay file, or an eval.json')
         if self.input is None and (self.dialect, self.frames, self.resume, self.colour) != (None, None, False, None):
             raise ValueError("dialect, frames, resume and colour go with an eval.json; leave them out")
-        if self.input is None and (self.steps, self.guidance, self.size, self.device, self.offload) != (None,) * 4 + (False,):
-            raise ValueError("steps, guidance, size, device and offload are for released models and an eval.json; leave them out")
+        if self.input is None and self.guidance is not None:
+            raise ValueError("guidance is for bidirectional models, which take an eval.json; leave it out")
         if self.input is not None and (self.start, self.prompt) != (None, ""):
             raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
         if self.input is not None and self.out.suffix == ".mp4":
