@@ -185,6 +185,10 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
     (mute / beside.TEXT_FILE).unlink()
     with pytest.raises(ValueError, match="a transformer without its text encoder; put models_t5"):
         World.open(mute)
+    bare = broken("bare")
+    (bare / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match="has no weights of a transformer"):
+        World.open(bare)
     write(StandIn(tmp_path / "cam", "cam"))
     with pytest.raises(ValueError, match="bidirectional: it makes a whole clip at once .*; use dreamx generate"):
         World.open(tmp_path / "cam")

@@ -106,6 +106,9 @@ def files_of(world: str | Path) -> ReleasedFiles:
                 f"world: {world} has no folder {' and no '.join(missing)}; see docs/generate.md for what belongs into it"
             )
         return ReleasedFiles(*(folder / name for name in ("transformer", "vae", "text_encoder")))
+    beside_it = (beside.VAE_FILE, beside.TEXT_FILE)
+    if not any(p.suffix in (".safetensors", ".pth", ".pt") and p.name not in beside_it for p in folder.iterdir()):
+        raise ValueError(f"world: {world} has no weights of a transformer (model.safetensors); copy them from the download")
     found: list[Path] = []
     for names in (beside.VAE_NAMES, beside.TEXT_NAMES):
         file = beside.find(folder, names)

@@ -202,7 +202,8 @@ def plan_of(name: str, size: tuple[int, int] | None = None, dtype: torch.dtype |
     past = found.kind.past or CausalConfig(chunk=21, window=21, sinks=0)  # both ways in time: a whole clip at once
     passes = 5 if found.kind.past else 100  # 50 steps, with and without words
     kept, size, words = dtype or found.dtype, size or W5B_SIZE, found.kind.words
-    return Plan(folder.name, found.config, past, decoder, size, kept, words, reader, True, passes, folder=folder)
+    called = folder.parent.name if folder.name == "transformer" else folder.name
+    return Plan(called, found.config, past, decoder, size, kept, words, reader, True, passes, folder=folder)
 
 
 def _beside(name: str) -> tuple[WanVAEConfig, int]:

@@ -59,10 +59,10 @@ class ResumableVideo:
                 return False  # it says what is not there
         except (OSError, ValueError, LookupError, TypeError, OverflowError):
             return False
-        other = [k for k in self._about if theirs.get(k) != self._about[k]]
+        other = differing(self._about, theirs)
         if other:
             raise ValueError(
-                f"{self.folder} was begun with another {', '.join(other)}; resume it as it was begun, or say --overwrite"
+                f"{self.folder} was begun otherwise ({', '.join(other)}); resume it as it was begun, or say --overwrite"
             )
         self.parts, self.frames = parts, frames
         return True
@@ -127,3 +127,15 @@ class ResumableVideo:
 
 def _write(path: Path, data: object) -> None:
     atomic.write_text(path, json.dumps(data))
+
+
+def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Return the names of what differs between two records; of an object that both have, those of its fields."""
+    found: list[str] = []
+    for name, one in ours.items():
+        other = theirs.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += differing(one, other)
+        elif other != one:
+            found.append(name)
+    return found

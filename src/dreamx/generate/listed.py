@@ -22,7 +22,7 @@ from dreamx.config import to_json
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import FORMAT, CaseRecord, GenerateCase, Settings
 from dreamx.generate.colour import Correction
-from dreamx.generate.film import ResumableVideo
+from dreamx.generate.film import ResumableVideo, differing
 from dreamx.generate.follow_path import missed
 from dreamx.generate.health import VideoHealth
 from dreamx.generate.world_walker import WalkedChunk, Walker
@@ -194,9 +194,9 @@ def _refuse_other(video: Path, known: dict[str, Any]) -> None:
         theirs = read_json(video.with_suffix(".json"))
     except (OSError, ValueError):
         theirs = {}
-    other = [k for k in known if theirs.get(k) != known[k]]
+    other = differing(known, theirs)
     if other:
-        raise ValueError(f"out: {video} was made with another {', '.join(other)}; name another folder, or say --overwrite")
+        raise ValueError(f"out: {video} was made otherwise ({', '.join(other)}); name another folder, or say --overwrite")
 
 
 def _put(path: Path, data: bytes) -> None:
