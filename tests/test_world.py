@@ -65,6 +65,19 @@ def test_a_picture_from_words_is_drawn_as_the_world_says() -> None:
     assert sum(passes) == 10 + 2 * 9 + 1
 
 
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_the_opening_draws_noise_0_and_the_first_step_noise_1(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of words alone: a replay made before shows the same opening picture, and no step has its noise."""
+    drawn: list[int] = []
+    draw = World._rng
+    monkeypatch.setattr(World, "_rng", lambda self: (drawn.append(self.chunk), draw(self))[1])
+    world = micro.world(chunk)
+    world.reset(prompt="a park", seed=1)
+    assert drawn == [0]
+    world.step(from_keys(["w"] * world.frames_per_step))
+    assert drawn[0] == 0 and drawn[1:] and set(drawn[1:]) == {1}
+
+
 def test_a_painter_draws_pictures_and_nothing_else(tmp_path: Path) -> None:
     world, other = micro.world(), micro.world()
     other.dit.load_state_dict({k: 1.5 * v for k, v in other.dit.state_dict().items()})

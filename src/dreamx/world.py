@@ -138,11 +138,9 @@ class World(SessionState):
         at: where the picture was taken; None: where the world recognises it (``standpoints``), else nowhere that it knows.
         """
         session.check_opening(image, self.size, seed)
-        words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
         before = dict(self.__dict__)
-        self.prompt, self.event, self.seed, self._words = prompt, "", seed, words
-        # The opening counts, so that step 1 has noise of its own; a released model has it within the first chunk.
-        self.chunk = 0 if isinstance(self.vae, WanVAE) else 1
+        words, self.note = networks.read_words(self.text, self.taught, prompt, "", None if image is not None else self.painter)
+        self.prompt, self.event, self.seed, self.chunk, self._words = prompt, "", seed, 0, words
         self._begin()
         self._at = at if at is not None or image is None else self.standpoints.get(picture_key(image))
         if isinstance(vae := self.vae, WanVAE):
@@ -160,6 +158,7 @@ class World(SessionState):
         # Without a depth network a drawn picture has no depth to show.
         blind = self._bank is None or (image is None and self.depth is None)
         hint = None if blind else View(picture, deep, torch.ones_like(deep))
+        self.chunk = 1  # the opening counts, so that step 1 has noise of its own; a released model has it within the first chunk
         if self.config.sampler.chunk == 1:
             write_context(self.dit, first, words, self._cache)
         else:
