@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 
 from dreamx.clip import Clip
 from dreamx.data.encode import EncodeConfig, encode
+from dreamx.interrupt import leave
 from dreamx.recipes import wan_micro
 from dreamx.recipes.wan_micro import StandIn
 from dreamx.train import finetune
@@ -75,4 +75,4 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for wanted in sys.argv[2:]:
         finetune.main(named(Path(sys.argv[1]), wanted))
-    dist.destroy_process_group()
+    leave(0)

@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch.distributed as dist
-
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
+from dreamx.interrupt import leave
 from dreamx.model.depth_net import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
@@ -71,4 +70,4 @@ if __name__ == "__main__":
     autoencoder._MEASURED = 2  # pyright: ignore[reportPrivateUsage]
     for stage in stages(Path(sys.argv[1]), Path(sys.argv[2])).values():
         stage()
-    dist.destroy_process_group()
+    leave(0)

@@ -338,7 +338,7 @@ looking(folder / "looking")
 sharded(folder / "whole", 6)
 sharded(folder / "again", 6, stop=3)
 sharded(folder / "again", 6)
-import torch.distributed as dist; dist.destroy_process_group()
+from dreamx.interrupt import leave; leave(0)
 """
 
 
