@@ -12,6 +12,9 @@ from dataclasses import dataclass
 #: a model that learned "Photorealistic" has never heard of "photoreal".
 STYLE_WORDS = {"photoreal": "Photorealistic", "game": "Game", "stylised": "Stylised"}
 
+#: Seconds for which an event is told at least: a light goes out in a moment, and a chunk of the smallest world takes a quarter.
+HOLD = 1.0
+
 
 @dataclass(frozen=True)
 class Event:
@@ -67,6 +70,16 @@ class Contact:
     first: int
     second: int
     force: float
+
+
+def going_on(events: tuple[Event, ...], since: float, until: float) -> tuple[Event, ...]:
+    """Return those that are told at some time from ``since`` to ``until``, in seconds."""
+    return tuple(e for e in events if e.start <= until and max(e.end, e.start + HOLD) > since)
+
+
+def told(events: tuple[Event, ...]) -> str:
+    """Return the words for what goes on, a sentence each, as in ``The red ball rolls into the blocks``."""
+    return ". ".join(w[:1].upper() + w[1:] for w in (f"{e.entity} {e.predicate}" for e in events))
 
 
 def prompt(story: Story, style: str = "", times: bool = True, anchors: bool = True) -> str:

@@ -25,6 +25,7 @@ class Frames:
     camera: ``[B, T]`` cameras.
     hint:   ``[B, T, C + 1, H, W]`` how the frame looks by re-projected memory, as a latent, and in the last channel how
             much of each place is known; None where there is no memory, which is the same as all 0.
+    said:   ``[B, T]`` which row of the text each frame reads, where words change on the way; None: frames of clip b read row b.
     """
 
     z: Tensor
@@ -32,12 +33,15 @@ class Frames:
     index: Tensor
     camera: Camera
     hint: Tensor | None = None
+    said: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.z.ndim != 5:
             raise ValueError(f"frames.z must be [batch, time, channels, height, width], not {tuple(self.z.shape)}")
         bt = tuple(self.z.shape[:2])
-        for name, shape in (("sigma", self.sigma.shape), ("index", self.index.shape), ("camera", self.camera.shape)):
+        said = bt if self.said is None else self.said.shape
+        shapes = (("sigma", self.sigma.shape), ("index", self.index.shape), ("camera", self.camera.shape), ("said", said))
+        for name, shape in shapes:
             if tuple(shape) != bt:
                 raise ValueError(f"frames.{name} must be {bt}, one for each frame of z, not {tuple(shape)}")
         if self.hint is not None and self.hint.shape != (want := hint_shape(self.z)):
@@ -48,8 +52,8 @@ class Frames:
 
     def __getitem__(self, time: slice) -> Frames:
         """A stretch of time."""
-        hint = None if self.hint is None else self.hint[:, time]
-        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time], hint)
+        hint, said = (None if x is None else x[:, time] for x in (self.hint, self.said))
+        return Frames(self.z[:, time], self.sigma[:, time], self.index[:, time], self.camera[:, time], hint, said)
 
     def with_z(self, z: Tensor, sigma: Tensor | None = None) -> Frames:
         """The same frames with other contents, and another noise level if given."""
@@ -76,7 +80,7 @@ def hint_shape(z: Tensor) -> torch.Size:
 
 
 def cat(*parts: Frames) -> Frames:
-    """Put frames beside each other along time; each keeps its noise level, index, camera and hint."""
+    """Put frames beside each other along time; each keeps its noise level, index, camera, hint and words."""
     hinted = any(f.hint is not None for f in parts)
     # Frames without a hint stand beside frames with one: all 0 says that nothing is known.
     hints = [f.z.new_zeros(hint_shape(f.z)) if f.hint is None else f.hint for f in parts] if hinted else []
@@ -86,4 +90,5 @@ def cat(*parts: Frames) -> Frames:
         torch.cat([f.index for f in parts], 1),
         cameras.cat([f.camera for f in parts], 1),
         torch.cat(hints, 1) if hinted else None,
+        torch.cat(said, 1) if (said := [f.said for f in parts if f.said is not None]) else None,
     )

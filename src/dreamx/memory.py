@@ -49,6 +49,9 @@ class MemoryConfig:
     """Smooth depth before it is remembered (``geometry.reproject.smooth_depth``)."""
     magnified: PositiveFloat | None = field(default=None, metadata=LATER)
     """What would appear more than so many times as large as it was seen is unknown, and drawn anew; None: never."""
+    contradicted: PositiveFloat | None = field(default=None, metadata=LATER)
+    """The decoder is not shown memory where dreamt latents are so far from it, in the mean over channels: something happened
+    there; None: it always is."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):
@@ -227,6 +230,20 @@ def add_memory_hint(
         return chunk, [], None
     hint = View(seen.rgb[None], seen.depth[None], seen.known[None])
     return replace(chunk, hint=hint_latents(vae, bank.latest.rgb[None].float(), hint)), memories, hint
+
+
+def drop_contradicted(config: MemoryConfig | None, z: Tensor, said: Tensor | None, hint: View | None) -> View | None:
+    """Return what the decoder is shown of memory ``hint [B, F]``, F = 4 T: not where latents ``z [B, T, C, h, w]`` are far from
+    what memory said ``[B, T, C + 1, h, w]`` (``Frames.hint``), as where something moved, came or changed its light.
+    """
+    if hint is None or said is None or config is None or config.contradicted is None:
+        return hint
+    off = (z - said[:, :, :-1]).abs().mean(2)  # [B, T, h, w]
+    agrees = (off < config.contradicted).to(hint.known)
+    times = hint.known.shape[1] // off.shape[1], *(a // b for a, b in zip(hint.known.shape[2:], off.shape[2:], strict=True))
+    for axis, n in enumerate(times, 1):
+        agrees = agrees.repeat_interleave(n, axis)  # [B, F, H, W] at last
+    return View(hint.rgb * agrees[:, :, None], hint.depth * agrees, hint.known * agrees)
 
 
 def keep_off_walls(bank: Bank | None, start: Camera, path: Camera) -> tuple[Camera, bool]:

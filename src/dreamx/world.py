@@ -26,7 +26,7 @@ from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
 from dreamx.lookahead import extrapolate_path, prefill_memory
-from dreamx.memory import add_memory_hint, keep_off_walls, stack
+from dreamx.memory import add_memory_hint, drop_contradicted, keep_off_walls, stack
 from dreamx.model.broken import refuse_broken
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
@@ -239,7 +239,7 @@ class World(SessionState):
         self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
-        return Dream(new, path, recalled, hint, stopped)
+        return Dream(new, path, recalled, drop_contradicted(cfg.memory, new.z, new.hint, hint), stopped)
 
     def _latents(self, path: Camera) -> tuple[Camera, Camera]:
         """Return the cameras ``[1, T]`` of the latents of a path, and that from which the next chunk is seen."""

@@ -31,6 +31,7 @@ from dreamx.data.latent_file import LatentRow, Latents
 from dreamx.data.recall import played_back
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
+from dreamx.events import Story, prompt
 from dreamx.geometry.camera import Camera
 from dreamx.locks import alone
 from dreamx.memory import MemoryConfig
@@ -216,11 +217,19 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         played = played_back(vae, z, played_shots, cfg.memory, deep, cfg.ahead, fields)
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
-    rows = tuple(LatentRow(s.caption, s.style, s.scene, s.seed, variant) for variant, s in made)
+    rows = tuple(_row(s, variant, cfg.text is None and isinstance(vae, VAE)) for variant, s in made)
     path = None
     if isinstance(vae, WanVAE):
         path = Camera(torch.stack([s.camera.pose for _, s in made]), torch.stack([s.camera.lens for _, s in made]))
     Latents(z, camera, rows, name, *(played or (None, None, None)), path=path).save(out)
+
+
+def _row(shot: Clip, variant: str, timed: bool) -> LatentRow:
+    """timed: of what happens each latent has its own words; else all of it stands in the caption."""
+    if timed and shot.story is not None and shot.story.events:
+        scene = prompt(Story(shot.story.scene), shot.style)
+        return LatentRow(scene, shot.style, shot.scene, shot.seed, variant, shot.story.events, shot.fps)
+    return LatentRow(shot.caption, shot.style, shot.scene, shot.seed, variant)
 
 
 @cache

@@ -5,24 +5,35 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, tensor_file
+from dreamx.config import from_json, to_json
+from dreamx.events import Event
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json
 
 
 @dataclass(frozen=True)
 class LatentRow:
-    """Metadata of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``."""
+    """Metadata of one row of latents. variant: empty, ``mirror``, ``reverse`` or ``mirror reverse``; events: what happens, at
+    seconds of ``fps`` frames each, in which case the caption tells of the scene alone."""
 
     caption: str
     style: str
     scene: str
     seed: int
     variant: str = ""
+    events: tuple[Event, ...] = ()
+    fps: float = 16.0
+
+    def said(self) -> dict[str, Any]:
+        """As JSON; what is not there is not said, as in files of before."""
+        words = to_json(self)
+        return words if self.events else {k: v for k, v in words.items() if k not in ("events", "fps")}
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Latents:
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
         # One entry alone: safetensors writes several in another order every time.
-        said = {"clips": [vars(row) for row in self.rows], "vae": self.vae} | ({"made": self.made} if self.made else {})
+        said = {"clips": [row.said() for row in self.rows], "vae": self.vae} | ({"made": self.made} if self.made else {})
         words = {"latents": json.dumps(said)}
         path.parent.mkdir(parents=True, exist_ok=True)
         more = {k: x for k, x in (("hint", self.hint), ("ahead", self.ahead), ("to", self.to)) if x is not None}
@@ -62,7 +73,7 @@ class Latents:
         try:
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["latents"])
-                rows = tuple(LatentRow(**row) for row in words["clips"])
+                rows = tuple(from_json(LatentRow, row) for row in words["clips"])
                 camera = Camera(f.get_tensor("pose"), f.get_tensor("lens"))
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
                 way = Camera(f.get_tensor("path_pose"), f.get_tensor("path_lens")) if "path_pose" in f.keys() else None  # noqa: SIM118

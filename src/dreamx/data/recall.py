@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dreamx.clip import Clip
 from dreamx.geometry.reproject import View
-from dreamx.memory import Bank, MemoryConfig, hint_latents, recalled_view
+from dreamx.memory import Bank, MemoryConfig, drop_contradicted, hint_latents, recalled_view
 from dreamx.model.depth_net import Depth
 from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import GROUP, VAE
@@ -47,6 +47,7 @@ def played_back(
         if t:
             hint = _recalled(banks, shots, [last] * len(shots), places)
             out.append(hint_latents(vae, before, hint)[:, 0])
+            hint = drop_contradicted(memory, z[:, t : t + 1].float(), out[-1][:, None], hint)
             if ahead is not None:
                 later.append(hint_latents(vae, before, _recalled(banks, shots, (GROUP * to[:, t]).tolist(), places))[:, 0])
         pixels, state = vae.push(z[:, t].float(), state, hint)

@@ -137,9 +137,16 @@ class DiTBlock(nn.Module):
         self.modulation = nn.Parameter(torch.zeros(6, c.width))  # added to the one embedding of time that all layers share
 
     def forward(
-        self, x: Tensor, time: Tensor, text: Tensor, attend: Attend, places: dict[str, PositionEncoding], grid: Grid
+        self,
+        x: Tensor,
+        time: Tensor,
+        text: Tensor,
+        attend: Attend,
+        places: dict[str, PositionEncoding],
+        grid: Grid,
+        said: Tensor | None = None,
     ) -> Tensor:
-        """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``."""
+        """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``, ``said`` as in ``Frames``."""
         # [B, T, 1, width] each: every frame has a noise level of its own.
         shift1, scale1, gate1, shift2, scale2, gate2 = (time + self.modulation)[:, :, :, None].unbind(2)
         h = add_product(shift1, layer_norm(self.norm1, x), 1 + scale1)
@@ -149,7 +156,7 @@ class DiTBlock(nn.Module):
             # one camera, so they may be pooled before the projections, where it is cheapest.
             y = add(grid.spread(self._lane("view", self.view, grid.pool(h), attend, places)), y)
         x = add_product(x, y, gate1)
-        x = add(x, self._read(layer_norm(self.norm_text, x), text, attend))
+        x = add(x, self._read(layer_norm(self.norm_text, x), text, attend, said))
         h = add_product(shift2, layer_norm(self.norm2, x), 1 + scale2)
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
@@ -157,8 +164,10 @@ class DiTBlock(nn.Module):
         q, (k, v) = lane.project_q(h), lane.project_kv(h)
         return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
 
-    def _read(self, x: Tensor, text: Tensor, attend: Attend) -> Tensor:
+    def _read(self, x: Tensor, text: Tensor, attend: Attend, said: Tensor | None) -> Tensor:
         q, (k, v) = self.text.project_q(x), text_kv(attend, self.text, text, self.text.project_kv)
+        if said is not None:  # each frame reads its own row: frames take the place of clips
+            q, k, v = q.flatten(0, 1)[:, None], k[said.flatten()], v[said.flatten()]
         # No mask: the released models attend to all 512 tokens, zeros included.
         o = attend.backend(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
@@ -220,7 +229,7 @@ class DiT(nn.Module):
             nn.init.zeros_(self.hint.weight)
 
     def forward(self, frames: Frames, text: Tensor, attend: Attend) -> Tensor:
-        """Frames of any noise levels, ``text [B, L, text]`` -> velocity ``[B, T, C, H, W]``."""
+        """Frames of any noise levels, ``text [B, L, text]`` (or as many rows as ``Frames.said`` names) -> ``[B, T, C, H, W]``."""
         adapt()
         c, p = self.config, self.config.patch
         rows, cols = frames.z.shape[-2] // p, frames.z.shape[-1] // p
@@ -234,7 +243,7 @@ class DiT(nn.Module):
         steps = linear(self.time_blocks[1], self.time_blocks[0](time)).unflatten(-1, (6, -1))  # pyright: ignore[reportArgumentType]
         words = text_kv(attend, self, text, self.text)  # [B, L, width]
         for block in self.blocks:
-            x = block(x, steps, words, attend, places, grid)
+            x = block(x, steps, words, attend, places, grid, frames.said)
         shift, scale = (m[:, :, None] for m in (time[:, :, None] + self.modulation).unbind(2))
         v = linear(self.head, add_product(shift, layer_norm(self.norm, x), 1 + scale)).to(frames.z.dtype)
         # [B, T, P, C p p] -> [B, T, C, H, W]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ from dreamx.train.teacher_forcing import TeachingConfig, teach
 class FlowBatch:
     """Some clips: ``frames [B, T or 2 T]`` as the network sees them, and of the last T of them the velocity ``target [B, T]``.
 
-    counted: ``[B, T]``, which of these are to be made; prompts: B captions.
+    counted: ``[B, T]``, which of these are to be made; prompts: B captions, or those that ``frames.said`` names.
     """
 
     frames: Frames
@@ -42,7 +43,8 @@ class FlowBatch:
         """The same on a device."""
         f = self.frames
         hint = None if f.hint is None else f.hint.to(device)
-        there = Frames(f.z.to(device), f.sigma.to(device), f.index.to(device), f.camera.to(device), hint)
+        said = None if f.said is None else f.said.to(device)
+        there = Frames(f.z.to(device), f.sigma.to(device), f.index.to(device), f.camera.to(device), hint, said)
         return FlowBatch(there, self.target.to(device), self.counted.to(device), self.prompts)
 
     def loss(self, v: Tensor) -> Tensor:
@@ -57,9 +59,11 @@ def stack(parts: Sequence[FlowBatch]) -> FlowBatch:
     frames = [p.frames for p in parts]
     camera = Camera(torch.cat([f.camera.pose for f in frames]), torch.cat([f.camera.lens for f in frames]))
     hints = [f.hint for f in frames if f.hint is not None]
+    before = accumulate([len(p.prompts) for p in parts], initial=0)
+    said = [f.said + n for f, n in zip(frames, before, strict=False) if f.said is not None]
     z, sigma, index = (torch.cat([getattr(f, name) for f in frames]) for name in ("z", "sigma", "index"))
     return FlowBatch(
-        Frames(z, sigma, index, camera, torch.cat(hints) if hints else None),
+        Frames(z, sigma, index, camera, torch.cat(hints) if hints else None, torch.cat(said) if said else None),
         torch.cat([p.target for p in parts]),
         torch.cat([p.counted for p in parts]),
         [prompt for p in parts for prompt in p.prompts],

@@ -6,10 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from dreamx.clip import refuse_held_out
 from dreamx.data.latent_file import Latents
+from dreamx.events import going_on, told
 from dreamx.frames import Frames, clean
+from dreamx.model.prompt import shorten
+from dreamx.model.vae import GROUP
+from dreamx.model.word_encoder import split
 
 #: Beside frames: those some latents further on, as memory shows them before each (``Frames`` of the same size), or None.
 Ahead = Frames | None
@@ -32,7 +37,9 @@ class LatentClips:
         self.frames = data.z.shape[1] if frames is None else frames
         if self.frames > data.z.shape[1]:
             raise ValueError(f"{file}: its clips have {data.z.shape[1]} latents; lower stage.frames from {frames} to that")
-        self.captions = [row.caption for row in data.rows]
+        self.rows, self.captions = data.rows, [row.caption for row in data.rows]
+        self.eventful = any(row.events for row in data.rows)
+        self.words: int | None = None  # that a prompt may have; None: any number
 
     def refuse_other(self, channels: int) -> None:
         """ValueError where a network that reads latents of so many channels cannot read these."""
@@ -42,7 +49,8 @@ class LatentClips:
             )
 
     def batch(self, size: int, rng: torch.Generator) -> tuple[Frames, list[str]]:
-        """Return ``size`` stretches drawn at random, as clean frames, and their captions."""
+        """Return ``size`` stretches drawn at random, as clean frames, and their captions (``Frames.said`` names them, if they
+        change on the way)."""
         known, _, prompts = self.both(size, rng)
         return known, prompts
 
@@ -60,4 +68,26 @@ class LatentClips:
             # Its index counts on from the history, not from where it lies in the clip.
             further = clean(self.z[rows[:, None], to].float(), self.camera[rows[:, None], to])
             further = replace(further, hint=self.ahead[rows[:, None], time].float())
-        return replace(known, hint=hint), further, [self.captions[i] for i in rows.tolist()]
+        known = replace(known, hint=hint)
+        if not self.eventful:
+            return known, further, [self.captions[i] for i in rows.tolist()]
+        prompts: dict[str, int] = {}
+        said = [
+            [prompts.setdefault(w, len(prompts)) for w in self._words(int(i), k, rng)] for i, k in zip(rows, time, strict=True)
+        ]
+        return replace(known, said=torch.tensor(said)), further, list(prompts)
+
+    def _words(self, row: int, time: Tensor, rng: torch.Generator) -> list[str]:
+        """Return the words of each latent ``time [T]`` of a row: scene (now and then left out) and events, in any order."""
+        about = self.rows[row]
+        silent, turned = (torch.rand(2, generator=rng) < torch.tensor([_NO_SCENE, 0.5])).tolist()
+        events, scene = about.events[::-1] if turned else about.events, "" if silent else about.caption
+        found: list[str] = []
+        for t in time.tolist():
+            event = told(going_on(events, GROUP * (t - 1) / about.fps, GROUP * t / about.fps)) if t else ""
+            left = scene if self.words is None else shorten(scene, self.words - len(split(event)))
+            found.append(f"{left} {event}".strip())
+        return found
+
+
+_NO_SCENE = 0.1  # share of clips whose scene is not told, so that an event is heard without

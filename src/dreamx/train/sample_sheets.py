@@ -5,7 +5,7 @@ Bidirectional and causal networks are sampled alike: a sampler whose chunk is th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -53,6 +53,8 @@ class Samples:
         known, prompts = self.data.batch(self.cfg.clips, rng)
 
         def dit(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
+            if known.said is not None:
+                frames = replace(frames, said=known.said.gather(1, frames.index))
             return nets(frames, prompts, attend)  # through its own forward, which sharding knows
 
         with run.ema(nets):

@@ -53,6 +53,8 @@ class TeachingConfig:
     """Highest deviation of the noise on what memory shows."""
     unseen: NonNegativeFloat = 0.0
     """Extra weight of places that memory does not know, beside 1."""
+    changed: NonNegativeFloat = 0.0
+    """Extra weight of places that memory knows and that look otherwise now, beside 1: there something happens."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
 
@@ -109,9 +111,23 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     table: Attend = MaskedAttention(teacher_forced(t, cfg.chunk, window, sinks))
     if float(torch.rand(1, generator=rng)) < cfg.drop_view:
         table = LaneMask(table, "view")  # so that the camera lane can be switched off at play
+    return Teaching(past, noisy, noise, target, level, drop_text(prompts, cfg.drop_text, rng), table, _weight(cfg, made))
+
+
+def _weight(cfg: TeachingConfig, made: Frames) -> Tensor | None:
+    """Return how much each place counts, ``[B, T, 1, H, W]``."""
+    if made.hint is None or not (cfg.unseen or cfg.changed):
+        return None
+    known = made.hint[:, :, -1:]
     # Most of a clip is known to memory, so most of the loss asks for copying.
-    weight = None if made.hint is None or not cfg.unseen else 1 + cfg.unseen * (1 - made.hint[:, :, -1:])
-    return Teaching(past, noisy, noise, target, level, drop_text(prompts, cfg.drop_text, rng), table, weight)
+    weight = 1 + cfg.unseen * (1 - known)
+    if cfg.changed:  # by latents of deviation 1, of which memory shows those of a picture that stands still to about _BLUR
+        off = (made.z - made.hint[:, :, :-1]).abs().mean(2, keepdim=True)
+        weight = weight + cfg.changed * known * (off - _BLUR).clamp(0, 1)
+    return weight
+
+
+_BLUR = 0.3  # by how much latents that memory shows are off in the mean where nothing happens
 
 
 def _some(known: Frames, further: Frames, rows: Tensor) -> Frames:

@@ -20,11 +20,10 @@ from dreamx.eval.estimators.events.event_accuracy import evaluation_classifier, 
 from dreamx.eval.metrics import event_recognition
 from dreamx.eval.suites.suite import PromptChange, Trial
 from dreamx.eval.suites.true_clips import VideoFormat
-from dreamx.events import Story, prompt
+from dreamx.events import HOLD, Story, going_on, prompt, told
 from dreamx.model.word_encoder import split
 
 KINDS = {k.name: k for k in (*SINGLE, *COMPOSED)}
-_HOLD = 1.0  # seconds that words hold at least: a light goes out in a moment, and a chunk takes a quarter
 _READ = 64  # words and marks that the smallest world reads; the law of a suite has its own number
 _MARGIN = 3  # pixels around a thing that its shadow may reach
 
@@ -71,12 +70,10 @@ def trial_words(story: Story, style: str) -> tuple[str, tuple[PromptChange, ...]
     What stands about in the scene is left out, the last sentence first, where it is all more than the smallest world reads.
     ValueError: it still is.
     """
-    spans = [(e, max(e.end, e.start + _HOLD)) for e in story.events]
-    moments = sorted({e.start for e, _ in spans} | {end for _, end in spans})
+    moments = sorted({e.start for e in story.events} | {max(e.end, e.start + HOLD) for e in story.events})
     said: list[PromptChange] = []
     for moment in moments:
-        now = [f"{e.entity} {e.predicate}" for e, end in spans if e.start <= moment < end]
-        words = ". ".join(w[:1].upper() + w[1:] for w in now)
+        words = told(going_on(story.events, moment, moment))
         if not said or said[-1].words != words:
             said.append(PromptChange(moment, words))
     sentences = story.scene.rstrip(".").split(". ")

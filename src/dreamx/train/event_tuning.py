@@ -1,0 +1,78 @@
+"""Events stage: teach a causal network what is said to happen. The words of each latent are those that are told to it at play.
+
+Event instruction tuning (DreamX-World 1.0, section 4.3): all of the network, clips with events mixed with plain ones, gradients
+clipped hard (``run.clip``), a low rate. Of clips with events there is ideally each a second time without (``dreamx data
+simulate --subset events still``), so that words are what tells them apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
+from dreamx.flow import velocity_loss
+from dreamx.train.latents import LatentClips
+from dreamx.train.outputs import StartFolder, claim
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
+from dreamx.train.sample_sheets import Samples, SamplesConfig
+from dreamx.train.teacher_forcing import Teaching, TeachingConfig, teach
+from dreamx.train.trained_networks import load
+
+
+@dataclass(frozen=True)
+class EventsStage:
+    """Teach a causal network what is said to happen."""
+
+    run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
+    data: InputFile
+    """File of latents of clips with events, and of the same without."""
+    start: StartFolder
+    """Folder of networks to go on from."""
+    out: OutputFolder
+    """Folder of the trained networks."""
+    plain: InputFile | None = None
+    """File of latents of plain clips, which are mixed in; None: none."""
+    share: Probability = 0.5
+    """Share of the batches that are of plain clips."""
+    teaching: TeachingConfig = TeachingConfig(changed=3.0)
+    """Batches of teacher forcing."""
+    frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
+    samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
+    lr: PositiveFloat = 3e-4
+    """Peak learning rate."""
+
+
+def main(cfg: EventsStage) -> None:
+    """Train and write ``cfg.out``. ValueError: there is no event in ``cfg.data``."""
+    claim(cfg, "events", ["dit", "text"], [cfg.data, cfg.start, *([cfg.plain] if cfg.plain else [])])
+    data = LatentClips(cfg.data, cfg.frames)
+    if not data.eventful:
+        raise ValueError(
+            f"data: nothing happens in the clips of {cfg.data}; encode those of dreamx data simulate --subset events"
+        )
+    plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
+    run = Run(cfg.run)
+    samples = Samples(cfg.samples, data) if cfg.samples else None
+    nets = run.own(load(cfg.start), cfg.lr)
+    for clips in (data, *([plain] if plain else [])):
+        clips.refuse_other(nets.dit.config.channels)
+        clips.words = nets.text.config.words
+
+    def batch(step: int) -> Teaching:
+        # Which kind it is does not depend on the process: all have the same number of frames to share out.
+        also = plain is not None and float(torch.rand(1, generator=torch.Generator().manual_seed(step))) < cfg.share
+        return teach(cfg.teaching, plain if plain is not None and also else data, run.generator(step))
+
+    for now in run.steps(batch):
+        with run.autocast():
+            v = now.velocity(nets, now.noisy)
+        run.update(nets, velocity_loss(v, now.target, now.noisy.sigma > 0, now.weight))
+        if samples:
+            samples.draw(run, nets)
+    run.export(cfg.out, nets.parts())
