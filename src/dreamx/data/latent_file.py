@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, tensor_file
-from dreamx.config import from_json, to_json
+from dreamx.config import LATER, from_json, to_json
 from dreamx.events import Event
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import parse_json
@@ -27,8 +27,8 @@ class LatentRow:
     scene: str
     seed: int
     variant: str = ""
-    events: tuple[Event, ...] = ()
-    fps: float = 16.0
+    events: tuple[Event, ...] = field(default=(), metadata=LATER)
+    fps: float = field(default=16.0, metadata=LATER)
 
     def said(self) -> dict[str, Any]:
         """As JSON; what is not there is not said, as in files of before."""

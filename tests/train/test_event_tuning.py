@@ -1,0 +1,148 @@
+"""Learning what is said to happen: the words of each latent, and frames that read their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import event_house
+from dreamx.checkpoints import native
+from dreamx.data.encode import EncodeConfig, Latents, encode
+from dreamx.events import Event, going_on, told
+from dreamx.frames import Frames, cat, clean
+from dreamx.geometry.camera import Camera
+from dreamx.memory import MemoryConfig
+from dreamx.model.attention import MaskedAttention
+from dreamx.model.masks import teacher_forced
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.word_encoder import split
+from dreamx.recipes.micro import DIT, TEXT
+from dreamx.train import event_tuning
+from dreamx.train.event_tuning import EventsStage
+from dreamx.train.latents import LatentClips
+from dreamx.train.run_config import RunConfig
+from dreamx.train.teacher_forcing import TeachingConfig, teach
+from dreamx.train.trained_networks import Networks
+
+CODEC = VAEConfig(latent=DIT.channels, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4, hint=True)
+TEACHING = TeachingConfig(batch=4, chunk=1, windows=((4, 1),), drop_text=0.0, changed=3.0)
+ROLLS = "The red ball starts rolling"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Latents of clips in which a ball rolls from 0.5 to 1.5 s, and of the same without; networks of random weights."""
+    root = tmp_path_factory.mktemp("events")
+    torch.manual_seed(0)
+    native.save(root / "vae", {"vae": (VAE(CODEC), CODEC)})
+    native.save(root / "nets", Networks.new(DIT, TEXT).parts())
+    event_house.pairs(root / "clips", 2)
+    encode(
+        EncodeConfig(
+            root / "clips", root / "vae", root / "z.safetensors", mirror=False, reverse=False, memory=MemoryConfig(), processes=1
+        )
+    )
+    return root
+
+
+def stage(root: Path, name: str, steps: int) -> EventsStage:
+    run = RunConfig(root / name / "run", steps, save_seconds=None, save_steps=1, threads=1)
+    return EventsStage(run, root / "z.safetensors", root / "nets", root / name / "out", root / "z.safetensors", teaching=TEACHING)
+
+
+def test_events_are_told_while_they_go_on_and_for_a_second_at_least() -> None:
+    light = Event("e1", "the light", "goes out", "", 1.0, 1.0)
+    ball = Event("e2", "a ball", "rolls", "", 1.5, 4.0)
+    both = (light, ball)
+    assert [len(going_on(both, t, t)) for t in (0.9, 1.0, 1.4, 1.6, 1.99, 2.0, 3.9, 4.0)] == [0, 1, 1, 2, 2, 1, 1, 0]
+    assert told(going_on(both, 1.6, 1.6)) == "The light goes out. A ball rolls"
+    assert told(()) == ""
+
+
+def test_each_latent_has_the_words_of_its_time(root: Path) -> None:
+    data = LatentClips(root / "z.safetensors")
+    seen: set[tuple[str, ...]] = set()
+    for seed in range(20):
+        known, prompts = data.batch(4, torch.Generator().manual_seed(seed))
+        assert known.said is not None
+        seen |= {tuple(prompts[i] for i in row) for row in known.said.tolist()}
+    # Latent k is of video frames 4 k - 3 to 4 k at 16 frames a second; the ball rolls during frames 8 to 24.
+    rolling = [k for k in range(9) if 4 * k >= 8 and 4 * (k - 1) < 24]
+    for scene, still in (("Style: Game. A room.", "A room."), ("", "")):
+        told_then = tuple(f"{scene} {ROLLS}".strip() if k in rolling else scene for k in range(9))
+        assert told_then in seen
+        assert (still,) * 9 in seen  # of the twins in which nothing happens
+    assert len(seen) == 4
+
+
+def test_the_scene_makes_room_for_what_happens(root: Path) -> None:
+    data = LatentClips(root / "z.safetensors")
+    data.words = 6
+    _, prompts = data.batch(32, torch.Generator().manual_seed(0))
+    assert ROLLS in prompts
+    assert max(len(split(p)) for p in prompts) <= 6
+
+
+def test_rows_of_a_file_keep_their_events(root: Path) -> None:
+    rows = Latents.load(root / "z.safetensors").rows
+    assert {(len(r.events), r.caption) for r in rows} == {(1, "Style: Game. A room."), (0, "A room.")}
+
+
+def test_a_frame_reads_its_own_words_alone() -> None:
+    torch.manual_seed(0)
+    nets = Networks.new(DIT, TEXT).double()
+    for p in nets.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    camera = Camera(torch.eye(4).repeat(1, 3, 1, 1).double(), torch.tensor([0.7, 0.7, 0.5, 0.5]).repeat(1, 3, 1).double())
+    frames = clean(torch.randn(1, 3, DIT.channels, 8, 8).double(), camera)
+    twice = cat(frames, frames.with_z(torch.randn_like(frames.z), torch.ones(1, 3).double()))
+    table = MaskedAttention(teacher_forced(3, 1, 3, 1))
+
+    def velocity(prompts: list[str], said: list[int] | None) -> torch.Tensor:
+        return nets(replace(twice, said=None if said is None else torch.tensor([said])), prompts, table).detach()
+
+    same = velocity(["a room"], None)
+    torch.testing.assert_close(velocity(["a room"], [0] * 6), same, rtol=0, atol=1e-12)
+    # Other words for the last frame, in both halves: nothing before it hears of them.
+    other = velocity(["a room", "it rains"], [0, 0, 1, 0, 0, 1])
+    torch.testing.assert_close(other[:, [0, 1, 3, 4]], same[:, [0, 1, 3, 4]], rtol=0, atol=1e-12)
+    assert float((other[:, 5] - same[:, 5]).abs().max()) > 1e-3
+    # As at play: that frame alone has other words, the past has been told its own.
+    torch.testing.assert_close(velocity(["it rains"], None)[:, 0], velocity(["a", "it rains"], [1, 0, 0, 1, 0, 0])[:, 0])
+
+
+def test_where_something_happens_counts_more(root: Path) -> None:
+    data = LatentClips(root / "z.safetensors")
+    now = teach(TEACHING, data, torch.Generator().manual_seed(1))
+    assert now.weight is not None
+    assert data.hint is not None
+    z, hint = data.z.float(), data.hint.float()
+    off = (z - hint[:, :, :-1]).abs().mean(2, keepdim=True)
+    assert float(now.weight.min()) == 1
+    assert 1 < float(now.weight.max()) <= 1 + 3 * float((off - 0.3).clamp(0, 1).max()) + 1e-3
+
+
+def test_a_killed_run_ends_as_a_whole_one(root: Path) -> None:
+    event_tuning.main(stage(root, "whole", 4))
+    event_tuning.main(stage(root, "killed", 2))
+    event_tuning.main(stage(root, "killed", 4))
+    for part in ("dit", "text"):
+        a, b = (native.read(root / name / "out" / f"{part}.safetensors") for name in ("whole", "killed"))
+        assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_clips_without_events_are_refused(root: Path, tmp_path: Path) -> None:
+    data = Latents.load(root / "z.safetensors")
+    replace(data, rows=tuple(replace(r, events=()) for r in data.rows)).save(tmp_path / "plain.safetensors")
+    with pytest.raises(ValueError, match="data: nothing happens in the clips"):
+        event_tuning.main(replace(stage(root, "none", 1), data=tmp_path / "plain.safetensors"))
+    assert not (root / "none" / "out").exists()
+
+
+def test_words_that_name_no_frame_are_refused() -> None:
+    camera = Camera(torch.eye(4).repeat(1, 3, 1, 1), torch.ones(1, 3, 4))
+    with pytest.raises(ValueError, match="said"):
+        Frames(torch.zeros(1, 3, 2, 4, 4), torch.zeros(1, 3), torch.zeros(1, 3), camera, said=torch.zeros(1, 2))
