@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from dreamx.clip import Clip
+from dreamx.data.latent_file import Latents
 from dreamx.events import Event, Story
 from dreamx.geometry.camera import Camera
 
@@ -49,3 +51,11 @@ def pairs(folder: Path, count: int, first: int = 0) -> Path:
         clip(seed, True).save(folder / f"{seed:07d}_events_00.safetensors")
         clip(seed, False).save(folder / f"{seed:07d}_still_00.safetensors")
     return folder
+
+
+def eventful(latents: Path, out: Path) -> Path:
+    """The same latents, of which every other clip is said to have an event in it."""
+    data = Latents.load(latents)
+    rolls = (Event("e1", "the red ball", "starts rolling", "", 0.25, 0.75),)
+    replace(data, rows=tuple(replace(r, events=rolls) if i % 2 else r for i, r in enumerate(data.rows))).save(out)
+    return out

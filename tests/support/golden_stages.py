@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import event_house
 import finetune_house
 import planted_stills
 from dreamx.data.sim.stills import stills_file
@@ -17,10 +18,9 @@ from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.recipes import micro
-from dreamx.train import classifier, depth, features, finetune, known_places, pose
+from dreamx.train import classifier, depth, event_tuning, features, finetune, known_places, pose
 from dreamx.train.finetune import FinetuneStage
 from dreamx.train.run_config import RunConfig
-from event_house import pairs
 from repo import TESTS
 
 CLIPS, START, GOLDEN = TESTS / "files/micro", TESTS / "golden/start", TESTS / "golden/micro.json"
@@ -48,6 +48,15 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         planted_stills.planted(seed).save(stills_file(root, seed))
     return {
         **found,
+        "events": lambda: event_tuning.main(
+            event_tuning.EventsStage(
+                run("events"),
+                event_house.eventful(root / "latents.safetensors", root / "eventful.safetensors"),
+                START / "camera",
+                out / "events",
+                teaching=replace(micro.TEACHING, changed=3.0),
+            )
+        ),
         "finetune": lambda: finetune.main(released(root, run("finetune"), out / "finetune")),
         "features": lambda: features.main(
             features.FeatureStage(run("features"), root, out / "features", end_seed=50, features=planted_stills.SMALL, batch=8)
@@ -60,7 +69,7 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         "classifier": lambda: classifier.main(
             classifier.ClassifierStage(
                 run("classifier"),
-                pairs(root / "pairs", 8),
+                event_house.pairs(root / "pairs", 8),
                 out / "classifier",
                 end_seed=50,
                 classifier=ClassifierConfig((16, 16), (1, 1)),

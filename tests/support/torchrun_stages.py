@@ -8,12 +8,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import event_house
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.interrupt import leave
 from dreamx.model.depth_net import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera_control, causal, classifier, consistency, decoder, depth, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, consistency, decoder, depth, event_tuning, pose
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 
@@ -26,6 +27,7 @@ FILES = {
     "frozen": ("dit", "text"),
     "causal": ("dit", "text"),
     "consistency": ("dit", "text"),
+    "events": ("dit", "text"),
     "depth": ("depth",),
     "pose": ("depth",),
     "classifier": ("classifier",),
@@ -49,6 +51,8 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
     few = consistency.ConsistencyStage(
         run("consistency"), latents, nets["causal"], nets["consistency"], micro.TEACHING, lattice=8
     )
+    happens = event_house.eventful(latents, out / "eventful.safetensors")
+    told = event_tuning.EventsStage(run("events"), happens, nets["causal"], nets["events"], latents, teaching=micro.TEACHING)
     reads = pose.PoseStage(run("pose"), clips, nets["pose"], depth=DEPTH, batch=2)
     events = classifier.ClassifierStage(
         run("classifier"), given / "events", nets["classifier"], classifier=ClassifierConfig((16, 16), (1, 1)), batch=2
@@ -60,6 +64,7 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         "frozen": partial(camera_control.main, frozen),
         "causal": partial(causal.main, forward),
         "consistency": partial(consistency.main, few),
+        "events": partial(event_tuning.main, told),
         "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),
         "pose": partial(pose.main, reads),
         "classifier": partial(classifier.main, events),

@@ -159,6 +159,13 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
+train events --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out
+    --lr 0                                  | lr
+    --share 2                               | share
+    --teaching.changed -1                   | changed
+    --data empty                            | empty
+    --plain empty                           | empty
+    --data latents.safetensors              | data
 train places --run.folder new --run.steps 1 --data clips --out new-out --places.names room --places.half 8
     --lr 0                                  | lr
     --batch 0                               | batch

@@ -50,12 +50,12 @@ class EventsStage:
 
 def main(cfg: EventsStage) -> None:
     """Train and write ``cfg.out``. ValueError: there is no event in ``cfg.data``."""
-    claim(cfg, "events", ["dit", "text"], [cfg.data, cfg.start, *([cfg.plain] if cfg.plain else [])])
     data = LatentClips(cfg.data, cfg.frames)
     if not data.eventful:
         raise ValueError(
             f"data: nothing happens in the clips of {cfg.data}; encode those of dreamx data simulate --subset events"
         )
+    claim(cfg, "events", ["dit", "text"], [cfg.data, cfg.start, *([cfg.plain] if cfg.plain else [])])
     plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
     run = Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
