@@ -59,8 +59,7 @@ class World(SessionState):
         painter: TextToImage | None = None,
         places: PlaceField | None = None,
     ) -> None:
-        super().__init__(config, text)
-        self.dit, self.vae = dit.eval(), vae.eval()
+        super().__init__(config, dit, vae, text)
         self.depth = None if depth is None else depth.eval()
         self.painter = painter and (painter[0].eval(), painter[1].eval())
         self.places = None if places is None else places.eval()

@@ -61,10 +61,19 @@ class LentText(nn.Module):
         self._read[prompt] = self.checked(tokens[: self.words]).clone(), note
 
     def checked(self, tokens: Tensor) -> Tensor:
-        """The same tokens ``[n, channels]``. ValueError for another shape, NaN and infinity."""
-        if tokens.ndim != 2 or tokens.shape[1] != self.channels or not 0 < len(tokens) <= self.words:
-            raise ValueError(f"words: {list(tokens.shape)} are no tokens of {self.channels} channels, {self.words} at most")
-        refuse_broken(tokens, "reading the prompt")
+        """The same tokens ``[n, channels]``, float32. ValueError for another shape or dtype, NaN and infinity."""
+        if (
+            tokens.dtype != torch.float32
+            or tokens.ndim != 2
+            or tokens.shape[1] != self.channels
+            or not 0 < len(tokens) <= self.words
+        ):
+            raise ValueError(
+                f"words: {tokens.dtype} {list(tokens.shape)} are no float32 tokens of {self.channels} channels, "
+                f"{self.words} at most"
+            )
+        if not bool(torch.isfinite(tokens).all()):
+            raise ValueError("words holds NaN or infinity")
         return tokens
 
     def tokens(self, prompt: str) -> Tensor:
