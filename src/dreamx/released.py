@@ -185,6 +185,8 @@ def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: t
     if vae.config.latent != found.config.channels:
         raise ValueError(f"world: its autoencoder has {vae.config.latent} channels, and its transformer {found.config.channels}")
     check_size(size, vae.config.shrink * found.config.patch)
+    text = LentText(files.text, found.kind.words, found.config.text, str(device))
+    text.check_file()  # now, and not at the first prompt
     few = any(x.dtype != torch.float32 for x in found.tensors.values())
     if spare or (device.type == "cpu" and few):
         dit = transformer.as_stored(found)
@@ -192,7 +194,6 @@ def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: t
     else:
         dit = transformer.build(found, device)
         border(dit)
-    text = LentText(files.text, found.kind.words, found.config.text, str(device))
     return ReleasedNetworks(dit.requires_grad_(False).eval(), vae, text, found.kind, f"{fingerprint(vae)}-{_fingerprint(found)}")
 
 
