@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from torch import Tensor
 import micro
 import stand_in
 from dreamx import session
+from dreamx.frames import clean
+from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import from_keys
 from dreamx.memory import MemoryConfig
 from dreamx.world import World
@@ -112,3 +115,32 @@ def test_a_world_that_is_not_open_has_no_session(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="save: the world is not open yet"):
         micro.world().save(tmp_path / "a.session")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["released", "ours"])
+def test_odd_latents_are_refused_in_words_and_change_nothing(kind: str, released: Path) -> None:
+    world = walked(of_kind(kind, released), 1)
+    keys = from_keys(["w"] * world.frames_per_step, world.config.speed)
+    twin = world.fork()
+    want = [twin.step(keys), twin.step(keys)]
+    dream = world.denoise(keys)
+    z = dream.frames.z
+    for odd, why in (
+        (z[..., 1:], r"latents: float32 \[1, \d, .* given where this world decodes"),
+        (z[:, :, 1:], "given where this world decodes"),
+        (torch.cat([z, z]), "given where this world decodes"),
+        (z.int(), "latents: int32"),
+        (torch.full_like(z, torch.nan), "latents: they hold NaN or infinity"),
+        (torch.cat([z, z], 1), r"latents: \d are \d+ frames, and their path has \d+ cameras"),
+    ):
+        b, t = odd.shape[:2]
+        frames = clean(
+            odd, Camera(*(x[:, -1:].expand(b, t, *x.shape[2:]) for x in (dream.frames.camera.pose, dream.frames.camera.lens)))
+        )
+        with pytest.raises(ValueError, match=why) as caught:
+            world.decode(replace(dream, frames=frames))
+        assert "Error" not in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="frames.z must be .batch, time, channels, height, width."):
+        replace(dream.frames, z=z[0])
+    assert torch.equal(world.decode(dream), want[0])
+    assert torch.equal(world.step(keys), want[1])

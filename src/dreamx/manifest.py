@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx import locks
-from dreamx.plaintext import read_json, sentence
+from dreamx.plaintext import cause, read_json, sentence
 
 NAME = ".dreamx.json"
 _CLAIMED: list[tuple[Path, list[Path]]] = []
@@ -152,7 +152,7 @@ def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
             raise TypeError("of other kinds")
         return {"kind": kind[:200], "files": files, "settings": settings}
     except (OSError, ValueError, KeyError, TypeError, re.error) as e:
-        raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({type(e).__name__}); {_FREE}") from None
+        raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({cause(e)}); {_FREE}") from None
 
 
 def refuse_input(out: Path, inputs: Iterable[Path | None], flag: str = "out") -> None:

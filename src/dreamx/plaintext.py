@@ -192,7 +192,7 @@ def cause(e: BaseException) -> str:
     if isinstance(e, MemoryError | OverflowError):
         return "a number in it is too large"
     said = sentence((str(e).splitlines() or [""])[0], 200).rstrip(".")
-    return said or "it is cut or damaged"
+    return "it is cut or damaged" if not said or " at 0x" in said else said
 
 
 def letter(c: str) -> str:

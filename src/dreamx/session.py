@@ -184,7 +184,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def check(words: dict[str, Any], config: WorldConfig) -> WorldConfig:
     """The config of a saved session. ValueError or KeyError where its words are none of a world of this ``config``.
 
-    Its tensors are looked at by ``session_shapes.check_tensors``.
+    Its tensors are looked at by ``session_shapes``.
     """
     kinds = {"prompt": str, "event": str, "seed": int, "chunk": int, "events": list}
     if bad := [k for k, kind in kinds.items() if not isinstance(words[k], kind)]:

@@ -25,7 +25,7 @@ from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.plaintext import cause
 from dreamx.session import Action, Switches, WorldConfig
-from dreamx.session_shapes import check_tensors
+from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
 
 
@@ -121,7 +121,9 @@ class SessionState:
     def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
         """Become the session that ``save`` described in words and tensors."""
         self.config = session.check(words, self.config)
-        check_tensors(t, len(words["events"]), self.config, self.dit.config, self.vae.config)
+        want = session_table(t, len(words["events"]), self.config, self.dit.config, self.vae.config)
+        lent = {"words"} if isinstance(self.text, LentText) else set[str]()  # looked at by the text encoder
+        check_tensors({k: x for k, x in t.items() if k not in lent}, want)
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         if isinstance(self.text, LentText) and "words" in t:  # kept by the encoder, which others share, when all is whole
             self._words, self.note = self.text.padded(self.text.checked(t["words"])), str(words.get("note", ""))
