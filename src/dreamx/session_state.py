@@ -65,7 +65,7 @@ class SessionState:
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
         tensors |= {} if self._known is None else {"known": self._known.z}
         tensors |= {"before": self._before.pose} if self.config.causal.from_before else {}
-        if isinstance(self.text, LentText) and self._words is not None:  # so that nobody has to open 11 GB for it again
+        if isinstance(self.text, LentText):  # so that nobody has to open 11 GB for it again
             tensors["words"] = self.text.tokens(self._said())
         done, controls = session.pack(self.actions)
         configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
