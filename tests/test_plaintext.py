@@ -12,7 +12,7 @@ from dreamx.checkpoints import weight_files
 from dreamx.eval.study.trials import _words
 from dreamx.eval.suites.suite import Suite
 from dreamx.geometry.formats import read
-from dreamx.plaintext import brief, decode, folded, letter, lines, natural, read_json, read_text, sentence, shown
+from dreamx.plaintext import brief, cause, decode, folded, letter, lines, natural, read_json, read_text, sentence, shown
 from dreamx.play.gallery import read_starts
 
 WORDS = "w 4\nwj 4 # ä 公園\n- 4\n"
@@ -126,3 +126,17 @@ def test_values_and_errors_are_cut_for_a_sentence() -> None:
         said = sentence(f"f.json: the name {echo} is no good; give another", 1000)
         assert said.startswith("f.json: the name ") and said.endswith(" is no good; give another")
         assert said.count("q") <= 200 and "..." in said
+
+
+def test_a_cause_is_said_without_the_name_of_a_class() -> None:
+    for e, said in (
+        (KeyError("clips"), "it has no 'clips'"),
+        (FileNotFoundError(2, "No such file or directory", "x"), "No such file or directory"),
+        (TypeError("'int' object is not subscriptable"), "something in it is of another kind or length than it must be"),
+        (IndexError("list index out of range"), "something in it is of another kind or length than it must be"),
+        (MemoryError(), "a number in it is too large"),
+        (ValueError("z is [3].\nand more"), "z is [3]"),
+        (RuntimeError(""), "it is cut or damaged"),
+        (OSError("cannot identify image file <_io.BytesIO object at 0x7f>"), "it is cut or damaged"),
+    ):
+        assert cause(e) == said

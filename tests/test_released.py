@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,15 +15,17 @@ from torch import Tensor
 
 import stand_in
 from dreamx import flow, released, session
-from dreamx.checkpoints import beside
+from dreamx.checkpoints import beside, umt5_names, weight_files
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.env import Env
 from dreamx.frames import clean
 from dreamx.geometry.camera import Camera, cat
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.official import autoregressive_latents
+from dreamx.model import umt5
 from dreamx.model.attention import KVCache
 from dreamx.model.wan_vae import WanVAE
+from dreamx.recipes import wan_micro
 from dreamx.recipes.wan_micro import StandIn, write
 from dreamx.replay import Replay, ReplayStep, play
 from dreamx.rollout import noise_like
@@ -210,6 +213,48 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
     world = World.open(folder)
     with pytest.raises(ValueError, match="export: this world is of a released checkpoint"):
         world.export(tmp_path / "out")
+
+
+def test_a_damaged_text_encoder_is_said_when_the_world_is_opened(folder: Path, tmp_path: Path) -> None:
+    """Not at the first prompt: its headers are looked at, no weights."""
+    whole = weight_files.read(folder / beside.TEXT_FILE)
+
+    def damaged(name: str) -> Path:
+        shutil.copytree(folder, tmp_path / name)
+        return tmp_path / name
+
+    cases: list[tuple[str, str]] = []
+    for name, tensors, why in (
+        ("shape", {**whole, "blocks.1.attn.k.weight": torch.zeros(3, 32)}, "attn.k.weight"),
+        ("missing", {k: x for k, x in whole.items() if k != "blocks.1.ffn.fc2.weight"}, "blocks.1.ffn.fc2.weight"),
+        ("other", {"patch_embedding.weight": torch.zeros(2, 2, 1, 2, 2)}, "holds no umT5 text encoder"),
+        ("narrow", official_text(16), "its text encoder has 16 channels, and its transformer reads 32"),
+    ):
+        torch.save(tensors, damaged(name) / beside.TEXT_FILE)
+        cases.append((name, why))
+    for name, share in (("half", 2), ("empty", 10**9)):
+        file = damaged(name) / beside.TEXT_FILE
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // share])
+        cases.append((name, "cut short"))
+    (damaged("mute") / "google/umt5-xxl/tokenizer.json").unlink()
+    cases.append(("mute", "has no tokenizer; copy the tokenizer.json of google/umt5-xxl beside it"))
+    file = damaged("torn") / "google/umt5-xxl/tokenizer.json"
+    file.write_bytes(file.read_bytes()[:100])
+    cases.append(("torn", "tokenizer.json"))
+    ours = stand_in.converted(tmp_path / "ours", folder)
+    weights = next((ours / "text_encoder").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-100])
+    cases.append(("ours", "not a whole safetensors file"))
+    for name, why in cases:
+        with pytest.raises(ValueError, match=why) as caught:
+            World.open(tmp_path / name)
+        assert "Error" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def official_text(width: int) -> dict[str, Tensor]:
+    """A whole text encoder of so many channels under its released names."""
+    config = replace(wan_micro.TEXT, width=width)
+    return umt5_names.to_official(wan_micro.drawn(umt5.shapes(config), 2), config)
 
 
 def test_size_and_steps_can_be_chosen(folder: Path) -> None:

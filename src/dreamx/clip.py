@@ -18,7 +18,7 @@ from dreamx import atomic, tensor_file
 from dreamx.config import from_json, to_json
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 #: Scene seeds from here on belong to evaluation alone; training refuses them.
 FIRST_HELD_OUT_SEED = 1_000_000
@@ -100,7 +100,7 @@ class Clip:
             words |= {k: t.get(k) for k in _OPTIONAL}
             return Clip(t["video"], Camera(t["pose"], t["lens"]), t["actions"], **words)
         except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
 
 _OPTIONAL = ("depth", "segments", "subject")

@@ -11,19 +11,20 @@ import torch
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model.broken import refuse_broken
-from dreamx.model.vae import VAE, Pixels, State
-from dreamx.model.wan_vae import WanVAE
+from dreamx.model.vae import VAE, Pixels, State, VAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.session import Dream
 
 
 def decode_chunk(
-    vae: VAE | WanVAE, dream: Dream, state: State | None, deep: bool
+    vae: VAE | WanVAE, dream: Dream, size: tuple[int, int], state: State | None, deep: bool
 ) -> tuple[list[tuple[Pixels, Camera]], State | None]:
     """Decode a dream: of each latent its frames ``[1, 1 or 4]`` with the camera of the last, and the stream's new state.
 
-    state: None before the first latent of a session, which is one frame. deep: the depth of that frame is the hint's, where there
-    is one, not the decoder's.
+    size: rows and columns of the pictures. state: None before the first latent of a session, which is one frame. deep: the depth
+    of that frame is the hint's, where there is one, not the decoder's. ValueError for latents that are none of this autoencoder.
     """
+    _refuse_odd(dream, vae.config, size, state is None)
     made: list[tuple[Pixels, Camera]] = []
     at = 0  # video frames so far
     for z in dream.frames.z.unbind(1):
@@ -41,6 +42,20 @@ def decode_chunk(
         made.append((pixels, dream.path[now][-1]))
         at = now.stop
     return made, state
+
+
+def _refuse_odd(dream: Dream, vae: VAEConfig | WanVAEConfig, size: tuple[int, int], opening: bool) -> None:
+    z, frames = dream.frames.z, len(dream.path)
+    want = (1, z.shape[1], vae.latent, size[0] // vae.shrink, size[1] // vae.shrink)
+    if tuple(z.shape) != want or not z.is_floating_point():
+        kind = str(z.dtype).removeprefix("torch.")
+        raise ValueError(f"latents: {kind} {list(z.shape)} given where this world decodes {list(want)} of fractions")
+    if frames != (due := vae.group * z.shape[1] - (vae.group - 1 if opening else 0)):
+        raise ValueError(f"latents: {z.shape[1]} are {due} frames, and their path has {frames} cameras")
+    if not bool(torch.isfinite(z).all()):
+        raise ValueError(
+            "latents: they hold NaN or infinity instead of pictures; the weights that made them are broken, train them again"
+        )
 
 
 def compute_in(vae: VAE | WanVAE, dtype: torch.dtype) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamx import locks
-from dreamx.plaintext import read_json, sentence
+from dreamx.plaintext import cause, read_json, sentence
 
 NAME = ".dreamx.json"
 _CLAIMED: list[tuple[Path, list[Path]]] = []
@@ -152,7 +152,7 @@ def read(folder: Path, flag: str = "out") -> dict[str, Any] | None:
             raise TypeError("of other kinds")
         return {"kind": kind[:200], "files": files, "settings": settings}
     except (OSError, ValueError, KeyError, TypeError, re.error) as e:
-        raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({type(e).__name__}); {_FREE}") from None
+        raise ValueError(f"{flag}: {file} is not a manifest of dreamx ({cause(e)}); {_FREE}") from None
 
 
 def refuse_input(out: Path, inputs: Iterable[Path | None], flag: str = "out") -> None:
@@ -186,19 +186,19 @@ def is_named(name: str, files: Iterable[str], stems: Collection[str] = ()) -> bo
 
 
 def _same(folder: Path, flag: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    flat, mine = dict(_flat(before)), dict(_flat(now))
+    then, mine = dict(flat(before)), dict(flat(now))
     for name in mine:
-        if name in flat and flat[name] != mine[name]:
+        if name in then and then[name] != mine[name]:
             raise ValueError(
-                f"{name}: {folder} was begun with {sentence(flat[name], 100)}, not {sentence(mine[name], 100)}; "
+                f"{name}: {folder} was begun with {sentence(then[name], 100)}, not {sentence(mine[name], 100)}; "
                 f"give that again, or another folder for {flag}"
             )
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Fields by their dotted names, as the flags are called."""
     for name, value in settings.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from dreamx.picture_kinds import MAX_SCANS, PICTURES, formats_of, halvings, is_raw, kind_of, refusal, scans
+from dreamx.plaintext import cause
 
 PIXEL_LIMIT = 50_000_000
 _LARGE = 4_000_000  # pixels, beyond which a picture is shrunk before anything else is done to it
@@ -81,7 +82,7 @@ def _open(data: bytes, aspect: float | None, pixels: int, least: int | None) -> 
         raise ValueError(refusal(kind)) from None
     except Exception as e:  # PIL raises half a dozen kinds for broken files
         name = f"{kind} " if kind in PICTURES else ""
-        raise ValueError(f"the {name}picture is broken ({type(e).__name__}); choose another file") from e
+        raise ValueError(f"the {name}picture is broken ({cause(e)}); choose another file") from e
 
 
 class _NotRead(Exception):

@@ -181,6 +181,20 @@ def sentence(text: object, most: int = 400) -> str:
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
+def cause(e: BaseException) -> str:
+    """Why something could not be read, as words within a sentence: never the name of an exception's class."""
+    if isinstance(e, KeyError):
+        return f"it has no {brief(e.args[0])}" if e.args else "something in it is missing"
+    if isinstance(e, OSError) and e.strerror:
+        return e.strerror
+    if isinstance(e, TypeError | AttributeError | IndexError):
+        return "something in it is of another kind or length than it must be"
+    if isinstance(e, MemoryError | OverflowError):
+        return "a number in it is too large"
+    said = sentence((str(e).splitlines() or [""])[0], 200).rstrip(".")
+    return "it is cut or damaged" if not said or " at 0x" in said else said
+
+
 def letter(c: str) -> str:
     """The name of a letter: ``U+200B ZERO WIDTH SPACE``."""
     return f"U+{ord(c):04X} {unicodedata.name(c, '')}".strip()

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dreamx.bounds import Denoising, Pixels
 from dreamx.checkpoints import beside, components, transformer
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.checkpoints.transformer import Checkpoint
@@ -42,16 +43,16 @@ _SAMPLING = ("steps", "shift", "stochastic", "context_noise")
 
 @dataclass(frozen=True)
 class Choice:
-    """Chosen when a released checkpoint is opened. Where nothing is said, the settings of the checkpoint count."""
+    """Chosen when a released checkpoint is opened: of its settings those that are not None."""
 
-    size: tuple[int, int] | None = None
-    """Rows and columns of the picture."""
-    steps: int | None = None
-    """Passes of the network a chunk."""
+    size: tuple[Pixels, Pixels] | None = None
+    """Rows and columns in pixels of a released model's picture; by default 704 1280."""
+    steps: Denoising | None = None
+    """Passes of a released model's network; by default 4 a chunk if it is causal, 50 if it is bidirectional."""
     device: str | None = None
-    """Torch's name of where it computes; None: the GPU if there is one."""
+    """Where a released model computes, as cuda, cuda:1 or cpu; by default cuda where there is one."""
     offload: bool = False
-    """Keep the transformer's blocks in main memory, two of them on the device."""
+    """Keep a released model's blocks in main memory, two of them on the device: slower, the same pictures."""
 
     def refuse(self, world: str | Path) -> None:
         """ValueError where something is chosen, for a world that has settings of its own."""
@@ -185,6 +186,8 @@ def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: t
     if vae.config.latent != found.config.channels:
         raise ValueError(f"world: its autoencoder has {vae.config.latent} channels, and its transformer {found.config.channels}")
     check_size(size, vae.config.shrink * found.config.patch)
+    text = LentText(files.text, found.kind.words, found.config.text, str(device))
+    text.check_file()  # now, and not at the first prompt
     few = any(x.dtype != torch.float32 for x in found.tensors.values())
     if spare or (device.type == "cpu" and few):
         dit = transformer.as_stored(found)
@@ -192,7 +195,6 @@ def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: t
     else:
         dit = transformer.build(found, device)
         border(dit)
-    text = LentText(files.text, found.kind.words, found.config.text, str(device))
     return ReleasedNetworks(dit.requires_grad_(False).eval(), vae, text, found.kind, f"{fingerprint(vae)}-{_fingerprint(found)}")
 
 

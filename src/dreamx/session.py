@@ -22,7 +22,7 @@ from dreamx.geometry.reproject import View
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.causal_config import CausalConfig
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
 
@@ -175,46 +175,28 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with tensor_file.opened(path) as f:
             words, tensors = parse_json(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
     except Exception as e:
-        raise ValueError(f"{path}: not a readable session ({type(e).__name__}); save it again") from e
+        raise ValueError(f"{path}: not a readable session ({cause(e)}); save it again") from e
     if not isinstance(words, dict):
         raise ValueError(f"{path}: not a readable session (its words are no object); save it again")
     return words, tensors
 
 
-def check(words: dict[str, Any], tensors: dict[str, Tensor], config: WorldConfig) -> WorldConfig:
-    """The config of a saved session. ValueError, KeyError or IndexError where it is none of a world of this ``config``.
+def check(words: dict[str, Any], config: WorldConfig) -> WorldConfig:
+    """The config of a saved session. ValueError or KeyError where its words are none of a world of this ``config``.
 
-    Looks at kinds of words, shapes and numbers of tensors. What passes may still not fit the networks, which then say so.
+    Its tensors are looked at by ``session_shapes``.
     """
-    kinds = {"prompt": str, "event": str, "seed": int, "chunk": int}
+    kinds = {"prompt": str, "event": str, "seed": int, "chunk": int, "events": list}
     if bad := [k for k, kind in kinds.items() if not isinstance(words[k], kind)]:
         raise ValueError(f"{bad[0]} is {words[bad[0]]!r:.40}")
     if not (0 <= words["seed"] < 2**31 and 0 <= words["chunk"] < 2**31):
         raise ValueError("seed and chunk must be 0 or more, and below 2**31")
-    if bad := [k for k, x in tensors.items() if x.is_floating_point() and not bool(torch.isfinite(x).all())]:
-        raise ValueError(f"{bad[0]} holds NaN or infinity")
-    if bad := [k for k, x in tensors.items() if x.is_floating_point() == (k == "cache.index")]:
-        raise ValueError(f"{bad[0]} is of {tensors[bad[0]].dtype}")
-    if bad := [k for k, x in tensors.items() if k.endswith(("pose", "lens")) and x.dtype != tensors["pose"].dtype]:
-        raise ValueError(f"{bad[0]} is of {tensors[bad[0]].dtype}, and pose of {tensors['pose'].dtype}")
+    if not all(event is None or isinstance(event, str) for event in words["events"]):
+        raise ValueError("events are words or null")
     theirs = from_json(WorldConfig, words["config"])
-    h, w = config.height, config.width
-    if (theirs.height, theirs.width) != (h, w):
-        raise ValueError(f"its pictures are {theirs.width}x{theirs.height}, and this world makes {w}x{h}")
-    want: dict[str, tuple[int, ...]] = {"pose": (4, 4), "lens": (4,)}
-    cache = {k.removeprefix("cache."): x for k, x in tensors.items() if k.startswith("cache.")}
-    if cache:
-        n = cache["index"].shape[1]
-        want |= {"cache.index": (1, n), "cache.pose": (1, n, 4, 4), "cache.lens": (1, n, 4)}
-        want |= {f"cache.{k}": (1, n, *x.shape[2:]) for k, x in cache.items() if k.count(".") == 2}
-        want |= {f"cache.{k[:-1]}v": tuple(x.shape) for k, x in cache.items() if k.endswith(".k")}
-    want |= {"before": (4, 4)} if "before" in tensors else {}
-    if "memory.pose" in tensors:
-        n = len(tensors["memory.pose"])
-        want |= {"memory.rgb": (n, 3, h, w), "memory.depth": (n, h, w), "memory.pose": (n, 4, 4), "memory.lens": (n, 4)}
-    for name, shape in want.items():
-        if tuple(tensors[name].shape) != shape:
-            raise ValueError(f"{name} is {list(tensors[name].shape)} where it must be {list(shape)}")
+    if (theirs.height, theirs.width) != (config.height, config.width):
+        ours = f"{config.width}x{config.height}"
+        raise ValueError(f"its pictures are {theirs.width}x{theirs.height}, and this world makes {ours}")
     return theirs
 
 

@@ -18,10 +18,14 @@ from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.memory import Bank
 from dreamx.model.attention import KVCache
+from dreamx.model.dit import DiT
 from dreamx.model.prompt import Taught
-from dreamx.model.vae import State
+from dreamx.model.vae import VAE, State
+from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
+from dreamx.plaintext import cause
 from dreamx.session import Action, Switches, WorldConfig
+from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
 
 
@@ -29,8 +33,8 @@ class SessionState:
     """The state of one session; ``World`` changes it. ``note``: on words of the last prompt that are not read or not known,
     or ``""``. ``taught``: the vocabulary, if known. ``camera``: of the newest frame."""
 
-    def __init__(self, config: WorldConfig, text: WordEncoder | LentText) -> None:
-        self.config, self.text = config, text.eval()
+    def __init__(self, config: WorldConfig, dit: DiT, vae: VAE | WanVAE, text: WordEncoder | LentText) -> None:
+        self.config, self.dit, self.vae, self.text = config, dit.eval(), vae.eval(), text.eval()
         self.taught: Taught | None = None
         self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
         self.switches = Switches()
@@ -52,14 +56,16 @@ class SessionState:
         return other
 
     def save(self, path: Path) -> None:
-        """Write the session to one file, whole or not at all; ``load`` goes on from it bit for bit."""
+        """Write the session to one file, whole or not at all; ``load`` goes on bit for bit. ValueError before ``reset``."""
+        if self._words is None:
+            raise ValueError("save: the world is not open yet; call reset with a picture or a prompt first")
         tensors = {"pose": self.camera.pose, "lens": self.camera.lens}
         tensors |= {f"cache.{k}": v for k, v in self._cache.state().items()}
         tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
         tensors |= {} if self._known is None else {"known": self._known.z}
         tensors |= {"before": self._before.pose} if self.config.causal.from_before else {}
-        if isinstance(self.text, LentText) and self._words is not None:  # so that nobody has to open 11 GB for it again
+        if isinstance(self.text, LentText):  # so that nobody has to open 11 GB for it again
             tensors["words"] = self.text.tokens(self._said())
         done, controls = session.pack(self.actions)
         configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
@@ -77,7 +83,7 @@ class SessionState:
         try:
             other._take(words, t)
         except Exception as e:  # of a damaged file anything may be of another kind
-            raise ValueError(f"{path}: the session is not whole ({type(e).__name__}: {e}); save it again") from e
+            raise ValueError(f"{path}: the session is not whole ({cause(e)}); save it again") from e
         self.__dict__.update(other.__dict__)
         if isinstance(self.text, LentText) and "words" in t:
             self.text.keep(self._said(), t["words"], self.note)
@@ -114,7 +120,10 @@ class SessionState:
 
     def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
         """Become the session that ``save`` described in words and tensors."""
-        self.config = session.check(words, t, self.config)
+        self.config = session.check(words, self.config)
+        want = session_table(t, len(words["events"]), self.config, self.dit.config, self.vae.config)
+        lent = {"words"} if isinstance(self.text, LentText) else set[str]()  # looked at by the text encoder
+        check_tensors({k: x for k, x in t.items() if k not in lent}, want)
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
         if isinstance(self.text, LentText) and "words" in t:  # kept by the encoder, which others share, when all is whole
             self._words, self.note = self.text.padded(self.text.checked(t["words"])), str(words.get("note", ""))

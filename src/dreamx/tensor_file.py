@@ -33,7 +33,7 @@ def opened(file: Path) -> Iterator[Any]:
     try:
         tensors = safe_open(file, "pt")
     except SafetensorError as e:
-        raise ValueError(sentence(e, 200)) from e
+        raise ValueError(sentence(e, 200).removeprefix("Error while deserializing header: ")) from e
     with tensors:
         yield tensors
 

@@ -59,8 +59,7 @@ class World(SessionState):
         painter: TextToImage | None = None,
         places: PlaceField | None = None,
     ) -> None:
-        super().__init__(config, text)
-        self.dit, self.vae = dit.eval(), vae.eval()
+        super().__init__(config, dit, vae, text)
         self.depth = None if depth is None else depth.eval()
         self.painter = painter and (painter[0].eval(), painter[1].eval())
         self.places = None if places is None else places.eval()
@@ -250,9 +249,10 @@ class World(SessionState):
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:
-        """Decode a dream; every dream once, in the order of ``denoise``."""
+        """Decode a dream; every dream once, in the order of ``denoise``. ValueError for odd latents: session unchanged."""
+        frames = self._decode(dream)
         self._unseen -= 1
-        return self._decode(dream)
+        return frames
 
     @torch.inference_mode()
     def look_ahead(self) -> None:
@@ -287,11 +287,12 @@ class World(SessionState):
         return replace(frames, sigma=torch.ones_like(frames.sigma))
 
     def _decode(self, dream: Dream) -> Tensor:
-        made, self._decoder = decode_chunk(self.vae, dream, self._decoder, self.depth is not None)
+        made, after = decode_chunk(self.vae, dream, self.size, self._decoder, self.depth is not None)
+        frames, self._decoder = to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made])), after  # bytes first: it refuses NaN
         for pixels, camera in made:
             if self._bank is not None:
                 self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], camera)
-        return to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made]))
+        return frames
 
 
 _OTHER = 2**40  # what is foreseen draws other noise than the chunk

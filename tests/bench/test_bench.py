@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 
 import micro
+import stand_in
 from dreamx.bench import PlayBenchConfig, main, measure
+from dreamx.flags import parse
+from dreamx.play.server import PlayConfig
+from dreamx.released import Choice
 
 
 def test_it_counts_frames_and_chunks(tmp_path: Path) -> None:
@@ -24,3 +28,19 @@ def test_json_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)["chunks"] == 4
     with pytest.raises(ValueError, match=r"seconds: 0 is no walk"):
         main(PlayBenchConfig(str(tmp_path / "micro"), seconds=0))
+
+
+def test_a_released_world_is_timed_as_it_is_played(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--size, --steps, --device and --offload are those of dreamx play: one and the same object in both."""
+    folder = stand_in.official(tmp_path / "world")
+    (folder / "world.json").unlink()
+    flags = ["--size", "32", "64", "--steps", "1", "--device", "cpu", "--offload"]
+    main(parse(PlayBenchConfig, ["--world", str(folder), "--seconds", "1", "--json", *flags], "dreamx bench play"))
+    figures = json.loads(capsys.readouterr().out)
+    assert (figures["size"], figures["steps"], figures["chunk_frames"], figures["chunks"]) == ([32, 64], 1, 10, 2)
+    asked = parse(PlayBenchConfig, flags, "dreamx bench play").choice
+    assert asked == Choice((32, 64), 1, "cpu", True) == parse(PlayConfig, flags, "dreamx play").choice
+    with pytest.raises(ValueError, match="size: 60 rows and 64 columns are not both multiples of 32"):
+        measure(PlayBenchConfig(str(folder), Choice((60, 64)), seconds=1))
+    with pytest.raises(ValueError, match="size, steps, device and offload: .* is a world of ours"):
+        measure(PlayBenchConfig("tiny", Choice((64, 64)), seconds=1))

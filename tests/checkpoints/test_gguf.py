@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 import torch
@@ -129,6 +130,22 @@ def test_a_text_encoder(tmp_path: Path, kind: Kind) -> None:
     part = components.read(tmp_path / "t.gguf", None, torch.float32)
     assert part is not None and part.config == TEXT
     assert all(torch.equal(x.float(), means[named[k]]) for k, x in part.tensors.items())
+
+
+def test_its_shapes_are_known_before_it_is_dequantised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = torch.Generator().manual_seed(0)
+    state = {k: torch.randn(s, generator=rng) for k, s in umt5.shapes(TEXT).items()}
+    file = tmp_path / "text.gguf"
+    save(file, state, Kind.Q8_0, "t5encoder")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    whole = components.read(file, "text_encoder")
+    monkeypatch.setattr(gguf, "dequantize", lambda *_: pytest.fail("blocks were dequantised"))
+    part = components.look(file, "text_encoder")
+    assert part is not None and whole is not None and part.config == whole.config
+    assert {k: (x.shape, x.dtype) for k, x in part.tensors.items()} == {k: (x.shape, x.dtype) for k, x in whole.tensors.items()}
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="not a whole GGUF file"):
+        components.look(file, "text_encoder")
 
 
 def stub(tensors: int = 0) -> bytes:

@@ -99,9 +99,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def config(folder: Path, out: Path) -> GenerateConfig:
-    steps = None if folder.name == "causal" else 4
-    given = GenerateConfig(out, input=folder / "eval.json", world=str(folder), frames=41, part=8, seed=3, size=(ROWS, COLS))
-    return replace(given, steps=steps, device="cpu")
+    choice = Choice((ROWS, COLS), None if folder.name == "causal" else 4, "cpu")
+    return GenerateConfig(out, input=folder / "eval.json", world=str(folder), frames=41, part=8, seed=3, choice=choice)
 
 
 def source(folder: Path, **changes: Any) -> Walker | Bidirectional:
@@ -263,14 +262,17 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"size": (30, 64)}, "size: 30 rows and 64 columns are not both multiples of 32; the nearest that are: --size 32 64"),
-        ({"size": (1280, 720)}, "1280 rows and 720 columns .* --size 1280 704$"),
-        ({"size": (1, 100)}, "--size 32 96$"),
+        (
+            {"choice": Choice((30, 64))},
+            "size: 30 rows and 64 columns are not both multiples of 32; the nearest that are: --size 32 64",
+        ),
+        ({"choice": Choice((1280, 720))}, "1280 rows and 720 columns .* --size 1280 704$"),
+        ({"choice": Choice((1, 100))}, "--size 32 96$"),
         ({"guidance": 2.0}, "guidance: the causal model is distilled"),
-        ({"steps": 0}, "steps is 0"),
+        ({"choice": Choice((ROWS, COLS), 0)}, "steps is 0"),
         ({"world": "tiny"}, "tiny is a world of ours"),
-        ({"size": (32000, 64000)}, "needs .* GB of memory, and .* are free on cpu; it"),
-        ({"device": "abacus"}, "device: 'abacus' is no device"),
+        ({"choice": Choice((32000, 64000), device="cpu")}, "needs .* GB of memory, and .* are free on cpu; it"),
+        ({"choice": Choice((ROWS, COLS), device="abacus")}, "device: 'abacus' is no device"),
     ],
 )
 def test_bad_settings_are_one_sentence(folders: dict[str, Path], tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -287,17 +289,17 @@ def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Pat
     with pytest.raises(ValueError, match="guidance is for bidirectional models"):
         GenerateConfig(tmp_path / "a.mp4", "w*4", guidance=4.0)
     with pytest.raises(ValueError, match="size, steps, device and offload: tiny is a world of ours"):
-        main(GenerateConfig(tmp_path / "a.mp4", "w*4", steps=4))
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", choice=Choice(steps=4)))
     assert list(tmp_path.glob("a*")) == []
 
 
 def test_held_keys_and_a_replay_make_the_same_video(folders: dict[str, Path], tmp_path: Path) -> None:
-    name, chosen = str(folders["causal"]), {"size": (ROWS, COLS), "steps": 1, "device": "cpu"}
-    main(GenerateConfig(tmp_path / "a.mp4", "w*12,j*12", prompt="a red car", world=name, **chosen))
-    identity = World.open(name, Choice(**chosen)).identity
+    name, chosen = str(folders["causal"]), Choice((ROWS, COLS), 1, "cpu")
+    main(GenerateConfig(tmp_path / "a.mp4", "w*12,j*12", prompt="a red car", world=name, choice=chosen))
+    identity = World.open(name, chosen).identity
     steps = (ReplayStep("w", 12), ReplayStep("j", 12))
     replay.write(tmp_path / "walk.json", replay.Replay(1, "test", name, identity, 0, "a red car", None, None, steps))
-    main(GenerateConfig(tmp_path / "b.mp4", replay=tmp_path / "walk.json", **chosen))
+    main(GenerateConfig(tmp_path / "b.mp4", replay=tmp_path / "walk.json", choice=chosen))
     a, b = (load_video(tmp_path / f"{x}.mp4", 16.0).video for x in "ab")
     assert a.shape == (9 + 24, 3, ROWS, COLS)
     assert torch.equal(a, b)

@@ -99,6 +99,6 @@ def test_broken_weights_make_nothing(
     tensors[name][:] = float("nan")
     save_file(tensors, world / part / file)
     with pytest.raises(ValueError, match=said):
-        main(replace(config(world, tmp_path / "out"), frames=9, steps=None))
+        main(replace(config(world, tmp_path / "out"), frames=9))
     assert not (tmp_path / "out").exists()
     assert released.is_released(world)

@@ -51,7 +51,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(parts: Path, out: Path) -> Assembly:
-    return Assembly(parts / "vae", parts / "dit", out, parts / "depth", parts / "painter", parts / "places", SIZE)
+    return Assembly(parts / "vae", parts / "dit", out, parts / "depth", parts / "painter", parts / "places", size=SIZE)
 
 
 def test_it_opens_and_walks(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

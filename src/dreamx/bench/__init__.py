@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 
+from dreamx import released
 from dreamx.bounds import PositiveFloat, Workers
+from dreamx.budget.fit import world_must_fit
 from dreamx.eval.timed_walk import Clocks, percentiles, time_walk
 from dreamx.hardware import processor_has
 from dreamx.model.cpu_ops import only_plain
@@ -25,6 +28,8 @@ class PlayBenchConfig:
 
     world: str = "tiny"
     """A shipped world's name, or a folder."""
+    choice: Annotated[released.Choice, tyro.conf.arg(name="")] = released.AS_IT_IS
+    """Settings of a released model."""
     seconds: PositiveFloat = 60.0
     """Seconds of the world that are walked."""
     threads: Workers = 0
@@ -39,13 +44,15 @@ class PlayBenchConfig:
 
 @dataclass(frozen=True)
 class PlayBench:
-    """Measurements of one walk. Milliseconds for chunks; ``first_frame`` in seconds, from opening the files to the first picture.
+    """Measurements of one walk. size: rows and columns. Milliseconds for chunks; ``first_frame`` in seconds, from opening the
+    files to the first picture.
 
     ``chunk_ms_by_tenth``: the median of each tenth of the walk; flat where latency does not grow with the session.
     ``megabytes_by_tenth``: what the process held in memory at the end of each tenth.
     """
 
     world: str
+    size: tuple[int, int]
     threads: int
     precision: str
     steps: int
@@ -70,13 +77,15 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         only_plain()
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks(), dtype)
+    world_must_fit(cfg.world, cfg.choice)
+    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks(), dtype, cfg.choice)
     world, frames, (denoise, decode, _) = walked.world, sum(walked.frames), walked.milliseconds()
     chunks = denoise + decode
     spread, rate = percentiles(chunks), 1000 * frames / float(chunks.sum())
     memory = torch.tensor(walked.memory, dtype=torch.float64)
     return PlayBench(
         world=cfg.world,
+        size=world.size,
         threads=torch.get_num_threads(),
         precision=str(dtype).removeprefix("torch."),
         steps=world.config.sampler.steps,

@@ -11,6 +11,7 @@ from dreamx import released
 from dreamx.budget.machine import CPU, MachineSpeed, free_memory
 from dreamx.budget.plan import Plan, on, plan_of
 from dreamx.devices import device_of
+from dreamx.model.causal_config import CausalConfig
 
 #: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
 _BESIDE = 1.2e9
@@ -159,14 +160,23 @@ def _name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def world_must_fit(world: str, choice: released.Choice) -> None:
-    """``must_fit`` for a world of ours, or a released checkpoint that is to be walked in, before its weights are loaded."""
+def world_must_fit(world: str, choice: released.Choice, latents: int | None = None) -> None:
+    """``must_fit`` for a world of ours, or a released checkpoint that is to be walked in, before its weights are loaded.
+
+    latents: of one video of a bidirectional checkpoint, which makes all of them at once; None: that is refused.
+    """
     if not released.is_released(world):
         choice.refuse(world)
         must_fit(plan_of(world), CPU)
         return
-    config = released.settings(world, released.read(world).kind, choice.size)
-    device = device_of(choice.device)
-    plan = replace(plan_of(world, (config.height, config.width)), lent=choice.offload)
-    released.check_size(plan.size, plan.shrink * plan.dit.patch)
-    must_fit(on(plan, device), device)
+    kind, device, size, bytes = released.read(world).kind, device_of(choice.device), choice.size or released.SIZE, None
+    if kind.past is not None or latents is None:
+        config = released.settings(world, kind)
+        size = choice.size or (config.height, config.width)
+    plan = replace(plan_of(world, size), lent=choice.offload)
+    released.check_size(size, plan.shrink * plan.dit.patch)
+    plan = on(plan, device)
+    if kind.past is None and latents is not None:  # nothing is kept for later, and the text encoder is gone by then
+        plan = replace(plan, past=CausalConfig(latents, latents, 0), reader=0)
+        bytes = need(plan).making - need(plan).past
+    must_fit(plan, device, bytes)

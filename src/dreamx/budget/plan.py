@@ -214,7 +214,7 @@ def _beside(name: str) -> tuple[WanVAEConfig, int]:
         files = released.files_of(name)
     except ValueError:
         return WanVAEConfig(), UMT5_XXL
-    vae, text = components.read(files.vae, "vae"), components.read(files.text, "text_encoder")
+    vae, text = components.read(files.vae, "vae"), components.look(files.text, "text_encoder")
     decoder = vae.config if vae is not None and isinstance(vae.config, WanVAEConfig) else WanVAEConfig()
     return decoder, UMT5_XXL if text is None else sum(x.numel() for x in text.tensors.values())
 

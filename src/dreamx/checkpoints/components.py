@@ -60,15 +60,26 @@ def read(path: Path, which: str | None = None, dtype: torch.dtype | None = None)
     return part_from(found, which if which in found.networks else None, dtype)
 
 
+def look(path: Path, which: str) -> CheckpointPart | None:
+    """``read`` by names and shapes, at the price of the headers: ValueError for what is cut or of other shapes."""
+    if is_ours(path):
+        return ours(path, look=True)
+    found = contents.look(path)
+    return part_from(found, which if which in found.networks else None)
+
+
 def is_ours(path: Path) -> bool:
     """Whether ``path`` is a folder of ours that holds one of the two, and no transformer."""
     said = _said(path)
     return said is not None and bool({"vae", "text"} & said.keys()) and "dit" not in said
 
 
-def ours(folder: Path) -> CheckpointPart:
-    """The autoencoder or text encoder in a folder of ours. ValueError names the file and the key when it is not whole."""
-    return _ours(folder, "vae" if "vae" in (_said(folder) or {}) else "text")
+def ours(folder: Path, look: bool = False) -> CheckpointPart:
+    """The autoencoder or text encoder in a folder of ours. ValueError names the file and the key when it is not whole.
+
+    look: at names and shapes alone.
+    """
+    return _ours(folder, "vae" if "vae" in (_said(folder) or {}) else "text", look)
 
 
 def part_from(found: Contents, which: str | None, dtype: torch.dtype | None = None) -> CheckpointPart | None:
@@ -159,9 +170,9 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
     return native.load(folder, "text", WordEncoder, WordConfig)
 
 
-def _ours(folder: Path, name: str) -> CheckpointPart:
+def _ours(folder: Path, name: str, look: bool = False) -> CheckpointPart:
     file = folder / f"{name}.safetensors"
-    stored = weight_files.mapped(file)
+    stored = weight_files.look(file) if look else weight_files.mapped(file)
     try:
         tensors = quantised.restore(stored, {}, None)
         if name == "vae":

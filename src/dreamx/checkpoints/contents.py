@@ -112,6 +112,11 @@ def read(path: Path, dtype: torch.dtype | None = None) -> Contents:
     return split(weight_files.find(path), weight_files.read(path, dtype), weight_files.notes(path))
 
 
+def look(path: Path) -> Contents:
+    """The same by names and shapes alone (``weight_files.look``), at the price of the headers."""
+    return split(weight_files.find(path), weight_files.look(path), weight_files.notes(path))
+
+
 def split(file: Path, stored: dict[str, Tensor], notes: dict[str, str]) -> Contents:
     """The networks among tensors. ValueError where there are several transformers, and none is the one to use."""
     plain = {WRAPPED.sub("", k): x for k, x in stored.items()}

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dreamx.model.vision_encoders import vision_encoder
+from dreamx.plaintext import cause
 
 #: Operations of TorchScript that read or write files, by whatever way they are called.
 _FILES = re.compile(r"\b(save|from_file\w*|load_tensor)\b")
@@ -62,7 +63,7 @@ def _exported(file: Path, trust_code: bool) -> Callable[..., Tensor]:
     try:
         return torch.export.load(file).module()
     except Exception as e:  # broken files break in many ways
-        raise ValueError(f"{file} is no exported program ({type(e).__name__}); export it again") from e
+        raise ValueError(f"{file} is no exported program ({cause(e)}); export it again") from e
 
 
 def _onnx(file: Path) -> Callable[..., Tensor]:
@@ -74,7 +75,7 @@ def _onnx(file: Path) -> Callable[..., Tensor]:
         session: Any = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
         names = [given.name for given in session.get_inputs()]
     except Exception as e:
-        raise ValueError(f"{file} is no whole ONNX file ({type(e).__name__}); export it again") from e
+        raise ValueError(f"{file} is no whole ONNX file ({cause(e)}); export it again") from e
 
     def run(*pictures: Tensor) -> Tensor:
         given = dict(zip(names, (p.numpy() for p in pictures), strict=True))
@@ -121,4 +122,4 @@ def _forbidden(text: str, source: bool) -> str | None:
 
 
 def _first_line(e: Exception) -> str:
-    return (str(e).strip() or type(e).__name__).splitlines()[0][:120]
+    return cause(e)[:120]

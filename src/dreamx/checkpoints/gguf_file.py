@@ -34,11 +34,11 @@ _LEADING = re.compile(r"(^|\.)(modulation|scale_shift_table)$")
 _INSTEAD = "take the .safetensors file of the same model, or a GGUF of the types F16, BF16, Q8_0, Q6_K, Q5_K or Q4_K"
 
 
-def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+def read(file: Path, dtype: torch.dtype | None = None, look: bool = False) -> dict[str, Tensor]:
     """Every tensor of a GGUF file. F32, F16 and BF16 are views of it; blocks are dequantised to ``dtype`` (None: bfloat16).
 
-    That needs memory for all of them at once. ValueError, one sentence, when the package is missing, the file is cut short or
-    holds no tensors, or a type is unknown.
+    That needs memory for all of them at once; with ``look`` shapes on torch's device ``meta``. ValueError, one sentence,
+    when the package is missing, the file is cut short or holds no tensors, or a type is unknown.
     """
     try:
         from gguf import GGUFReader, dequantize
@@ -65,6 +65,9 @@ def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for stored in reader.tensors:
         plain = _plain(stored)
+        shape = _shape(reader, stored.name, [int(n) for n in reversed(stored.shape)])
+        if plain is None and look:
+            plain = torch.empty(int(stored.n_elements), dtype=dtype or torch.bfloat16, device="meta")
         if plain is None:
             try:
                 values = torch.from_numpy(dequantize(stored.data, stored.tensor_type))
@@ -74,7 +77,6 @@ def read(file: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
                     f"{file}: is a GGUF file whose {stored.name!r} is {name}, which is not read here; {_INSTEAD}"
                 ) from e
             plain = values.to(dtype or torch.bfloat16)
-        shape = _shape(reader, stored.name, [int(n) for n in reversed(stored.shape)])
         if plain.numel() != prod(shape):
             raise ValueError(
                 f"{file}: is a GGUF file whose {stored.name!r} has another size than its original shape {shape}; {_INSTEAD}"

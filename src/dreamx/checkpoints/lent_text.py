@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dreamx.checkpoints import components
 from dreamx.model.broken import refuse_broken
-from dreamx.model.umt5 import UMT5
+from dreamx.model.umt5 import UMT5, UMT5Config
 
 _KEPT = 8  # prompts whose tokens stay: 2 MB each at 4096 channels and 64 words
 
@@ -30,6 +30,22 @@ class LentText(nn.Module):
         """Prompts -> ``[B, words, channels]``, zeros after the last token."""
         return torch.cat([x for x, _ in self.read(prompts)])
 
+    def check_file(self) -> None:
+        """ValueError, one sentence, where its file will not be read: cut, of other shapes or channels, or without a tokenizer.
+
+        Headers are looked at, no weights.
+        """
+        part = components.look(self.file, "text_encoder")
+        if part is None or not isinstance(part.config, UMT5Config):
+            raise ValueError(f"world: {self.file} holds no umT5 text encoder")
+        if part.tokenizer is None:
+            raise ValueError(f"world: {self.file} has no tokenizer; copy the tokenizer.json of google/umt5-xxl beside it")
+        self._refuse_other(part.config.width)
+
+    def _refuse_other(self, channels: int) -> None:
+        if channels != self.channels:
+            raise ValueError(f"world: its text encoder has {channels} channels, and its transformer reads {self.channels}")
+
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> list[tuple[Tensor, str]]:
         """Read prompts, each as ``[1, words, channels]`` with one sentence on what is beyond what is read, or ``""``.
@@ -44,10 +60,7 @@ class LentText(nn.Module):
                 raise ValueError(f"world: {self.file} holds no umT5 text encoder")
             said = text(new).float().cpu()
             refuse_broken(said, "reading the prompt", text)
-            if said.shape[2] != self.channels:
-                raise ValueError(
-                    f"world: its text encoder has {said.shape[2]} channels, and its transformer reads {self.channels}"
-                )
+            self._refuse_other(said.shape[2])
             for prompt, x in zip(new, said, strict=True):
                 used = int((x != 0).any(-1).sum())
                 self.keep(prompt, x[:used], text.cut_note(prompt, self.words))
@@ -61,10 +74,19 @@ class LentText(nn.Module):
         self._read[prompt] = self.checked(tokens[: self.words]).clone(), note
 
     def checked(self, tokens: Tensor) -> Tensor:
-        """The same tokens ``[n, channels]``. ValueError for another shape, NaN and infinity."""
-        if tokens.ndim != 2 or tokens.shape[1] != self.channels or not 0 < len(tokens) <= self.words:
-            raise ValueError(f"words: {list(tokens.shape)} are no tokens of {self.channels} channels, {self.words} at most")
-        refuse_broken(tokens, "reading the prompt")
+        """The same tokens ``[n, channels]``, float32. ValueError for another shape or dtype, NaN and infinity."""
+        if (
+            tokens.dtype != torch.float32
+            or tokens.ndim != 2
+            or tokens.shape[1] != self.channels
+            or not 0 < len(tokens) <= self.words
+        ):
+            raise ValueError(
+                f"words: {tokens.dtype} {list(tokens.shape)} are no float32 tokens of {self.channels} channels, "
+                f"{self.words} at most"
+            )
+        if not bool(torch.isfinite(tokens).all()):
+            raise ValueError("words holds NaN or infinity")
         return tokens
 
     def tokens(self, prompt: str) -> Tensor:

@@ -101,7 +101,7 @@ def restore(tensors: Mapping[str, Tensor], kinds: Mapping[str, str], dtype: torc
                 raise ValueError(f"{name!r} is quantised as mxfp8 (scales of {_name(scale)}), which is not read; {_INSTEAD}")
         if named is not None:
             # One product in float32, one rounding: bfloat16 times bfloat16 would round twice.
-            found[name] = (x.float() * _spread(tensors[named], x.shape, named)).to(dtype or torch.bfloat16)
+            found[name] = (x.float() * _spread(tensors[named].to(x.device), x.shape, named)).to(dtype or torch.bfloat16)
         elif last == "weight" and not x.is_floating_point():
             raise ValueError(f"{name!r} is stored as {_name(x)} without a scale, a quantised kind that is not read; {_INSTEAD}")
         elif eight and scaled and x.ndim > 1 and not name.endswith(_WORDS):

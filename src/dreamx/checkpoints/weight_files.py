@@ -23,6 +23,7 @@ from dreamx.checkpoints import gguf_file
 PICKLED = (".pth", ".pt", ".bin", ".ckpt")
 #: Shards say how many they are.
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(\.(?:safetensors|pth|pt|bin|gguf))$")
+_SMALL = 2**16  # numbers: scales and what says how a layer is stored are smaller, and read
 _AGAIN = "copy or download it again"
 
 
@@ -71,7 +72,12 @@ def read(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     What a file is, is seen in its first bytes, whatever its ending. ValueError, one sentence, when one is missing, cut or no
     checkpoint.
     """
-    return _joined(_parts(find(path)), dtype)
+    return _joined(_parts(find(path)), dtype, False)
+
+
+def look(path: Path) -> dict[str, Tensor]:
+    """The names, shapes and dtypes of ``read`` at the price of the headers: large tensors are on torch's device ``meta``."""
+    return {k: x if x.numel() < _SMALL else x.to("meta") for k, x in _joined(_parts(find(path)), None, True).items()}
 
 
 def notes(path: Path) -> dict[str, str]:
@@ -194,7 +200,7 @@ def _indexed(file: Path) -> dict[Path, set[str] | None]:
     return wanted
 
 
-def _joined(wanted: Mapping[Path, set[str] | None], dtype: torch.dtype | None) -> dict[str, Tensor]:
+def _joined(wanted: Mapping[Path, set[str] | None], dtype: torch.dtype | None, look: bool) -> dict[str, Tensor]:
     """The tensors of all shards together; each must hold exactly the names wanted of it, where these are known."""
     gone = [p for p in wanted if not p.is_file()]
     if gone:
@@ -202,7 +208,7 @@ def _joined(wanted: Mapping[Path, set[str] | None], dtype: torch.dtype | None) -
         raise ValueError(f"{gone[0]}{more}: this shard of {len(wanted)} is missing; {_AGAIN}")
     found: dict[str, Tensor] = {}
     for shard, names in wanted.items():
-        tensors = _loaded(shard, dtype)
+        tensors = _loaded(shard, dtype, look)
         odd = sorted(names ^ tensors.keys() if names is not None else found.keys() & tensors.keys())
         if odd:
             raise ValueError(f"{shard}: {odd[0]!r} is in the wrong shard, so this one is of another checkpoint; {_AGAIN}")
@@ -210,11 +216,11 @@ def _joined(wanted: Mapping[Path, set[str] | None], dtype: torch.dtype | None) -
     return found
 
 
-def _loaded(file: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+def _loaded(file: Path, dtype: torch.dtype | None, look: bool) -> dict[str, Tensor]:
     """One file by what it is, whatever its ending says."""
     head = _head(file)
     if head.startswith(gguf_file.MAGIC):
-        return gguf_file.read(file, dtype)
+        return gguf_file.read(file, dtype, look)
     if head.startswith(b"version https://git-lfs"):
         raise ValueError(
             f"{file}: is a pointer of Git LFS and not the weights; get them with git lfs pull, or download the file itself"

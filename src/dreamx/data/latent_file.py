@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from dreamx import atomic, tensor_file
 from dreamx.config import LATER, from_json, to_json
 from dreamx.events import Event
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,35 @@ class Latents:
                 more = [f.get_tensor(k) if k in f.keys() else None for k in ("hint", "ahead", "to")]  # noqa: SIM118 (not a dict)
                 way = Camera(f.get_tensor("path_pose"), f.get_tensor("path_lens")) if "path_pose" in f.keys() else None  # noqa: SIM118
                 made = tuple(words.get("made", ()))
-                return Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=made, path=way)
+                found = Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=made, path=way)
+            _check(found)
+            return found
         except Exception as e:
-            raise ValueError(f"{path}: not a readable file of latents ({type(e).__name__}: {e}); encode the clips again") from e
+            raise ValueError(f"{path}: not a readable file of latents ({cause(e)}); encode the clips again") from e
+
+
+def _check(found: Latents) -> None:
+    """ValueError, which names the tensor, where one has not the shape or the kind of numbers that goes with ``z``."""
+    if found.z.ndim != 5:
+        raise ValueError(f"z is {list(found.z.shape)}, and latents are [N, T, C, h, w]")
+    n, t, c, h, w = found.z.shape
+    if len(found.rows) != n:
+        raise ValueError(f"it has captions of {len(found.rows)} clips and latents of {n}")
+    f = 0 if found.path is None or found.path.pose.ndim != 4 else found.path.pose.shape[1]
+    cameras = {"pose": (found.camera.pose, (n, t, 4, 4)), "lens": (found.camera.lens, (n, t, 4))}
+    if found.path is not None:
+        cameras |= {"path_pose": (found.path.pose, (n, f, 4, 4)), "path_lens": (found.path.lens, (n, f, 4))}
+    beside = {k: (x, (n, t, c + 1, h, w)) for k, x in (("hint", found.hint), ("ahead", found.ahead)) if x is not None}
+    for name, (x, shape) in {**cameras, **beside, **({} if found.to is None else {"to": (found.to, (n, t))})}.items():
+        if tuple(x.shape) != shape:
+            raise ValueError(f"{name} is {list(x.shape)} where it must be {list(shape)}")
+    for name, x in {"z": found.z, **{k: v for k, (v, _) in (cameras | beside).items()}}.items():
+        if not x.is_floating_point():
+            raise ValueError(f"{name} holds {str(x.dtype).removeprefix('torch.')}, no fractions")
+        # One clip after another: a file may be larger than memory.
+        if not all(bool(torch.isfinite(clip).all()) for clip in x):
+            raise ValueError(f"{name} holds NaN or infinity")
+    if (found.ahead is None) != (found.to is None):
+        raise ValueError(f"it holds {'to' if found.ahead is None else 'ahead'} alone, and ahead and to go together")
+    if found.to is not None and (found.to.is_floating_point() or not bool(((found.to >= 0) & (found.to < t)).all())):
+        raise ValueError(f"to must hold indices of the {t} latents of a clip")

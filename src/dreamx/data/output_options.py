@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dreamx import manifest, tensor_file
 from dreamx.bounds import Crf, PositiveFloat
 from dreamx.interrupt import sweep_at_end
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 if TYPE_CHECKING:
     from dreamx.data.engine import Shots, Source
@@ -94,7 +94,7 @@ def refuse_other_pictures(folder: Path, frames: int, width: int, height: int, fp
                 count, _, h, w = f.get_slice("video").get_shape()
                 rate, seen = float(parse_json(f.metadata()["clip"])["fps"]), f.get_tensor("lens")[0].tolist()
         except Exception as e:
-            raise ValueError(f"out: {path} is no clip ({type(e).__name__}); choose another folder") from None
+            raise ValueError(f"out: {path} is no clip ({cause(e)}); choose another folder") from None
         if (count, w, h, rate) != (frames, width, height, float(fps)) or any(
             abs(a - b) > 1e-4 for a, b in zip(seen, lens, strict=True)
         ):

@@ -20,7 +20,7 @@ from dreamx import atomic, tensor_file
 from dreamx.checkpoints import beside
 from dreamx.data.clip_list import Parts
 from dreamx.model.vae import fingerprint
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 _TOGETHER = 16  # captions of one part
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -69,7 +69,7 @@ class TextEmbeddings:
                 raise ValueError("no rows of tokens")
             return TextEmbeddings(rows, said["encoder"])
         except Exception as e:
-            words = f"not a readable file of text embeddings ({type(e).__name__}: {e}); encode the clips again"
+            words = f"not a readable file of text embeddings ({cause(e)}); encode the clips again"
             raise ValueError(f"{file}: {words}") from e
 
 

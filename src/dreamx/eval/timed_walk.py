@@ -12,6 +12,7 @@ from torch import Tensor
 from dreamx.decoding import compute_in
 from dreamx.geometry.controls import from_keys
 from dreamx.hardware import resident_memory
+from dreamx.released import AS_IT_IS, Choice
 from dreamx.world import World
 
 _HELD = 8  # chunks for which the same keys are held
@@ -55,10 +56,18 @@ def percentiles(times: Tensor) -> Percentiles:
     return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
 
 
-def time_walk(name: str, seconds: float, keys: Sequence[str], clocks: Clocks, dtype: torch.dtype = torch.float32) -> WalkTimes:
-    """Open the world ``name`` and walk so many seconds of it, with the next of ``keys`` every 8 chunks."""
+def time_walk(
+    name: str,
+    seconds: float,
+    keys: Sequence[str],
+    clocks: Clocks,
+    dtype: torch.dtype = torch.float32,
+    choice: Choice = AS_IT_IS,
+) -> WalkTimes:
+    """Open the world ``name`` and walk so many seconds of it, with the next of ``keys`` every 8 chunks; ``choice``: of size and
+    device, for a released one."""
     began = clocks.wall()
-    world = World.open(name)
+    world = World.open(name, choice)
     compute_in(world.vae, dtype)
     world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
     walked = WalkTimes(world, clocks.wall() - began)

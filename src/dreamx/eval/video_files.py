@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dreamx import atomic
+from dreamx.plaintext import cause
 from dreamx.video_reader import frames, timeline
 
 _NO_LOSS = ("libx264rgb", "rgb24", {"qp": "0", "preset": "veryfast", "tune": "zerolatency", "threads": "1"})
@@ -54,7 +55,7 @@ def load_video(path: Path, fps: float | None = None) -> VideoFile:
         video = torch.stack([found[i] for i in picks if i in found])
     except Exception as e:  # a broken file breaks in many ways
         said = f": {e}" if isinstance(e, ValueError) else ""
-        raise ValueError(f"{path.name} is not a readable video ({type(e).__name__}){said}") from e
+        raise ValueError(f"{path.name} is not a readable video ({cause(e)}){said}") from e
     return VideoFile(video, rate)
 
 

@@ -17,7 +17,7 @@ import hashlib
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from math import ceil
@@ -30,21 +30,24 @@ from torch import Tensor
 
 from dreamx import atomic, manifest, released
 from dreamx.budget.fit import world_must_fit
+from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.generate import listed, released_models
 from dreamx.generate.action_file import read_actions
 from dreamx.generate.bidirectional import Bidirectional
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_input
+from dreamx.generate.film import length, noted
 from dreamx.generate.generate_config import GenerateConfig
 from dreamx.generate.health import VideoHealth
-from dreamx.generate.released_models import chosen
 from dreamx.generate.world_walker import Walker
 from dreamx.geometry.formats.actions import FRAMES
 from dreamx.geometry.path import format_actions
 from dreamx.locks import alone
 from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
+from dreamx.plaintext import cause
 from dreamx.play.video import VideoRecording
-from dreamx.replay import Replay, play, read, warning
+from dreamx.released import Choice
+from dreamx.replay import play, read, warning
 from dreamx.session import find
 from dreamx.version import __version__
 from dreamx.world import World
@@ -91,7 +94,7 @@ def main(cfg: GenerateConfig) -> None:
         torch.set_num_threads(cfg.threads)
     console = Console(stderr=True)
     if cfg.replay is not None:
-        _walk_replay(cfg, read(cfg.replay), console)
+        _walk_replay(cfg, cfg.replay, console)
     elif cfg.actions is not None:
         _walk_actions(cfg, read_actions(cfg.actions), console)
 
@@ -101,12 +104,18 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
     cases, record = read_input(path)
     name = cfg.world or (record.world if record else "tiny")
     own, why = dialect_of(name)
-    settings = _again(cfg, record.settings) if record else _settings(cfg, name, own)
+    found = released.read(name) if released.is_released(name) else None
+    settings = record.settings if record else _settings(cfg, name, own, found)
+    # As it was recorded, but for the dialect, the length and what the machine has.
+    said = {"dialect": cfg.dialect, "frames": cfg.frames, "threads": cfg.threads}
+    settings = replace(settings, **{k: x for k, x in said.items() if x is not None})
+    if settings.sampling is not None and cfg.choice.device is not None:
+        settings = replace(settings, sampling=replace(settings.sampling, device=cfg.choice.device))
     torch.set_num_threads(settings.threads)
     console = Console(stderr=True, soft_wrap=True)
     reason = "asked for" if cfg.dialect else "from the record" if record else f"of {name}: {why}"
-    console.print(f"Dialect {settings.dialect} ({reason}): the numbers {_MEANING[settings.dialect]}.")
-    source = _source(name, settings, cfg.offload, console)
+    console.print(f"Dialect {settings.dialect} ({reason}): the numbers {DIALECTS[settings.dialect][1]}.")
+    source = _source(name, found, settings, cfg.choice.offload, console)
     if record is not None and record.weights != source.identity:
         console.print("The record was made in other weights, so the video will look different.")
     cfg.out.mkdir(parents=True, exist_ok=True)
@@ -119,123 +128,78 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
         raise
 
 
-def _settings(cfg: GenerateConfig, name: str, own: str) -> Settings:
-    sampling = None
-    if released.is_released(name):
-        sampling = chosen(released.read(name).kind, cfg.size, cfg.steps, cfg.guidance, cfg.device)
-    elif (cfg.steps, cfg.guidance, cfg.size, cfg.device) != (None,) * 4:
-        raise ValueError(f"steps, guidance, size and device: {name} is a world of ours and has its own; leave them out")
-    threads = cfg.threads or torch.get_num_threads()
-    return Settings(cfg.dialect or own, cfg.frames or FRAMES, cfg.seed, cfg.part, cfg.colour, threads, sampling)
+def _settings(cfg: GenerateConfig, name: str, dialect: str, found: Checkpoint | None) -> Settings:
+    if found is None:
+        cfg.choice.refuse(name)
+        if cfg.guidance is not None:
+            raise ValueError(f"guidance: {name} is a world of ours and has none; leave it out")
+    sampling = None if found is None else released_models.chosen(found.kind, cfg.choice, cfg.guidance)
+    return Settings(dialect, FRAMES, cfg.seed, cfg.part, cfg.colour, torch.get_num_threads(), sampling)
 
 
-def _again(cfg: GenerateConfig, settings: Settings) -> Settings:
-    """As it was recorded, but for the dialect, the length and what the machine has."""
-    threads, sampling = cfg.threads or settings.threads, settings.sampling
-    if sampling is not None and cfg.device is not None:
-        sampling = replace(sampling, device=cfg.device)
-    frames, dialect = cfg.frames or settings.frames, cfg.dialect or settings.dialect
-    return replace(settings, dialect=dialect, frames=frames, threads=threads, sampling=sampling)
-
-
-def _source(name: str, settings: Settings, spare: bool, console: Console) -> listed.Source:
-    if settings.sampling is None:
-        return Walker(World.open(name))
-    found, s, latents = released.read(name), settings.sampling, 1 + (settings.frames - 1) // 4
-    if found.config.view is None:
+def _source(name: str, found: Checkpoint | None, settings: Settings, spare: bool, console: Console) -> listed.Source:
+    s = settings.sampling
+    if found is not None and found.config.view is None:
         console.print(f"{name} has no camera lane: what moves in its videos is up to the caption, not to the list.")
-    if found.kind.past is None:
-        return Bidirectional(released_models.build(name, found, s, latents, spare), s, console.print)
-    released_models.refuse_too_large(name, found, s, latents, spare)
-    return Walker(World.open(name, released.Choice(s.size, s.steps, s.device, spare)))
+    if found is not None and found.kind.past is None and s is not None:
+        nets = released_models.build(name, found, s, 1 + (settings.frames - 1) // 4, spare)
+        return Bidirectional(nets, s, console.print)
+    return Walker(_opened(name, released.AS_IT_IS if s is None else Choice(s.size, s.steps, s.device, spare)))
 
 
-_MEANING = dict(
-    zip(DIALECTS, ("share out the frames, and speed is fixed", "are speeds, and segments are of equal length"), strict=True)
-)
-
-
-def _opened(name: str, cfg: GenerateConfig) -> World:
-    choice = released.Choice(cfg.size, cfg.steps, cfg.device, cfg.offload)
+def _opened(name: str, choice: Choice) -> World:
     world_must_fit(name, choice)
     return World.open(name, choice)
 
 
 def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> None:
-    data = _read(cfg.start)
+    try:
+        data = None if cfg.start is None else cfg.start.read_bytes()
+    except OSError as e:
+        raise ValueError(f"start: {cfg.start} cannot be read ({cause(e)}); name a picture file") from None
     name = cfg.world or "tiny"
-    world = _opened(name, cfg)
+    world = _opened(name, cfg.choice)
     try:
         image, note = (None, "") if data is None else read_picture(data, world.size)
     except ValueError as e:
         raise ValueError(f"start: {cfg.start}: {e}") from None
     if note:
         console.print(note)
+    start, digest = None if cfg.start is None else cfg.start.name, None if data is None else hashlib.sha256(data).hexdigest()
+    line = format_actions(keys)
+    record = WalkRecord(__version__, name, cfg.seed, cfg.prompt, start, digest, world.fps, world.size, 0, line)
     chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys)
-
-    def record(frames: int) -> None:
-        said = WalkRecord(
-            dreamx=__version__,
-            world=name,
-            seed=cfg.seed,
-            prompt=cfg.prompt,
-            start=None if cfg.start is None else cfg.start.name,
-            start_sha256=None if data is None else hashlib.sha256(data).hexdigest(),
-            fps=world.fps,
-            size=world.size,
-            frames=frames,
-            actions=format_actions(keys),
-        )
-        atomic.write_text(cfg.out.with_suffix(".json"), json.dumps(asdict(said), indent=1) + "\n")
-
     _make(cfg.out, chunks, 1 + ceil(len(keys) / world.frames_per_step), world, console, record)
 
 
-def _walk_replay(cfg: GenerateConfig, replay: Replay, console: Console) -> None:
+def _walk_replay(cfg: GenerateConfig, file: Path, console: Console) -> None:
+    replay = read(file)
     name = cfg.world or replay.world
-    world = _opened(name, cfg)
-    note = warning(replay, world.identity)
-    if note:
+    world = _opened(name, cfg.choice)
+    if note := warning(replay, world.identity):
         console.print(note)
-    chunks = play(world, replay, find(name) / "starts")
-    _make(cfg.out, chunks, 1 + len(replay.steps), world, console, None)
+    _make(cfg.out, play(world, replay, find(name) / "starts"), 1 + len(replay.steps), world, console, None)
 
 
-def _make(
-    out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: Callable[[int], None] | None
-) -> None:
-    """The video of all chunks, whole or not at all. ``record`` is called with its frames before it gets its name."""
-    with alone(out):
-        _make_alone(out, chunks, count, world, console, record)
-
-
-def _make_alone(
-    out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: Callable[[int], None] | None
-) -> None:
+def _make(out: Path, chunks: Iterator[Tensor], count: int, world: World, console: Console, record: WalkRecord | None) -> None:
+    """The video of all chunks, whole or not at all, and its record, if it has one."""
     part = out.with_suffix(".part.mp4")
-    try:
-        with _bar(console) as bar:
-            frames = write_video(part, bar.track(_say_notes(chunks, world, console), count), world.size, world.fps)
-    except KeyboardInterrupt:
-        console.print(f"Stopped; what was made so far is in {part}.")
-        sys.exit(130)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if record is not None:
-        record(frames)
-    part.replace(out)
-    console.print(f"{out}: {frames} frames, {frames / world.fps:.1f} s at {world.fps:g} fps")
-
-
-def _say_notes(chunks: Iterator[Tensor], world: World, console: Console) -> Iterator[Tensor]:
-    """The same chunks; what the world notes about the words that were said is printed, once."""
-    said = ""
-    for chunk in chunks:
-        if world.note not in ("", said):
-            said = world.note
-            console.print(said, markup=False, emoji=False)
-        yield chunk
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("chunks"), TimeRemainingColumn())
+    with alone(out):
+        try:
+            with Progress(*columns, console=console) as bar:
+                frames = write_video(part, bar.track(noted(chunks, world, console), count), world.size, world.fps)
+        except KeyboardInterrupt:
+            console.print(f"Stopped; what was made so far is in {part}.")
+            sys.exit(130)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        if record is not None:
+            said = asdict(replace(record, frames=frames))
+            atomic.write_text(out.with_suffix(".json"), json.dumps(said, indent=1) + "\n")
+        part.replace(out)
+    console.print(length(out, frames, world.fps))
 
 
 def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps: float) -> int:
@@ -250,17 +214,3 @@ def write_video(path: Path, chunks: Iterable[Tensor], size: tuple[int, int], fps
     finally:
         file.close()
     return file.frames
-
-
-def _read(start: Path | None) -> bytes | None:
-    if start is None:
-        return None
-    try:
-        return start.read_bytes()
-    except OSError as e:
-        raise ValueError(f"start: {start} cannot be read ({e.strerror}); name a picture file") from None
-
-
-def _bar(console: Console) -> Progress:
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("chunks"), TimeRemainingColumn())
-    return Progress(*columns, console=console)

@@ -17,11 +17,14 @@ from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.actions import actions_of, entries
 from dreamx.geometry.formats.motion import json_of
 from dreamx.geometry.official import autoregressive, bidirectional
-from dreamx.plaintext import read_json
+from dreamx.plaintext import cause, read_json
 from dreamx.session import find
 
-#: How the numbers of ``action_speed_list`` are read, and by which kind of checkpoint.
-DIALECTS = {"dreamx-ar": autoregressive, "dreamx-cam": bidirectional}
+#: How the numbers of ``action_speed_list`` are read, by which kind of checkpoint, and what they are then.
+DIALECTS = {
+    "dreamx-ar": (autoregressive, "share out the frames, and speed is fixed"),
+    "dreamx-cam": (bidirectional, "are speeds, and segments are of equal length"),
+}
 FORMAT = "dreamx-generated-1"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -44,12 +47,11 @@ class Settings:
     sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
+        near = max(5, (self.frames - 1) // 4 * 4 + 1)
         if self.dialect not in DIALECTS:
             raise ValueError(f"dialect: {self.dialect!r} is none of {', '.join(DIALECTS)}")
-        if self.frames < 5 or (self.frames - 1) % 4:
-            raise ValueError(
-                f"frames is {self.frames}; the models make 4 k + 1 of them, so give {max(5, (self.frames - 1) // 4 * 4 + 1)}"
-            )
+        if self.frames != near:
+            raise ValueError(f"frames is {self.frames}; the models make 4 k + 1 of them, so give {near}")
         if self.part < 4:
             raise ValueError(f"part is {self.part}; a part has at least 4 frames")
         if self.colour is not None and not 0 < self.colour <= 1:
@@ -69,7 +71,7 @@ class GenerateCase:
 
     def path(self, settings: Settings) -> Camera:
         """Return the path of that dialect's official script, relative to its first camera: ``[frames]``, float64."""
-        camera = DIALECTS[settings.dialect](self.action_seq, self.action_speed_list, settings.frames)
+        camera = DIALECTS[settings.dialect][0](self.action_seq, self.action_speed_list, settings.frames)
         return relative_to(camera, camera[0])
 
 
@@ -95,71 +97,59 @@ class CaseRecord:
     sampler: dict[str, Any]
     versions: dict[str, str]
 
+    def case(self, name: str) -> GenerateCase:
+        """The case that it was made from. ValueError where its picture is damaged, or its actions are none."""
+        try:
+            image = None if self.image_base64 is None else base64.b64decode(self.image_base64, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("image_base64 is not base64; the record is damaged") from None
+        if image is not None and hashlib.sha256(image).hexdigest() != self.image_sha256:
+            raise ValueError("the picture in it is not the one that it was made from; the record is damaged")
+        actions_of({"action_seq": list(self.action_seq), "action_speed_list": list(self.action_speed_list)}, "record")
+        return GenerateCase(name, self.image_path, self.caption, self.action_seq, self.action_speed_list, image)
+
 
 def read_input(path: Path) -> tuple[list[GenerateCase], CaseRecord | None]:
     """The cases of an ``eval.json``, or the one of a record. ValueError, one sentence that names the file."""
     try:
         data = json_of({"": path.read_bytes()})
+        if not (isinstance(data, dict) and "format" in data):
+            return _cases(entries(data), path), None
+        if data["format"] != FORMAT:
+            raise ValueError(f"its format is {str(data['format'])[:40]!r}, and this dreamx reads {FORMAT!r}")
+        record = from_json(CaseRecord, data)
+        return [record.case(path.stem)], record
     except OSError as e:
-        raise ValueError(f"input: {path} cannot be read ({e.strerror}); name an eval.json") from None
-    except ValueError as e:
-        raise ValueError(f"{path}: {e}") from None
-    try:
-        if isinstance(data, dict) and "format" in data:
-            return _recorded(data, path.stem)
-        return _cases(entries(data), path), None
+        raise ValueError(f"input: {path} cannot be read ({cause(e)}); name an eval.json") from None
     except ValueError as e:
         raise ValueError(f"{path}: {e}") from e
 
 
 def _cases(items: list[dict[str, Any]], path: Path) -> list[GenerateCase]:
-    cases: list[GenerateCase] = []
+    cases: dict[str, GenerateCase] = {}
     for i, item in enumerate(items):
-        where = f"entry {i}"
-        keys, numbers = actions_of(item, where)
-        caption = item.get("caption", item.get("prompt", ""))
-        image = item.get("image_path", "")
+        keys, numbers = actions_of(item, where := f"entry {i}")
+        caption, image = item.get("caption", item.get("prompt", "")), item.get("image_path", "")
         for key, value in (("caption", caption), ("image_path", image)):
             if not isinstance(value, str):
                 raise ValueError(f"{where}.{key} must be text")
-        task = str(item.get("task_id", ""))
-        name = task if _NAME.fullmatch(task) and not task.endswith((".mp4", ".part", ".")) else f"{i:03d}"
-        if name in (c.name for c in cases):
-            name = f"{name}-{i:03d}"
-        cases.append(
-            GenerateCase(
-                name, image, caption, tuple(keys), tuple(numbers), _picture(image, path.parent, where) if image else None
-            )
-        )
-    return cases
+        name = str(item.get("task_id", ""))
+        if not _NAME.fullmatch(name) or name.endswith((".mp4", ".part", ".")):
+            name = f"{i:03d}"
+        name = f"{name}-{i:03d}" if name in cases else name
+        picture = _picture(image, path.parent, where) if image else None
+        cases[name] = GenerateCase(name, image, caption, tuple(keys), tuple(numbers), picture)
+    return list(cases.values())
 
 
 def _picture(name: str, beside: Path, where: str) -> bytes:
     """The file of a picture: as the path says, from the list's folder or from where we are."""
-    tried = dict.fromkeys((beside / name, Path(name)))
-    for path in tried:
+    for path in (beside / name, Path(name)):
         try:
             return path.read_bytes()
         except (OSError, ValueError):
             continue
     raise ValueError(f"{where}.image_path: there is no readable picture {name!r}, neither beside the list nor here")
-
-
-def _recorded(data: dict[str, Any], name: str) -> tuple[list[GenerateCase], CaseRecord]:
-    if data["format"] != FORMAT:
-        raise ValueError(f"its format is {str(data['format'])[:40]!r}, and this dreamx reads {FORMAT!r}")
-    record = from_json(CaseRecord, data)
-    image = None
-    if record.image_base64 is not None:
-        try:
-            image = base64.b64decode(record.image_base64, validate=True)
-        except (binascii.Error, ValueError):
-            raise ValueError("image_base64 is not base64; the record is damaged") from None
-        if hashlib.sha256(image).hexdigest() != record.image_sha256:
-            raise ValueError("the picture in it is not the one that it was made from; the record is damaged")
-    actions_of({"action_seq": list(record.action_seq), "action_speed_list": list(record.action_speed_list)}, "record")
-    case = GenerateCase(name, record.image_path, record.caption, record.action_seq, record.action_speed_list, image)
-    return [case], record
 
 
 def dialect_of(world: str) -> tuple[str, str]:
@@ -168,7 +158,8 @@ def dialect_of(world: str) -> tuple[str, str]:
         both_ways = released.read(world).kind.past is None
     else:
         config = read_json(find(world) / "config.json")
-        if isinstance(config, dict) and "kind" in config and "world" not in config:
+        kind = config.get("kind") if isinstance(config, dict) else None
+        if kind is not None and "world" not in config:
             raise ValueError(f"world: {world} is a transformer alone; put it into a folder as transformer, see docs/generate.md")
-        both_ways = isinstance(config, dict) and "kind" in config and config["kind"].get("past") is None
+        both_ways = isinstance(kind, dict) and kind.get("past") is None
     return ("dreamx-cam", "it is bidirectional") if both_ways else ("dreamx-ar", "it is causal")

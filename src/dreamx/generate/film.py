@@ -6,20 +6,26 @@ In ``NAME.part/`` lie ``0000.mp4``, ``0001.mp4``, ..., the cameras of each, the 
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from dreamx import atomic
+from dreamx import atomic, manifest
+from dreamx.generate.bidirectional import Bidirectional
+from dreamx.generate.world_walker import Walker
 from dreamx.geometry.camera import Camera
 from dreamx.plaintext import read_json
 from dreamx.play.video import VideoRecording
+from dreamx.world import World
+
+T = TypeVar("T")
 
 
 class ResumableVideo:
@@ -28,14 +34,9 @@ class ResumableVideo:
     def __init__(self, out: Path, size: tuple[int, int], fps: float, about: dict[str, Any]) -> None:
         self.out, self.folder = out, out.with_suffix(".part")
         self.parts = self.frames = 0
-        self._size, self._fps, self._about = size, fps, about
+        self._size, self._fps, self.about = size, fps, about
         self._file: VideoRecording | None = None
         self._poses: list[Tensor] = []
-
-    @property
-    def here(self) -> int:
-        """Frames in the part that is being written."""
-        return self._file.frames if self._file else 0
 
     @property
     def session(self) -> Path:
@@ -59,7 +60,7 @@ class ResumableVideo:
                 return False  # it says what is not there
         except (OSError, ValueError, LookupError, TypeError, OverflowError):
             return False
-        other = differing(self._about, theirs)
+        other = differing(self.about, theirs)
         if other:
             raise ValueError(
                 f"{self.folder} was begun otherwise ({', '.join(other)}); resume it as it was begun, or say --overwrite"
@@ -79,12 +80,13 @@ class ResumableVideo:
         assert self._file is not None
         self._file.close()
         self.frames += self._file.frames
-        _write(self.folder / f"{self.parts:04d}.json", torch.cat(self._poses).tolist())
+        atomic.write_json(self.folder / f"{self.parts:04d}.json", torch.cat(self._poses).tolist(), None)
         self.parts, self._file, self._poses = self.parts + 1, None, []
 
     def commit(self) -> None:
         """From now on all parts so far count."""
-        _write(self.folder / "progress.json", {"parts": self.parts, "frames": self.frames, "about": self._about})
+        said = {"parts": self.parts, "frames": self.frames, "about": self.about}
+        atomic.write_json(self.folder / "progress.json", said, None)
         for old in self.folder.glob("*.session"):
             if old != self.session:
                 old.unlink()
@@ -99,22 +101,17 @@ class ResumableVideo:
 
     def join(self) -> Path:
         """All parts as one file beside ``out``, still under another name: their packets one after the other."""
-        part = self.out.with_suffix(".joined.mp4")
+        part, start, stream = self.out.with_suffix(".joined.mp4"), 0, None
         with av.open(str(part), "w", format="mp4") as joined:
-            stream = None
-            start = 0
             for i in range(self.parts):
                 with av.open(str(self.folder / f"{i:04d}.mp4")) as file:
-                    source = file.streams.video[0]
+                    source, end = file.streams.video[0], start
                     stream = stream or joined.add_stream_from_template(source)
-                    end = start
                     for packet in file.demux(source):
-                        if packet.pts is None or packet.dts is None:
-                            continue
-                        end = max(end, start + packet.pts + (packet.duration or 0))
-                        packet.pts, packet.dts = packet.pts + start, packet.dts + start
-                        packet.stream = stream
-                        joined.mux(packet)
+                        if packet.pts is not None and packet.dts is not None:
+                            end = max(end, start + packet.pts + (packet.duration or 0))
+                            packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, stream
+                            joined.mux(packet)
                     start = end
         return part
 
@@ -125,17 +122,22 @@ class ResumableVideo:
             self._file = None
 
 
-def _write(path: Path, data: object) -> None:
-    atomic.write_text(path, json.dumps(data))
-
-
 def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Return the names of what differs between two records; of an object that both have, those of its fields."""
-    found: list[str] = []
-    for name, one in ours.items():
-        other = theirs.get(name)
-        if isinstance(one, dict) and isinstance(other, dict):
-            found += differing(one, other)
-        elif other != one:
-            found.append(name)
-    return found
+    other = dict(manifest.flat(theirs))
+    return [name.rpartition(".")[2] for name, one in manifest.flat(ours) if name not in other or other[name] != one]
+
+
+def noted(chunks: Iterable[T], source: World | Walker | Bidirectional, console: Console) -> Iterator[T]:
+    """The same chunks; what their source notes about the words that were said is printed, once."""
+    said = ""
+    for chunk in chunks:
+        if source.note not in ("", said):
+            said = source.note
+            console.print(said, markup=False, emoji=False)
+        yield chunk
+
+
+def length(video: Path, frames: int, fps: float) -> str:
+    """The sentence on a video that is made."""
+    return f"{video}: {frames} frames, {frames / fps:.1f} s at {fps:g} fps"

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import tyro
 
-from dreamx.bounds import Denoising, FrameCount, InputFile, NonNegativeFloat, Pixels, PositiveInt, Probability, Threads
+from dreamx.bounds import FrameCount, InputFile, NonNegativeFloat, PositiveInt, Probability, Threads
+from dreamx.released import AS_IT_IS, Choice
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,10 @@ class GenerateConfig:
     """Go on with the unfinished videos of an eval.json, bit for bit."""
     part: PositiveInt = 64
     """Frames of an eval.json's video after which its session is saved: at most so many are made again after a kill."""
-    steps: Denoising | None = None
-    """Passes of a released model's network; by default 4 if it is causal, 50 if it is bidirectional."""
     guidance: NonNegativeFloat | None = None
     """Of a bidirectional model, towards the caption; by default 3. The causal model takes none."""
-    size: tuple[Pixels, Pixels] | None = None
-    """Rows and columns in pixels of a released model's video; by default 704 1280."""
-    device: str | None = None
-    """Where a released model computes; by default cuda where there is one."""
-    offload: bool = False
-    """Keep a released model's blocks in main memory, two of them on the device: slower, the same video."""
+    choice: Annotated[Choice, tyro.conf.arg(name="")] = AS_IT_IS
+    """Settings of a released model."""
     colour: Probability | None = None
     """Pull the colours of an eval.json's video back to the opening picture's (Lab), 0 to 1; off by default, as in evaluation."""
 

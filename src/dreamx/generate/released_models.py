@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dreamx import released
-from dreamx.budget import fit
-from dreamx.budget.fit import must_fit
-from dreamx.budget.plan import on, plan_of
+from dreamx.budget.fit import world_must_fit
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.devices import best, device_of
-from dreamx.model.causal_config import CausalConfig, TransformerMeta
-from dreamx.released import SIZE, ReleasedNetworks
+from dreamx.model.causal_config import TransformerMeta
+from dreamx.released import SIZE, Choice, ReleasedNetworks
 
 #: What Wan2.2 says a video should not be: the other side of its guidance, in the words that the model was taught with.
 NEGATIVE = (
@@ -54,34 +52,16 @@ def defaults(kind: TransformerMeta) -> Sampling:
     return Sampling(SIZE, 4, 5.0, None, "", 1e-4, device)
 
 
-def chosen(
-    kind: TransformerMeta, size: tuple[int, int] | None, steps: int | None, guidance: float | None, device: str | None
-) -> Sampling:
+def chosen(kind: TransformerMeta, choice: Choice, guidance: float | None) -> Sampling:
     """The defaults but for what was said."""
-    found = defaults(kind)
     if guidance is not None and kind.past is not None:
         raise ValueError("guidance: the causal model is distilled and takes none; leave it out")
-    return replace(
-        found,
-        size=size or found.size,
-        steps=found.steps if steps is None else steps,
-        guidance=found.guidance if guidance is None else guidance,
-        device=device or found.device,
-    )
+    said = {"size": choice.size, "steps": choice.steps, "guidance": guidance, "device": choice.device}
+    return replace(defaults(kind), **{k: x for k, x in said.items() if x is not None})
 
 
 def build(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool) -> ReleasedNetworks:
-    """The networks on the device (``released.build``). ``latents``: frames of a video, in latents. ValueError, which says what to
-    change, where all of it does not fit."""
-    refuse_too_large(world, found, sampling, latents, spare)
+    """The networks of a bidirectional one on the device (``released.build``). ``latents``: frames of a video, in latents.
+    ValueError, which says what to change, where all of it does not fit."""
+    world_must_fit(world, Choice(sampling.size, sampling.steps, sampling.device, spare), latents)
     return released.build(world, found, sampling.size, device_of(sampling.device), spare)
-
-
-def refuse_too_large(world: str, found: Checkpoint, sampling: Sampling, latents: int, spare: bool) -> None:
-    """ValueError, which says what to change, where a video of so many latents does not fit into the device's memory."""
-    past, device = found.kind.past or CausalConfig(latents, latents, 0), device_of(sampling.device)
-    plan = replace(plan_of(world, sampling.size), past=past, reader=0, lent=spare)
-    released.check_size(sampling.size, plan.shrink * plan.dit.patch)
-    need = fit.need(on(plan, device))
-    # All frames at once keep nothing for later. The text encoder is gone by then.
-    must_fit(on(plan, device), device, need.making - (need.past if found.kind.past is None else 0.0))

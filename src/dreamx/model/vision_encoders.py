@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx import tensor_file
-from dreamx.plaintext import brief, read_json
+from dreamx.plaintext import brief, cause, read_json
 
 _SIDE = 224  # pixels that DINOv2 is evaluated with
 _LARGEST = 2**17  # of any number in a config: words of a vocabulary aside, no encoder of pictures has as much of anything
@@ -55,7 +55,7 @@ def vision_encoder(file: Path) -> Callable[..., Tensor]:
         net, said = made.from_pretrained(file.parent, **given)
         missing = sorted(said["missing_keys"])
     except Exception as e:  # what is in a config breaks in many ways
-        raise ValueError(f"{file}: with its config.json it is no {kind} ({type(e).__name__}: {brief(str(e))})") from e
+        raise ValueError(f"{file}: with its config.json it is no {kind} ({cause(e)})") from e
     if missing:  # transformers only warns, and leaves random numbers there
         raise ValueError(f"{file}: {missing[0]!r} is missing; the weights are not of the config.json beside them")
     if broken := [k for k, x in net.state_dict().items() if not bool(torch.isfinite(x).all())]:

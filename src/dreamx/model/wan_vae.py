@@ -131,7 +131,7 @@ class WanVAE(nn.Module):
         seen = _blank(self.decoder)
         for i, x in enumerate(state or ()):
             # diffusers' mark of a temporal upsampling that has seen the first frame alone; an empty tensor here.
-            seen[i] = x if x.numel() else "Rep"
+            seen[i] = x.to(weight) if x.numel() else "Rep"  # a session may go on on another device
         mean, std = self._spread(weight.device)
         # [B, C, 1, h, w]
         x = self.post_quant_conv((z.to(weight.device).float() * std + mean)[:, :, None].to(weight.dtype))

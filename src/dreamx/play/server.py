@@ -29,7 +29,7 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from starlette.types import ASGIApp
 
 from dreamx import released
-from dreamx.bounds import InputFolder, OutputFolder, Pixels, Port, PositiveFloat, PositiveInt, Threads
+from dreamx.bounds import InputFolder, OutputFolder, Port, PositiveFloat, PositiveInt, Threads
 from dreamx.budget.fit import world_must_fit
 from dreamx.decoding import compute_in
 from dreamx.interrupt import hang_up_as_term
@@ -64,12 +64,8 @@ class PlayConfig:
 
     world: str = "tiny"
     """Name of a shipped world, or path of a checkpoint."""
-    size: tuple[Pixels, Pixels] | None = None
-    """Rows and columns in pixels of a released model's picture; by default 704 1280."""
-    device: str | None = None
-    """Where a released model computes; by default cuda where there is one."""
-    offload: bool = False
-    """Keep a released model's blocks in main memory, two of them on the device: slower, the same pictures."""
+    choice: Annotated[released.Choice, tyro.conf.arg(name="")] = released.AS_IT_IS
+    """Settings of a released model."""
     host: str = "127.0.0.1"
     """Address to listen on. The default is this machine alone; at any other, a token is needed to come in."""
     port: Port = 8800
@@ -263,10 +259,9 @@ def main(cfg: PlayConfig) -> None:
         only_plain()
     torch.set_num_threads(cfg.threads or max(1, (os.cpu_count() or 1) // 2))
     folder = cfg.starts or find(cfg.world) / "starts"
-    choice = released.Choice(cfg.size, None, cfg.device, cfg.offload)
-    world_must_fit(cfg.world, choice)
+    world_must_fit(cfg.world, cfg.choice)
     store = Store(cfg.state or state_folder())  # refused at once, where another server has it
-    world = World.open(cfg.world, choice)
+    world = World.open(cfg.world, cfg.choice)
     compute_in(world.vae, dtype_at_play(cfg.precision))
     manager = SessionManager(
         world,

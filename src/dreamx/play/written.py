@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx.plaintext import read_json
+from dreamx.plaintext import cause, read_json
 from dreamx.play.history import Snapshot, Span
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
@@ -59,9 +59,7 @@ def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
     try:
         world.load(folder / f"{name}.safetensors")
     except Exception as e:  # whatever it is: there are other moments
-        text = (
-            f"session {folder.name!r} cannot go on from there ({type(e).__name__}); go back to another moment, or start a new one"
-        )
+        text = f"session {folder.name!r} cannot go on from there ({cause(e)}); go back to another moment, or start a new one"
         raise ValueError(text) from e
     return world
 
@@ -89,9 +87,9 @@ def _span(
     return ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera, walls)), times
 
 
-def not_whole(folder: Path, cause: Exception) -> ValueError:
+def not_whole(folder: Path, e: Exception) -> ValueError:
     """Return the error for a missing or damaged file of a session."""
-    return ValueError(f"session {folder.name!r} is not whole ({type(cause).__name__}); start a new one")
+    return ValueError(f"session {folder.name!r} is not whole ({cause(e)}); start a new one")
 
 
 def clear(folder: Path, names: Collection[str]) -> None:

@@ -12,7 +12,7 @@ import tyro
 from annotated_types import Ge, Le
 
 from dreamx import manifest
-from dreamx.bounds import FieldOfView, InputFile, InputFolder, OutputFolder, Pixels
+from dreamx.bounds import FieldOfView, Pixels
 from dreamx.checkpoints import native
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
@@ -23,28 +23,16 @@ from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.networks import refuse_unseen_places
 from dreamx.recipes.overrides import override
-from dreamx.recipes.step import WorldExport, export_world
+from dreamx.recipes.step import WorldParts, write_world
 from dreamx.session import WorldConfig, find
 
 FOV = 70.0  # degrees, as the clips of the simulator have it
 
 
 @dataclass(frozen=True)
-class Assembly:
+class Assembly(WorldParts):
     """Make a world that ``dreamx play --world`` opens from separately trained networks."""
 
-    vae: InputFolder
-    """Folder of the autoencoder (the OUT of ``dreamx train autoencoder`` or ``decoder``)."""
-    dit: InputFolder
-    """Folder of the transformer and its text encoder (the OUT of ``dreamx train causal`` or ``consistency``)."""
-    out: OutputFolder
-    """Folder of the world."""
-    depth: InputFolder | None = None
-    """Folder of the network for the depth of opening pictures, which memory begins with."""
-    painter: InputFolder | None = None
-    """Folder of the transformer that draws the first picture from words; None: the main one draws it."""
-    places: InputFolder | None = None
-    """Folder of the fields of places known by heart."""
     size: tuple[Pixels, Pixels] | None = None
     """Rows and columns of a picture; None: those of LIKE."""
     like: str | None = None
@@ -57,12 +45,6 @@ class Assembly:
     """Begin memory with the depth that the autoencoder guesses, where there is no network for it."""
     overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set"), tyro.conf.UseAppendAction] = ()
     """Another setting of the world: FIELD=VALUE, as sampler.steps=8; may be given several times."""
-    seen: InputFile | None = None
-    """Latents that the transformer learned from: the page then says which words were never taught. Goes with DRAWN."""
-    drawn: InputFile | None = None
-    """Latents that the painter learned from."""
-    half: bool = False
-    """Write weights as float16: half the bytes."""
 
 
 def main(cfg: Assembly) -> None:
@@ -73,7 +55,7 @@ def main(cfg: Assembly) -> None:
     manifest.refuse_input(cfg.out, reads, "out")
     files = (r"config\.json", r"(dit|vae|text|depth|places)\.safetensors", "painter", "starts")
     manifest.claim(cfg.out, "a world of dreamx world assemble", files)
-    export_world(WorldExport(world, cfg.out, cfg.vae, cfg.dit, cfg.depth, cfg.painter, cfg.places, cfg.seen, cfg.drawn, cfg.half))
+    write_world(cfg, world)
     out, homes = shlex.quote(str(cfg.out)), ""
     if cfg.places is not None:
         homes = " --homes " + " ".join(native.read_config(cfg.places, "places", PlaceFieldConfig).names)

@@ -101,5 +101,5 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
                 alone=3,
             ),
         ),
-        Step("world", export_world, WorldExport(WORLD, root / "world", nets["decoder"], nets["consistency"])),
+        Step("world", export_world, WorldExport(nets["decoder"], nets["consistency"], root / "world", world=WORLD)),
     )

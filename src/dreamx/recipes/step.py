@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from dreamx.bounds import InputFile, InputFolder, OutputFolder
 from dreamx.data.encode import Latents
 from dreamx.model.prompt import Taught, vocabulary
 from dreamx.world import World, WorldConfig
@@ -36,35 +36,46 @@ Recipe = tuple[Step[Any], ...]
 
 
 @dataclass(frozen=True)
-class WorldExport:
-    """A world of trained networks, each in a folder of its own."""
+class WorldParts:
+    """Separately trained networks that make a world, each in a folder of its own."""
 
-    world: WorldConfig
-    """Settings of the world."""
-    out: Path
+    vae: InputFolder
+    """Folder of the autoencoder (the OUT of ``dreamx train autoencoder`` or ``decoder``)."""
+    dit: InputFolder
+    """Folder of the transformer and its text encoder (the OUT of ``dreamx train causal`` or ``consistency``)."""
+    out: OutputFolder
     """Folder of the world."""
-    vae: Path
-    """Autoencoder."""
-    dit: Path
-    """Transformer, with its text encoder."""
-    depth: Path | None = None
-    """Network for the depth of the first picture."""
-    painter: Path | None = None
-    """Transformer that draws the first picture from words."""
-    places: Path | None = None
-    """Fields of the places that it knows by heart."""
-    seen: Path | None = None
-    """Latents that the transformer learned from: the words of their captions are those that the world was taught."""
-    drawn: Path | None = None
+    depth: InputFolder | None = None
+    """Folder of the network for the depth of opening pictures, which memory begins with."""
+    painter: InputFolder | None = None
+    """Folder of the transformer that draws the first picture from words; None: the main one draws it."""
+    places: InputFolder | None = None
+    """Folder of the fields of places known by heart."""
+    seen: InputFile | None = None
+    """Latents that the transformer learned from: the page then says which words were never taught. Goes with DRAWN."""
+    drawn: InputFile | None = None
     """Latents that the painter learned from."""
     half: bool = False
     """Write weights as float16: half the bytes."""
 
 
+@dataclass(frozen=True)
+class WorldExport(WorldParts):
+    """A world of these parts under settings that a recipe gives."""
+
+    world: WorldConfig = field(kw_only=True)
+    """Settings of the world."""
+
+
 def export_world(cfg: WorldExport) -> None:
     """Write ``cfg.out``."""
-    made = World.from_folders(cfg.world, cfg.vae, cfg.dit, cfg.depth, cfg.painter, cfg.places)
-    if cfg.seen is not None and cfg.drawn is not None:
-        seen, drawn = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (cfg.seen, cfg.drawn))
+    write_world(cfg, cfg.world)
+
+
+def write_world(parts: WorldParts, config: WorldConfig) -> None:
+    """Write the world of these parts under these settings to ``parts.out``."""
+    made = World.from_folders(config, parts.vae, parts.dit, parts.depth, parts.painter, parts.places)
+    if parts.seen is not None and parts.drawn is not None:
+        seen, drawn = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (parts.seen, parts.drawn))
         made.taught = Taught(seen, drawn, events=False)
-    made.export(cfg.out, cfg.half)
+    made.export(parts.out, parts.half)

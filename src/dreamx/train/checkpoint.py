@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from dreamx.plaintext import brief, read_json
+from dreamx.plaintext import brief, cause, read_json
 from dreamx.train.tensor_plan import TensorPlanReader, read_plan
 
 KEEP = 2
@@ -113,7 +113,7 @@ def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict
             load(dict(tensors), storage_reader=TensorPlanReader(folder, plan), no_dist=not dist.is_initialized())
         mine = torch.load(own, weights_only=True) if own.exists() else None  # more processes than before: newcomers have none
     except (CheckpointException, Exception) as e:  # the first is no Exception; broken files break in many ways
-        raise ValueError(f"{folder}: cannot be read ({type(e).__name__}); delete it to go on without it") from e
+        raise ValueError(f"{folder}: cannot be read ({cause(e)}); delete it to go on without it") from e
     return manifest["step"], mine, manifest["about"]
 
 

@@ -17,6 +17,8 @@ from torch.distributed.checkpoint import metadata as plan
 from torch.distributed.checkpoint.filesystem import FileSystemReader, _StorageInfo
 from torch.serialization import _get_layout
 
+from dreamx.plaintext import cause
+
 _PLAN = "torch.distributed.checkpoint.metadata"
 _KNOWN: dict[tuple[str, str], Any] = {
     **{(_PLAN, c.__name__): c for c in (plan.Metadata, plan.TensorStorageMetadata, plan.TensorProperties, plan.StorageMeta)},
@@ -52,7 +54,7 @@ def read_plan(folder: Path) -> plan.Metadata:
     except _Forbidden as e:
         raise ValueError(f"{file}: names {e}, which a plan of tensors does not need and may run code; {_AGAIN}") from None
     except Exception as e:  # broken pickles break in many ways
-        raise ValueError(f"{file}: is no plan of tensors ({type(e).__name__}); {_AGAIN}") from e
+        raise ValueError(f"{file}: is no plan of tensors ({cause(e)}); {_AGAIN}") from e
     if not isinstance(found, plan.Metadata) or not whole:
         raise ValueError(f"{file}: holds more than a plan of tensors in this folder; {_AGAIN}")
     return found

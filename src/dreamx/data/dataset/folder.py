@@ -15,7 +15,7 @@ from dreamx.data.dataset.dataset import within
 from dreamx.data.dataset.part import EXACT_KEYS, ClipRow, ClipRows
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import parse_json, read_json
+from dreamx.plaintext import cause, parse_json, read_json
 
 
 class Folder(ClipRows):
@@ -59,7 +59,7 @@ class Folder(ClipRows):
                 said = read_json(path)
                 found += [{"name": k, "stage": "caption", "rule": "", "reason": str(v)} for k, v in said.items()]
         except Exception as e:
-            raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({type(e).__name__}: {e})") from e
+            raise ValueError(f"{path}: it should say what was dropped, and cannot be read ({cause(e)})") from e
         return found
 
     def row(self, i: int) -> ClipRow:
@@ -76,7 +76,7 @@ class Folder(ClipRows):
             has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
             return ClipRow(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
         except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
     def clip(self, i: int) -> Clip:
         """The whole of clip ``i``."""
@@ -92,7 +92,7 @@ class Folder(ClipRows):
             with tensor_file.opened(self.file(i)) as f:
                 return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
         except Exception as e:
-            raise ValueError(f"{self.file(i)}: not a readable clip ({type(e).__name__}: {e}); render it again") from e
+            raise ValueError(f"{self.file(i)}: not a readable clip ({cause(e)}); render it again") from e
 
     def encoded(self, i: int) -> dict[str, bytes]:
         """Nothing is encoded here."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 INFO = "meta/info.json"
 #: Words of a feature's name, between dots: camera-to-world, world-to-camera, and lenses.
@@ -49,7 +49,7 @@ def features_of(place: str, about: bytes) -> tuple[dict[str, Any], Features]:
     try:
         return info, _cameras(place, info)
     except (TypeError, AttributeError, KeyError) as e:
-        raise Foreign(f"{place}: {INFO} cannot be read ({type(e).__name__}: {e}); make the dataset again") from e
+        raise Foreign(f"{place}: {INFO} cannot be read ({cause(e)}); make the dataset again") from e
 
 
 def _cameras(place: str, info: dict[str, Any]) -> Features:

@@ -22,7 +22,7 @@ from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
 from dreamx.data.dataset.picture_coding import Coding, encode_exact, encode_seen
 from dreamx.events import Contact, Story
-from dreamx.plaintext import parse_json, sentence
+from dreamx.plaintext import cause, parse_json
 
 Array = NDArray[Any]
 #: The streams of pictures by name, and the columns of numbers by frame with their widths.
@@ -140,7 +140,7 @@ class ClipPart:
             contacts = tuple(from_json(Contact, c) for c in words["contacts"])
             return ClipPart(ClipRow.read(words["row"]), columns, contacts, {k: v.tobytes() for k, v in streams.items()}, stats)
         except Exception as e:
-            raise ValueError(f"not a readable part ({type(e).__name__}: {sentence(e, 200)})") from e
+            raise ValueError(f"not a readable part ({cause(e)})") from e
 
 
 def make(name: str, clip: Clip, coding: Coding, encoded: dict[str, bytes] | None = None) -> ClipPart:

@@ -31,7 +31,7 @@ from dreamx.data.dataset.tar_index import Member, TarIndex
 from dreamx.events import Contact
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.formats.arrays import read_npy
-from dreamx.plaintext import parse_json
+from dreamx.plaintext import cause, parse_json
 
 _SUFFIX = {SEEN_KEY: "video.mp4", "depth": "depth.mkv", "segments": "segments.mkv"}
 FORMAT = "dreamx clip 1"
@@ -180,7 +180,7 @@ class Tars(ClipRows):
         try:
             return of(key)
         except Exception as e:
-            said = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+            said = str(e) if isinstance(e, ValueError) else f"{cause(e)}"
             raise ValueError(f"{self.place}: sample {key!r} cannot be read: {said}") from e
 
     def _array(self, key: str, suffix: str) -> Array:

@@ -25,7 +25,7 @@ from dreamx.geometry.formats.arrays import read_npy, read_npz
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.transforms import bends, by_name
 from dreamx.geometry.path import matrices
-from dreamx.plaintext import lines, parse_json, read_json, read_text
+from dreamx.plaintext import cause, lines, parse_json, read_json, read_text
 from dreamx.video_reader import VIDEO_ENDINGS
 
 Listed = Iterator[tuple[str, Callable[[], SourceShot]]]
@@ -251,7 +251,7 @@ def _json(path: Path) -> Any:
     try:
         return read_json(path)
     except (OSError, ValueError) as e:
-        raise ValueError(f"{path.name} is no JSON that can be read ({type(e).__name__})") from None
+        raise ValueError(f"{path.name} is no JSON that can be read ({cause(e)})") from None
 
 
 def _array(path: Path) -> Tensor:

@@ -18,7 +18,7 @@ from dreamx.geometry.formats import MotionOptions, read
 from dreamx.geometry.formats.arrays import refuse_npz_bomb
 from dreamx.geometry.formats.motion import rigid_rows
 from dreamx.geometry.formats.scenes import distorted
-from dreamx.plaintext import decode, lines, natural
+from dreamx.plaintext import cause, decode, lines, natural
 
 _CAMERAS = 2**21  # numbers of all cameras of a shot: two hours at 16 frames a second
 
@@ -101,7 +101,7 @@ def _model(model: Path) -> dict[str, bytes]:
             pycolmap.Reconstruction(str(model)).write_text(text)
             return {n: (Path(text) / n).read_bytes() for n in ("images.txt", "cameras.txt")}
     except (RuntimeError, ValueError, OSError) as e:
-        raise ValueError(f"{model.name} is no model of COLMAP that can be read ({type(e).__name__})") from None
+        raise ValueError(f"{model.name} is no model of COLMAP that can be read ({cause(e)})") from None
 
 
 def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -112,7 +112,7 @@ def _arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         with np.load(path, allow_pickle=False) as file:
             return {k: x for k in file.files if (x := file[k]).dtype.kind in "biuf"}
     except Exception as e:  # numpy raises what zip, zlib and its own parser raise
-        raise ValueError(f"{path.name} is not a whole .npz file of plain numbers ({type(e).__name__}); copy it again") from None
+        raise ValueError(f"{path.name} is not a whole .npz file of plain numbers ({cause(e)}); copy it again") from None
 
 
 def _pictures(x: NDArray[np.generic], name: str) -> Tensor:

@@ -25,6 +25,7 @@ from dreamx.geometry.formats.motion import Motion
 from dreamx.geometry.formats.path_check import refuse_broken
 from dreamx.geometry.path import resample
 from dreamx.picture import open_picture
+from dreamx.plaintext import cause
 from dreamx.video_reader import Timeline, frames, timeline
 
 #: A picture and the depth that belongs to it: uint8 ``[3, H, W]``, float ``[H, W]`` or None.
@@ -248,7 +249,7 @@ def _stored(path: Path) -> Tensor:
         with Image.open(path) as picture:
             return torch.from_numpy(np.array(picture).astype(np.int32))
     except (OSError, UnidentifiedImageError, ValueError) as e:
-        raise ValueError(f"{path.name} cannot be read as a picture ({type(e).__name__}); copy it again") from None
+        raise ValueError(f"{path.name} cannot be read as a picture ({cause(e)}); copy it again") from None
 
 
 def _straight(picture: Tensor, shot: SourceShot) -> Tensor:

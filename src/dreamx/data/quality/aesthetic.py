@@ -21,6 +21,7 @@ from dreamx.checkpoints.exported import network
 from dreamx.clip import Clip
 from dreamx.data.quality.basic import blurriness
 from dreamx.data.quality.limits import Limits
+from dreamx.plaintext import cause
 
 #: Names of the two measures, in reports and, with ``tag_`` before them, in ``Clip.extra``.
 SCORE, STAND_IN = "aesthetic", "aesthetic_stand_in"
@@ -91,7 +92,7 @@ def _layers(head: Path) -> tuple[tuple[Tensor, Tensor], ...]:
     try:
         weights = tensor_file.load(head)
     except Exception as e:  # broken files break in many ways
-        raise ValueError(f"limits.aesthetic_head: {head} is no file of safetensors ({type(e).__name__})") from e
+        raise ValueError(f"limits.aesthetic_head: {head} is no file of safetensors ({cause(e)})") from e
     names = [name for name, weight in weights.items() if name.endswith("weight") and weight.ndim == 2]
     names.sort(key=lambda name: [int(x) for x in re.findall(r"\d+", name)])
     found: list[tuple[Tensor, Tensor]] = []

@@ -17,6 +17,8 @@ from typing import BinaryIO
 import torch
 from torch import Tensor
 
+from dreamx.plaintext import cause
+
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
     r"\{\s*'descr'\s*:\s*'([<>|=][a-z]\d+)'\s*,\s*'fortran_order'\s*:\s*(True|False)\s*,"
@@ -123,7 +125,7 @@ def read_npz(data: bytes, name: str = "it") -> dict[str, bytes]:
                     with file.open(info) as member:
                         found[info.filename.removesuffix(".npy")] = member.read(size)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError, struct.error) as e:
-        raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
+        raise ValueError(f"{name} is not a whole .npz file ({cause(e)}); copy it again") from None
     if left < 0:
         raise ValueError(f"{name} unpacks to more than {_TOGETHER // 2**20} MB; leave out what is no trajectory")
     return found
@@ -146,7 +148,7 @@ def refuse_npz_bomb(data: BinaryIO, size: int, name: str) -> None:
                 if match and prod(shape) * int(match[1] or 1) > info.file_size:
                     raise ValueError(f"{name}: {info.filename} has {info.file_size} bytes, too few for its shape {shape}")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError, struct.error) as e:
-        raise ValueError(f"{name} is not a whole .npz file ({type(e).__name__}); copy it again") from None
+        raise ValueError(f"{name} is not a whole .npz file ({cause(e)}); copy it again") from None
 
 
 def write_npz(arrays: Mapping[str, Tensor]) -> bytes:

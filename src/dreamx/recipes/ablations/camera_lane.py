@@ -53,7 +53,7 @@ def _lane(root: Path, threads: int, trained: Path, name: str, lane: ViewConfig |
     return (
         Step(f"{name}-start", begin, FreshLane(trained, lane, start)),
         Step(f"{name}-causal", causal.main, CausalStage(run, latents, start, out, TEACHING, frames=STRETCH, lr=tiny.LR)),
-        Step(f"{name}-world", export_world, WorldExport(WORLD, home / "world", root / "autoencoder" / "model", out)),
+        Step(f"{name}-world", export_world, WorldExport(root / "autoencoder" / "model", out, home / "world", world=WORLD)),
     )
 
 

@@ -47,7 +47,7 @@ def _way(root: Path, threads: int, start: Path, name: str, chunk: int, steps: in
     world = replace(WORLD, sampler=replace(tiny.SAMPLER, chunk=chunk, window=STRETCH, sinks=sinks))
     return (
         Step(f"{name}-causal", causal.main, CausalStage(run, latents, start, out, teaching, frames=STRETCH, lr=tiny.LR)),
-        Step(f"{name}-world", export_world, WorldExport(world, home / "world", root / "autoencoder" / "model", out)),
+        Step(f"{name}-world", export_world, WorldExport(root / "autoencoder" / "model", out, home / "world", world=world)),
     )
 
 

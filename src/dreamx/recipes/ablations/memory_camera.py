@@ -51,5 +51,5 @@ def _combination(root: Path, threads: int, name: str) -> Recipe:
             causal.main,
             CausalStage(run(second, FORWARD), latents, first, second, teaching, frames=tiny.STRETCH, lr=tiny.LR),
         ),
-        Step(f"{name}-world", export_world, WorldExport(world, home / "world", root / "autoencoder" / "model", second)),
+        Step(f"{name}-world", export_world, WorldExport(root / "autoencoder" / "model", second, home / "world", world=world)),
     )
