@@ -13,7 +13,7 @@ from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import from_keys
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
 from dreamx.geometry.reproject import View
-from dreamx.memory import Bank, MemoryConfig, add_memory_hint, hint_latents, render_memories, stack
+from dreamx.memory import Bank, MemoryConfig, add_memory_hint, drop_contradicted, hint_latents, render_memories, stack
 from dreamx.model.vae import VAE
 from dreamx.session import Switches
 from dreamx.world import World
@@ -264,3 +264,20 @@ def test_what_is_known_by_heart_goes_before_what_was_dreamt() -> None:
     assert torch.equal(alone.known[0], part.known)
     assert add_memory_hint(vae, bank, chunk, path, None, remembers=False)[2] is None
     assert add_memory_hint(vae, None, chunk, path, whole)[2] is None
+
+
+def test_the_decoder_is_not_shown_what_a_dream_contradicts() -> None:
+    config = MemoryConfig(contradicted=0.5)
+    hint = View(torch.ones(1, 8, 3, 16, 24), torch.full((1, 8, 16, 24), 2.0), torch.ones(1, 8, 16, 24))
+    z = torch.zeros(1, 2, 4, 2, 3)
+    said = torch.cat([z, torch.ones(1, 2, 1, 2, 3)], 2)
+    z[0, 1, :, 1, 2] = torch.tensor([0.9, -0.9, 0.9, -0.9])  # of the second latent the lower right corner: 0.9 off in the mean
+    z[0, 0, :, 0, 0] = torch.tensor([0.9, 0.0, 0.0, 0.0])  # 0.225 in the mean: it still agrees
+    shown = drop_contradicted(config, z, said, hint)
+    assert shown is not None
+    expected = torch.ones(1, 8, 16, 24)
+    expected[:, 4:, 8:, 16:] = 0
+    for got, full in ((shown.known, 1.0), (shown.depth, 2.0), (shown.rgb[:, :, 1], 1.0)):
+        assert torch.equal(got, full * expected)
+    for config, words, view in ((MemoryConfig(), said, hint), (None, said, hint), (config, None, hint), (config, said, None)):
+        assert drop_contradicted(config, z, words, view) is view  # worlds without a limit are as they were
