@@ -279,5 +279,5 @@ def test_the_decoder_is_not_shown_what_a_dream_contradicts() -> None:
     expected[:, 4:, 8:, 16:] = 0
     for got, full in ((shown.known, 1.0), (shown.depth, 2.0), (shown.rgb[:, :, 1], 1.0)):
         assert torch.equal(got, full * expected)
-    for config, words, view in ((MemoryConfig(), said, hint), (None, said, hint), (config, None, hint), (config, said, None)):
-        assert drop_contradicted(config, z, words, view) is view  # worlds without a limit are as they were
+    for other, words, view in ((MemoryConfig(), said, hint), (None, said, hint), (config, None, hint), (config, said, None)):
+        assert drop_contradicted(other, z, words, view) is view  # worlds without a limit are as they were
