@@ -13,13 +13,14 @@ import torch
 
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
 from dreamx.flow import velocity_loss
+from dreamx.model.word_encoder import WordConfig
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
 from dreamx.train.teacher_forcing import Teaching, TeachingConfig, teach
-from dreamx.train.trained_networks import load
+from dreamx.train.trained_networks import load, renew_text
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class EventsStage:
     """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 3e-4
     """Peak learning rate."""
+    text: WordConfig | None = None
+    """A new text encoder of these sizes, where the one of START is too small or was never heard; None: go on with that one."""
 
 
 def main(cfg: EventsStage) -> None:
@@ -59,7 +62,8 @@ def main(cfg: EventsStage) -> None:
     plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
     run = Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
-    nets = run.own(load(cfg.start), cfg.lr)
+    start = load(cfg.start)
+    nets = run.own(start if cfg.text is None else renew_text(start, cfg.text), cfg.lr)
     for clips in (data, *([plain] if plain else [])):
         clips.refuse_other(nets.dit.config.channels)
         clips.words = nets.text.config.words
