@@ -81,11 +81,10 @@ def _walk_list(cfg: GenerateConfig, path: Path) -> None:
     name = cfg.world or (record.world if record else "tiny")
     (own, why), threads = dialect_of(name), torch.get_num_threads()
     found = released.read(name) if released.is_released(name) else None
-    if record is not None:
-        settings = record.settings
-    else:
-        sampling = sources.chosen(None if found is None else found.kind, cfg.choice, cfg.guidance)
-        settings = Settings(own, FRAMES, cfg.seed, cfg.part, cfg.colour, threads, sampling)
+    if found is None:
+        cfg.choice.refuse(name)
+    sampling = sources.chosen(None if found is None else found.kind, cfg.choice, cfg.guidance)
+    settings = record.settings if record else Settings(own, FRAMES, cfg.seed, cfg.part, cfg.colour, threads, sampling)
     # As it was recorded, but for the dialect, the length and what the machine has.
     said = {"dialect": cfg.dialect, "frames": cfg.frames, "threads": cfg.threads}
     settings = replace(settings, **{k: x for k, x in said.items() if x is not None})

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from annotated_types import Ge, Lt
 
-from dreamx.bounds import FrameCount, InputFile, NonNegativeFloat, PositiveInt, Probability, Seed, Threads
+from dreamx.bounds import FrameCount, InputFile, NonNegativeFloat, PositiveInt, Probability, Threads
 from dreamx.released import AS_IT_IS, Choice
 
 
@@ -26,7 +27,7 @@ class GenerateConfig:
     """The picture to begin from; without it the world begins from the prompt alone."""
     prompt: str = ""
     """What there is to see."""
-    seed: Seed = 0
+    seed: Annotated[int, Ge(0), Lt(2**31)] = 0
     """The same seed, picture, prompt and actions make the same video."""
     world: str | None = None
     """Name of a shipped world, or path of a checkpoint; by default that of the replay, or "tiny"."""
