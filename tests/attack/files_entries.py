@@ -44,8 +44,7 @@ from dreamx.eval.reporting.report import Report, ReportInfo
 from dreamx.eval.runner import TrialRow
 from dreamx.eval.study import answers
 from dreamx.eval.suites.suite import Suite, shipped_suite
-from dreamx.generate.action_file import read_actions
-from dreamx.generate.cases import read_input
+from dreamx.generate.cases import read_actions, read_input
 from dreamx.generate.film import ResumableVideo
 from dreamx.geometry import formats
 from dreamx.geometry.controls import from_keys
@@ -415,8 +414,7 @@ def _words(yard: Path) -> list[Entry]:
     film = ResumableVideo(_made(yard / "film") / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
     film.begin()
     film.write(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), walk_clip(0, 4).camera)
-    film.end_part()
-    film.commit()
+    film.commit(Path.touch)
     answer_file = {
         "scene": "A park.", "evolution": "Nothing.", "interactions": [], "events": [], "style": "photoreal", "kind": "nature",
     }  # fmt: skip
@@ -438,8 +436,7 @@ def _words(yard: Path) -> list[Entry]:
 
     def filmed(folder: Path) -> None:
         film = ResumableVideo(folder / "a.mp4", (32, 32), 16.0, {"world": "tiny", "seed": 0})
-        if film.resume():
-            film.poses()
+        film.resume()
 
     return [
         Entry("suite", yard / "suite", ("suite.json",), "json", lambda f: Suite.load(f / "suite.json")),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dreamx import cli
 from dreamx.checkpoints import native, official_names, weight_files
-from dreamx.generate.health import refuse_broken
+from dreamx.model.broken import refuse_broken
 from dreamx.model.vae import to_bytes
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from official_small import CAUSAL, save, theirs

@@ -210,7 +210,7 @@ def test_bad_input_is_one_sentence(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.mp4"):
         GenerateConfig(tmp_path / "a.avi", "w*4")
     with pytest.raises(ValueError, match="seed"):
-        GenerateConfig(tmp_path / "a.mp4", "w*4", seed=-1)
+        main(GenerateConfig(tmp_path / "a.mp4", "w*4", seed=-1, world=str(folder)))
     with pytest.raises(ValueError, match="no folder"):
         main(GenerateConfig(tmp_path / "none" / "a.mp4", "w*4", world=str(folder)))
     with pytest.raises(ValueError, match="cannot be read"):

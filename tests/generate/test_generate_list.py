@@ -20,7 +20,7 @@ from torch import Tensor
 import micro
 from dreamx.generate import GenerateConfig, film, main
 from dreamx.generate.cases import dialect_of, read_input
-from dreamx.generate.world_walker import controls_to, missed
+from dreamx.generate.sources import controls_to, missed
 from dreamx.geometry.camera import Camera, level, relative_to
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.formats import read

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dreamx import flow, released, replay
+from dreamx import flow, released, replay, session
 from dreamx.checkpoints import components, transformer
 from dreamx.checkpoints.components import CheckpointPart
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.convert import ConvertConfig, convert
 from dreamx.eval.video_files import load_video
 from dreamx.frames import Frames, clean
-from dreamx.generate import GenerateConfig, main, released_models
-from dreamx.generate.bidirectional import Bidirectional
+from dreamx.generate import GenerateConfig, main, sources
 from dreamx.generate.cases import dialect_of
-from dreamx.generate.released_models import Sampling
-from dreamx.generate.world_walker import WalkedChunk, Walker
+from dreamx.generate.sources import Bidirectional, Sampling, WalkedChunk, Walker
 from dreamx.geometry.camera import relative_to
 from dreamx.geometry.official import (
     autoregressive,
@@ -105,9 +104,11 @@ def config(folder: Path, out: Path) -> GenerateConfig:
 
 def source(folder: Path, **changes: Any) -> Walker | Bidirectional:
     found = released.read(folder)
-    sampling = replace(released_models.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
+    sampling = replace(sources.defaults(found.kind), size=(ROWS, COLS), device="cpu", **changes)
     if found.kind.past is None:
-        return Bidirectional(released_models.build(str(folder), found, sampling, 3, spare=False), sampling, lambda words: None)
+        return Bidirectional(
+            released.build(folder, found, sampling.size, torch.device("cpu"), False), sampling, lambda words: None
+        )
     return Walker(World.open(folder, Choice((ROWS, COLS), sampling.steps, "cpu")))
 
 
@@ -116,7 +117,7 @@ def image() -> Tensor:
 
 
 def test_defaults_are_the_official_ones() -> None:
-    cam, causal = (released_models.defaults(SIZES[k][1]) for k in ("cam", "causal"))
+    cam, causal = (sources.defaults(SIZES[k][1]) for k in ("cam", "causal"))
     assert (cam.size, cam.steps, cam.shift, cam.guidance) == ((704, 1280), 50, 5.0, 3.0)
     assert (causal.size, causal.steps, causal.shift, causal.guidance) == ((704, 1280), 4, 5.0, None)
     assert causal.context_noise == pytest.approx(0.1 / 1000)
@@ -155,9 +156,10 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
     heard = Heard(it.nets.dit)
     it.nets = replace(it.nets, dit=heard)  # pyright: ignore[reportArgumentType]
     path = bidirectional(["w", "wj"], [4, 6], 9)
-    first = it.begin(image(), "a red car", 5, path)
+    chunks = it.walk(image(), "a red car", 5, path)
+    first = next(chunks)
     assert len(heard.calls) == 6
-    words, unwanted = it.nets.text(["a red car", released_models.NEGATIVE]).split(1)
+    words, unwanted = it.nets.text(["a red car", sources.NEGATIVE]).split(1)
     here = bidirectional_latents(path).map(lambda x: x[None].float())
     x = heard.calls[0][0].z
     assert torch.equal(x[:, :1], released.encoded(it.nets.vae, image()))
@@ -171,7 +173,7 @@ def test_bidirectional_is_euler_under_guidance_with_cameras_on_both_sides(folder
         v, u = (heard.dit(frames, w, MaskedAttention()) for w in (words, unwanted))
         moved = x + (b - a) * (u + 3.0 * (v - u))
         x = torch.cat([x[:, :1], moved[:, 1:]], 1)
-    shown = [first, it.more(1)]
+    shown = [first, *chunks]
     assert torch.equal(torch.cat([s.frames for s in shown]), to_bytes(it.nets.vae.decode(x).rgb[0]))
     assert torch.equal(torch.cat([s.camera.pose for s in shown]), path.pose)
 
@@ -183,9 +185,7 @@ def test_causal_is_four_passes_a_chunk_seen_from_the_chunk_before(folders: dict[
     heard = Heard(it.world.dit)
     it.world.dit = heard  # pyright: ignore[reportAttributeAccessIssue]
     path = autoregressive(["w", "wj"], [4, 6], 41)
-    shown = [it.begin(image(), "a red car", 5, path)]
-    while sum(len(s.frames) for s in shown) < 41:
-        shown.append(it.more(sum(len(s.frames) for s in shown)))
+    shown = list(it.walk(image(), "a red car", 5, path))
     assert [len(s.frames) for s in shown] == [1, 8, 12, 12, 12]
     assert len(heard.calls) == 4 * 5
     latents = autoregressive_latents(path, 3)
@@ -208,17 +208,39 @@ def test_sessions_go_on_bit_for_bit(folders: dict[str, Path], tmp_path: Path, ki
     path = (autoregressive if kind == "causal" else bidirectional)(["w", "wj"], [4, 6], 61)
     whole: list[WalkedChunk] = []
     one, sizes = source(folders[kind], steps=2), []
-    for _ in range(5):
-        at = sum(len(s.frames) for s in whole)
-        whole.append(one.more(at) if at else one.begin(image(), "a", 1, path))
+    for chunk in islice(one.walk(image(), "a", 1, path), 5):
+        whole.append(chunk)
         one.save(tmp_path / f"{len(whole)}.session")
         sizes.append((tmp_path / f"{len(whole)}.session").stat().st_size)
     for i in (1, 3):
         two = source(folders[kind], steps=2)
-        two.load(tmp_path / f"{i}.session", path)
-        made = two.more(sum(len(s.frames) for s in whole[:i]))
+        two.load(tmp_path / f"{i}.session")
+        made = next(two.walk(None, "a", 1, path, sum(len(s.frames) for s in whole[:i])))
         assert torch.equal(made.frames, whole[i].frames) and torch.equal(made.camera.pose, whole[i].camera.pose)
     assert abs(sizes[4] - sizes[3]) < 200, sizes  # one digit more here and there
+
+
+def test_a_damaged_session_of_a_bidirectional_video_is_refused_when_it_is_loaded(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    it = source(folders["cam"], steps=1)
+    next(chunks := it.walk(image(), "a", 1, bidirectional(["w"], [1], 9)))
+    it.save(tmp_path / "whole")
+    words, t = session.read(tmp_path / "whole")
+    for said, tensors, why in (
+        (words, {**t, "z": t["z"][:, :, 1:]}, "z is float32 .* where it must be"),
+        (words, {**t, "z": t["z"] * torch.nan}, "z holds NaN or infinity"),
+        (words, {k: x for k, x in t.items() if k != "z"}, "z is missing"),
+        (words, {**t, "decoder.2": t["decoder.2"][:, 1:]}, "decoder.2 is float32"),
+        ({"at": 2}, t, "decoder.0 is float32"),
+        ({"at": "x"}, t, "decoder.0 is"),
+        (words, {**t, "more": t["z"]}, "more is none of its tensors"),
+    ):
+        session.write(tmp_path / "bad", said, tensors)
+        with pytest.raises(ValueError, match=f"bad: the session is not whole .{why}") as caught:
+            it.load(tmp_path / "bad")
+        assert "Error" not in str(caught.value)
+    assert len(next(chunks).frames) == 8, "what was refused changed nothing"
 
 
 @pytest.mark.parametrize("kind", ["causal", "cam"])
@@ -229,7 +251,7 @@ def test_a_killed_video_is_resumed_and_its_record_makes_it_again(folders: dict[s
     kill = (
         "import os, signal, sys; from dreamx.generate.film import ResumableVideo as Film\n"
         "from dreamx.cli import main; commit = Film.commit\n"
-        "def die(self):\n    commit(self)\n    self.parts == 2 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def die(self, save):\n    commit(self, save)\n    self.parts == 2 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "Film.commit = die; main(sys.argv[1:])"
     )
     assert subprocess.run([words[0], "-c", kill, *words[3:], "--out", str(tmp_path / "a")]).returncode == -9
@@ -255,7 +277,7 @@ def test_few_bits_and_blocks_on_loan_make_the_same_video(folders: dict[str, Path
         for name in ("vae", "text_encoder"):
             (folder / name).symlink_to(folders["causal"] / name)
     path = autoregressive(["w"], [1], 9)
-    one, two = (source(f).begin(None, "a", 1, path).frames for f in (half, whole))
+    one, two = (next(source(f).walk(None, "a", 1, path)).frames for f in (half, whole))
     assert one.shape == (9, 3, ROWS, COLS) and torch.equal(one, two)
 
 
@@ -286,7 +308,7 @@ def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Pat
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(tmp_path)))
     with pytest.raises(ValueError, match="is a transformer alone"):
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(folders["causal"] / "transformer")))
-    with pytest.raises(ValueError, match="guidance is for bidirectional models"):
+    with pytest.raises(ValueError, match="guidance and resume go with an eval.json"):
         GenerateConfig(tmp_path / "a.mp4", "w*4", guidance=4.0)
     with pytest.raises(ValueError, match="size, steps, device and offload: tiny is a world of ours"):
         main(GenerateConfig(tmp_path / "a.mp4", "w*4", choice=Choice(steps=4)))
@@ -325,7 +347,7 @@ def test_nan_stops_at_its_step(folders: dict[str, Path]) -> None:
     with torch.no_grad():
         it.nets.dit.head.bias.fill_(float("nan"))
     with pytest.raises(ValueError, match="in step 1 of 50 the network makes NaN or infinity"):
-        it.begin(image(), "a", 1, bidirectional(["w"], [1], 9))
+        next(it.walk(image(), "a", 1, bidirectional(["w"], [1], 9)))
 
 
 def test_sampling_is_checked() -> None:

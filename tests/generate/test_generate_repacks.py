@@ -64,7 +64,7 @@ def test_the_same_video(folders: dict[str, Path], tmp_path: Path, together: bool
     for name in ("vae", "text_encoder"):
         (plain / name).symlink_to(world / name)
     path = autoregressive(["w"], [1], 9)
-    one, two = (source(f).begin(None, "a red car", 1, path).frames for f in (world, plain))
+    one, two = (next(source(f).walk(None, "a red car", 1, path)).frames for f in (world, plain))
     assert one.shape[2] == ROWS and torch.equal(one, two)
     text = components.build(components.read(world / "text_encoder", "text_encoder") or pytest.fail("no text encoder"))
     assert {x.dtype for x in text.state_dict().values()} == {torch.bfloat16}  # a network computes in one dtype

@@ -1,24 +1,31 @@
-"""The official ``eval.json`` and our own records as cases: what to begin from, what to say, where to go."""
+"""Reading of what is asked for: an official ``eval.json`` and our own records as cases, held keys of a file or a line."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
+import platform
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
+from os.path import isdir, isfile  # unlike Path's, they are calm about names no file can have
 from pathlib import Path
 from typing import Any
 
+import av
+
 from dreamx import released
 from dreamx.config import from_json
-from dreamx.generate.released_models import Sampling
+from dreamx.generate.sources import Bidirectional, Sampling, Walker
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats.actions import actions_of, entries
 from dreamx.geometry.formats.motion import json_of
 from dreamx.geometry.official import autoregressive, bidirectional
-from dreamx.plaintext import cause, read_json
+from dreamx.geometry.path import parse_actions
+from dreamx.plaintext import cause, folded, read_json, read_text, shown
 from dreamx.session import find
+from dreamx.version import __version__
 
 #: How the numbers of ``action_speed_list`` are read, by which kind of checkpoint, and what they are then.
 DIALECTS = {
@@ -26,6 +33,7 @@ DIALECTS = {
     "dreamx-cam": (bidirectional, "are speeds, and segments are of equal length"),
 }
 FORMAT = "dreamx-generated-1"
+_NUMBER = re.compile(r"[-+]?\d+\.?\d*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -73,6 +81,15 @@ class GenerateCase:
         """Return the path of that dialect's official script, relative to its first camera: ``[frames]``, float64."""
         camera = DIALECTS[settings.dialect][0](self.action_seq, self.action_speed_list, settings.frames)
         return relative_to(camera, camera[0])
+
+    def record(self, settings: Settings, source: Walker | Bidirectional, world: str) -> CaseRecord:
+        """Return the record of what the video is made from."""
+        entry, data = (self.image_path, self.caption, self.action_seq, self.action_speed_list), self.image
+        image = (None, None) if data is None else (hashlib.sha256(data).hexdigest(), base64.b64encode(data).decode())
+        versions = {"python": platform.python_version(), "machine": platform.machine()}
+        versions |= {"dreamx": __version__, "torch": version("torch"), "av": av.__version__}
+        made_by = source.fps, source.size, source.sampler, versions
+        return CaseRecord(FORMAT, world, source.identity, settings, *entry, *image, *made_by)
 
 
 @dataclass(frozen=True)
@@ -136,7 +153,8 @@ def _cases(items: list[dict[str, Any]], path: Path) -> list[GenerateCase]:
         name = str(item.get("task_id", ""))
         if not _NAME.fullmatch(name) or name.endswith((".mp4", ".part", ".")):
             name = f"{i:03d}"
-        name = f"{name}-{i:03d}" if name in cases else name
+        while name in cases:
+            name = f"{name}-{i:03d}"
         picture = _picture(image, path.parent, where) if image else None
         cases[name] = GenerateCase(name, image, caption, tuple(keys), tuple(numbers), picture)
     return list(cases.values())
@@ -163,3 +181,39 @@ def dialect_of(world: str) -> tuple[str, str]:
             raise ValueError(f"world: {world} is a transformer alone; put it into a folder as transformer, see docs/generate.md")
         both_ways = isinstance(kind, dict) and kind.get("past") is None
     return ("dreamx-cam", "it is bidirectional") if both_ways else ("dreamx-ar", "it is causal")
+
+
+def read_actions(text: str) -> list[str]:
+    """The held keys of every frame, from the action file that is named by ``text`` or from a line of actions itself.
+
+    A file is text in any coding, a span ``KEYS FRAMES`` a line. ValueError in one sentence that names the line, or the span.
+    """
+    if not isfile(text):
+        if "*" in folded(text) and not isdir(text):
+            return parse_actions(text)
+        there = f"{shown(text)} is a folder" if isdir(text) else f"there is no file {shown(text)}"
+        raise ValueError(f'actions: {there}; name a file, or give the actions themselves, as "w*16,wj*32"')
+    name = shown(text, 1000)[1:-1]
+    keys: list[str] = []
+    for number, line in enumerate(read_text(Path(text)).split("\n"), 1):
+        try:
+            if said := folded(line).split("#")[0].strip():
+                keys += parse_actions(_span(said, line))
+        except ValueError as e:
+            raise ValueError(f"{name}, line {number}: {str(e).removeprefix('actions: ')}") from None
+    if not keys:
+        raise ValueError(f"{name}: there are no actions in it; write for example: wj 32")
+    return keys
+
+
+def _span(said: str, line: str) -> str:
+    """``wj 32`` as ``wj*32``."""
+    *held, frames = said.split()
+    wrong = f"{shown(line.strip())} is not KEYS FRAMES"
+    if len([w for w in (*held, frames) if _NUMBER.fullmatch(w)]) > 1:
+        raise ValueError(f"{wrong}: it has more than one number, and no mouse is read; hold i j k l to look, for example: wj 32")
+    if not held or "*" in said or "," in said:
+        raise ValueError(f"{wrong}; write for example: wj 32")
+    if not (frames.isascii() and frames.isdigit()) or int(frames[:9]) < 1:
+        raise ValueError(f"{wrong}: {shown(frames)} is no whole number of frames from 1; write for example: wj 32")
+    return f"{' '.join(held)}*{frames}"

@@ -1,14 +1,18 @@
-"""A video in parts: each is a whole file and stays when the power goes; together they are the video, without encoding it again.
+"""Videos of an official list, which a kill does not undo: each is made in parts, and together they are the video.
 
-In ``NAME.part/`` lie ``0000.mp4``, ``0001.mp4``, ..., the cameras of each, the session as it was after the last of them, and
+In ``NAME.part/`` lie ``0000.mp4``, ``0001.mp4``, ..., each a whole file, the session as it was after the last of them, and
 ``progress.json``, which is written last and says what counts. Whatever else lies there was being written when it ended.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,25 +22,36 @@ from rich.console import Console
 from torch import Tensor
 
 from dreamx import atomic, manifest
-from dreamx.generate.bidirectional import Bidirectional
-from dreamx.generate.world_walker import Walker
+from dreamx.checkpoints.weight_files import read_json as read_record
+from dreamx.config import to_json
+from dreamx.generate.cases import GenerateCase, Settings
+from dreamx.generate.generate_config import GenerateConfig
+from dreamx.generate.health import Correction, VideoHealth
+from dreamx.generate.sources import Bidirectional, WalkedChunk, Walker, missed
 from dreamx.geometry.camera import Camera
+from dreamx.geometry.formats import Motion, write
+from dreamx.geometry.formats.motion import camera_of, rigid_rows
+from dreamx.locks import alone
+from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
 from dreamx.play.video import VideoRecording
+from dreamx.play.written import png, read_png
 from dreamx.world import World
 
 T = TypeVar("T")
 
 
 class ResumableVideo:
-    """Writes one video, ``out``, in parts. ``about`` is what decides about its frames: a film goes on under the same alone."""
+    """Writes one video, ``out``, in parts. ``about`` is what decides about its frames: a film goes on under the same alone.
+
+    poses: the upper 3x4 of every camera, row by row: ``[n, 12]`` a piece.
+    """
 
     def __init__(self, out: Path, size: tuple[int, int], fps: float, about: dict[str, Any]) -> None:
-        self.out, self.folder = out, out.with_suffix(".part")
-        self.parts = self.frames = 0
-        self._size, self._fps, self.about = size, fps, about
+        self.out, self.about, self.folder = out, about, out.with_suffix(".part")
+        self.parts, self.frames, self.poses = 0, 0, list[Tensor]()
+        self._size, self._fps = size, fps
         self._file: VideoRecording | None = None
-        self._poses: list[Tensor] = []
 
     @property
     def session(self) -> Path:
@@ -54,18 +69,16 @@ class ResumableVideo:
     def resume(self) -> bool:
         """Go on after the last whole part; False where there is none. ValueError where it is another video's."""
         try:
-            progress = read_json(self.folder / "progress.json")
-            theirs, parts, frames = dict(progress["about"]), int(progress["parts"]), int(progress["frames"])
-            if not (0 < parts <= len(list(self.folder.glob("*.mp4"))) and frames > 0):
-                return False  # it says what is not there
-        except (OSError, ValueError, LookupError, TypeError, OverflowError):
+            said = read_json(self.folder / "progress.json")
+            theirs, parts, frames = dict(said["about"]), int(said["parts"]), int(said["frames"])
+            poses = torch.tensor(said["poses"], dtype=torch.float64).view(frames, 12)
+        except (OSError, ValueError, LookupError, TypeError, OverflowError, RuntimeError):
             return False
-        other = differing(self.about, theirs)
-        if other:
-            raise ValueError(
-                f"{self.folder} was begun otherwise ({', '.join(other)}); resume it as it was begun, or say --overwrite"
-            )
-        self.parts, self.frames = parts, frames
+        if not (0 < parts <= len(list(self.folder.glob("*.mp4"))) and frames > 0):
+            return False  # it says what is not there
+        if other := differing(self.about, theirs):
+            raise ValueError(f"{self.folder} was begun otherwise ({', '.join(other)}); resume it so, or say --overwrite")
+        self.parts, self.frames, self.poses = parts, frames, [poses]
         return True
 
     def write(self, frames: Tensor, cameras: Camera) -> None:
@@ -73,34 +86,23 @@ class ResumableVideo:
         if self._file is None:
             self._file = VideoRecording(self.folder / f"{self.parts:04d}.mp4", self._size, self._fps)
         self._file.write(frames)
-        self._poses.append(cameras.pose[:, :3].flatten(1))
+        self.poses.append(cameras.pose[:, :3].flatten(1).double())
 
-    def end_part(self) -> None:
-        """This part is whole; ``commit`` makes it count, once the session is saved too."""
+    def commit(self, save: Callable[[Path], None]) -> None:
+        """This part is whole; once ``save`` has written the session, all parts so far count."""
         assert self._file is not None
         self._file.close()
-        self.frames += self._file.frames
-        atomic.write_json(self.folder / f"{self.parts:04d}.json", torch.cat(self._poses).tolist(), None)
-        self.parts, self._file, self._poses = self.parts + 1, None, []
-
-    def commit(self) -> None:
-        """From now on all parts so far count."""
-        said = {"parts": self.parts, "frames": self.frames, "about": self.about}
+        self.parts, self.frames, self._file = self.parts + 1, self.frames + self._file.frames, None
+        save(self.session)
+        poses = torch.cat(self.poses).tolist()
+        said = {"parts": self.parts, "frames": self.frames, "about": self.about, "poses": poses}
         atomic.write_json(self.folder / "progress.json", said, None)
         for old in self.folder.glob("*.session"):
             if old != self.session:
                 old.unlink()
 
-    def poses(self) -> list[list[float]]:
-        """The upper 3x4 of every camera, row by row."""
-        names = [self.folder / f"{i:04d}.json" for i in range(self.parts)]
-        every = [read_json(name) for name in names]
-        if not all(isinstance(rows, list) and all(isinstance(row, list) for row in rows) for rows in every):
-            raise ValueError(f"{self.folder} holds no cameras of a film; say --overwrite")
-        return [row for rows in every for row in rows]
-
     def join(self) -> Path:
-        """All parts as one file beside ``out``, still under another name: their packets one after the other."""
+        """All parts as one file beside ``out``, still under another name: their packets one after the other, as they are."""
         part, start, stream = self.out.with_suffix(".joined.mp4"), 0, None
         with av.open(str(part), "w", format="mp4") as joined:
             for i in range(self.parts):
@@ -122,6 +124,84 @@ class ResumableVideo:
             self._file = None
 
 
+def make(
+    case: GenerateCase, settings: Settings, source: Walker | Bidirectional, name: str, cfg: GenerateConfig, console: Console
+) -> None:
+    """One video ``cfg.out/NAME.mp4``, its cameras ``NAME.cameras.json`` and its record ``NAME.json``."""
+    video, about = cfg.out / f"{case.name}.mp4", to_json(case.record(settings, source, name))
+    film = ResumableVideo(video, source.size, source.fps, {k: v for k, v in about.items() if k != "image_base64"})
+    with alone(video):
+        if cfg.resume and video.exists():
+            if other := differing(film.about, read_record(video.with_suffix(".json"))):
+                raise ValueError(f"out: {video} was made otherwise ({', '.join(other)}); name another folder, or say --overwrite")
+            console.print(f"{video}: is there already")
+            return
+        for there in () if cfg.overwrite or cfg.resume else (video, film.folder):
+            if there.exists():
+                raise ValueError(f"out: {there} is there already; say --resume to go on with what is unfinished, or --overwrite")
+        manifest.refuse_other_json(video.with_suffix(".json"), ("format", "world", "weights"))
+        manifest.refuse_other_json(video.with_suffix(".cameras.json"), ())
+        path = case.path(settings)
+        image, note = (None, "") if case.image is None else read_picture(case.image, source.size)
+        if note:
+            console.print(note)
+        if not (cfg.resume and film.resume()):
+            film.begin()
+        else:
+            source.load(film.session)
+            console.print(f"{video}: goes on after frame {film.frames - 1}")
+        try:
+            chunks = source.walk(image, case.caption, settings.seed, path, film.frames)
+            _write_all(film, noted(chunks, source, console), settings, source.save)
+        except KeyboardInterrupt:
+            console.print(f"Stopped; {film.frames} frames are in {film.folder}, and --resume goes on from there.")
+            sys.exit(130)
+        except BaseException:
+            if not film.parts:  # nothing to go on from
+                shutil.rmtree(film.folder, ignore_errors=True)
+            raise
+        finally:
+            film.close()
+        used = camera_of(rigid_rows(torch.cat(film.poses).tolist()), source.lens)
+        metres, degrees = missed(path, used)
+        notes = (f"the list asks for cameras that are up to {metres:.2f} m and {degrees:.1f} degrees from these",)
+        notes = notes if max(metres, degrees) > 0.01 else ()
+        joined, cameras = film.join(), video.with_suffix(".cameras.json")
+        atomic.write_bytes(cameras, write("dreamx", Motion(used, source.fps, notes))[""])
+        atomic.write_text(video.with_suffix(".json"), json.dumps(about, indent=1) + "\n")
+        joined.replace(video)  # it gets its name last: once it has it, everything beside it is there
+        shutil.rmtree(film.folder)
+    console.print(f"{video}: {film.frames} frames, {film.frames / source.fps:.1f} s at {source.fps:g} fps")
+    for note in notes:
+        console.print(f"This world {source.legs}: {note}, see {cameras.name}.")
+
+
+def _write_all(film: ResumableVideo, chunks: Iterator[WalkedChunk], settings: Settings, save: Callable[[Path], None]) -> None:
+    """All frames that are missing. While new ones are made, those before them are encoded."""
+    frames, part = film.frames, 0  # made so far, in all and in this part; the film counts them later, in a thread
+    picture, pending = film.folder / "opening.png", Future[None]()
+    pending.set_result(None)
+    if not frames:
+        first = next(chunks)
+        picture.write_bytes(png(first.frames[0]))
+        chunks = chain([first], chunks)
+    health = VideoHealth(opening := read_png(picture), frames)
+    correct = None if settings.colour is None else Correction(opening, settings.colour)
+    with ThreadPoolExecutor(1) as encoder:
+        for new in chunks:
+            shown, camera = new.frames[: settings.frames - frames], new.camera[: settings.frames - frames]  # the last is cut
+            health.look(shown)
+            # The opening picture is what colours are pulled to: it stays.
+            shown = shown if correct is None or not frames else correct(shown)
+            frames, part = frames + len(shown), part + len(shown)
+            pending.result()
+            pending = encoder.submit(film.write, shown, camera)
+            if part >= settings.part or frames == settings.frames:
+                pending.result()
+                film.commit(save)
+                part = 0
+
+
 def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Return the names of what differs between two records; of an object that both have, those of its fields."""
     other = dict(manifest.flat(theirs))
@@ -136,8 +216,3 @@ def noted(chunks: Iterable[T], source: World | Walker | Bidirectional, console: 
             said = source.note
             console.print(said, markup=False, emoji=False)
         yield chunk
-
-
-def length(video: Path, frames: int, fps: float) -> str:
-    """The sentence on a video that is made."""
-    return f"{video}: {frames} frames, {frames / fps:.1f} s at {fps:g} fps"

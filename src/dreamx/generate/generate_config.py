@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from annotated_types import Ge, Lt
 
 from dreamx.bounds import FrameCount, InputFile, NonNegativeFloat, PositiveInt, Probability, Threads
 from dreamx.released import AS_IT_IS, Choice
@@ -26,7 +27,7 @@ class GenerateConfig:
     """The picture to begin from; without it the world begins from the prompt alone."""
     prompt: str = ""
     """What there is to see."""
-    seed: int = 0
+    seed: Annotated[int, Ge(0), Lt(2**31)] = 0
     """The same seed, picture, prompt and actions make the same video."""
     world: str | None = None
     """Name of a shipped world, or path of a checkpoint; by default that of the replay, or "tiny"."""
@@ -56,21 +57,13 @@ class GenerateConfig:
             raise ValueError(f"out: {self.out} does not end in .mp4; name the video something.mp4")
         if sum(x is not None for x in (self.actions, self.replay, self.input)) != 1:
             raise ValueError('give either actions, as "w*16,wj*32", or a replay file, or an eval.json')
-        if self.input is None and (self.dialect, self.frames, self.resume, self.colour) != (None, None, False, None):
-            raise ValueError("dialect, frames, resume and colour go with an eval.json; leave them out")
-        if self.input is None and self.guidance is not None:
-            raise ValueError("guidance is for bidirectional models, which take an eval.json; leave it out")
+        if self.input is None and (self.dialect, self.frames, self.colour, self.guidance, self.resume) != (None,) * 4 + (False,):
+            raise ValueError("dialect, frames, colour, guidance and resume go with an eval.json; leave them out")
         if self.input is not None and (self.start, self.prompt) != (None, ""):
             raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
-        if self.input is not None and self.out.suffix == ".mp4":
-            raise ValueError(f"out: {self.out} would be a folder of videos; name one without .mp4")
-        if self.input is not None and self.out.is_file():
-            raise ValueError(f"out: {self.out} is a file, and the videos of an eval.json go into a folder; name another")
+        if self.input is not None and (self.out.suffix == ".mp4" or self.out.is_file()):
+            raise ValueError(f"out: {self.out} would be a folder of videos; name one without .mp4 that is no file")
         if self.resume and self.overwrite:
             raise ValueError("resume and overwrite: say one of them")
         if self.replay is not None and (self.start, self.prompt, self.seed) != (None, "", 0):
             raise ValueError("replay: it brings its own start, prompt and seed; leave yours out")
-        if not 0 <= self.seed < 2**31:
-            raise ValueError(f"seed is {self.seed}; choose 0 to {2**31 - 1}")
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads is {self.threads}; give at least 1")
