@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zlib import crc32
 
 import torch
 from torch import Tensor, nn
 
 from dreamx.bounds import Heads, Layers, Rows, Width, Words
+from dreamx.config import LATER
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class WordConfig:
     """Rows of the hashed word table."""
     words: Words = 64
     """Most words of a prompt."""
+    repeat: bool = field(default=False, metadata=LATER)
+    """Repeat the words in the positions that a shorter prompt leaves, so that no attention can go past them; else these are zeros."""
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.width % self.heads:
@@ -71,4 +74,9 @@ class WordEncoder(nn.Module):
         unused = ids == 0
         # A prompt without words would leave attention nothing to look at: let it look at its padding, then zero it.
         x = self.layers(self.table(ids) + self.position, src_key_padding_mask=unused & unused.logical_not().any(1, keepdim=True))
-        return x.masked_fill(unused[..., None], 0.0)  # [B, words, width]
+        x = x.masked_fill(unused[..., None], 0.0)  # [B, words, width]
+        if not self.config.repeat:
+            return x
+        count = unused.logical_not().sum(1, keepdim=True).clamp(min=1)  # [B, 1]
+        again = torch.arange(self.config.words, device=x.device) % count  # [B, words]
+        return x.gather(1, again[..., None].expand_as(x))

@@ -90,4 +90,4 @@ class LatentClips:
         return found
 
 
-_NO_SCENE = 0.1  # share of clips whose scene is not told, so that an event is heard without
+_NO_SCENE = 0.5  # share of clips whose scene is not told, so that an event is heard without

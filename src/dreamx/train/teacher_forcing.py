@@ -54,7 +54,7 @@ class TeachingConfig:
     unseen: NonNegativeFloat = 0.0
     """Extra weight of places that memory does not know, beside 1."""
     changed: NonNegativeFloat = 0.0
-    """Extra weight of places that memory knows and that look otherwise now, beside 1: there something happens."""
+    """Extra weight of places that look otherwise than a latent before and than memory knows them: there something happens."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
 
@@ -122,8 +122,9 @@ def _weight(cfg: TeachingConfig, made: Frames) -> Tensor | None:
     # Most of a clip is known to memory, so most of the loss asks for copying.
     weight = 1 + cfg.unseen * (1 - known)
     if cfg.changed:  # by latents of deviation 1, of which memory shows those of a picture that stands still to about _BLUR
-        off = (made.z - made.hint[:, :, :-1]).abs().mean(2, keepdim=True)
-        weight = weight + cfg.changed * known * (off - _BLUR).clamp(0, 1)
+        before = torch.cat([made.z[:, :1], made.z[:, :-1]], 1)
+        off = [(made.z - other).abs().mean(2, keepdim=True) for other in (before, made.hint[:, :, :-1])]
+        weight = weight + cfg.changed * known * (torch.minimum(*off) - _BLUR).clamp(0, 1)
     return weight
 
 
