@@ -21,7 +21,7 @@ from dreamx.frames import clean
 from dreamx.geometry.camera import Camera, cat
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.official import autoregressive_latents
-from dreamx.model.attention import KVCache
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.wan_vae import WanVAE
 from dreamx.recipes.wan_micro import StandIn, write
 from dreamx.replay import Replay, ReplayStep, play

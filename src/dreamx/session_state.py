@@ -17,7 +17,7 @@ from dreamx.config import from_json, to_json
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.memory import Bank
-from dreamx.model.attention import KVCache
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.prompt import Taught
 from dreamx.model.vae import State
 from dreamx.model.word_encoder import WordEncoder
