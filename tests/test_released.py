@@ -197,6 +197,8 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
         ({"hight": 64}, "world.json: 'hight' cannot be set there"),
         ({"sampler": {"chunk": 2}}, "'sampler.chunk' cannot be set there, the checkpoint was trained with its own"),
         ({"past": None}, "'past' cannot be set there"),
+        ({"past": {"window": 9}}, "'past.window' cannot be set there"),
+        ({"past": {"packed": {"frames": 2}}}, "the key .least. is missing"),
         ({"memory": {}}, "'memory' cannot be set there"),
     ):
         odd = broken(f"odd{len(list(tmp_path.iterdir()))}")

@@ -7,16 +7,15 @@ of the same in one sequence.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from dreamx.geometry.camera import relative_to
+from dreamx.geometry.camera import Camera
 from dreamx.model.attention import Slot, heads_first
 from dreamx.model.kv_cache import KVCache
-from dreamx.model.positions import PositionEncoding
+from dreamx.model.positions import FramePositions, PositionEncoding
 
 T = TypeVar("T")
 
@@ -35,9 +34,9 @@ class FrameAttention:
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         self.kv[slot] = k.detach(), v.detach()
         if place not in self._bound:
-            where = place.where  # each in its own axes, at time 0: between a frame and itself nothing else is exact
-            own = replace(where, index=torch.zeros_like(where.index), camera=relative_to(where.camera, where.camera))
-            self._bound[place] = place.at(own)
+            where = place.where  # each in its own axes, at time 0: what is read does not depend on the axes of the walk
+            pose = torch.eye(4).to(where.camera.pose).expand(where.camera.pose.shape)
+            self._bound[place] = place.at(FramePositions(torch.zeros_like(where.index), Camera(pose, where.camera.lens)))
         here, frames = self._bound[place], q.shape[:2]
         each = (x.flatten(0, 1)[:, None] for x in (here.query(q), here.key(k), here.value(v)))  # [B T, 1, P, N, D]
         o = self.backend(*(heads_first(x) for x in each))  # [B T, N, P, D]

@@ -2,9 +2,9 @@
 
 A recalled frame keeps the time at which it was seen (DreamX-World 1.0, memory section), so that it is not taken for a neighbour.
 Of rotary positions only differences count: a query at the first frame of its chunk and a key that lies ``gap`` latents back
-differ by the angle ``gap base^(-2i/d)`` in channel pair i of d channels. The paper treats large gaps by rules that are "inspired by"
-NTK-aware scaling, YaRN and randomised positions, without a formula. Here each rule replaces the gap of each channel pair by a
-smaller one; differences within the chunk stay exact.
+differ by the angle ``gap base^(-2i/d)`` in channel pair i of d channels. The paper treats large gaps by rules that are "inspired
+by" NTK-aware scaling, YaRN and randomised positions, without a formula. Here each rule replaces the gap of each channel pair by
+a smaller one; differences within the chunk stay exact.
 """
 
 from __future__ import annotations

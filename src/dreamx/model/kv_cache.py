@@ -171,7 +171,8 @@ class KVCache:
         if self.relative:
             where = FramePositions(torch.arange(len(where), device=where.index.device).expand_as(where.index), where.camera)
         if self._memory is not None:
-            there = self._memory[0]
+            there, device = self._memory[0], now.index.device
+            there = FramePositions(there.index.to(device), there.camera.to(device), rule=there.rule)
             m, gap = len(there), now.index[:, :1] - there.index  # the true one, also where the window counts from its start
             first = where.index[:, n : n + 1]
             where = FramePositions(first - gap, there.camera, gap, there.rule).then(where)
