@@ -6,7 +6,7 @@ import torch
 
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
 from dreamx.geometry.overlap import overlap
-from dreamx.geometry.retrieval import best_overlap, retrieve
+from dreamx.geometry.retrieval import retrieve, view_shares
 
 LENS = torch.tensor(lens_from_fov(70, 64, 64))
 
@@ -58,10 +58,12 @@ def test_a_rigid_motion_of_the_world_changes_no_choice() -> None:
     assert retrieve(moved[0], moved[1], 4, 0.1, 0.5) == chosen
 
 
-def test_the_best_overlap_is_that_of_the_best_view() -> None:
+def test_shares_are_overlaps() -> None:
     past = looking((0.0, 0.0, 90.0), (0.0, 0.0, 20.0), (0.0, 0.0, 180.0))
     target = looking((0.0, 0.0, 0.0))
     each = overlap(target, past, grid=(8, 12, 4))
-    assert torch.allclose(best_overlap(target, past), each.max())
-    both = best_overlap(Camera(target.pose[None], target.lens[None]), Camera(past.pose[None], past.lens[None]))
-    assert both.shape == (1,)
+    assert torch.allclose(view_shares(target, past), each)
+    two = looking((0.0, 0.0, 0.0), (0.0, 0.0, 180.0))
+    shares = view_shares(two.map(lambda x: x[None]), past.map(lambda x: x[None]))
+    assert shares.shape == (1, 3)
+    assert float(shares[0, 2]) == 0.5, "half of what both see"

@@ -41,7 +41,7 @@ def retrieve(target: Camera, past: Camera, most: int, least: float, again: float
     return chosen
 
 
-def best_overlap(target: Camera, past: Camera) -> Tensor:
-    """The share ``[...]`` of what cameras ``target [..., T]`` see that the best of views ``past [..., N]`` sees."""
-    each = points(target, grid=_GRID).flatten(-3, -2)  # [..., T P, 3]
-    return sees(past, each[..., None, :, :]).to(target.pose.dtype).mean(-1).amax(-1)
+def view_shares(target: Camera, past: Camera) -> Tensor:
+    """The share ``[..., N]`` of what cameras ``target [..., T]`` see that each of the views ``past [..., N]`` sees."""
+    world = points(target, grid=_GRID).flatten(-3, -2)  # [..., T P, 3]
+    return sees(past, world[..., None, :, :]).to(target.pose.dtype).mean(-1)

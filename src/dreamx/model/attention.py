@@ -91,7 +91,8 @@ class MaskedAttention:
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         if place not in self._bound:
-            self._bound[place] = place.at(replace(place.where, gap=self.gaps, rule=self.rule).anchored())
+            gaps = None if self.gaps is None else self.gaps.to(place.where.index.device)
+            self._bound[place] = place.at(replace(place.where, gap=gaps, rule=self.rule).anchored())
         here = self._bound[place]  # the same positions in the axes of the last camera
         q, k, v = (heads_first(x) for x in (here.query(q), here.key(k), here.value(v)))  # [B, N, T P, D]
         if self.visible is None:
