@@ -89,7 +89,7 @@ def main(cfg: Curriculum) -> None:
         )
         return
     assert out is not None
-    if module is w5b and cfg.stage != "data":
+    if module is w5b and cfg.stage not in ("data", "data_memory"):
         raise ValueError(f"scale: w5b cannot be trained: {w5b.WANTING}")
     trains = [step.name for recipe in (tiny, micro) for step in recipe.curriculum(out) if step.trains]
     made = (*_FOLDERS, *map(re.escape, dict.fromkeys(trains)))
