@@ -12,8 +12,8 @@ from torch import Tensor
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.overlap import points, sees
 
-#: Rows, columns and depths of the points of one camera: a third as many as ``overlap`` takes, for this is asked of a whole walk.
-_GRID = (8, 12, 4)
+#: Rows, columns and depths of the points of one camera: a sixth of those of ``overlap``, for this is asked of a whole walk.
+_GRID = (6, 8, 4)
 
 
 def retrieve(target: Camera, past: Camera, most: int, least: float, again: float) -> list[int]:

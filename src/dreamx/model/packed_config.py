@@ -21,7 +21,7 @@ class PackedMemoryConfig:
     """Smallest share of what the chunk's cameras see that a frame must show, to be recalled."""
     again: Probability = 0.5
     """Weight of what an earlier choice shows already: 1 takes the frames that show most, 0 none that shows nothing further."""
-    capacity: LatentCount = 512
+    capacity: LatentCount = 256
     """Most latent frames that a session keeps; then they are thinned where they lie densest, of two near ones the later."""
     metres: PositiveFloat = 0.25
     """A latent is kept where (distance / metres)^2 + (angle / degrees)^2 is 1 or more to every kept one."""

@@ -56,7 +56,8 @@ class ErrorBank:
 
         The error of the clean estimate is ``-sigma (v - target)``. Those of all processes are stored, in the order of ranks.
         """
-        error, level = -sigma[..., None, None, None] * (v.float() - target), sigma
+        level = sigma.to(v.device)
+        error = -level[..., None, None, None] * (v.float() - target.to(v.device))
         if dist.is_initialized():
             error, level = _of_all(error.contiguous()), _of_all(level.contiguous())
         error, level = error.cpu().half(), level.cpu()
