@@ -119,7 +119,7 @@ train causal --run.folder begun --run.steps 1 --run.threads 1 --data latents.saf
 train memory --run.folder new --run.steps 1 --data latents.safetensors --from world --out new-out
     --packing.batch 0                       | batch
     --packing.drop-memory 2                 | drop
-    --packing.chunk 5                       | chunk
+    --packing.windows 2 2                   | windows
     --packed.frames 0                       | frames
     --packed.least 0                        | least
     --packed.gaps.log 8 --packed.gaps.ntk   | gaps
