@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from dreamx.memory import MemoryConfig
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.packed_memory import PackedMemory
+from dreamx.replay import ReplayStep, controls
 from dreamx.session import Dream, Switches, WorldConfig
 from dreamx.world import World
 
@@ -114,6 +116,39 @@ def test_a_damaged_session_is_refused(tmp_path: Path) -> None:
     a.save(tmp_path / "bad.session")
     with pytest.raises(ValueError, match=r"packed\.chunk is \[\d\] where it must be \[\d\]"):
         world().load(tmp_path / "bad.session")
+
+
+def test_an_environment_says_what_was_recalled() -> None:
+    pytest.importorskip("gymnasium")
+    from dreamx.env import Env
+
+    env = Env(world())
+    _, info = env.reset(seed=1, options={"image": micro.picture().permute(1, 2, 0).numpy(), "prompt": "a red room"})
+    assert info["packed"] == []
+    left, right = (np.array([key == held for key in "wasdijkl"], dtype=np.int8) for held in "jl")
+    for keys in [left] * 6 + [right] * 6:
+        info = env.step(keys)[4]
+    assert [chunk for _, chunk in info["packed"]] == [1, 2]
+    assert all(pose.shape == (4, 4) for pose, _ in info["packed"])
+
+
+def test_a_replay_with_switches_is_the_same_film() -> None:
+    steps = tuple(ReplayStep(key, 4, switches=Switches(packed=i != 8)) for i, key in enumerate(ROUND))
+    a, b = world(), world()
+    films = [torch.cat(walked(each, steps)) for each in (a, b)]
+    assert torch.equal(films[0], films[1])
+    assert [x.switches.packed for x in a.actions] == [i != 8 for i in range(12)]
+    said = json.loads(json.dumps(to_json(steps[0])))
+    del said["switches"]["packed"]
+    assert from_json(ReplayStep, said).switches.packed, "replays of before say nothing of it"
+
+
+def walked(world: World, steps: tuple[ReplayStep, ...]) -> list[Tensor]:
+    frames: list[Tensor] = []
+    for step in steps:
+        world.switches = step.switches
+        frames.append(world.step(controls(step, world.config.speed), step.event))
+    return frames
 
 
 def looking(yaw: float, x: float = 0.0) -> Camera:
