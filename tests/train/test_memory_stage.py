@@ -228,3 +228,26 @@ def test_the_loss_reaches_recalled_frames() -> None:
     v = replace(batch, memory=batch.memory.with_z(z)).velocity(nets)
     (v - batch.target).square().mean().backward()
     assert z.grad is not None and bool((z.grad.flatten(2).abs().sum(-1) > 0).all()), "each of them matters to its chunk"
+
+
+@pytest.mark.slow
+def test_it_learns_what_only_recalled_frames_can_say(tmp_path: Path) -> None:
+    """512 places of six colours, one a heading: who turns back and does not recall cannot know which it was."""
+    head = torch.tensor([0, 1, 2, 3, 4, 5, 5, 4, 3, 2, 1, 0])
+    colours = torch.randn(512, 6, 8, 1, 1, generator=rng()).expand(-1, -1, -1, 4, 4)
+    pose = rigid(rotation("y", (60.0 * head).expand(512, 12)), torch.zeros(512, 12, 3)).contiguous()
+    camera = Camera(pose, level().lens.expand(512, 12, 4).contiguous())
+    rows = tuple(LatentRow("", "game", "park", i) for i in range(512))
+    Latents(colours[:, head].half().contiguous(), camera, rows, "").save(tmp_path / "round.safetensors")
+    torch.manual_seed(0)
+    native.save(tmp_path / "start", Networks.new(replace(micro.DIT, hint=False), micro.TEXT).parts())
+    last: list[float] = []
+    for drop in (0.0, 1.0):
+        root = tmp_path / f"drop {drop}"
+        packing = replace(PLAIN, batch=8, targets=3, windows=((6, 0),), revisits=0.0, drop_memory=drop)
+        run = RunConfig(root / "run", 250, ema=None, threads=1, log_every=250)
+        packed = PackedMemoryConfig(frames=1, least=0.3)
+        files = (tmp_path / "round.safetensors", tmp_path / "start", root / "model")
+        memory_stage.main(MemoryStage(run, *files, packing, packed, None, frames=6, lr=3e-3))
+        last.append(sum(losses_of(root)[-50:]) / 50)
+    assert last[0] < 0.7 * last[1], last
