@@ -23,7 +23,7 @@ from dreamx.geometry.camera import Camera, cat
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.geometry.official import autoregressive_latents
 from dreamx.model import umt5
-from dreamx.model.attention import KVCache
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.wan_vae import WanVAE
 from dreamx.recipes import wan_micro
 from dreamx.recipes.wan_micro import StandIn, write
@@ -200,6 +200,8 @@ def test_what_cannot_be_opened_is_one_sentence(folder: Path, tmp_path: Path) -> 
         ({"hight": 64}, "world.json: 'hight' cannot be set there"),
         ({"sampler": {"chunk": 2}}, "'sampler.chunk' cannot be set there, the checkpoint was trained with its own"),
         ({"past": None}, "'past' cannot be set there"),
+        ({"past": {"window": 9}}, "'past.window' cannot be set there"),
+        ({"past": {"packed": {"frames": 2}}}, "the key .least. is missing"),
         ({"memory": {}}, "'memory' cannot be set there"),
     ):
         odd = broken(f"odd{len(list(tmp_path.iterdir()))}")

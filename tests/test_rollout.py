@@ -8,8 +8,9 @@ import micro
 from dreamx.frames import Frames
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level
-from dreamx.model.attention import Attend, KVCache
+from dreamx.model.attention import Attend
 from dreamx.model.dit import DiT
+from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler, next_chunk, rollout
 
 T = 6

@@ -51,6 +51,7 @@ COMMANDS: dict[str, Any] = {
         "camera": ("dreamx.train.camera_control:main", "learn places from clips: cameras steer, both ways in time"),
         "places": ("dreamx.train.known_places:main", "learn places by heart: maps of them that say what a camera sees"),
         "causal": ("dreamx.train.causal:main", "from both ways in time to forward only, by teacher forcing"),
+        "memory": ("dreamx.train.memory_stage:main", "to look at recalled frames of the past: packed memory"),
         "events": ("dreamx.train.event_tuning:main", "teach it what is said to happen"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
         "finetune": (

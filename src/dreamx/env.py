@@ -46,7 +46,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
     that is shorter (the opening, and the one after it) is filled up in front with the frame before.
     Info: ``pose`` float32 ``[4, 4]``, camera-to-world of the newest frame, metres, axes right, down, forward, the opening being
     the identity; ``chunk``, the number of steps since ``reset``; ``recalled``, a list of such poses: the remembered views that
-    memory showed the network.
+    memory showed the network; ``packed``, a list of pairs, such a pose and the number of the chunk that packed memory recalled a
+    latent frame of.
 
     world: a name, a folder, or a world (which is forked: several may be made of one). limit: of steps, after which an episode is
     truncated; None: it never is. switches: by default all on. starts: folder of start pictures, by default that of the world,
@@ -116,6 +117,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         self._frames = np.concatenate([np.repeat(self._frames[-1:], self._length - len(made), 0), made])
         self._steps += 1
         info = self._info([_pose(dream.recalled[i]) for i in range(len(dream.recalled))])
+        if dream.packed_from is not None:
+            info["packed"] = [(_pose(dream.packed_from[i]), frame.chunk) for i, frame in enumerate(dream.packed)]
         reward = 0.0 if self._reward is None else float(self._reward(made.copy(), info))
         return self._observation(), reward, False, self._limit is not None and self._steps >= self._limit, info
 
@@ -132,7 +135,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         return (self._frames if self._every else self._frames[-1]).copy()
 
     def _info(self, recalled: list[NDArray[np.float32]]) -> dict[str, Any]:
-        return {"pose": _pose(self.world.camera), "chunk": self._steps, "recalled": recalled}
+        return {"pose": _pose(self.world.camera), "chunk": self._steps, "recalled": recalled, "packed": list[Any]()}
 
     def _opening(self, options: dict[str, Any]) -> tuple[Tensor | None, str]:
         """Picture ``[3, H, W]`` and prompt."""

@@ -17,7 +17,7 @@ from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, walk
 from dreamx.memory import Bank, add_memory_hint
-from dreamx.model.attention import KVCache
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.vae import GROUP, VAE, State
 from dreamx.rollout import Network, Sampler, denoise_chunk, guided, without_past
 

@@ -29,6 +29,7 @@ from dreamx.geometry.reproject import (
     reproject,
     smooth_depth,
 )
+from dreamx.geometry.spacing import is_new, spare
 from dreamx.geometry.walls import stop_at_walls
 from dreamx.model.vae import GROUP, VAE
 
@@ -87,7 +88,8 @@ class Bank:
     def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It becomes the latest; few are kept for good."""
         self.latest = self._memory(rgb, depth, camera)
-        if not self.kept or self._new(camera):  # else standing still would add 4 equal views a second
+        cfg = self.config
+        if not self.kept or is_new(camera, self._cameras(), cfg.metres, cfg.degrees):  # else a halt adds 4 equal views a second
             self._keep(self.latest)
 
     def imagine(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
@@ -153,35 +155,7 @@ class Bank:
     def _keep(self, memory: Memory) -> None:
         self.kept.append(memory)
         if len(self.kept) > self.config.capacity:
-            del self.kept[self._spare()]
-
-    def _spare(self) -> int:
-        """Return the index of the view to drop: of the two that lie nearest where views lie densest, the later.
-
-        Dense is where the sum of the distances to the two nearest is least. One distance would not do: on a straight walk it
-        wears away a whole stretch, view by view, because what is left looks as dense as before.
-        """
-        last = len(self.kept) - max(1, self.config.capacity // 4)  # views before the newest quarter
-        if last < 2:  # too few to choose from: the newest goes
-            return len(self.kept) - 1
-        pose = self._cameras().pose[:last]
-        away = (pose[:, None, :3, 3] - pose[None, :, :3, 3]).norm(dim=-1) / self.config.metres  # [last, last], 1 is `metres`
-        # Products summed in a fixed order, not a matrix product, and rounded: a replay spares the same views on any machine.
-        cosine = (pose[:, None, :3, 2] * pose[None, :, :3, 2]).sum(-1).clamp(-1, 1)
-        turned = torch.rad2deg(torch.acos(cosine)) / self.config.degrees
-        # Infinite on the diagonal: no view is its own neighbour.
-        apart = (1000 * (away.square() + turned.square()).sqrt()).round().long().fill_diagonal_(2**40)  # [last, last]
-        crowd = apart.topk(min(2, last - 1), largest=False).values.sum(1).tolist()
-        densest = min(range(1, last), key=lambda i: crowd[i])  # from 1: the opening stays
-        row: list[int] = apart[densest].tolist()
-        return max(densest, row.index(min(row)))  # of it and its nearest neighbour the later
-
-    def _new(self, camera: Camera) -> bool:
-        there = self._cameras()
-        away = (there.pose[:, :3, 3] - camera.pose[:3, 3]).norm(dim=-1) / self.config.metres  # [N]
-        cosine = (there.pose[:, :3, 2] * camera.pose[:3, 2]).sum(-1).clamp(-1, 1)  # as in _spare: the same on any machine
-        turned = torch.rad2deg(torch.acos(cosine)) / self.config.degrees
-        return bool((away.square() + turned.square() >= 1).all())  # an ellipse: half of both limits is still near
+            del self.kept[spare(self._cameras(), self.config.capacity, self.config.metres, self.config.degrees)]
 
     def _cameras(self) -> Camera:
         return stack([m.camera for m in self.kept])

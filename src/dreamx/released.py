@@ -38,7 +38,7 @@ from dreamx.session import WorldConfig
 SIZE = (704, 1280)
 _LONGEST = 1024  # latent frames: a window without a limit
 _CHOICES = ("height", "width", "lens", "speed", "upright", "sampler")
-_SAMPLING = ("steps", "shift", "stochastic", "context_noise")
+_INNER = ("sampler.steps", "sampler.shift", "sampler.stochastic", "sampler.context_noise", "past.packed")
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,12 @@ def _refuse_others(file: Path, said: object) -> None:
         raise ValueError(f'{file}: is no object of settings; write for example {{"height": 480, "width": 832}}')
     sampler = said.get("sampler")
     inner = {f"sampler.{k}": k for k in sampler} if isinstance(sampler, dict) else {}
-    odd = [k for k in said if k not in _CHOICES] + [k for k, name in inner.items() if name not in _SAMPLING]
+    past = said.get("past")
+    inner |= {f"past.{k}": k for k in past} if isinstance(past, dict) else {}
+    known = (*_CHOICES, "past") if isinstance(past, dict) else _CHOICES
+    odd = [k for k in said if k not in known] + [k for k in inner if k not in _INNER]
     if odd:
-        free = ", ".join((*_CHOICES[:-1], *(f"sampler.{k}" for k in _SAMPLING)))
+        free = ", ".join((*_CHOICES[:-1], *_INNER))
         raise ValueError(f"{file}: {odd[0]!r} cannot be set there, the checkpoint was trained with its own; {free} can")
 
 

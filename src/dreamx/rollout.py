@@ -17,8 +17,12 @@ from dreamx import flow
 from dreamx.bounds import AnyLatentCount, Denoising, LatentCount, PositiveFloat, Probability
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
-from dreamx.model.attention import Attend, KVCache, LaneMask
+from dreamx.model.attention import Attend, LaneMask, Slot
+from dreamx.model.frame_attention import FrameAttention
+from dreamx.model.gap_rule import GapConfig
 from dreamx.model.heap import tidy
+from dreamx.model.kv_cache import KVCache
+from dreamx.model.positions import FramePositions
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
 Network = Callable[[Frames, Tensor, Attend], Tensor]
@@ -49,8 +53,9 @@ class Sampler:
 
 
 def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: KVCache, sampler: Sampler, rng: torch.Generator) -> Frames:
-    """Denoise one chunk and write it into the cache."""
+    """Denoise one chunk and write it into the cache; what was recalled for it (``recall``) is taken out."""
     made = denoise_chunk(dit, chunk, text, cache, sampler, rng)
+    cache.take_out()  # history is written without what was recalled, as ``masks.with_memory`` has it
     # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,
     # noised to 0.1 and labelled so 14.0 dB (docs/LOG.md, 2026-11-23).
     stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
@@ -80,6 +85,21 @@ def denoise_chunk(
                 moved = flow.euler(x, sigma, following * new, v)
             x = torch.where(keep, x, moved)  # known frames are put back after each step, as in the released sampler
     return chunk.with_z(x, torch.zeros_like(new))
+
+
+def recall(dit: Network, frames: Frames, text: Tensor, cache: KVCache, rule: GapConfig | None = None) -> None:
+    """Show known frames of the past to the next chunk alone: ``[M | window | chunk]``, as ``z_pack`` of DreamX-World 1.0 has it.
+
+    ``frames [B, M]`` keep their index; their cameras are in the axes of the chunk's.
+    """
+    cache.insert(FramePositions(frames.index, frames.camera, rule=rule), read_frames(dit, frames, text, cache))
+
+
+def read_frames(dit: Network, frames: Frames, text: Tensor, cache: KVCache) -> dict[Slot, tuple[Tensor, Tensor]]:
+    """Return raw keys and values of known frames by slot, ``[B, M, P, N, D]``, each frame read by itself."""
+    attend = FrameAttention(cache)
+    dit(frames, text, attend)
+    return attend.kv
 
 
 def write_context(dit: Network, frames: Frames, text: Tensor, cache: KVCache) -> None:

@@ -22,6 +22,7 @@ from dreamx.geometry.reproject import View
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.causal_config import CausalConfig
+from dreamx.packed_memory import PackedFrame
 from dreamx.plaintext import cause, parse_json
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
@@ -52,7 +53,8 @@ class WorldConfig:
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""
     past: CausalConfig | None = field(default=None, metadata=LATER)
-    """The past that a released transformer was trained to see; None: that of the sampler, in all lanes, seen from the opening."""
+    """The past that a transformer was trained to see, released or with packed memory; None: that of the sampler, in all
+    lanes, seen from the opening."""
 
     def __post_init__(self) -> None:
         if self.height * self.width > MAX_PICTURE:
@@ -61,6 +63,8 @@ class WorldConfig:
             )
         if self.past is not None and self.past.chunk != self.sampler.chunk:
             raise ValueError(f"world.sampler.chunk must be world.past.chunk, {self.past.chunk}, not {self.sampler.chunk}")
+        if self.past is not None and self.past.packed is not None and self.past.window is None:
+            raise ValueError("world.past.packed recalls what a window has given up; world.past.window is None: give it a number")
         if not all(f > 0 for f in self.lens[:2]):
             raise ValueError(f"world.lens must begin with two positive focal lengths, not {list(self.lens)}")
 
@@ -81,6 +85,7 @@ class Switches:
     """Parts of the model that are on; a player turns either off to see its effect.
 
     memory: re-projected memory, views of the past moved by their depth to where the camera is now (``dreamx.memory``).
+    packed: packed memory, latent frames of the past put before the window (``dreamx.packed_memory``).
     camera: the camera lane, in the form that the model was trained with (PRoPE or E-PRoPE, ``model.dit.ViewConfig``).
     walls: stop the camera at what memory's depth says is near (``geometry.walls``); needs a world with memory. On in play,
     off where cameras are commanded.
@@ -89,6 +94,7 @@ class Switches:
     memory: bool = True
     camera: bool = True
     walls: bool = field(default=False, metadata=LATER)
+    packed: bool = field(default=True, metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,8 @@ class Dream:
 
     frames: latents. ``path [n]``: the camera of each of its video frames. ``recalled [K]``: from where the remembered views were
     seen that memory used for it; ``hint [1, n]`` is what they show, None without memory. ``stopped``: a wall was in the way.
+    ``packed``: the frames that packed memory recalled for it, with the chunk that each is from; ``packed_from [M]``: from where
+    they were seen.
     """
 
     frames: Frames
@@ -104,6 +112,8 @@ class Dream:
     recalled: Camera
     hint: View | None = None
     stopped: bool = False
+    packed: tuple[PackedFrame, ...] = ()
+    packed_from: Camera | None = None
 
 
 @dataclass(frozen=True)
@@ -208,3 +218,6 @@ def find(name_or_path: str | Path) -> Path:
             return folder
     names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
     raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")
+
+
+_WHOLE = ("cache.index", "packed.index", "packed.chunk")  # tensors of whole numbers

@@ -70,6 +70,10 @@ def session_table(
         pictures: dict[str, Shape] = {"memory.rgb": (n, 3, h, w), "memory.depth": (n, h, w)}
         want |= {"memory.pose": ((n, 4, 4), _F32), "memory.lens": ((n, 4), _F32)}
         want |= {name: (shape, (torch.float16,)) for name, shape in pictures.items()}
+    if config.causal.packed is not None and (kept := tensors.get("packed.index")) is not None:
+        n, whole = _rows(kept), (torch.int64,)
+        want |= {"packed.z": ((n, *latent), _COMPUTED), "packed.index": ((n,), whole), "packed.chunk": ((n,), whole)}
+        want |= {"packed.pose": ((n, 4, 4), (torch.float64,)), "packed.lens": ((n, 4), (torch.float64,))}
     for i in range(steps):
         n = _rows(tensors.get(f"action.{i}.move"), 0)
         want |= {f"action.{i}.{k}": ((n, width), (torch.float32, torch.float64)) for k, width in (("move", 3), ("turn", 2))}

@@ -11,19 +11,21 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dreamx import networks, session
+from dreamx import networks, released, session
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.config import from_json, to_json
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.memory import Bank
-from dreamx.model.attention import KVCache
 from dreamx.model.dit import DiT
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.prompt import Taught
 from dreamx.model.vae import VAE, State
 from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
+from dreamx.packed_memory import PackedFrame, PackedMemory
 from dreamx.plaintext import cause
+from dreamx.rollout import Network
 from dreamx.session import Action, Switches, WorldConfig
 from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
@@ -53,6 +55,7 @@ class SessionState:
         other = copy(self)
         other._cache, other.actions = self._cache.fork(), list(self.actions)
         other._bank = None if self._bank is None else self._bank.fork()
+        other._packed = None if self._packed is None else self._packed.fork()
         return other
 
     def save(self, path: Path) -> None:
@@ -63,6 +66,7 @@ class SessionState:
         tensors |= {f"cache.{k}": v for k, v in self._cache.state().items()}
         tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
+        tensors |= {f"packed.{k}": v for k, v in (self._packed.state() if self._packed else {}).items()}
         tensors |= {} if self._known is None else {"known": self._known.z}
         tensors |= {"before": self._before.pose} if self.config.causal.from_before else {}
         if isinstance(self.text, LentText):  # so that nobody has to open 11 GB for it again
@@ -95,6 +99,8 @@ class SessionState:
         self._known: Frames | None = None  # frames of the running chunk that are known before it is made
         self._decoder: State | None = None  # None: the next latent is the first, of one frame
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
+        packed = self.config.causal.packed
+        self._packed = None if packed is None else PackedMemory(packed)
         self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
         self._before = Camera(self.camera.pose.double(), self.camera.lens.double())  # of the last latent before the next chunk
 
@@ -109,6 +115,26 @@ class SessionState:
 
     def _new_cache(self) -> KVCache:
         return self.config.sampler.cache() if self.config.past is None else self.config.past.cache()
+
+    def _latents(self, path: Camera, group: int) -> tuple[Camera, Camera]:
+        """Return the cameras ``[1, T]`` of the latents of a path, and that from which the next chunk is seen."""
+        if self.config.causal.from_before:
+            return released.latent_cameras(path, self._before, group)
+        return path[group - 1 :: group].map(lambda x: x[None]), self._before
+
+    def _show_packed(
+        self, net: Network, chunk: Frames, words: Tensor, cache: KVCache
+    ) -> tuple[tuple[PackedFrame, ...], Camera | None]:
+        """Show a chunk what packed memory recalls for it; return that, and from where it was seen. None: it is off."""
+        if self._packed is None or not self.switches.packed:
+            return (), None
+        axes = self._before if self.config.causal.from_before else None
+        return self._packed.show(net, chunk, words, cache, axes, self.switches.camera)
+
+    def _pack(self, made: Frames) -> None:
+        """Keep a finished chunk in packed memory, where there is one."""
+        if self._packed is not None:
+            self._packed.remember(made, self._before if self.config.causal.from_before else None, self.chunk)
 
     def _read(self, event: str | None) -> tuple[Tensor, str] | None:
         """The prompt with these words after it, read, and the note on it; None: nothing new is said."""
@@ -131,10 +157,12 @@ class SessionState:
             self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
         self._begin()
         self.camera = Camera(t["pose"], t["lens"])
-        of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in ("cache", "memory")}
+        of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in _PARTS}
         self._cache.restore({k: x.to(self._device) for k, x in of["cache"].items()})
         if self._bank is not None:
             self._bank.restore(of["memory"])
+        if self._packed is not None:
+            self._packed.restore(of["packed"])
         count = sum(k.startswith("decoder.") for k in t)
         self._decoder = tuple(t[f"decoder.{i}"].to(self._device) for i in range(count)) or None
         self._at = Standpoint.from_json(words["at"]) if "at" in words else None
@@ -144,4 +172,5 @@ class SessionState:
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
 
+_PARTS = ("cache", "memory", "packed")
 _WORDS = ("prompt", "event", "seed", "chunk")

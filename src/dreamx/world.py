@@ -160,6 +160,7 @@ class World(SessionState):
         self.chunk = 1  # the opening counts, so that step 1 has noise of its own; a released model has it within the first chunk
         if self.config.sampler.chunk == 1:
             write_context(self.dit, first, words, self._cache)
+            self._pack(first)
         else:
             self._known = first  # a chunk of 3 begins with the opening, as in the released model
         return self._decode(Dream(first, here[0], here[0, :0], hint))
@@ -221,7 +222,7 @@ class World(SessionState):
         assert words is not None, "the world is open"
         cfg, rng, known = self.config, self._rng(), self._known
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
-        latents, before = self._latents(path)
+        latents, before = self._latents(path, self.vae.config.group)
         chunk, here, hint, memories = self._noise(latents, rng), None, None, []
         if isinstance(self.vae, VAE):
             here = known_view(self.places, self._at, path, self.size)
@@ -229,23 +230,19 @@ class World(SessionState):
         chunk = chunk if known is None else cat(known, chunk)
         alone = cfg.places_alone and here is not None and hint is not None
         cache = self._cache.fork()  # the past stays what it is where the chunk is refused
+        packed, packed_from = ((), None) if alone else self._show_packed(net, chunk, words, cache)
         made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, cache, cfg.sampler, rng)
         if isinstance(self.vae, WanVAE):
             refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
         new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown
         # All that can be refused is behind: the session changes only from here on.
+        if not alone:
+            self._pack(made)
         self._words, self._known, self.note, self._before, self._cache = words, None, note, before, cache
         self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
-        return Dream(new, path, recalled, drop_contradicted(cfg.memory, new.z, new.hint, hint), stopped)
-
-    def _latents(self, path: Camera) -> tuple[Camera, Camera]:
-        """Return the cameras ``[1, T]`` of the latents of a path, and that from which the next chunk is seen."""
-        group, before = self.vae.config.group, self._before
-        if self.config.causal.from_before:
-            return released.latent_cameras(path, before, group)
-        return path[group - 1 :: group].map(lambda x: x[None]), before
+        return Dream(new, path, recalled, drop_contradicted(cfg.memory, new.z, new.hint, hint), stopped, packed, packed_from)
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:

@@ -15,9 +15,9 @@ from dreamx import flow
 from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry.camera import level, projection
-from dreamx.model.attention import KVCache
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import QKV, DiT, DiTConfig, ViewConfig
+from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from reference import plain_rollout
 

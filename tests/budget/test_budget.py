@@ -20,27 +20,34 @@ from dreamx.devices import device_of
 from dreamx.model.attention_backends import chosen_by_torch
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
-from dreamx.rollout import write_context
+from dreamx.model.packed_config import PackedMemoryConfig
+from dreamx.rollout import recall, write_context
 
 CUDA = torch.device("cuda")
 
 
+@pytest.mark.parametrize("recalled", [0, 2])
 @pytest.mark.parametrize("alone", [(), ("view",)])
 @pytest.mark.parametrize(("chunk", "window", "layers"), [(1, 8, 2), (3, 6, 5)])
-def test_a_pass_and_its_past_are_counted_as_they_are(alone: tuple[str, ...], chunk: int, window: int, layers: int) -> None:
+def test_a_pass_and_its_past_are_counted_as_they_are(
+    recalled: int, alone: tuple[str, ...], chunk: int, window: int, layers: int
+) -> None:
     dit = replace(micro.DIT, layers=layers)
-    past = CausalConfig(chunk, window, sinks=1, alone=alone)
+    past = CausalConfig(chunk, window, sinks=1, alone=alone, packed=PackedMemoryConfig(recalled) if recalled else None)
     p = Plan("small", dit, past, micro.ENCODER, (32, 64), torch.float32, words=5, reader=0, freed=False, passes=3)
     net, cache, text, rng = DiT(dit).eval(), past.cache(), torch.randn(1, 5, dit.text), torch.Generator()
     real = FlopCounterMode(display=False)
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
         for i in range(-(-window // chunk)):
             write_context(net, _noise(p, i * chunk, machine.CPU, rng), text, cache)
+        if recalled:
+            recall(net, _noise(replace(p, past=replace(past, chunk=recalled)), 0, machine.CPU, rng), text, cache)
         net(frames := _noise(p, window, machine.CPU, rng), text, cache)  # the past is encoded now
         cache._heard.clear()  # a text is read once, which is counted as if it were in every pass
         with real:
             net(frames, text, cache)
     facts = [kv for pieces in cache.kv.values() for kv in pieces]
+    facts += [] if cache._memory is None else 3 * list(cache._memory[1].values())  # and twice as many to recall again
     kept = [x for kv in [*facts, *cache._room.values(), *cache._fresh.values()] for x in kv]
     assert p.kept() == sum(x.numel() for x in kept)
     lens = 4 * chunk * p.tokens * (dit.view.width if dit.view else 0) * 4 * layers * 2  # of matrices that the tiling is made by

@@ -20,8 +20,8 @@ from dreamx.frames import clean
 from dreamx.geometry import from_keys, walk
 from dreamx.geometry import official as scripts
 from dreamx.geometry.camera import level
-from dreamx.model.attention import KVCache
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kv_cache import KVCache
 from repo import TESTS
 
 DATA = TESTS / "files"

@@ -44,7 +44,7 @@ from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.geometry.controls import Speed, from_keys
 from dreamx.memory import MemoryConfig
-from dreamx.model.attention import KVCache
+from dreamx.model.kv_cache import KVCache
 from dreamx.standpoint import Standpoint
 
 NET = evaluation_features()[0]

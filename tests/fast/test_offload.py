@@ -14,8 +14,9 @@ from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.model import umt5, wan_vae
-from dreamx.model.attention import KVCache, MaskedAttention
+from dreamx.model.attention import MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.rollout import Sampler, rollout

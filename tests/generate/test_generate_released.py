@@ -33,9 +33,10 @@ from dreamx.geometry.official import (
     bidirectional_latents,
 )
 from dreamx.model import umt5, wan_vae
-from dreamx.model.attention import Attend, KVCache, MaskedAttention
+from dreamx.model.attention import Attend, MaskedAttention
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.vae import to_bytes
 from dreamx.model.wan_vae import WanVAEConfig

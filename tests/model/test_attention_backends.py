@@ -4,10 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from dreamx.model.attention import KVCache, LaneMask, MaskedAttention
+from dreamx.model.attention import LaneMask, MaskedAttention
 from dreamx.model.attention_backends import BACKENDS, PLAIN, TORCH, AttentionBackend
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.masks import by_chunk
 from test_equality import BARE, CHUNK, case, loud
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import Camera, from_keys, walk
 from dreamx.geometry.camera import level, rigid, rotation
-from dreamx.model.attention import KVCache, LaneMask, MaskedAttention
+from dreamx.model.attention import LaneMask, MaskedAttention
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig, add_view
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.masks import by_chunk, teacher_forced
 from dreamx.model.positions import FramePositions, Prope
 

@@ -28,7 +28,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Session
 
 def test_one_walks_in_it(released: tuple[SessionManager, int], tab: Page) -> None:
     visit(tab, released[1])
-    assert tab.js("['memory', 'walls'].every(id => document.getElementById(id).hidden)")
+    assert tab.js("['memory', 'walls', 'packed'].every(id => document.getElementById(id).hidden)")
     assert not tab.js("document.getElementById('camera').hidden")
     tab.click("[data-id=sea]")
     tab.until(f"{STAGE} && !({VEILED}) && dreamx.screen.count > 5", 90)

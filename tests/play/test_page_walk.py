@@ -112,7 +112,7 @@ def test_switches_are_told_and_stay_for_the_next_walk(page: Page) -> None:
     page.until("dreamx.walk.switches.camera")
     page.click("again")
     page.until("dreamx.walk.phase === 'running'")
-    assert said(page, "start")[-1]["switches"] == {"memory": False, "camera": True, "walls": True}
+    assert said(page, "start")[-1]["switches"] == {"memory": False, "camera": True, "walls": True, "packed": True}
     page.until("heard.at(-1).type === 'made'")
     assert page.js(checked) == "false,true"
 

@@ -61,7 +61,7 @@ def test_a_lost_session_goes_on_where_it_was_with_its_moments() -> None:
             assert player.reply("started")["session"] == session
             state = player.reply("state")
             assert len(state["moments"]) == 1
-            assert state["switches"] == {"memory": False, "camera": True, "walls": True}
+            assert state["switches"] == {"memory": False, "camera": True, "walls": True, "packed": True}
             here = player.reply("made")
             assert (here["chunk"], here["frames"]) == (0, 1)
             assert here["pose"][1] != 0
@@ -373,7 +373,7 @@ def test_steps_are_kept_as_they_were(tmp_path: Path) -> None:
     store.save(Session("one", session.opening, here), "fake")
     assert store.walked("one")[1] == here.spans
     rows = json.loads(next(p for p in (tmp_path / "sessions/one").glob("*.json") if p.stem != "session").read_text())["spans"]
-    assert rows[0] == ["w", 4, None, None, True, True, 3, False]
+    assert rows[0] == ["w", 4, None, None, True, True, 3, False, True]
 
 
 def test_sessions_of_before_had_no_walls(tmp_path: Path) -> None:

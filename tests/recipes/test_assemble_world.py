@@ -54,6 +54,15 @@ def asked(parts: Path, out: Path) -> Assembly:
     return Assembly(parts / "vae", parts / "dit", out, parts / "depth", parts / "painter", parts / "places", size=SIZE)
 
 
+def test_packed_memory_is_a_setting(parts: Path, tmp_path: Path) -> None:
+    some = replace(asked(parts, tmp_path / "x"), overrides=("sampler.chunk=1", "sampler.window=6", "sampler.sinks=1"))
+    assert world_config(some).past is None
+    packed = world_config(replace(some, packed=3))
+    assert packed.past is not None and packed.past.packed is not None
+    assert (packed.past.packed.frames, packed.past.window, packed.past.sinks, packed.past.alone) == (3, 6, 1, ())
+    assert world_config(replace(some, packed=0)).causal == world_config(some).causal, "0: a window alone"
+
+
 def test_it_opens_and_walks(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "my world"
     sides = [str(side) for side in SIZE]

@@ -28,7 +28,7 @@ def test_the_released_size(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     main(["train", "curriculum", "--scale", "w5b", "--dry-run", "--gpus", "64", "--gpu", "H100"])
     said = capsys.readouterr().out
     found = rows(said)
-    assert list(found) == ["camera", "causal", "consistency"]
+    assert list(found) == ["camera", "causal", "memory", "consistency"]
     assert {row[1] for row in found.values()} == {"5,283,110,592"}
     lane = int(found["camera"][2].replace(",", ""))
     assert 0.04 < lane / 5_283_110_592 < 0.07, "the camera lane alone is trained"

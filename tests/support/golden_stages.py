@@ -88,7 +88,8 @@ def released(root: Path, run: RunConfig, out: Path) -> FinetuneStage:
 #: What a stage reads: folders of stages before it, and the network that stands there.
 BEFORE = {
     "causal": {"camera": "camera"},
-    "consistency": {"causal": "camera", "autoencoder": "autoencoder"},
+    "memory": {"causal": "camera"},
+    "consistency": {"memory": "camera", "autoencoder": "autoencoder"},
     "decoder": {"autoencoder": "autoencoder"},
 }
 

@@ -5,8 +5,11 @@ from dataclasses import replace
 import torch
 
 from dreamx.geometry.camera import lens_from_fov
+from dreamx.geometry.controls import Speed
 from dreamx.memory import MemoryConfig
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
@@ -46,3 +49,11 @@ def field(places: PlaceFieldConfig) -> PlaceField:
 
 def picture(seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (3, SIZE, SIZE), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+def packed(world: World, memory: PackedMemoryConfig) -> World:
+    """The same networks in a world that recalls frames; one turns 24 degrees a latent."""
+    s = world.config.sampler
+    past = CausalConfig(s.chunk, s.window, s.sinks, alone=(), from_before=False, packed=memory)
+    config = replace(world.config, past=past, speed=Speed(degrees_per_second=96.0))
+    return World(config, world.dit, world.vae, world.text, places=world.places)

@@ -14,7 +14,18 @@ from dreamx.interrupt import leave
 from dreamx.model.depth_net import DepthConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera_control, causal, classifier, consistency, decoder, depth, event_tuning, pose
+from dreamx.train import (
+    autoencoder,
+    camera_control,
+    causal,
+    classifier,
+    consistency,
+    decoder,
+    depth,
+    event_tuning,
+    memory_stage,
+    pose,
+)
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 
@@ -26,6 +37,7 @@ FILES = {
     "camera": ("dit", "text"),
     "frozen": ("dit", "text"),
     "causal": ("dit", "text"),
+    "memory": ("dit", "text"),
     "consistency": ("dit", "text"),
     "events": ("dit", "text"),
     "depth": ("depth",),
@@ -48,6 +60,9 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
     learns = camera_control.CameraStage(run("camera"), latents, nets["camera"], micro.DIT, micro.TEXT, batch=2, samples=looks)
     frozen = replace(learns, run=run("frozen"), out=nets["frozen"], start=nets["camera"], train=("view",), samples=None)
     forward = causal.CausalStage(run("causal"), latents, nets["camera"], nets["causal"], micro.TEACHING)
+    packs = memory_stage.MemoryStage(
+        run("memory"), latents, nets["causal"], nets["memory"], micro.PACKING, micro.PACKED, frames=4
+    )
     few = consistency.ConsistencyStage(
         run("consistency"), latents, nets["causal"], nets["consistency"], micro.TEACHING, lattice=8
     )
@@ -63,6 +78,7 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         "camera": partial(camera_control.main, learns),
         "frozen": partial(camera_control.main, frozen),
         "causal": partial(causal.main, forward),
+        "memory": partial(memory_stage.main, packs),
         "consistency": partial(consistency.main, few),
         "events": partial(event_tuning.main, told),
         "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),

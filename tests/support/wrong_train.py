@@ -116,6 +116,16 @@ train causal --run.folder begun --run.steps 1 --run.threads 1 --data latents.saf
     --out set                               | set
     --out world                             | world
     --run.folder clips                      | clips
+train memory --run.folder new --run.steps 1 --data latents.safetensors --from world --out new-out
+    --packing.batch 0                       | batch
+    --packing.drop-memory 2                 | drop
+    --packing.windows 2 2                   | windows
+    --packed.frames 0                       | frames
+    --packed.least 0                        | least
+    --packed.gaps.log 8 --packed.gaps.ntk   | gaps
+    --frames 99                             | frames
+    --data nowhere                          | nowhere
+    --start nowhere                         | nowhere
 train finetune --run.folder new --run.steps 1 --data latents.safetensors --world world --out new-out
     --world nowhere                         | nowhere
     --world notes.txt                       | notes.txt

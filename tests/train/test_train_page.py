@@ -42,13 +42,13 @@ def test_the_training_in_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/small").mkdir(parents=True)
     (tmp_path / "runs/small/clips").symlink_to(TESTS / "files/micro")
-    assert len(SMALL) == 10
+    assert len(SMALL) == 11
     for line in SMALL:
         if not line.startswith(("dreamx data render", "dreamx data starts")):
             cli.main(shlex.split(line)[1:])
     world = World.open(tmp_path / "runs/small/world")
     assert (world.size, world.config.sampler.chunk, world.config.sampler.window) == ((32, 32), 1, 6)
-    assert world.config.memory is not None
+    assert world.config.memory is not None and world.config.causal.packed is not None
     assert world.depth is not None
     assert (tmp_path / "runs/small/walk.mp4").stat().st_size > 0
 

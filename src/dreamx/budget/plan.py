@@ -87,6 +87,11 @@ class Plan:
         """Most latent frames seen at once. Without a limit: those of 5 seconds."""
         return self.past.window or 21  # 81 frames at 16 a second
 
+    @property
+    def recalled(self) -> int:
+        """Most latent frames that packed memory puts before the window."""
+        return 0 if self.past.packed is None else self.past.packed.frames
+
     def weights(self) -> int:
         """Parameters of the transformer."""
         return _parameters(self.dit)
@@ -96,14 +101,19 @@ class Plan:
         return 0 if self.decoder is None else _decoder_parameters(self.decoder)
 
     def kept(self) -> int:
-        """Numbers that the past holds when the window is full: raw keys and values, and those that are encoded for the chunk."""
-        c, view = self.dit, self.dit.view
-        wide = c.layers * c.width
-        if view is not None and "view" not in self.past.alone:
-            wide += (c.layers if view.layers is None else len(view.layers)) * view.width
+        """Numbers that the past holds when the window is full: raw keys and values, and those that are encoded for the chunk.
+
+        With them those of recalled frames: as shown, as encoded, and twice as many that are kept to be recalled again.
+        """
+        c, view, m = self.dit, self.dit.view, self.recalled
+        wide, apart = c.layers * c.width, 0
+        if view is not None:
+            lane = (c.layers if view.layers is None else len(view.layers)) * view.width
+            wide, apart = (wide, lane) if "view" in self.past.alone else (wide + lane, 0)
         raw = self.window - self.past.chunk  # frames of the past when a pass begins
         # Keys and values: raw ones of the past, the encoded window, and the raw ones of the running pass.
-        return 2 * self.tokens * wide * (raw + (self.window if raw else 0) + self.past.chunk)
+        held = wide * (raw + (self.window if raw or m else 0) + self.past.chunk)
+        return 2 * self.tokens * (held + 4 * m * (wide + apart) + (apart * self.past.chunk if m else 0))
 
     def one_pass(self) -> Work:
         """One pass over a chunk while the window is full. Layers that are alike are counted once."""
@@ -153,7 +163,7 @@ class _Counting:
     def __call__(self, slot: tuple[int, str], q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
         q = place.query(q)  # positions are work, too
         k, v = place.key(k), place.value(v)
-        frames = self.plan.past.chunk if slot[1] in self.plan.past.alone else self.plan.window
+        frames = self.plan.recalled + (self.plan.past.chunk if slot[1] in self.plan.past.alone else self.plan.window)
         b, t, p, n, d = q.shape
         self.flop += 4.0 * b * n * d * t * p * frames * p  # two products, each a multiplication and an addition
         return place.out(torch.empty_like(q))
@@ -244,7 +254,7 @@ def of_world(folder: Path, size: tuple[int, int] | None = None, dtype: torch.dty
     world = native.read_config(folder, "world", WorldConfig)
     dit, vae = native.read_config(folder, "dit", DiTConfig), native.read_config(folder, "vae", VAEConfig)
     text, s = native.read_config(folder, "text", WordConfig), world.sampler
-    past = CausalConfig(s.chunk, s.window, s.sinks, alone=())
+    past = CausalConfig(s.chunk, s.window, s.sinks, alone=(), packed=world.causal.packed)
     with torch.device("meta"):
         reader = sum(x.numel() for x in WordEncoder(text).state_dict().values())
     return Plan(

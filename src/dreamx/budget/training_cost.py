@@ -30,6 +30,7 @@ from dreamx.model.block_attention import block_attention, groups
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.masks import teacher_forced
 from dreamx.model.positions import PositionEncoding
+from dreamx.train.memory_packing import packed_table
 from dreamx.train.trainable import freeze
 
 META = torch.device("meta")
@@ -62,7 +63,8 @@ class TransformerStep:
     """A step of the transformer, as far as its cost depends on it.
 
     latent: rows and columns of a latent frame. words: text tokens. teaching: chunk, window and sinks of teacher forcing, which
-    puts the clean frames beside the noisy ones; None: both ways in time. train: parts that are trained; None: all. cpu: by the
+    puts the clean frames beside the noisy ones; None: both ways in time. packing: chunks that are made, and frames recalled for
+    each, where these are packed before history. train: parts that are trained; None: all. cpu: by the
     kernels of a CPU, else by those of a GPU. checkpoint_blocks: blocks keep their inputs alone, and are computed again.
     """
 
@@ -76,6 +78,22 @@ class TransformerStep:
     train: tuple[str, ...] | None = None
     cpu: bool = False
     checkpoint_blocks: bool = False
+    packing: tuple[int, int] | None = None
+
+    @property
+    def visible(self) -> Tensor | None:
+        """The mask of its sequence; None: all frames see all."""
+        if self.teaching is None:
+            return None
+        chunk, window, sinks = self.teaching
+        if self.packing is None:
+            return teacher_forced(self.frames, chunk, window, sinks)
+        return packed_table(self.frames, chunk, self.packing[0], (window, sinks), self.packing[1])
+
+    @property
+    def sequence(self) -> int:
+        """Number of frames that one pass has."""
+        return self.frames if (visible := self.visible) is None else len(visible)
 
 
 def count_step(run: Callable[[], Tensor], weights: Iterable[Tensor]) -> StepCost:
@@ -133,7 +151,7 @@ def _checkpointed(step: TransformerStep) -> StepCost:
     two, three = (_counted(replace(step, dit=replace(step.dit, layers=n))) for n in (2, 3))
     block, again = three.saved - two.saved, three.ahead - two.ahead
     h, w = step.latent
-    frames = step.frames * (1 if step.teaching is None else 2)
+    frames = step.sequence
     # The stream of tokens is float32 under autocast, too: gates are float32, and a sum takes the wider type.
     inputs = 4.0 * step.batch * frames * (h * w // step.dit.patch**2) * step.dit.width
     saved = two.saved - 2 * block + step.dit.layers * inputs
@@ -147,19 +165,18 @@ def _counted(step: TransformerStep) -> StepCost:
         dit = DiT(step.dit)
         text = torch.empty(step.batch, step.words, step.dit.text)
     freeze(dit, step.train, "dit")
-    frames = step.frames * (1 if step.teaching is None else 2)
+    frames, made = step.sequence, step.frames if step.packing is None else step.packing[0] * (step.teaching or (1,))[0]
     z = torch.empty(step.batch, frames, step.dit.channels, h, w, device=META)
     camera = level().to("meta").map(lambda x: x.expand(step.batch, frames, *x.shape))
     given: Frames = clean(z, camera)
     if step.dit.hint:
         given = replace(given, hint=torch.empty(hint_shape(z), device=META))
-    visible = None if step.teaching is None else teacher_forced(step.frames, *step.teaching)
-    attend = _OnPaper(visible, step.cpu, step.dtype)
+    attend = _OnPaper(step.visible, step.cpu, step.dtype)
 
     def run() -> Tensor:
         with _Casts(step.dtype, step.cpu):
             v = dit(given, text, attend)
-        return v[:, -step.frames :].float().square().mean()
+        return v[:, -made:].float().square().mean()
 
     cost = count_step(run, dit.parameters())
     return StepCost(cost.flop + attend.flop * (1 + _BACK), cost.ahead + attend.flop, cost.saved + attend.masks, cost.working)

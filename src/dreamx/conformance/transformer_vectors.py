@@ -14,8 +14,9 @@ from dreamx.checkpoints import official_names
 from dreamx.conformance.vectors import Vectors, error, ordinal
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera, level, se3_inverse
-from dreamx.model.attention import Attend, KVCache, MaskedAttention, Slot
+from dreamx.model.attention import Attend, MaskedAttention, Slot
 from dreamx.model.dit import DiT
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.positions import PositionEncoding
 
 

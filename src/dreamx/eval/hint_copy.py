@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dreamx.frames import Frames
-from dreamx.model.attention import Attend, KVCache
+from dreamx.model.attention import Attend
+from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler
 from dreamx.world import World
 

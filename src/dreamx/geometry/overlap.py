@@ -20,17 +20,25 @@ def overlap(a: Camera, b: Camera, near: float = 0.5, far: float = 8.0, grid: tup
     one scores 1, the wide one in the narrow less. On one spot it falls steadily with the yaw between the two.
     ``grid`` is rows, columns and depths of the points; every ray counts the same.
     """
-    # [..., P, 3]; 9 x 16 pixels at 8 distances are 1152 points.
-    world = _points(a, near, far, grid) @ a.pose[..., :3, :3].mT + a.pose[..., None, :3, 3]
-    view = se3_inverse(b.pose)
-    seen = world @ view[..., :3, :3].mT + view[..., None, :3, 3]  # [..., P, 3] in b's axes
-    fx, fy, cx, cy = (x[..., None] for x in b.lens.unbind(-1))
+    # 9 x 16 pixels at 8 distances are 1152 points.
+    return sees(b, points(a, near, far, grid), near, far).to(a.pose.dtype).mean(-1)
+
+
+def points(camera: Camera, near: float = 0.5, far: float = 8.0, grid: tuple[int, int, int] = (9, 16, 8)) -> Tensor:
+    """Points ``[..., P, 3]`` of what cameras see between ``near`` and ``far`` metres, in the axes of the walk."""
+    return _points(camera, near, far, grid) @ camera.pose[..., :3, :3].mT + camera.pose[..., None, :3, 3]
+
+
+def sees(camera: Camera, world: Tensor, near: float = 0.5, far: float = 8.0) -> Tensor:
+    """Return whether cameras ``[...]`` see points ``[..., P, 3]`` between ``near`` and ``far`` metres: bool ``[..., P]``."""
+    view = se3_inverse(camera.pose)
+    seen = world @ view[..., :3, :3].mT + view[..., None, :3, 3]  # [..., P, 3] in the camera's axes
+    fx, fy, cx, cy = (x[..., None] for x in camera.lens.unbind(-1))
     x, y, z = seen.unbind(-1)
     u, v = fx * x + cx * z, fy * y + cy * z  # times z, so that nothing is divided by a depth near zero
     # Nearness is a distance, not a depth: turning on the spot changes no distance, so that overlap is monotone in the angle.
     distance = seen.norm(dim=-1)
-    inside = (z > 0) & (u > 0) & (u < z) & (v > 0) & (v < z) & (distance > near) & (distance < far)
-    return inside.to(a.pose.dtype).mean(-1)
+    return (z > 0) & (u > 0) & (u < z) & (v > 0) & (v < z) & (distance > near) & (distance < far)
 
 
 def _points(camera: Camera, near: float, far: float, grid: tuple[int, int, int]) -> Tensor:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from dreamx.bounds import AnyLatentCount, LatentCount, Words
 from dreamx.config import LATER
-from dreamx.model.attention import KVCache
 from dreamx.model.attention_backends import TORCH, AttentionBackend
+from dreamx.model.kv_cache import KVCache
+from dreamx.model.packed_config import PackedMemoryConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class CausalConfig:
     from_before: bool = field(default=True, metadata=LATER)
     """Cameras are those of the first video frame of each latent, seen from the last latent before the chunk; else those of the
     last video frame, seen from the opening."""
+    packed: PackedMemoryConfig | None = field(default=None, metadata=LATER)
+    """Frames of the past, recalled for each chunk by what they show; None where that was not taught."""
 
     def cache(self, backend: AttentionBackend = TORCH) -> KVCache:
         """An empty past of this kind."""

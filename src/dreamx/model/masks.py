@@ -42,6 +42,17 @@ def teacher_forced(frames: int, chunk: int, window: int | None = None, sinks: in
     return torch.cat([torch.cat([past, torch.zeros_like(past)], 1), torch.cat([past & ~own, own], 1)], 0)
 
 
+def with_memory(table: Tensor, recalled: Tensor) -> Tensor:
+    """Recalled frames before the frames of a ``table [T, T]``: ``[M + T, M + T]``; ``recalled [T, M]``: who sees which of them.
+
+    A recalled frame sees itself alone, so that what it says depends neither on the others nor on what is made.
+    """
+    m = recalled.shape[1]
+    own = torch.eye(m, dtype=torch.bool)
+    blind = torch.zeros(m, len(table), dtype=torch.bool)
+    return torch.cat([torch.cat([own, blind], 1), torch.cat([recalled, table], 1)], 0)
+
+
 def draw(table: Tensor) -> str:
     """A table as text: ``#`` where the row sees the column."""
     return "\n".join("".join("#" if cell else "." for cell in row) for row in table.tolist())

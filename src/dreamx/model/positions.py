@@ -8,7 +8,7 @@ depends on the frames alone is computed once, when the place is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -16,29 +16,41 @@ from torch import Tensor
 
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera, projection, relative_to
+from dreamx.model.gap_rule import GapConfig, channel_gaps
 
 
 @dataclass(frozen=True)
 class FramePositions:
-    """Time and camera of frames: ``index [B, T]``, ``camera [B, T]``."""
+    """Time and camera of frames: ``index [B, T]``, ``camera [B, T]``.
+
+    gap: ``[B, T]`` latent frames from a recalled frame to the chunk that recalls it, 0 for others; None: none is recalled.
+    rule: how gaps are read; None: as they are.
+    """
 
     index: Tensor
     camera: Camera
+    gap: Tensor | None = None
+    rule: GapConfig | None = None
 
     def __len__(self) -> int:
         return self.index.shape[1]
 
     def __getitem__(self, time: slice | Tensor) -> FramePositions:
-        return FramePositions(self.index[:, time], self.camera[:, time])
+        gap = None if self.gap is None else self.gap[:, time]
+        return FramePositions(self.index[:, time], self.camera[:, time], gap, self.rule)
 
     def then(self, later: FramePositions) -> FramePositions:
         """These frames followed by others."""
-        return FramePositions(torch.cat([self.index, later.index], 1), cameras.cat([self.camera, later.camera], 1))
+        both, gap = (self, later), None
+        if any(x.gap is not None for x in both):
+            gap = torch.cat([torch.zeros_like(x.index) if x.gap is None else x.gap for x in both], 1)
+        index, camera = torch.cat([self.index, later.index], 1), cameras.cat([self.camera, later.camera], 1)
+        return FramePositions(index, camera, gap, self.rule or later.rule)
 
     def anchored(self) -> FramePositions:
         """The same frames in the axes of the last one's camera, so that numbers stay small however far one has walked."""
         # Only relative cameras matter to attention, but float32 at 1 km counts in steps of 0.06 mm.
-        return FramePositions(self.index, relative_to(self.camera, self.camera[:, -1:]))
+        return replace(self, camera=relative_to(self.camera, self.camera[:, -1:]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +81,21 @@ class Rope:
         shape = (*t.shape, self.rows, self.cols)
         parts = [_angles(row, dims[0], self.base)[:, None, :], _angles(col, dims[1], self.base)[None, :, :]]
         if self.timed:
-            time = _angles(t.double(), self.dim - sum(dims), self.base)
+            time = self._time_angles(self.dim - sum(dims))
             parts = [time[:, :, None, None, :], *parts]
         angles = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1).flatten(2, 3)[:, :, :, None, :]
         wide = torch.complex(angles.cos(), angles.sin())
         # Angles were exact, so complex64 is enough for the product, at half the memory.
         return wide if self.where.camera.pose.dtype == torch.float64 else wide.to(torch.complex64)
+
+    def _time_angles(self, dim: int) -> Tensor:
+        """``[B, T, dim / 2]``."""
+        where, exact = self.where, _angles(self.where.index.double(), dim, self.base)
+        if where.gap is None or where.rule is None:
+            return exact
+        # As if the frame lay as far back as each channel pair reads.
+        nearer = where.gap.double()[..., None] - channel_gaps(where.rule, where.gap, dim, self.base)
+        return exact + nearer * _powers(dim, self.base, nearer.device)
 
     def query(self, x: Tensor) -> Tensor:
         return _rotate(x, self.freqs_cis)
@@ -91,8 +112,12 @@ class Rope:
 
 def _angles(position: Tensor, dim: int, base: float) -> Tensor:
     """``[..., dim / 2]`` angles of positions ``[...]``."""
-    power = torch.arange(0, dim, 2, device=position.device, dtype=torch.float64) / dim
-    return position[..., None] * base**-power
+    return position[..., None] * _powers(dim, base, position.device)
+
+
+def _powers(dim: int, base: float, device: torch.device) -> Tensor:
+    """``[dim / 2]`` angles of position 1."""
+    return base ** -(torch.arange(0, dim, 2, device=device, dtype=torch.float64) / dim)
 
 
 def _rotate(x: Tensor, turns: Tensor, into: Tensor | None = None) -> Tensor:

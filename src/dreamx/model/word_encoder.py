@@ -33,7 +33,7 @@ class WordConfig:
     words: Words = 64
     """Most words of a prompt."""
     repeat: bool = field(default=False, metadata=LATER)
-    """Repeat the words in the positions that a shorter prompt leaves, so that no attention can go past them; else these are zeros."""
+    """Repeat the words where a shorter prompt ends, so that no attention can go past them; else there are zeros."""
 
     def __post_init__(self) -> None:
         if self.heads < 1 or self.width % self.heads:

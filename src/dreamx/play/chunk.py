@@ -25,6 +25,7 @@ class Chunk:
     made: Dream | Tensor | None  # a dream; then its frames [n, 3, H, W] uint8; None when decoding failed
     here: Camera
     recalled: Camera | None = None
+    packed: tuple[tuple[float, float, float, int], ...] = ()
     fresh: bool = False
     dream_ms: float = 0.0
     show_ms: float = 0.0
@@ -51,6 +52,7 @@ def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded |
         recalled=[]
         if chunk.recalled is None
         else [place(x)[:3] for x in map(chunk.recalled.__getitem__, range(len(chunk.recalled)))],
+        packed=list(chunk.packed),
         event=chunk.event,
         note=chunk.note,
         stopped=chunk.stopped,
@@ -60,6 +62,12 @@ def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded |
         now = time.monotonic() - began
         sinks.emit(Picture(kind=kind, frame=chunk.first + i, chunk=chunk.number, seq=chunk.seq, time=now, data=data))
     return None if sinks.recorder is None else sinks.recorder.write(frames)
+
+
+def packed_places(dream: Dream) -> tuple[tuple[float, float, float, int], ...]:
+    """Return x, z, heading and chunk of each frame that packed memory recalled."""
+    seen = dream.packed_from
+    return () if seen is None else tuple((*place(seen[i])[:3], frame.chunk) for i, frame in enumerate(dream.packed))
 
 
 def place(camera: Camera) -> tuple[float, float, float, float]:

@@ -162,12 +162,13 @@ class Rewind:
 
 @dataclass(frozen=True)
 class Switch:
-    """Switch memory, camera lane of the model and walls on or off, from the next chunk on."""
+    """Switch memory, camera lane, walls and packed memory on or off, from the next chunk on."""
 
     type: Literal["switch"]
     memory: bool
     camera: bool
     walls: bool = True
+    packed: bool = True
 
     __pydantic_config__ = _STRICT
 

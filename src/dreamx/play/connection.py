@@ -163,7 +163,7 @@ class Connection:
             case SayEvent():
                 pipeline.inputs.event(request.text)
             case Switch():
-                pipeline.switch(Switches(request.memory, request.camera, request.walls))
+                pipeline.switch(Switches(request.memory, request.camera, request.walls, request.packed))
             case RecordCommand():
                 await self._manager.ready()
                 await asyncio.to_thread(pipeline.record, request.on, request.crisp)

@@ -57,7 +57,7 @@ class WorldInfo:
     """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams.
 
     ``events``: was it taught that what is said happens? None where that was not written down. ``memory``: does it remember views,
-    and know where walls are?
+    and know where walls are? ``packed``: does it put frames of the past before the window?
     """
 
     name: str
@@ -70,6 +70,7 @@ class WorldInfo:
     resumable: bool
     events: bool | None
     memory: bool
+    packed: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,7 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
             resumable=manager.store is not None,
             events=None if manager.world.taught is None else manager.world.taught.events,
             memory=manager.world.config.memory is not None,
+            packed=manager.world.config.causal.packed is not None,
         )
 
     @app.get("/api/origin")

@@ -19,7 +19,7 @@ from threading import Thread
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.play.chunk import Chunk, send, since
+from dreamx.play.chunk import Chunk, packed_places, send, since
 from dreamx.play.client_messages import Restore, Rewind
 from dreamx.play.history import History, Snapshot
 from dreamx.play.inputs import InputQueue, PendingCommand
@@ -220,7 +220,7 @@ class Pipeline:
             dream = world.denoise(motion)
         del world.actions[:-ACTIONS]  # they would grow for as long as one walks
         self.history.step(step)
-        ms, where = since(started), (dream.path[-1], dream.recalled)
+        ms, where = since(started), (dream.path[-1], dream.recalled, packed_places(dream))
         chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, *where, dream_ms=ms, stopped=dream.stopped)
         if step.event is not None:
             untaught = world.taught is not None and not world.taught.events

@@ -7,7 +7,7 @@ the picture's data.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import IntEnum
 from struct import Struct
 from typing import Literal
@@ -49,7 +49,8 @@ class ChunkReady:
 
     A jump (``restore``, ``rewind``, ``resume_session``) is a chunk of one frame, the picture where one landed.
     ``pose``: x, z in metres, heading and pitch in degrees, of the last frame; the first frame of a session is 0, 0, 0, 0; heading
-    grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk. ``event``: what was
+    grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk. ``packed``: x, z,
+    heading and chunk of each latent frame that packed memory put before the window. ``event``: what was
     said and begins with it, or ``""``; ``note``: what of that the world does not read, or was not taught. ``stopped``: a wall was
     in the way.
     """
@@ -63,6 +64,7 @@ class ChunkReady:
     encode_ms: float
     pose: tuple[float, float, float, float]
     recalled: list[tuple[float, float, float]]
+    packed: list[tuple[float, float, float, int]] = field(default_factory=list[tuple[float, float, float, int]])
     event: str = ""
     note: str = ""
     stopped: bool = False

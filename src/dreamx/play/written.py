@@ -36,9 +36,8 @@ def write(folder: Path, kept: Snapshot, name: str) -> str:
         sync(folder / f"{name}.safetensors")
         replace(folder / f"{name}.png", png(kept.picture))
         # A list a span, not an object: this is written every few seconds, and grows for as long as one walks.
-        rows = [
-            [s.keys, s.frames, s.look, s.event, s.switches.memory, s.switches.camera, n, s.switches.walls] for s, n in kept.spans
-        ]
+        on = [(s.switches.memory, s.switches.camera, n, s.switches.walls, s.switches.packed) for s, n in kept.spans]
+        rows = [[s.keys, s.frames, s.look, s.event, *flags] for (s, _), flags in zip(kept.spans, on, strict=True)]
         replace(steps, json.dumps({"id": kept.id, "frames": kept.frames, "chunk": kept.chunk, "spans": rows}).encode())
     return name
 
@@ -82,9 +81,11 @@ def _span(
     memory: bool,
     camera: bool,
     times: int,
-    walls: bool = False,  # sessions of before have none
+    walls: bool = False,  # sessions of before have none of these
+    packed: bool = True,
 ) -> Span:
-    return ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, Switches(memory, camera, walls)), times
+    on = Switches(memory, camera, walls, packed)
+    return ReplayStep(keys, frames, None if look is None else (look[0], look[1]), event, on), times
 
 
 def not_whole(folder: Path, e: Exception) -> ValueError:

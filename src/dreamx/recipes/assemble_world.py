@@ -18,6 +18,7 @@ from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
@@ -41,6 +42,9 @@ class Assembly(WorldParts):
     """Vertical field of view, degrees; None: that of LIKE where the picture has its shape, else 70."""
     views: Annotated[int, Ge(0), Le(64)] | None = None
     """Most views that memory shows for a chunk; 0: no memory. None: as LIKE has it, else 3 where the transformer reads them."""
+    packed: Annotated[int, Ge(0), Le(64)] | None = None
+    """Most latent frames that packed memory recalls for a chunk, for a transformer that was taught it; 0: none. None: as LIKE has
+    it."""
     decoder_depth: bool = False
     """Begin memory with the depth that the autoencoder guesses, where there is no network for it."""
     overrides: Annotated[tuple[str, ...], tyro.conf.arg(name="set"), tyro.conf.UseAppendAction] = ()
@@ -83,7 +87,11 @@ def world_config(cfg: Assembly) -> WorldConfig:
         made = replace(made, memory=replace(made.memory or MemoryConfig(), views=cfg.views))
     elif like is None and native.read_config(cfg.dit, "dit", DiTConfig).hint:
         made = replace(made, memory=MemoryConfig())
-    return override(made, cfg.overrides)
+    made = override(made, cfg.overrides)
+    if cfg.packed is None:
+        return made
+    packed = replace(made.causal.packed or PackedMemoryConfig(), frames=cfg.packed) if cfg.packed else None
+    return replace(made, past=replace(made.causal, packed=packed))
 
 
 def refuse_misfits(cfg: Assembly, world: WorldConfig) -> None:

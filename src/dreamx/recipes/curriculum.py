@@ -54,7 +54,7 @@ class Curriculum:
 
 #: What recipes make beside a folder for each stage.
 _FOLDERS = (
-    *("clips", "pictures", "happenings", "stills", "world", "four", "lanes", "ways"),
+    *("clips", "pictures", "happenings", "stills", "world", "packed_world", "rounds", "four", "lanes", "ways"),
     *("ahead", "again"),  # folders of the stages lookahead_1 and lookahead_2 up to version 0.1
     r"[a-z]+\.safetensors(\.parts)?",
 )
@@ -89,7 +89,7 @@ def main(cfg: Curriculum) -> None:
         )
         return
     assert out is not None
-    if module is w5b and cfg.stage != "data":
+    if module is w5b and cfg.stage not in ("data", "data_memory"):
         raise ValueError(f"scale: w5b cannot be trained: {w5b.WANTING}")
     trains = [step.name for recipe in (tiny, micro) for step in recipe.curriculum(out) if step.trains]
     made = (*_FOLDERS, *map(re.escape, dict.fromkeys(trains)))

@@ -38,6 +38,7 @@ from dreamx.train.decoder import PARTS, Critic, DecoderStage
 from dreamx.train.depth import DepthStage
 from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
+from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.trainable import freeze
 
@@ -118,7 +119,7 @@ def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
             known[cfg.out] = cfg.dit, cfg.text
         if isinstance(cfg, AutoencoderStage) and cfg.start is None:
             vae = cfg.vae
-        if isinstance(cfg, CameraStage | CausalStage | ConsistencyStage):
+        if isinstance(cfg, CameraStage | CausalStage | MemoryStage | ConsistencyStage):
             nets = known.get(cfg.out) or known.get(cfg.start or cfg.out) or _networks(module)
             known[cfg.out] = nets
             found[step.name] = _transformer(step.name, cfg, nets, module)
@@ -144,17 +145,19 @@ def _latent(module: ModuleType) -> tuple[int, int]:
 
 
 def _transformer(
-    name: str, cfg: CameraStage | CausalStage | ConsistencyStage, nets: tuple[DiTConfig, Any], module: ModuleType
+    name: str, cfg: CameraStage | CausalStage | MemoryStage | ConsistencyStage, nets: tuple[DiTConfig, Any], module: ModuleType
 ) -> Loader:
     (dit, text), latent = nets, _latent(module)
-    given = cfg.batch if isinstance(cfg, CameraStage) else cfg.teaching.batch
     frames = cfg.frames or getattr(module, "FRAMES", tiny.FRAMES)
-    teaching, train = None, None
+    teaching, train, packing = None, None, None
     if isinstance(cfg, CameraStage):
-        train = cfg.train
+        given, train = cfg.batch, cfg.train
     else:
-        window, sinks = max(cfg.teaching.windows)  # the widest: the most is seen
-        teaching = (cfg.teaching.chunk, window, sinks)
+        how = cfg.packing if isinstance(cfg, MemoryStage) else cfg.teaching
+        given, (window, sinks) = how.batch, max(how.windows)  # the widest: the most is seen
+        teaching = (how.chunk, window, sinks)
+    if isinstance(cfg, MemoryStage):
+        packing = (cfg.packing.targets, cfg.packed.frames)  # the most that is recalled
     with META:
         both = nn.ModuleDict({"dit": DiT(dit)} | ({"text": WordEncoder(text)} if isinstance(text, WordConfig) else {}))
     freeze(both, train, name)
@@ -164,7 +167,7 @@ def _transformer(
 
     def load(batch: int | None, checkpointed: bool) -> StageLoad:
         batch, dtype = batch or given, _dtype(cfg)
-        step = TransformerStep(dit, latent, frames, batch, text.words, teaching, dtype, train, checkpoint_blocks=checkpointed)
+        step = TransformerStep(dit, latent, frames, batch, text.words, teaching, dtype, train, False, checkpointed, packing)
         return StageLoad(
             name=name,
             parameters=parameters,

@@ -14,17 +14,22 @@ from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera_control, causal, consistency, decoder
+from dreamx.train import autoencoder, camera_control, causal, consistency, decoder, memory_stage
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.decoder import DecoderStage
+from dreamx.train.error_bank import ErrorBankConfig
+from dreamx.train.memory_packing import PackingConfig
+from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig
@@ -49,7 +54,10 @@ DIT = DiTConfig(
 TEACHING = TeachingConfig(batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (4, 1)), history_noise=0.25)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
 MEMORY = MemoryConfig(views=2)
-WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY)
+PACKED = PackedMemoryConfig(frames=2)
+PACKING = PackingConfig(batch=4, shift=3.0, chunk=1, targets=2, windows=((4, 1), (3, 1)), tries=4, history_noise=0.25)
+PAST = CausalConfig(SAMPLER.chunk, SAMPLER.window, SAMPLER.sinks, alone=(), from_before=False, packed=PACKED)
+WORLD = WorldConfig(SIZE, SIZE, lens_from_fov(70, SIZE, SIZE), sampler=SAMPLER, memory=MEMORY, past=PAST)
 
 
 def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recipe:
@@ -59,7 +67,7 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
         return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
 
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "consistency", "decoder")}
+    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "memory", "consistency", "decoder")}
     data = SimulateConfig(rendered, ("walk",), scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
     return (
         *(() if clips else (Step("data", simulate, data),)),
@@ -76,12 +84,27 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
         ),
         Step("causal", causal.main, CausalStage(run("causal", 60), latents, nets["camera"], nets["causal"], TEACHING, lr=2e-3)),
         Step(
+            "memory",
+            memory_stage.main,
+            MemoryStage(
+                run("memory", 30),
+                latents,
+                nets["causal"],
+                nets["memory"],
+                PACKING,
+                PACKED,
+                ErrorBankConfig(levels=4, size=8),
+                frames=4,
+                lr=1e-3,
+            ),
+        ),
+        Step(
             "consistency",
             consistency.main,
             ConsistencyStage(
                 run("consistency", 30),
                 latents,
-                nets["causal"],
+                nets["memory"],
                 nets["consistency"],
                 TEACHING,
                 lr=1e-3,

@@ -18,15 +18,17 @@ from dreamx.data.sim.stills import StillsConfig, stills
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, known_places, pose
+from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, known_places, memory_stage, pose
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
@@ -34,6 +36,8 @@ from dreamx.train.classifier import ClassifierStage
 from dreamx.train.depth import DepthStage
 from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
+from dreamx.train.memory_packing import PackingConfig
+from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
@@ -82,6 +86,11 @@ WORLD = WorldConfig(
     places_alone=True,  # the transformer was not trained on what the fields show, and drifts
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
+PACKED = PackedMemoryConfig(frames=4)
+# Where re-projected memory shows a place there is nothing to learn from recalled frames, so it is dropped half of the time.
+PACKING = PackingConfig(8, 3.0, 1, 4, TEACHING.windows, history_noise=0.25, drop_hint=0.5, drop_view=0.1, hint_noise=0.2)
+PAST = CausalConfig(SAMPLER.chunk, SAMPLER.window, SAMPLER.sinks, alone=(), from_before=False, packed=PACKED)
+PACKED_WORLD = replace(WORLD, past=PAST)
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures
 LOOKAHEAD = replace(TEACHING, ahead=0.5, unseen=1.0)
 PLACES = PlaceFieldConfig(
@@ -115,10 +124,25 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings, looked_at = root / "happenings", root / "stills"
-    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "places", "painter")
+    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "memory", "places", "painter")
     judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
     nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
+
+    world = WorldExport(
+        nets["autoencoder"],
+        nets["lookahead_2"],
+        root / "world",
+        nets["depth"],
+        nets["painter"],
+        nets["places"],
+        seen=further,
+        drawn=drawn,
+        half=True,
+        world=WORLD,
+    )
+    learning, start = run("memory", 4000, decay=0.7), nets["lookahead_2"]
+    memory = MemoryStage(learning, further, start, nets["memory"], PACKING, PACKED, frames=STRETCH)
 
     return (
         Step(
@@ -223,22 +247,10 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 drop_first=1.0,
             ),
         ),
-        Step(
-            "world",
-            export_world,
-            WorldExport(
-                nets["autoencoder"],
-                nets["lookahead_2"],
-                root / "world",
-                nets["depth"],
-                nets["painter"],
-                nets["places"],
-                seen=further,
-                drawn=drawn,
-                half=True,
-                world=WORLD,
-            ),
-        ),
+        Step("world", export_world, world),
+        # The same with packed memory, in a folder of its own until it is measured to be better.
+        Step("memory", memory_stage.main, memory),
+        Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
         # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/estimators/pose).
         Step("pose_evaluation", pose.main, PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)),

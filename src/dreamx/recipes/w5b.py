@@ -6,8 +6,8 @@ not those of Wan2.2 yet, so that the command refuses to begin it (``WANTING``).
 
 Sources, by letter: P, the paper DreamX-World 1.0; C, its released configs and code; R, the public recipes of the works that it
 names (Self Forcing, Causal Forcing); without a letter a number is ours. Paper and code give no learning rate, no batch and no
-number of steps of any stage. What follows in the paper and is no stage here: packed memory, event tuning, distribution matching
-distillation, long rollouts, reinforcement learning.
+number of steps of any stage. What follows in the paper and is no stage here: event tuning, distribution matching distillation,
+long rollouts, reinforcement learning.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
+from dreamx.model.gap_rule import GapConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.recipes.step import Recipe, Step
-from dreamx.train import camera_control, causal, consistency
+from dreamx.train import camera_control, causal, consistency, memory_stage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
+from dreamx.train.error_bank import ErrorBankConfig
+from dreamx.train.memory_packing import PackingConfig
+from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 
@@ -52,6 +57,10 @@ TEACHING = TeachingConfig(
     windows=((12, 3),),  # C: of 12 latent frames, 3 are sinks
     history_noise=0.1,
 )
+LONG = 3 * FRAMES  # latent frames of a clip with revisits (P: revisits and long clips; their length is not said)
+PACKED = PackedMemoryConfig(frames=4, gaps=GapConfig(span=float(FRAMES), log=8.0))
+PACKING = PackingConfig(batch=BATCH, shift=5.0, chunk=3, targets=2, windows=TEACHING.windows, history_noise=0.1)
+BANK = ErrorBankConfig(levels=50, size=8)  # R: 50 levels
 LR = 2e-6  # R, for everything that changes the backbone
 LANE_LR = 1e-4  # the camera lane begins anew
 
@@ -71,7 +80,8 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
         return replace(cfg, dtype="bfloat16", save_seconds=1800.0)
 
     clips, latents, wan = root / "clips", root / "latents.safetensors", root / "wan"
-    nets = {stage: root / stage / "model" for stage in ("camera", "causal", "consistency")}
+    rounds, far = root / "rounds", root / "rounds.safetensors"
+    nets = {stage: root / stage / "model" for stage in ("camera", "causal", "memory", "consistency")}
     return (
         Step(
             "data",
@@ -104,6 +114,17 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
             causal.main,
             CausalStage(run("causal", 8000), latents, nets["camera"], nets["causal"], TEACHING, frames=STRETCH, lr=LR),
         ),
+        Step(
+            "data_memory",
+            simulate,
+            SimulateConfig(rounds, ("walk",), 4000, 2, 4 * LONG - 3, SIZE[1], SIZE[0], first_seed=30_000),
+        ),
+        Step("encode_memory", encode, EncodeConfig(rounds, wan, far, mirror=False, reverse=False)),
+        Step(
+            "memory",
+            memory_stage.main,
+            MemoryStage(run("memory", 3000), far, nets["causal"], nets["memory"], PACKING, PACKED, BANK, frames=12, lr=LR),
+        ),
         # R: 3 thousand steps or more; there the teacher is guided (3.0), and here it is not.
         Step(
             "consistency",
@@ -111,7 +132,7 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
             ConsistencyStage(
                 run("consistency", 3000),
                 latents,
-                nets["causal"],
+                nets["memory"],
                 nets["consistency"],
                 TEACHING,
                 frames=STRETCH,

@@ -54,6 +54,7 @@ class Run:
         self._mesh = init_device_mesh(self.device.type, (self.processes,)) if dist.is_initialized() else None
         cfg.folder.mkdir(parents=True, exist_ok=True)
         self._owned: list[Trainable] = []
+        self._kept: dict[str, Tensor] = {}
         self._values: dict[str, float] = {}
         self._parts = 0.0  # losses of this step's micro-batches before the last
         self._log: TrainingLog | None = None
@@ -92,6 +93,13 @@ class Run:
         cfg = self.cfg
         self._owned.append(Trainable(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
         return module
+
+    def keep(self, tensors: Mapping[str, Tensor]) -> None:
+        """Save tensors with the weights: those that a stage changes in place, alike in all processes. Before the first step.
+
+        ``resume`` fills them.
+        """
+        self._kept |= tensors
 
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
         """``batch(step)`` for every step that is left, counted from 0; resumes, saves and logs in between.
@@ -233,7 +241,7 @@ class Run:
             tell(words)
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {k: t for owned in self._owned for k, t in owned.tensors().items()}
+        return {k: t for owned in self._owned for k, t in owned.tensors().items()} | self._kept
 
     def _of(self, module: nn.Module) -> Trainable | None:
         return next((o for o in self._owned if any(m is module for m in o.module.modules())), None)

@@ -29,6 +29,7 @@ export class Gallery {
     this.world = world;
     const untaught = "This world was not taught events: what you say changes little";
     for (const id of ["memory", "walls"]) $(id).hidden = world.memory === false;
+    $("packed").hidden = !world.packed;
     $("event-text").placeholder = world.events === false ? untaught : "let something happen: it starts to snow";
     $("starts").style.setProperty("--aspect", `${world.size[1] / world.size[0]}`);
     const home = world.starts.some((start) => start.known);

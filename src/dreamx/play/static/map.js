@@ -25,7 +25,7 @@ export class WalkMap {
     this.path = [[0, 0, 0, 0, 0]];
     this.coming = new Map(); // chunk -> what the server said of it, until it is painted
     this.here = [0, 0, 0];
-    this.views = new Map(); // "x z heading" -> {place, lit}: views that memory brought back, and when last
+    this.views = new Map(); // "x z heading" -> {place, lit, packed}: views that memory brought back, when last, and by which
     this.flags = new Map(); // id of a bookmark -> [x, z]
     this.walls = new Map(); // "x z" -> [x, z, heading]: where a wall was in the way
     this.frame = null; // what is in sight: centre and metres across, follows smoothly
@@ -33,8 +33,8 @@ export class WalkMap {
   }
 
   // A chunk is on its way: frames of it will be painted.
-  expect({ chunk, frames, pose, recalled, stopped }) {
-    if (pose) this.coming.set(chunk, { frames, pose, recalled: recalled ?? [], stopped, painted: 0 });
+  expect({ chunk, frames, pose, recalled, packed, stopped }) {
+    if (pose) this.coming.set(chunk, { frames, pose, recalled: recalled ?? [], packed: packed ?? [], stopped, painted: 0 });
   }
 
   // A frame of that chunk was painted.
@@ -45,6 +45,7 @@ export class WalkMap {
       for (const number of this.coming.keys()) if (number < chunk) this.coming.delete(number);
       const lit = performance.now();
       for (const place of one.recalled) this.views.set(place.map((x) => x.toFixed(1)).join(" "), { place, lit });
+      for (const place of one.packed) this.views.set(`packed ${place[3]} ${place[2].toFixed(1)}`, { place, lit, packed: true });
       for (const key of [...this.views.keys()].slice(0, -LONGEST / 10)) this.views.delete(key);
       if (one.stopped) this.walls.set(one.pose.slice(0, 2).map((x) => x.toFixed(1)).join(" "), one.pose.slice(0, 3));
       for (const key of [...this.walls.keys()].slice(0, -LONGEST / 10)) this.walls.delete(key);
@@ -179,9 +180,10 @@ export class WalkMap {
 
   #memories(at) {
     const now = performance.now();
-    for (const { place, lit } of this.views.values()) {
+    for (const { place, lit, packed } of this.views.values()) {
       const glow = Math.max(0, 1 - (now - lit) / FADE);
-      this.#wedge(at(place), place[2], 9 + 3 * glow, `rgb(120 200 255 / ${0.14 + 0.7 * glow})`, glow);
+      const colour = packed ? "140 235 160" : "120 200 255";
+      this.#wedge(at(place), place[2], 9 + 3 * glow, `rgb(${colour} / ${0.14 + 0.7 * glow})`, glow);
     }
   }
 

@@ -25,7 +25,7 @@ const walk = {
   recording: false,
   replaying: false,
   rewindable: 0, // seconds
-  switches: { memory: true, camera: true, walls: true },
+  switches: { memory: true, camera: true, walls: true, packed: true },
 };
 let world = null; // what api/world says
 let codec = "jpeg";

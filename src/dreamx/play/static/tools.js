@@ -3,7 +3,7 @@
 import { $, clock, download, element, toast } from "./dom.js";
 
 const BACK = 3; // seconds that rewind goes back
-const NAMES = { memory: "Memory", camera: "Camera control", walls: "Stopping at walls" };
+const NAMES = { memory: "Memory", camera: "Camera control", walls: "Stopping at walls", packed: "Packed memory" };
 
 // walk is the state of play.js; say sends a message, goBack one that goes back in time; screen and moments are its parts.
 export class Tools {
@@ -29,7 +29,7 @@ export class Tools {
 
   // True when that key does something here.
   keydown({ key, code }) {
-    const ids = { " ": "pause", b: "save", z: "rewind", backspace: "rewind", r: "record", p: "crisp", m: "memory", c: "camera", x: "walls" };
+    const ids = { " ": "pause", b: "save", z: "rewind", backspace: "rewind", r: "record", p: "crisp", m: "memory", c: "camera", x: "walls", n: "packed" };
     const id = ids[key.toLowerCase()];
     const moment = /^Digit[1-9]$/.test(code) ? this.moments.list[Number(code.at(-1)) - 1] : undefined;
     if (id) $(id).click();
