@@ -11,6 +11,7 @@ import torch
 import event_house
 from dreamx.checkpoints import native
 from dreamx.data.encode import EncodeConfig, Latents, encode
+from dreamx.data.latent_file import LatentRow
 from dreamx.events import Event, going_on, told
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera
@@ -18,14 +19,14 @@ from dreamx.memory import MemoryConfig
 from dreamx.model.attention import MaskedAttention
 from dreamx.model.masks import teacher_forced
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.model.word_encoder import split
+from dreamx.model.word_encoder import WordConfig, WordEncoder, split
 from dreamx.recipes.micro import DIT, TEXT
 from dreamx.train import event_tuning
 from dreamx.train.event_tuning import EventsStage
 from dreamx.train.latents import LatentClips
 from dreamx.train.run_config import RunConfig
 from dreamx.train.teacher_forcing import TeachingConfig, teach
-from dreamx.train.trained_networks import Networks
+from dreamx.train.trained_networks import Networks, load, renew_text
 
 CODEC = VAEConfig(latent=DIT.channels, encoder=(8, 12), decoder=(8, 12), blocks=(1, 1), patch=4, hint=True)
 TEACHING = TeachingConfig(batch=4, chunk=1, windows=((4, 1),), drop_text=0.0, changed=3.0)
@@ -114,15 +115,45 @@ def test_a_frame_reads_its_own_words_alone() -> None:
     torch.testing.assert_close(velocity(["it rains"], None)[:, 0], velocity(["a", "it rains"], [1, 0, 0, 1, 0, 0])[:, 0])
 
 
-def test_where_something_happens_counts_more(root: Path) -> None:
-    data = LatentClips(root / "z.safetensors")
-    now = teach(TEACHING, data, torch.Generator().manual_seed(1))
-    assert now.weight is not None
-    assert data.hint is not None
-    z, hint = data.z.float(), data.hint.float()
-    off = (z - hint[:, :, :-1]).abs().mean(2, keepdim=True)
-    assert float(now.weight.min()) == 1
-    assert 1 < float(now.weight.max()) <= 1 + 3 * float((off - 0.3).clamp(0, 1).max()) + 1e-3
+def test_where_something_changes_counts_more(tmp_path: Path) -> None:
+    z = torch.zeros(1, 5, DIT.channels, 8, 8)
+    z[:, 2:, :, 4, 6] = 0.8  # one place changes in the third latent, and stays so
+    z[:, :, :, 0, 0] = 2.0  # another is never as memory says, but nothing changes there
+    hint = torch.cat([torch.zeros_like(z), torch.ones(1, 5, 1, 8, 8)], 2)
+    camera = Camera(torch.eye(4).repeat(1, 5, 1, 1), torch.ones(1, 5, 4))
+    Latents(z.half(), camera, (LatentRow("a", "game", "room", 0),), "", hint.half()).save(tmp_path / "z.safetensors")
+    plain = replace(TEACHING, batch=1, drop_hint=0.0, hint_noise=0.0)
+    weight = teach(plain, LatentClips(tmp_path / "z.safetensors"), torch.Generator().manual_seed(1)).weight
+    assert weight is not None
+    expected = torch.ones(1, 5, 1, 8, 8)
+    expected[0, 2, 0, 4, 6] = 1 + 3 * (0.8 - 0.3)
+    torch.testing.assert_close(weight, expected, rtol=0, atol=2e-3)
+
+
+def test_a_new_text_encoder_is_not_heard_at_first(root: Path) -> None:
+    torch.manual_seed(1)
+    nets = load(root / "nets")
+    other = renew_text(nets, WordConfig(width=48, heads=2, layers=2, words=12, repeat=True))
+    camera = Camera(torch.eye(4).repeat(1, 2, 1, 1), torch.ones(1, 2, 4))
+    frames, table = clean(torch.randn(1, 2, DIT.channels, 8, 8), camera), MaskedAttention(torch.ones(2, 2, dtype=torch.bool))
+    told, silent = (other(frames, [words], table) for words in ("it rains", ""))
+    assert torch.equal(told, silent)
+    assert other.dit.config == replace(DIT, text=48)
+    for block in nets.dit.blocks:  # as if the old one had never been heard
+        torch.nn.init.zeros_(block.text.o.weight)  # pyright: ignore
+        torch.nn.init.zeros_(block.text.o.bias)  # pyright: ignore
+    torch.testing.assert_close(told, nets(frames, ["it rains"], table))
+
+
+def test_words_are_repeated_to_the_end() -> None:
+    torch.manual_seed(0)
+    once = WordEncoder(WordConfig(width=8, heads=2, words=7))
+    again = WordEncoder(WordConfig(width=8, heads=2, words=7, repeat=True))
+    again.load_state_dict(once.state_dict())
+    prompts = ["it rains now", ""]
+    a, b = once(prompts), again(prompts)
+    assert torch.equal(b[0], a[0, [0, 1, 2, 0, 1, 2, 0]])
+    assert torch.equal(b[1], torch.zeros(7, 8))
 
 
 def test_a_killed_run_ends_as_a_whole_one(root: Path) -> None:
