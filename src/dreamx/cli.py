@@ -68,6 +68,7 @@ COMMANDS: dict[str, Any] = {
     },
     "eval": {
         "quick": ("dreamx.eval.quick:main", "the dream against the true render, beside two baselines"),
+        "clips": ("dreamx.eval.own_clips:main", "your own clips: led along their cameras from their first picture"),
         "basic": ("dreamx.eval.commands:basic", "120 paths of 5 s: the paper's table, and the truth"),
         "long": ("dreamx.eval.commands:long", "100 paths of 30 s: does it hold?"),
         "memory": ("dreamx.eval.commands:memory", "60 paths of 10 s that come back: is it the place that it was?"),

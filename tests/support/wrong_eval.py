@@ -15,6 +15,14 @@ eval quick --world world
     --world ''                              | world
     --out notes.txt                         | notes.txt
     --truth notes.txt                       | notes.txt
+eval clips --clips clips --world world
+    --clips nowhere                         | nowhere
+    --clips empty                           | empty
+    --world nowhere                         | nowhere
+    --most 0                                | most
+    --frames 0                              | frames
+    --seed -1                               | seed
+    --out notes.txt                         | notes.txt
 eval basic --world world
     --cases 0                               | cases
     --cases -1                              | cases

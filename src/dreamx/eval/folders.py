@@ -10,7 +10,7 @@ from dreamx.interrupt import sweep_at_end
 #: Names of what the commands write at the top of their folders.
 SUITE = (r"films", r"rows", r"at", r"report\.(json|md|html)", r"suite\.json", r"sheet\.png")
 ABLATION = (*SUITE, r"ablation\.(json|md)")
-QUICK, SPEED = (r"quick\.(json|png)",), (r"speed\.(json|md)",)
+QUICK, SPEED, CLIPS = (r"quick\.(json|png)",), (r"speed\.(json|md)",), (r"clips\.json",)
 _TRUTH = (
     r".+-(true|plain|features)-[0-9a-f]{12}-[0-9a-f]+\.safetensors",
     r"\d+-\w+-\d+x\d+-[0-9a-f]+-[0-9a-f]+(\.warp)?\.safetensors",

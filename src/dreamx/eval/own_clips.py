@@ -1,0 +1,122 @@
+"""``dreamx eval clips``: a world in places of your own. It is shown the first picture of each clip and led along its cameras.
+
+What a world that was fine-tuned on some clips of a place makes of others of the same place, beside what it made before. The rows
+that must be beaten stand with it: ``hint-copy``, what its memory shows without its transformer, and ``copy-first``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from dreamx import atomic
+from dreamx.bounds import FrameCount, InputFolder, OutputFolder, PositiveInt, Seed
+from dreamx.clip import Clip
+from dreamx.data.clip_list import ListedClip, shots
+from dreamx.eval import folders
+from dreamx.eval.hint_copy import hint_copy
+from dreamx.eval.metrics.psnr import psnr, sharpness
+from dreamx.eval.progress import Progressing
+from dreamx.geometry.camera import Camera, relative_to
+from dreamx.world import World
+
+_LENS = 0.02  # relative: a lens that differs by more sees another picture
+
+
+@dataclass(frozen=True)
+class ClipsConfig:
+    """Score a world on clips of your own, which it was not trained on."""
+
+    clips: InputFolder
+    """Folder of clips, or a dataset; of the size and lens that the world plays in."""
+    world: str = "tiny"
+    """The name of a shipped world, or the folder of one."""
+    most: PositiveInt = 16
+    """Clips at most, evenly from all."""
+    frames: FrameCount = 81
+    """Frames of each, at most."""
+    seed: Seed = 0
+    """Of what is dreamt."""
+    out: OutputFolder = Path("runs/eval/clips")
+    """The folder that gets clips.json."""
+
+
+def main(cfg: ClipsConfig) -> None:
+    """Walk every clip, print a table and write ``clips.json``. ValueError: a clip does not fit the world."""
+    every = shots(cfg.clips)
+    some = every if len(every) <= cfg.most else [every[i * len(every) // cfg.most] for i in range(cfg.most)]
+    world = World.open(cfg.world)
+    for shot in some:
+        refuse(shot, world)
+    folders.claim(cfg.out, "clips", folders.CLIPS)
+    rows = {"ours": world} if world.config.memory is None else {"ours": world, "hint-copy": hint_copy(world)}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*rows, "copy-first")}
+    done = 0
+    with Progressing("walking", len(some), lambda: (done, "")):
+        for shot in some:
+            clip = shot.load()
+            truth = clip.video[: cfg.frames]
+            videos = {name: led_along(one, clip, len(truth), cfg.seed) for name, one in rows.items()}
+            for name, video in (videos | {"copy-first": truth[:1].expand_as(truth)}).items():
+                found[name].append(scores(video, truth, clip.fps))
+            done += 1
+    table = {name: {k: round(fmean(row[k] for row in each), 3) for k in each[0]} for name, each in found.items()}
+    each = [{"clip": str(shot)} | {name: found[name][i] for name in found} for i, shot in enumerate(some)]
+    report = {"world": cfg.world, "clips": len(some), "frames": cfg.frames, "seed": cfg.seed, "rows": table, "each": each}
+    atomic.write_text(cfg.out / "clips.json", json.dumps(report, indent=2) + "\n")
+    show(table, f"{cfg.world} on {len(some)} clips of {cfg.clips}, without their first frame; {cfg.out / 'clips.json'}")
+
+
+def refuse(shot: ListedClip, world: World) -> None:
+    """ValueError, one sentence, where a clip has another size or lens than the world, or shows too little."""
+    clip = shot.load()
+    size, lens = tuple(clip.video.shape[-2:]), clip.camera.lens[0]
+    if size != world.size:
+        ours = f"{world.size[1]}x{world.size[0]}"
+        raise ValueError(f"clips: {shot} is {size[1]}x{size[0]}, and this world makes {ours}; make clips of that size")
+    if bool(((lens - world.camera.lens).abs() > _LENS * world.camera.lens).any()):
+        raise ValueError(f"clips: {shot} was seen through the lens {_said(lens)}, and this world has {_said(world.camera.lens)}")
+    if len(clip.video) < 2:
+        raise ValueError(f"clips: {shot} has one frame; a walk has 2 or more")
+
+
+def led_along(world: World, clip: Clip, frames: int, seed: int) -> Tensor:
+    """The world's own video along the cameras of a clip, from its first picture: uint8 ``[frames, 3, H, W]``."""
+    path = relative_to(clip.camera.to(dtype=torch.float64), clip.camera[0].to(dtype=torch.float64)).to(dtype=torch.float32)
+
+    def along(start: int, count: int) -> Camera:
+        return path[[min(i, frames - 1) for i in range(start, start + count)]]  # beyond the end it stands still
+
+    first = along(0, 1 + world.vae.config.group * (world.config.sampler.chunk - 1))
+    shown = [world.reset(clip.video[0], clip.caption, seed, path=None if world.config.past is None else first)]
+    while (done := sum(map(len, shown))) < frames:
+        shown.append(world.decode(world.follow(along(done, world.frames_per_step))))
+    return torch.cat(shown)[:frames]
+
+
+def scores(video: Tensor, truth: Tensor, fps: float) -> dict[str, float]:
+    """PSNR of all frames but the first, of the last second alone, and sharpness."""
+    db = psnr(video[1:], truth[1:])
+    sharp = sharpness(video[1:], truth[1:])
+    return {"psnr": float(db.mean()), "psnr_end": float(db[-round(fps) :].mean()), "sharpness": float(sharp.mean())}
+
+
+def show(table: dict[str, dict[str, float]], title: str) -> None:
+    """Print the rows, for people."""
+    said = Table(title=title, title_justify="left")
+    for name in ("", "PSNR, dB", "in the last second", "sharpness"):
+        said.add_column(name, justify="right" if name else "left")
+    for name, row in table.items():
+        said.add_row(name, f"{row['psnr']:.2f}", f"{row['psnr_end']:.2f}", f"{row['sharpness']:.2f}")
+    Console(soft_wrap=True).print(said)
+
+
+def _said(lens: Tensor) -> str:
+    return "(" + ", ".join(f"{x:.3f}" for x in lens.tolist()) + ")"

@@ -1,0 +1,83 @@
+"""Scores on clips of one's own: what was walked, what is counted, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import micro
+from dreamx.clip import Clip
+from dreamx.eval import own_clips
+from dreamx.eval.own_clips import ClipsConfig, led_along, scores
+from dreamx.geometry.camera import Camera
+from dreamx.memory import MemoryConfig
+from repo import TESTS
+
+FILES = sorted((TESTS / "files/micro").glob("*_00.safetensors"))[:2]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("world") / "small"
+    micro.world(memory=MemoryConfig()).export(folder)
+    return folder
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    (tmp_path / "clips").mkdir()
+    for i, file in enumerate(FILES):
+        Clip.load(file).save(tmp_path / "clips" / f"{i}.safetensors")
+    return tmp_path / "clips"
+
+
+def test_rows_clips_and_means(world: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own_clips.main(ClipsConfig(clips, str(world), frames=13, out=tmp_path / "out"))
+    report = json.loads((tmp_path / "out/clips.json").read_text())
+    assert list(report["rows"]) == ["ours", "hint-copy", "copy-first"]
+    assert report["clips"] == 2
+    truth = [Clip.load(f).video[:13] for f in FILES]
+    still = [scores(v[:1].expand_as(v), v, 16.0)["psnr"] for v in truth]
+    assert report["rows"]["copy-first"]["psnr"] == pytest.approx(sum(still) / 2, abs=1e-3)
+    assert [row["copy-first"]["psnr"] for row in report["each"]] == pytest.approx(still, abs=1e-9)
+    assert "hint-copy" in capsys.readouterr().out
+
+
+def test_it_goes_where_the_clip_went() -> None:
+    """Whatever the axes of the clip's cameras are: they count from its first one."""
+    clip, small = Clip.load(FILES[0]), micro.world(memory=MemoryConfig())
+    turned = torch.tensor([[0.0, 0, 1, 5], [0, 1, 0, -2], [-1, 0, 0, 3], [0, 0, 0, 1]])
+    other = replace(clip, camera=Camera(turned @ clip.camera.pose, clip.camera.lens))
+    seen = led_along(small, clip, 21, 0)
+    assert seen.shape == clip.video[:21].shape
+    moved = small.camera.pose
+    led_along(small, other, 21, 0)
+    torch.testing.assert_close(small.camera.pose, moved, rtol=0, atol=1e-4)
+    first, last = clip.camera.pose[0].double(), clip.camera.pose[20].double()
+    torch.testing.assert_close(moved.double(), torch.linalg.inv(first) @ last, rtol=0, atol=1e-4)
+
+
+def test_the_truth_scores_as_truth() -> None:
+    video = Clip.load(FILES[0]).video
+    assert scores(video, video, 16.0) == {"psnr": 99.0, "psnr_end": 99.0, "sharpness": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (lambda c: replace(c, video=c.video[..., :16], depth=None, segments=None), "is 16x32, and this world makes 32x32"),
+        (lambda c: replace(c, camera=Camera(c.camera.pose, 2 * c.camera.lens)), "was seen through the lens"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_anything_is_made(
+    world: Path, clips: Path, tmp_path: Path, how: object, words: str
+) -> None:
+    assert callable(how)
+    how(Clip.load(FILES[1])).save(clips / "1.safetensors")
+    with pytest.raises(ValueError, match=words):
+        own_clips.main(ClipsConfig(clips, str(world), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
