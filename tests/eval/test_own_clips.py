@@ -11,10 +11,15 @@ import torch
 
 import micro
 from dreamx.clip import Clip
+from dreamx.data.sim.start_pictures import StartsConfig, starts
 from dreamx.eval import own_clips
 from dreamx.eval.own_clips import ClipsConfig, led_along, scores
 from dreamx.geometry.camera import Camera
 from dreamx.memory import MemoryConfig
+from dreamx.model.place_field import PlaceFieldConfig
+from dreamx.play.ground_truth_renderer import truth_for
+from dreamx.standpoint import picture_key
+from dreamx.world import World
 from repo import TESTS
 
 FILES = sorted((TESTS / "files/micro").glob("*_00.safetensors"))[:2]
@@ -81,3 +86,34 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(
     with pytest.raises(ValueError, match=words):
         own_clips.main(ClipsConfig(clips, str(world), out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_known_by_heart_is_shown_and_begun_from_a_clip(clips: Path, tmp_path: Path) -> None:
+    """Clips of a place that the world knows: it is told where they were taken, in scores and in the gallery."""
+    where = [Clip.load(f).scene for f in FILES]
+    places = PlaceFieldConfig((where[0],), (12.0,), cells=16, layers=8, samples=16, levels=(8, 16), entries=256, sky=(4, 8))
+    knows, clip = micro.world(memory=MemoryConfig(), places=places), Clip.load(FILES[0])
+    shown = led_along(knows, clip, 13, 0)
+    assert not torch.equal(shown, led_along(knows, replace(clip, scene="elsewhere"), 13, 0))
+    assert torch.equal(shown, led_along(knows, clip, 13, 0))
+
+    folder = tmp_path / "known"
+    knows.export(folder)
+    starts(StartsConfig(folder / "starts", micro.SIZE, micro.SIZE, clips=clips))
+    assert sorted(p.name for p in (folder / "starts").glob("*.png")) == ["clip-001.png", "clip-002.png"]
+    assert (folder / "starts/clip-001.txt").read_text() == clip.caption + "\n"
+    world = World.open(folder)
+    at = world.standpoints[picture_key(clip.video[0])]
+    assert at.place == where[0]
+    torch.testing.assert_close(at.pose, clip.camera.pose[0].float())
+    world.reset(clip.video[0])
+    assert world._at is at  # pyright: ignore[reportPrivateUsage]
+    assert truth_for(world, folder / "starts/clip-001.png") is None  # nobody can render somebody's own clip
+
+
+def test_starts_of_clips_have_the_size_of_the_world(clips: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="are 32x32, not 64x48"):
+        starts(StartsConfig(tmp_path / "starts", 64, 48, clips=clips))
+    with pytest.raises(ValueError, match="leave one of them out"):
+        StartsConfig(tmp_path / "starts", homes=("village",), clips=clips)
+    assert not (tmp_path / "starts").exists()

@@ -25,6 +25,7 @@ from dreamx.eval.hint_copy import hint_copy
 from dreamx.eval.metrics.psnr import psnr, sharpness
 from dreamx.eval.progress import Progressing
 from dreamx.geometry.camera import Camera, relative_to
+from dreamx.standpoint import Standpoint
 from dreamx.world import World
 
 _LENS = 0.02  # relative: a lens that differs by more sees another picture
@@ -89,13 +90,14 @@ def refuse(shot: ListedClip, world: World) -> None:
 
 def led_along(world: World, clip: Clip, frames: int, seed: int) -> Tensor:
     """The world's own video along the cameras of a clip, from its first picture: uint8 ``[frames, 3, H, W]``."""
+    at = Standpoint(clip.scene, clip.camera.pose[0].float())  # used where the world knows that place by heart
     path = relative_to(clip.camera.to(dtype=torch.float64), clip.camera[0].to(dtype=torch.float64)).to(dtype=torch.float32)
 
     def along(start: int, count: int) -> Camera:
         return path[[min(i, frames - 1) for i in range(start, start + count)]]  # beyond the end it stands still
 
     first = along(0, 1 + world.vae.config.group * (world.config.sampler.chunk - 1))
-    shown = [world.reset(clip.video[0], clip.caption, seed, path=None if world.config.past is None else first)]
+    shown = [world.reset(clip.video[0], clip.caption, seed, at, None if world.config.past is None else first)]
     while (done := sum(map(len, shown))) < frames:
         shown.append(world.decode(world.follow(along(done, world.frames_per_step))))
     return torch.cat(shown)[:frames]
