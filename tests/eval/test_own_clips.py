@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,9 +80,8 @@ def test_the_truth_scores_as_truth() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_made(
-    world: Path, clips: Path, tmp_path: Path, how: object, words: str
+    world: Path, clips: Path, tmp_path: Path, how: Callable[[Clip], Clip], words: str
 ) -> None:
-    assert callable(how)
     how(Clip.load(FILES[1])).save(clips / "1.safetensors")
     with pytest.raises(ValueError, match=words):
         own_clips.main(ClipsConfig(clips, str(world), out=tmp_path / "out"))
