@@ -114,7 +114,7 @@ def test_a_damaged_session_is_refused(tmp_path: Path) -> None:
     assert set(state) == {"z", "pose", "lens", "index", "chunk"}
     a._packed.state = lambda: {**state, "chunk": state["chunk"][:-1]}  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     a.save(tmp_path / "bad.session")
-    with pytest.raises(ValueError, match=r"packed\.chunk is \[\d\] where it must be \[\d\]"):
+    with pytest.raises(ValueError, match=r"packed\.chunk is int64 \[\d\] where it must be int64 \[\d\]"):
         world().load(tmp_path / "bad.session")
 
 

@@ -94,7 +94,7 @@ def test_a_walk_meets_and_answers_the_official_numbers(name: str, monkeypatch: p
     for n in range(chunks):
         if seen:  # as the file gives them: how they follow from a walk is tested in test_generate_released
             here = _cameras(vectors, 3 * n, 3).map(lambda x: x[None])
-            monkeypatch.setattr(it, "_latents", lambda path, here=here, n=n: (tail(here, 1 if n == 0 else 0), it._before))
+            monkeypatch.setattr(it, "_latents", lambda path, group, here=here, n=n: (tail(here, 1 if n == 0 else 0), it._before))
             if n == 0 and it._known is not None:
                 it._known = Frames(it._known.z, it._known.sigma, it._known.index, here[:, :1])
         it.denoise(from_keys(["w"] * it.frames_per_step, config.speed))

@@ -191,7 +191,8 @@ def test_everything_has_a_name_for_those_who_listen(page: Page) -> None:
         " && !x.getAttribute('aria-label') && !x.textContent.trim()).map(x => x.id)"
     )
     assert nameless == []
-    assert page.js("document.querySelectorAll('[role=switch][aria-checked=true]').length") == 3
+    seen = "[...document.querySelectorAll('[role=switch][aria-checked=true]')].filter(x => x.checkVisibility()).length"
+    assert page.js(seen) == 3  # the world has no packed memory, so that its switch is hidden
 
 
 def test_screenshots(page: Page, tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
     try:
         world.load(folder / f"{name}.safetensors")
     except Exception as e:  # whatever it is: there are other moments
-        text = f"session {folder.name!r} cannot go on from there ({cause(e)}); go back to another moment, or start a new one"
+        text = (
+            f"session {folder.name!r} cannot go on from there ({_why(folder, e)}); go back to another moment, or start a new one"
+        )
         raise ValueError(text) from e
     return world
 
@@ -90,7 +92,12 @@ def _span(
 
 def not_whole(folder: Path, e: Exception) -> ValueError:
     """Return the error for a missing or damaged file of a session."""
-    return ValueError(f"session {folder.name!r} is not whole ({cause(e)}); start a new one")
+    return ValueError(f"session {folder.name!r} is not whole ({_why(folder, e)}); start a new one")
+
+
+def _why(folder: Path, e: Exception) -> str:
+    """Return the cause without the folder: players read it, and need not know where a server keeps its files."""
+    return cause(e).replace(f"{folder}{os.sep}", "")
 
 
 def clear(folder: Path, names: Collection[str]) -> None:
