@@ -58,10 +58,8 @@ def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
     try:
         world.load(folder / f"{name}.safetensors")
     except Exception as e:  # whatever it is: there are other moments
-        text = (
-            f"session {folder.name!r} cannot go on from there ({_why(folder, e)}); go back to another moment, or start a new one"
-        )
-        raise ValueError(text) from e
+        text = f"session {folder.name!r} cannot go on from there ({_why(folder, e)})"
+        raise ValueError(f"{text}; go back to another moment, or start a new one") from e
     return world
 
 
