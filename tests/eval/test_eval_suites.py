@@ -122,11 +122,9 @@ def offences(stages: Mapping[str, object]) -> list[str]:
             for field in fields(config):
                 seed = getattr(config, field.name)
                 if "seed" in field.name and isinstance(seed, int):
-                    last = (
-                        seed + max(0, getattr(config, "scenes", getattr(config, "clips", 1)) - 1)
-                        if field.name == "first_seed"
-                        else seed
-                    )
+                    count = getattr(config, "scenes", getattr(config, "clips", 1))  # clips may also be a folder of them
+                    many = field.name == "first_seed" and isinstance(count, int)
+                    last = seed + max(0, count - 1) if many else seed
                     found += [f"{name}: {field.name} {seed}"] if last >= FIRST_HELD_OUT_SEED else []
     return found
 
