@@ -167,3 +167,10 @@ def test_places_that_nobody_would_see_are_refused_when_a_world_is_opened(parts: 
         ValueError, match="blind holds places known by heart, which are shown by way of memory, and this world has"
     ):
         World.open(tmp_path / "blind")
+
+
+def test_of_a_place_of_ones_own_pictures_come_from_clips(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    field = micro.field(replace(PLACES, names=("room",)))
+    native.save(tmp_path / "places", {"places": (field, field.config)})
+    main(replace(asked(parts, tmp_path / "mine"), places=tmp_path / "places"))
+    assert "starts --width 32 --height 32 --clips CLIPS\n" in capsys.readouterr().out

@@ -14,6 +14,7 @@ from annotated_types import Ge, Le
 from dreamx import manifest
 from dreamx.bounds import FieldOfView, Pixels
 from dreamx.checkpoints import native
+from dreamx.data.scene.homes.home import HOMES
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import DepthConfig
@@ -62,7 +63,8 @@ def main(cfg: Assembly) -> None:
     write_world(cfg, world)
     out, homes = shlex.quote(str(cfg.out)), ""
     if cfg.places is not None:
-        homes = " --homes " + " ".join(native.read_config(cfg.places, "places", PlaceFieldConfig).names)
+        names = native.read_config(cfg.places, "places", PlaceFieldConfig).names
+        homes = " --homes " + " ".join(names) if set(names) <= set(HOMES) else " --clips CLIPS"  # those of a place of one's own
     sys.stdout.write(
         f"wrote {cfg.out}; dreamx play --world {out} opens it\n"
         f"pictures to begin from: dreamx data starts --out {out}/starts --width {world.width} --height {world.height}{homes}\n"
