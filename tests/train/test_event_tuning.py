@@ -65,6 +65,7 @@ def test_events_are_told_while_they_go_on_and_for_a_second_at_least() -> None:
 
 def test_each_latent_has_the_words_of_its_time(root: Path) -> None:
     data = LatentClips(root / "z.safetensors")
+    data.drop_scene = 0.5
     seen: set[tuple[str, ...]] = set()
     for seed in range(20):
         known, prompts = data.batch(4, torch.Generator().manual_seed(seed))
@@ -81,7 +82,7 @@ def test_each_latent_has_the_words_of_its_time(root: Path) -> None:
 
 def test_the_scene_makes_room_for_what_happens(root: Path) -> None:
     data = LatentClips(root / "z.safetensors")
-    data.words = 6
+    data.words, data.drop_scene = 6, 0.5
     _, prompts = data.batch(32, torch.Generator().manual_seed(0))
     assert ROLLS in prompts
     assert max(len(split(p)) for p in prompts) <= 6

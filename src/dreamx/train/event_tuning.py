@@ -39,6 +39,8 @@ class EventsStage:
     """File of latents of plain clips, which are mixed in; None: none."""
     share: Probability = 0.5
     """Share of the batches that are of plain clips."""
+    drop_scene: Probability = 0.5
+    """Share of the clips whose scene is not told, so that an event is heard without."""
     teaching: TeachingConfig = TeachingConfig(changed=3.0)
     """Batches of teacher forcing."""
     frames: FrameCount | None = None
@@ -66,7 +68,7 @@ def main(cfg: EventsStage) -> None:
     nets = run.own(start if cfg.text is None else renew_text(start, cfg.text), cfg.lr)
     for clips in (data, *([plain] if plain else [])):
         clips.refuse_other(nets.dit.config.channels)
-        clips.words = nets.text.config.words
+        clips.words, clips.drop_scene = nets.text.config.words, cfg.drop_scene
 
     def batch(step: int) -> Teaching:
         # Which kind it is does not depend on the process: all have the same number of frames to share out.

@@ -40,6 +40,7 @@ class LatentClips:
         self.rows, self.captions = data.rows, [row.caption for row in data.rows]
         self.eventful = any(row.events for row in data.rows)
         self.words: int | None = None  # that a prompt may have; None: any number
+        self.drop_scene = 0.0  # share of rows whose scene is not told, where there are events
 
     def refuse_other(self, channels: int) -> None:
         """ValueError where a network that reads latents of so many channels cannot read these."""
@@ -80,7 +81,7 @@ class LatentClips:
     def _words(self, row: int, time: Tensor, rng: torch.Generator) -> list[str]:
         """Return the words of each latent ``time [T]`` of a row: scene (now and then left out) and events, in any order."""
         about = self.rows[row]
-        silent, turned = (torch.rand(2, generator=rng) < torch.tensor([_NO_SCENE, 0.5])).tolist()
+        silent, turned = (torch.rand(2, generator=rng) < torch.tensor([self.drop_scene, 0.5])).tolist()
         events, scene = about.events[::-1] if turned else about.events, "" if silent else about.caption
         found: list[str] = []
         for t in time.tolist():
@@ -88,6 +89,3 @@ class LatentClips:
             left = scene if self.words is None else shorten(scene, self.words - len(split(event)))
             found.append(f"{left} {event}".strip())
         return found
-
-
-_NO_SCENE = 0.5  # share of clips whose scene is not told, so that an event is heard without
