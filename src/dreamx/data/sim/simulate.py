@@ -25,7 +25,8 @@ from dreamx.data.sim.clips import ATTEMPTS, TWINS, accepted, drawn
 from dreamx.data.sim.jobs import run_jobs
 from dreamx.data.sim.simulated import WALKS, SimulateConfig, Simulated, clip_path, every_clip, the_scene
 from dreamx.data.sim.take import SUBSETS, Take
-from dreamx.data.sim.walks import WALK, film_walk
+from dreamx.data.sim.walks import WALK
+from dreamx.data.sim.weather_walks import ON_FOOT
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.plaintext import read_json
 
@@ -40,16 +41,16 @@ def simulate(cfg: SimulateConfig) -> int:
     if cfg.into.dataset:
         return cfg.into.run(Simulated.of(cfg), cfg.out, cfg.processes)[0]
     _claim(cfg)
-    others = [subset for subset in cfg.subset if subset != WALK]
+    others = [subset for subset in cfg.subset if subset not in ON_FOOT]
     missing = {n: clip_path(cfg, *n) for n in every_clip(cfg) if not clip_path(cfg, *n).exists()}
-    walks = {str(seed): (cfg, seed) for seed, subset, _ in missing if subset == WALK}
+    walks = {_job(seed, subset): (cfg, seed, subset) for seed, subset, _ in missing if subset in ON_FOOT}
     todo = {f"{s:07d}": (cfg, s) for s in cfg.seeds if others and not _takes(cfg, s).exists()}
     if walks or todo:
         refuse_without_simulator()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns) as progress:
-        if WALK in cfg.subset:
+        if set(cfg.subset) & set(ON_FOOT):
             lost = run_jobs(draw_walks, walks, cfg.processes, _bar(progress, "walks drawn", len(walks), cfg.clips, cfg.frames))
             _say_skipped(cfg.out / "skipped.txt", lost)
         if others:
@@ -57,7 +58,7 @@ def simulate(cfg: SimulateConfig) -> int:
             draw = {
                 path.stem: (cfg, *n)
                 for n, path in missing.items()
-                if n[1] != WALK and _takes(cfg, n[0]).exists() and not _gone(cfg, *n).exists()
+                if n[1] not in ON_FOOT and _takes(cfg, n[0]).exists() and not _gone(cfg, *n).exists()
             }
             lost |= run_jobs(draw_clip, draw, cfg.processes, _bar(progress, "clips drawn", len(draw), frames=cfg.frames))
             _report(cfg, lost)
@@ -76,14 +77,14 @@ def _bar(progress: Progress, words: str, jobs: int, each: int = 1, frames: int =
     return done
 
 
-def draw_walks(cfg: SimulateConfig, seed: int) -> None:
-    """All missing walks through one scene."""
+def draw_walks(cfg: SimulateConfig, seed: int, subset: str) -> None:
+    """All missing walks of a subset through one scene."""
     here = the_scene(cfg, seed, WALK)
     with Renderer(here, cfg.width, cfg.height) as renderer:
         for index in range(cfg.clips):
-            target = clip_path(cfg, seed, WALK, index)
+            target = clip_path(cfg, seed, subset, index)
             if not target.exists():
-                film_walk(here, renderer, index, cfg.shot).save(target)
+                ON_FOOT[subset](here, renderer, index, cfg.shot).save(target)
 
 
 def search(cfg: SimulateConfig, seed: int) -> None:
@@ -91,7 +92,7 @@ def search(cfg: SimulateConfig, seed: int) -> None:
     torch.set_num_threads(1)
     here, found = the_scene(cfg, seed, ""), {}
     for subset in cfg.subset:
-        for index in range(cfg.clips if subset != WALK else 0):
+        for index in range(0 if subset in ON_FOOT else cfg.clips):
             tried: list[str] = []
             for _, take in accepted(here, subset, index, cfg.shot):
                 if isinstance(take, Take):
@@ -134,7 +135,7 @@ def _claim(cfg: SimulateConfig) -> None:
     """A folder is of one setting: what is in it was found under it. ValueError names the first field that differs. In a folder of
     walks alone there may be more scenes and clips of each another time, and its manifest is that of ``dreamx data render``."""
     fields = ("frames", "width", "height", "fps", "fov", "styles", "kinds")
-    walks = (r"\d{7,}_\d{2,}\.safetensors", r"skipped\.txt") if WALK in cfg.subset else ()
+    walks = (r"\d{7,}_\d{2,}\.safetensors", r"skipped\.txt") if set(cfg.subset) & set(ON_FOOT) else ()
     if cfg.walks_alone:
         settings = {name: getattr(cfg, name) for name in fields}
         lens = lens_from_fov(cfg.fov, cfg.width, cfg.height)
@@ -149,8 +150,12 @@ def _claim(cfg: SimulateConfig) -> None:
         raise ValueError(
             f"simulate.{other[0]}: {cfg.out} was begun with {before.get(other[0])}, not {now[other[0]]}; use another folder"
         )
-    names = (rf"\d{{7,}}_({'|'.join((*SUBSETS, *TWINS))})_\d{{2,}}\.safetensors",)
+    names = (rf"\d{{7,}}_({'|'.join((*SUBSETS, *TWINS, *ON_FOOT))})_\d{{2,}}\.safetensors",)
     open_folder(cfg.out, "clips of dreamx data simulate", (*names, *walks), now, "takes")
+
+
+def _job(seed: int, subset: str) -> str:
+    return str(seed) if subset == WALK else f"{seed} {subset}"
 
 
 def _say_skipped(path: Path, lost: dict[str, str]) -> None:
@@ -158,7 +163,7 @@ def _say_skipped(path: Path, lost: dict[str, str]) -> None:
     if not lost:
         path.unlink(missing_ok=True)
         return
-    lines = (f"scene {seed}: {why}\n" for seed, why in sorted(lost.items(), key=lambda x: int(x[0])))
+    lines = (f"scene {job}: {why}\n" for job, why in sorted(lost.items(), key=lambda x: (int(x[0].split()[0]), x[0])))
     atomic.write_text(path, "".join(lines))
 
 

@@ -23,7 +23,8 @@ from dreamx.data.scene.render import Renderer
 from dreamx.data.scene.scene import KINDS, STYLES, Scene
 from dreamx.data.sim.clips import ATTEMPTS, TWINS, drawn
 from dreamx.data.sim.take import SUBSETS, SimulatedShot
-from dreamx.data.sim.walks import WALK, film_walk
+from dreamx.data.sim.walks import WALK
+from dreamx.data.sim.weather_walks import ON_FOOT
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class SimulateConfig:
     out: OutputFolder
     """Folder of the clips, or of the dataset."""
     subset: tuple[str, ...] = tuple(SUBSETS)
-    """Some of walk (in which nothing moves, the only one in home places), first_person, third_person, events, and still: the same
-    clips as events, in which nothing happens."""
+    """Some of walk (in which nothing moves), weather (the same walks, with fog, rain, night or lights that come and go), both also in
+    home places; first_person, third_person, events, and still: the same clips as events, in which nothing happens."""
     scenes: PositiveInt = 100
     """Scenes, one a seed."""
     clips: PositiveInt = 1
@@ -56,7 +57,7 @@ class SimulateConfig:
     styles: tuple[str, ...] = STYLES
     """Looks of the random scenes, one drawn for each; a home place has its own."""
     kinds: tuple[str, ...] = KINDS
-    """Kinds of random scenes; of walks also home places by name (village, cottage, castle, island, winter, workshop)."""
+    """Kinds of random scenes; of walk and weather also home places by name (village, cottage, castle, island, winter, workshop)."""
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
     """Allow the seeds that are reserved for evaluation."""
     held_out: bool = False
@@ -65,12 +66,12 @@ class SimulateConfig:
     """A dataset in place of clips, and on what it is made."""
 
     def __post_init__(self) -> None:
-        frames, side, kinds = (1, 1, ALL_KINDS) if self.walks_alone else (9, 8, KINDS)
+        frames, side, kinds = (1, 1, ALL_KINDS) if set(self.subset) <= set(ON_FOOT) else (9, 8, KINDS)
         least = {"scenes": 1, "clips": 1, "frames": frames, "width": side, "height": side, "first_seed": 0}
         for name, number in least.items():
             if getattr(self, name) < number:
                 raise ValueError(f"simulate.{name} must be {number} or more, not {getattr(self, name)}")
-        for name, known in {"subset": (WALK, *SUBSETS, *TWINS), "styles": STYLES, "kinds": kinds}.items():
+        for name, known in {"subset": (*ON_FOOT, *SUBSETS, *TWINS), "styles": STYLES, "kinds": kinds}.items():
             got = getattr(self, name)
             if not got or set(got) - set(known):
                 raise ValueError(f"simulate.{name} must be some of {', '.join(known)}, not {', '.join(got) or 'nothing'}")
@@ -116,7 +117,7 @@ def clip_path(cfg: SimulateConfig, seed: int, subset: str, index: int) -> Path:
 def the_scene(cfg: SimulateConfig, seed: int, subset: str) -> Scene:
     """The scene of a seed, in one of the looks and kinds that are asked for; a home place has its own look. Walks have scenes of
     their own."""
-    rng = np.random.default_rng([seed, 3 if subset == WALK else 31])
+    rng = np.random.default_rng([seed, 3 if subset in ON_FOOT else 31])
     style, kind = str(rng.choice(cfg.styles)), str(rng.choice(cfg.kinds))
     return place(seed, None if kind in HOMES else style, kind)
 
@@ -158,8 +159,8 @@ class Simulated:
 
         seed, subset, index = self._which[i]
         try:
-            if subset == WALK:
-                return film_walk(*_open(self.cfg, seed), index, self.cfg.shot)
+            if subset in ON_FOOT:
+                return ON_FOOT[subset](*_open(self.cfg, seed), index, self.cfg.shot)
             clip, tried = drawn(the_scene(self.cfg, seed, subset), subset, index, self.cfg.shot)
         except CannotDraw as e:
             raise Halt(str(e)) from e
