@@ -62,6 +62,14 @@ def clip_files(folder: Path) -> list[Path]:
     return files
 
 
+def twin_of(file: Path) -> Path | None:
+    """Return where ``dreamx data simulate`` puts the same clip without what happens in it; None for one without such a twin."""
+    return next((file.with_name(file.name.replace(a, b)) for a, b in _TWINS.items() if a in file.name), None)
+
+
+_TWINS = {"_events_": "_still_", "_weather_": "_"}
+
+
 @cache
 def _dataset(place: str) -> Clips:
     from dreamx.data.dataset import read  # here, because a folder of clips is encoded without its libraries

@@ -34,8 +34,8 @@ class SimulateConfig:
     out: OutputFolder
     """Folder of the clips, or of the dataset."""
     subset: tuple[str, ...] = tuple(SUBSETS)
-    """Some of walk (in which nothing moves), weather (the same walks, with fog, rain, night or lights that come and go), both also in
-    home places; first_person, third_person, events, and still: the same clips as events, in which nothing happens."""
+    """Some of walk (in which nothing moves), weather (the same walks, with fog, rain, night or darkness), both also in home
+    places; first_person, third_person, events, and still: the same clips as events, in which nothing happens."""
     scenes: PositiveInt = 100
     """Scenes, one a seed."""
     clips: PositiveInt = 1
@@ -57,7 +57,7 @@ class SimulateConfig:
     styles: tuple[str, ...] = STYLES
     """Looks of the random scenes, one drawn for each; a home place has its own."""
     kinds: tuple[str, ...] = KINDS
-    """Kinds of random scenes; of walk and weather also home places by name (village, cottage, castle, island, winter, workshop)."""
+    """Kinds of random scenes; of walk and weather also home places (village, cottage, castle, island, winter, workshop)."""
     evaluation: bool = False  # may the seeds be those reserved for evaluation?
     """Allow the seeds that are reserved for evaluation."""
     held_out: bool = False

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from dreamx.clip import Clip
-from dreamx.data.scene.caption import caption
 from dreamx.data.scene.render import Renderer
 from dreamx.data.scene.scene import Scene
 from dreamx.data.sim.bodies import Point, Weather
