@@ -77,7 +77,7 @@ def _bar(progress: Progress, words: str, jobs: int, each: int = 1, frames: int =
     return done
 
 
-def draw_walks(cfg: SimulateConfig, seed: int, subset: str) -> None:
+def draw_walks(cfg: SimulateConfig, seed: int, subset: str = WALK) -> None:
     """All missing walks of a subset through one scene."""
     here = the_scene(cfg, seed, WALK)
     with Renderer(here, cfg.width, cfg.height) as renderer:
