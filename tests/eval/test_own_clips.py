@@ -14,11 +14,14 @@ import micro
 from dreamx.clip import Clip
 from dreamx.data.sim.start_pictures import StartsConfig, starts
 from dreamx.eval import own_clips
-from dreamx.eval.own_clips import ClipsConfig, led_along, scores
+from dreamx.eval.metrics.psnr import psnr
+from dreamx.eval.own_clips import ClipsConfig, led_along, scores, words_for
+from dreamx.events import Event, Story, prompt
 from dreamx.geometry.camera import Camera
 from dreamx.memory import MemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.play.ground_truth_renderer import truth_for
+from dreamx.session import Dream
 from dreamx.standpoint import picture_key
 from dreamx.world import World
 from repo import TESTS
@@ -51,6 +54,40 @@ def test_rows_clips_and_means(world: Path, clips: Path, tmp_path: Path, capsys: 
     assert report["rows"]["copy-first"]["psnr"] == pytest.approx(sum(still) / 2, abs=1e-3)
     assert [row["copy-first"]["psnr"] for row in report["each"]] == pytest.approx(still, abs=1e-9)
     assert "hint-copy" in capsys.readouterr().out
+
+
+def test_what_happens_is_told_while_it_does(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str | None] = []
+    follow = World.follow
+
+    def listen(self: World, path: Camera, event: str | None = None) -> Dream:
+        heard.append(event)
+        return follow(self, path, event)
+
+    monkeypatch.setattr(World, "follow", listen)
+    (tmp_path / "clips").mkdir()
+    calm = Clip.load(FILES[0])
+    story = Story(
+        "A room.", events=(Event("e1", "the light", "goes out", "", 0.5, 0.6), Event("e2", "it", "is dark", "", 1.0, 9.0))
+    )
+    dark = replace(calm, story=story, video=calm.video // 2, caption=prompt(story))
+    dark.save(tmp_path / "clips/0000003_weather_00.safetensors")
+    calm.save(tmp_path / "clips/0000003_00.safetensors")
+    both = "The light goes out. It is dark"
+    said = [words_for(dark, i, i + 4) for i in (1, 5, 9, 13, 21, 25, 29)]  # 16 frames a second; each for a second at least
+    assert said == ["", "The light goes out", "The light goes out", both, both, "It is dark", "It is dark"]
+    assert words_for(calm, 9, 13) == ""
+    own_clips.main(ClipsConfig(tmp_path / "clips", str(world), frames=13, out=tmp_path / "out"))
+    report = json.loads((tmp_path / "out/clips.json").read_text())
+    assert report["clips"] == 1, "the calm one is not walked"
+    assert list(report["rows"]) == ["ours", "mute", "hint-copy", "copy-first", "twin"]
+    assert report["rows"]["twin"]["psnr"] == pytest.approx(float(psnr(calm.video[1:13], dark.video[1:13]).mean()), abs=1e-3)
+    # Of ours, mute and hint-copy, three chunks each.
+    assert heard == ["", "The light goes out", "The light goes out", *[""] * 6]
+    assert all("psnr_told" in row for row in report["rows"].values())
+    (tmp_path / "clips/0000003_00.safetensors").unlink()
+    own_clips.main(ClipsConfig(tmp_path / "clips", str(world), frames=13, out=tmp_path / "again"))
+    assert "twin" not in json.loads((tmp_path / "again/clips.json").read_text())["rows"]
 
 
 def test_it_goes_where_the_clip_went() -> None:

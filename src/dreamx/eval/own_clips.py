@@ -2,6 +2,10 @@
 
 What a world that was fine-tuned on some clips of a place makes of others of the same place, beside what it made before. The rows
 that must be beaten stand with it: ``hint-copy``, what its memory shows without its transformer, and ``copy-first``.
+
+Where something happens in some clips, those alone are walked, and the world is told when it does, as in training. Beside it stand
+``mute``, the same world to which nobody says a word of it, and ``twin``, the true pictures in which nothing happens (where each
+clip has one).
 """
 
 from __future__ import annotations
@@ -19,11 +23,12 @@ from torch import Tensor
 from dreamx import atomic
 from dreamx.bounds import FrameCount, InputFolder, OutputFolder, PositiveInt, Seed
 from dreamx.clip import Clip
-from dreamx.data.clip_list import ListedClip, shots
+from dreamx.data.clip_list import ListedClip, shots, twin_of
 from dreamx.eval import folders
 from dreamx.eval.hint_copy import hint_copy
 from dreamx.eval.metrics.psnr import psnr, sharpness
 from dreamx.eval.progress import Progressing
+from dreamx.events import Story, going_on, prompt, told
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.standpoint import Standpoint
 from dreamx.world import World
@@ -52,23 +57,33 @@ class ClipsConfig:
 def main(cfg: ClipsConfig) -> None:
     """Walk every clip, print a table and write ``clips.json``. ValueError: a clip does not fit the world."""
     every = shots(cfg.clips)
+    happens = [shot for shot in every if _happens(shot.load())]
+    every = happens or every
     some = every if len(every) <= cfg.most else [every[i * len(every) // cfg.most] for i in range(cfg.most)]
     world = World.open(cfg.world)
     for shot in some:
         refuse(shot, world)
     folders.claim(cfg.out, "clips", folders.CLIPS)
-    rows = {"ours": world} if world.config.memory is None else {"ours": world, "hint-copy": hint_copy(world)}
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in (*rows, "copy-first")}
+    world.taught = None  # so that words are told as they are, whatever they begin
+    rows = {"ours": world} | ({"mute": world} if happens else {})
+    rows |= {} if world.config.memory is None else {"hint-copy": hint_copy(world)}
+    twins = [_twin(shot) for shot in some] if happens else [None]
+    found: dict[str, list[dict[str, float]]] = {
+        name: [] for name in (*rows, "copy-first", *(["twin"] if None not in twins else []))
+    }
     done = 0
     with Progressing("walking", len(some), lambda: (done, "")):
         for shot in some:
             clip = shot.load()
             truth = clip.video[: cfg.frames]
-            videos = {name: led_along(one, clip, len(truth), cfg.seed) for name, one in rows.items()}
-            for name, video in (videos | {"copy-first": truth[:1].expand_as(truth)}).items():
-                found[name].append(scores(video, truth, clip.fps))
+            videos = {name: led_along(one, clip, len(truth), cfg.seed, name == "ours") for name, one in rows.items()}
+            videos["copy-first"] = truth[:1].expand_as(truth)
+            if "twin" in found and (twin := _twin(shot)):
+                videos["twin"] = Clip.load(twin).video[: cfg.frames]
+            for name, video in videos.items():
+                found[name].append(scores(video, truth, clip.fps, told_frames(clip, len(truth))))
             done += 1
-    table = {name: {k: round(fmean(row[k] for row in each), 3) for k in each[0]} for name, each in found.items()}
+    table = {name: _means(each) for name, each in found.items()}
     each = [{"clip": str(shot)} | {name: found[name][i] for name in found} for i, shot in enumerate(some)]
     report = {"world": cfg.world, "clips": len(some), "frames": cfg.frames, "seed": cfg.seed, "rows": table, "each": each}
     atomic.write_text(cfg.out / "clips.json", json.dumps(report, indent=2) + "\n")
@@ -88,8 +103,13 @@ def refuse(shot: ListedClip, world: World) -> None:
         raise ValueError(f"clips: {shot} has one frame; a walk has 2 or more")
 
 
-def led_along(world: World, clip: Clip, frames: int, seed: int) -> Tensor:
-    """The world's own video along the cameras of a clip, from its first picture: uint8 ``[frames, 3, H, W]``."""
+def led_along(world: World, clip: Clip, frames: int, seed: int, told: bool = True) -> Tensor:
+    """The world's own video along the cameras of a clip, from its first picture: uint8 ``[frames, 3, H, W]``.
+
+    told: in each chunk it is told what goes on in those frames of the clip, if anything ever does.
+    """
+    story = clip.story if _happens(clip) else None
+    caption = clip.caption if story is None else prompt(Story(story.scene), clip.style)
     at = Standpoint(clip.scene, clip.camera.pose[0].float())  # used where the world knows that place by heart
     path = relative_to(clip.camera.to(dtype=torch.float64), clip.camera[0].to(dtype=torch.float64)).to(dtype=torch.float32)
 
@@ -97,27 +117,58 @@ def led_along(world: World, clip: Clip, frames: int, seed: int) -> Tensor:
         return path[[min(i, frames - 1) for i in range(start, start + count)]]  # beyond the end it stands still
 
     first = along(0, 1 + world.vae.config.group * (world.config.sampler.chunk - 1))
-    shown = [world.reset(clip.video[0], clip.caption, seed, at, None if world.config.past is None else first)]
+    shown = [world.reset(clip.video[0], caption, seed, at, None if world.config.past is None else first)]
     while (done := sum(map(len, shown))) < frames:
-        shown.append(world.decode(world.follow(along(done, world.frames_per_step))))
+        due = world.frames_per_step
+        shown.append(world.decode(world.follow(along(done, due), words_for(clip, done, done + due) if told else "")))
     return torch.cat(shown)[:frames]
 
 
-def scores(video: Tensor, truth: Tensor, fps: float) -> dict[str, float]:
-    """PSNR of all frames but the first, of the last second alone, and sharpness."""
+def words_for(clip: Clip, start: int, end: int) -> str:
+    """Return what is told of a clip while frames ``start`` to ``end`` are made, as in training; ``""`` where nothing goes on."""
+    events = () if clip.story is None else clip.story.events
+    return told(going_on(events, (start - 1) / clip.fps, (end - 1) / clip.fps))
+
+
+def told_frames(clip: Clip, frames: int) -> Tensor:
+    """Tell in which of the first frames of a clip something goes on: bool ``[frames]``."""
+    return torch.tensor([bool(words_for(clip, i, i + 1)) for i in range(frames)])
+
+
+def scores(video: Tensor, truth: Tensor, fps: float, told: Tensor | None = None) -> dict[str, float]:
+    """PSNR of all frames but the first, of the last second alone, of the frames ``told``, where there are any, and sharpness."""
     db = psnr(video[1:], truth[1:])
     sharp = sharpness(video[1:], truth[1:])
-    return {"psnr": float(db.mean()), "psnr_end": float(db[-round(fps) :].mean()), "sharpness": float(sharp.mean())}
+    about = {} if told is None or not told[1:].any() else {"psnr_told": float(db[told[1:]].mean())}
+    return {"psnr": float(db.mean()), "psnr_end": float(db[-round(fps) :].mean()), "sharpness": float(sharp.mean())} | about
 
 
 def show(table: dict[str, dict[str, float]], title: str) -> None:
     """Print the rows, for people."""
     said = Table(title=title, title_justify="left")
-    for name in ("", "PSNR, dB", "in the last second", "sharpness"):
+    happens = any("psnr_told" in row for row in table.values())
+    for name in ("", "PSNR, dB", *(["while something happens"] if happens else []), "in the last second", "sharpness"):
         said.add_column(name, justify="right" if name else "left")
     for name, row in table.items():
-        said.add_row(name, f"{row['psnr']:.2f}", f"{row['psnr_end']:.2f}", f"{row['sharpness']:.2f}")
+        about = [f"{row['psnr_told']:.2f}"] if happens else []
+        said.add_row(name, f"{row['psnr']:.2f}", *about, f"{row['psnr_end']:.2f}", f"{row['sharpness']:.2f}")
     Console(soft_wrap=True).print(said)
+
+
+def _means(each: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the clips that have it."""
+    names = dict.fromkeys(k for row in each for k in row)
+    return {k: round(fmean(row[k] for row in each if k in row), 3) for k in names}
+
+
+def _happens(clip: Clip) -> bool:
+    return clip.story is not None and bool(clip.story.events)
+
+
+def _twin(shot: ListedClip) -> Path | None:
+    """The file of the same clip in which nothing happens; None where it is not there."""
+    twin = twin_of(shot.place) if shot.number is None else None
+    return twin if twin is not None and twin.is_file() else None
 
 
 def _said(lens: Tensor) -> str:

@@ -132,7 +132,9 @@ def main(cfg: DecoderStage) -> None:
         return windows, latent_noise(windows.video, vae.config, cfg.noise, rng)
 
     for windows, noise in run.steps(batch):
-        planes, _ = vae(windows.video, noise, windows.hint)
+        with run.autocast():
+            planes, _ = vae(windows.video, noise, windows.hint)
+        planes = planes.float()
         made, true = pairs(planes[:, :, :3]), pairs(windows.video)
         loss, parts = reconstruction_loss(planes, windows, vae, cfg.edges, cfg.depth)
         if run.step >= cfg.alone:
