@@ -174,6 +174,24 @@ def test_clips_without_events_are_refused(root: Path, tmp_path: Path) -> None:
     assert not (root / "none" / "out").exists()
 
 
+def test_more_files_are_drawn_from_and_must_have_events(root: Path, tmp_path: Path) -> None:
+    once = replace(stage(root, "more", 3), out=tmp_path / "a")
+    event_tuning.main(once)
+    event_tuning.main(replace(once, more=(once.data,), out=tmp_path / "b", run=replace(once.run, folder=tmp_path / "b_run")))
+    same = [(tmp_path / n / "dit.safetensors").read_bytes() for n in "ab"]
+    assert same[0] == same[1], "the same file twice is the same file"
+    event_house.pairs(tmp_path / "other", 1)
+    encode(EncodeConfig(tmp_path / "other", root / "vae", tmp_path / "other.safetensors", memory=MemoryConfig(), processes=1))
+    run = replace(once.run, folder=tmp_path / "c_run")
+    event_tuning.main(replace(once, more=(tmp_path / "other.safetensors",), out=tmp_path / "c", run=run))
+    assert (tmp_path / "c/dit.safetensors").read_bytes() != same[0]
+    calm = Latents.load(root / "z.safetensors")
+    replace(calm, rows=tuple(replace(r, events=()) for r in calm.rows)).save(tmp_path / "calm.safetensors")
+    with pytest.raises(ValueError, match=r"^more: nothing happens"):
+        event_tuning.main(replace(once, more=(tmp_path / "calm.safetensors",), out=tmp_path / "d"))
+    assert not (tmp_path / "d").exists()
+
+
 def test_words_that_name_no_frame_are_refused() -> None:
     camera = Camera(torch.eye(4).repeat(1, 3, 1, 1), torch.ones(1, 3, 4))
     with pytest.raises(ValueError, match="said"):

@@ -7,11 +7,12 @@ simulate --subset events still``), so that words are what tells them apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
+from dreamx.config import LATER
 from dreamx.flow import velocity_loss
 from dreamx.model.word_encoder import WordConfig
 from dreamx.train.latents import LatentClips
@@ -51,29 +52,36 @@ class EventsStage:
     """Peak learning rate."""
     text: WordConfig | None = None
     """A new text encoder of these sizes, where the one of START is too small or was never heard; None: go on with that one."""
+    more: tuple[InputFile, ...] = field(default=(), metadata=LATER)
+    """Further files with events; each is drawn from as often as DATA, one that is named twice twice as often."""
 
 
 def main(cfg: EventsStage) -> None:
     """Train and write ``cfg.out``. ValueError: there is no event in ``cfg.data``."""
-    data = LatentClips(cfg.data, cfg.frames)
-    if not data.eventful:
-        raise ValueError(
-            f"data: nothing happens in the clips of {cfg.data}; encode those of dreamx data simulate --subset events"
-        )
-    claim(cfg, "events", ["dit", "text"], [cfg.data, cfg.start, *([cfg.plain] if cfg.plain else [])])
+    files = {file: LatentClips(file, cfg.frames) for file in (cfg.data, *cfg.more)}
+    for file, clips in files.items():
+        if not clips.eventful:
+            raise ValueError(
+                f"{'data' if file == cfg.data else 'more'}: nothing happens in the clips of {file}; encode those of dreamx data "
+                "simulate --subset events"
+            )
+    data = [files[file] for file in (cfg.data, *cfg.more)]
+    claim(cfg, "events", ["dit", "text"], [*files, cfg.start, *([cfg.plain] if cfg.plain else [])])
     plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
     run = Run(cfg.run)
-    samples = Samples(cfg.samples, data) if cfg.samples else None
+    samples = Samples(cfg.samples, data[0]) if cfg.samples else None
     start = load(cfg.start)
     nets = run.own(start if cfg.text is None else renew_text(start, cfg.text), cfg.lr)
-    for clips in (data, *([plain] if plain else [])):
+    for clips in (*files.values(), *([plain] if plain else [])):
         clips.refuse_other(nets.dit.config.channels)
         clips.words, clips.drop_scene = nets.text.config.words, cfg.drop_scene
 
     def batch(step: int) -> Teaching:
         # Which kind it is does not depend on the process: all have the same number of frames to share out.
-        also = plain is not None and float(torch.rand(1, generator=torch.Generator().manual_seed(step))) < cfg.share
-        return teach(cfg.teaching, plain if plain is not None and also else data, run.generator(step))
+        rng = torch.Generator().manual_seed(step)
+        also = plain is not None and float(torch.rand(1, generator=rng)) < cfg.share
+        which = data[int(torch.randint(len(data), (1,), generator=rng))]
+        return teach(cfg.teaching, plain if plain is not None and also else which, run.generator(step))
 
     for now in run.steps(batch):
         with run.autocast():
