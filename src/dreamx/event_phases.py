@@ -1,8 +1,8 @@
 """The events that go on in a session, and the words that are told of them in each chunk: they come, last, and go.
 
 What is said (``event`` of ``World.step``) is split at ``;``. A part that names an event that the world was taught
-(``model.taught_event``) holds it: the words that begin it are told for its seconds, then the words for its lasting, for as long as
-what is said names it; then those that end it. Other parts are free words, told until something else is said. ``""`` ends all.
+(``model.taught_event``) holds it: the words that begin it are told for its seconds, then those for its lasting, for as long as what
+is said names it; then those that end it. Other parts are free words, told until something else is said. ``""`` ends all.
 All is counted in chunks and nothing is drawn by chance: the same words at the same chunks tell the same.
 """
 
@@ -57,11 +57,10 @@ def next_events(
     free, names = split_words(said, taught)
     kept: list[OngoingEvent] = []
     for o in going_on:
-        if o.name in names and o.phase != "going":
+        named_again, goes = o.name in names, o.phase == "going"
+        if named_again != goes:
             kept.append(o)
-        elif o.name not in names and o.phase == "going":
-            kept.append(o)
-        elif o.name not in names and by_name[o.name].ends:
+        elif not named_again and by_name[o.name].ends:
             kept.append(replace(o, phase="going", chunks=0))
     held = {o.name for o in kept}
     begun = [OngoingEvent(name, "coming", 1, chunk) for name in names if name not in held]
