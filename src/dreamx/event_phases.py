@@ -1,8 +1,8 @@
 """The events that go on in a session, and the words that are told of them in each chunk: they come, last, and go.
 
 What is said (``event`` of ``World.step``) is split at ``;``. A part that names an event that the world was taught
-(``model.taught_event``) holds it: the words that begin it are told for its seconds, then those for its lasting, for as long as what
-is said names it; then those that end it. Other parts are free words, told until something else is said. ``""`` ends all.
+(``model.taught_event``) holds it: the words that begin it are told for its seconds, then those for its lasting, for as long as
+what is said names it; then those that end it. Other parts are free words, told until something else is said. ``""`` ends all.
 All is counted in chunks and nothing is drawn by chance: the same words at the same chunks tell the same.
 """
 
@@ -37,7 +37,7 @@ class OngoingEvent:
 
 @dataclass(frozen=True)
 class EventState:
-    """What is told with the newest chunk: free words, and the events that go on, those that began first first."""
+    """Events of the newest chunk: free words, and the events that are told, in the order of their beginning."""
 
     free: str = ""
     ongoing: tuple[OngoingEvent, ...] = ()
