@@ -24,7 +24,7 @@ class Taught:
     """Vocabulary of the networks of a world, as far as that was written down."""
 
     words: tuple[str, ...]
-    """Words of the captions that the world was trained on."""
+    """Words of the captions that the world was trained on; none: that was not written down."""
     drawn: tuple[str, ...]
     """Words of the captions that its painter was trained on; the same where it has none."""
     events: bool
@@ -36,6 +36,12 @@ class Taught:
         refuse_twice(self.happenings)
         if self.happenings and not self.events:
             raise ValueError("happenings are given and events is false; set it to true, or leave them out")
+        for event in self.happenings if self.words else ():
+            if strange := unknown(" ".join((event.begins, event.lasts, event.ends)), frozenset(self.words)):
+                raise ValueError(
+                    f"happenings: the words of {event.name!r} hold {strange[0]!r}, which is none of the words that the world was "
+                    "trained on; say it with those, or train on captions that have it"
+                )
 
 
 @dataclass(frozen=True)
