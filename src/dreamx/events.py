@@ -6,6 +6,7 @@ The schema of event instructions (DreamX-World 1.0, section 4.3; the field names
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Styles (``Clip.style``) and the word for each that is said to a model, in every caption and prompt: one word a style, because
@@ -79,7 +80,13 @@ def going_on(events: tuple[Event, ...], since: float, until: float) -> tuple[Eve
 
 def told(events: tuple[Event, ...]) -> str:
     """Return the words for what goes on, a sentence each, as in ``The red ball rolls into the blocks``."""
-    return ". ".join(w[:1].upper() + w[1:] for w in (f"{e.entity} {e.predicate}" for e in events))
+    return join_sentences(f"{e.entity} {e.predicate}" for e in events)
+
+
+def join_sentences(said: Iterable[str]) -> str:
+    """Words as one sentence each, as in ``Fog hangs in the air. It rains``; full stops of their own are left out."""
+    each = (words.strip().rstrip(". ") for words in said)
+    return ". ".join(w[:1].upper() + w[1:] for w in each if w)
 
 
 def prompt(story: Story, style: str = "", times: bool = True, anchors: bool = True) -> str:

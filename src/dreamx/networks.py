@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from dreamx.checkpoints import native
 from dreamx.checkpoints.lent_text import LentText
+from dreamx.config import from_json
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.prompt import Taught, read_prompt, shorten
+from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
+from dreamx.plaintext import read_json
 from dreamx.session import WorldConfig
 
 #: What draws a picture from words: a transformer of single frames, and its text encoder.
@@ -67,6 +71,24 @@ def load_vocabulary(folder: Path) -> Taught | None:
     return native.read_config(folder, "taught", Taught) if native.holds(folder, "taught") else None
 
 
+def read_happenings(file: Path) -> tuple[TaughtEvent, ...]:
+    """Read a JSON list of events that a world was taught by name. ValueError names the file, the record and the field."""
+    listed = read_json(file)
+    if not isinstance(listed, list):
+        raise ValueError(f"{file}: must be a list of happenings, each with a name and the words with which it begins")
+    taught = {"words": [], "drawn": [], "events": True, "happenings": [_with_defaults(x) for x in listed]}
+    try:
+        return from_json(Taught, taught).happenings
+    except ValueError as e:
+        raise ValueError(f"{file}: {e}") from e
+
+
+def _with_defaults(record: object) -> object:
+    """A record written by hand, of which all but name and begins may be left out."""
+    blank = {f.name: f.default for f in fields(TaughtEvent) if f.default is not MISSING}
+    return {**blank, **record} if isinstance(record, dict) else record
+
+
 def read_words(
     text: WordEncoder | LentText, known: Taught | None, prompt: str, event: str, painter: TextToImage | None = None
 ) -> tuple[Tensor, str]:
@@ -76,7 +98,8 @@ def read_words(
     """
     if isinstance(text, LentText):
         return text.read([f"{prompt} {event}".strip()])[0]
-    words = None if known is None else frozenset(known.words if painter is None else known.drawn)
+    every = () if known is None else known.words if painter is None else known.drawn
+    words = frozenset(every) if every else None
     first = read_prompt(prompt, event, (text if painter is None else painter[1]).config.words, words)
     return text([shorten(first.text, text.config.words)]), first.note
 

@@ -7,7 +7,7 @@ more pass over the finished chunk writes it into the cache. Source: Self Forcing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dreamx import flow
 from dreamx.bounds import AnyLatentCount, Denoising, LatentCount, PositiveFloat, Probability
+from dreamx.config import LATER
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.model.attention import Attend, LaneMask, Slot
@@ -46,6 +47,9 @@ class Sampler:
     """First frames that are never given up."""
     context_noise: Probability = 0.0
     """Sigma that finished frames are noised to, and labelled with, when they become history."""
+    flush: LatentCount | None = field(default=None, metadata=LATER)
+    """Newest latent frames that stay in the cache, beside the sinks, when other words are told from one chunk to the next
+    (KV flush, Infinity-RoPE); None: words change nothing in the cache."""
 
     def cache(self) -> KVCache:
         """An empty past of this sampler's window."""

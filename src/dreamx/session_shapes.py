@@ -48,17 +48,24 @@ def decoder_table(vae: VAEConfig | WanVAEConfig, latent: Shape, opening: bool) -
 
 
 def session_table(
-    tensors: Mapping[str, Tensor], steps: int, config: WorldConfig, dit: DiTConfig, vae: VAEConfig | WanVAEConfig
+    tensors: Mapping[str, Tensor],
+    made: tuple[int, int],
+    config: WorldConfig,
+    dit: DiTConfig,
+    vae: VAEConfig | WanVAEConfig,
 ) -> Table:
-    """All tensors of a session of ``steps`` steps in these networks, given how many frames ``tensors`` hold; ``config``: its own.
+    """All tensors of a session in these networks, given how many frames ``tensors`` hold; ``config``: its own.
+
+    made: the number of its next chunk, and how many steps it keeps.
 
     The text's tokens are not among them: ``LentText.checked`` knows those.
     """
     h, w = config.height, config.width
     latent, index = (vae.latent, h // vae.shrink, w // vae.shrink), tensors.get("cache.index")
-    opening = index is None or not bool(index.flatten()[-1:].any())  # one latent was made
+    # One latent was made. What is known by heart may have been shown since, without a word to the cache.
+    opening = made[0] < 2 and (index is None or not bool(index.flatten()[-1:].any()))
     want = {"pose": ((4, 4), _F32), "lens": ((4,), _F32)} | decoder_table(vae, latent, opening)
-    if index is None:
+    if opening and index is None:
         want["known"] = (1, 1, *latent), _F32
     for name, shape in {} if index is None else past_shapes(dit, latent, config.causal).items():
         kinds = _COMPUTED if "." in name else (torch.int64,) if name == "index" else _F32
@@ -74,7 +81,12 @@ def session_table(
         n, whole = _rows(kept), (torch.int64,)
         want |= {"packed.z": ((n, *latent), _COMPUTED), "packed.index": ((n,), whole), "packed.chunk": ((n,), whole)}
         want |= {"packed.pose": ((n, 4, 4), (torch.float64,)), "packed.lens": ((n, 4), (torch.float64,))}
-    for i in range(steps):
+    if config.memory is not None and (late := tensors.get("unwritten.index")) is not None:
+        n = _rows(late)
+        want |= {"unwritten.z": ((1, n, *latent), _COMPUTED), "unwritten.index": ((1, n), (torch.int64,))}
+        want |= {"unwritten.hint": ((1, n, latent[0] + 1, *latent[1:]), _COMPUTED)}
+        want |= {"unwritten.pose": ((1, n, 4, 4), _F32), "unwritten.lens": ((1, n, 4), _F32)}
+    for i in range(made[1]):
         n = _rows(tensors.get(f"action.{i}.move"), 0)
         want |= {f"action.{i}.{k}": ((n, width), (torch.float32, torch.float64)) for k, width in (("move", 3), ("turn", 2))}
     return want

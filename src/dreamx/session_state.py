@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -14,21 +15,33 @@ from torch import Tensor
 from dreamx import networks, released, session
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.config import from_json, to_json
+from dreamx.event_phases import EventState, OngoingEvent, next_events, refuse_untaught, told_words
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.memory import Bank
 from dreamx.model.dit import DiT
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.prompt import Taught
+from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAE, State
 from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.packed_memory import PackedFrame, PackedMemory
 from dreamx.plaintext import cause
-from dreamx.rollout import Network
+from dreamx.rollout import Network, noise_like, write_context
 from dreamx.session import Action, Switches, WorldConfig
 from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
+from dreamx.unwritten import as_history, keep_unwritten, restore_unwritten, unwritten_state
+
+
+class Telling(NamedTuple):
+    """Words of a chunk: what goes on, what is told of it after the prompt, both read ``[1, L, D]``, and the note on them."""
+
+    events: EventState
+    told: str
+    words: Tensor
+    note: str
 
 
 class SessionState:
@@ -50,6 +63,16 @@ class SessionState:
         """A fingerprint of the networks: a session goes on in no others."""
         raise NotImplementedError
 
+    @property
+    def happenings(self) -> tuple[TaughtEvent, ...]:
+        """Return the events that it was taught by name."""
+        return () if self.taught is None else self.taught.happenings
+
+    @property
+    def ongoing(self) -> tuple[OngoingEvent, ...]:
+        """Return those of them that were told with the newest chunk."""
+        return self._events.ongoing
+
     def fork(self) -> Self:
         """An independent future of the same past."""
         other = copy(self)
@@ -67,6 +90,7 @@ class SessionState:
         tensors |= {f"decoder.{i}": x for i, x in enumerate(self._decoder or ())}
         tensors |= {f"memory.{k}": v for k, v in (self._bank.state() if self._bank else {}).items()}
         tensors |= {f"packed.{k}": v for k, v in (self._packed.state() if self._packed else {}).items()}
+        tensors |= {f"unwritten.{k}": v for k, v in unwritten_state(self._unwritten).items()}
         tensors |= {} if self._known is None else {"known": self._known.z}
         tensors |= {"before": self._before.pose} if self.config.causal.from_before else {}
         if isinstance(self.text, LentText):  # so that nobody has to open 11 GB for it again
@@ -75,6 +99,7 @@ class SessionState:
         configs = {"config": to_json(self.config), "switches": to_json(self.switches)}
         words = {"world": self.identity, **configs, **{k: getattr(self, k) for k in _WORDS}, "note": self.note}
         words |= {} if self._at is None else {"at": self._at.to_json()}
+        words |= {} if self._events == EventState(self.event) else {"ongoing": to_json(self._events)}
         session.write(path, words | done, tensors | controls)
 
     @torch.inference_mode()
@@ -101,6 +126,8 @@ class SessionState:
         self._bank = None if self.config.memory is None else Bank(self.config.memory)
         packed = self.config.causal.packed
         self._packed = None if packed is None else PackedMemory(packed)
+        self._events, self._told = EventState(), ""
+        self._unwritten: tuple[Frames, ...] = ()  # chunks that the cache lacks, the newest last
         self._unseen, self._looked = 0, 0  # dreams not shown yet; the chunk's number when it was last looked ahead
         self._before = Camera(self.camera.pose.double(), self.camera.lens.double())  # of the last latent before the next chunk
 
@@ -122,6 +149,36 @@ class SessionState:
             return released.latent_cameras(path, self._before, group)
         return path[group - 1 :: group].map(lambda x: x[None]), self._before
 
+    def _rng(self) -> torch.Generator:
+        # Times a prime, so that seed 0, chunk 1 is not seed 1, chunk 0.
+        return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
+
+    def _noise(self, camera: Camera, rng: torch.Generator) -> Frames:
+        """New frames ``[1, T]`` seen by these cameras, all noise."""
+        t, s = len(camera.pose[0]), self.vae.config.shrink
+        known = 0 if self._known is None else len(self._known)
+        also = known if self.config.causal.from_before else 0  # drawn for a whole chunk, of which the opening takes a part
+        blank = torch.empty(
+            1, also + t, self.vae.config.latent, self.config.height // s, self.config.width // s
+        )  # [1, T, C, h, w]
+        # Time index in latent frames, counted from the opening.
+        last = self._unwritten[-1].index if self._unwritten else None if self._cache.where is None else self._cache.where.index
+        start = 0 if last is None else int(last[0, -1]) + 1
+        frames = clean(noise_like(blank, rng)[:, also:], camera, start + known)
+        return replace(frames, sigma=torch.ones_like(frames.sigma))
+
+    def _unwritten_after(
+        self, net: Network, made: Frames, words: Tensor, cache: KVCache, rng: torch.Generator
+    ) -> tuple[Frames, ...]:
+        """Return the chunks that a cache lacks after one was ``made`` without the transformer; sinks are written at once."""
+        if not self.happenings:  # then the transformer never takes over
+            return ()
+        chunk = as_history(made, self.config.sampler, rng)
+        if len(cache) >= cache.sinks:
+            return keep_unwritten(self._unwritten, chunk, cache)
+        write_context(net, chunk, words, cache)
+        return ()
+
     def _show_packed(
         self, net: Network, chunk: Frames, words: Tensor, cache: KVCache
     ) -> tuple[tuple[PackedFrame, ...], Camera | None]:
@@ -136,28 +193,39 @@ class SessionState:
         if self._packed is not None:
             self._packed.remember(made, self._before if self.config.causal.from_before else None, self.chunk)
 
-    def _read(self, event: str | None) -> tuple[Tensor, str] | None:
-        """The prompt with these words after it, read, and the note on it; None: nothing new is said."""
-        return None if event is None else networks.read_words(self.text, self.taught, self.prompt, event)
+    def _read(self, event: str | None) -> Telling:
+        """The words of the next chunk, with which ``event`` begins; None: nothing new is said."""
+        assert self._words is not None, "the world is open"
+        seconds = self.config.sampler.chunk * self.vae.config.group / self.config.speed.fps
+        events = next_events(self._events, event, self.happenings, self.chunk, seconds)
+        told = told_words(events, self.happenings)
+        if told == self._told and (told or event is None):
+            return Telling(events, told, self._words, self.note)
+        return Telling(events, told, *networks.read_words(self.text, self.taught, self.prompt, told))
 
     def _said(self) -> str:
         """The words that a text encoder that is lent was given last."""
-        return f"{self.prompt} {self.event}".strip()
+        return f"{self.prompt} {self._told}".strip()
 
     def _take(self, words: dict[str, Any], t: dict[str, Tensor]) -> None:
         """Become the session that ``save`` described in words and tensors."""
         self.config = session.check(words, self.config)
-        want = session_table(t, len(words["events"]), self.config, self.dit.config, self.vae.config)
+        want = session_table(t, (words["chunk"], len(words["events"])), self.config, self.dit.config, self.vae.config)
         lent = {"words"} if isinstance(self.text, LentText) else set[str]()  # looked at by the text encoder
         check_tensors({k: x for k, x in t.items() if k not in lent}, want)
+        of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in _PARTS}
         self.prompt, self.event, self.seed, self.chunk = (words[k] for k in _WORDS)
+        events = from_json(EventState, words["ongoing"]) if "ongoing" in words else EventState(self.event)
+        refuse_untaught(events, self.happenings)
+        told = told_words(events, self.happenings)
         if isinstance(self.text, LentText) and "words" in t:  # kept by the encoder, which others share, when all is whole
             self._words, self.note = self.text.padded(self.text.checked(t["words"])), str(words.get("note", ""))
         else:
-            self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, self.event)
+            self._words, self.note = networks.read_words(self.text, self.taught, self.prompt, told)
         self._begin()
+        self._events, self._told = events, told
+        self._unwritten = restore_unwritten(of["unwritten"], self.config.sampler)
         self.camera = Camera(t["pose"], t["lens"])
-        of = {k: {n.removeprefix(f"{k}."): x for n, x in t.items() if n.startswith(f"{k}.")} for k in _PARTS}
         self._cache.restore({k: x.to(self._device) for k, x in of["cache"].items()})
         if self._bank is not None:
             self._bank.restore(of["memory"])
@@ -172,5 +240,5 @@ class SessionState:
         self.switches, self.actions = from_json(Switches, words["switches"]), session.unpack(words, t)
 
 
-_PARTS = ("cache", "memory", "packed")
+_PARTS = ("cache", "memory", "packed", "unwritten")
 _WORDS = ("prompt", "event", "seed", "chunk")

@@ -9,7 +9,6 @@ All randomness comes from (seed, number of the chunk): the same seed, controls a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,7 +20,7 @@ from dreamx import networks, released, session
 from dreamx.checkpoints import native
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.decoding import decode_chunk
-from dreamx.frames import Frames, as_hinted, cat, clean
+from dreamx.frames import cat, clean
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, from_keys, walk
 from dreamx.geometry.reproject import View
@@ -35,11 +34,12 @@ from dreamx.model.vae import VAE, fingerprint, to_bytes
 from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import TextToImage
-from dreamx.rollout import next_chunk, noise_like, without_lane, write_context
+from dreamx.rollout import next_chunk, without_lane, write_context
 from dreamx.session import Action, Dream, WorldConfig, find
-from dreamx.session_state import SessionState
+from dreamx.session_state import SessionState, Telling
 from dreamx.standpoint import Standpoint, known_view, number_of, picture_key, read_standpoints
 from dreamx.text_to_image import draw_first_picture
+from dreamx.unwritten import known_chunk, write_unwritten
 
 
 class World(SessionState):
@@ -175,7 +175,8 @@ class World(SessionState):
         if image is not None:
             self._known = clean(released.encoded(vae, image), here)
             return self._decode(Dream(self._known, here[0], here[0, :0]))
-        return self.decode(self._dream(self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n], False))
+        path = self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n]
+        return self.decode(self._dream(path, False, None, self._read(None)))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
@@ -192,7 +193,8 @@ class World(SessionState):
 
     @torch.inference_mode()
     def denoise(self, controls: Controls, event: str | None = None) -> Dream:
-        """Denoise the next chunk. ``event`` follows the prompt until another is given. ValueError: session unchanged."""
+        """Denoise the next chunk. ``event`` follows the prompt until another is given; events that the world was taught by
+        the names in it come, last and go (``event_phases``). ValueError: session unchanged."""
         self._refuse("controls", len(controls))
         reading = self._read(event)
         self.look_ahead()  # unless the server did it while the last chunk was shown
@@ -217,9 +219,9 @@ class World(SessionState):
         if frames != (due := self.frames_per_step):
             raise ValueError(f"{name}: {frames} frames given where this step makes {due} (`frames_per_step`)")
 
-    def _dream(self, path: Camera, stopped: bool, event: str | None = None, reading: tuple[Tensor, str] | None = None) -> Dream:
-        words, note = reading or (self._words, self.note)
-        assert words is not None, "the world is open"
+    def _dream(self, path: Camera, stopped: bool, event: str | None, now: Telling) -> Dream:
+        words, before_words = now.words, self._words
+        assert before_words is not None, "the world is open"
         cfg, rng, known = self.config, self._rng(), self._known
         net = self.dit if self.switches.camera else without_lane(self.dit, "view")
         latents, before = self._latents(path, self.vae.config.group)
@@ -227,18 +229,27 @@ class World(SessionState):
         if isinstance(self.vae, VAE):
             here = known_view(self.places, self._at, path, self.size)
             chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
-        chunk = chunk if known is None else cat(known, chunk)
-        alone = cfg.places_alone and here is not None and hint is not None
-        cache = self._cache.fork()  # the past stays what it is where the chunk is refused
-        packed, packed_from = ((), None) if alone else self._show_packed(net, chunk, words, cache)
-        made = as_hinted(chunk) if alone else next_chunk(net, chunk, words, cache, cfg.sampler, rng)
+        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.happenings)
+        cache, unwritten = self._cache.fork(), ()  # the past stays what it is where the chunk is refused
+        packed, packed_from = (), None
+        if alone:
+            made = known_chunk(known, chunk)
+            unwritten = self._unwritten_after(net, made, words, cache, rng)
+        else:
+            write_unwritten(net, self._unwritten, before_words, cache)
+            if cfg.sampler.flush is not None and now.told != self._told:
+                cache.cut(cfg.sampler.flush)
+            chunk = chunk if known is None else cat(known, chunk)
+            packed, packed_from = self._show_packed(net, chunk, words, cache)
+            made = next_chunk(net, chunk, words, cache, cfg.sampler, rng)
         if isinstance(self.vae, WanVAE):
             refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
         new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown
         # All that can be refused is behind: the session changes only from here on.
         if not alone:
             self._pack(made)
-        self._words, self._known, self.note, self._before, self._cache = words, None, note, before, cache
+        self._words, self._known, self.note, self._before, self._cache = words, None, now.note, before, cache
+        self._events, self._told, self._unwritten = now.events, now.told, unwritten
         self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
@@ -267,21 +278,6 @@ class World(SessionState):
             net = self.dit if last.switches.camera else without_lane(self.dit, "view")
             nets, past = (net, vae), (self._cache, self._decoder, bank)
             prefill_memory(cfg, nets, past, there, blank, self._words, self.config.sampler)
-
-    def _rng(self) -> torch.Generator:
-        # Times a prime, so that seed 0, chunk 1 is not seed 1, chunk 0.
-        return torch.Generator().manual_seed(1_000_003 * self.seed + self.chunk)
-
-    def _noise(self, camera: Camera, rng: torch.Generator) -> Frames:
-        """New frames ``[1, T]`` seen by these cameras, all noise."""
-        t, s = len(camera.pose[0]), self.vae.config.shrink
-        known = 0 if self._known is None else len(self._known)
-        also = known if self.config.causal.from_before else 0  # drawn for a whole chunk, of which the opening takes a part
-        blank = torch.empty(1, also + t, self.vae.config.latent, self.size[0] // s, self.size[1] // s)  # [1, T, C, h, w]
-        # Time index in latent frames, counted from the opening.
-        start = 0 if self._cache.where is None else int(self._cache.where.index[0, -1]) + 1
-        frames = clean(noise_like(blank, rng)[:, also:], camera, start + known)
-        return replace(frames, sigma=torch.ones_like(frames.sigma))
 
     def _decode(self, dream: Dream) -> Tensor:
         made, after = decode_chunk(self.vae, dream, self.size, self._decoder, self.depth is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import torch
 import micro
 from dreamx.checkpoints import native
 from dreamx.cli import main as cli
+from dreamx.data.latent_file import LatentRow, Latents
+from dreamx.events import Event
 from dreamx.geometry import from_keys
-from dreamx.geometry.camera import lens_from_fov
+from dreamx.geometry.camera import lens_from_fov, level
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.dit import DiT
 from dreamx.model.place_field import PlaceFieldConfig
+from dreamx.model.prompt import Taught
+from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.recipes.assemble_world import Assembly, main, world_config
@@ -128,6 +133,7 @@ def test_settings_of_another_world(parts: Path, tmp_path: Path) -> None:
         ({"views": 0, "places": None, "overrides": ("foresight=none", "memory.views=2")}, "memory holds nothing"),
         ({"like": "tiny", "overrides": ("memory=none",), "places": None}, "foresight needs memory"),
         ({"seen": "depth"}, "seen and drawn go together"),
+        ({"told": "depth"}, "told goes with seen and drawn"),
     ],
 )
 def test_what_does_not_fit_is_said_and_nothing_is_written(
@@ -139,6 +145,73 @@ def test_what_does_not_fit_is_said_and_nothing_is_written(
         main(replace(asked(parts, out), **changed))  # pyright: ignore[reportArgumentType]
     assert "\n" not in str(e.value)
     assert not out.exists()
+
+
+FOG = {"name": "fog", "begins": "The fog comes up", "lasts": "Fog hangs in the air", "ends": "The fog lifts", "seconds": 2.0}
+DOG = Event("e1", "the dog", "barks in the fog", "", 0.5, 1.5)
+
+
+def latents(file: Path, *rows: LatentRow) -> Path:
+    n = len(rows)
+    camera = level().map(lambda x: x.expand(n, 2, *x.shape).clone())
+    Latents(torch.zeros(n, 2, 8, 4, 4, dtype=torch.float16), camera, rows, "x").save(file)
+    return file
+
+
+def test_happenings_are_given_to_a_world_and_taken_from_another(parts: Path, tmp_path: Path) -> None:
+    file = tmp_path / "happenings.json"
+    file.write_text(json.dumps([FOG, {"name": "dog", "begins": "A dog barks", "indoors": False}]))
+    out, other = tmp_path / "w", tmp_path / "other"
+    sides = [str(side) for side in SIZE]
+    flags = [f"--{name}={parts / name}" for name in ("vae", "dit", "depth", "painter", "places")]
+    cli(["world", "assemble", *flags, "--size", *sides, "--happenings", str(file), "--out", str(out)])
+    want = (TaughtEvent(**FOG), TaughtEvent("dog", "A dog barks", indoors=False))  # pyright: ignore[reportArgumentType]
+    taught = World.open(out).taught
+    assert taught == Taught((), (), True, want)
+    main(replace(asked(parts, other), like=str(out), size=None, overrides=("sampler.flush=2",)))
+    again = World.open(other)
+    assert again.taught == taught and again.config.sampler.flush == 2
+    again.reset(micro.picture(), "a park")
+    again.step(from_keys([""] * again.frames_per_step), "fog")
+    assert [o.name for o in again.ongoing] == ["fog"]
+    assert again.note == "", "its vocabulary is unknown, not empty"
+    main(replace(asked(parts, tmp_path / "plain"), like="tiny"))
+    assert World.open(tmp_path / "plain").taught is None, "as before"
+
+
+def test_words_of_happenings_are_looked_up_in_the_latents(parts: Path, tmp_path: Path) -> None:
+    plain = latents(tmp_path / "plain.safetensors", LatentRow("the air hangs", "game", "park", 1))
+    told = latents(tmp_path / "told.safetensors", LatentRow("fog comes up, lifts", "game", "park", 1, events=(DOG,)))
+    file = tmp_path / "happenings.json"
+    file.write_text(json.dumps([FOG]))
+    cfg = replace(asked(parts, tmp_path / "w"), seen=plain, drawn=plain, happenings=file)
+    with pytest.raises(ValueError, match="happenings: the words of 'fog' hold 'fog', which is none of the words"):
+        main(cfg)
+    assert not (tmp_path / "w").exists()
+    main(replace(cfg, told=told))
+    taught = World.open(tmp_path / "w").taught
+    assert taught is not None and taught.events and [h.name for h in taught.happenings] == ["fog"]
+    assert {"dog", "barks", "lifts", "hangs"} <= set(taught.words) and "dog" not in taught.drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "must be a list of happenings"),
+        ("[1]", "happenings.0: must be an object"),
+        ('[{"name": "fog"}]', "happenings.0: the key 'begins' is missing"),
+        ('[{"name": "fog", "begins": "fog", "ends": "x"}]', "ends is never told where lasts is empty"),
+        ('[{"name": "fog", "begins": "fog", "second": 1}]', "'second' is unknown"),
+        ("[", "json"),
+    ],
+)
+def test_a_wrong_file_of_happenings_is_refused(parts: Path, tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "happenings.json"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=said) as e:
+        main(replace(asked(parts, tmp_path / "w"), happenings=file))
+    assert "happenings.json" in str(e.value) and "\n" not in str(e.value)
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_folder_of_somebody_else_stays_as_it_is(parts: Path, tmp_path: Path) -> None:

@@ -289,6 +289,8 @@ world assemble --vae world --dit world --views 0 --size 32 32 --out new
     --set sampler                           | sampler
     --set sampler.steps=0                   | steps
     --seen notes.txt                        | seen
+    --happenings notes.txt                  | notes.txt
+    --happenings nowhere.json               | nowhere.json
     --out notes.txt                         | notes.txt
     --out world                             | world
 """

@@ -108,6 +108,12 @@ class KVCache:
         """Remove the recalled frames; nothing of the window is computed again."""
         self._memory = None  # their room stays until the chunk ends, and is passed over
 
+    def cut(self, recent: int) -> None:
+        """Keep of the past its sinks and its newest ``recent`` frames alone: the KV flush of Infinity-RoPE."""
+        if len(self) > self.sinks + recent:
+            self._forget_pass()
+            self._keep((slice(0, self.sinks), slice(len(self) - recent, len(self))))
+
     def held(self, new: int) -> Tensor:
         """Time index ``[n]`` of the frames that the first row will see beside so many new ones."""
         if self.where is None:
@@ -147,11 +153,15 @@ class KVCache:
         if self._fresh_where is None or not _same(self._fresh_where, where):
             self._forget_pass()
         self._fresh, self._fresh_where = {}, where
-        runs = self._runs(len(where))
+        self._keep(self._runs(len(where)))
+
+    def _keep(self, runs: tuple[slice, ...]) -> None:
         if self.where is None or len(runs) == 1:
             return
         self.where = self.where[runs[0]].then(self.where[runs[1]])
         self.kv = {slot: (*_cut(x, runs[0]), *_cut(x, runs[1])) for slot, x in self.kv.items()}
+        if not len(self.where):
+            self.where, self.kv = None, {}  # as before the first frame
 
     def _runs(self, new: int) -> tuple[slice, ...]:
         """Runs of the past that stay beside so many new frames: all of it, or sinks and the newest."""

@@ -6,8 +6,10 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from dreamx.config import LATER
+from dreamx.model.taught_event import TaughtEvent, refuse_twice
 from dreamx.model.word_encoder import split
 
 _TOKEN = re.compile(r"[a-z0-9]+|[^\sa-z0-9]", re.I)
@@ -22,11 +24,24 @@ class Taught:
     """Vocabulary of the networks of a world, as far as that was written down."""
 
     words: tuple[str, ...]
-    """Words of the captions that the world was trained on."""
+    """Words of the captions that the world was trained on; none: that was not written down."""
     drawn: tuple[str, ...]
     """Words of the captions that its painter was trained on; the same where it has none."""
     events: bool
     """Whether training had clips in which the words of an event come true."""
+    happenings: tuple[TaughtEvent, ...] = field(default=(), metadata=LATER)
+    """Events that it was taught by name."""
+
+    def __post_init__(self) -> None:
+        refuse_twice(self.happenings)
+        if self.happenings and not self.events:
+            raise ValueError("happenings are given and events is false; set it to true, or leave them out")
+        for event in self.happenings if self.words else ():
+            if strange := unknown(" ".join((event.begins, event.lasts, event.ends)), frozenset(self.words)):
+                raise ValueError(
+                    f"happenings: the words of {event.name!r} hold {strange[0]!r}, which is none of the words that the world was "
+                    "trained on; say it with those, or train on captions that have it"
+                )
 
 
 @dataclass(frozen=True)

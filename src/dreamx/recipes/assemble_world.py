@@ -21,11 +21,12 @@ from dreamx.model.depth_net import DepthConfig
 from dreamx.model.dit import DiTConfig
 from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
+from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
-from dreamx.networks import refuse_unseen_places
+from dreamx.networks import load_vocabulary, refuse_unseen_places
 from dreamx.recipes.overrides import override
-from dreamx.recipes.step import WorldParts, write_world
+from dreamx.recipes.step import WorldParts, read_taught, write_world
 from dreamx.session import WorldConfig, find
 
 FOV = 70.0  # degrees, as the clips of the simulator have it
@@ -38,7 +39,8 @@ class Assembly(WorldParts):
     size: tuple[Pixels, Pixels] | None = None
     """Rows and columns of a picture; None: those of LIKE."""
     like: str | None = None
-    """A world, shipped or in a folder, whose settings are taken (sampler, memory, speed, lens); None: those of a new world."""
+    """A world, shipped or in a folder, whose settings are taken (sampler, memory, speed, lens), and its happenings, if no file
+    of those is given; None: those of a new world."""
     fov: FieldOfView | None = None
     """Vertical field of view, degrees; None: that of LIKE where the picture has its shape, else 70."""
     views: Annotated[int, Ge(0), Le(64)] | None = None
@@ -56,11 +58,12 @@ def main(cfg: Assembly) -> None:
     """Check, and write ``cfg.out``."""
     world = world_config(cfg)
     refuse_misfits(cfg, world)
-    reads = (cfg.vae, cfg.dit, cfg.depth, cfg.painter, cfg.places, cfg.seen, cfg.drawn)
+    taught = read_taught(cfg, like_happenings(cfg))
+    reads = (cfg.vae, cfg.dit, cfg.depth, cfg.painter, cfg.places, cfg.seen, cfg.drawn, cfg.told, cfg.happenings)
     manifest.refuse_input(cfg.out, reads, "out")
     files = (r"config\.json", r"(dit|vae|text|depth|places)\.safetensors", "painter", "starts")
     manifest.claim(cfg.out, "a world of dreamx world assemble", files)
-    write_world(cfg, world)
+    write_world(cfg, world, taught)
     out, homes = shlex.quote(str(cfg.out)), ""
     if cfg.places is not None:
         names = native.read_config(cfg.places, "places", PlaceFieldConfig).names
@@ -69,6 +72,12 @@ def main(cfg: Assembly) -> None:
         f"wrote {cfg.out}; dreamx play --world {out} opens it\n"
         f"pictures to begin from: dreamx data starts --out {out}/starts --width {world.width} --height {world.height}{homes}\n"
     )
+
+
+def like_happenings(cfg: Assembly) -> tuple[TaughtEvent, ...]:
+    """Return the events that LIKE was taught by name; none where there is no LIKE."""
+    known = None if cfg.like is None else load_vocabulary(find(cfg.like))
+    return () if known is None else known.happenings
 
 
 def world_config(cfg: Assembly) -> WorldConfig:
@@ -130,6 +139,8 @@ def refuse_misfits(cfg: Assembly, world: WorldConfig) -> None:
                 f"painter: {cfg.painter} makes latents of {painter.channels} channels, and the autoencoder in {cfg.vae} reads "
                 f"{vae.latent}; give networks that were trained together"
             )
+    if cfg.told is not None and cfg.seen is None:
+        raise ValueError("told goes with seen and drawn: the words of all are kept; give all three, or leave it out")
     if (cfg.seen is None) != (cfg.drawn is None):
         raise ValueError("seen and drawn go together: the words of both are kept; give both, or neither")
 

@@ -8,7 +8,10 @@ from typing import Any, Generic, TypeVar
 
 from dreamx.bounds import InputFile, InputFolder, OutputFolder
 from dreamx.data.encode import Latents
+from dreamx.events import told
 from dreamx.model.prompt import Taught, vocabulary
+from dreamx.model.taught_event import TaughtEvent
+from dreamx.networks import read_happenings
 from dreamx.world import World, WorldConfig
 
 C = TypeVar("C")
@@ -55,6 +58,11 @@ class WorldParts:
     """Latents that the transformer learned from: the page then says which words were never taught. Goes with DRAWN."""
     drawn: InputFile | None = None
     """Latents that the painter learned from."""
+    told: InputFile | None = None
+    """Latents of clips with events that the transformer learned from: their words were taught, too. Goes with SEEN."""
+    happenings: InputFile | None = None
+    """Events that the transformer was taught by name: a JSON list of records with name, begins, lasts, ends, seconds, indoors and
+    outdoors (``model.taught_event``)."""
     half: bool = False
     """Write weights as float16: half the bytes."""
 
@@ -69,13 +77,28 @@ class WorldExport(WorldParts):
 
 def export_world(cfg: WorldExport) -> None:
     """Write ``cfg.out``."""
-    write_world(cfg, cfg.world)
+    write_world(cfg, cfg.world, read_taught(cfg))
 
 
-def write_world(parts: WorldParts, config: WorldConfig) -> None:
-    """Write the world of these parts under these settings to ``parts.out``."""
-    made = World.from_folders(config, parts.vae, parts.dit, parts.depth, parts.painter, parts.places)
+def read_taught(parts: WorldParts, happenings: tuple[TaughtEvent, ...] = ()) -> Taught | None:
+    """Return the vocabulary of these parts; None where nothing says it. ValueError where ``happenings`` have other words.
+
+    happenings: those of a world without a file of its own.
+    """
+    if parts.happenings is not None:
+        happenings = read_happenings(parts.happenings)
+    seen, drawn = tuple[str, ...](), tuple[str, ...]()
     if parts.seen is not None and parts.drawn is not None:
         seen, drawn = (vocabulary(row.caption for row in Latents.load(file).rows) for file in (parts.seen, parts.drawn))
-        made.taught = Taught(seen, drawn, events=False)
+        rows = () if parts.told is None else Latents.load(parts.told).rows
+        seen = vocabulary([*seen, *(words for row in rows for words in (row.caption, told(row.events)))])
+    elif not happenings:
+        return None
+    return Taught(seen, drawn, bool(happenings or parts.told), happenings)
+
+
+def write_world(parts: WorldParts, config: WorldConfig, taught: Taught | None) -> None:
+    """Write the world of these parts under these settings to ``parts.out``. ``taught``: its vocabulary, if known."""
+    made = World.from_folders(config, parts.vae, parts.dit, parts.depth, parts.painter, parts.places)
+    made.taught = taught
     made.export(parts.out, parts.half)
