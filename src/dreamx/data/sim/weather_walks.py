@@ -131,7 +131,7 @@ def film_weather(here: Scene, renderer: Renderer, index: int, shot: SimulatedSho
 def forecast(
     here: Scene, index: int, shot: SimulatedShot
 ) -> tuple[tuple[WeatherKind, ...], list[tuple[float, float]], tuple[Event, ...]]:
-    """What comes in the walk of this index: kinds, (begins to come, begins to go) of each in seconds, and the records.
+    """Draw what comes in the walk of this index: kinds, (begins to come, begins to go) of each in seconds, and the records.
 
     One kind, or one of light and one of air; it is there from the first frame on in a third of the walks (it came ``SECONDS``
     before or earlier), and to the last in as many.
@@ -157,7 +157,7 @@ def forecast(
 
 
 def share_at(span: tuple[float, float], moment: float) -> float:
-    """How far weather of this span has come at a moment, 0 to 1."""
+    """Return how far weather of this span has come at a moment, 0 to 1."""
     begin, end = span
     return ramp(moment, begin, begin + SECONDS) - ramp(moment, end, end + SECONDS)
 
