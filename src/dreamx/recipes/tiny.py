@@ -14,7 +14,6 @@ from dreamx.data.scene.homes.home import HOMES
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.data.sim.start_pictures import StartsConfig, starts
-from dreamx.data.sim.stills import StillsConfig, stills
 from dreamx.geometry.camera import lens_from_fov
 from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
@@ -25,20 +24,18 @@ from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
+from dreamx.recipes.judges import judges
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, classifier, depth, features, known_places, memory_stage, pose
+from dreamx.train import autoencoder, camera_control, causal, depth, known_places, memory_stage
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
-from dreamx.train.classifier import ClassifierStage
 from dreamx.train.depth import DepthStage
-from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
-from dreamx.train.pose import PoseStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.teacher_forcing import TeachingConfig
@@ -114,19 +111,12 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     def run(stage: str, steps: int, decay: float = 0.5, ema: float = 0.998, muon: bool = False) -> RunConfig:
         return RunConfig(stage_folder(root, stage), steps, decay=decay, ema=ema, muon=muon, threads=threads)
 
-    def reads(stage: str, seed: int) -> RunConfig:
-        return replace(run(stage, 1500, decay=0.7, ema=0.99), seed=seed)
-
-    def feels(stage: str, seed: int) -> RunConfig:
-        return replace(run(stage, 3000, decay=0.7, ema=0.99), seed=seed, dtype="bfloat16")
-
     clips, latents, further = root / "clips", root / "latents.safetensors", root / "further.safetensors"
     homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
-    happenings, looked_at = root / "happenings", root / "stills"
+    happenings = root / "happenings"
     names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "memory", "places", "painter")
-    judges = tuple(f"{net}_{use}" for net in ("pose", "classifier", "features") for use in ("evaluation", "reward"))
-    nets = {stage: stage_folder(root, stage) / "model" for stage in (*names, *judges)}
+    nets = {stage: stage_folder(root, stage) / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     world = WorldExport(
@@ -252,35 +242,5 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("memory", memory_stage.main, memory),
         Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
-        # What reads cameras from pictures: two networks of other seeds that never saw each other's scenes (eval/estimators/pose).
-        Step("pose_evaluation", pose.main, PoseStage(reads("pose_evaluation", 11), clips, nets["pose_evaluation"], 0, 400)),
-        Step("pose_reward", pose.main, PoseStage(reads("pose_reward", 12), clips, nets["pose_reward"], 400, 800)),
-        # What tells whether an event happened (eval/estimators/events): likewise.
-        Step(
-            "happenings",
-            simulate,
-            SimulateConfig(happenings, ("events", "still"), scenes=800, clips=2, width=SIZE, height=SIZE),
-        ),
-        Step(
-            "classifier_evaluation",
-            classifier.main,
-            ClassifierStage(reads("classifier_evaluation", 11), happenings, nets["classifier_evaluation"], 0, 400),
-        ),
-        Step(
-            "classifier_reward",
-            classifier.main,
-            ClassifierStage(reads("classifier_reward", 12), happenings, nets["classifier_reward"], 400, 800),
-        ),
-        # By what dreams are compared with unpaired true renders (eval/estimators/features): likewise.
-        Step("stills", stills, StillsConfig(looked_at, scenes=600, width=SIZE, height=SIZE)),
-        Step(
-            "features_evaluation",
-            features.main,
-            FeatureStage(feels("features_evaluation", 11), looked_at, nets["features_evaluation"], 0, 300),
-        ),
-        Step(
-            "features_reward",
-            features.main,
-            FeatureStage(feels("features_reward", 12), looked_at, nets["features_reward"], 300, 600),
-        ),
+        *judges(root, clips, happenings, SIZE, stage_folder),
     )
