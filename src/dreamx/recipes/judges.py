@@ -21,7 +21,7 @@ from dreamx.train.run_config import RunConfig
 
 
 def judges(root: Path, clips: Path, happenings: Path, size: int, folder: Callable[[Path, str], Path]) -> Recipe:
-    """Steps for pictures of ``size`` pixels. ``clips``: of walks; ``happenings``: where clips with events are put; ``folder``: gives
+    """Steps for pictures of ``size`` pixels. ``clips``: of walks; ``happenings``: where those with events are put; ``folder``: gives
     that of a stage below ``root``.
     """
     looked_at = root / "stills"
