@@ -21,8 +21,9 @@ from dreamx.train.run_config import RunConfig
 
 
 def judges(root: Path, clips: Path, happenings: Path, size: int, folder: Callable[[Path, str], Path]) -> Recipe:
-    """Steps for pictures of ``size`` pixels. ``clips``: of walks; ``happenings``: where those with events are put; ``folder``: gives
-    that of a stage below ``root``.
+    """Steps for pictures of ``size`` pixels, of ``clips`` of walks; those with events are put into ``happenings``.
+
+    folder: gives that of a stage below ``root``.
     """
     looked_at = root / "stills"
 
