@@ -10,7 +10,7 @@ frames. The goal is the user's: a world has none, so the reward is a function th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dreamx.event_timeline import EventTimeline, read_timeline
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import KEYS
 from dreamx.picture import read_picture
@@ -47,11 +48,12 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
     Info: ``pose`` float32 ``[4, 4]``, camera-to-world of the newest frame, metres, axes right, down, forward, the opening being
     the identity; ``chunk``, the number of steps since ``reset``; ``recalled``, a list of such poses: the remembered views that
     memory showed the network; ``packed``, a list of pairs, such a pose and the number of the chunk that packed memory recalled a
-    latent frame of.
+    latent frame of; ``happenings``, a list of pairs, the name of a taught event that goes on, and its phase.
 
     world: a name, a folder, or a world (which is forked: several may be made of one). limit: of steps, after which an episode is
     truncated; None: it never is. switches: by default all on. starts: folder of start pictures, by default that of the world,
-    where its name or folder was given. ValueError, one sentence, for what cannot be.
+    where its name or folder was given. timeline: what is said when in every episode (``event_timeline``), or a file of it.
+    ValueError, one sentence, for what cannot be.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (so it is in the library)
@@ -65,6 +67,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         switches: Switches | None = None,
         starts: Path | None = None,
         render_mode: Literal["rgb_array"] | None = None,
+        timeline: EventTimeline | Path | None = None,
     ) -> None:
         if limit is not None and limit < 1:
             raise ValueError(f"limit is {limit}; give at least 1 step, or None for no limit")
@@ -79,6 +82,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         self.render_mode = render_mode
         self._starts = read_starts(starts)
         self._reward, self._limit, self._every = reward, limit, every_frame
+        self._timeline = read_timeline(timeline) if isinstance(timeline, Path) else timeline or EventTimeline(())
+        self._said: Iterator[str | None] = iter(())  # with each chunk of the episode
         self._steps = 0
         self._frames: NDArray[np.uint8] | None = None  # [n, H, W, 3], the newest last
         self._length = self.world.vae.config.group * self.world.config.sampler.chunk
@@ -101,6 +106,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         number = int(self.np_random.integers(2**31)) if seed is None else seed % 2**31
         self._steps = 0
         first = _shown(self.world.reset(image, prompt, number))
+        self._said = self._timeline.chunks(len(first), lambda: self.world.frames_per_step, self.world.fps)
         self._frames = np.repeat(first[-1:], self._length, 0)  # a released model opens with several, where there is no picture
         return self._observation(), self._info([])
 
@@ -112,7 +118,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         if self._frames is None:
             raise ValueError("step: the episode has not begun; call reset first")
         keys = "".join(k for k, on in zip(KEYS, held, strict=True) if on)
-        dream = self.world.denoise(controls(ReplayStep(keys, self.world.frames_per_step), self.world.config.speed))
+        motion = controls(ReplayStep(keys, self.world.frames_per_step), self.world.config.speed)
+        dream = self.world.denoise(motion, next(self._said))
         made = _shown(self.world.decode(dream))
         self._frames = np.concatenate([np.repeat(self._frames[-1:], self._length - len(made), 0), made])
         self._steps += 1
@@ -135,7 +142,9 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         return (self._frames if self._every else self._frames[-1]).copy()
 
     def _info(self, recalled: list[NDArray[np.float32]]) -> dict[str, Any]:
-        return {"pose": _pose(self.world.camera), "chunk": self._steps, "recalled": recalled, "packed": list[Any]()}
+        now = [(o.name, o.phase) for o in self.world.ongoing]
+        where = {"pose": _pose(self.world.camera), "chunk": self._steps}
+        return {**where, "recalled": recalled, "packed": list[Any](), "happenings": now}
 
     def _opening(self, options: dict[str, Any]) -> tuple[Tensor | None, str]:
         """Picture ``[3, H, W]`` and prompt."""

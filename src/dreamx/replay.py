@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dreamx import atomic
 from dreamx.config import from_json, to_json
+from dreamx.event_timeline import EventTimeline
 from dreamx.geometry.controls import Controls, Speed, check_keys, from_keys
 from dreamx.picture import read_picture
 from dreamx.plaintext import brief, read_json
@@ -182,22 +183,25 @@ def warning(replay: Replay, weights: str) -> str:
     return "This replay was walked in other weights, so it will look different."
 
 
-def play(world: World, replay: Replay, starts: Path | None = None) -> Iterator[Tensor]:
+def play(world: World, replay: Replay, starts: Path | None = None, timeline: EventTimeline | None = None) -> Iterator[Tensor]:
     """Walk the replay: its opening picture ``[1, 3, H, W]``, then the frames of each step, uint8 ``[frames, 3, H, W]``.
 
     In the weights that it was made in these are the very frames, bit for bit (on the same kind of machine). The world goes on
     from its end. ValueError, before the world is touched, for a picture that is missing; and at a step of which this world makes
-    another number of frames.
+    another number of frames. timeline: what is said besides, and instead of what the replay says with the same chunk.
     """
-    return _walk(world, replay, picture(replay, world.size, starts))
+    return _walk(world, replay, picture(replay, world.size, starts), timeline or EventTimeline(()))
 
 
-def _walk(world: World, replay: Replay, image: Tensor | None) -> Iterator[Tensor]:
-    yield world.reset(image, replay.prompt, replay.seed)
+def _walk(world: World, replay: Replay, image: Tensor | None, timeline: EventTimeline) -> Iterator[Tensor]:
+    opening = world.reset(image, replay.prompt, replay.seed)
+    yield opening
+    heard = timeline.chunks(len(opening), lambda: world.frames_per_step, world.fps)
     for number, step in enumerate(replay.steps):
         if step.frames != world.frames_per_step:
             due = world.frames_per_step
             words = f"has {step.frames} frames, and this world makes {due} at a time; take the world that it was made in"
             raise ValueError(f"replay.steps.{number} {words}")
         world.switches = step.switches
-        yield world.step(controls(step, world.config.speed), step.event)
+        said = next(heard)
+        yield world.step(controls(step, world.config.speed), step.event if said is None else said)

@@ -73,6 +73,17 @@ class SessionState:
         """Return those of them that were told with the newest chunk."""
         return self._events.ongoing
 
+    @property
+    def place(self) -> str | None:
+        """Return the name of the place known by heart that the session is in; None: none is known."""
+        return None if self._at is None else self._at.place
+
+    def seconds_before(self, chunk: int) -> float:
+        """Return for how many seconds one had walked when the chunk of that number began; the opening's frame is counted."""
+        size = self.config.sampler.chunk
+        latents = chunk if size == 1 else max(1, size * (chunk - 1))  # the opening is one, and within the first longer chunk
+        return (1 + self.vae.config.group * (latents - 1)) / self.config.speed.fps
+
     def fork(self) -> Self:
         """An independent future of the same past."""
         other = copy(self)

@@ -182,14 +182,16 @@ class World(SessionState):
         """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
         return self.decode(self.denoise(controls, event))
 
-    def play(self, actions: Iterable[str]) -> Iterator[Tensor]:
-        """Walk by held keys, one string a frame (``"wj"``, ``""``): chunks of frames, uint8 ``[F, 3, H, W]``, the last cut."""
+    def play(self, actions: Iterable[str], events: Iterable[str | None] = ()) -> Iterator[Tensor]:
+        """Walk by held keys, one string a frame (``"wj"``, ``""``): chunks of frames, uint8 ``[F, 3, H, W]``, the last cut.
+
+        events: what is said with each chunk (``event_timeline``)."""
         if isinstance(actions, str):
             raise ValueError(f'actions: {actions!r} is one string; give one a frame, as ["wj"] * 16 or geometry.parse_actions')
-        keys = iter(actions)
+        keys, said = iter(actions), iter(events)
         while now := list(islice(keys, self.frames_per_step)):
             held = now + [""] * (self.frames_per_step - len(now))
-            yield self.step(from_keys(held, self.config.speed))[: len(now)]
+            yield self.step(from_keys(held, self.config.speed), next(said, None))[: len(now)]
 
     @torch.inference_mode()
     def denoise(self, controls: Controls, event: str | None = None) -> Dream:

@@ -183,7 +183,7 @@ def test_a_replay_is_walked_alone(folder: Path, tmp_path: Path) -> None:
 
 
 def _breaks(error: BaseException) -> object:
-    def walk(world: World, image: Tensor | None, prompt: str, seed: int, keys: list[str]) -> Iterator[Tensor]:
+    def walk(world: World, image: Tensor | None, prompt: str, seed: int, keys: list[str], _: object) -> Iterator[Tensor]:
         yield from walk_along(world, image, prompt, seed, keys[:4])
         raise error
 

@@ -28,6 +28,7 @@ from dreamx.play.server_messages import HEADER, FrameKind, Hello, Picture, pack,
 from dreamx.session import Switches
 from repo import ROOT
 
+PARTS = (server_messages.Moment, server_messages.EventProgress, Picture)
 REQUESTS: tuple[type, ...] = get_args(client_messages.Request)
 TYPES: list[str] = [word for kind in REQUESTS for word in get_args(get_type_hints(kind)["type"])]
 
@@ -42,6 +43,7 @@ GOOD: list[tuple[dict[str, object], client_messages.Request]] = [
     ({"type": "keys", "held": "wj", "seq": 4}, Keys("keys", "wj", 4)),
     ({"type": "keys", "held": "", "seq": 5}, Keys("keys", "", 5)),
     ({"type": "event", "text": "it rains"}, SayEvent("event", "it rains")),
+    ({"type": "event", "text": ""}, SayEvent("event", "")),
     ({"type": "shown", "frame": 7, "spare": -3}, FramesShown("shown", 7, -3)),
     ({"type": "shown", "frame": 7}, FramesShown("shown", 7)),
     ({"type": "save"}, Command("save")),
@@ -161,7 +163,7 @@ def test_replies_are_json_with_a_type() -> None:
     assert reply == {"type": "hello", "protocol": 1, "world": "tiny", "size": [64, 96], "fps": 16}
 
 
-@pytest.mark.parametrize("kind", [*REQUESTS, *get_args(server_messages.Reply), server_messages.Moment, Picture])
+@pytest.mark.parametrize("kind", [*REQUESTS, *get_args(server_messages.Reply), *PARTS])
 def test_the_page_about_the_protocol_names_every_message_and_field(kind: type) -> None:
     page = (ROOT / "docs/protocol.md").read_text(encoding="utf-8")
     names = set(names_of(kind)) - {"type"}

@@ -251,7 +251,7 @@ def test_a_saved_session_comes_back_whole(tmp_path: Path) -> None:
     assert torch.equal(back.here.picture, session.here.picture)
     assert [m.id for m in back.moments] == ["1"]
     for kept in (back.here, *back.moments):
-        assert torch.equal(cast(FakeWorld, kept.world()).place, world.place)
+        assert torch.equal(cast(FakeWorld, kept.world()).at, world.at)
 
 
 def test_a_dozen_moments_of_one_walk_hold_its_steps_once(tmp_path: Path) -> None:

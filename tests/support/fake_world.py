@@ -13,11 +13,13 @@ from torch import Tensor
 
 from dreamx import session
 from dreamx.config import from_json, to_json
+from dreamx.event_phases import EventState, OngoingEvent, next_events
 from dreamx.geometry import Camera, Controls, Speed
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import walk
 from dreamx.memory import MemoryConfig
 from dreamx.model.prompt import Taught
+from dreamx.model.taught_event import TaughtEvent
 from dreamx.session import Dream, Switches, WorldConfig
 
 
@@ -40,6 +42,7 @@ class FakeWorld:
     identity = "fake"
     taught: Taught | None = None
     places: None = None
+    place: str | None = None
 
     def __init__(
         self,
@@ -55,7 +58,7 @@ class FakeWorld:
         self.size, self.frames_per_step, self.fps, self.can_pipeline = size, due, fps, ahead
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
         self.base: Tensor | None = None
-        self.place = torch.zeros(5)  # right, down, forward, yaw, pitch
+        self.at = torch.zeros(5)  # right, down, forward, yaw, pitch
         self.actions: list[Controls] = []
         self.events: list[str] = []
         self.switched: list[Switches] = []
@@ -65,15 +68,28 @@ class FakeWorld:
         self.unshown = 0
         self.forks: list[FakeWorld] = []
         self.note = ""
+        self.told, self.made = EventState(), 1  # what goes on; number of the next chunk
+
+    @property
+    def happenings(self) -> tuple[TaughtEvent, ...]:
+        return () if self.taught is None else self.taught.happenings
+
+    @property
+    def ongoing(self) -> tuple[OngoingEvent, ...]:
+        return self.told.ongoing
+
+    def seconds_before(self, chunk: int) -> float:
+        return (1 + self.frames_per_step * (chunk - 1)) / self.fps
 
     def fork(self) -> FakeWorld:
         assert self.unshown == 0, "a world is whole only when all that was dreamt is shown"
         other = FakeWorld(
             self.size, self.frames_per_step, self.dream_seconds, self.show_seconds, self.fail_at, self.fps, self.can_pipeline
         )
-        other.base, other.place, other.camera, other.before = self.base, self.place, self.camera, self.before
+        other.base, other.at, other.camera, other.before = self.base, self.at, self.camera, self.before
         other.actions, other.events, other.switched = self.actions[:], self.events[:], self.switched[:]
-        other.switches, other.taught = self.switches, self.taught
+        other.switches, other.taught, other.place = self.switches, self.taught, self.place
+        other.told, other.made = self.told, self.made
         self.forks.append(other)
         return other
 
@@ -84,9 +100,9 @@ class FakeWorld:
         rows, cols = self.size
         noise = torch.Generator().manual_seed(seed)
         self.base = torch.randint(0, 80, (3, rows, cols), generator=noise) if image is None else image.long() // 3
-        self.place, self.actions = torch.zeros(5), []
+        self.at, self.actions, self.told, self.made = torch.zeros(5), [], EventState(), 1
         self.camera, self.before = level(self.config.lens), None
-        return self._draw(self.place)[None]
+        return self._draw(self.at)[None]
 
     def denoise(self, controls: Controls, event: str | None = None) -> FakeDream:
         if event == "refuse":
@@ -98,13 +114,15 @@ class FakeWorld:
         self.unshown += 1
         self.actions.append(controls)
         self.switched.append(self.switches)
+        self.told = next_events(self.told, event, self.happenings, self.made, self.frames_per_step / self.fps)
+        self.made += 1
         if event is not None:
             self.events.append(event)
             self.note = 'This world was not taught this word: "zzzz".' if "zzzz" in event else ""
         places: list[Tensor] = []
         for move in torch.cat([controls.move, controls.turn / 20], 1):
-            self.place = self.place + move
-            places.append(self.place)
+            self.at = self.at + move
+            places.append(self.at)
         path = walk(self.camera, controls)
         self.camera = path[-1]
         before = path[:0] if self.before is None or self.can_pipeline or not self.switches.memory else self.before
@@ -124,13 +142,14 @@ class FakeWorld:
 
     def save(self, path: Path) -> None:
         assert self.base is not None
-        words = {"switches": to_json(self.switches), "events": self.events}
-        session.write(path, words, {"base": self.base, "place": self.place, "pose": self.camera.pose})
+        words = {"switches": to_json(self.switches), "events": self.events, "told": to_json(self.told), "made": self.made}
+        session.write(path, words, {"base": self.base, "place": self.at, "pose": self.camera.pose})
 
     def load(self, path: Path) -> None:
         words, state = session.read(path)
-        self.base, self.place, self.camera = state["base"], state["place"], Camera(state["pose"], self.camera.lens)
+        self.base, self.at, self.camera = state["base"], state["place"], Camera(state["pose"], self.camera.lens)
         self.switches, self.events = from_json(Switches, words["switches"]), words["events"]
+        self.told, self.made = from_json(EventState, words["told"]), words["made"]
 
     def _draw(self, place: Tensor) -> Tensor:
         assert self.base is not None, "reset the world first"

@@ -50,6 +50,9 @@ generate --world world --start picture.png --actions w*4 --out new.mp4
     --actions nowhere.txt                   | nowhere.txt
     --actions empty                         | actions, empty
     --replay replay.json                    | replay
+    --timeline nowhere.txt                  | nowhere.txt
+    --timeline notes.txt                    | notes.txt
+    --timeline cut.png                      | cut.png
     --resume                                | resume
     --size 64 64                            | size
     --world nowhere                         | nowhere
@@ -62,6 +65,7 @@ generate --out new.mp4 --replay broken.json
 generate --out new.mp4 --replay empty
                                             | empty
 generate list.json --world world --out new
+    --timeline notes.txt                    | timeline
     --frames 0                              | frames
     --frames 10                             | frames
     --part 0                                | part

@@ -9,6 +9,8 @@ everything is a comment. The same in one line is ``"w*16,wj*32,-*8"``.
     w   32      # two seconds forward at 16 frames per second
     wj  48      # forward, turning left
     -   16      # stand still
+
+A timeline (``event_timeline``) says besides what is to happen when.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from dreamx import atomic, manifest, released
 from dreamx.budget.fit import world_must_fit
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.devices import device_of
+from dreamx.event_timeline import EventTimeline, read_timeline
 from dreamx.generate import film, sources
 from dreamx.generate.cases import DIALECTS, Settings, dialect_of, read_actions, read_input
 from dreamx.generate.generate_config import GenerateConfig
@@ -50,10 +53,17 @@ from dreamx.version import __version__
 from dreamx.world import World
 
 
-def walk_along(world: World, image: Tensor | None, prompt: str, seed: int, keys: list[str]) -> Iterator[Tensor]:
-    """The first frames, then one for each of ``keys``, a chunk at a time, of which the last is cut: uint8 ``[n, 3, H, W]``."""
-    yield world.reset(image, prompt, seed)
-    yield from world.play(keys)
+def walk_along(
+    world: World, image: Tensor | None, prompt: str, seed: int, keys: list[str], timeline: EventTimeline | None = None
+) -> Iterator[Tensor]:
+    """The first frames, then one for each of ``keys``, a chunk at a time, of which the last is cut: uint8 ``[n, 3, H, W]``.
+
+    timeline: what is said on the way.
+    """
+    opening = world.reset(image, prompt, seed)
+    yield opening
+    said = () if timeline is None else timeline.chunks(len(opening), lambda: world.frames_per_step, world.fps)
+    yield from world.play(keys, said)
 
 
 def main(cfg: GenerateConfig) -> None:
@@ -121,6 +131,7 @@ def _opened(name: str, choice: Choice) -> World:
 
 
 def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> None:
+    timeline = None if cfg.timeline is None else read_timeline(cfg.timeline)
     manifest.refuse_other_json(cfg.out.with_suffix(".json"), ("dreamx", "world", "actions"))
     try:
         data = None if cfg.start is None else cfg.start.read_bytes()
@@ -138,17 +149,18 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
     record["start"] = None if cfg.start is None else cfg.start.name
     record["start_sha256"] = None if data is None else hashlib.sha256(data).hexdigest()
     record |= {"fps": world.fps, "size": world.size, "frames": 0, "actions": format_actions(keys)}
-    chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys)
+    record |= {} if timeline is None else {"timeline": timeline.entries}
+    chunks = walk_along(world, image, cfg.prompt, cfg.seed, keys, timeline)
     _make(cfg.out, chunks, 1 + ceil(len(keys) / world.frames_per_step), world, console, record)
 
 
 def _walk_replay(cfg: GenerateConfig, file: Path, console: Console) -> None:
-    replay = read(file)
+    replay, timeline = read(file), None if cfg.timeline is None else read_timeline(cfg.timeline)
     name = cfg.world or replay.world
     world = _opened(name, cfg.choice)
     if note := warning(replay, world.identity):
         console.print(note)
-    _make(cfg.out, play(world, replay, find(name) / "starts"), 1 + len(replay.steps), world, console, None)
+    _make(cfg.out, play(world, replay, find(name) / "starts", timeline), 1 + len(replay.steps), world, console, None)
 
 
 def _make(

@@ -23,6 +23,8 @@ class GenerateConfig:
     """An action file (one span a line: KEYS FRAMES), or the actions themselves: "w*16,wj*32,-*8"."""
     replay: InputFile | None = None
     """A replay file, which the page shares, instead of actions; it brings its own start, prompt and seed."""
+    timeline: InputFile | None = None
+    """A file of what is said when, beside actions or a replay: lines as "at 3.0 s: fog"; times are rounded down to a chunk."""
     start: InputFile | None = None
     """The picture to begin from; without it the world begins from the prompt alone."""
     prompt: str = ""
@@ -59,6 +61,8 @@ class GenerateConfig:
             raise ValueError('give either actions, as "w*16,wj*32", or a replay file, or an eval.json')
         if self.input is None and (self.dialect, self.frames, self.colour, self.guidance, self.resume) != (None,) * 4 + (False,):
             raise ValueError("dialect, frames, colour, guidance and resume go with an eval.json; leave them out")
+        if self.input is not None and self.timeline is not None:
+            raise ValueError("timeline goes with actions or a replay; an eval.json brings its own captions, so leave it out")
         if self.input is not None and (self.start, self.prompt) != (None, ""):
             raise ValueError("input: it brings its own pictures and captions; leave start and prompt out")
         if self.input is not None and (self.out.suffix == ".mp4" or self.out.is_file()):

@@ -9,7 +9,7 @@ from math import asin, atan2, degrees
 from torch import Tensor
 
 from dreamx.geometry.camera import Camera
-from dreamx.play.server_messages import ChunkReady, Error, Picture, Recorded
+from dreamx.play.server_messages import ChunkReady, Error, EventProgress, Picture, Recorded
 from dreamx.play.session_spec import Sinks
 from dreamx.world import Dream
 
@@ -32,6 +32,8 @@ class Chunk:
     event: str = ""
     note: str = ""
     stopped: bool = False
+    seconds: float = 0.0
+    happenings: tuple[EventProgress, ...] = ()
 
 
 def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded | Error | None:
@@ -56,6 +58,8 @@ def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded |
         event=chunk.event,
         note=chunk.note,
         stopped=chunk.stopped,
+        seconds=round(chunk.seconds, 2),
+        happenings=list(chunk.happenings),
     )
     sinks.emit(made)
     for i, (kind, data) in enumerate(coded):

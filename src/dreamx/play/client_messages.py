@@ -103,7 +103,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class SayEvent:
-    """Something that is to happen, in words."""
+    """Something that is to happen, in words; ``""`` ends what was said before."""
 
     type: Literal["event"]
     text: str
@@ -112,8 +112,8 @@ class SayEvent:
 
     def __post_init__(self) -> None:
         _check_words("text", self.text)
-        if not self.text.strip():
-            raise ValueError("text is empty; say what is to happen")
+        if self.text and not self.text.strip():
+            raise ValueError('text is empty; say what is to happen, or "" for an end of what was said before')
 
 
 @dataclass(frozen=True)

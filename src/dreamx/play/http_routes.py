@@ -56,7 +56,8 @@ class RequestLimits:
 class WorldInfo:
     """The world that is played here. ``size``: rows, columns. ``truth``: whether true pictures come beside some dreams.
 
-    ``events``: was it taught that what is said happens? None where that was not written down. ``memory``: does it remember views,
+    ``events``: was it taught that what is said happens? None where that was not written down. ``happenings``: names of the events
+    that it was taught; ``started`` says which of them can happen in a place. ``memory``: does it remember views,
     and know where walls are? ``packed``: does it put frames of the past before the window?
     """
 
@@ -69,6 +70,7 @@ class WorldInfo:
     truth: bool
     resumable: bool
     events: bool | None
+    happenings: list[str]
     memory: bool
     packed: bool
 
@@ -111,6 +113,7 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
             truth=manager.truth is not None,
             resumable=manager.store is not None,
             events=None if manager.world.taught is None else manager.world.taught.events,
+            happenings=[event.name for event in manager.world.happenings],
             memory=manager.world.config.memory is not None,
             packed=manager.world.config.causal.packed is not None,
         )

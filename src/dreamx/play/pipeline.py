@@ -25,13 +25,13 @@ from dreamx.play.history import History, Snapshot
 from dreamx.play.inputs import InputQueue, PendingCommand
 from dreamx.play.server_messages import Error, Moment, Recorded, Started, State
 from dreamx.play.session_spec import Session, SessionStart, Sinks
+from dreamx.play.told_events import event_note, event_progress, possible_events
 from dreamx.replay import controls
 from dreamx.session import Switches
 from dreamx.world import Dream, World
 
 KEEP_EVERY = 5.0  # seconds of walking
 ACTIONS = 256  # kept by the world itself; the whole walk is in `History.spans`
-_UNTAUGHT = "This world was not taught that what is said happens, so little may come of it."
 TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds at which the page is sent a new state
 
 
@@ -123,13 +123,9 @@ class Pipeline:
         started = time.perf_counter()
         frames = self._world.reset(opening.image, opening.prompt, opening.seed) if here is None else here.picture[None]
         truth = self._out.ground_truth is not None and self._out.ground_truth.has()
-        said = Started(
-            session=self._session.id,
-            seed=opening.seed,
-            prompt=opening.prompt,
-            note=" ".join(filter(None, (opening.note, self._world.note))) if here is None else "",
-            truth=truth,
-        )
+        note = " ".join(filter(None, (opening.note, self._world.note))) if here is None else ""
+        id, can = self._session.id, possible_events(self._world)
+        said = Started(session=id, seed=opening.seed, prompt=opening.prompt, note=note, truth=truth, happenings=can)
         self._out.emit(said)
         self._tell_state()
         self._land(frames, since(started))
@@ -142,6 +138,8 @@ class Pipeline:
         self._put(Chunk(self._chunks, self._frames, "", 0, frames, camera, fresh=True, dream_ms=ms), len(frames))
 
     def _put(self, chunk: Chunk, frames: int) -> None:
+        walked = self.history.frames - (0 if chunk.fresh else frames)  # a step is in the history already
+        chunk.seconds, chunk.happenings = walked / self._world.fps, event_progress(self._world)
         self._chunks, self._frames = self._chunks + 1, self._frames + frames
         self._dreamt.put(chunk)
 
@@ -223,8 +221,7 @@ class Pipeline:
         ms, where = since(started), (dream.path[-1], dream.recalled, packed_places(dream))
         chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, *where, dream_ms=ms, stopped=dream.stopped)
         if step.event is not None:
-            untaught = world.taught is not None and not world.taught.events
-            chunk.event, chunk.note = step.event, " ".join(filter(None, (_UNTAUGHT if untaught else "", world.note)))
+            chunk.event, chunk.note = step.event, event_note(world, step.event)
         self._truth(dream.path)
         self._put(chunk, step.frames)
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import Literal
 
+from dreamx.event_phases import Phase
 from dreamx.plaintext import sentence
 from dreamx.play.client_messages import VERSION
 from dreamx.session import Switches
@@ -33,6 +34,7 @@ class Started:
     """A world was begun, or a session goes on; its frames follow, counted from 0. ``note`` is for the player to read.
 
     ``session``: its id, for ``resume_session`` and for api/sessions/ID. ``truth``: a truth picture will come beside each frame.
+    ``happenings``: names of the events that the world was taught and that can happen here.
     """
 
     type: Literal["started"] = "started"
@@ -41,6 +43,16 @@ class Started:
     prompt: str
     note: str
     truth: bool
+    happenings: list[str] = field(default_factory=list[str])
+
+
+@dataclass(frozen=True)
+class EventProgress:
+    """An event that is told with a chunk: it comes, lasts or goes, and has done so ``since`` so many seconds of walking."""
+
+    name: str
+    phase: Phase
+    since: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +64,7 @@ class ChunkReady:
     grows to the right. ``recalled``: x, z, heading of each remembered view that memory used for this chunk. ``packed``: x, z,
     heading and chunk of each latent frame that packed memory put before the window. ``event``: what was
     said and begins with it, or ``""``; ``note``: what of that the world does not read, or was not taught. ``stopped``: a wall was
-    in the way.
+    in the way. ``seconds``: of walking, when it began. ``happenings``: the taught events that are told with it.
     """
 
     type: Literal["made"] = "made"
@@ -68,6 +80,8 @@ class ChunkReady:
     event: str = ""
     note: str = ""
     stopped: bool = False
+    seconds: float = 0.0
+    happenings: list[EventProgress] = field(default_factory=list[EventProgress])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ export class Gallery {
     const untaught = "This world was not taught events: what you say changes little";
     for (const id of ["memory", "walls"]) $(id).hidden = world.memory === false;
     $("packed").hidden = !world.packed;
-    $("event-text").placeholder = world.events === false ? untaught : "let something happen: it starts to snow";
+    $("event-text").placeholder = world.events === false ? untaught : `let something happen: ${world.happenings?.[0] ?? "it starts to snow"}`;
     $("starts").style.setProperty("--aspect", `${world.size[1] / world.size[0]}`);
     const home = world.starts.some((start) => start.known);
     this.cards = world.starts.map((start) => this.#card(start, home && (start.known ? "known by heart" : "open ground")));

@@ -4,6 +4,7 @@ import { $, sentence, toast, veil } from "./dom.js";
 import { Gallery, plain } from "./gallery.js";
 import { play as playGamepad } from "./gamepad.js";
 import { Hands } from "./hands.js";
+import { Happenings } from "./happenings.js";
 import { Hud } from "./hud.js";
 import { forget, keep, recall } from "./keep.js";
 import { Link } from "./link.js";
@@ -40,10 +41,11 @@ const link = new Link({ heard, pictured: (buffer) => screen.push(buffer), status
 const hands = new Hands(moved);
 const moments = new Moments($("canvas"), (id) => walk.phase === "running" && goBack({ type: "restore", moment: id }));
 const tools = new Tools({ walk, say: (message) => link.say(message), goBack, screen, moments });
+const happenings = new Happenings((message) => walk.phase === "running" && link.say(message));
 const gallery = new Gallery(begin);
 
 // For tests and the curious; nothing in the page reads it.
-window.dreamx = { screen, hud, map, gallery, hands, moments, link, walk, held: () => hands.held, latencies: () => hud.latencies };
+window.dreamx = { screen, hud, map, gallery, hands, happenings, moments, link, walk, held: () => hands.held, latencies: () => hud.latencies };
 
 // ---- what the server says -----------------------------------------------------------------------------------------------
 
@@ -55,7 +57,8 @@ function heard(message) {
       return started(message);
     case "made":
       hud.made(message);
-      if (message.event) tools.heard(message);
+      if (message.note || (message.event && !happenings.named(message.event))) tools.heard(message);
+      happenings.made(message);
       return map.expect(message);
     case "state":
       return stated(message);
@@ -83,6 +86,7 @@ function started(message) {
   walk.session = message.session;
   screen.open(world.size, world.fps);
   hud.reset();
+  happenings.reset(message.happenings ?? []);
   map.coming.clear();
   if (continued) {
     map.remember(continued.map);
@@ -254,7 +258,7 @@ addEventListener("keydown", (e) => {
   if (e.key === "?") return $("help").showModal();
   if ($("stage").hidden || hands.keydown(e) || e.repeat) return;
   if (e.code === "Space" && e.target instanceof HTMLButtonElement) return; // it presses that button
-  if (tools.keydown(e)) e.preventDefault();
+  if (happenings.keydown(e) || tools.keydown(e)) e.preventDefault();
 });
 addEventListener("keyup", (e) => hands.keyup(e));
 addEventListener("blur", () => hands.releaseAll());
@@ -275,7 +279,7 @@ $("help-button").onclick = () => $("help").showModal();
 $("event").onsubmit = (e) => {
   e.preventDefault();
   const text = $("event-text").value.trim();
-  if (text && walk.phase === "running") link.say({ type: "event", text });
+  if (text && walk.phase === "running") happenings.tell(text);
   $("event-text").value = "";
   $("event-text").blur();
 };
