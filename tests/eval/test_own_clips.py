@@ -113,7 +113,10 @@ def test_the_truth_scores_as_truth() -> None:
     ("how", "words"),
     [
         (lambda c: replace(c, video=c.video[..., :16], depth=None, segments=None), "is 16x32, and this world makes 32x32"),
-        (lambda c: replace(c, camera=Camera(c.camera.pose, 2 * c.camera.lens)), "was seen through the lens"),
+        (
+            lambda c: replace(c, camera=Camera(c.camera.pose, 2 * c.camera.lens)),
+            "through the lens .* world assemble --fov 3",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_made(

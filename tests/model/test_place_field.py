@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
 
 import micro
+import open_room
 from dreamx.geometry.camera import Camera, rays, rigid, rotation
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.known_places import PlacePictures, PlacesStage, draw, field_loss
+from dreamx.train.known_places import PlacesStage, draw, field_loss
+from open_room import LENS
 
-LENS = (0.7, 0.7, 0.5, 0.5)
 SMALL = PlaceFieldConfig(
     ("here", "there"),
     (4.0, 8.0),
@@ -158,29 +158,6 @@ def test_the_sky_goes_all_around() -> None:
     assert float(steps.std()) > 0.001
 
 
-def room(count: int, seed: int) -> PlacePictures:
-    """Pictures of an open room of 7 m, computed: four striped walls 2.5 m high, the ground, a sky of one colour."""
-    rng = torch.Generator().manual_seed(seed)
-    drawn = torch.rand(count, 3, generator=rng).tolist()
-    where = torch.stack(
-        [rigid(rotation("y", torch.tensor(a * 360)), torch.tensor((x * 5 - 2.5, -1.5, z * 5 - 2.5))) for a, x, z in drawn]
-    )
-    camera = Camera(where, torch.tensor(LENS).expand(count, 4))
-    ray = (rays(camera.lens, 24, 24) @ where[:, None, :3, :3].mT).flatten(0, 2)
-    origin = where[:, None, None, :3, 3].expand(-1, 24, 24, -1).flatten(0, 2)
-    met: list[Tensor] = []
-    for axis, side in ((0, -3.5), (0, 3.5), (2, -3.5), (2, 3.5), (1, 0.0)):
-        t = (side - origin[:, axis]) / ray[:, axis]
-        y = origin[:, 1] + t * ray[:, 1]
-        good = (t > 0) & torch.isfinite(t) & (((y > -2.5) & (y <= 0)) | torch.tensor(axis == 1))
-        met.append(torch.where(good, t, 100.0))
-    depth = torch.stack(met).amin(0)
-    end = origin + ray * depth[:, None]
-    rgb = torch.where((depth < 100)[:, None], 0.6 * torch.sin(end * 1.5), torch.tensor((0.0, 0.2, 0.8)))
-    video = ((rgb.view(count, 24, 24, 3).permute(0, 3, 1, 2) + 1) * 127.5).round().to(torch.uint8)
-    return PlacePictures(video, depth.view(count, 24, 24).half(), camera)
-
-
 STAGE = {"batch": 1024, "shaped": 512}
 
 
@@ -191,7 +168,7 @@ def stage() -> PlacesStage:
 
 def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
     torch.manual_seed(0)
-    cfg, pictures = stage(), [room(40, seed=1)]
+    cfg, pictures = stage(), [open_room.pictures(40, seed=1)]
     net = PlaceField(cfg.places)
     optimiser = torch.optim.AdamW(net.parameters(), 1e-2, betas=(0.9, 0.99))
     for step in range(240):
@@ -199,7 +176,7 @@ def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    other = room(8, seed=2)
+    other = open_room.pictures(8, seed=2)
     seen, true = net.view(0, other.camera, 24, 24), other.depth.float()
     error = (seen.rgb - (other.video.float() / 127.5 - 1)).square().mean()
     assert -10 * float(torch.log10(error / 4)) > 17, "dB"
@@ -209,7 +186,7 @@ def test_a_place_is_learned_from_some_cameras_and_seen_from_others() -> None:
 
 
 def test_rays_are_drawn_through_the_middles_of_pixels() -> None:
-    pictures = [room(3, seed=1)]
+    pictures = [open_room.pictures(3, seed=1)]
     s = pictures[0]
     got = draw(pictures, stage(), torch.Generator().manual_seed(0))
     assert got.origin.shape == got.ray.shape == got.rgb.shape == (1024, 3)

@@ -13,6 +13,8 @@ from tempfile import TemporaryDirectory
 import event_house
 import finetune_house
 import planted_stills
+from dreamx.clip import Clip
+from dreamx.data.clip_list import clip_files
 from dreamx.data.sim.stills import stills_file
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.model.depth_net import DepthConfig
@@ -66,6 +68,11 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         "places": lambda: known_places.main(
             known_places.PlacesStage(run("places"), (CLIPS,), out / "places", PLACES, batch=512, shaped=256)
         ),
+        "colours_alone": lambda: known_places.main(
+            known_places.PlacesStage(
+                run("colours_alone"), (without_depth(root / "flat"),), out / "colours_alone", PLACES, batch=512, shaped=256
+            )
+        ),
         "classifier": lambda: classifier.main(
             classifier.ClassifierStage(
                 run("classifier"),
@@ -77,6 +84,14 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
             )
         ),
     }
+
+
+def without_depth(folder: Path) -> Path:
+    """The clips as films have them."""
+    folder.mkdir()
+    for path in clip_files(CLIPS):
+        replace(Clip.load(path), depth=None).save(folder / path.name)
+    return folder
 
 
 def released(root: Path, run: RunConfig, out: Path) -> FinetuneStage:

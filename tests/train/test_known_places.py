@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+import open_room
 from dreamx.checkpoints import native
 from dreamx.clip import Clip
 from dreamx.data.clip_list import clip_files
+from dreamx.geometry.camera import Camera
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
-from dreamx.train.known_places import PlacesStage, fill_skies, load_pictures, main
+from dreamx.train.known_places import PlacesStage, draw, field_loss, fill_skies, fitting_halves, load_pictures, main
 from dreamx.train.run_config import RunConfig
 from golden_stages import CLIPS, PLACES
 
@@ -52,6 +54,46 @@ def test_it_goes_on_from_earlier_fields_of_the_same_sizes(tmp_path: Path) -> Non
         assert not (tmp_path / "no").exists() and not (tmp_path / "never").exists()
 
 
+def test_a_place_reaches_as_far_as_its_clips_say_or_show(tmp_path: Path) -> None:
+    clip = next(c for c in map(Clip.load, clip_files(CLIPS)) if c.scene == "plaza")
+    near = torch.full_like(clip.camera.pose[:, :3, 3], 0.0)
+    pose = clip.camera.pose.clone()
+    pose[:, :3] = torch.eye(4)[:3]
+    pose[:, :3, 3] = near
+    level = replace(clip, camera=Camera(pose, clip.camera.lens))
+    depth = torch.full_like(clip.video[:, 0], 0, dtype=torch.float16)
+    said = {"far": {}, "reach": {"reach": "7.35"}, "nonsense": {"reach": "far away"}}
+    found: dict[str, float] = {}
+    for name, extra in said.items():
+        (tmp_path / name).mkdir()
+        replace(level, depth=depth + 5 if name == "far" else None, extra=extra).save(tmp_path / name / "a.safetensors")
+        cfg = stage(tmp_path, tmp_path / name)
+        cfg = replace(cfg, places=replace(PLACES, names=("plaza",), half=()))
+        if name != "nonsense":
+            found[name] = fitting_halves(cfg.places, load_pictures(cfg))[0]
+            continue
+        with pytest.raises(ValueError, match="places.half is missing"):
+            fitting_halves(cfg.places, load_pictures(cfg))
+    assert found == {"far": 5.0, "reach": 7.4}, "5 m ahead, and less far to the sides"
+    main(replace(stage(tmp_path, tmp_path / "reach"), places=replace(PLACES, names=("plaza",), half=())))
+    assert native.read_config(tmp_path / "out", "places", PlaceFieldConfig).half == (7.4,)
+
+
+def test_rays_without_depth_learn_beside_rays_with_it() -> None:
+    """The loss of a mixed batch is that of its two parts, each by its share; of the first alone nothing changes."""
+    torch.manual_seed(0)
+    net = PlaceField(replace(PLACES, names=("here",), half=(4.0,), samples=40))
+    cfg = PlacesStage(None, (None,), None, net.config, batch=128, shaped=128)  # pyright: ignore[reportArgumentType]
+    rays = draw([open_room.pictures(6, seed=1)], cfg, torch.Generator().manual_seed(0))
+    which = torch.arange(128) % 4 > 0
+    mixed = replace(rays, depth=rays.depth * which)
+    whole = field_loss(net, mixed, 128, 0.2)[0]
+    known = field_loss(net, rays.those(which), 96, 0.2)[0]
+    unknown = field_loss(net, replace(rays, depth=torch.zeros(128)).those(~which), 32, 0.2)[0]
+    torch.testing.assert_close(whole, 0.75 * known + 0.25 * unknown)
+    assert abs(float(known - unknown)) > 0.1
+
+
 def test_a_sky_that_was_never_looked_at_is_like_the_nearest_that_was() -> None:
     net = PlaceField(replace(PLACES, sky=(6, 8)))
     with torch.no_grad():
@@ -78,5 +120,9 @@ def test_clips_that_it_cannot_learn_from_are_named(tmp_path: Path) -> None:
     small.save(tmp_path / "small" / clip_files(CLIPS)[0].name)
     with pytest.raises(ValueError, match=r"are \[16, 16\] where others of this place are \[32, 32\]"):
         load_pictures(replace(cfg, data=(CLIPS, tmp_path / "small")))
-    with pytest.raises(ValueError, match="this clip has no depth"):
-        load_pictures(replace(cfg, data=(CLIPS, tmp_path / "flat")))
+    for folder, want in (("attic", "no clip is of 'attic'"), ("flat", "places.half is missing, and clips of 'plaza'")):
+        names = ("attic",) if folder == "attic" else ("plaza",)
+        bad = replace(cfg, data=(tmp_path / "flat",), places=replace(PLACES, names=names, half=()))
+        with pytest.raises(ValueError, match=want):
+            main(bad)
+        assert not bad.out.exists() and not bad.run.folder.exists()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import atan, degrees
 from pathlib import Path
 from statistics import fmean
 
@@ -98,7 +99,11 @@ def refuse(shot: ListedClip, world: World) -> None:
         ours = f"{world.size[1]}x{world.size[0]}"
         raise ValueError(f"clips: {shot} is {size[1]}x{size[0]}, and this world makes {ours}; make clips of that size")
     if bool(((lens - world.camera.lens).abs() > _LENS * world.camera.lens).any()):
-        raise ValueError(f"clips: {shot} was seen through the lens {_said(lens)}, and this world has {_said(world.camera.lens)}")
+        fov = degrees(2 * atan(0.5 / float(lens[1])))
+        raise ValueError(
+            f"clips: {shot} was seen through the lens {_said(lens)}, and this world has {_said(world.camera.lens)}; "
+            f"assemble one that has it: dreamx world assemble --fov {fov:.1f}"
+        )
     if len(clip.video) < 2:
         raise ValueError(f"clips: {shot} has one frame; a walk has 2 or more")
 

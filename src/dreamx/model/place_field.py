@@ -10,85 +10,16 @@ What the field shows is given to the world as what memory shows is (``memory.add
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Width
-from dreamx.config import LATER
 from dreamx.geometry.camera import Camera, rays
 from dreamx.geometry.reproject import View
-from dreamx.model.hash_table import HashTable
-
-
-@dataclass(frozen=True)
-class PlaceFieldConfig:
-    """Sizes of the fields."""
-
-    names: tuple[str, ...]
-    """The places, each with a field of its own."""
-    half: tuple[PositiveFloat, ...]
-    """Metres from the middle of each place to its edges."""
-    height: PositiveFloat = 9.0
-    """Metres from the ground to the top of a field; what is higher counts as sky."""
-    floor: PositiveFloat = 0.8
-    """Metres from the ground down to the bottom of a field."""
-    cells: PositiveInt = 144
-    """Cells of density along both sides of the ground."""
-    layers: PositiveInt = 26
-    """Cells of density along the height."""
-    near: PositiveFloat = 0.3
-    """Depth of the first sample of a ray, metres; the others follow at equal ratios."""
-    far: PositiveFloat = 100.0
-    """Depth of the last sample of a ray, metres, and of the sky."""
-    samples: PositiveInt = 96
-    """Samples of density along a ray."""
-    refine: PositiveInt = 6
-    """Further samples about the one at which a ray stops."""
-    levels: tuple[PositiveInt, ...] = (32, 64, 160, 400)
-    """Cells of features along the side of a place, of each level."""
-    entries: PositiveInt = 2**17
-    """Most entries of a level's table, a power of two; where there are more cells, they share."""
-    channels: Width = 2
-    """Features of a cell."""
-    fine: NonNegativeInt = field(default=0, metadata=LATER)
-    """Cells along the side of a place of finer densities, which are added where the grid is not empty, hashed; 0: none."""
-    fine_entries: PositiveInt = field(default=2**18, metadata=LATER)
-    """Most entries of the table of these, a power of two."""
-    sky: tuple[PositiveInt, PositiveInt] = (64, 192)
-    """Rows and columns of the sky, from 30 degrees below the horizon to the zenith, and all around."""
-    hidden: Width = 64
-    """Hidden channels of the network that makes colours."""
-    pixels: PositiveFloat = 40.0
-    """Across what is 1 m wide and 1 m away, in the pictures it learns from: a cell finer than a pixel is left out."""
-
-    def __post_init__(self) -> None:
-        if not self.names or len(set(self.names)) < len(self.names):
-            raise ValueError(f"places.names must be different names, one at least, not {list(self.names)}")
-        if len(self.half) != len(self.names):
-            raise ValueError(f"places.half must be {len(self.names)} numbers, one for each of places.names, not {len(self.half)}")
-        for name in ("cells", "layers", "samples", "refine", "entries", "sky", "levels", "fine", "fine_entries"):
-            said = getattr(self, name)
-            for n in said if isinstance(said, tuple) else (said,) if said or name != "fine" else ():
-                if not 2 <= n <= _MOST[name]:
-                    raise ValueError(f"places.{name} must lie between 2 and {_MOST[name]}, not {n}")
-        if not 1 <= len(self.levels) <= _LEVELS:
-            raise ValueError(f"places.levels must be 1 to {_LEVELS} numbers, not {len(self.levels)}")
-        for name in ("entries", "fine_entries"):
-            if (said := getattr(self, name)) & (said - 1):
-                raise ValueError(f"places.{name} must be a power of two, not {said}")
-        if self.far <= self.near:
-            raise ValueError(f"places.far must be more than places.near, {self.near}, not {self.far}")
-
-    def colours(self, place: int) -> HashTable:
-        """The table of features of a place."""
-        return HashTable(2 * self.half[place], self.height + self.floor, self.levels, self.entries)
-
-    def densities(self, place: int) -> HashTable:
-        """The table of finer densities of a place."""
-        return HashTable(2 * self.half[place], self.height + self.floor, (self.fine,), self.fine_entries)
+from dreamx.model.place_config import PlaceFieldConfig
 
 
 class PlaceField(nn.Module):
@@ -96,6 +27,8 @@ class PlaceField(nn.Module):
 
     def __init__(self, config: PlaceFieldConfig) -> None:
         super().__init__()
+        if not config.half:
+            raise ValueError(f"places.half is empty; give {len(config.names)} numbers of metres, one for each of places.names")
         self.config = c = config
         grid = (1, 1, c.layers, c.cells, c.cells)  # [1, 1, y, z, x]
         self.density = nn.ParameterList([nn.Parameter(torch.zeros(grid)) for _ in c.names])
@@ -110,6 +43,23 @@ class PlaceField(nn.Module):
         for table in self.features:
             nn.init.normal_(table, std=0.1 / _GAIN)
         self._kept: dict[int, tuple[tuple[int, int], Tensor]] = {}
+        self._coarse: Tensor | None = None
+
+    @contextmanager
+    def coarsened(self, place: int, factor: float) -> Iterator[None]:
+        """Within it, densities of a place are read from a grid of cells ``factor`` times as large, means of its own (as the
+        progressive scaling of DirectVoxGO); gradients reach the cells that they are means of."""
+        grid = self.density[place]
+        if factor > 1:
+            c = self.config
+            cell = 2 * c.half[place] / c.cells * factor  # metres; cells are taller than wide
+            layers = min(c.layers, max(2, round((c.height + c.floor) / cell)))
+            side = max(2, round(c.cells / factor))
+            self._coarse = F.interpolate(grid, size=(layers, side, side), mode="area")
+        try:
+            yield
+        finally:
+            self._coarse = None
 
     @torch.no_grad()
     def view(self, place: int, camera: Camera, rows: int, cols: int) -> View:
@@ -251,10 +201,9 @@ class PlaceField(nn.Module):
         start, way = self._scaled(place, origin, ray)
         at = torch.addcmul(start[:, None], way[:, None], depth[:, 1:, None])  # [N, S, 3]
         # x, z, y: grid_sample names the last axis first.
-        raw = F.grid_sample(self.density[place], at[None, None, ..., (0, 2, 1)], padding_mode="border", align_corners=False)[
-            0, 0, 0
-        ]
-        if len(self.fine):
+        grid = self.density[place] if self._coarse is None else self._coarse
+        raw = F.grid_sample(grid, at[None, None, ..., (0, 2, 1)], padding_mode="border", align_corners=False)[0, 0, 0]
+        if len(self.fine) and self._coarse is None:
             near = self._close(place).take(self._cell(at.detach())).flatten().nonzero()[:, 0]
             point = (at.detach().flatten(0, 1)[near] + 1) * self._half(place, at)
             found = self.config.densities(place).read(self.fine[place], point)[:, 0]
@@ -285,9 +234,6 @@ class PlaceField(nn.Module):
         return _GAIN * F.grid_sample(sky, at, padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-_MOST = {"cells": 512, "layers": 256, "samples": 512, "refine": 64, "entries": 2**22, "sky": 1024, "levels": 4096}
-_MOST |= {"fine": 4096, "fine_entries": 2**22}
-_LEVELS = 12
 _GAIN = 10.0  # a cell is seen in few batches: so it moves ten times as far with an optimiser's step as other weights
 _EMPTY = 4.0  # the density of a new field is 0.018 a metre
 _HALF = 0.693  # optical depth at which half of the light is gone

@@ -47,16 +47,21 @@ def _film(path: Path) -> SourceShot:
         pictures.append(picture)
         if picture.shape != pictures[0].shape:
             raise ValueError(f"frame {i} is {picture.shape[2]} x {picture.shape[1]}, unlike the first: it changes its size")
-    found, camera = recover(torch.stack(pictures)) if pictures else ([], None)
+    found, camera, points = reconstruct(torch.stack(pictures)) if pictures else ([], None, None)
     if camera is None or len(found) < 2:
         raise ValueError("pycolmap finds no cameras for it: it may only turn, move too little or show nothing to hold on to")
-    return SourceShot(
-        path, camera, torch.tensor([float(at[i]) for i in found], dtype=torch.float64), None, extra={"cameras": "pycolmap"}
-    )
+    frame = torch.tensor([float(at[i]) for i in found], dtype=torch.float64)
+    return SourceShot(path, camera, frame, None, points=points, extra={"cameras": "pycolmap"})
 
 
 def recover(video: Tensor, focal: float | None = None) -> tuple[list[int], Camera | None]:
-    """Cameras of pictures uint8 ``[F, 3, H, W]`` in an unknown scale: which frames they belong to, and ``[K]`` of them, or None.
+    """Cameras of pictures as ``reconstruct`` finds them, without the points."""
+    return reconstruct(video, focal)[:2]
+
+
+def reconstruct(video: Tensor, focal: float | None = None) -> tuple[list[int], Camera | None, Tensor | None]:
+    """Cameras of pictures uint8 ``[F, 3, H, W]`` in an unknown scale: which frames they belong to, ``[K]`` of them, or None, and
+    the points ``[P, 3]`` that three of them or more saw.
 
     focal: fx in pixels where it is known; else it is estimated. ValueError where pycolmap is not installed.
     """
@@ -88,13 +93,15 @@ def recover(video: Tensor, focal: float | None = None) -> tuple[list[int], Camer
         options.min_model_size = 3
         models = pycolmap.incremental_mapping(database, root / "images", root, options)
         if not models:
-            return [], None
+            return [], None, None
         model = max(models.values(), key=lambda m: m.num_reg_images())
         images = sorted((x for x in model.images.values() if x.has_pose), key=lambda x: x.name)
         if len(images) < LEAST_REGISTERED * len(video):
-            return [], None
+            return [], None, None
         rows = np.stack([x.cam_from_world().matrix() for x in images])
         k = next(iter(model.cameras.values())).calibration_matrix()
+        seen = [p.xyz for p in model.points3D.values() if p.track.length() >= 3]
+    points = torch.from_numpy(np.stack(seen)) if seen else None
     pose = se3_inverse(rigid_rows(rows.reshape(len(rows), 12).tolist()))
     lens = torch.tensor([k[0, 0] / w, k[1, 1] / h, k[0, 2] / w, k[1, 2] / h], dtype=torch.float64)
-    return [int(Path(x.name).stem) for x in images], Camera(pose, lens.expand(len(pose), 4).clone())
+    return [int(Path(x.name).stem) for x in images], Camera(pose, lens.expand(len(pose), 4).clone()), points

@@ -29,6 +29,7 @@ from dreamx.clip import Clip
 from dreamx.config import to_json
 from dreamx.data.importers import datasets, estimates, plain_films
 from dreamx.data.importers.datasets import Listed
+from dreamx.data.importers.place_axes import in_place
 from dreamx.data.importers.source_shot import ClipFormat, SourceShot, clips
 from dreamx.data.output_options import Into, open_folder
 from dreamx.data.workers import pool
@@ -71,6 +72,9 @@ class ImportConfig:
     """Size, rate and length of the clips."""
     processes: Workers = 0
     """1 works in this one, 0 means one for each core."""
+    scene: str = ""
+    """The name of the one place that is filmed, for a world that is to know it by heart; its cameras are brought into axes of the
+    place, and to metres by guess."""
     into: Annotated[Into, tyro.conf.arg(name="")] = Into()
     """A dataset in place of clips, and on what it is made."""
 
@@ -89,13 +93,14 @@ def import_clips(cfg: ImportConfig) -> dict[str, int]:
         raise ValueError(f"folder: there is no folder {cfg.folder}; give the folder of {cfg.kind} as it was downloaded")
     _, source, own = READERS[cfg.kind]
     licence = licence_of(cfg.folder, cfg.licence, own)
-    jobs = listed(cfg.kind, cfg.folder, cfg.rate)
+    jobs = in_place(listed(cfg.kind, cfg.folder, cfg.rate), cfg.scene)
     if cfg.into.dataset:
-        brought = Brought(cfg.kind, cfg.folder.resolve(), cfg.rate, cfg.wanted, licence)
+        brought = Brought(cfg.kind, cfg.folder.resolve(), cfg.rate, cfg.wanted, licence, cfg.scene)
         return dict(zip(("clips", "dropped"), cfg.into.run(brought, cfg.out, cfg.processes), strict=True))
     records = cfg.out / "records"
     manifest.refuse_input(cfg.out, [cfg.folder])
     about = {"kind": cfg.kind, "folder": cfg.folder.resolve().as_posix(), "rate": cfg.rate, "wanted": to_json(cfg.wanted)}
+    about |= {"scene": cfg.scene} if cfg.scene else {}
     stems = {name for name, _ in jobs} | {p.stem for p in records.glob("*.json")}
     open_folder(cfg.out, "clips of dreamx data import", (), about | {"licence": licence}, "records", stems=stems)
     todo = [j for j in jobs if not (records / f"{j[0]}.json").exists()]
@@ -182,6 +187,7 @@ class Brought:
     rate: float | None
     wanted: ClipFormat
     licence: str
+    scene: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -205,7 +211,7 @@ class Brought:
 
     @cached_property
     def _listed(self) -> list[tuple[str, Callable[[], SourceShot]]]:
-        return listed(self.kind, self.folder, self.rate)
+        return in_place(listed(self.kind, self.folder, self.rate), self.scene)
 
 
 def licence_of(folder: Path, given: str | None, own: str) -> str:

@@ -43,6 +43,7 @@ class SourceShot:
     fps:     frames a second of pictures; None takes the film's own.
     depth:   files of depth in the order of the pictures, or ``[F, H, W]``, or None. Files are OmniWorld's 16 bits.
     bend:    k1 k2 p1 p2 of OpenCV's lens, which is made straight, or None.
+    points:  ``[P, 3]`` what was found to be there, in the axes of the cameras, or None.
     The rest are words of the clip.
     """
 
@@ -56,6 +57,7 @@ class SourceShot:
     depth: tuple[Path, ...] | Tensor | None = None
     bend: tuple[float, float, float, float] | None = None
     seconds: Tensor | None = None
+    points: Tensor | None = None
     extra: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -118,6 +120,17 @@ def clips(shot: SourceShot, wanted: ClipFormat, source: str, licence: str) -> It
             start, held = start + len(held), []
     if start + len(held) < len(picks):
         raise ValueError(f"its video ends after {picks[start + len(held)]} frames, and its cameras go on: it is cut short")
+
+
+def seconds_of(shot: SourceShot) -> Tensor:
+    """``[K]`` seconds at which its cameras stood where they stood. ValueError where its pictures say nothing about time."""
+    if shot.seconds is not None:
+        return shot.seconds
+    film = timeline(shot.video) if isinstance(shot.video, Path) else None
+    at = _frames_of(shot, film).double()
+    return (
+        at / (shot.fps or _no_rate()) if film is None else torch.from_numpy(np.interp(at, np.arange(len(film.times)), film.times))
+    )
 
 
 def _frames_of(shot: SourceShot, film: Timeline | None) -> Tensor:
