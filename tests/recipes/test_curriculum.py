@@ -70,13 +70,14 @@ def test_folders_of_before_are_found_again(tmp_path: Path) -> None:
     """Stages ``ahead`` and ``again`` are called lookahead_1 and lookahead_2 now; a finished run is not trained again."""
     configs = {step.name: step.cfg for step in tiny.curriculum(tmp_path)}
     assert configs["lookahead_1"].run.folder == tmp_path / "lookahead_1"
-    assert configs["world"].dit == configs["lookahead_2"].out == tmp_path / "lookahead_2" / "model"
+    assert configs["events"].start == configs["lookahead_2"].out == tmp_path / "lookahead_2" / "model"
+    assert configs["world"].dit == configs["events"].out
     assert configs["world"].places == configs["places"].out
     (tmp_path / "ahead").mkdir()
     (tmp_path / "again").mkdir()
     configs = {step.name: step.cfg for step in tiny.curriculum(tmp_path)}
     assert configs["lookahead_2"].start == tmp_path / "ahead" / "model"
-    assert configs["world"].dit == configs["lookahead_2"].out == tmp_path / "again" / "model"
+    assert configs["events"].start == configs["lookahead_2"].out == tmp_path / "again" / "model"
     assert camera_lane.curriculum(tmp_path)[0].cfg.trained == tmp_path / "again" / "model"
 
 

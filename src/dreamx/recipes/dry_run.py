@@ -36,11 +36,15 @@ from dreamx.train.classifier import ClassifierStage
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.decoder import PARTS, Critic, DecoderStage
 from dreamx.train.depth import DepthStage
+from dreamx.train.event_tuning import EventsStage
 from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.pose import PoseStage
 from dreamx.train.trainable import freeze
+
+#: Stages that train a transformer.
+TransformerStage = CameraStage | CausalStage | MemoryStage | EventsStage | ConsistencyStage
 
 #: Makes a stage's load with so many clips on each GPU (None: its own batch), and with checkpointed blocks or without.
 Loader = Callable[[int | None, bool], StageLoad]
@@ -119,8 +123,10 @@ def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
             known[cfg.out] = cfg.dit, cfg.text
         if isinstance(cfg, AutoencoderStage) and cfg.start is None:
             vae = cfg.vae
-        if isinstance(cfg, CameraStage | CausalStage | MemoryStage | ConsistencyStage):
+        if isinstance(cfg, TransformerStage):
             nets = known.get(cfg.out) or known.get(cfg.start or cfg.out) or _networks(module)
+            if isinstance(cfg, EventsStage) and cfg.text is not None:  # as ``renew_text`` makes them
+                nets = (replace(nets[0], text=cfg.text.width), cfg.text)
             known[cfg.out] = nets
             found[step.name] = _transformer(step.name, cfg, nets, module)
         elif step.trains:
@@ -145,7 +151,10 @@ def _latent(module: ModuleType) -> tuple[int, int]:
 
 
 def _transformer(
-    name: str, cfg: CameraStage | CausalStage | MemoryStage | ConsistencyStage, nets: tuple[DiTConfig, Any], module: ModuleType
+    name: str,
+    cfg: TransformerStage,
+    nets: tuple[DiTConfig, Any],
+    module: ModuleType,
 ) -> Loader:
     (dit, text), latent = nets, _latent(module)
     frames = cfg.frames or getattr(module, "FRAMES", tiny.FRAMES)

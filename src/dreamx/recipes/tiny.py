@@ -24,6 +24,7 @@ from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
+from dreamx.recipes.event_steps import WEATHER, event_steps
 from dreamx.recipes.judges import judges
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
@@ -115,19 +116,22 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings = root / "happenings"
-    names = ("autoencoder", "camera", "causal", "depth", "lookahead_1", "lookahead_2", "memory", "places", "painter")
+    teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "memory")
+    names = ("autoencoder", "decoder", "depth", "places", "painter", *teachers)
     nets = {stage: stage_folder(root, stage) / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     world = WorldExport(
-        nets["autoencoder"],
-        nets["lookahead_2"],
+        nets["decoder"],
+        nets["events"],
         root / "world",
         nets["depth"],
         nets["painter"],
         nets["places"],
         seen=further,
         drawn=drawn,
+        told=root / "weather_homes.safetensors",
+        happenings=WEATHER,
         half=True,
         world=WORLD,
     )
@@ -221,6 +225,8 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             SimulateConfig(homes, ("walk",), 48, 40, 32, SIZE, SIZE, fps=4.0, first_seed=40000, kinds=tuple(HOMES)),
         ),
         Step("places", known_places.main, PlacesStage(run("places", 9400, decay=0.7), (homes,), nets["places"], PLACES)),
+        *judges(root, clips, happenings, SIZE, stage_folder),
+        *event_steps(root, nets, further, happenings, LOOKAHEAD, MEMORY, SIZE, STRETCH, run),
         Step("encode_pictures", encode, EncodeConfig(pictures, nets["autoencoder"], drawn, mirror=False, reverse=False)),
         Step(
             "painter",
@@ -242,5 +248,4 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("memory", memory_stage.main, memory),
         Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
-        *judges(root, clips, happenings, SIZE, stage_folder),
     )

@@ -98,7 +98,7 @@ WEATHERS = (
         (0.95, 0.70, 0.55),
     ),
     WeatherKind(
-        "lights",
+        "lights out",
         (("the lights", "go out"), ("the lamps", "go out"), ("somebody", "turns the lights off"), ("the light", "goes out")),
         (("the room", "lies in the dark"), ("the lights", "are off"), ("it", "is dark in here"), ("no lamp", "is lit")),
         (("the lights", "come on"), ("the lamps", "come on"), ("somebody", "turns the lights on"), ("the light", "comes back")),
