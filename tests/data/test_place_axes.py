@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import layouts
+from dreamx.cli import main
 from dreamx.clip import Clip
 from dreamx.data.importers.place_axes import in_place, placed
 from dreamx.data.importers.run_import import ImportConfig, import_clips
@@ -89,3 +90,15 @@ def test_clips_of_one_shot_share_the_axes_of_its_place(tmp_path: Path) -> None:
     assert one.scene == two.scene == "home" and one.extra["reach"] == two.extra["reach"] and one.depth is None
     with pytest.raises(ValueError, match="scene: .* was begun with home, not cellar"):
         import_clips(replace(cfg, scene="cellar"))
+
+
+def test_two_films_are_no_one_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    with pytest.raises(SystemExit) as left:
+        main(
+            ["data", "import", "video", str(tmp_path / "in"), "--licence", "CC0", "--scene", "x", "--out", str(tmp_path / "out")]
+        )
+    assert left.value.code == 2 and "scene: there are 2 shots" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
