@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import layouts
+from dreamx.cli import main
 from dreamx.clip import Clip
 from dreamx.data.importers.place_axes import in_place, placed
 from dreamx.data.importers.run_import import ImportConfig, import_clips
@@ -61,10 +62,9 @@ def test_a_place_stands_upright_in_metres_about_its_middle() -> None:
     torch.testing.assert_close(shifted.camera.pose, found, atol=1e-6, rtol=0)  # wherever its origin was
 
 
-def test_without_points_the_ground_is_guessed_and_the_way_tells_the_size() -> None:
+def test_without_points_the_ground_is_guessed_and_nothing_tells_the_size() -> None:
     shot = placed(replace(lost(walked(), corners(6, 5)), points=None), "home")
-    height = -shot.camera.pose[:, 1, 3]
-    assert 0.5 < float(height.median()) < 2.5 and float(shot.extra["reach"]) >= 3
+    assert float(shot.camera.pose[:, 1, 3].median()) == pytest.approx(-1.5) and "reach" not in shot.extra
 
 
 def test_what_cannot_be_placed_is_refused() -> None:
@@ -85,7 +85,19 @@ def test_clips_of_one_shot_share_the_axes_of_its_place(tmp_path: Path) -> None:
     layouts.colmap(tmp_path / "in", video, camera, depth)
     cfg = ImportConfig("colmap", tmp_path / "in", tmp_path / "out", "CC0", FPS, ClipFormat(W, H, FPS, (N + 1) // 2), 1, "home")
     assert import_clips(cfg) == {"clips": 2, "dropped": 0}
-    one, two = (Clip.load(p) for p in sorted((tmp_path / "out").glob("*.safetensors")))
-    assert one.scene == two.scene == "home" and one.extra["reach"] == two.extra["reach"] and one.depth is None
+    one, two = map(Clip.load, sorted((tmp_path / "out").glob("*.safetensors"), key=lambda p: len(p.name)))
+    first = torch.cat([one.camera.pose, two.camera.pose])[:, :3, 3].diff(dim=0).norm(dim=-1)
+    assert float(first.max()) < 2 * float(first.median()), "the second begins where the first ends"
+    assert one.scene == two.scene == "home" and "reach" not in one.extra and one.depth is None
     with pytest.raises(ValueError, match="scene: .* was begun with home, not cellar"):
         import_clips(replace(cfg, scene="cellar"))
+
+
+def test_two_films_are_no_one_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    with pytest.raises(SystemExit) as left:
+        main(f"data import video {tmp_path}/in --licence CC0 --scene x --out {tmp_path}/out".split())
+    assert left.value.code == 2 and "scene: there are 2 shots" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

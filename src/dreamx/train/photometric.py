@@ -24,7 +24,7 @@ def photometric_loss(net: PlaceField, place: int, origin: Tensor, ray: Tensor, r
     made, light, depth = render_colours(net, place, origin, ray, jitter)
     c = net.config
     at = (depth / c.near).clamp(min=1).log() / log(c.far / c.near)  # 0 near, 1 far
-    return (made - rgb).square().mean() + SPREAD * _distortion(light, at)
+    return (made - rgb).square().mean() + _SPREAD * _distortion(light, at)
 
 
 def render_colours(net: PlaceField, place: int, origin: Tensor, ray: Tensor, jitter: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -65,7 +65,7 @@ def _distortion(light: Tensor, at: Tensor) -> Tensor:
     return 2 * (light * (at * before - moment)).sum(1).mean()
 
 
-SPREAD = 0.002
+_SPREAD = 0.002
 _SAMPLES = 32  # of a ray that get a colour
 _LEAST = 1e-3  # of the light
 _ANYWHERE = 0.05  # of the samples

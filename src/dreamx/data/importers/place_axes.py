@@ -39,8 +39,11 @@ class _Placed:
 
 
 def placed(shot: SourceShot, scene: str) -> SourceShot:
-    """The shot with its cameras in the axes of a place called ``scene``, ``extra["reach"]`` metres from its middle to where it
-    ends. ValueError where it has depth, whose unit would no longer be that of the cameras, or its cameras do not move."""
+    """The shot with its cameras in the axes of a place called ``scene``.
+
+    ``extra["reach"]`` is how many metres it is from its middle to its edges, where points of it are known. ValueError where it
+    has depth, whose unit would no longer be that of the cameras, or its cameras do not move.
+    """
     if shot.depth is not None:
         raise ValueError("scene is for shots without depth, whose cameras are brought to metres; leave it out")
     down = _down(shot.camera)
@@ -49,17 +52,20 @@ def placed(shot: SourceShot, scene: str) -> SourceShot:
     pose = shot.camera.pose.clone()
     pose[:, :3, :3] = turn @ pose[:, :3, :3]
     pose[:, :3, 3] = scale * pose[:, :3, 3] @ turn.T
+    extra = {**shot.extra, "units": "metres", "metres": f"a guess: it walks at {_SPEED:g} m/s"}
     at = pose[:, :3, 3].clone()
-    points = scale * shot.points.to(pose) @ turn.T if shot.points is not None and len(shot.points) else at
-    ends = torch.cat([torch.quantile(points, torch.tensor([_CRUMBS, 1 - _CRUMBS]).to(pose), 0), at])
-    low, high = ends.amin(0), ends.amax(0)
-    height = float(at[:, 1].median())  # y points down
-    ground = float(points[:, 1].quantile(1 - _CRUMBS))
-    ground = min(max(ground, height + _EYES[0]), height + _EYES[1])
-    middle = torch.stack([(low[0] + high[0]) / 2, pose.new_tensor(ground), (low[2] + high[2]) / 2])
+    height, ends = at[:, 1].median(), at  # y points down
+    ground = height + _EYES[1]
+    if shot.points is not None and len(shot.points):
+        points = scale * shot.points.to(pose) @ turn.T
+        crumbs = torch.tensor([_CRUMBS, 1 - _CRUMBS]).to(pose)
+        ends = torch.cat([torch.quantile(points, crumbs, 0), at])
+        ground = points[:, 1].quantile(1 - _CRUMBS).clamp(height + _EYES[0], height + _EYES[2])
+        wide = float((ends.amax(0) - ends.amin(0))[[0, 2]].max())
+        extra["reach"] = f"{max(_ROOM, _MARGIN * wide / 2):.1f}"
+    middle = (ends.amin(0) + ends.amax(0)) / 2
+    middle[1] = ground
     pose[:, :3, 3] -= middle
-    reach = max(_ROOM, _MARGIN * float((high - low)[[0, 2]].max()) / 2)
-    extra = {**shot.extra, "units": "metres", "metres": f"a guess: it walks at {_SPEED:g} m/s", "reach": f"{reach:.1f}"}
     return replace(shot, camera=Camera(pose, shot.camera.lens), scene=scene, points=None, extra=extra)
 
 
@@ -95,6 +101,6 @@ _SPEED = 1.2  # metres a second
 _MOVING = 0.25  # of the speed of the fastest tenth: what is slower stands, or turns on the spot
 _LEAN = 0.001  # rows that are off the level by 2 degrees weigh as much as columns
 _CRUMBS = 0.02  # of the points at either end: what is farther out was matched wrongly
-_EYES = (0.6, 2.5)  # metres from the ground to the camera: what is less or more is no guess of the ground
+_EYES = (0.6, 1.5, 2.5)  # metres from the ground to the camera: at least, where no point tells it, and at most
 _MARGIN = 1.15  # points lie on what has texture, and walls go on
 _ROOM = 3.0  # metres: a place has at least so much around its middle
