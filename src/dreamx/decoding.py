@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from dreamx.detail import add_detail
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model.broken import refuse_broken
@@ -33,8 +34,11 @@ def decode_chunk(
         hint = None if h is None else View(h.rgb[:, now], h.depth[:, now], h.known[:, now])
         opening = state is None and deep
         with _beside(vae):
-            pixels, state = vae.push(z, state, hint)
+            pixels, state = vae.push(z, state, None if dream.told else hint)
             pixels = Pixels(pixels.rgb.cpu(), pixels.depth.cpu())
+        if dream.told and hint is not None:
+            known = (hint.known > 0) & (hint.depth > 0)  # whatever the light is, the place has the same shape
+            pixels = Pixels(add_detail(pixels.rgb, hint), torch.where(known, hint.depth, pixels.depth))
         if isinstance(vae, WanVAE):
             refuse_broken(pixels.rgb, "decoding", vae)
         if opening and h is not None:

@@ -53,6 +53,9 @@ class MemoryConfig:
     contradicted: PositiveFloat | None = field(default=None, metadata=LATER)
     """The decoder is not shown memory where dreamt latents are so far from it, in the mean over channels: something happened
     there; None: it always is."""
+    detail: bool = field(default=False, metadata=LATER)
+    """While something is told, the decoder is not shown memory, which would paint over it; the detail of memory is laid over what
+    was decoded (``detail.add_detail``)."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):

@@ -104,7 +104,7 @@ class Dream:
     frames: latents. ``path [n]``: the camera of each of its video frames. ``recalled [K]``: from where the remembered views were
     seen that memory used for it; ``hint [1, n]`` is what they show, None without memory. ``stopped``: a wall was in the way.
     ``packed``: the frames that packed memory recalled for it, with the chunk that each is from; ``packed_from [M]``: from where
-    they were seen.
+    they were seen. ``told``: something is told, and the decoder is to get the detail of memory alone (``MemoryConfig.detail``).
     """
 
     frames: Frames
@@ -114,6 +114,7 @@ class Dream:
     stopped: bool = False
     packed: tuple[PackedFrame, ...] = ()
     packed_from: Camera | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True)

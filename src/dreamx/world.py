@@ -255,7 +255,9 @@ class World(SessionState):
         self.camera = path[-1].to(dtype=self.camera.pose.dtype)
         self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
         recalled = stack([m.camera for m in memories]) if memories else path[:0]
-        return Dream(new, path, recalled, drop_contradicted(cfg.memory, new.z, new.hint, hint), stopped, packed, packed_from)
+        told = bool(now.told) and cfg.memory is not None and cfg.memory.detail
+        hint = hint if told else drop_contradicted(cfg.memory, new.z, new.hint, hint)
+        return Dream(new, path, recalled, hint, stopped, packed, packed_from, told)
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:

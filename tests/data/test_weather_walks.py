@@ -19,8 +19,6 @@ from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.data.sim.take import SimulatedShot
 from dreamx.data.sim.weather_walks import SECONDS, WEATHERS, forecast, share_at
 from dreamx.events import going_on, told
-from dreamx.geometry.camera import level
-from dreamx.train.autoencoder import ClipWindows
 
 SHOT = SimulatedShot(161, 16.0, 32, 32, 70.0)
 PARK, ROOM = scene(3, "photoreal", "park"), scene(3, "photoreal", "room")
@@ -109,24 +107,7 @@ def test_a_clip_is_its_walk_under_weather(tmp_path: Path) -> None:
     assert simulate(cfg) == 8
     assert file.read_bytes() == before
 
-    windows = ClipWindows([tmp_path], 9, 1.0, before=1.0)
-    assert len(windows.twins) == 4
-    shown = windows.draw(64, torch.Generator().manual_seed(0), vary=False)
-    hint = shown.hint
-    assert hint is not None
-    known = hint.known[:, 1:].mean((1, 2, 3)) > 0.5
-    off = ((hint.rgb - shown.video).abs() * hint.known[:, :, None])[:, 1:].mean((1, 2, 3, 4))[known]
-    assert float(off.max()) > 0.2, "memory shows what was there before the weather"
-
 
 def test_twins_by_name() -> None:
     assert twin_of(Path("a/0000003_events_01.safetensors")) == Path("a/0000003_still_01.safetensors")
     assert twin_of(Path("a/0000003_01.safetensors")) is None
-
-
-def test_clips_without_twins_are_refused(tmp_path: Path) -> None:
-    walk = torch.zeros(9, 3, 8, 8, dtype=torch.uint8)
-    camera = level((0.7, 0.7, 0.5, 0.5)).map(lambda x: x.expand(9, *x.shape).contiguous())
-    Clip(walk, camera, torch.zeros(9, 8), None, 16.0, "", "photoreal", "park", 3).save(tmp_path / "0000003_00.safetensors")
-    with pytest.raises(ValueError, match="no clip has a twin"):
-        ClipWindows([tmp_path], 9, 1.0, before=0.5)

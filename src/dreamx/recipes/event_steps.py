@@ -1,4 +1,4 @@
-"""Steps of the shipped world for what can happen in it: clips, a decoder that believes what changes, words that are heard.
+"""Steps of the shipped world for what can happen in it: clips of it, and a transformer that hears the words for it.
 
 Weather in the home places and elsewhere (``data.sim.weather_walks``), and events of single things. ``weather.json`` beside this
 file offers the weather by name.
@@ -17,8 +17,7 @@ from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step
-from dreamx.train import decoder, event_tuning
-from dreamx.train.decoder import DecoderStage
+from dreamx.train import event_tuning
 from dreamx.train.event_tuning import EventsStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.teacher_forcing import TeachingConfig
@@ -43,11 +42,10 @@ def event_steps(
     ``nets``: folders of networks by stage; ``plain``: latents of walks; ``happenings``: clips of ``events`` and ``still``;
     ``lookahead``: the teaching of the stage before; ``run``: of a stage and its number of steps.
     """
-    homes, elsewhere, twins = (root / name for name in ("weather_homes", "weather", "weather_twins"))
+    homes, elsewhere = root / "weather_homes", root / "weather"
     heard = {name: root / f"{name}.safetensors" for name in ("weather_homes", "weather", "things")}
     at_home = SimulateConfig(homes, ("weather",), 72, 4, 161, size, size, first_seed=42000, kinds=tuple(HOMES))
     away = replace(at_home, out=elsewhere, scenes=66, clips=1, first_seed=42200, kinds=SimulateConfig(root).kinds)
-    both = replace(at_home, out=twins, subset=("walk", "weather"))
     # Memory is kept from the decoder where something changes, or the frames that are remembered would show what was there before.
     split = replace(memory, contradicted=0.45)
     hearing = EncodeConfig(
@@ -59,24 +57,9 @@ def event_steps(
     return (
         Step("simulate_weather_homes", simulate, at_home),
         Step("simulate_weather", simulate, away),
-        Step("simulate_weather_twins", simulate, both),
         Step("encode_weather_homes", encode, replace(hearing, places=nets["places"], most=150, memory=memory)),
         Step("encode_weather", encode, replace(hearing, clips=elsewhere, out=heard["weather"])),
         Step("encode_things", encode, replace(hearing, clips=happenings, out=heard["things"], most=826)),
-        Step(
-            "decoder",
-            decoder.main,
-            DecoderStage(
-                replace(run("decoder", 900), ema=0.99, dtype="bfloat16"),
-                twins,
-                nets["autoencoder"],
-                nets["decoder"],
-                lr=4e-4,
-                hints=0.85,
-                before=0.7,
-                fool=0.2,
-            ),
-        ),
         Step(
             "events",
             event_tuning.main,

@@ -79,7 +79,7 @@ WORLD = WorldConfig(
     SIZE,
     lens_from_fov(70, SIZE, SIZE),
     sampler=SAMPLER,
-    memory=replace(MEMORY, views=4),
+    memory=replace(MEMORY, views=4, detail=True),
     foresight=LookaheadConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     places_alone=True,  # the transformer was not trained on what the fields show, and drifts
     opening=OpeningConfig(steps=16, guidance=2.0),
@@ -117,12 +117,12 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings = root / "happenings"
     teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "memory")
-    names = ("autoencoder", "decoder", "depth", "places", "painter", *teachers)
+    names = ("autoencoder", "depth", "places", "painter", *teachers)
     nets = {stage: stage_folder(root, stage) / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     world = WorldExport(
-        nets["decoder"],
+        nets["autoencoder"],
         nets["events"],
         root / "world",
         nets["depth"],

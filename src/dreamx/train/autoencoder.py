@@ -27,11 +27,10 @@ from dreamx.bounds import (
 )
 from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_count, refuse_held_out
-from dreamx.data.clip_list import clip_files, twin_of
+from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.train.augment import soften
 from dreamx.train.hints import render_hint, sources, unknown
 from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
@@ -110,19 +109,16 @@ class ClipWindows:
     """The clips of some folders in memory, as bytes; ValueError for clips of evaluation scenes and for those that are too short.
 
     ``hints``: the share of windows that get one, the first frame its own picture (as at play, where it is given) and the others
-    what other frames of their clip show of them; None gives none. ``before``: the share of those in which these are of the clip's
-    twin, in which nothing happens (``twin_of``): so does memory show a place in which something has changed since.
+    what other frames of their clip show of them; None gives none.
     """
 
-    def __init__(self, folders: Iterable[Path], frames: int, hints: float | None = None, before: float = 0.0) -> None:
+    def __init__(self, folders: Iterable[Path], frames: int, hints: float | None = None) -> None:
         latent_count(frames)
-        self.frames, self.hints, self.before = frames, hints, before
+        self.frames, self.hints = frames, hints
         self.videos: list[Tensor] = []
         self.depths: list[Tensor] = []
         self.cameras: list[Camera] = []
-        names: dict[Path, int] = {}
         for path in (path for folder in folders for path in clip_files(folder)):
-            names[path] = len(names)
             clip = Clip.load(path)
             refuse_held_out(clip.seed)
             if len(clip.video) < frames:
@@ -130,10 +126,6 @@ class ClipWindows:
             self.videos.append(clip.video)  # uint8: a quarter of float32, and clips stay in memory
             self.depths.append(clip.depth if clip.depth is not None else torch.zeros_like(clip.video[:, 0], dtype=torch.half))
             self.cameras.append(clip.camera)
-        twins = {i: twin_of(path) for path, i in names.items()} if before else {}
-        self.twins = {i: names[twin] for i, twin in twins.items() if twin in names}  # numbers of the clips that have one
-        if before and not self.twins:
-            raise ValueError("before: no clip has a twin beside it; make them, as dreamx data simulate --subset weather walk")
 
     def draw(self, size: int, rng: torch.Generator, vary: bool = True) -> Windows:
         """``size`` random windows; with ``vary`` half of them mirrored and half of them backwards."""
@@ -159,16 +151,9 @@ class ClipWindows:
         count = int(torch.randint(1, _SOURCES + 1, (1,), generator=rng)) if given else 0
         camera = self.cameras[clip]
         at = sources(int(window.min()), self.frames, len(camera), count, rng)
-        hint, shown = unknown(video), clip
-        if self.before and clip in self.twins:
-            by_twin, by_heart = (torch.rand(2, generator=rng) < torch.tensor([self.before, 0.5])).tolist()
-            shown = self.twins[clip] if by_twin else clip
-            at = window.tolist() if at and by_twin and by_heart else at  # a place known by heart is known from everywhere
-        if at == window.tolist():
-            rgb = soften(self.videos[shown][at] / 127.5 - 1, rng)
-            hint = View(rgb, self.depths[shown][at].float(), torch.ones_like(hint.known))
-        elif at:
-            rgb, depth = self.videos[shown][at] / 127.5 - 1, self.depths[shown][at].float()
+        hint = unknown(video)
+        if at:
+            rgb, depth = self.videos[clip][at] / 127.5 - 1, self.depths[clip][at].float()
             hint = render_hint(rgb, depth, camera[at], camera[window], rng)
         # The picture is known, its depth is not.
         first = View(video[:1], torch.zeros_like(hint.depth[:1]), torch.ones_like(hint.known[:1]))

@@ -65,8 +65,6 @@ class DecoderStage:
     """Weight of the loss of log-depth."""
     hints: Probability = 0.6
     """Share of windows whose decoder is shown what memory would show."""
-    before: Probability = 0.0
-    """Share of those to whom memory shows the place before something happened: the clip's twin, where there is one."""
     critic: tuple[Width, ...] = (32, 64, 128)
     """Widths of the critic's levels."""
     critic_lr: PositiveFloat = 1e-3
@@ -120,7 +118,7 @@ def main(cfg: DecoderStage) -> None:
     """Train and write ``cfg.out``."""
     claim(cfg, "decoder", ["vae"], [cfg.data, cfg.start])
     vae = native.load(cfg.start, "vae", VAE, VAEConfig).eval()  # eval: the statistics of the latents stay
-    run, clips = Run(cfg.run), ClipWindows([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None, cfg.before)
+    run, clips = Run(cfg.run), ClipWindows([cfg.data], cfg.frames, cfg.hints if vae.config.hint else None)
     critic = Critic(cfg.critic)
     # Whole: `balance` takes gradients by hand, which sharded weights do not allow.
     run.own(vae, cfg.lr, [p for p in PARTS if getattr(vae, p) is not None], "vae", whole=True)
