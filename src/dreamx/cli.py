@@ -54,6 +54,7 @@ COMMANDS: dict[str, Any] = {
         "memory": ("dreamx.train.memory_stage:main", "to look at recalled frames of the past: packed memory"),
         "events": ("dreamx.train.event_tuning:main", "teach it what is said to happen"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
+        "distill": ("dreamx.train.distill:main", "match a teacher's distribution on rollouts of its own, short or long"),
         "finetune": (
             "dreamx.train.finetune:main",
             "go on from a released checkpoint, or from a world of ours, on your own clips",

@@ -59,6 +59,11 @@ class Frames:
         """The same frames with other contents, and another noise level if given."""
         return replace(self, z=z, sigma=self.sigma if sigma is None else sigma)
 
+    def to(self, device: torch.device) -> Frames:
+        """The same frames on a device."""
+        hint, said = (None if x is None else x.to(device) for x in (self.hint, self.said))
+        return Frames(self.z.to(device), self.sigma.to(device), self.index.to(device), self.camera.to(device), hint, said)
+
 
 def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
     """Known frames: sigma 0, counted from ``start``."""

@@ -56,32 +56,53 @@ class Sampler:
         return KVCache(self.window, self.sinks)
 
 
-def next_chunk(dit: Network, chunk: Frames, text: Tensor, cache: KVCache, sampler: Sampler, rng: torch.Generator) -> Frames:
-    """Denoise one chunk and write it into the cache; what was recalled for it (``recall``) is taken out."""
-    made = denoise_chunk(dit, chunk, text, cache, sampler, rng)
+def next_chunk(
+    dit: Network,
+    chunk: Frames,
+    text: Tensor,
+    cache: KVCache,
+    sampler: Sampler,
+    rng: torch.Generator,
+    exit_step: int | None = None,
+) -> Frames:
+    """Denoise one chunk (``denoise_chunk``) and write it into the cache; what was recalled for it (``recall``) is taken out."""
+    made = denoise_chunk(dit, chunk, text, cache, sampler, rng, exit_step)
     cache.take_out()  # history is written without what was recalled, as ``masks.with_memory`` has it
-    # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,
-    # noised to 0.1 and labelled so 14.0 dB (docs/LOG.md, 2026-11-23).
-    stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
-    write_context(dit, stale, text, cache)
+    with torch.no_grad():  # a cache detaches what it keeps, so that a graph of this pass would be for nothing
+        # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,
+        # noised to 0.1 and labelled so 14.0 dB (docs/LOG.md, 2026-11-23).
+        stale, _ = flow.mix(made, torch.full_like(made.sigma, sampler.context_noise), noise_like(made.z, rng))
+        write_context(dit, stale, text, cache)
     tidy()  # malloc keeps freed pieces: a walk of ten minutes grew by 2 %
     return made
 
 
 def denoise_chunk(
-    dit: Network, chunk: Frames, text: Tensor, attend: Attend, sampler: Sampler, rng: torch.Generator | None = None
+    dit: Network,
+    chunk: Frames,
+    text: Tensor,
+    attend: Attend,
+    sampler: Sampler,
+    rng: torch.Generator | None = None,
+    exit_step: int | None = None,
 ) -> Frames:
     """Make one chunk; the past, if ``attend`` is a cache, stays what it is. ``rng`` is for stochastic samplers alone.
 
     ``chunk`` holds noise where sigma is 1; frames of sigma 0 are known and stay as they are. ``text [B, L, D]``. Returns the
-    chunk with every sigma 0.
+    chunk with every sigma 0. ``exit_step``: end with the clean estimate of this pass (counted from 0), the only one with a
+    gradient (Self Forcing, section 3.3); None: all passes.
     """
+    passes = list(pairwise(flow.schedule(sampler.steps, sampler.shift)))
+    if exit_step is not None:
+        passes = [*passes[:exit_step], (passes[exit_step][0], 0.0)]
     new = (chunk.sigma > 0).to(chunk.z)  # [B, T]: 1 for frames to be made, 0 for known ones
     x, keep = chunk.z, new[..., None, None, None] == 0
     if bool(new.any()):
-        for level, following in pairwise(flow.schedule(sampler.steps, sampler.shift)):
+        wanted = torch.is_grad_enabled()
+        for number, (level, following) in enumerate(passes):
             sigma = level * new  # a known frame is said to be clean in every pass, as the first frame of Wan2.2-TI2V
-            v = dit(chunk.with_z(x, sigma), text, attend)  # [B, T, C, H, W]
+            with torch.set_grad_enabled(wanted and exit_step in (None, number)):
+                v = dit(chunk.with_z(x, sigma), text, attend)  # [B, T, C, H, W]
             if sampler.stochastic and following > 0:  # to 0 both ways end in the clean estimate, and no noise is needed
                 assert rng is not None, "a stochastic sampler draws noise"
                 moved = flow.renoise(x, sigma, following * new, v, noise_like(x, rng))

@@ -88,7 +88,7 @@ def newest(root: Path) -> tuple[Path | None, list[str]]:
     return found[0], found[1]
 
 
-def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, object, dict[str, Any]]:
+def read(folder: Path, tensors: Mapping[str, Tensor]) -> tuple[int, Any, dict[str, Any]]:
     """Fill ``tensors`` in place; the step, this process's own values (None for a process that was not there) and ``about``.
 
     ValueError when the checkpoint is of other networks than the tensors, or its files hold something else.

@@ -41,11 +41,7 @@ class FlowBatch:
 
     def to(self, device: torch.device) -> FlowBatch:
         """The same on a device."""
-        f = self.frames
-        hint = None if f.hint is None else f.hint.to(device)
-        said = None if f.said is None else f.said.to(device)
-        there = Frames(f.z.to(device), f.sigma.to(device), f.index.to(device), f.camera.to(device), hint, said)
-        return FlowBatch(there, self.target.to(device), self.counted.to(device), self.prompts)
+        return FlowBatch(self.frames.to(device), self.target.to(device), self.counted.to(device), self.prompts)
 
     def loss(self, v: Tensor) -> Tensor:
         """The mean over clips of each clip's mean squared error, from the velocities ``v`` of all frames."""

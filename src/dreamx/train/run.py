@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from math import isfinite
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -55,6 +55,8 @@ class Run:
         cfg.folder.mkdir(parents=True, exist_ok=True)
         self._owned: list[Trainable] = []
         self._kept: dict[str, Tensor] = {}
+        self._own_state: Callable[[], Any] = dict
+        self._own_restore: Callable[[Any], None] | None = None
         self._values: dict[str, float] = {}
         self._parts = 0.0  # losses of this step's micro-batches before the last
         self._log: TrainingLog | None = None
@@ -70,6 +72,7 @@ class Run:
         name: str | None = None,
         methods: Sequence[str] = (),
         whole: bool = False,
+        average: bool = True,
     ) -> M:
         """Train ``module`` with its own AdamW at the peak rate ``lr``; own everything before the first step.
 
@@ -77,6 +80,7 @@ class Run:
         name:    for the log and the checkpoint; the class's name by default.
         methods: methods that the stage calls besides ``forward`` (an autoencoder's ``encode``), which sharding must know.
         whole:   never shard it: its gradients are looked at by hand (``torch.autograd.grad``), which sharding does not know.
+        average: keep a running average of its weights, where the run has one (``RunConfig.ema``).
         Modules that share one loss go in one ``nn.ModuleList``.
         """
         name = name or type(module).__name__.lower()
@@ -91,7 +95,15 @@ class Run:
         if self._mesh is not None and not whole:
             shard(module, self._mesh, methods)
         cfg = self.cfg
-        self._owned.append(Trainable(name, module, lr, cfg.betas, cfg.weight_decay, cfg.ema is not None, cfg.muon))
+        average = average and cfg.ema is not None
+        self._owned.append(Trainable(name, module, lr, cfg.betas, cfg.weight_decay, average, cfg.muon))
+        return module
+
+    def hold(self, module: M) -> M:
+        """Use ``module`` as it is, without gradients; sharded like those that are trained."""
+        module.to(self.device).eval().requires_grad_(False)
+        if self._mesh is not None:
+            shard(module, self._mesh, ())
         return module
 
     def keep(self, tensors: Mapping[str, Tensor]) -> None:
@@ -100,6 +112,13 @@ class Run:
         ``resume`` fills them.
         """
         self._kept |= tensors
+
+    def keep_own(self, state: Callable[[], Any], restore: Callable[[Any], None]) -> None:
+        """Save what each process has for itself (plain values, tensors of any size) with the weights. Before the first step.
+
+        ``resume`` hands it back, unless a process was not there when it was saved: then all begin anew.
+        """
+        self._own_state, self._own_restore = state, restore
 
     def steps(self, batch: Callable[[int], T]) -> Iterator[T]:
         """``batch(step)`` for every step that is left, counted from 0; resumes, saves and logs in between.
@@ -192,7 +211,8 @@ class Run:
         if self.step == self._saved_step:
             return
         folder = self.cfg.folder / "checkpoints"
-        checkpoint.write(folder, self.step, self._tensors(), rng_state.state(), to_json(self.cfg))
+        own = rng_state.state() | {"kept": self._own_state()}
+        checkpoint.write(folder, self.step, self._tensors(), own, to_json(self.cfg))
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def resume(self) -> None:
@@ -208,6 +228,8 @@ class Run:
                 )
             if rng is not None:
                 rng_state.restore(rng)
+            if self._mean(rng is not None) == 1 and rng is not None and self._own_restore is not None:
+                self._own_restore(rng["kept"])
         self._saved_step, self._saved_at = self.step, time.monotonic()
         if self.rank == 0:
             self._log = TrainingLog(self.cfg.folder / "log.jsonl", self.step, self.cfg.steps, self.cfg.log_every)

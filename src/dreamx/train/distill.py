@@ -1,0 +1,166 @@
+"""Stage: distribution matching distillation of a causal student, on rollouts of its own, short or long.
+
+A step trains the critic (fake score) on windows that the student has just made; every ``ratio``-th step trains the student first.
+The student is rolled out as at play, chunk by chunk with its cache; of each chunk the pass at one exit step, the same in all
+processes, has a gradient. Source: Self Forcing (arXiv 2506.08009); LongLive (arXiv 2509.22622) for sequences longer than a
+window; DreamX-World 1.0, section 3.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Gt
+from torch import Generator, Tensor
+
+from dreamx.bounds import FrameCount, InputFile, InputFolder, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.frames import Frames
+from dreamx.model.attention import Attend
+from dreamx.model.masks import teacher_forced
+from dreamx.rollout import Sampler
+from dreamx.train.latents import LatentClips
+from dreamx.train.outputs import StartFolder, claim
+from dreamx.train.run import Run
+from dreamx.train.run_config import RunConfig
+from dreamx.train.sample_sheets import Samples, SamplesConfig
+from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss, student_loss
+from dreamx.train.student_stream import StreamConfig, StudentStream, check_stream
+from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.trained_networks import Networks, load
+
+_SHARED = 2**40  # a stream of random numbers that all processes share; their own are numbered from 0
+
+
+@dataclass(frozen=True)
+class DistillStage:
+    """Distil a causal student by distribution matching, on its own rollouts."""
+
+    run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages. A step is an update of the critic."""
+    data: InputFile
+    """File of latents: first frames, cameras, words and hints; what follows a first frame is only compared with."""
+    start: StartFolder
+    """Folder of the causal networks to go on from: those of consistency or causal."""
+    out: OutputFolder
+    """Folder of the student."""
+    teacher: InputFolder | None = None
+    """Folder of the bidirectional networks (camera stage) whose distribution is matched. None: the causal networks of START, that
+    must not be distilled yet; they score each chunk given the student's chunks before it."""
+    causal_teacher: bool = False
+    """TEACHER is causal, too."""
+    sampler: Sampler = Sampler()
+    """Rollouts, as at play."""
+    stream: StreamConfig = StreamConfig()
+    """Sequences and windows."""
+    score: ScoreConfig = ScoreConfig()
+    """Comparison of teacher and critic."""
+    frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
+    samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
+    lr: PositiveFloat = 2e-6
+    """Peak learning rate of the student."""
+    critic_lr: Annotated[float, Gt(0)] = 4e-7
+    """Peak learning rate of the critic."""
+    ratio: PositiveInt = 5
+    """Updates of the critic for each of the student."""
+    look_every: PositiveInt = 50
+    """Updates of the student between looks at its diversity and motion."""
+
+    def __post_init__(self) -> None:
+        check_stream(self.stream, self.sampler)
+        if self.causal_teacher and self.teacher is None:
+            raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
+
+    @property
+    def visible(self) -> Tensor | None:
+        """Mask of teacher forcing over a window for causal teachers and critics; None for bidirectional ones."""
+        s = self.sampler
+        both_ways = self.teacher is not None and not self.causal_teacher
+        return None if both_ways else teacher_forced(self.stream.window, s.chunk, s.window, s.sinks)
+
+
+def exit_steps(run: Run, sampler: Sampler) -> list[int]:
+    """The exit steps of student and critic in this step of the run: drawn alike in all processes."""
+    return torch.randint(sampler.steps, (2,), generator=run.generator(run.step, _SHARED)).tolist()
+
+
+def casting(run: Run, nets: Networks) -> Predictor:
+    """The networks with their products in the dtype of the run."""
+
+    def velocity(frames: Frames, prompts: list[str], attend: Attend) -> Tensor:
+        with run.autocast():
+            return nets(frames, prompts, attend)
+
+    return velocity
+
+
+def main(cfg: DistillStage) -> None:
+    """Train and write ``cfg.out``."""
+    claim(cfg, "distill", ["dit", "text"], [cfg.data, cfg.start, cfg.teacher], free=("teacher", "look_every"))
+    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    samples = Samples(cfg.samples, data) if cfg.samples else None
+    origin = cfg.start if cfg.teacher is None else cfg.teacher
+    nets = run.own(load(cfg.start), cfg.lr, name="student")
+    fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
+    teacher = run.hold(load(origin))
+    _refuse(data, nets, fake)
+    student, critic, real, visible = casting(run, nets), casting(run, fake), casting(run, teacher), cfg.visible
+    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device)
+    run.keep_own(stream.state, stream.restore)
+    for rng in run.steps(run.generator):
+        progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)
+        if run.step % cfg.ratio == 0:
+            window = stream.next(student, progress, rng, rng, mine)
+            noisy, _ = window.noised(cfg.score, rng)
+            with torch.no_grad():
+                false = window.velocity(critic, noisy, visible)
+                true = window.velocity(real, noisy, visible, cfg.score.guidance)
+            loss, said = student_loss(window, noisy, false, true)
+            run.update(nets, loss, said | look(cfg, run, data, student))
+        with torch.no_grad():
+            window = stream.next(student, progress, rng, rng, its)
+        noisy, target = window.noised(cfg.score, rng)
+        v = window.velocity(critic, noisy, visible)
+        run.update(fake, critic_loss(v, target, window))
+        if samples:
+            samples.draw(run, nets)
+    run.export(cfg.out, nets.parts())
+
+
+@torch.no_grad()
+def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> dict[str, Tensor]:
+    """Signs of a collapse, now and then: the student's first window on the same path twice, from two seeds.
+
+    diversity: mean difference of both; motion: mean change from a frame to the next; data_motion: the same of the clips.
+    """
+    if run.step // cfg.ratio % cfg.look_every:
+        return {}
+    seed, made = run.cfg.seed, list[StudentWindow]()
+    for number in range(2):
+        paths, noise = (Generator().manual_seed(n) for n in (seed + run.rank, _SHARED + number))
+        made.append(StudentStream(cfg.stream, cfg.sampler, data, run.device).next(student, 0.0, paths, noise))
+    known, _ = data.batch(cfg.stream.batch, Generator().manual_seed(seed + run.rank))  # the clips of that path
+    first, second = (window.frames.z for window in made)
+    both = min(len(known), cfg.stream.window)
+    found = {
+        "diversity": (first - second)[:, 1:],
+        "motion": first[:, :both].diff(dim=1),
+        "data_motion": known.z[:, :both].diff(dim=1),
+    }
+    return {name: x.abs().mean() for name, x in found.items()}
+
+
+def _refuse(data: LatentClips, nets: Networks, scores: Networks) -> None:
+    """ValueError where student, teacher and data do not go together."""
+    data.refuse_other(nets.dit.config.channels)
+    if scores.dit.config.channels != nets.dit.config.channels:
+        raise ValueError(
+            f"teacher: its latents have {scores.dit.config.channels} channels, and those of START "
+            f"{nets.dit.config.channels}; give a teacher of the same autoencoder"
+        )
+    if data.frames < 2:
+        raise ValueError("frames: clips of one latent have no path to go; give 2 or more")
+    data.words = min(nets.text.config.words, scores.text.config.words)
