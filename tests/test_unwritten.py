@@ -33,7 +33,7 @@ def knowing(chunk: int = 1, events: bool = True, noise: float = 0.0, window: int
     world = micro.world(chunk, window, chunk, memory=MemoryConfig(views=2), places=PLACES)
     sampler = replace(world.config.sampler, context_noise=noise)
     world.config = replace(world.config, places_alone=True, sampler=sampler)
-    world.taught = Taught((), (), True, (RAIN,) if events else ())
+    world.taught = Taught((), (), events, (RAIN,) if events else ())
     return world
 
 
@@ -118,7 +118,7 @@ def test_it_alternates(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_place_is_shown_as_it_is_until_something_is_told() -> None:
     world, plain, silent = opened(knowing()), opened(knowing(events=False)), opened(knowing())
     a, b, c = (torch.cat([go(w, 3), go(w, 3, said)]) for w, said in ((world, "rain"), (plain, "rain"), (silent, None)))
-    assert torch.equal(b, c), "not taught by name: nothing takes over, as before"
+    assert torch.equal(b, c), "not taught that what is said happens: nothing takes over"
     assert plain._unwritten == () and plain._cache.state()["index"].tolist() == [[0]]
     n = 3 * 4
     assert torch.equal(a[:n], c[:n]) and not torch.equal(a[n:], c[n:])

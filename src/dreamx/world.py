@@ -231,7 +231,7 @@ class World(SessionState):
         if isinstance(self.vae, VAE):
             here = known_view(self.places, self._at, path, self.size)
             chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
-        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.happenings)
+        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.hears)
         cache, unwritten = self._cache.fork(), ()  # the past stays what it is where the chunk is refused
         packed, packed_from = (), None
         if alone:

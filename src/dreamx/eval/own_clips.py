@@ -11,7 +11,7 @@ clip has one).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import atan, degrees
 from pathlib import Path
 from statistics import fmean
@@ -65,7 +65,7 @@ def main(cfg: ClipsConfig) -> None:
     for shot in some:
         refuse(shot, world)
     folders.claim(cfg.out, "clips", folders.CLIPS)
-    world.taught = None  # so that words are told as they are, whatever they begin
+    world.taught = world.taught and replace(world.taught, happenings=())  # so that words are told as they are
     rows = {"ours": world} | ({"mute": world} if happens else {})
     rows |= {} if world.config.memory is None else {"hint-copy": hint_copy(world)}
     twins = [_twin(shot) for shot in some] if happens else [None]
