@@ -276,16 +276,9 @@ def test_a_flush_cuts_the_cache_where_words_change() -> None:
     for switch in (0.0, 1.0):
         long, seen = stream(replace(LONG, batch=1, switch=switch), replace(SAMPLER, window=6, flush=1)), set[int]()
 
-        def student(
-            frames: Frames, prompts: list[str], attend: Attend, long: StudentStream = long, seen: set[int] = seen
-        ) -> Tensor:
-            if long.length > 6 and float(frames.sigma.max()) == 1:
-                seen.add(len(long.cache))
-            return nets(frames, prompts, attend)
-
         with torch.no_grad():
             for i in range(5):
-                long.next(student, 0.0, rng(i), rng(i), 0)
+                long.next(partial(watched, long, seen), 0.0, rng(i), rng(i), 0)
         held[switch] = seen
     assert held[0.0] == {6}
     assert 2 in held[1.0], "a sink and the newest frame"
