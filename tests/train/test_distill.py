@@ -106,7 +106,7 @@ def test_the_critics_loss_at_its_optimum() -> None:
     s = noisy.sigma[:, 0]
     assert [float(s.min()), float(s.max())] == pytest.approx([0.3, 0.9]), "clamped at both ends"
     best = float((variance / ((1 - s) ** 2 * variance + s**2)).mean())
-    losses = [float(critic_loss(made.velocity(net, noisy, None), target, made)) for net in (critic, Normal(0.3, 0.6))]
+    losses = [critic_loss(made.velocity(net, noisy, None), target, made).item() for net in (critic, Normal(0.3, 0.6))]
     assert losses[0] == pytest.approx(best, rel=0.02)
     assert losses[1] > losses[0] * 1.005, "any other is worse"
 
