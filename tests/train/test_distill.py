@@ -306,7 +306,7 @@ def rows(root: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("cfg", [LONG, replace(LONG, lengths=(4,))])
+@pytest.mark.parametrize("cfg", [replace(LONG, lengths=(15,)), replace(LONG, lengths=(4,))])
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, cfg: StreamConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     distill.main(stage(tmp_path / "whole", cfg))
     loss, left = critic_loss, [4]

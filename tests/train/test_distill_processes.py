@@ -24,7 +24,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", 
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ranks")
     words = [*TORCHRUN, str(TESTS / "support/distill_ranks.py"), str(root)]
-    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=root)
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=150, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     return root
 
