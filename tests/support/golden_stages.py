@@ -105,8 +105,12 @@ BEFORE = {
     "causal": {"camera": "camera"},
     "memory": {"causal": "camera"},
     "consistency": {"memory": "camera", "autoencoder": "autoencoder"},
+    "distill": {"consistency": "camera", "camera": "camera"},
     "decoder": {"autoencoder": "autoencoder"},
 }
+
+#: Names of a step's loss, by the number of networks that are trained: one, a decoder and its critic, a student and its critic.
+LOSSES = ("loss", "vae.loss", "critic.loss")
 
 
 def curve(root: Path, stage: str) -> list[float]:
@@ -115,7 +119,7 @@ def curve(root: Path, stage: str) -> list[float]:
         shutil.copytree(START / network, root / folder / "model")
     stage_of[stage]()
     rows = map(json.loads, (root / stage / "log.jsonl").read_text().splitlines())
-    return [row.get("loss", row.get("vae.loss")) for row in rows]
+    return [next(row[name] for name in LOSSES if name in row) for row in rows]
 
 
 def curves() -> dict[str, list[float]]:

@@ -22,6 +22,7 @@ from dreamx.train import (
     consistency,
     decoder,
     depth,
+    distill,
     event_tuning,
     memory_stage,
     pose,
@@ -39,6 +40,7 @@ FILES = {
     "causal": ("dit", "text"),
     "memory": ("dit", "text"),
     "consistency": ("dit", "text"),
+    "distill": ("dit", "text"),
     "events": ("dit", "text"),
     "depth": ("depth",),
     "pose": ("depth",),
@@ -66,6 +68,16 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
     few = consistency.ConsistencyStage(
         run("consistency"), latents, nets["causal"], nets["consistency"], micro.TEACHING, lattice=8
     )
+    matches = distill.DistillStage(
+        run("distill"),
+        latents,
+        nets["consistency"],
+        nets["distill"],
+        nets["camera"],
+        sampler=micro.SAMPLER,
+        stream=micro.STREAM,
+        ratio=1,
+    )
     happens = event_house.eventful(latents, out / "eventful.safetensors")
     told = event_tuning.EventsStage(run("events"), happens, nets["causal"], nets["events"], latents, teaching=micro.TEACHING)
     reads = pose.PoseStage(run("pose"), clips, nets["pose"], depth=DEPTH, batch=2)
@@ -80,6 +92,7 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         "causal": partial(causal.main, forward),
         "memory": partial(memory_stage.main, packs),
         "consistency": partial(consistency.main, few),
+        "distill": partial(distill.main, matches),
         "events": partial(event_tuning.main, told),
         "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),
         "pose": partial(pose.main, reads),

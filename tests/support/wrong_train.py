@@ -169,6 +169,32 @@ train consistency --run.folder new --run.steps 1 --data latents.safetensors --st
     --data empty                            | empty
     --start empty                           | empty
     --run.steps many                        | --run.steps
+train distill --run.folder new --run.steps 1 --data latents.safetensors --from world --teacher world --out new-out
+    --lr 0                                  | lr
+    --critic-lr -1                          | critic
+    --ratio 0                               | ratio
+    --look-every 0                          | look
+    --stream.batch 0                        | batch
+    --stream.window 20                      | window
+    --stream.overlap 21                     | overlap
+    --stream.overlap 1                      | overlap
+    --stream.lengths 20                     | lengths
+    --stream.lengths                        | lengths
+    --stream.switch 2                       | switch
+    --stream.drop-hint nan                  | drop
+    --sampler.steps 0                       | steps
+    --sampler.window 5                      | window
+    --score.guidance -1                     | guidance
+    --score.least 0.99                      | least
+    --score.shift 0                         | shift
+    --frames 99                             | frames
+    --frames 1                              | frames
+    --data nowhere                          | nowhere
+    --data empty                            | empty
+    --start empty                           | empty
+    --teacher nowhere                       | nowhere
+    --teacher clips                         | clips
+    --out world                             | world
 train events --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out
     --lr 0                                  | lr
     --share 2                               | share

@@ -25,7 +25,8 @@ class StageLoad:
 
     parameters: of the networks that are trained, frozen parts included; trained: of these, those that learn. copies: parameters
     of frozen networks beside them, whole on every GPU. block: of the largest part that FSDP2 gathers. average: is there a running
-    average of the weights? whole: is nothing sharded? cost: of one step; passes: of its forward passes without gradients, beside.
+    average of the weights? averaged: of how many of them; None: of all that learn. whole: is nothing sharded? cost: of one step;
+    passes: of its forward passes without gradients, beside.
     """
 
     name: str
@@ -37,8 +38,9 @@ class StageLoad:
     batch: int
     dtype: torch.dtype
     copies: int = 0
-    passes: int = 0
+    passes: float = 0
     average: bool = True
+    averaged: int | None = None
     whole: bool = False
 
     @property
@@ -73,7 +75,7 @@ def training_need(load: StageLoad, gpus: int) -> TrainingNeed:
         share * load.parameters + _BYTES * load.copies,
         share * load.trained,
         2 * share * load.trained,
-        share * load.trained if load.average else 0.0,
+        share * (load.trained if load.averaged is None else load.averaged) if load.average else 0.0,
         load.cost.saved,
         load.cost.working + gathered,
     )

@@ -28,6 +28,7 @@ from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.recipes import tiny
 from dreamx.recipes.ablations.camera_lane import FreshLane
+from dreamx.recipes.distill_load import distill_loader
 from dreamx.recipes.step import Recipe
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
@@ -36,6 +37,7 @@ from dreamx.train.classifier import ClassifierStage
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.decoder import PARTS, Critic, DecoderStage
 from dreamx.train.depth import DepthStage
+from dreamx.train.distill import DistillStage
 from dreamx.train.event_tuning import EventsStage
 from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
@@ -129,6 +131,8 @@ def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
                 nets = (replace(nets[0], text=cfg.text.width), cfg.text)
             known[cfg.out] = nets
             found[step.name] = _transformer(step.name, cfg, nets, module)
+        elif isinstance(cfg, DistillStage):
+            found[step.name] = _distilled(step.name, cfg, known, module)
         elif step.trains:
             found[step.name] = _convolutions(step.name, cfg, _size(module), vae)
     return found
@@ -167,8 +171,7 @@ def _transformer(
         teaching = (how.chunk, window, sinks)
     if isinstance(cfg, MemoryStage):
         packing = (cfg.packing.targets, cfg.packed.frames)  # the most that is recalled
-    with META:
-        both = nn.ModuleDict({"dit": DiT(dit)} | ({"text": WordEncoder(text)} if isinstance(text, WordConfig) else {}))
+    both = _both(dit, text)
     freeze(both, train, name)
     block = _count(both["dit"].get_submodule("blocks.0"))
     parameters = _count(both)
@@ -192,6 +195,21 @@ def _transformer(
         )
 
     return load
+
+
+def _distilled(name: str, cfg: DistillStage, known: dict[Path, tuple[DiTConfig, Any]], module: ModuleType) -> Loader:
+    """The stage distill, of networks that earlier steps write."""
+    start, teacher = (known.get(folder) or _networks(module) for folder in (cfg.start, cfg.teacher or cfg.start))
+    known[cfg.out] = start
+    both = [_both(*nets) for nets in (start, teacher)]
+    counts = _count(both[0]), _count(both[1]), _count(both[0]["dit"].get_submodule("blocks.0"))
+    return distill_loader(name, cfg, start[0], _latent(module), start[1].words, counts, _dtype(cfg))
+
+
+def _both(dit: DiTConfig, text: Any) -> nn.ModuleDict:
+    """The networks of a stage without weights; a text encoder of a release is not trained, and none of them."""
+    with META:
+        return nn.ModuleDict({"dit": DiT(dit)} | ({"text": WordEncoder(text)} if isinstance(text, WordConfig) else {}))
 
 
 def _convolutions(name: str, cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> Loader:

@@ -21,17 +21,19 @@ from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera_control, causal, consistency, decoder, memory_stage
+from dreamx.train import autoencoder, camera_control, causal, consistency, decoder, distill, memory_stage
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.decoder import DecoderStage
+from dreamx.train.distill import DistillStage
 from dreamx.train.error_bank import ErrorBankConfig
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
+from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import WorldConfig
 
@@ -53,6 +55,7 @@ DIT = DiTConfig(
 )
 TEACHING = TeachingConfig(batch=4, shift=3.0, chunk=1, windows=((FRAMES, 1), (4, 1)), history_noise=0.25)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=FRAMES, sinks=1, context_noise=0.1)
+STREAM = StreamConfig(batch=2, window=FRAMES, overlap=1, lengths=(FRAMES, 2 * FRAMES), switch=0.5)
 MEMORY = MemoryConfig(views=2)
 PACKED = PackedMemoryConfig(frames=2)
 PACKING = PackingConfig(batch=4, shift=3.0, chunk=1, targets=2, windows=((4, 1), (3, 1)), tries=4, history_noise=0.25)
@@ -67,7 +70,8 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
         return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
 
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("autoencoder", "camera", "causal", "memory", "consistency", "decoder")}
+    names = ("autoencoder", "camera", "causal", "memory", "consistency", "distill", "decoder")
+    nets = {stage: root / stage / "model" for stage in names}
     data = SimulateConfig(rendered, ("walk",), scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
     return (
         *(() if clips else (Step("data", simulate, data),)),
@@ -113,6 +117,22 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
             ),
         ),
         Step(
+            "distill",
+            distill.main,
+            DistillStage(
+                run("distill", 12),
+                latents,
+                nets["consistency"],
+                nets["distill"],
+                nets["camera"],
+                sampler=SAMPLER,
+                stream=STREAM,
+                lr=1e-4,
+                critic_lr=1e-3,
+                ratio=2,
+            ),
+        ),
+        Step(
             "decoder",
             decoder.main,
             DecoderStage(
@@ -124,5 +144,5 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
                 alone=3,
             ),
         ),
-        Step("world", export_world, WorldExport(nets["decoder"], nets["consistency"], root / "world", world=WORLD)),
+        Step("world", export_world, WorldExport(nets["decoder"], nets["distill"], root / "world", world=WORLD)),
     )

@@ -29,16 +29,19 @@ from dreamx.recipes.judges import judges
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, depth, known_places, memory_stage
+from dreamx.train import autoencoder, camera_control, causal, depth, distill, known_places, memory_stage
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.depth import DepthStage
+from dreamx.train.distill import DistillStage
 from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
+from dreamx.train.score_matching import ScoreConfig
+from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import WorldConfig
 
@@ -73,6 +76,7 @@ LR, MUON = 2.5e-3, False  # at equal time AdamW is no worse (docs/LOG.md)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.2)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # for the contact sheets of training
 BOTH_WAYS = replace(MANY_STEPS, chunk=STRETCH, sinks=0)
+STREAM = StreamConfig(batch=4, window=STRETCH, overlap=1, lengths=(STRETCH, 4 * STRETCH, 10 * STRETCH))  # up to 30 seconds
 MEMORY = MemoryConfig(views=3)  # as the transformer is taught; at play there is time for one more
 WORLD = WorldConfig(
     SIZE,
@@ -248,4 +252,24 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("memory", memory_stage.main, memory),
         Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
+        # Its own teacher at two steps, in a folder of its own until it is measured to be better. The causal networks are the
+        # teacher: the bidirectional ones of the stage camera are trained for 300 steps alone.
+        Step(
+            "distill",
+            distill.main,
+            DistillStage(
+                run("distill", 2000, decay=0.0, ema=0.99),
+                further,
+                nets["lookahead_2"],
+                root / "distill" / "model",
+                sampler=replace(SAMPLER, steps=2),
+                stream=STREAM,
+                score=ScoreConfig(shift=TEACHING.shift, guidance=0.0),  # its words say little (docs/LOG.md)
+                frames=FRAMES,
+                lr=1e-4,
+                critic_lr=1e-4,
+                samples=SamplesConfig(nets["autoencoder"], replace(SAMPLER, steps=2)),
+            ),
+        ),
+        Step("distilled_world", export_world, replace(world, out=root / "distilled_world", dit=root / "distill" / "model")),
     )

@@ -6,8 +6,8 @@ not those of Wan2.2 yet, so that the command refuses to begin it (``WANTING``).
 
 Sources, by letter: P, the paper DreamX-World 1.0; C, its released configs and code; R, the public recipes of the works that it
 names (Self Forcing, Causal Forcing); without a letter a number is ours. Paper and code give no learning rate, no batch and no
-number of steps of any stage. What follows in the paper and is no stage here: event tuning, distribution matching distillation,
-long rollouts, reinforcement learning.
+number of steps of any stage. What follows in the paper and is no stage here: event tuning, the second distillation from pictures,
+reinforcement learning.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.recipes.step import Recipe, Step
-from dreamx.train import camera_control, causal, consistency, memory_stage
+from dreamx.rollout import Sampler
+from dreamx.train import camera_control, causal, consistency, distill, memory_stage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
+from dreamx.train.distill import DistillStage
 from dreamx.train.error_bank import ErrorBankConfig
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
 from dreamx.train.run_config import RunConfig
+from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 
 SIZE = (704, 1280)  # C: 44 x 80 latents, 880 tokens a latent frame
@@ -61,6 +64,9 @@ LONG = 3 * FRAMES  # latent frames of a clip with revisits (P: revisits and long
 PACKED = PackedMemoryConfig(frames=4, gaps=GapConfig(span=float(FRAMES), log=8.0))
 PACKING = PackingConfig(batch=BATCH, shift=5.0, chunk=3, targets=2, windows=TEACHING.windows, history_noise=0.1)
 BANK = ErrorBankConfig(levels=50, size=8)  # R: 50 levels
+SAMPLER = Sampler(steps=4, shift=5.0, chunk=3, window=12, sinks=3)  # C
+STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(FRAMES,))  # R
+LONG_STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(63, 240), switch=0.5)  # R: 240; 63 before that is ours
 LR = 2e-6  # R, for everything that changes the backbone
 LANE_LR = 1e-4  # the camera lane begins anew
 
@@ -81,7 +87,10 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
 
     clips, latents, wan = root / "clips", root / "latents.safetensors", root / "wan"
     rounds, far = root / "rounds", root / "rounds.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("camera", "causal", "memory", "consistency")}
+    nets = {stage: root / stage / "model" for stage in ("camera", "causal", "memory", "consistency", "distill", "distill_long")}
+    matching = DistillStage(
+        run("distill", 600), latents, nets["consistency"], nets["distill"], nets["camera"], sampler=SAMPLER, stream=STREAM, lr=LR
+    )
     return (
         Step(
             "data",
@@ -139,5 +148,13 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
                 lr=LR,
                 lattice=48,  # R
             ),
+        ),
+        # R: 600 steps of 64 sequences; the learning rate of the critic, 5 updates of it for one, the teacher's guidance.
+        Step("distill", distill.main, replace(matching, run=run("distill", 600))),
+        # R: 3 thousand steps, with a LoRA there. A window's first frame is not encoded anew as a picture, as it is there.
+        Step(
+            "distill_long",
+            distill.main,
+            replace(matching, run=run("distill_long", 3000), start=nets["distill"], out=nets["distill_long"], stream=LONG_STREAM),
         ),
     )

@@ -9,10 +9,8 @@ window; DreamX-World 1.0, section 3.5.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Gt
 from torch import Generator, Tensor
 
 from dreamx.bounds import FrameCount, InputFile, InputFolder, OutputFolder, PositiveFloat, PositiveInt
@@ -62,7 +60,7 @@ class DistillStage:
     """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 2e-6
     """Peak learning rate of the student."""
-    critic_lr: Annotated[float, Gt(0)] = 4e-7
+    critic_lr: PositiveFloat = 4e-7
     """Peak learning rate of the critic."""
     ratio: PositiveInt = 5
     """Updates of the critic for each of the student."""

@@ -1,0 +1,56 @@
+"""Distillation in two processes: exit steps are shared, streams are each its own, and a killed run goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill_ranks import stage
+from dreamx.checkpoints import native
+from dreamx.train import distill
+from repo import TESTS
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("ranks")
+    words = [*TORCHRUN, str(TESTS / "support/distill_ranks.py"), str(root)]
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=150, cwd=root)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+def rows(root: Path) -> list[dict[str, float]]:
+    lines = map(json.loads, (root / "run/log.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+
+
+def test_exit_steps_are_shared_and_noise_is_not(root: Path) -> None:
+    one, two = (json.loads((root / f"rank-{rank}.json").read_text()) for rank in range(2))
+    assert one["exit"] == two["exit"]
+    assert {step for both in one["exit"] for step in both} == {0, 1, 2, 3}
+    assert one["own"] != two["own"]
+
+
+def test_a_killed_run_of_two_goes_on_with_its_streams(root: Path) -> None:
+    assert rows(root / "whole") == rows(root / "parts") and len(rows(root / "whole")) == 4
+    weights = [native.read(root / name / "model/dit.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(w, weights[1][k]) for k, w in weights[0].items())
+    own = [torch.load(root / f"whole/run/checkpoints/step-00000004/own-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [x["kept"]["length"] for x in own] == [19, 19], "six windows: 4 and five times 3"
+    assert not torch.equal(*(x["kept"]["frames"]["before"]["z"] for x in own))
+
+
+def test_one_process_goes_on_with_the_run_of_two(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    distill.main(stage(root / "whole", 5))
+    assert "going on from step 4 of 5" in capsys.readouterr().out
+    assert len(rows(root / "whole")) == 5
