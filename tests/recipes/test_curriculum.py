@@ -71,7 +71,8 @@ def test_folders_of_before_are_found_again(tmp_path: Path) -> None:
     configs = {step.name: step.cfg for step in tiny.curriculum(tmp_path)}
     assert configs["lookahead_1"].run.folder == tmp_path / "lookahead_1"
     assert configs["events"].start == configs["lookahead_2"].out == tmp_path / "lookahead_2" / "model"
-    assert configs["world"].dit == configs["events"].out
+    assert configs["events_again"].start == configs["events"].out
+    assert configs["world"].dit == configs["events_again"].out
     assert configs["world"].places == configs["places"].out
     (tmp_path / "ahead").mkdir()
     (tmp_path / "again").mkdir()

@@ -120,14 +120,14 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings = root / "happenings"
-    teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "memory")
+    teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "events_again", "memory")
     names = ("autoencoder", "depth", "places", "painter", *teachers)
     nets = {stage: stage_folder(root, stage) / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
 
     world = WorldExport(
         nets["autoencoder"],
-        nets["events"],
+        nets["events_again"],
         root / "world",
         nets["depth"],
         nets["painter"],
