@@ -12,6 +12,7 @@ import micro
 from dreamx.config import from_json, to_json
 from dreamx.event_phases import EventState, next_events, refuse_untaught, split_words, told_words
 from dreamx.geometry import from_keys
+from dreamx.geometry.controls import Speed
 from dreamx.memory import MemoryConfig
 from dreamx.model.prompt import Taught
 from dreamx.model.taught_event import TaughtEvent
@@ -236,3 +237,40 @@ def test_a_flush_that_leaves_more_than_there_is_changes_nothing() -> None:
     for w in (world, plain):
         w.reset(micro.picture(), "a red room", 5)
     assert torch.equal(walk(world, 1, 12), walk(plain, 1, 12))
+
+
+def test_what_is_told_is_pushed_away_from_the_same_without_it() -> None:
+    """By the velocities of a network that hears: v + strength (v - v without the event); nothing changes where nothing is told."""
+    world = micro.world()
+    torch.manual_seed(0)
+    for p in world.dit.parameters():
+        torch.nn.init.normal_(p, std=0.1)
+    world.reset(torch.zeros(3, *world.size, dtype=torch.uint8), "a room")
+    rain, quiet = (world.text([words]) for words in ("a room it rains", "a room"))
+    frames = world._noise(world.camera.map(lambda x: x[None, None]), torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        cache = world._cache.fork()
+        told, mute = (world.dit(frames, text, cache) for text in (rain, quiet))
+        assert not torch.allclose(told, mute, atol=1e-4)
+        world.config = replace(world.config, event_guidance=0.5)
+        pushed = world._guided(world.dit, "it rains")(frames, rain, cache)
+        torch.testing.assert_close(pushed, told + 0.5 * (told - mute), rtol=0, atol=1e-5)
+        assert world._guided(world.dit, "") is world.dit
+        world.config = replace(world.config, event_guidance=0.0)
+        assert world._guided(world.dit, "it rains") is world.dit
+
+
+def test_guidance_acts_while_something_is_told() -> None:
+    keys = from_keys(["w"] * 4, Speed())
+
+    def walked(strength: float, said: str | None) -> torch.Tensor:
+        world = micro.world()
+        torch.manual_seed(0)
+        for p in world.dit.parameters():
+            torch.nn.init.normal_(p, std=0.1)
+        world.config = replace(world.config, event_guidance=strength)
+        world.reset(torch.zeros(3, *world.size, dtype=torch.uint8), "a room")
+        return torch.cat([world.step(keys), world.step(keys, said)])
+
+    assert torch.equal(walked(0.5, None), walked(0.0, None))
+    assert not torch.equal(walked(0.5, "it rains"), walked(0.0, "it rains"))

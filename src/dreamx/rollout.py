@@ -64,9 +64,13 @@ def next_chunk(
     sampler: Sampler,
     rng: torch.Generator,
     exit_step: int | None = None,
+    denoiser: Network | None = None,
 ) -> Frames:
-    """Denoise one chunk (``denoise_chunk``) and write it into the cache; what was recalled for it (``recall``) is taken out."""
-    made = denoise_chunk(dit, chunk, text, cache, sampler, rng, exit_step)
+    """Denoise one chunk (``denoise_chunk``) and write it into the cache; what was recalled for it (``recall``) is taken out.
+
+    denoiser: makes the chunk that ``dit`` writes, as ``dit`` that is ``guided``; None: ``dit``.
+    """
+    made = denoise_chunk(denoiser or dit, chunk, text, cache, sampler, rng, exit_step)
     cache.take_out()  # history is written without what was recalled, as ``masks.with_memory`` has it
     with torch.no_grad():  # a cache detaches what it keeps, so that a graph of this pass would be for nothing
         # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,
@@ -185,6 +189,15 @@ def without_past(dit: Network, sampler: Sampler) -> Network:
         return dit(frames, text, sampler.cache())  # an empty past of its own, so that the true one is not touched
 
     return fresh
+
+
+def with_words(dit: Network, words: Tensor) -> Network:
+    """The network that reads ``words [1, L, D]`` whatever it is given: without an event, to be ``guided`` by."""
+
+    def deaf(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
+        return dit(frames, words.expand(len(frames.z), -1, -1), attend)
+
+    return deaf
 
 
 def without_lane(dit: Network, lane: str) -> Network:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from dreamx import atomic, tensor_file
-from dreamx.bounds import MAX_PICTURE, Pixels
+from dreamx.bounds import MAX_PICTURE, NonNegativeFloat, Pixels
 from dreamx.config import LATER, from_json, to_json
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
@@ -50,6 +50,9 @@ class WorldConfig:
     """Views that are dreamt before they are walked to (needs memory); None where that was not taught."""
     places_alone: bool = field(default=False, metadata=LATER)
     """Show what is known by heart as it is, without denoising: for a transformer that was not trained on what the fields show."""
+    event_guidance: NonNegativeFloat = field(default=0.0, metadata=LATER)
+    """How strongly what is told is pushed away from the same chunk without it (``rollout.guided``); 0: not at all, and each pass
+    is done once."""
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""
     past: CausalConfig | None = field(default=None, metadata=LATER)

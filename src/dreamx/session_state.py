@@ -28,7 +28,7 @@ from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.packed_memory import PackedFrame, PackedMemory
 from dreamx.plaintext import cause
-from dreamx.rollout import Network, noise_like, write_context
+from dreamx.rollout import Network, guided, noise_like, with_words, write_context
 from dreamx.session import Action, Switches, WorldConfig
 from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
@@ -218,6 +218,13 @@ class SessionState:
         if told == self._told and (told or event is None):
             return Telling(events, told, self._words, self.note)
         return Telling(events, told, *networks.read_words(self.text, self.taught, self.prompt, told))
+
+    def _guided(self, net: Network, told: str) -> Network:
+        """The network that makes a chunk while this is told (``WorldConfig.event_guidance``)."""
+        if not told or not self.config.event_guidance or isinstance(self.text, LentText):
+            return net
+        quiet = networks.read_words(self.text, None, self.prompt, "")[0]
+        return guided(net, with_words(net, quiet), self.config.event_guidance)
 
     def _said(self) -> str:
         """The words that a text encoder that is lent was given last."""
