@@ -240,7 +240,7 @@ def test_a_flush_that_leaves_more_than_there_is_changes_nothing() -> None:
 
 
 def test_what_is_told_is_pushed_away_from_the_same_without_it() -> None:
-    """By the velocities of a network that hears: v + strength (v - v without the event); nothing changes where nothing is told."""
+    """By the velocities of a network that hears: v + strength (v - v without the event)."""
     world = micro.world()
     torch.manual_seed(0)
     for p in world.dit.parameters():
