@@ -26,7 +26,8 @@ FLOORS = (
     ("checkpoints", "fast"),
     (
         *("memory", "rollout", "lookahead", "text_to_image", "session", "standpoint", "networks", "decoding", "released"),
-        *("session_state", "session_shapes", "packed_memory", "event_phases", "event_timeline", "unwritten", "detail", "world", "replay"),
+        *("session_state", "session_shapes", "packed_memory", "event_phases", "event_timeline"),
+        *("unwritten", "detail", "world", "replay"),
     ),
     ("data",),
     ("eval",),

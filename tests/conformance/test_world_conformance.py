@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dreamx import released, rollout, world
+from dreamx import released, rollout, session_state
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.conformance import read
 from dreamx.conformance.transformer_vectors import _cameras, _text, _transformer
@@ -87,7 +87,7 @@ def test_a_walk_meets_and_answers_the_official_numbers(name: str, monkeypatch: p
     it.switches = Switches(camera=seen)
     noise = OfficialNoise(vectors)
     monkeypatch.setattr(rollout, "noise_like", noise)
-    monkeypatch.setattr(world, "noise_like", noise)
+    monkeypatch.setattr(session_state, "noise_like", noise)
     monkeypatch.setattr(released, "encoded", lambda vae, image: vectors["first_latent"].movedim(1, 2))
     it.reset(torch.zeros(3, *it.size, dtype=torch.uint8), "a place", 0)
     chunks = int(vectors["num_calls"]) // PASSES

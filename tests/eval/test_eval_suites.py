@@ -88,7 +88,8 @@ def recipes() -> dict[str, ModuleType]:
     """Every recipe there is, by its name: a new one is walked without being listed here."""
     names = (m.name for m in walk_packages(dreamx.recipes.__path__, "dreamx.recipes.") if not m.ispkg)
     modules = {name.rpartition(".")[2]: import_module(name) for name in names}
-    about = ("curriculum", "step", "assemble_world", "dry_run", "event_steps", "judges", "overrides")  # what is done with recipes
+    # What is done with recipes, and parts of them.
+    about = ("curriculum", "step", "assemble_world", "distill_load", "dry_run", "event_steps", "judges", "overrides")
     found = {name: m for name, m in modules.items() if name not in about}
     assert all(hasattr(m, "curriculum") for m in found.values())
     return found

@@ -11,6 +11,8 @@ import micro
 from dreamx.geometry.controls import Controls, from_keys
 from dreamx.model.prompt import CutWarning, Taught, read_prompt, shorten, unknown, unknown_note
 from dreamx.model.word_encoder import split
+from dreamx.networks import read_happenings
+from dreamx.recipes.event_steps import WEATHER
 from dreamx.session import find
 from dreamx.world import World
 
@@ -127,7 +129,10 @@ def _still(world: World) -> Controls:
 def test_the_shipped_world_knows_the_words_of_its_gallery_and_no_others() -> None:
     folder = find("tiny")
     known = World.open("tiny").taught
-    assert known is not None and not known.events
+    assert known is not None and known.events
     for file in (folder / "starts").glob("*.txt"):
         assert unknown(file.read_text(encoding="utf-8"), frozenset(known.words)) == [], file
     assert unknown("a spaceship in the park, zzzz", frozenset(known.drawn)) == ["spaceship", "zzzz"]
+    for event in known.happenings:
+        assert unknown(f"{event.begins} {event.lasts} {event.ends}", frozenset(known.words)) == [], event
+    assert known.happenings == read_happenings(WEATHER)

@@ -24,7 +24,9 @@ from dreamx.model.prompt import Taught
 from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAE
 from dreamx.model.word_encoder import WordEncoder
+from dreamx.networks import read_happenings
 from dreamx.recipes.assemble_world import Assembly, main, world_config
+from dreamx.recipes.event_steps import WEATHER
 from dreamx.world import World
 
 DIT = replace(micro.DIT, hint=True)
@@ -176,7 +178,7 @@ def test_happenings_are_given_to_a_world_and_taken_from_another(parts: Path, tmp
     assert [o.name for o in again.ongoing] == ["fog"]
     assert again.note == "", "its vocabulary is unknown, not empty"
     main(replace(asked(parts, tmp_path / "plain"), like="tiny"))
-    assert World.open(tmp_path / "plain").taught is None, "as before"
+    assert World.open(tmp_path / "plain").taught == Taught((), (), True, read_happenings(WEATHER))
 
 
 def test_words_of_happenings_are_looked_up_in_the_latents(parts: Path, tmp_path: Path) -> None:
