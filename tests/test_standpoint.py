@@ -60,7 +60,7 @@ def test_where_it_is_changes_what_it_dreams() -> None:
 def test_what_is_known_may_be_shown_without_denoising(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     world, calls = knowing(chunk), list[int]()
     denoises = world_module.next_chunk
-    monkeypatch.setattr(world_module, "next_chunk", lambda *given: (calls.append(1), denoises(*given))[1])
+    monkeypatch.setattr(world_module, "next_chunk", lambda *given, **named: (calls.append(1), denoises(*given, **named))[1])
     world.config = replace(world.config, places_alone=True)
     here = opened(world, AT)
     assert calls == []
