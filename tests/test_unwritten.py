@@ -148,3 +148,22 @@ def test_a_session_of_a_place_shown_alone_is_whole(events: bool, tmp_path: Path)
     again = knowing(3, events, window=12)
     again.load(tmp_path / "a.session")
     assert torch.equal(go(again, 2), want)
+
+
+def test_while_an_event_lasts_nothing_is_looked_back_at(tmp_path: Path) -> None:
+    """The cache holds the newest chunk alone; saved and loaded in between it goes on alike."""
+    world = opened(knowing())
+    world.config = replace(world.config, lasting_alone=True, event_guidance=0.5)
+    go(world, 2, "rain")
+    while world.ongoing[0].phase != "lasting":
+        go(world, 1)
+    assert len(world._cache) == 1, "this chunk alone"
+    world.save(tmp_path / "s")
+    other = opened(knowing())
+    other.config = world.config
+    other.load(tmp_path / "s")
+    assert torch.equal(go(world, 2), go(other, 2))
+    assert len(other._cache) == 1
+    plain = opened(knowing())
+    go(plain, 9, "rain")
+    assert len(plain._cache) > 1, "not unless it is asked for"

@@ -53,6 +53,9 @@ class WorldConfig:
     event_guidance: NonNegativeFloat = field(default=0.0, metadata=LATER)
     """How strongly what is told is pushed away from the same chunk without it (``rollout.guided``); 0: not at all, and each pass
     is done once."""
+    lasting_alone: bool = field(default=False, metadata=LATER)
+    """In places known by heart make each chunk without a past and without guidance while events last: for a transformer that was
+    trained on latents that stand alone, and whose own frames would drift."""
     opening: OpeningConfig = OpeningConfig()
     """How a picture is made from words alone."""
     past: CausalConfig | None = field(default=None, metadata=LATER)

@@ -219,6 +219,12 @@ class SessionState:
             return Telling(events, told, self._words, self.note)
         return Telling(events, told, *networks.read_words(self.text, self.taught, self.prompt, told))
 
+    def _steady(self, now: Telling, known: bool) -> bool:
+        """Whether a chunk is made without a past (``WorldConfig.lasting_alone``). known: its place is known by heart."""
+        each = now.events.ongoing
+        lasts = bool(each) and not now.events.free and all(o.phase == "lasting" for o in each)
+        return self.config.lasting_alone and known and lasts and self._packed is None
+
     def _guided(self, net: Network, told: str) -> Network:
         """The network that makes a chunk while this is told (``WorldConfig.event_guidance``)."""
         if not told or not self.config.event_guidance or isinstance(self.text, LentText):

@@ -243,7 +243,9 @@ class World(SessionState):
                 cache.cut(cfg.sampler.flush)
             chunk = chunk if known is None else cat(known, chunk)
             packed, packed_from = self._show_packed(net, chunk, words, cache)
-            made = next_chunk(net, chunk, words, cache, cfg.sampler, rng, denoiser=self._guided(net, now.told))
+            steady = self._steady(now, here is not None)
+            cache = self._new_cache() if steady else cache
+            made = next_chunk(net, chunk, words, cache, cfg.sampler, rng, denoiser=self._guided(net, "" if steady else now.told))
         if isinstance(self.vae, WanVAE):
             refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
         new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown

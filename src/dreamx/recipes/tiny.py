@@ -86,6 +86,7 @@ WORLD = WorldConfig(
     memory=replace(MEMORY, views=4, detail=True),
     foresight=LookaheadConfig(latents=6, unknown=0.2, steps=6, guidance=2.0),
     places_alone=True,  # the transformer was not trained on what the fields show, and drifts
+    lasting_alone=True,  # with a past, night is a grid of colours after 15 s
     event_guidance=0.5,  # 0: 20.4 dB while something happens, 0.5: 21.7, 1: 19.8 (docs/LOG.md)
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
