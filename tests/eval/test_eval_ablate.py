@@ -83,6 +83,7 @@ def test_trials_are_cut_and_stay_trials() -> None:
         ({"steps": (4, 4)}, "steps must be different"),
         ({"steps": (0,)}, "steps must be different numbers of 1 or more"),
         ({"seconds": 6.0}, "seconds must be more than 0 and at most 5"),
+        ({"suite": "memory", "seconds": 11.0}, "at most 10, as long as the trials of memory are"),
         ({"chunks": 0}, "chunks and processes must be 1 or more"),
     ],
 )

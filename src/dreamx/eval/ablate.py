@@ -1,8 +1,9 @@
 """``dreamx eval ablate``: worlds that differ in one thing, or one world with several numbers of steps, side by side.
 
-All make the same short beginnings of trials of the basic suite. A row's difference from the first is taken in pairs, the same
-trial by the same scores. Time is the processor's, on one thread, a chunk of each row in turn, so that whatever else runs on the
-machine falls on all alike. Two more rows say how to read the scores: the truth itself, and the first picture for ever.
+All make the same trials: short beginnings of those of the basic suite, or those of the memory suite or the long one. A row's
+difference from the first is taken in pairs, the same trial by the same scores. Time is the processor's, on one thread, a chunk of
+each row in turn, so that whatever else runs on the machine falls on all alike. Two more rows say how to read the scores: the
+truth itself, and the first picture for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import torch
 import tyro
@@ -39,8 +41,13 @@ from dreamx.source_hash import source_hash
 from dreamx.version import __version__
 from dreamx.world import World
 
-#: The scores of a row, in order.
-SHOWN = ("psnr", "sharpness", "camera by flow", "degrees by flow", "metres by flow")
+#: The scores of a row, in order, by suite.
+SHOWN = {
+    "basic": ("psnr", "sharpness", "camera by flow", "degrees by flow", "metres by flow"),
+    "memory": ("psnr", "sharpness", "psnr back", "gain PSNR", "gain SSIM", "degrees by flow"),
+    "long": ("psnr", "psnr end", "sharpness", "sharpness end", "colour drift", "degrees by flow"),
+}
+_WHOLE = {"basic": 5.0, "memory": 10.0, "long": 30.0}  # seconds of a trial
 
 
 @dataclass(frozen=True)
@@ -51,10 +58,12 @@ class AblateConfig:
     """Names of shipped worlds, or folders of worlds; the others are compared with the first."""
     steps: tuple[Denoising, ...] = ()
     """Take each world with so many denoising steps a chunk, one row for each number; as the world says without."""
+    suite: Literal["basic", "memory", "long"] = "basic"
+    """Where they walk: short ways (5 s), ways that come back (10 s), or long ones (30 s)."""
     cases: PositiveInt = 15
     """How many trials; paths, kinds of place and looks take turns."""
-    seconds: float = 2.0
-    """How much of each trial: at most its 5 seconds."""
+    seconds: float | None = None
+    """How much of each trial; None: 2 of basic, all of the others."""
     chunks: PositiveInt = 40
     """How many chunks of each row are timed, after its window is full."""
     memory: bool = True
@@ -71,10 +80,18 @@ class AblateConfig:
             raise ValueError("worlds: name at least one world, or a folder of one")
         if any(s < 1 for s in self.steps) or len(set(self.steps)) < len(self.steps):
             raise ValueError(f"steps must be different numbers of 1 or more, not {self.steps}")
-        if not 0 < self.seconds <= 5:
-            raise ValueError(f"seconds must be more than 0 and at most 5, not {self.seconds:g}")
+        if self.seconds is not None and not 0 < self.seconds <= _WHOLE[self.suite]:
+            raise ValueError(
+                f"seconds must be more than 0 and at most {_WHOLE[self.suite]:g}, as long as the trials of {self.suite} are, "
+                f"not {self.seconds:g}"
+            )
         if self.chunks < 1 or self.processes < 1:
             raise ValueError(f"chunks and processes must be 1 or more, not {self.chunks} and {self.processes}")
+
+    @property
+    def cut(self) -> float:
+        """Seconds of each trial."""
+        return self.seconds or (2.0 if self.suite == "basic" else _WHOLE[self.suite])
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ class Ablation:
 def main(cfg: AblateConfig) -> None:
     """Film, score, time, write and print. ValueError when the worlds do not have the same picture."""
     torch.set_num_threads(1)
-    done = run_ablation(cfg, first_seconds(shipped_suite("basic").part(cfg.cases), cfg.seconds))
+    done = run_ablation(cfg, first_seconds(shipped_suite(cfg.suite).part(cfg.cases), cfg.cut))
     text = ablation_markdown(done)
     for name, content in (
         ("ablation.json", json.dumps({name: to_json(cost) for name, cost in done.costs.items()}, indent=1) + "\n"),
@@ -183,7 +200,7 @@ def ablation_markdown(done: Ablation) -> str:
     """The table, what it was taken with and on, and what failed."""
     about, costs = done.report.about, done.costs
     base = next(iter(costs))
-    columns = [column(name) for name in SHOWN]
+    columns = [column(name) for name in SHOWN[about.suite]]
     heads = [*(c.head for c in columns), f"PSNR less that of {base}", "ms a chunk (frames)", "parameters (lane)"]
     lines = [f"    {about.command}", "", "| | " + " | ".join(heads) + " |", "|---" + "|---:" * len(heads) + "|"]
     for name, scores in done.report.table.items():
@@ -192,7 +209,7 @@ def ablation_markdown(done: Ablation) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [
         "",
-        f"{about.trials} held-out trials of the basic suite, cut (hash {about.suite_hash}); {about.fps:g} frames a second,"
+        f"{about.trials} held-out trials of the {about.suite} suite (hash {about.suite_hash}); {about.fps:g} frames a second,"
         f" {about.size[0]} x {about.size[1]} pixels. After ± half of the interval of 95 % of the mean (bootstrap over trials);"
         " differences are taken in pairs, with their interval, bold where it leaves out 0.",
         f"Cameras by flow: {about.measures['sight']}; {about.measures['sight itself']}.",
@@ -235,7 +252,8 @@ def _less(whole: Report, base: str, name: str) -> str:
 
 
 def _command(cfg: AblateConfig) -> str:
-    words = ["dreamx", "eval", "ablate", *cfg.worlds, "--cases", str(cfg.cases), "--seconds", f"{cfg.seconds:g}"]
+    words = ["dreamx", "eval", "ablate", *cfg.worlds, "--cases", str(cfg.cases), "--seconds", f"{cfg.cut:g}"]
+    words += [] if cfg.suite == "basic" else ["--suite", cfg.suite]
     words += ["--steps", *map(str, cfg.steps)] if cfg.steps else []
     words += [] if cfg.memory else ["--no-memory"]
     return shlex.join(words)

@@ -17,12 +17,24 @@ from dreamx.bounds import OutputFolder, PositiveInt, Threads
 from dreamx.budget.gpus import GpuName
 from dreamx.data.opengl import refuse_without_simulator
 from dreamx.recipes import micro, tiny, w5b, wan_micro
-from dreamx.recipes.ablations import camera_lane, causality, memory_camera
+from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
 from dreamx.recipes.overrides import override_recipe
 from dreamx.train.processes import Alone
 
 #: Names of recipes.
-Scale = Literal["micro", "tiny", "w5b", "wan_micro", "memory_camera", "camera_lane", "causality", "four", "lanes", "ways"]
+Scale = Literal[
+    "micro",
+    "tiny",
+    "w5b",
+    "wan_micro",
+    "memory_camera",
+    "camera_lane",
+    "causality",
+    "scene_memory",
+    "four",
+    "lanes",
+    "ways",
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Curriculum:
     """Everything goes here; the world to OUT/world. Not needed by a dry run."""
     scale: Scale = "tiny"
     """Name of the recipe. w5b is for a dry run. wan_micro trains nothing: it writes a toy checkpoint as the 5B is downloaded.
-    Earlier names of the three ablations are four, lanes and ways."""
+    Ablations: memory_camera, camera_lane, causality (earlier four, lanes, ways) and scene_memory."""
     stage: str | None = None
     """Run one stage alone; None runs all."""
     threads: Threads = 2
@@ -55,6 +67,7 @@ class Curriculum:
 #: What recipes make beside a folder for each stage.
 _FOLDERS = (
     *("clips", "pictures", "happenings", "stills", "world", "packed_world", "distilled_world", "rounds", "four", "lanes", "ways"),
+    *("memories", "errors"),
     *("ahead", "again"),  # folders of the stages lookahead_1 and lookahead_2 up to version 0.1
     r"[a-z]+\.safetensors(\.parts)?",
 )
@@ -69,6 +82,7 @@ _RECIPES = {
     **dict.fromkeys(("memory_camera", "four"), memory_camera),
     **dict.fromkeys(("camera_lane", "lanes"), camera_lane),
     **dict.fromkeys(("causality", "ways"), causality),
+    "scene_memory": scene_memory,
 }
 
 
