@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from dreamx.bounds import FrameCount, InputFile, InputFolder, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import FrameCount, InputFile, InputFolder, InputPath, OutputFolder, PositiveFloat, PositiveInt
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import Sampler
 from dreamx.train.latents import LatentClips
@@ -27,6 +28,7 @@ from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss,
 from dreamx.train.student_stream import StreamConfig, StudentStream, check_stream
 from dreamx.train.teacher_forcing import Predictor
 from dreamx.train.trained_networks import Networks, load
+from dreamx.train.window_pictures import open_pictures
 
 _SHARED = 2**40  # a stream of random numbers that all processes share; their own are numbered from 0
 
@@ -50,6 +52,12 @@ class DistillStage:
     """TEACHER is causal, too."""
     sampler: Sampler = Sampler()
     """Rollouts, as at play."""
+    past: CausalConfig | None = None
+    """Past of a chunk, as the world that plays the student has it (``world.past``); None: that of the sampler, in all lanes."""
+    vae: InputPath | None = None
+    """Autoencoder of the latents, for a teacher that knows first frames as pictures: the last video frame of a window's first
+    latent is encoded anew, alone, and given to teacher and critic. Sequences then begin where a clip does. None: the latent is
+    given as it was made."""
     stream: StreamConfig = StreamConfig()
     """Sequences and windows."""
     score: ScoreConfig = ScoreConfig()
@@ -68,7 +76,7 @@ class DistillStage:
     """Updates of the student between looks at its diversity and motion."""
 
     def __post_init__(self) -> None:
-        check_stream(self.stream, self.sampler)
+        check_stream(self.stream, self.sampler, self.past)
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
@@ -97,8 +105,10 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "distill", ["dit", "text"], [cfg.data, cfg.start, cfg.teacher], free=("teacher", "look_every"))
+    claim(cfg, "distill", ["dit", "text"], [cfg.data, cfg.start, cfg.teacher, cfg.vae], free=("teacher", "look_every"))
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
+    pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher
     nets = run.own(load(cfg.start), cfg.lr, name="student")
@@ -106,7 +116,7 @@ def main(cfg: DistillStage) -> None:
     teacher = run.hold(load(origin))
     _refuse(data, nets, fake)
     student, critic, real, visible = casting(run, nets), casting(run, fake), casting(run, teacher), cfg.visible
-    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device)
+    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures)
     run.keep_own(stream.state, stream.restore)
     for rng in run.steps(run.generator):
         progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)
@@ -139,7 +149,8 @@ def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> 
     seed, made = run.cfg.seed, list[StudentWindow]()
     for number in range(2):
         paths, noise = (Generator().manual_seed(n) for n in (seed + run.rank, _SHARED + number))
-        made.append(StudentStream(cfg.stream, cfg.sampler, data, run.device).next(student, 0.0, paths, noise))
+        stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past)
+        made.append(stream.next(student, 0.0, paths, noise))
     known, _ = data.batch(cfg.stream.batch, Generator().manual_seed(seed + run.rank))  # the clips of that path
     first, second = (window.frames.z for window in made)
     both = min(len(known), cfg.stream.window)
