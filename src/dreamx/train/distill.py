@@ -19,6 +19,15 @@ from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import Sampler
+from dreamx.train.adversarial_head import (
+    AdversarialConfig,
+    AdversarialHead,
+    fooling_loss,
+    middle_features,
+    real_features,
+    separation_loss,
+    with_gradient,
+)
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
@@ -62,6 +71,8 @@ class DistillStage:
     """Sequences and windows."""
     score: ScoreConfig = ScoreConfig()
     """Comparison of teacher and critic."""
+    adversarial: AdversarialConfig = AdversarialConfig()
+    """Head that tells the student's windows from true ones."""
     frames: FrameCount | None = None
     """Latent frames of a clip that are used; None uses all."""
     samples: SamplesConfig | None = None
@@ -114,7 +125,10 @@ def main(cfg: DistillStage) -> None:
     nets = run.own(load(cfg.start), cfg.lr, name="student")
     fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
     teacher = run.hold(load(origin))
-    _refuse(data, nets, fake)
+    _refuse(cfg, data, nets, fake)
+    gan, head = cfg.adversarial, None
+    if gan.weight:
+        head = run.own(AdversarialHead(fake.dit.config.width, gan.width), gan.lr, name="head", whole=True, average=False)
     student, critic, real, visible = casting(run, nets), casting(run, fake), casting(run, teacher), cfg.visible
     stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures)
     run.keep_own(stream.state, stream.restore)
@@ -123,16 +137,28 @@ def main(cfg: DistillStage) -> None:
         if run.step % cfg.ratio == 0:
             window = stream.next(student, progress, rng, rng, mine)
             noisy, _ = window.noised(cfg.score, rng)
+            with torch.set_grad_enabled(head is not None), middle_features(fake.dit) as made:
+                false = window.velocity(critic, noisy if head is None else with_gradient(window, noisy), visible)
             with torch.no_grad():
-                false = window.velocity(critic, noisy, visible)
                 true = window.velocity(real, noisy, visible, cfg.score.guidance)
-            loss, said = student_loss(window, noisy, false, true)
+            loss, said = student_loss(window, noisy, false.detach(), true)
+            if head is not None:
+                fooling = fooling_loss(head(made[0][:, -len(noisy) :]), window.counted)
+                if run.processes > 1:  # FSDP gathers weights when a gradient reaches what the whole network returned
+                    fooling = fooling + 0.0 * false.sum()
+                loss, said = loss + gan.weight * fooling, said | {"fooling": fooling}
             run.update(nets, loss, said | look(cfg, run, data, student))
         with torch.no_grad():
             window = stream.next(student, progress, rng, rng, its)
         noisy, target = window.noised(cfg.score, rng)
-        v = window.velocity(critic, noisy, visible)
+        with middle_features(fake.dit) as made:
+            v = window.velocity(critic, noisy, visible)
+        false = made[0][:, -len(noisy) :].detach()
+        # Before the critic moves: both are looked at by the same one.
+        true = None if head is None else real_features(window, data, critic, fake.dit, visible, cfg.score, rng)
         run.update(fake, critic_loss(v, target, window))
+        if head is not None and true is not None:
+            run.update(head, *separation_loss(head(true), head(false), window.counted))
         if samples:
             samples.draw(run, nets)
     run.export(cfg.out, nets.parts())
@@ -162,7 +188,7 @@ def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> 
     return {name: x.abs().mean() for name, x in found.items()}
 
 
-def _refuse(data: LatentClips, nets: Networks, scores: Networks) -> None:
+def _refuse(cfg: DistillStage, data: LatentClips, nets: Networks, scores: Networks) -> None:
     """ValueError where student, teacher and data do not go together."""
     data.refuse_other(nets.dit.config.channels)
     if scores.dit.config.channels != nets.dit.config.channels:
@@ -172,4 +198,9 @@ def _refuse(data: LatentClips, nets: Networks, scores: Networks) -> None:
         )
     if data.frames < 2:
         raise ValueError("frames: clips of one latent have no path to go; give 2 or more")
+    if cfg.adversarial.weight and data.frames < cfg.stream.window:
+        raise ValueError(
+            f"adversarial.weight: the head compares windows of {cfg.stream.window} latents (stream.window), and clips have "
+            f"{data.frames}; give longer clips, or 0"
+        )
     data.words = min(nets.text.config.words, scores.text.config.words)
