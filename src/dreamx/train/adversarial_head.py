@@ -21,7 +21,7 @@ from dreamx.geometry.camera import relative_to
 from dreamx.model.dit import DiT
 from dreamx.train.latents import LatentClips
 from dreamx.train.score_matching import ScoreConfig, StudentWindow
-from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ window; DreamX-World 1.0, section 3.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
@@ -35,8 +35,7 @@ from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
 from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss, student_loss
 from dreamx.train.student_stream import StreamConfig, StudentStream, check_stream
-from dreamx.train.teacher_forcing import Predictor
-from dreamx.train.trained_networks import Networks, load
+from dreamx.train.trained_networks import Networks, Predictor, load
 from dreamx.train.window_pictures import open_pictures
 
 _SHARED = 2**40  # a stream of random numbers that all processes share; their own are numbered from 0
@@ -76,7 +75,9 @@ class DistillStage:
     frames: FrameCount | None = None
     """Latent frames of a clip that are used; None uses all."""
     samples: SamplesConfig | None = None
-    """Contact sheets during training; None makes none."""
+    """Contact sheets of the first window: the truth, the student, its teacher in many steps; None makes none."""
+    teacher_steps: PositiveInt = 16
+    """Passes of the teacher for contact sheets; without guidance."""
     lr: PositiveFloat = 2e-6
     """Peak learning rate of the student."""
     critic_lr: PositiveFloat = 4e-7
@@ -95,8 +96,17 @@ class DistillStage:
     def visible(self) -> Tensor | None:
         """Mask of teacher forcing over a window for causal teachers and critics; None for bidirectional ones."""
         s = self.sampler
-        both_ways = self.teacher is not None and not self.causal_teacher
-        return None if both_ways else teacher_forced(self.stream.window, s.chunk, s.window, s.sinks)
+        return None if self._both_ways else teacher_forced(self.stream.window, s.chunk, s.window, s.sinks)
+
+    @property
+    def teacher_sampler(self) -> Sampler:
+        """Sampling of the teacher for contact sheets: along the flow, a bidirectional one the whole window at once."""
+        many, window = replace(self.sampler, steps=self.teacher_steps, stochastic=False), self.stream.window
+        return replace(many, chunk=window, window=window, sinks=0, context_noise=0.0) if self._both_ways else many
+
+    @property
+    def _both_ways(self) -> bool:
+        return self.teacher is not None and not self.causal_teacher
 
 
 def exit_steps(run: Run, sampler: Sampler) -> list[int]:
@@ -116,11 +126,17 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "distill", ["dit", "text"], [cfg.data, cfg.start, cfg.teacher, cfg.vae], free=("teacher", "look_every"))
+    claim(
+        cfg,
+        "distill",
+        ["dit", "text"],
+        [cfg.data, cfg.start, cfg.teacher, cfg.vae],
+        free=("teacher", "look_every", "teacher_steps"),
+    )
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
-    samples = Samples(cfg.samples, data) if cfg.samples else None
+    samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher
     nets = run.own(load(cfg.start), cfg.lr, name="student")
     fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
@@ -160,7 +176,7 @@ def main(cfg: DistillStage) -> None:
         if head is not None and true is not None:
             run.update(head, *separation_loss(head(true), head(false), window.counted))
         if samples:
-            samples.draw(run, nets)
+            samples.draw(run, nets, real, cfg.teacher_sampler)
     run.export(cfg.out, nets.parts())
 
 

@@ -24,7 +24,7 @@ from dreamx.rollout import Sampler, next_chunk, noise_like
 from dreamx.train.augment import drop_hints
 from dreamx.train.latents import LatentClips
 from dreamx.train.score_matching import StudentWindow, spoken
-from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.trained_networks import Predictor
 from dreamx.train.window_pictures import WindowPictures
 
 
