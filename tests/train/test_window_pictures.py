@@ -16,6 +16,7 @@ from dreamx.geometry.camera import Camera, lens_from_fov, level, se3_inverse
 from dreamx.geometry.controls import from_keys, walk
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
+from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.model.positions import FramePositions, Rope
 from dreamx.model.vae import VAE, fingerprint
 from dreamx.rollout import Sampler
@@ -156,11 +157,12 @@ def stage(root: Path) -> DistillStage:
     folders = START / "latents.safetensors", START / "camera", root / "model", START / "camera"
     sampler = Sampler(steps=3, shift=3.0, chunk=1, window=4, sinks=1, context_noise=0.1)
     stream = StreamConfig(batch=2, window=4, overlap=2, lengths=(9,), switch=0.5)
-    vae = START / "autoencoder"
-    return DistillStage(run, *folders, sampler=sampler, vae=vae, stream=stream, ratio=2, lr=1e-3, critic_lr=1e-3)
+    vae, packed = START / "autoencoder", PackedMemoryConfig(frames=2, metres=0.01, degrees=1.0)
+    past = CausalConfig(1, 4, 1, alone=(), from_before=False, packed=packed)
+    return DistillStage(run, *folders, sampler=sampler, vae=vae, past=past, stream=stream, ratio=2, lr=1e-3, critic_lr=1e-3)
 
 
-def test_a_killed_run_goes_on_bit_for_bit_with_its_decoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_bit_for_bit_with_its_decoder_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distill.main(stage(tmp_path / "whole"))
     left = [4]
 
@@ -174,14 +176,15 @@ def test_a_killed_run_goes_on_bit_for_bit_with_its_decoder(tmp_path: Path, monke
         patched.setattr(distill, "critic_loss", dying)
         with pytest.raises(KeyboardInterrupt):
             distill.main(stage(tmp_path / "parts"))
-    kept = torch.load(tmp_path / "parts/run/checkpoints/step-00000003/own-0.pt", weights_only=True)["kept"]["pictures"]
-    assert kept["decoder"] is not None and kept["unread"].shape[1] >= 1, "the checkpoint lies within a sequence"
+    kept = torch.load(tmp_path / "parts/run/checkpoints/step-00000003/own-0.pt", weights_only=True)["kept"]
+    assert kept["pictures"]["decoder"] is not None and kept["pictures"]["unread"].shape[1] >= 1, "within a sequence"
+    assert all(len(memory["z"]) > 2 for memory in kept["memory"])
     distill.main(stage(tmp_path / "parts"))
     weights = [native.read(tmp_path / name / "model/dit.safetensors") for name in ("whole", "parts")]
     assert all(torch.equal(w, weights[1][k]) for k, w in weights[0].items())
     assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
-    distill.main(replace(stage(tmp_path / "off"), vae=None))
-    assert rows(tmp_path / "off")[1:] != rows(tmp_path / "whole")[1:], "the switch does something"
+    distill.main(replace(stage(tmp_path / "off"), vae=None, run=replace(stage(tmp_path / "off").run, steps=2)))
+    assert rows(tmp_path / "off")[1] != rows(tmp_path / "whole")[1], "the switch does something"
 
 
 def test_senseless_settings(tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from dreamx.geometry.camera import Camera, relative_to
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.kv_cache import KVCache
-from dreamx.rollout import Sampler, next_chunk, noise_like
+from dreamx.rollout import Sampler, next_chunk, noise_like, recall
 from dreamx.train.augment import drop_hints
 from dreamx.train.latents import LatentClips
 from dreamx.train.score_matching import StudentWindow, spoken
+from dreamx.train.stream_memory import StreamMemory
 from dreamx.train.trained_networks import Predictor
 from dreamx.train.window_pictures import WindowPictures
 
@@ -94,6 +95,8 @@ class StudentStream:
         pictures: WindowPictures | None = None,
     ) -> None:
         self.cfg, self.sampler, self.data, self.device, self.past, self.pictures = cfg, sampler, data, device, past, pictures
+        packed = None if past is None else past.packed
+        self.memory = None if packed is None else StreamMemory(packed, cfg.batch)
         self.length = 0  # latent frames that were made of the present sequences
         self.cache = self._empty()
         self.prompts: list[str] = []
@@ -111,8 +114,9 @@ class StudentStream:
         new = self.cfg.window - self.cfg.overlap
         if not self.length or self.length + new > self.cfg.limit(progress):
             self.length, self.cache, self.prompts, self.way, self.before = 0, self._empty(), [], None, None
-            if self.pictures is not None:
-                self.pictures.clear()
+            for kept in (self.pictures, self.memory):
+                if kept is not None:
+                    kept.clear()
             new = self.cfg.window
         while self.way is None or len(self.way) < new:
             self._extend(paths)
@@ -134,8 +138,8 @@ class StudentStream:
     def state(self) -> dict[str, Any]:
         """Return the sequences as plain values and tensors, to be saved."""
         frames = {name: _tensors(x) for name in ("way", "end", "before") if (x := getattr(self, name)) is not None}
-        shown = {} if self.pictures is None else {"pictures": self.pictures.state()}
-        return {"length": self.length, "prompts": self.prompts, "cache": self.cache.state(), "frames": frames} | shown
+        more = {name: kept.state() for name in ("pictures", "memory") if (kept := getattr(self, name)) is not None}
+        return {"length": self.length, "prompts": self.prompts, "cache": self.cache.state(), "frames": frames} | more
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave."""
@@ -144,6 +148,8 @@ class StudentStream:
         self.cache.restore(state["cache"])
         if self.pictures is not None:
             self.pictures.restore(state["pictures"], self.device)
+        if self.memory is not None:
+            self.memory.restore(state["memory"])
         self.way, self.end, self.before = (_frames(state["frames"].get(name)) for name in ("way", "end", "before"))
 
     def _empty(self) -> KVCache:
@@ -169,13 +175,25 @@ class StudentStream:
 
         index = self.length + torch.arange(len(todo), device=self.device).expand_as(todo.index)
         self.length += len(todo)
-        camera = todo.camera
-        if self.past is not None and self.past.from_before:  # seen from the last latent before the chunk
-            camera = relative_to(camera, made[-1].camera[:, -1:] if made else camera[:, :1])
-        chunk = replace(todo, z=z, sigma=sigma, index=index, camera=camera)
+        before = made[-1].camera[:, -1:] if made else todo.camera[:, :1]  # the last latent before the chunk
+        chunk = replace(todo, z=z, sigma=sigma, index=index)
+        recalled = None if self.memory is None else self.memory.choose(chunk, self.cache.held(len(chunk)))
         # `sigma` stands where the text goes: `net` takes the prompts instead.
-        done = next_chunk(net, chunk, sigma, self.cache, self.sampler, noise, exit_step)
-        return replace(done, camera=todo.camera)
+        if recalled is not None and self.past is not None and self.past.packed is not None:
+            told = replace(recalled, said=_words(todo)[:, :1].expand_as(recalled.index))  # read under the words of now
+            with torch.no_grad():
+                recall(net, self._seen(told, before), sigma, self.cache, self.past.packed.gaps)
+        done = next_chunk(net, self._seen(chunk, before), sigma, self.cache, self.sampler, noise, exit_step)
+        done = replace(done, camera=todo.camera)
+        if self.memory is not None:
+            self.memory.remember(done)
+        return done
+
+    def _seen(self, frames: Frames, before: Camera) -> Frames:
+        """The frames with cameras as the student is given them."""
+        if self.past is None or not self.past.from_before:
+            return frames
+        return replace(frames, camera=relative_to(frames.camera, before))
 
     def _extend(self, rng: Generator) -> None:
         """Put the path of another clip behind the one that is there, beginning where that ends, of which memory knows nothing.
