@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from dreamx.bounds import FrameCount, InputFile, InputFolder, InputPath, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.checkpoints.camera_lane import insert_lane
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
@@ -61,7 +62,10 @@ class DistillStage:
     sampler: Sampler = Sampler()
     """Rollouts, as at play."""
     past: CausalConfig | None = None
-    """Past of a chunk, as the world that plays the student has it (``world.past``); None: that of the sampler, in all lanes."""
+    """Past of a chunk, as the world that plays the student has it (``world.past``), with frames that packed memory recalls; None:
+    that of the sampler, in all lanes."""
+    lane: InputFolder | None = None
+    """Folder of networks, as TEACHER, whose camera lane is put into those of START, in place of theirs; None: START as it is."""
     vae: InputPath | None = None
     """Autoencoder of the latents, for a teacher that knows first frames as pictures: the last video frame of a window's first
     latent is encoded anew, alone, and given to teacher and critic. Sequences then begin where a clip does. None: the latent is
@@ -89,6 +93,8 @@ class DistillStage:
 
     def __post_init__(self) -> None:
         check_stream(self.stream, self.sampler, self.past)
+        if self.lane is not None and self.teacher is None:
+            raise ValueError("lane goes with teacher: one of START would not have it; give the networks that know cameras")
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
@@ -126,19 +132,17 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(
-        cfg,
-        "distill",
-        ["dit", "text"],
-        [cfg.data, cfg.start, cfg.teacher, cfg.vae],
-        free=("teacher", "look_every", "teacher_steps"),
-    )
+    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane]
+    claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher
-    nets = run.own(load(cfg.start), cfg.lr, name="student")
+    nets = load(cfg.start)
+    if cfg.lane is not None:
+        nets = Networks(insert_lane(nets.dit, load(cfg.lane).dit), nets.text)
+    nets = run.own(nets, cfg.lr, name="student")
     fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
     teacher = run.hold(load(origin))
     _refuse(cfg, data, nets, fake)
