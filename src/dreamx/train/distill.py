@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from dreamx.bounds import FrameCount, InputFile, InputFolder, InputPath, OutputFolder, PositiveFloat, PositiveInt
-from dreamx.checkpoints.camera_lane import insert_lane
+from dreamx.checkpoints.lane_transfer import insert_lane
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig

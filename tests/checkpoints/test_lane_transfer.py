@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from dreamx.checkpoints import native
-from dreamx.checkpoints.camera_lane import insert_lane
+from dreamx.checkpoints.lane_transfer import insert_lane
 from dreamx.data.latent_file import Latents
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model.attention import MaskedAttention
-from dreamx.model.dit import DiT, DiTBlock, ViewConfig
+from dreamx.model.attention import Attend, MaskedAttention
+from dreamx.model.dit import QKV, DiT, DiTBlock, ViewConfig
+from dreamx.model.positions import PositionEncoding
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
 from dreamx.train import distill
@@ -52,12 +53,13 @@ def test_outputs_are_those_of_a_sum_by_hand(monkeypatch: pytest.MonkeyPatch) -> 
     made = insert_lane(student, donor)(frames, words, MaskedAttention())
     lane = DiTBlock._lane
 
-    def summed(self, name, qkv, h, attend, places):
+    def summed(self: DiTBlock, name: str, qkv: QKV, h: Tensor, attend: Attend, places: dict[str, PositionEncoding]) -> Tensor:
         y = lane(self, name, qkv, h, attend, places)
-        other = donor.blocks[self.layer]
-        q, (k, v) = other.view.project_q(h), other.view.project_kv(h)
+        other = donor.get_submodule(f"blocks.{self.layer}.view")
+        assert isinstance(other, QKV)
+        q, (k, v) = other.project_q(h), other.project_kv(h)
         o = attend((self.layer, "view"), q, k, v, places["view"])
-        return y + (o.flatten(-2) @ other.view.o.weight.mT + other.view.o.bias)
+        return y + (o.flatten(-2) @ other.o.weight.mT + other.o.bias)
 
     by_hand = DiT(TEXT_ONLY).double()
     by_hand.load_state_dict(student.state_dict())
