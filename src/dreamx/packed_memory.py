@@ -61,12 +61,16 @@ class PackedMemory:
             if len(self.kept) > self.config.capacity:
                 self._drop(spare(self.camera, self.config.capacity, self.config.metres, self.config.degrees))
 
-    def choose(self, chunk: Frames, before: Camera | None, held: Tensor) -> list[int]:
-        """Positions in ``kept`` of the frames to recall for a chunk ``[1, T]``, by time; none whose index is in ``held [n]``."""
+    def choose(self, chunk: Frames, before: Camera | None, held: Tensor, most: int | None = None) -> list[int]:
+        """Positions in ``kept`` of the frames to recall for a chunk ``[1, T]``, by time; none whose index is in ``held [n]``.
+
+        most: the best so many alone; None: as many as the settings say.
+        """
         seen = set(held.tolist())
         free = [i for i, frame in enumerate(self.kept) if frame.index not in seen]
         new = _in_walk(chunk.camera, before)[chunk.sigma[0] > 0]
-        chosen = retrieve(new, self.camera[free], self.config.frames, self.config.least, self.config.again)
+        most = self.config.frames if most is None else most
+        chosen = retrieve(new, self.camera[free], most, self.config.least, self.config.again)
         return sorted(free[i] for i in chosen)
 
     def show(

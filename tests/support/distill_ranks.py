@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from dreamx.interrupt import leave
 from dreamx.rollout import Sampler
 from dreamx.train import distill
+from dreamx.train.adversarial_head import AdversarialConfig
 from dreamx.train.distill import DistillStage, exit_steps
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -37,6 +39,8 @@ def main(root: Path) -> None:
     own = torch.rand(3, generator=run.generator(0)).tolist()
     (root / f"rank-{run.rank}.json").write_text(json.dumps({"exit": drawn, "own": own}))
     distill.main(stage(root / "whole", 4))
+    both = replace(stage(root / "both", 2), vae=START / "autoencoder", adversarial=AdversarialConfig(0.1, 1e-2, 16))
+    distill.main(both)
     left = [3]
 
     def dying(*given: object) -> object:

@@ -21,6 +21,8 @@ from dreamx.model.depth_net import DepthConfig
 from dreamx.model.place_field import PlaceFieldConfig
 from dreamx.recipes import micro
 from dreamx.train import classifier, depth, event_tuning, features, finetune, known_places, pose
+from dreamx.train.adversarial_head import AdversarialConfig
+from dreamx.train.distill import DistillStage
 from dreamx.train.finetune import FinetuneStage
 from dreamx.train.run_config import RunConfig
 from repo import TESTS
@@ -44,6 +46,9 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
         if step.trains:
             now = replace(run(step.name), betas=step.cfg.run.betas, ema=step.cfg.run.ema)
             found[step.name] = partial(step.run, replace(step.cfg, run=now))
+            if step.name == "distill":
+                also = pictures_and_head(step.cfg, root, replace(now, folder=root / "distill_pictures"))
+                found["distill_pictures"] = partial(step.run, also)
     shutil.copy(START / "latents.safetensors", root)
     out = root / "models"
     for seed in range(2):
@@ -86,6 +91,13 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
     }
 
 
+def pictures_and_head(cfg: DistillStage, root: Path, run: RunConfig) -> DistillStage:
+    """Distillation with all that can be switched on: windows from pictures, packed memory, an adversarial head."""
+    stream, head = replace(cfg.stream, lengths=(3 * micro.FRAMES,)), AdversarialConfig(0.1, lr=1e-2, width=16)
+    out, vae = root / "distill_pictures/model", root / "autoencoder/model"
+    return replace(cfg, run=run, out=out, past=micro.PAST, vae=vae, stream=stream, adversarial=head)
+
+
 def without_depth(folder: Path) -> Path:
     """The clips as films have them."""
     folder.mkdir()
@@ -106,6 +118,7 @@ BEFORE = {
     "memory": {"causal": "camera"},
     "consistency": {"memory": "camera", "autoencoder": "autoencoder"},
     "distill": {"consistency": "camera", "camera": "camera"},
+    "distill_pictures": {"consistency": "camera", "camera": "camera", "autoencoder": "autoencoder"},
     "decoder": {"autoencoder": "autoencoder"},
 }
 

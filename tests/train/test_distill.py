@@ -21,7 +21,9 @@ from dreamx.rollout import Sampler, rollout
 from dreamx.train import distill
 from dreamx.train.distill import DistillStage
 from dreamx.train.latents import LatentClips
+from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
+from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.score_matching import (
     ScoreConfig,
     StudentWindow,
@@ -362,3 +364,26 @@ def test_senseless_settings(tmp_path: Path) -> None:
     for do, said in wrong:
         with pytest.raises(ValueError, match=said):
             do()
+
+
+def test_sheets_show_the_student_beside_its_teacher_at_each_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a clip: the truth, the student, the teacher; from equal networks, sampler and noise the last two are equal."""
+    drawn: dict[int, Tensor] = {}
+
+    def keep(run: Run, name: str, images: Tensor, columns: int = 8) -> None:
+        drawn[run.step + 1] = images.unflatten(0, (2, 3, columns))
+
+    monkeypatch.setattr(Run, "sheet", keep)
+    cfg = replace(stage(tmp_path / "causal", causal=True), teacher_steps=SAMPLER.steps, lr=1e-12)
+    sampler = replace(SAMPLER, stochastic=False)
+    sheets = SamplesConfig(START / "autoencoder", sampler, every=100, clips=2, columns=5)
+    distill.main(replace(cfg, samples=sheets))
+    assert sorted(drawn) == [3, 6], "where checkpoints are"
+    true, student, teacher = drawn[6].unbind(1)
+    assert torch.allclose(student, teacher, atol=1e-3)
+    assert (true - student).abs().mean() > 0.02
+    drawn.clear()
+    distill.main(replace(stage(tmp_path / "both"), samples=sheets))
+    _, student, teacher = drawn[6].unbind(1)
+    assert (student - teacher).abs().mean() > 1e-3, "all at once is not chunk by chunk"
+    assert stage(tmp_path).teacher_sampler == Sampler(16, 3.0, False, chunk=4, window=4, sinks=0)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from math import log
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", 
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ranks")
     words = [*TORCHRUN, str(TESTS / "support/distill_ranks.py"), str(root)]
-    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=150, cwd=root)
+    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=400, cwd=root)
     assert done.returncode == 0, done.stderr[-3000:]
     return root
 
@@ -48,6 +49,14 @@ def test_a_killed_run_of_two_goes_on_with_its_streams(root: Path) -> None:
     own = [torch.load(root / f"whole/run/checkpoints/step-00000004/own-{rank}.pt", weights_only=True) for rank in range(2)]
     assert [x["kept"]["length"] for x in own] == [19, 19], "six windows: 4 and five times 3"
     assert not torch.equal(*(x["kept"]["frames"]["before"]["z"] for x in own))
+
+
+def test_pictures_and_head_of_two(root: Path) -> None:
+    """The student's gradient goes through the middle of a sharded critic; of the head every process has the same weights."""
+    found = rows(root / "both")
+    assert found[0]["student.fooling"] == pytest.approx(log(2)) and found[1]["head.loss"] != found[0]["head.loss"]
+    own = [torch.load(root / f"both/run/checkpoints/step-00000002/own-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert not torch.equal(*(x["kept"]["pictures"]["unread"] for x in own))
 
 
 def test_one_process_goes_on_with_the_run_of_two(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,13 +37,15 @@ def distill_loader(
             dit, latent, cfg.stream.window, batch, words, teaching, dtype, None, False, checkpoint_blocks=checkpointed
         )
         critic, student = transformer_cost(step), transformer_cost(replace(step, teaching=None))
-        rolled = ((s.steps + 1) / 2 + 1) * student.ahead
+        recalled = 0 if cfg.past is None or cfg.past.packed is None else cfg.past.packed.frames  # read once a chunk
+        rolled = ((s.steps + 1) / 2 + 1 + recalled / s.chunk) * student.ahead
         scored = (3 if cfg.score.guidance else 2) * critic.ahead  # critic and teacher; a guided teacher looks twice
-        beside = rolled + (rolled + student.flop - student.ahead + scored) / cfg.ratio
+        judged = critic.ahead if cfg.adversarial.weight else 0.0  # a true window; for the student, half the critic backwards
+        beside = rolled + judged + (rolled + student.flop - student.ahead + scored + judged) / cfg.ratio
         tokens = latent[0] * latent[1] // dit.patch**2
         lanes = dit.width + (0 if dit.view is None else dit.view.width)
-        # Keys and values of the window, raw and with their positions.
-        cache = 4 * dtype.itemsize * batch * s.window * tokens * lanes * dit.layers
+        # Keys and values of the window and of what is recalled, raw and with their positions.
+        cache = 4 * dtype.itemsize * batch * (s.window + recalled) * tokens * lanes * dit.layers
         worst = critic if critic.saved > student.saved else student
         return StageLoad(
             name=name,

@@ -255,7 +255,8 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
         # Its own teacher at two steps, in a folder of its own until it is measured to be better. The causal networks are the
-        # teacher: the bidirectional ones of the stage camera are trained for 300 steps alone.
+        # teacher: the bidirectional ones of the stage camera are trained for 300 steps alone. Any latent is a first frame to it,
+        # so that those of windows need not be encoded anew.
         Step(
             "distill",
             distill.main,

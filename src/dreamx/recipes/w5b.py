@@ -18,6 +18,7 @@ from pathlib import Path
 from dreamx.data.encode import EncodeConfig, encode
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.gap_rule import GapConfig
 from dreamx.model.packed_config import PackedMemoryConfig
@@ -67,6 +68,7 @@ BANK = ErrorBankConfig(levels=50, size=8)  # R: 50 levels
 SAMPLER = Sampler(steps=4, shift=5.0, chunk=3, window=12, sinks=3)  # C
 STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(FRAMES,))  # R
 LONG_STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(63, 240), switch=0.5)  # R: 240; 63 before that is ours
+PAST = CausalConfig(chunk=3, window=12, sinks=3, packed=PACKED)  # C, but for packed memory: the paper gives no counts
 LR = 2e-6  # R, for everything that changes the backbone
 LANE_LR = 1e-4  # the camera lane begins anew
 
@@ -89,7 +91,16 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
     rounds, far = root / "rounds", root / "rounds.safetensors"
     nets = {stage: root / stage / "model" for stage in ("camera", "causal", "memory", "consistency", "distill", "distill_long")}
     matching = DistillStage(
-        run("distill", 600), latents, nets["consistency"], nets["distill"], nets["camera"], sampler=SAMPLER, stream=STREAM, lr=LR
+        run("distill", 600),
+        latents,
+        nets["consistency"],
+        nets["distill"],
+        nets["camera"],
+        sampler=SAMPLER,
+        past=PAST,
+        vae=wan,  # P, R: the teacher knows first frames as pictures
+        stream=STREAM,
+        lr=LR,
     )
     return (
         Step(
@@ -151,7 +162,7 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
         ),
         # R: 600 steps of 64 sequences; the learning rate of the critic, 5 updates of it for one, the teacher's guidance.
         Step("distill", distill.main, replace(matching, run=run("distill", 600))),
-        # R: 3 thousand steps, with a LoRA there. A window's first frame is not encoded anew as a picture, as it is there.
+        # R: 3 thousand steps, with a LoRA there. No adversarial head: neither the paper nor the works that it names have one.
         Step(
             "distill_long",
             distill.main,

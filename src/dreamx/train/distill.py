@@ -8,16 +8,27 @@ window; DreamX-World 1.0, section 3.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
-from dreamx.bounds import FrameCount, InputFile, InputFolder, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import FrameCount, InputFile, InputFolder, InputPath, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.checkpoints.lane_transfer import insert_lane
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
+from dreamx.model.causal_config import CausalConfig
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import Sampler
+from dreamx.train.adversarial_head import (
+    AdversarialConfig,
+    AdversarialHead,
+    fooling_loss,
+    middle_features,
+    real_features,
+    separation_loss,
+    with_gradient,
+)
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
@@ -25,8 +36,8 @@ from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
 from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss, student_loss
 from dreamx.train.student_stream import StreamConfig, StudentStream, check_stream
-from dreamx.train.teacher_forcing import Predictor
-from dreamx.train.trained_networks import Networks, load
+from dreamx.train.trained_networks import Networks, Predictor, load
+from dreamx.train.window_pictures import open_pictures
 
 _SHARED = 2**40  # a stream of random numbers that all processes share; their own are numbered from 0
 
@@ -50,14 +61,27 @@ class DistillStage:
     """TEACHER is causal, too."""
     sampler: Sampler = Sampler()
     """Rollouts, as at play."""
+    past: CausalConfig | None = None
+    """Past of a chunk, as the world that plays the student has it (``world.past``), with frames that packed memory recalls; None:
+    that of the sampler, in all lanes."""
+    lane: InputFolder | None = None
+    """Folder of networks, as TEACHER, whose camera lane is put into those of START, in place of theirs; None: START as it is."""
+    vae: InputPath | None = None
+    """Autoencoder of the latents, for a teacher that knows first frames as pictures: the last video frame of a window's first
+    latent is encoded anew, alone, and given to teacher and critic. Sequences then begin where a clip does. None: the latent is
+    given as it was made."""
     stream: StreamConfig = StreamConfig()
     """Sequences and windows."""
     score: ScoreConfig = ScoreConfig()
     """Comparison of teacher and critic."""
+    adversarial: AdversarialConfig = AdversarialConfig()
+    """Head that tells the student's windows from true ones."""
     frames: FrameCount | None = None
     """Latent frames of a clip that are used; None uses all."""
     samples: SamplesConfig | None = None
-    """Contact sheets during training; None makes none."""
+    """Contact sheets of the first window: the truth, the student, its teacher in many steps; None makes none."""
+    teacher_steps: PositiveInt = 16
+    """Passes of the teacher for contact sheets; without guidance."""
     lr: PositiveFloat = 2e-6
     """Peak learning rate of the student."""
     critic_lr: PositiveFloat = 4e-7
@@ -68,7 +92,9 @@ class DistillStage:
     """Updates of the student between looks at its diversity and motion."""
 
     def __post_init__(self) -> None:
-        check_stream(self.stream, self.sampler)
+        check_stream(self.stream, self.sampler, self.past)
+        if self.lane is not None and self.teacher is None:
+            raise ValueError("lane goes with teacher: one of START would not have it; give the networks that know cameras")
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
@@ -76,8 +102,17 @@ class DistillStage:
     def visible(self) -> Tensor | None:
         """Mask of teacher forcing over a window for causal teachers and critics; None for bidirectional ones."""
         s = self.sampler
-        both_ways = self.teacher is not None and not self.causal_teacher
-        return None if both_ways else teacher_forced(self.stream.window, s.chunk, s.window, s.sinks)
+        return None if self._both_ways else teacher_forced(self.stream.window, s.chunk, s.window, s.sinks)
+
+    @property
+    def teacher_sampler(self) -> Sampler:
+        """Sampling of the teacher for contact sheets: along the flow, a bidirectional one the whole window at once."""
+        many, window = replace(self.sampler, steps=self.teacher_steps, stochastic=False), self.stream.window
+        return replace(many, chunk=window, window=window, sinks=0, context_noise=0.0) if self._both_ways else many
+
+    @property
+    def _both_ways(self) -> bool:
+        return self.teacher is not None and not self.causal_teacher
 
 
 def exit_steps(run: Run, sampler: Sampler) -> list[int]:
@@ -97,34 +132,55 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "distill", ["dit", "text"], [cfg.data, cfg.start, cfg.teacher], free=("teacher", "look_every"))
+    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane]
+    claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
-    samples = Samples(cfg.samples, data) if cfg.samples else None
+    data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
+    pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
+    samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher
-    nets = run.own(load(cfg.start), cfg.lr, name="student")
+    nets = load(cfg.start)
+    if cfg.lane is not None:
+        nets = Networks(insert_lane(nets.dit, load(cfg.lane).dit), nets.text)
+    nets = run.own(nets, cfg.lr, name="student")
     fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
     teacher = run.hold(load(origin))
-    _refuse(data, nets, fake)
+    _refuse(cfg, data, nets, fake)
+    gan, head = cfg.adversarial, None
+    if gan.weight:
+        head = run.own(AdversarialHead(fake.dit.config.width, gan.width), gan.lr, name="head", whole=True, average=False)
     student, critic, real, visible = casting(run, nets), casting(run, fake), casting(run, teacher), cfg.visible
-    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device)
+    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures)
     run.keep_own(stream.state, stream.restore)
     for rng in run.steps(run.generator):
         progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)
         if run.step % cfg.ratio == 0:
             window = stream.next(student, progress, rng, rng, mine)
             noisy, _ = window.noised(cfg.score, rng)
+            with torch.set_grad_enabled(head is not None), middle_features(fake.dit) as made:
+                false = window.velocity(critic, noisy if head is None else with_gradient(window, noisy), visible)
             with torch.no_grad():
-                false = window.velocity(critic, noisy, visible)
                 true = window.velocity(real, noisy, visible, cfg.score.guidance)
-            loss, said = student_loss(window, noisy, false, true)
+            loss, said = student_loss(window, noisy, false.detach(), true)
+            if head is not None:
+                fooling = fooling_loss(head(made[0][:, -len(noisy) :]), window.counted)
+                if run.processes > 1:  # FSDP gathers weights when a gradient reaches what the whole network returned
+                    fooling = fooling + 0.0 * false.sum()
+                loss, said = loss + gan.weight * fooling, said | {"fooling": fooling}
             run.update(nets, loss, said | look(cfg, run, data, student))
         with torch.no_grad():
             window = stream.next(student, progress, rng, rng, its)
         noisy, target = window.noised(cfg.score, rng)
-        v = window.velocity(critic, noisy, visible)
+        with middle_features(fake.dit) as made:
+            v = window.velocity(critic, noisy, visible)
+        false = made[0][:, -len(noisy) :].detach()
+        # Before the critic moves: both are looked at by the same one.
+        true = None if head is None else real_features(window, data, critic, fake.dit, visible, cfg.score, rng)
         run.update(fake, critic_loss(v, target, window))
+        if head is not None and true is not None:
+            run.update(head, *separation_loss(head(true), head(false), window.counted))
         if samples:
-            samples.draw(run, nets)
+            samples.draw(run, nets, real, cfg.teacher_sampler)
     run.export(cfg.out, nets.parts())
 
 
@@ -139,7 +195,8 @@ def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> 
     seed, made = run.cfg.seed, list[StudentWindow]()
     for number in range(2):
         paths, noise = (Generator().manual_seed(n) for n in (seed + run.rank, _SHARED + number))
-        made.append(StudentStream(cfg.stream, cfg.sampler, data, run.device).next(student, 0.0, paths, noise))
+        stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past)
+        made.append(stream.next(student, 0.0, paths, noise))
     known, _ = data.batch(cfg.stream.batch, Generator().manual_seed(seed + run.rank))  # the clips of that path
     first, second = (window.frames.z for window in made)
     both = min(len(known), cfg.stream.window)
@@ -151,7 +208,7 @@ def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> 
     return {name: x.abs().mean() for name, x in found.items()}
 
 
-def _refuse(data: LatentClips, nets: Networks, scores: Networks) -> None:
+def _refuse(cfg: DistillStage, data: LatentClips, nets: Networks, scores: Networks) -> None:
     """ValueError where student, teacher and data do not go together."""
     data.refuse_other(nets.dit.config.channels)
     if scores.dit.config.channels != nets.dit.config.channels:
@@ -161,4 +218,9 @@ def _refuse(data: LatentClips, nets: Networks, scores: Networks) -> None:
         )
     if data.frames < 2:
         raise ValueError("frames: clips of one latent have no path to go; give 2 or more")
+    if cfg.adversarial.weight and data.frames < cfg.stream.window:
+        raise ValueError(
+            f"adversarial.weight: the head compares windows of {cfg.stream.window} latents (stream.window), and clips have "
+            f"{data.frames}; give longer clips, or 0"
+        )
     data.words = min(nets.text.config.words, scores.text.config.words)

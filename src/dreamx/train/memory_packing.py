@@ -22,7 +22,7 @@ from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.rollout import noise_like
 from dreamx.train.augment import drop_hints, drop_text
 from dreamx.train.latents import LatentClips
-from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)

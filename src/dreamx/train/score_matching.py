@@ -17,7 +17,7 @@ from dreamx.bounds import NonNegativeFloat, PositiveFloat, Probability
 from dreamx.frames import Frames, cat
 from dreamx.model.attention import Attend, MaskedAttention
 from dreamx.rollout import guided, noise_like
-from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)

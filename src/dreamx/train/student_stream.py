@@ -18,11 +18,15 @@ from dreamx.bounds import BatchSize, LatentCount, Probability
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.model.attention import Attend
-from dreamx.rollout import Sampler, next_chunk, noise_like
+from dreamx.model.causal_config import CausalConfig
+from dreamx.model.kv_cache import KVCache
+from dreamx.rollout import Sampler, next_chunk, noise_like, recall
 from dreamx.train.augment import drop_hints
 from dreamx.train.latents import LatentClips
 from dreamx.train.score_matching import StudentWindow, spoken
-from dreamx.train.teacher_forcing import Predictor
+from dreamx.train.stream_memory import StreamMemory
+from dreamx.train.trained_networks import Predictor
+from dreamx.train.window_pictures import WindowPictures
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class StreamConfig:
         return self.lengths[min(int(progress * len(self.lengths)), len(self.lengths) - 1)]
 
 
-def check_stream(cfg: StreamConfig, sampler: Sampler) -> None:
-    """ValueError where windows are no whole chunks, or the cache does not hold one."""
+def check_stream(cfg: StreamConfig, sampler: Sampler, past: CausalConfig | None = None) -> None:
+    """ValueError where windows are no whole chunks, the cache does not hold one, or ``past`` is not that of the sampler."""
     if sampler.window < sampler.sinks + sampler.chunk:
         raise ValueError(
             f"sampler.window: {sampler.window} frames do not hold {sampler.sinks} sinks and a chunk of {sampler.chunk}"
@@ -62,15 +66,39 @@ def check_stream(cfg: StreamConfig, sampler: Sampler) -> None:
     for name, frames in (("window", cfg.window), ("overlap", cfg.overlap)):
         if frames % sampler.chunk:
             raise ValueError(f"stream.{name} must be a multiple of sampler.chunk ({sampler.chunk}), not {frames}")
+    if past is None:
+        return
+    for name in ("chunk", "window", "sinks"):
+        if getattr(past, name) != getattr(sampler, name):
+            raise ValueError(f"past.{name} must be sampler.{name}, {getattr(sampler, name)}, not {getattr(past, name)}")
+    if past.from_before and "view" not in past.alone:
+        raise ValueError(
+            "past.from_before: each chunk then has axes of its own, which a camera lane that sees the past cannot read; add view "
+            "to past.alone, or set past.from_before to false"
+        )
 
 
 class StudentStream:
-    """Sequences side by side, all of the same length, which begin with the first frame of a clip and go along its cameras."""
+    """Sequences side by side, all of the same length, which begin with the first frame of a clip and go along its cameras.
 
-    def __init__(self, cfg: StreamConfig, sampler: Sampler, data: LatentClips, device: torch.device) -> None:
-        self.cfg, self.sampler, self.data, self.device = cfg, sampler, data, device
+    past: as in ``WorldConfig``. pictures: the first frame of a window is encoded anew, alone (None: it is as it was made), and
+    its cameras are seen from that frame, as a teacher from pictures knows them.
+    """
+
+    def __init__(
+        self,
+        cfg: StreamConfig,
+        sampler: Sampler,
+        data: LatentClips,
+        device: torch.device,
+        past: CausalConfig | None = None,
+        pictures: WindowPictures | None = None,
+    ) -> None:
+        self.cfg, self.sampler, self.data, self.device, self.past, self.pictures = cfg, sampler, data, device, past, pictures
+        packed = None if past is None else past.packed
+        self.memory = None if packed is None else StreamMemory(packed, cfg.batch)
         self.length = 0  # latent frames that were made of the present sequences
-        self.cache = sampler.cache()
+        self.cache = self._empty()
         self.prompts: list[str] = []
         self.way: Frames | None = None  # to come: cameras, hints, words, and true latents, of which a sequence's first is used
         self.end: Frames | None = None  # the last frame of that path
@@ -85,7 +113,10 @@ class StudentStream:
         """
         new = self.cfg.window - self.cfg.overlap
         if not self.length or self.length + new > self.cfg.limit(progress):
-            self.length, self.cache, self.prompts, self.way, self.before = 0, self.sampler.cache(), [], None, None
+            self.length, self.cache, self.prompts, self.way, self.before = 0, self._empty(), [], None, None
+            for kept in (self.pictures, self.memory):
+                if kept is not None:
+                    kept.clear()
             new = self.cfg.window
         while self.way is None or len(self.way) < new:
             self._extend(paths)
@@ -98,6 +129,8 @@ class StudentStream:
         self.before = old.with_z(old.z.detach())
         # Counted from 0, as the clips that a teacher learned from.
         window = replace(clean(frames.z, frames.camera), hint=frames.hint, said=frames.said)
+        if self.pictures is not None:
+            window = self._from_picture(window, self.pictures, new)
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
         # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
         return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts))
@@ -105,14 +138,30 @@ class StudentStream:
     def state(self) -> dict[str, Any]:
         """Return the sequences as plain values and tensors, to be saved."""
         frames = {name: _tensors(x) for name in ("way", "end", "before") if (x := getattr(self, name)) is not None}
-        return {"length": self.length, "prompts": self.prompts, "cache": self.cache.state(), "frames": frames}
+        more = {name: kept.state() for name in ("pictures", "memory") if (kept := getattr(self, name)) is not None}
+        return {"length": self.length, "prompts": self.prompts, "cache": self.cache.state(), "frames": frames} | more
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what ``state`` gave."""
         self.length, self.prompts = state["length"], state["prompts"]
-        self.cache = self.sampler.cache()
+        self.cache = self._empty()
         self.cache.restore(state["cache"])
+        if self.pictures is not None:
+            self.pictures.restore(state["pictures"], self.device)
+        if self.memory is not None:
+            self.memory.restore(state["memory"])
         self.way, self.end, self.before = (_frames(state["frames"].get(name)) for name in ("way", "end", "before"))
+
+    def _empty(self) -> KVCache:
+        return self.sampler.cache() if self.past is None else self.past.cache()
+
+    def _from_picture(self, window: Frames, pictures: WindowPictures, new: int) -> Frames:
+        """A window ``[B, W]`` of which so many frames are new, as a teacher from pictures is given it."""
+        z = window.z
+        if new < len(window):  # the first frame of a sequence is a picture already
+            z = torch.cat([pictures.encode_from_end(self.cfg.overlap), z[:, 1:]], 1)
+        pictures.append(window.z[:, -new:])
+        return replace(window, z=z, camera=relative_to(window.camera, window.camera[:, :1]))
 
     def _chunk(self, student: Predictor, todo: Frames, noise: Generator, exit_step: int | None, made: Sequence[Frames]) -> Frames:
         z, sigma = noise_like(todo.z, noise), torch.ones_like(todo.sigma)
@@ -126,8 +175,25 @@ class StudentStream:
 
         index = self.length + torch.arange(len(todo), device=self.device).expand_as(todo.index)
         self.length += len(todo)
+        before = made[-1].camera[:, -1:] if made else todo.camera[:, :1]  # the last latent before the chunk
+        chunk = replace(todo, z=z, sigma=sigma, index=index)
+        recalled = None if self.memory is None else self.memory.choose(chunk, self.cache.held(len(chunk)))
         # `sigma` stands where the text goes: `net` takes the prompts instead.
-        return next_chunk(net, replace(todo, z=z, sigma=sigma, index=index), sigma, self.cache, self.sampler, noise, exit_step)
+        if recalled is not None and self.past is not None and self.past.packed is not None:
+            told = replace(recalled, said=_words(todo)[:, :1].expand_as(recalled.index))  # read under the words of now
+            with torch.no_grad():
+                recall(net, self._seen(told, before), sigma, self.cache, self.past.packed.gaps)
+        done = next_chunk(net, self._seen(chunk, before), sigma, self.cache, self.sampler, noise, exit_step)
+        done = replace(done, camera=todo.camera)
+        if self.memory is not None:
+            self.memory.remember(done)
+        return done
+
+    def _seen(self, frames: Frames, before: Camera) -> Frames:
+        """The frames with cameras as the student is given them."""
+        if self.past is None or not self.past.from_before:
+            return frames
+        return replace(frames, camera=relative_to(frames.camera, before))
 
     def _extend(self, rng: Generator) -> None:
         """Put the path of another clip behind the one that is there, beginning where that ends, of which memory knows nothing.

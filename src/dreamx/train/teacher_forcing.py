@@ -6,7 +6,6 @@ quite clean: a little noise, whose level the model is given, prepares it for its
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,9 +21,7 @@ from dreamx.rollout import noise_like
 from dreamx.train.augment import drop_hints, drop_text
 from dreamx.train.camera_control import first_known
 from dreamx.train.latents import LatentClips
-
-#: Networks, or anything that answers like them: ``(frames, prompts, attend) -> velocity``.
-Predictor = Callable[[Frames, list[str], Attend], Tensor]
+from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)

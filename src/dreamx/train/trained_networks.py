@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from dreamx.frames import Frames
 from dreamx.model.attention import Attend
 from dreamx.model.dit import DiT, DiTBlock, DiTConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
+
+#: Networks, or anything that answers like them: ``(frames, prompts, attend) -> velocity``.
+Predictor = Callable[[Frames, list[str], Attend], Tensor]
 
 
 class Networks(nn.Module):
