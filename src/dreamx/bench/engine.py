@@ -37,7 +37,7 @@ class EngineBenchConfig:
     """Picture size, HEIGHTxWIDTH in pixels; by default that of the config, 704x1280 for w5b."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """What to compute in; by default what the weights are in, and for released models on a CPU float32."""
-    attention: Literal["flash", "cudnn", "efficient", "math", "plain"] | None = None
+    attention: Literal["flash", "cudnn", "efficient", "math", "plain", "int8"] | None = None
     """Kernel of attention (model/attention_backends.py); by default the one that torch chooses."""
     device: str | None = None
     """cuda, cuda:1 or cpu; by default the GPU where there is one."""
