@@ -94,14 +94,24 @@ def _fill(net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def run(
-    plan: Plan, dit: DiT, decoder: VAE | WanVAE | None, device: torch.device, chunks: int, backend: AttentionBackend = TORCH
+    plan: Plan,
+    dit: DiT,
+    decoder: VAE | WanVAE | None,
+    device: torch.device,
+    chunks: int,
+    backend: AttentionBackend = TORCH,
+    shown: list[Tensor] | None = None,
 ) -> Times:
-    """Fill the window, then time ``chunks`` chunks and the decoding of as many."""
+    """Fill the window, then time ``chunks`` chunks and the decoding of as many; the same noise and words in every run.
+
+    shown: takes the timed frames, ``[F, 3, H, W]`` each; without a decoder three channels of the latents, cut to [-1, 1].
+    """
     border(dit)
     watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
     sampler = Sampler(steps=plan.passes - 1, chunk=c, context_noise=0.1)
-    text, cache = torch.randn(1, plan.words, plan.dit.text, device=device), plan.past.cache(backend)
+    text, cache = torch.randn(1, plan.words, plan.dit.text, generator=rng).to(device), plan.past.cache(backend)
     state: State | None = None
+    counting = False  # whether the running chunk is timed
 
     def net(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         return watch(lambda: dit(frames, text, attend))
@@ -110,6 +120,8 @@ def run(
         nonlocal state
         assert decoder is not None
         pixels, state = decoder.push(z.to(plan.dtype), state)
+        if shown is not None and counting:
+            shown.append(pixels.rgb[0].cpu().float())
         return pixels.rgb
 
     full = -(-plan.window // c)
@@ -117,7 +129,7 @@ def run(
         frames = _noise(plan, i * c, device, rng)
         machine.synchronize(device)
         began = time.perf_counter()
-        made = next_chunk(net, frames, text, cache, sampler, rng).z
+        made, counting = next_chunk(net, frames, text, cache, sampler, rng).z, i >= full
         if i == 0 and decoder is not None:
             decode(made[:, 0])
         machine.synchronize(device)
@@ -127,6 +139,8 @@ def run(
             times.chunks.append(time.perf_counter() - began)
         passes = watch.read()
         times.passes += passes if i >= full else []
+        if decoder is None and shown is not None and counting:
+            shown.append(made[0, :, :3].clamp(-1, 1).cpu().float())
         if decoder is None or i < full:
             continue
         for z in made.unbind(1):
