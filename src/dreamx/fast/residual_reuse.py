@@ -1,9 +1,10 @@
 """Residual reuse: a pass that is like the one before it takes over what the blocks added there, instead of running them.
 
 The sum of the blocks' outputs is a residual of the token stream. How far it will change is guessed from something cheap, the
-input of the first block after its modulation, by a polynomial that ``dreamx calibrate`` fits for each checkpoint. Guesses are added up
-from pass to pass; while the sum stays below a threshold, the residual is reused. Source: TeaCache (Liu et al. 2024, arXiv
-2411.19108, section 3.3); the variant that runs the first block and watches its residual is First Block Cache (ParaAttention).
+input of the first block after its modulation, by a polynomial that ``dreamx calibrate`` fits for each checkpoint. Guesses are
+added up from pass to pass; while the sum stays below a threshold, the residual is reused. Source: TeaCache (Liu et al. 2024,
+arXiv 2411.19108, section 3.3); the variant that runs the first block and watches its residual is First Block Cache
+(ParaAttention).
 
 Passes are compared within one chunk alone, and a pass whose noise level is at most ``least_sigma`` is always computed. The pass
 that writes a chunk into the cache is one of these, so that the past is never made of guesses.
