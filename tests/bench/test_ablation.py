@@ -15,6 +15,7 @@ from dreamx.bench.ablation import ablate, techniques
 from dreamx.bench.calibrate import CalibrateConfig, calibrate, fit_changes, main, planned, read_calibration, thresholds
 from dreamx.bench.engine import EngineBenchConfig
 from dreamx.bench.same_walk import PLAIN, distance_from, psnr_of_all
+from dreamx.budget import machine
 from dreamx.fast.residual_reuse import PassChange, ReuseConfig
 from dreamx.recipes import wan_micro
 
@@ -39,7 +40,7 @@ def test_every_row_is_the_same_walk(world: str, tmp_path: Path, capsys: pytest.C
     assert list(rows)[-1] == "all together"
     assert {"residual reuse", "int8 layers", "int8 attention"} < set(rows)
     assert (rows["plain"]["psnr"], round(rows["plain"]["features"], 6)) == (99.0, 0.0)
-    assert all(r["fps"] > 0 and r["pass_ms"] >= 0 and r["memory"] is None for r in rows.values())
+    assert all(r["fps"] > 0 and r["pass_ms"] >= 0 and r["cpu_ms"] > 0 and r["memory"] is None for r in rows.values())
     assert rows["int8 layers"]["weights"] < rows["plain"]["weights"]
     engine.main(EngineBenchConfig(world, chunks=2, device="cpu", ablate=True, calibration=file))
     assert "PSNR dB" in capsys.readouterr().out
@@ -49,7 +50,7 @@ def test_networks_of_random_weights_are_ablated_without_a_folder(tmp_path: Path)
     """As the 5B is on a GPU: here the stand-in with its Wan autoencoder."""
     wan_micro.write(wan_micro.StandIn(tmp_path / "wan"))
     p, walk = planned(str(tmp_path / "wan"), "64x64", None, "cpu", True)
-    found = ablate(p, walk, 1, "cpu", None)
+    found = ablate(p, walk, 1, machine.CPU, None)
     assert [r.name for r in found.rows][:2] == ["plain", "residual reuse"]
     assert found.rows[0].psnr == 99.0
     assert next(r.psnr for r in found.rows if r.name == "int8 attention") > 20

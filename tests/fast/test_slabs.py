@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 import slab_ranks
 from dreamx.fast.row_slabs import Slabs, split_evenly
@@ -22,7 +22,7 @@ Made = tuple[int, list[dict[str, Any]]]
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, alone: dict[str, torch.Tensor]) -> Made:
     """What each process made. They are forked after ``alone`` was made, so that none has to import everything again."""
     folder: Path = tmp_path_factory.mktemp(f"ranks{request.param}")
-    mp.start_processes(slab_ranks.main, (request.param, str(folder)), nprocs=request.param, start_method="fork")
+    start_processes(slab_ranks.main, (request.param, str(folder)), nprocs=request.param, start_method="fork")
     return request.param, [torch.load(folder / f"{rank}.pt") for rank in range(request.param)]
 
 

@@ -12,7 +12,10 @@ import torch
 
 from dreamx.bench.calibrate import Calibration, calibrate, context_noise
 from dreamx.bench.same_walk import PLAIN, Technique, Walk, WalkMade, distance_from
+from dreamx.budget import machine
 from dreamx.budget.plan import Plan
+from dreamx.fast.fused_blocks import fuse
+from dreamx.fast.fused_kernels import triton_is_here
 from dreamx.fast.int8 import quantise
 from dreamx.fast.residual_reuse import reuse_residuals
 from dreamx.hardware import processor_has
@@ -24,14 +27,15 @@ from dreamx.model.vae import VAEConfig
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One technique. pass_ms, chunk_ms: means, skipped passes and decoding included; fps: video frames a second. weights: bytes
-    of the transformer; memory: most bytes of tensors on a GPU, None on a CPU. psnr: dB to the plain walk; features: mean
+    """One technique. pass_ms, chunk_ms: means, skipped passes and decoding included; fps: video frames a second. cpu_ms: processor
+    time of a chunk, which other programs on the machine change least; None on a GPU. weights: bytes of the transformer; memory: most bytes of tensors on a GPU, None on a CPU. psnr: dB to the plain walk; features: mean
     distance (1 - cosine) of ``eval.estimators.features``."""
 
     name: str
     pass_ms: float
     chunk_ms: float
     fps: float
+    cpu_ms: float | None
     weights: int
     memory: float | None
     psnr: float
@@ -52,18 +56,21 @@ class Ablation:
     calibration: Calibration
 
 
-def ablate(plan: Plan, walk: Walk, chunks: int, device: str, calibration: Calibration | None = None) -> Ablation:
+def ablate(plan: Plan, walk: Walk, chunks: int, device: torch.device, calibration: Calibration | None = None) -> Ablation:
     """Walk once for each technique. ``calibration`` None: measured first, by as many chunks."""
+    fused = device.type == "cuda" and triton_is_here()
     plain = walk(PLAIN, chunks)
     found = calibration or calibrate(plan, walk, chunks, 35.0, plain)
     rows = [_row("plain", plain, plain)]
-    rows += [_row(t.name, walk(t, chunks), plain) for t in techniques(plan, found)]
+    rows += [_row(t.name, walk(t, chunks), plain) for t in techniques(plan, found, fused)]
     dtype = str(plan.dtype).removeprefix("torch.")
-    return Ablation(plan.name, device, torch.__version__, torch.get_num_threads(), dtype, chunks, tuple(rows), found)
+    return Ablation(
+        plan.name, machine.name(device), torch.__version__, torch.get_num_threads(), dtype, chunks, tuple(rows), found
+    )
 
 
-def techniques(plan: Plan, found: Calibration) -> list[Technique]:
-    """What can be tried here; the last is all together."""
+def techniques(plan: Plan, found: Calibration, fused: bool = False) -> list[Technique]:
+    """List what can be tried here, the last being all together; ``fused``: with kernels in Triton, which want a GPU."""
     noise, low = context_noise(plan), isinstance(plan.decoder, VAEConfig) and any(map(processor_has, INSTRUCTIONS))
 
     def reuse(dit: DiT) -> DiT:
@@ -78,19 +85,23 @@ def techniques(plan: Plan, found: Calibration) -> list[Technique]:
         Technique("int8 attention", backend=INT8),
         *([Technique("bfloat16 decoder", decoder=torch.bfloat16)] if low else []),
     ]
-    return [*each, Technique("all together", lambda dit: reuse(small(dit)), INT8, each[-1].decoder)]
+    if fused:
+        each.append(Technique("fused kernels", fuse))
+    decoder = torch.bfloat16 if low else torch.float32
+    return [*each, Technique("all together", lambda dit: reuse(fuse(small(dit)) if fused else small(dit)), INT8, decoder)]
 
 
 def table(found: Ablation) -> list[str]:
     """The rows in columns."""
-    head = f"{'':18}{'pass ms':>10}{'chunk ms':>10}{'fps':>8}{'weights MB':>12}{'memory GB':>11}{'PSNR dB':>9}{'features':>10}"
+    head = f"{'':18}{'pass ms':>10}{'chunk ms':>10}{'cpu ms':>9}{'fps':>8}{'weights MB':>12}{'memory GB':>11}{'PSNR dB':>9}{'features':>10}"
     lines = [
         f"{found.config}, {found.chunks} chunks, {found.dtype}, {found.device}, {found.threads} threads, torch {found.torch}"
     ]
     lines.append(head)
     for r in found.rows:
         memory = "-" if r.memory is None else f"{r.memory / 1e9:.2f}"
-        shown = f"{r.name:18}{r.pass_ms:10.2f}{r.chunk_ms:10.1f}{r.fps:8.2f}{r.weights / 1e6:12.1f}"
+        cpu = "-" if r.cpu_ms is None else f"{r.cpu_ms:.1f}"
+        shown = f"{r.name:18}{r.pass_ms:10.2f}{r.chunk_ms:10.1f}{cpu:>9}{r.fps:8.2f}{r.weights / 1e6:12.1f}"
         lines.append(f"{shown}{memory:>11}{r.psnr:9.2f}{r.features:10.4f}")
     return lines
 
@@ -103,6 +114,7 @@ def _row(name: str, made: WalkMade, plain: WalkMade) -> AblationRow:
         1000 * sum(passes) / max(1, len(passes)),
         1000 * seconds / len(made.chunks),
         made.frames / seconds,
+        None if made.cpu is None else 1000 * made.cpu / len(made.chunks),
         made.weights,
         made.memory,
         near,

@@ -175,7 +175,7 @@ def _ablation(cfg: EngineBenchConfig) -> Ablation:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     p, walk = planned(cfg.config, cfg.size, cfg.dtype, cfg.device, cfg.random_weights)
-    return ablate(p, walk, cfg.chunks or 30, machine.name(device_of(cfg.device)), calibration)
+    return ablate(p, walk, cfg.chunks or 30, device_of(cfg.device), calibration)
 
 
 def rows(r: EngineBench) -> list[tuple[str, str]]:

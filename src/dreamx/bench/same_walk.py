@@ -51,7 +51,7 @@ PLAIN = Technique("plain")
 class WalkMade:
     """One walk. pictures: uint8 ``[F, 3, H, W]``. Seconds of single passes and of whole chunks with their decoding.
 
-    weights: bytes of the transformer. memory: most bytes that tensors held on a GPU, None on a CPU.
+    cpu: seconds of processor time of all timed chunks, None on a GPU. weights: bytes of the transformer. memory: most bytes that tensors held on a GPU, None on a CPU.
     """
 
     dit: DiT
@@ -60,6 +60,7 @@ class WalkMade:
     chunks: list[float] = field(default_factory=list)
     shown: list[Tensor] = field(default_factory=list)
     memory: float | None = None
+    cpu: float | None = None
 
     @property
     def pictures(self) -> Tensor:
@@ -91,17 +92,19 @@ def walk_world(folder: Path, technique: Technique, chunks: int) -> WalkMade:
     world = World.open(folder)
     world.standpoints, world.backend, world.dit = {}, technique.backend, technique.change(world.dit).eval()
     compute_in(world.vae, technique.decoder)
-    made, passes = WalkMade(world.dit), _timed(world.dit)
+    made, passes, cpu = WalkMade(world.dit), _timed(world.dit), 0.0
     world.reset(_first_picture(folder, world.size), "", seed=1)
     for i in range(chunks):
         passes.clear()
         controls = from_keys([_KEYS[i // _HELD % len(_KEYS)]] * world.frames_per_step, world.config.speed)
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         made.shown.append(world.step(controls))
         if i >= min(_WARM, chunks - 1):
             made.chunks.append(time.perf_counter() - began)
             made.passes += passes
             made.frames += len(made.shown[-1])
+            cpu += time.process_time() - busy
+    made.cpu = cpu
     return made
 
 
@@ -115,11 +118,15 @@ def walk_plan(
     machine.forget_peak(device)
     made, shown = WalkMade(dit), list[Tensor]()
     with torch.inference_mode():
+        busy = time.process_time()
         times = stopwatch.run(plan, dit, decoder, device, chunks, technique.backend, shown)
+    busy = time.process_time() - busy
     decoded = sum(times.decodings) / max(1, len(times.chunks))
     made.passes, made.chunks = times.passes, [chunk + decoded for chunk in times.chunks]
     made.frames = plan.past.chunk * plan.group * len(made.chunks)
     made.shown = [to_bytes(x) for x in shown]
+    filled = -(-plan.window // plan.past.chunk)  # chunks that fill the window: as long as the others, and not decoded
+    made.cpu = None if device.type == "cuda" else busy * len(made.chunks) / (filled + len(made.chunks))
     made.memory = machine.peak_memory(device) if device.type == "cuda" else None
     return made
 

@@ -193,6 +193,7 @@ _ROUNDING = 1e-5  # noise levels are float32: 0.2 there is more than 0.2
 
 def _modulated(block: nn.Module, x: Tensor, time: Tensor) -> Tensor:
     """Input of a block's self-attention, ``[B, T, P, width]``."""
+    block = getattr(block, "block", block)  # within a fused one
     assert isinstance(block, DiTBlock)
     shift, scale = (time + block.modulation)[:, :, :2, None].unbind(2)  # [B, T, 1, width] each
     return layer_norm(block.norm1, x) * (1 + scale) + shift

@@ -43,7 +43,8 @@ class Ulysses:
         positions = [place.cols * n for n in self.slabs.sizes(self.rows)]  # tokens of each process's slab of a frame
         heads = heads_of(q.shape[-2], self.slabs.size)
         whole = self._to_heads(torch.stack([q, k, v]), positions, heads)  # [3, B, T, all P, own N, D]
-        return self._to_rows(self.attend(slot, *whole.unbind(0), self._places[place]), positions, heads, q.shape[-2])
+        out = self.attend(slot, whole[0], whole[1], whole[2], self._places[place])
+        return self._to_rows(out, positions, heads, q.shape[-2])
 
     def cached_text_kv(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
         """Return what the attention below keeps of the text, which every process reads whole."""
