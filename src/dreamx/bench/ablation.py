@@ -27,9 +27,12 @@ from dreamx.model.vae import VAEConfig
 
 @dataclass(frozen=True)
 class AblationRow:
-    """One technique. pass_ms, chunk_ms: means, skipped passes and decoding included; fps: video frames a second. cpu_ms: processor
-    time of a chunk, which other programs on the machine change least; None on a GPU. weights: bytes of the transformer; memory: most bytes of tensors on a GPU, None on a CPU. psnr: dB to the plain walk; features: mean
-    distance (1 - cosine) of ``eval.estimators.features``."""
+    """One technique. pass_ms, chunk_ms: means, skipped passes and decoding included; fps: video frames a second.
+
+    cpu_ms: processor time of a chunk, which other programs on the machine change least; None on a GPU. weights: bytes of the
+    transformer. memory: most bytes of tensors on a GPU, None on a CPU. psnr: dB to the plain walk. features: mean distance
+    (1 - cosine) of ``eval.estimators.features``.
+    """
 
     name: str
     pass_ms: float
@@ -93,11 +96,19 @@ def techniques(plan: Plan, found: Calibration, fused: bool = False) -> list[Tech
 
 def table(found: Ablation) -> list[str]:
     """The rows in columns."""
-    head = f"{'':18}{'pass ms':>10}{'chunk ms':>10}{'cpu ms':>9}{'fps':>8}{'weights MB':>12}{'memory GB':>11}{'PSNR dB':>9}{'features':>10}"
-    lines = [
-        f"{found.config}, {found.chunks} chunks, {found.dtype}, {found.device}, {found.threads} threads, torch {found.torch}"
-    ]
-    lines.append(head)
+    widths = {
+        "pass ms": 10,
+        "chunk ms": 10,
+        "cpu ms": 9,
+        "fps": 8,
+        "weights MB": 12,
+        "memory GB": 11,
+        "PSNR dB": 9,
+        "features": 10,
+    }
+    head = " " * 18 + "".join(f"{name:>{width}}" for name, width in widths.items())
+    where = f"{found.device}, {found.threads} threads, torch {found.torch}"
+    lines = [f"{found.config}, {found.chunks} chunks, {found.dtype}, {where}", head]
     for r in found.rows:
         memory = "-" if r.memory is None else f"{r.memory / 1e9:.2f}"
         cpu = "-" if r.cpu_ms is None else f"{r.cpu_ms:.1f}"

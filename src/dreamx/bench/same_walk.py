@@ -51,7 +51,8 @@ PLAIN = Technique("plain")
 class WalkMade:
     """One walk. pictures: uint8 ``[F, 3, H, W]``. Seconds of single passes and of whole chunks with their decoding.
 
-    cpu: seconds of processor time of all timed chunks, None on a GPU. weights: bytes of the transformer. memory: most bytes that tensors held on a GPU, None on a CPU.
+    cpu: seconds of processor time of all timed chunks, None on a GPU. weights: bytes of the transformer. memory: most bytes
+    that tensors held on a GPU, None on a CPU.
     """
 
     dit: DiT
@@ -118,15 +119,12 @@ def walk_plan(
     machine.forget_peak(device)
     made, shown = WalkMade(dit), list[Tensor]()
     with torch.inference_mode():
-        busy = time.process_time()
         times = stopwatch.run(plan, dit, decoder, device, chunks, technique.backend, shown)
-    busy = time.process_time() - busy
     decoded = sum(times.decodings) / max(1, len(times.chunks))
     made.passes, made.chunks = times.passes, [chunk + decoded for chunk in times.chunks]
     made.frames = plan.past.chunk * plan.group * len(made.chunks)
     made.shown = [to_bytes(x) for x in shown]
-    filled = -(-plan.window // plan.past.chunk)  # chunks that fill the window: as long as the others, and not decoded
-    made.cpu = None if device.type == "cuda" else busy * len(made.chunks) / (filled + len(made.chunks))
+    made.cpu = None if device.type == "cuda" else times.cpu
     made.memory = machine.peak_memory(device) if device.type == "cuda" else None
     return made
 

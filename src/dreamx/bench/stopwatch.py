@@ -26,12 +26,14 @@ from dreamx.rollout import Sampler, next_chunk
 
 @dataclass
 class Times:
-    """Seconds: of whole chunks, of the passes in them, of latent frames decoded, and from nothing to the first picture."""
+    """Seconds: of whole chunks, of the passes in them, of latent frames decoded, and from nothing to the first picture; ``cpu``:
+    of processor time for all chunks and their decoding."""
 
     chunks: list[float] = field(default_factory=list)
     passes: list[float] = field(default_factory=list)
     decodings: list[float] = field(default_factory=list)
     first: float = 0.0
+    cpu: float = 0.0
 
 
 class Stopwatch:
@@ -126,6 +128,7 @@ def run(
 
     full = -(-plan.window // c)
     for i in range(full + chunks):
+        times.cpu = time.process_time() if i <= full else times.cpu
         frames = _noise(plan, i * c, device, rng)
         machine.synchronize(device)
         began = time.perf_counter()
@@ -146,6 +149,7 @@ def run(
         for z in made.unbind(1):
             watch(lambda z=z: decode(z))
         times.decodings += watch.read()
+    times.cpu = time.process_time() - times.cpu
     return times
 
 
