@@ -46,7 +46,7 @@ class AblationRow:
 
 
 @dataclass(frozen=True)
-class Ablation:
+class SpeedAblation:
     """All rows, the plain one first and all together last, and the settings that they were walked with."""
 
     config: str
@@ -59,7 +59,7 @@ class Ablation:
     calibration: Calibration
 
 
-def ablate(plan: Plan, walk: Walk, chunks: int, device: torch.device, calibration: Calibration | None = None) -> Ablation:
+def ablate(plan: Plan, walk: Walk, chunks: int, device: torch.device, calibration: Calibration | None = None) -> SpeedAblation:
     """Walk once for each technique. ``calibration`` None: measured first, by as many chunks."""
     fused = device.type == "cuda" and triton_is_here()
     plain = walk(PLAIN, chunks)
@@ -67,7 +67,7 @@ def ablate(plan: Plan, walk: Walk, chunks: int, device: torch.device, calibratio
     rows = [_row("plain", plain, plain)]
     rows += [_row(t.name, walk(t, chunks), plain) for t in techniques(plan, found, fused)]
     dtype = str(plan.dtype).removeprefix("torch.")
-    return Ablation(
+    return SpeedAblation(
         plan.name, machine.name(device), torch.__version__, torch.get_num_threads(), dtype, chunks, tuple(rows), found
     )
 
@@ -94,7 +94,7 @@ def techniques(plan: Plan, found: Calibration, fused: bool = False) -> list[Tech
     return [*each, Technique("all together", lambda dit: reuse(fuse(small(dit)) if fused else small(dit)), INT8, decoder)]
 
 
-def table(found: Ablation) -> list[str]:
+def table(found: SpeedAblation) -> list[str]:
     """The rows in columns."""
     widths = {
         "pass ms": 10,

@@ -13,7 +13,7 @@ from typing import Literal
 
 import torch
 
-from dreamx.bench.ablation import Ablation, ablate, table
+from dreamx.bench.ablation import SpeedAblation, ablate, table
 from dreamx.bench.calibrate import planned, read_calibration
 from dreamx.bench.stopwatch import networks, run
 from dreamx.bounds import InputFile, PositiveInt, Threads
@@ -168,7 +168,7 @@ def main(cfg: EngineBenchConfig) -> None:
         print(f"  {name:24} {words}")
 
 
-def _ablation(cfg: EngineBenchConfig) -> Ablation:
+def _ablation(cfg: EngineBenchConfig) -> SpeedAblation:
     if cfg.attention is not None:
         raise ValueError("attention: --ablate compares kernels of attention itself; leave it out")
     calibration = None if cfg.calibration is None else read_calibration(cfg.calibration)

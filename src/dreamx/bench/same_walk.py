@@ -24,13 +24,14 @@ from dreamx.eval.metrics.similarity import cosine_similarity
 from dreamx.geometry.controls import from_keys
 from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.dit import DiT
-from dreamx.model.vae import VAE, to_bytes
+from dreamx.model.vae import VAE
 from dreamx.model.wan_vae import WanVAE
 from dreamx.picture import read_picture
 from dreamx.world import World
 
 _KEYS = ("w", "wj", "l", "", "s", "d")
 _HELD = 5  # chunks for which the same keys are held
+_FRAMES = 16  # compared at once
 _WARM = 2  # chunks that are not timed
 
 
@@ -117,13 +118,12 @@ def walk_plan(
     if decoder is not None:
         compute_in(decoder, technique.decoder)
     machine.forget_peak(device)
-    made, shown = WalkMade(dit), list[Tensor]()
+    made = WalkMade(dit)
     with torch.inference_mode():
-        times = stopwatch.run(plan, dit, decoder, device, chunks, technique.backend, shown)
+        times = stopwatch.run(plan, dit, decoder, device, chunks, technique.backend, made.shown)
     decoded = sum(times.decodings) / max(1, len(times.chunks))
     made.passes, made.chunks = times.passes, [chunk + decoded for chunk in times.chunks]
     made.frames = plan.past.chunk * plan.group * len(made.chunks)
-    made.shown = [to_bytes(x) for x in shown]
     made.cpu = None if device.type == "cuda" else times.cpu
     made.memory = machine.peak_memory(device) if device.type == "cuda" else None
     return made
@@ -138,7 +138,8 @@ def distance_from(made: WalkMade, plain: WalkMade) -> tuple[float, float]:
 
 def psnr_of_all(a: Tensor, b: Tensor) -> float:
     """PSNR of two videos ``[F, 3, H, W]`` by the mean square error of all their frames: a bad frame is not averaged away."""
-    return float(psnr(*(x.transpose(0, 1).flatten(1, 2) for x in (a, b))))
+    each = torch.cat([psnr(x, y) for x, y in zip(a.split(_FRAMES), b.split(_FRAMES), strict=True)]).double()
+    return float(-10 * torch.log10((10 ** (-each / 10)).mean()))
 
 
 def _timed(dit: nn.Module) -> list[float]:

@@ -19,7 +19,7 @@ from dreamx.geometry.camera import level
 from dreamx.model.attention import Attend
 from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.vae import VAE, State, VAEConfig
+from dreamx.model.vae import VAE, State, VAEConfig, to_bytes
 from dreamx.model.wan_vae import WanVAE
 from dreamx.rollout import Sampler, next_chunk
 
@@ -106,7 +106,7 @@ def run(
 ) -> Times:
     """Fill the window, then time ``chunks`` chunks and the decoding of as many; the same noise and words in every run.
 
-    shown: takes the timed frames, ``[F, 3, H, W]`` each; without a decoder three channels of the latents, cut to [-1, 1].
+    shown: takes the timed frames, uint8 ``[F, 3, H, W]`` each; without a decoder three channels of the latents, cut to [-1, 1].
     """
     border(dit)
     watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
@@ -123,7 +123,7 @@ def run(
         assert decoder is not None
         pixels, state = decoder.push(z.to(plan.dtype), state)
         if shown is not None and counting:
-            shown.append(pixels.rgb[0].cpu().float())
+            shown.append(to_bytes(pixels.rgb[0].cpu().float()))
         return pixels.rgb
 
     full = -(-plan.window // c)
@@ -143,7 +143,7 @@ def run(
         passes = watch.read()
         times.passes += passes if i >= full else []
         if decoder is None and shown is not None and counting:
-            shown.append(made[0, :, :3].clamp(-1, 1).cpu().float())
+            shown.append(to_bytes(made[0, :, :3].clamp(-1, 1).cpu().float()))
         if decoder is None or i < full:
             continue
         for z in made.unbind(1):

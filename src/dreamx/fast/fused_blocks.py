@@ -16,7 +16,7 @@ from dreamx.model.positions import PositionEncoding
 
 @dataclass(frozen=True)
 class BlockKernels:
-    """What lies between the products of a block, as ``fused_kernels`` defines it."""
+    """Kernels for what lies between the products of a block, as ``fused_kernels`` defines them."""
 
     modulate: Callable[[Tensor, Tensor, Tensor, float], Tensor] = modulate
     add_gated: Callable[[Tensor, Tensor, Tensor], Tensor] = add_gated

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 
 def triton_is_here() -> bool:
-    """Whether the package triton is installed."""
+    """Return whether the package triton is installed."""
     return find_spec("triton") is not None
 
 

@@ -76,7 +76,7 @@ class Slabs:
         return x
 
     def _exchange(self, x: Tensor) -> list[Tensor]:
-        """What every process has, in their order."""
+        """Return what every process has, in their order."""
         sent = x.contiguous().view(torch.uint8)
         found = [torch.empty_like(sent) for _ in range(self.size)]
         dist.all_gather(found, sent, group=self.group)
