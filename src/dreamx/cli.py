@@ -89,6 +89,7 @@ COMMANDS: dict[str, Any] = {
         "engine": ("dreamx.bench.engine:main", "how fast are transformer and decoder, and how near the machine's limit?"),
         "data": ("dreamx.bench.data:main", "a dataset's cost beside bare rendering, and memory over many clips"),
     },
+    "calibrate": ("dreamx.bench.calibrate:main", "how many passes may be skipped and layers rounded before pictures change?"),
     "convert": ("dreamx.convert:main", "released networks into our folder, and back"),
     "trajectory": {
         "import": ("dreamx.trajectory:import_trajectory", "a camera path of any dialect into our own file"),

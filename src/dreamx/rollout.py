@@ -19,6 +19,7 @@ from dreamx.config import LATER
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.model.attention import Attend, LaneMask, Slot
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.frame_attention import FrameAttention
 from dreamx.model.gap_rule import GapConfig
 from dreamx.model.heap import tidy
@@ -51,9 +52,9 @@ class Sampler:
     """Newest latent frames that stay in the cache, beside the sinks, when other words are told from one chunk to the next
     (KV flush, Infinity-RoPE); None: words change nothing in the cache."""
 
-    def cache(self) -> KVCache:
+    def cache(self, backend: AttentionBackend = TORCH) -> KVCache:
         """An empty past of this sampler's window."""
-        return KVCache(self.window, self.sinks)
+        return KVCache(self.window, self.sinks, backend=backend)
 
 
 def next_chunk(

@@ -19,6 +19,7 @@ from dreamx.event_phases import EventState, OngoingEvent, next_events, refuse_un
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera, level
 from dreamx.memory import Bank
+from dreamx.model.attention_backends import TORCH
 from dreamx.model.dit import DiT
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.prompt import Taught
@@ -53,6 +54,7 @@ class SessionState:
         self.taught: Taught | None = None
         self.prompt, self.event, self.note, self.seed, self.chunk = "", "", "", 0, 0
         self.switches = Switches()
+        self.backend = TORCH  # kernel of attention, from the next `reset` on
         self._at: Standpoint | None = None  # None: nowhere that it knows by heart
         self._words: Tensor | None = None  # [1, L, D]; None until the world is open
         self._device = torch.device("cpu")  # of the cache and of the decoder
@@ -157,7 +159,8 @@ class SessionState:
             raise
 
     def _new_cache(self) -> KVCache:
-        return self.config.sampler.cache() if self.config.past is None else self.config.past.cache()
+        past = self.config.sampler if self.config.past is None else self.config.past
+        return past.cache(self.backend)
 
     def _latents(self, path: Camera, group: int) -> tuple[Camera, Camera]:
         """Return the cameras ``[1, T]`` of the latents of a path, and that from which the next chunk is seen."""

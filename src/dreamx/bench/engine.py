@@ -13,12 +13,15 @@ from typing import Literal
 
 import torch
 
+from dreamx.bench.ablation import SpeedAblation, ablate, table
+from dreamx.bench.calibrate import planned, read_calibration
 from dreamx.bench.stopwatch import networks, run
-from dreamx.bounds import PositiveInt, Threads
+from dreamx.bounds import InputFile, PositiveInt, Threads
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.fit import Need, PredictedPace
 from dreamx.budget.machine import MachineSpeed
 from dreamx.budget.plan import Plan
+from dreamx.config import to_json
 from dreamx.devices import device_of
 from dreamx.model.attention_backends import BACKENDS, TORCH, AttentionBackend, chosen_by_torch
 
@@ -37,14 +40,18 @@ class EngineBenchConfig:
     """Picture size, HEIGHTxWIDTH in pixels; by default that of the config, 704x1280 for w5b."""
     dtype: Literal["bfloat16", "float16", "float32"] | None = None
     """What to compute in; by default what the weights are in, and for released models on a CPU float32."""
-    attention: Literal["flash", "cudnn", "efficient", "math", "plain"] | None = None
+    attention: Literal["flash", "cudnn", "efficient", "math", "plain", "int8"] | None = None
     """Kernel of attention (model/attention_backends.py); by default the one that torch chooses."""
     device: str | None = None
     """cuda, cuda:1 or cpu; by default the GPU where there is one."""
-    chunks: PositiveInt = 5
-    """Chunks that are timed, after the window is full."""
+    chunks: PositiveInt | None = None
+    """Chunks that are timed, after the window is full; by default 5, and 30 to ablate."""
     threads: Threads | None = None
     """CPU threads; by default what torch chooses."""
+    ablate: bool = False
+    """One row for each way to be faster, and one for all together: time, memory, and distance to the plain pictures."""
+    calibration: InputFile | None = None
+    """Settings of these, as dreamx calibrate --out wrote them; by default measured first."""
     json: bool = False
     """Print JSON alone."""
 
@@ -88,8 +95,9 @@ class EngineBench:
 
 def measure(cfg: EngineBenchConfig) -> EngineBench:
     """Build, fill the window, time. ValueError where that cannot be done here, with what it would need."""
-    if cfg.chunks < 1:
-        raise ValueError(f"chunks: {cfg.chunks} is none to time; give 1 or more")
+    chunks = 5 if cfg.chunks is None else cfg.chunks
+    if chunks < 1:
+        raise ValueError(f"chunks: {chunks} is none to time; give 1 or more")
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     p = plan.plan_of(cfg.config, plan.read_size(cfg.size), None if cfg.dtype is None else plan.DTYPES[cfg.dtype])
@@ -108,7 +116,7 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
         machine.forget_peak(device)
         before = machine.peak_memory(device)
         dit, decoder = networks(p, device, cfg.random_weights)
-        times = run(p, dit, decoder, device, cfg.chunks, backend)
+        times = run(p, dit, decoder, device, chunks, backend)
     peak, frames, chunk, one = machine.peak_memory(device), p.past.chunk * p.group, median(times.chunks), median(times.passes)
     decoding = median(times.decodings) if times.decodings else None
     whole = chunk + p.past.chunk * (decoding or 0.0)
@@ -142,6 +150,12 @@ def measure(cfg: EngineBenchConfig) -> EngineBench:
 
 def main(cfg: EngineBenchConfig) -> None:
     """Print the figures, as a table or as JSON."""
+    if cfg.ablate:
+        found = _ablation(cfg)
+        print(json.dumps(to_json(found)) if cfg.json else "\n".join(table(found)))
+        return
+    if cfg.calibration is not None:
+        raise ValueError("calibration: it is read for --ablate alone; say that, too, or leave it out")
     r = measure(cfg)
     if cfg.json:
         print(json.dumps(asdict(r)))
@@ -152,6 +166,16 @@ def main(cfg: EngineBenchConfig) -> None:
     print(f"{r.device}, {r.threads} threads, torch {r.torch}")
     for name, words in rows(r):
         print(f"  {name:24} {words}")
+
+
+def _ablation(cfg: EngineBenchConfig) -> SpeedAblation:
+    if cfg.attention is not None:
+        raise ValueError("attention: --ablate compares kernels of attention itself; leave it out")
+    calibration = None if cfg.calibration is None else read_calibration(cfg.calibration)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    p, walk = planned(cfg.config, cfg.size, cfg.dtype, cfg.device, cfg.random_weights)
+    return ablate(p, walk, cfg.chunks or 30, device_of(cfg.device), calibration)
 
 
 def rows(r: EngineBench) -> list[tuple[str, str]]:

@@ -19,19 +19,21 @@ from dreamx.geometry.camera import level
 from dreamx.model.attention import Attend
 from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.vae import VAE, State, VAEConfig
+from dreamx.model.vae import VAE, State, VAEConfig, to_bytes
 from dreamx.model.wan_vae import WanVAE
 from dreamx.rollout import Sampler, next_chunk
 
 
 @dataclass
 class Times:
-    """Seconds: of whole chunks, of the passes in them, of latent frames decoded, and from nothing to the first picture."""
+    """Seconds: of whole chunks, of the passes in them, of latent frames decoded, and from nothing to the first picture; ``cpu``:
+    of processor time for all chunks and their decoding."""
 
     chunks: list[float] = field(default_factory=list)
     passes: list[float] = field(default_factory=list)
     decodings: list[float] = field(default_factory=list)
     first: float = 0.0
+    cpu: float = 0.0
 
 
 class Stopwatch:
@@ -94,14 +96,24 @@ def _fill(net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 
 
 def run(
-    plan: Plan, dit: DiT, decoder: VAE | WanVAE | None, device: torch.device, chunks: int, backend: AttentionBackend = TORCH
+    plan: Plan,
+    dit: DiT,
+    decoder: VAE | WanVAE | None,
+    device: torch.device,
+    chunks: int,
+    backend: AttentionBackend = TORCH,
+    shown: list[Tensor] | None = None,
 ) -> Times:
-    """Fill the window, then time ``chunks`` chunks and the decoding of as many."""
+    """Fill the window, then time ``chunks`` chunks and the decoding of as many; the same noise and words in every run.
+
+    shown: takes the timed frames, uint8 ``[F, 3, H, W]`` each; without a decoder three channels of the latents, cut to [-1, 1].
+    """
     border(dit)
     watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
     sampler = Sampler(steps=plan.passes - 1, chunk=c, context_noise=0.1)
-    text, cache = torch.randn(1, plan.words, plan.dit.text, device=device), plan.past.cache(backend)
+    text, cache = torch.randn(1, plan.words, plan.dit.text, generator=rng).to(device), plan.past.cache(backend)
     state: State | None = None
+    counting = False  # whether the running chunk is timed
 
     def net(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
         return watch(lambda: dit(frames, text, attend))
@@ -110,14 +122,17 @@ def run(
         nonlocal state
         assert decoder is not None
         pixels, state = decoder.push(z.to(plan.dtype), state)
+        if shown is not None and counting:
+            shown.append(to_bytes(pixels.rgb[0].cpu().float()))
         return pixels.rgb
 
     full = -(-plan.window // c)
     for i in range(full + chunks):
+        times.cpu = time.process_time() if i <= full else times.cpu
         frames = _noise(plan, i * c, device, rng)
         machine.synchronize(device)
         began = time.perf_counter()
-        made = next_chunk(net, frames, text, cache, sampler, rng).z
+        made, counting = next_chunk(net, frames, text, cache, sampler, rng).z, i >= full
         if i == 0 and decoder is not None:
             decode(made[:, 0])
         machine.synchronize(device)
@@ -127,11 +142,14 @@ def run(
             times.chunks.append(time.perf_counter() - began)
         passes = watch.read()
         times.passes += passes if i >= full else []
+        if decoder is None and shown is not None and counting:
+            shown.append(to_bytes(made[0, :, :3].clamp(-1, 1).cpu().float()))
         if decoder is None or i < full:
             continue
         for z in made.unbind(1):
             watch(lambda z=z: decode(z))
         times.decodings += watch.read()
+    times.cpu = time.process_time() - times.cpu
     return times
 
 

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 
+from dreamx.model.int8_attention import int8_attention
+
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
@@ -70,7 +72,12 @@ MATH = AttentionBackend("math", partial(_one_of_torch, SDPBackend.MATH))
 PLAIN = AttentionBackend("plain", _products)
 """Products and a softmax: slow, and the standard that the others are tested against."""
 
-BACKENDS = {b.name: b for b in (TORCH, FLASH, CUDNN, EFFICIENT, MATH, PLAIN)}
+INT8 = AttentionBackend("int8", int8_attention)
+"""Scores of 8-bit numbers (``model.int8_attention``): outputs over random values are 1.3 % off."""
+
+BACKENDS = {b.name: b for b in (TORCH, FLASH, CUDNN, EFFICIENT, MATH, PLAIN, INT8)}
+#: Those that round: they are near ``PLAIN``, not equal to it.
+ROUNDED = ("int8",)
 
 
 def chosen_by_torch(device: torch.device, dtype: torch.dtype, head: int) -> str:
