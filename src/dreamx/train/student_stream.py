@@ -7,7 +7,7 @@ costs the same however long the sequence is. Source: Self Forcing (arXiv 2506.08
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from dreamx.bounds import BatchSize, LatentCount, Probability
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.model.attention import Attend
+from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler, next_chunk, noise_like
 from dreamx.train.augment import drop_hints
 from dreamx.train.latents import LatentClips
@@ -87,12 +88,9 @@ class StudentStream:
         if not self.length or self.length + new > self.cfg.limit(progress):
             self.length, self.cache, self.prompts, self.way, self.before = 0, self.sampler.cache(), [], None, None
             new = self.cfg.window
-        while self.way is None or len(self.way) < new:
-            self._extend(paths)
-        todo, self.way = self.way[:new].to(self.device), self.way[new:]
+        self.lengthen(new, paths)
         made = [] if self.before is None else [self.before]
-        for first in range(0, new, self.sampler.chunk):
-            made.append(self._chunk(student, todo[first : first + self.sampler.chunk], noise, exit_step, made))
+        made += [chunk for _, chunk in self.chunks(student, new, noise, exit_step, self.before)]
         frames = cat(*made)
         old = frames[-self.cfg.overlap :]
         self.before = old.with_z(old.z.detach())
@@ -101,6 +99,41 @@ class StudentStream:
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
         # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
         return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts))
+
+    def lengthen(self, frames: int, paths: Generator) -> None:
+        """Draw paths until there are so many frames to go."""
+        while self.way is None or len(self.way) < frames:
+            self._extend(paths)
+
+    def chunks(
+        self,
+        student: Predictor,
+        frames: int,
+        noise: Generator,
+        exit_step: int | None = None,
+        last: Frames | None = None,
+    ) -> Iterator[tuple[KVCache, Frames]]:
+        """Go so many frames on; yield each chunk behind a fork of the past that it was made from.
+
+        The path must be as long (``lengthen``). last: the frames that were made before, by whose words a flush is decided.
+        """
+        assert self.way is not None and len(self.way) >= frames
+        todo, self.way = self.way[:frames].to(self.device), self.way[frames:]
+        for first in range(0, frames, self.sampler.chunk):
+            past, last = self._chunk(student, todo[first : first + self.sampler.chunk], noise, exit_step, last)
+            yield past, last
+
+    def branch(self, times: int) -> StudentStream:
+        """Return ``times`` sequences for each of these, side by side, that go on from here along the same path.
+
+        Nothing is computed again, and these sequences stay as they are.
+        """
+        other = StudentStream(replace(self.cfg, batch=self.cfg.batch * times), self.sampler, self.data, self.device)
+        other.length, other.cache, other.prompts = self.length, _fork(self.cache, times), list(self.prompts)
+        other.way, other.end, other.before = (
+            None if x is None else repeat_rows(x, times) for x in (self.way, self.end, self.before)
+        )
+        return other
 
     def state(self) -> dict[str, Any]:
         """Return the sequences as plain values and tensors, to be saved."""
@@ -114,12 +147,15 @@ class StudentStream:
         self.cache.restore(state["cache"])
         self.way, self.end, self.before = (_frames(state["frames"].get(name)) for name in ("way", "end", "before"))
 
-    def _chunk(self, student: Predictor, todo: Frames, noise: Generator, exit_step: int | None, made: Sequence[Frames]) -> Frames:
+    def _chunk(
+        self, student: Predictor, todo: Frames, noise: Generator, exit_step: int | None, last: Frames | None
+    ) -> tuple[KVCache, Frames]:
         z, sigma = noise_like(todo.z, noise), torch.ones_like(todo.sigma)
         if not self.length:  # a sequence's first frame is given
             z, sigma = torch.cat([todo.z[:, :1], z[:, 1:]], 1), torch.cat([0 * sigma[:, :1], sigma[:, 1:]], 1)
-        if made and self.sampler.flush is not None and not torch.equal(_words(made[-1])[:, -1], _words(todo)[:, 0]):
+        if last is not None and self.sampler.flush is not None and not torch.equal(_words(last)[:, -1], _words(todo)[:, 0]):
             self.cache.cut(self.sampler.flush)
+        past = self.cache.fork()
 
         def net(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
             return student(*spoken(frames, self.prompts), attend)
@@ -127,7 +163,8 @@ class StudentStream:
         index = self.length + torch.arange(len(todo), device=self.device).expand_as(todo.index)
         self.length += len(todo)
         # `sigma` stands where the text goes: `net` takes the prompts instead.
-        return next_chunk(net, replace(todo, z=z, sigma=sigma, index=index), sigma, self.cache, self.sampler, noise, exit_step)
+        todo = replace(todo, z=z, sigma=sigma, index=index)
+        return past, next_chunk(net, todo, sigma, self.cache, self.sampler, noise, exit_step)
 
     def _extend(self, rng: Generator) -> None:
         """Put the path of another clip behind the one that is there, beginning where that ends, of which memory knows nothing.
@@ -150,6 +187,27 @@ class StudentStream:
                 known = replace(known, said=_words(self.end).expand_as(known.index))
             self.way = cat(self.way, known[1:])  # its first camera is where the path before ends
         self.end = known[-1:]
+
+
+def repeat_rows(frames: Frames, times: int) -> Frames:
+    """Each row ``times`` times, side by side: ``[B, T]`` to ``[B times, T]``. A single row is not copied."""
+    hint, said = (None if x is None else _repeat(x, times) for x in (frames.hint, frames.said))
+    z, sigma, index = (_repeat(x, times) for x in (frames.z, frames.sigma, frames.index))
+    return Frames(z, sigma, index, frames.camera.map(lambda x: _repeat(x, times)), hint, said)
+
+
+def _fork(cache: KVCache, times: int) -> KVCache:
+    """An independent future of the same past, each of its rows ``times`` times."""
+    other = cache.fork()
+    if cache.where is not None:
+        camera = cache.where.camera.map(lambda x: _repeat(x, times))
+        other.where = replace(cache.where, index=_repeat(cache.where.index, times), camera=camera)
+    other.kv = {slot: tuple((_repeat(k, times), _repeat(v, times)) for k, v in pieces) for slot, pieces in cache.kv.items()}
+    return other
+
+
+def _repeat(x: Tensor, times: int) -> Tensor:
+    return x.expand(times, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(times, 0)
 
 
 def _words(frames: Frames) -> Tensor:
