@@ -106,6 +106,7 @@ BEFORE = {
     "memory": {"causal": "camera"},
     "consistency": {"memory": "camera", "autoencoder": "autoencoder"},
     "distill": {"consistency": "camera", "camera": "camera"},
+    "reward": {"distill": "camera", "autoencoder": "autoencoder"},
     "decoder": {"autoencoder": "autoencoder"},
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +42,8 @@ class RewardConfig:
     """Weight of the accuracy of the camera: rotation and translation. 0: not scored."""
     quality: NonNegativeFloat = 1.0
     """Weight of the nearness of frames to true ones. 0: not scored."""
+    every: Literal[1, 2, 4] = 1
+    """The camera is read from every so many frames: 2 costs a third of 1."""
     references: PositiveInt = 24
     """True clips, as the autoencoder shows them, that frames are compared with."""
 
@@ -56,12 +59,14 @@ class RewardConfig:
 
 @dataclass(frozen=True)
 class ClipScorer:
-    """Scores of clips by one pair of networks. reference: ``describe`` of true frames ``[M, D]``; fps: of all clips."""
+    """Scores of clips by one pair of networks. reference: ``describe`` of true frames ``[M, D]``; fps: of all clips;
+    every: as in ``RewardConfig``."""
 
     estimator: Estimator
     features: FeatureNet
     reference: Tensor
     fps: float
+    every: int = 1
 
     def camera(self, video: Tensor, path: Camera) -> float:
         """Score the path that ``video`` uint8 ``[1 + 4 T, 3, H, W]`` shows against the commanded one ``[1 + T]``: 0 to 1.
@@ -69,10 +74,10 @@ class ClipScorer:
         Each path is seen from its own first camera. 0 where nothing can be read.
         """
         try:
-            read = self.estimator(video, path.lens[0], self.fps)
+            read = self.estimator(video[:: self.every], path.lens[0], self.fps / self.every)
         except ValueError:
             return 0.0
-        return camera_error(read[::GROUP], path).score / 100
+        return camera_error(read[:: GROUP // self.every], path).score / 100
 
     def quality(self, video: Tensor) -> float:
         """Return how near the frames of ``video`` uint8 ``[1 + 4 T, 3, H, W]`` are to true ones: 0 at most.
@@ -109,7 +114,7 @@ class GroupJudge:
         features: Path | None = None,
     ) -> None:
         self.names, self.motion, self.sharp = list(cfg.weights), motion, gradient_energy(true).mean()
-        self.rewards, self.watch = scorers(true, fps, pose, features)
+        self.rewards, self.watch = scorers(cfg, true, fps, pose, features)
 
     def judge(self, group: Candidates, videos: Tensor, watched: bool) -> tuple[Tensor, dict[str, Tensor | float]]:
         """Return the rewards ``[N, C, G]`` of decoded candidates, and figures for the log; watched: also by the second scorer.
@@ -132,7 +137,7 @@ class GroupJudge:
 
 
 def scorers(
-    pictures: Tensor, fps: float, pose: Path | None = None, features: Path | None = None
+    cfg: RewardConfig, pictures: Tensor, fps: float, pose: Path | None = None, features: Path | None = None
 ) -> tuple[ClipScorer, ClipScorer]:
     """Return two scorers with true ``pictures`` uint8 ``[M, 3, H, W]``: for rewards, and of the networks that tables use.
 
@@ -143,7 +148,10 @@ def scorers(
     reader = reward_estimator()[0] if pose is None else load_flow_estimator(pose)
     net = reward_features()[0] if features is None else load_features(features)
     other, beside = evaluation_estimator()[0], evaluation_features()[0]
-    return ClipScorer(reader, net, describe(net, pictures), fps), ClipScorer(other, beside, describe(beside, pictures), fps)
+    return (
+        ClipScorer(reader, net, describe(net, pictures), fps, cfg.every),
+        ClipScorer(other, beside, describe(beside, pictures), fps, cfg.every),
+    )
 
 
 def describe(net: FeatureNet, pictures: Tensor) -> Tensor:

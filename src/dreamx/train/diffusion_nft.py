@@ -85,6 +85,7 @@ def nft_loss(
     v, old: velocities ``[B, T, C, H, W]`` of the policy and of the old policy at samples noised to ``sigma [B, T]``; target:
     noise less sample; good: r ``[B]``, 0 to 1. A gradient reaches ``v`` alone; it is 0 where r is 1/2 and v is old.
     """
+    target = target.detach()
     v, old = v.to(target), old.detach().to(target)  # under autocast velocities are bfloat16
     step = beta * (v - old)
     better, worse = (_error(x - target, sigma, adaptive) for x in (old + step, old - step))  # [B] each
