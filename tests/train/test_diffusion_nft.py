@@ -41,7 +41,7 @@ class Gaussian(nn.Module):
 
 
 def learned(cfg: NFTConfig, wanted: float, steps: int = 200) -> float:
-    """The mean that a policy has, which began at -0.5, when samples near ``wanted`` were rewarded; by the functions of the stage."""
+    """The mean of a policy that began at -0.5, when samples near ``wanted`` were rewarded; by the functions of the stage."""
     policy, old, reference = (Gaussian(-0.5) for _ in range(3))
     optimiser, seeds = torch.optim.Adam(policy.parameters(), 0.02, (0.0, 0.99)), rng()
     for step in range(steps):

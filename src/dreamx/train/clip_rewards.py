@@ -42,8 +42,8 @@ class RewardConfig:
     """Weight of the accuracy of the camera: rotation and translation. 0: not scored."""
     quality: NonNegativeFloat = 1.0
     """Weight of the nearness of frames to true ones. 0: not scored."""
-    every: Literal[1, 2, 4] = 1
-    """The camera is read from every so many frames: 2 costs a third of 1."""
+    every: Literal[1, 2, 4] = 2
+    """Frames from one that the camera is read from to the next."""
     references: PositiveInt = 24
     """True clips, as the autoencoder shows them, that frames are compared with."""
 
