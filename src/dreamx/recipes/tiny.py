@@ -277,7 +277,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             ),
         ),
         Step("distilled_world", export_world, replace(world, out=root / "distilled_world", dit=root / "distill" / "model")),
-        # Of that student; as long histories as it was distilled on, and clips of a second, of which a reading takes 0.7 s.
+        # Of that student, after histories as long as those that it was distilled on; clips of a second.
         Step(
             "reward",
             reward.main,
