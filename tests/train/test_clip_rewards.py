@@ -114,7 +114,7 @@ def test_a_group_is_judged_and_watched() -> None:
     assert not any(name.startswith("watch") for name in said)
     _, said = judge.judge(group, videos, True)
     assert said["watch_quality"] != said["quality"]
-    both = GroupJudge(RewardConfig(), true, 0.25, 16.0)
+    both = GroupJudge(RewardConfig(every=1), true, 0.25, 16.0)
     both.rewards = replace(both.rewards, estimator=Told(level().map(lambda x: x.expand(9, *x.shape))))
     rewards, said = both.judge(group, videos, False)
     assert both.names == ["camera", "quality"] and torch.equal(rewards[0], torch.ones(2, 2, dtype=torch.float64))

@@ -124,10 +124,10 @@ def test_rewards_turn_the_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     late: list[float] = []
     for sign[0] in (1.0, -1.0):
         seen.clear()
-        cfg = stage(tmp_path / str(sign[0]), 24)
+        cfg = stage(tmp_path / str(sign[0]), 14)
         group = CandidatesConfig(histories=2, group=4, clip=2, longest=1)
         reward.main(replace(cfg, candidates=group, nft=NFTConfig(most=1.0), lr=2e-3, draws=2, old=OldPolicyConfig(0.5)))
-        late.append(sum(seen[-8:]) / 8)
+        late.append(sum(seen[-4:]) / 4)
     assert late[0] > late[1] + 10, late
 
 
