@@ -55,6 +55,7 @@ COMMANDS: dict[str, Any] = {
         "events": ("dreamx.train.event_tuning:main", "teach it what is said to happen"),
         "consistency": ("dreamx.train.consistency:main", "from many steps a chunk to four and fewer"),
         "distill": ("dreamx.train.distill:main", "match a teacher's distribution on rollouts of its own, short or long"),
+        "reward": ("dreamx.train.reward:main", "reinforce what goes where it is told and looks real, of a distilled student"),
         "finetune": (
             "dreamx.train.finetune:main",
             "go on from a released checkpoint, or from a world of ours, on your own clips",

@@ -28,10 +28,12 @@ def test_the_released_size(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     main(["train", "curriculum", "--scale", "w5b", "--dry-run", "--gpus", "64", "--gpu", "H100"])
     said = capsys.readouterr().out
     found = rows(said)
-    assert list(found) == ["camera", "causal", "memory", "consistency", "distill", "distill_long"]
-    assert [row[1] for row in found.values()] == 4 * ["5,283,110,592"] + 2 * ["15,849,331,776"], "student, critic and teacher"
-    assert {row[2] for row in list(found.values())[4:]} == {"10,566,221,184"}, "of which the teacher does not learn"
+    assert list(found) == ["camera", "causal", "memory", "consistency", "distill", "distill_long", "reward"]
+    assert [row[1] for row in found.values()] == 4 * ["5,283,110,592"] + 3 * ["15,849,331,776"], "student, critic and teacher"
+    assert {row[2] for row in list(found.values())[4:6]} == {"10,566,221,184"}, "of which the teacher does not learn"
     assert found["distill"][5:9] == ["1.0 GB", "0.7 GB", "1.3 GB", "0.3 GB"], "all three sharded, one averaged"
+    assert found["reward"][2:4] == ["5,283,110,592", "4"], "the policy alone learns; its two others stand beside it"
+    assert found["reward"][5:9] == ["1.0 GB", "0.3 GB", "0.7 GB", "0.3 GB"]
     lane = int(found["camera"][2].replace(",", ""))
     assert 0.04 < lane / 5_283_110_592 < 0.07, "the camera lane alone is trained"
     assert found["causal"][2] == "5,283,110,592"

@@ -26,7 +26,10 @@ from dreamx.train import (
     event_tuning,
     memory_stage,
     pose,
+    reward,
 )
+from dreamx.train.candidates import CandidatesConfig
+from dreamx.train.clip_rewards import RewardConfig
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 
@@ -41,6 +44,7 @@ FILES = {
     "memory": ("dit", "text"),
     "consistency": ("dit", "text"),
     "distill": ("dit", "text"),
+    "reward": ("dit", "text"),
     "events": ("dit", "text"),
     "depth": ("depth",),
     "pose": ("depth",),
@@ -78,6 +82,17 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         stream=micro.STREAM,
         ratio=1,
     )
+    reinforces = reward.RewardStage(
+        run("reward"),
+        latents,
+        nets["distill"],
+        vae,
+        nets["reward"],
+        sampler=micro.SAMPLER,
+        candidates=CandidatesConfig(group=2, clip=1, longest=2),
+        reward=RewardConfig(references=2),
+        sheet_every=1,
+    )
     happens = event_house.eventful(latents, out / "eventful.safetensors")
     told = event_tuning.EventsStage(run("events"), happens, nets["causal"], nets["events"], latents, teaching=micro.TEACHING)
     reads = pose.PoseStage(run("pose"), clips, nets["pose"], depth=DEPTH, batch=2)
@@ -93,6 +108,7 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         "memory": partial(memory_stage.main, packs),
         "consistency": partial(consistency.main, few),
         "distill": partial(distill.main, matches),
+        "reward": partial(reward.main, reinforces),
         "events": partial(event_tuning.main, told),
         "depth": partial(depth.main, depth.DepthStage(run("depth"), (clips,), nets["depth"], DEPTH, batch=2, sheet_every=1)),
         "pose": partial(pose.main, reads),

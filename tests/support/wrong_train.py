@@ -195,6 +195,41 @@ train distill --run.folder new --run.steps 1 --data latents.safetensors --from w
     --teacher nowhere                       | nowhere
     --teacher clips                         | clips
     --out world                             | world
+train reward --run.folder new --run.steps 1 --data latents.safetensors --from world --vae vae --out new-out
+    --lr 0                                  | lr
+    --draws 0                               | draws
+    --look-every 0                          | look
+    --sheet-every 0                         | sheet
+    --candidates.group 1                    | group
+    --candidates.histories 0                | histories
+    --candidates.clip 0                     | clip
+    --candidates.clip 10                    | clip
+    --candidates.longest 80                 | longest
+    --candidates.switch 2                   | switch
+    --candidates.drop-hint nan              | drop
+    --reward.camera 0 --reward.quality 0    | camera
+    --reward.quality -1                     | quality
+    --reward.references 0                   | references
+    --reward.every 3                        | every
+    --nft.beta 0                            | beta
+    --nft.most 0                            | most
+    --nft.kl -1                             | kl
+    --old.most 1                            | most
+    --old.slope -1                          | slope
+    --reference.drift 0                     | drift
+    --reference.every 0                     | every
+    --sampler.steps 0                       | steps
+    --sampler.window 5                      | window
+    --frames 99                             | frames
+    --frames 1                              | frames
+    --data nowhere                          | nowhere
+    --data empty                            | empty
+    --start empty                           | empty
+    --vae nowhere                           | nowhere
+    --vae clips                             | clips
+    --pose nowhere                          | nowhere
+    --features clips                        | clips
+    --out world                             | world
 train events --run.folder new --run.steps 1 --data latents.safetensors --start world --out new-out
     --lr 0                                  | lr
     --share 2                               | share

@@ -42,7 +42,7 @@ def test_the_training_in_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs/small").mkdir(parents=True)
     (tmp_path / "runs/small/clips").symlink_to(TESTS / "files/micro")
-    assert len(SMALL) == 12
+    assert len(SMALL) == 13
     for line in SMALL:
         if not line.startswith(("dreamx data render", "dreamx data starts")):
             cli.main(shlex.split(line)[1:])

@@ -66,7 +66,8 @@ class Curriculum:
 
 #: What recipes make beside a folder for each stage.
 _FOLDERS = (
-    *("clips", "pictures", "happenings", "stills", "world", "packed_world", "distilled_world", "rounds", "four", "lanes", "ways"),
+    *("clips", "pictures", "happenings", "stills", "world", "packed_world", "distilled_world", "rewarded_world"),
+    *("rounds", "four", "lanes", "ways"),
     *("memories", "errors"),
     *("ahead", "again"),  # folders of the stages lookahead_1 and lookahead_2 up to version 0.1
     r"[a-z]+\.safetensors(\.parts)?",

@@ -8,41 +8,29 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dreamx.budget.fit import duration, gigabytes
 from dreamx.budget.gpus import GPUS, USABLE
-from dreamx.budget.training_cost import META, TransformerStep, count_step, transformer_cost
+from dreamx.budget.training_cost import META, TransformerStep, transformer_cost
 from dreamx.budget.training_fit import StageLoad, step_seconds, training_need, training_refusal
-from dreamx.clip import latent_count
-from dreamx.eval.estimators.events.event_classifier import Classifier
-from dreamx.eval.estimators.events.window import FRAMES as WINDOW
-from dreamx.eval.estimators.events.window import SIZE as WINDOW_SIDE
-from dreamx.eval.estimators.features.net import FeatureNet
-from dreamx.geometry.reproject import View
-from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT, DiTConfig
-from dreamx.model.place_field import PlaceField
-from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.recipes import tiny
 from dreamx.recipes.ablations.camera_lane import FreshLane
 from dreamx.recipes.distill_load import distill_loader
+from dreamx.recipes.picture_load import count_parameters, picture_loader, product_dtype
+from dreamx.recipes.reward_load import reward_loader
 from dreamx.recipes.step import Recipe
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.causal import CausalStage
-from dreamx.train.classifier import ClassifierStage
 from dreamx.train.consistency import ConsistencyStage
-from dreamx.train.decoder import PARTS, Critic, DecoderStage
-from dreamx.train.depth import DepthStage
 from dreamx.train.distill import DistillStage
 from dreamx.train.event_tuning import EventsStage
-from dreamx.train.features import FeatureStage
-from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_stage import MemoryStage
-from dreamx.train.pose import PoseStage
+from dreamx.train.reward import RewardStage
 from dreamx.train.trainable import freeze
 
 #: Stages that train a transformer.
@@ -133,8 +121,10 @@ def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
             found[step.name] = _transformer(step.name, cfg, nets, module)
         elif isinstance(cfg, DistillStage):
             found[step.name] = _distilled(step.name, cfg, known, module)
+        elif isinstance(cfg, RewardStage):
+            found[step.name] = _reinforced(step.name, cfg, known, module)
         elif step.trains:
-            found[step.name] = _convolutions(step.name, cfg, _size(module), vae)
+            found[step.name] = picture_loader(step.name, cfg, _size(module), vae)
     return found
 
 
@@ -173,17 +163,17 @@ def _transformer(
         packing = (cfg.packing.targets, cfg.packed.frames)  # the most that is recalled
     both = _both(dit, text)
     freeze(both, train, name)
-    block = _count(both["dit"].get_submodule("blocks.0"))
-    parameters = _count(both)
+    block = count_parameters(both["dit"].get_submodule("blocks.0"))
+    parameters = count_parameters(both)
     twice = isinstance(cfg, ConsistencyStage)  # the teacher, and the averaged student, look once each
 
     def load(batch: int | None, checkpointed: bool) -> StageLoad:
-        batch, dtype = batch or given, _dtype(cfg)
+        batch, dtype = batch or given, product_dtype(cfg)
         step = TransformerStep(dit, latent, frames, batch, text.words, teaching, dtype, train, False, checkpointed, packing)
         return StageLoad(
             name=name,
             parameters=parameters,
-            trained=_count(both, trained=True),
+            trained=count_parameters(both, trained=True),
             block=block,
             cost=transformer_cost(step),
             steps=cfg.run.steps,
@@ -202,99 +192,20 @@ def _distilled(name: str, cfg: DistillStage, known: dict[Path, tuple[DiTConfig, 
     start, teacher = (known.get(folder) or _networks(module) for folder in (cfg.start, cfg.teacher or cfg.start))
     known[cfg.out] = start
     both = [_both(*nets) for nets in (start, teacher)]
-    counts = _count(both[0]), _count(both[1]), _count(both[0]["dit"].get_submodule("blocks.0"))
-    return distill_loader(name, cfg, start[0], _latent(module), start[1].words, counts, _dtype(cfg))
+    counts = count_parameters(both[0]), count_parameters(both[1]), count_parameters(both[0]["dit"].get_submodule("blocks.0"))
+    return distill_loader(name, cfg, start[0], _latent(module), start[1].words, counts, product_dtype(cfg))
+
+
+def _reinforced(name: str, cfg: RewardStage, known: dict[Path, tuple[DiTConfig, Any]], module: ModuleType) -> Loader:
+    """The stage reward, of a student that an earlier step writes."""
+    start = known.get(cfg.start) or _networks(module)
+    known[cfg.out] = start
+    both = _both(*start)
+    counts = count_parameters(both), count_parameters(both["dit"].get_submodule("blocks.0"))
+    return reward_loader(name, cfg, start[0], _latent(module), start[1].words, counts, product_dtype(cfg))
 
 
 def _both(dit: DiTConfig, text: Any) -> nn.ModuleDict:
     """The networks of a stage without weights; a text encoder of a release is not trained, and none of them."""
     with META:
         return nn.ModuleDict({"dit": DiT(dit)} | ({"text": WordEncoder(text)} if isinstance(text, WordConfig) else {}))
-
-
-def _convolutions(name: str, cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> Loader:
-    """A stage of another network, on pictures of ``size``, in float32: both passes, without the sums of its loss."""
-    with META:
-        nets, forward = _built(cfg, size, vae_config)
-    whole = isinstance(cfg, DecoderStage | PlacesStage)
-    every = nn.ModuleList(nets)
-
-    def load(batch: int | None, checkpointed: bool) -> StageLoad:
-        _ = checkpointed  # there are no blocks of a transformer
-        clips = batch or cfg.batch
-        cost = count_step(lambda: forward(clips), every.parameters())
-        counts = (_count(every), _count(every, trained=True), max(map(_count, every)))
-        return StageLoad(name, *counts, cost, cfg.run.steps, clips, _dtype(cfg), average=cfg.run.ema is not None, whole=whole)
-
-    return load
-
-
-def _built(cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> tuple[list[nn.Module], Callable[[int], Tensor]]:
-    """The networks of a stage, and its forward pass for a batch of so many."""
-
-    def pictures(*shape: int) -> Tensor:
-        return torch.empty(*shape, *size, device=META)
-
-    if isinstance(cfg, AutoencoderStage | DecoderStage):
-        sharpen = isinstance(cfg, DecoderStage)
-        # A decoder goes on from the autoencoder of an earlier step.
-        vae, critic = VAE(vae_config), Critic(cfg.critic) if sharpen else None
-        if sharpen:
-            freeze(vae, [p for p in PARTS if getattr(vae, p) is not None], "vae")
-        return [vae, *([] if critic is None else [critic])], _autoencoder(cfg, size, pictures, vae, critic)
-    if isinstance(cfg, DepthStage | PoseStage):
-        depth = Depth(cfg.depth)
-        return [depth], lambda batch: depth(pictures(batch, 3)).mean()
-    if isinstance(cfg, ClassifierStage):
-        judge = Classifier(cfg.classifier)
-        return [judge], lambda batch: judge(torch.empty(3 * batch, WINDOW, 4, WINDOW_SIDE, WINDOW_SIDE, device=META)).mean()
-    if isinstance(cfg, FeatureStage):
-        net = FeatureNet(cfg.features)
-        return [net], lambda batch: net(pictures(batch, 3)).depth.mean()
-    if isinstance(cfg, PlacesStage):
-        field = PlaceField(cfg.places)
-        return [field], _field(cfg, field)
-    raise ValueError(f"dry_run: the stage of {type(cfg).__name__} cannot be counted yet")
-
-
-def _autoencoder(
-    cfg: AutoencoderStage | DecoderStage, size: tuple[int, int], pictures: Callable[..., Tensor], vae: VAE, critic: Critic | None
-) -> Callable[[int], Tensor]:
-    """The forward pass of an autoencoder, under its critic where there is one: a look at what was made, two at both."""
-
-    def forward(batch: int) -> Tensor:
-        c, f = vae.config, cfg.frames
-        noise = torch.empty(batch, latent_count(f), c.latent, size[0] // c.shrink, size[1] // c.shrink, device=META)
-        hint = View(pictures(batch, f, 3), pictures(batch, f), pictures(batch, f)) if c.hint else None
-        planes, _ = vae(pictures(batch, f, 3), noise, hint)
-        if critic is None:
-            return planes.mean()
-        made = torch.cat([planes[:, :-1, :3], planes[:, 1:, :3]], 2).flatten(0, 1)  # pairs of neighbouring frames
-        with torch.no_grad():
-            critic(made)
-        return (
-            planes.mean() + critic(made)[-1].mean() + critic(made.detach())[-1].mean() + critic(torch.empty_like(made))[-1].mean()
-        )
-
-    return forward
-
-
-def _field(cfg: PlacesStage, net: PlaceField) -> Callable[[int], Tensor]:
-    """The forward pass of a field: densities along some of the rays, colours of all."""
-
-    def forward(batch: int) -> Tensor:
-        origin, ray = torch.empty(batch, 3, device=META), torch.empty(batch, 3, device=META)
-        some = min(batch, cfg.shaped)
-        depth = net.samples(ray).expand(some, -1) * torch.ones(some, 1, device=META)
-        light = net.reaches(0, origin[:some], ray[:some], depth)
-        return light.mean() + net.colour(0, origin, ray, torch.empty(batch, device=META)).mean()
-
-    return forward
-
-
-def _dtype(cfg: Any) -> torch.dtype:
-    return torch.bfloat16 if cfg.run.dtype == "bfloat16" else torch.float32
-
-
-def _count(module: nn.Module, trained: bool = False) -> int:
-    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trained)

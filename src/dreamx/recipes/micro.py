@@ -21,16 +21,19 @@ from dreamx.model.vae import VAEConfig
 from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
-from dreamx.train import autoencoder, camera_control, causal, consistency, decoder, distill, memory_stage
+from dreamx.train import autoencoder, camera_control, causal, consistency, decoder, distill, memory_stage, reward
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
+from dreamx.train.candidates import CandidatesConfig
 from dreamx.train.causal import CausalStage
+from dreamx.train.clip_rewards import RewardConfig
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.decoder import DecoderStage
 from dreamx.train.distill import DistillStage
 from dreamx.train.error_bank import ErrorBankConfig
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
+from dreamx.train.reward import RewardStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.student_stream import StreamConfig
@@ -70,7 +73,7 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
         return RunConfig(root / stage, steps, ema=0.9, log_every=20, threads=threads)
 
     rendered, latents = clips or root / "clips", root / "latents.safetensors"
-    names = ("autoencoder", "camera", "causal", "memory", "consistency", "distill", "decoder")
+    names = ("autoencoder", "camera", "causal", "memory", "consistency", "distill", "reward", "decoder")
     nets = {stage: root / stage / "model" for stage in names}
     data = SimulateConfig(rendered, ("walk",), scenes=4, clips=2, frames=4 * FRAMES - 3, width=SIZE, height=SIZE)
     return (
@@ -130,6 +133,24 @@ def curriculum(root: Path, threads: int = 1, clips: Path | None = None) -> Recip
                 lr=1e-4,
                 critic_lr=1e-3,
                 ratio=2,
+            ),
+        ),
+        Step(
+            "reward",
+            reward.main,
+            RewardStage(
+                run("reward", 4),
+                latents,
+                nets["distill"],
+                nets["autoencoder"],
+                nets["reward"],
+                sampler=SAMPLER,
+                candidates=CandidatesConfig(group=3, clip=2, longest=FRAMES - 2),
+                reward=RewardConfig(references=4),
+                frames=FRAMES,
+                lr=1e-4,
+                draws=2,
+                look_every=3,
             ),
         ),
         Step(

@@ -29,15 +29,18 @@ from dreamx.recipes.judges import judges
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, depth, distill, known_places, memory_stage
+from dreamx.train import autoencoder, camera_control, causal, depth, distill, known_places, memory_stage, reward
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
+from dreamx.train.candidates import CandidatesConfig
 from dreamx.train.causal import CausalStage
 from dreamx.train.depth import DepthStage
+from dreamx.train.diffusion_nft import NFTConfig
 from dreamx.train.distill import DistillStage
 from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
+from dreamx.train.reward import RewardStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.score_matching import ScoreConfig
@@ -275,4 +278,23 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             ),
         ),
         Step("distilled_world", export_world, replace(world, out=root / "distilled_world", dit=root / "distill" / "model")),
+        # Of that student, after histories as long as those that it was distilled on; clips of a second.
+        Step(
+            "reward",
+            reward.main,
+            RewardStage(
+                run("reward", 300, decay=0.0, ema=0.95),
+                further,
+                root / "distill" / "model",
+                nets["autoencoder"],
+                root / "reward" / "model",
+                sampler=replace(SAMPLER, steps=2),
+                candidates=CandidatesConfig(group=8, clip=4, longest=10 * STRETCH),
+                nft=NFTConfig(kl=1e-2),
+                frames=FRAMES,
+                lr=2e-5,
+                draws=4,
+            ),
+        ),
+        Step("rewarded_world", export_world, replace(world, out=root / "rewarded_world", dit=root / "reward" / "model")),
     )

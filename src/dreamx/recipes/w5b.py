@@ -6,8 +6,7 @@ not those of Wan2.2 yet, so that the command refuses to begin it (``WANTING``).
 
 Sources, by letter: P, the paper DreamX-World 1.0; C, its released configs and code; R, the public recipes of the works that it
 names (Self Forcing, Causal Forcing); without a letter a number is ours. Paper and code give no learning rate, no batch and no
-number of steps of any stage. What follows in the paper and is no stage here: event tuning, the second distillation from pictures,
-reinforcement learning.
+number of steps of any stage. What follows in the paper and is no stage here: event tuning, the second distillation from pictures.
 """
 
 from __future__ import annotations
@@ -26,14 +25,16 @@ from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.recipes.step import Recipe, Step
 from dreamx.rollout import Sampler
-from dreamx.train import camera_control, causal, consistency, distill, memory_stage
+from dreamx.train import camera_control, causal, consistency, distill, memory_stage, reward
 from dreamx.train.camera_control import CameraStage
+from dreamx.train.candidates import CandidatesConfig
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
 from dreamx.train.distill import DistillStage
 from dreamx.train.error_bank import ErrorBankConfig
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
+from dreamx.train.reward import RewardStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
@@ -69,6 +70,7 @@ SAMPLER = Sampler(steps=4, shift=5.0, chunk=3, window=12, sinks=3)  # C
 STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(FRAMES,))  # R
 LONG_STREAM = StreamConfig(batch=BATCH, window=FRAMES, overlap=3, lengths=(63, 240), switch=0.5)  # R: 240; 63 before that is ours
 PAST = CausalConfig(chunk=3, window=12, sinks=3, packed=PACKED)  # C, but for packed memory: the paper gives no counts
+CANDIDATES = CandidatesConfig(group=4, clip=9, longest=81)  # R: groups of 24; 4 are what 80 GB hold with their caches
 LR = 2e-6  # R, for everything that changes the backbone
 LANE_LR = 1e-4  # the camera lane begins anew
 
@@ -89,7 +91,8 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
 
     clips, latents, wan = root / "clips", root / "latents.safetensors", root / "wan"
     rounds, far = root / "rounds", root / "rounds.safetensors"
-    nets = {stage: root / stage / "model" for stage in ("camera", "causal", "memory", "consistency", "distill", "distill_long")}
+    names = ("camera", "causal", "memory", "consistency", "distill", "distill_long", "reward")
+    nets = {stage: root / stage / "model" for stage in names}
     matching = DistillStage(
         run("distill", 600),
         latents,
@@ -167,5 +170,21 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
             "distill_long",
             distill.main,
             replace(matching, run=run("distill_long", 3000), start=nets["distill"], out=nets["distill_long"], stream=LONG_STREAM),
+        ),
+        # P: two rewards, a soft update, and the distilled model kept near. R: the learning rate, with a LoRA there; the share 0.9
+        # that the old policy keeps, the weight 1e-4 of the distance. How many updates is ours.
+        Step(
+            "reward",
+            reward.main,
+            RewardStage(
+                replace(run("reward", 500), clip=1.0, betas=(0.9, 0.999)),  # R
+                latents,
+                nets["distill_long"],
+                wan,
+                nets["reward"],
+                sampler=SAMPLER,
+                candidates=CANDIDATES,
+                lr=1e-5,
+            ),
         ),
     )

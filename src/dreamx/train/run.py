@@ -154,7 +154,7 @@ class Run:
         """Take in one part of the step's loss, a micro-batch's share of it; the last part goes to ``update``."""
         owned = self._of(module)
         assert owned is not None and owned.module is module, "own it first"
-        self._parts += self._mean(loss)
+        self._parts += self.mean(loss)
         owned.add(loss)
 
     def update(self, module: nn.Module, loss: Tensor, scalars: Mapping[str, float | Tensor] | None = None) -> None:
@@ -166,13 +166,13 @@ class Run:
         if owned is None or owned.module is not module:
             raise ValueError(f"update({type(module).__name__}): this module is not owned by the run; own it first")
         lr = owned.lr * self.cfg.lr_share(self.step)
-        value, self._parts = self._parts + self._mean(loss), 0.0
+        value, self._parts = self._parts + self.mean(loss), 0.0
         self._check(owned, "loss", value)
         norm = owned.backward(loss, self.cfg.clip)
         self._check(owned, "gradient", norm)  # before `apply`: a NaN in one weight is in all of them a step later
         decay = min(self.cfg.ema or 0.0, (1 + self.step) / (10 + self.step))  # shorter at first: the random start lingers not
         owned.apply(lr, decay)
-        values = {"loss": value, "grad": norm, "lr": lr} | {k: self._mean(v) for k, v in (scalars or {}).items()}
+        values = {"loss": value, "grad": norm, "lr": lr} | {k: self.mean(v) for k, v in (scalars or {}).items()}
         self._values |= values if len(self._owned) == 1 else {f"{owned.name}.{k}": v for k, v in values.items()}
 
     def _check(self, owned: Trainable, what: str, value: float) -> None:
@@ -228,7 +228,7 @@ class Run:
                 )
             if rng is not None:
                 rng_state.restore(rng)
-            if self._mean(rng is not None) == 1 and rng is not None and self._own_restore is not None:
+            if self.mean(rng is not None) == 1 and rng is not None and self._own_restore is not None:
                 self._own_restore(rng["kept"])
         self._saved_step, self._saved_at = self.step, time.monotonic()
         if self.rank == 0:
@@ -268,8 +268,8 @@ class Run:
     def _of(self, module: nn.Module) -> Trainable | None:
         return next((o for o in self._owned if any(m is module for m in o.module.modules())), None)
 
-    def _mean(self, value: float | Tensor) -> float:
-        """The mean over the processes."""
+    def mean(self, value: float | Tensor) -> float:
+        """Return the mean over the processes, the same in all of them."""
         if self._mesh is None:
             return float(torch.as_tensor(value).detach())
         total = torch.as_tensor(value).detach().double().to(self.device)

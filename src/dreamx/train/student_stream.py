@@ -7,7 +7,7 @@ costs the same however long the sequence is. Source: Self Forcing (arXiv 2506.08
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,12 +118,9 @@ class StudentStream:
                 if kept is not None:
                     kept.clear()
             new = self.cfg.window
-        while self.way is None or len(self.way) < new:
-            self._extend(paths)
-        todo, self.way = self.way[:new].to(self.device), self.way[new:]
+        self.lengthen(new, paths)
         made = [] if self.before is None else [self.before]
-        for first in range(0, new, self.sampler.chunk):
-            made.append(self._chunk(student, todo[first : first + self.sampler.chunk], noise, exit_step, made))
+        made += [chunk for _, chunk in self.chunks(student, new, noise, exit_step, self.before)]
         frames = cat(*made)
         old = frames[-self.cfg.overlap :]
         self.before = old.with_z(old.z.detach())
@@ -134,6 +131,43 @@ class StudentStream:
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
         # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
         return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts))
+
+    def lengthen(self, frames: int, paths: Generator) -> None:
+        """Draw paths until there are so many frames to go."""
+        while self.way is None or len(self.way) < frames:
+            self._extend(paths)
+
+    def chunks(
+        self,
+        student: Predictor,
+        frames: int,
+        noise: Generator,
+        exit_step: int | None = None,
+        last: Frames | None = None,
+    ) -> Iterator[tuple[KVCache, Frames]]:
+        """Go so many frames on; yield each chunk behind a fork of the past that it was made from.
+
+        The path must be as long (``lengthen``). last: the frames that were made before, by whose words a flush is decided.
+        """
+        assert self.way is not None and len(self.way) >= frames
+        todo, self.way = self.way[:frames].to(self.device), self.way[frames:]
+        for first in range(0, frames, self.sampler.chunk):
+            past, last = self._chunk(student, todo[first : first + self.sampler.chunk], noise, exit_step, last)
+            yield past, last
+
+    def branch(self, times: int) -> StudentStream:
+        """Return ``times`` sequences for each of these, side by side, that go on from here along the same path.
+
+        Nothing is computed again, and these sequences stay as they are.
+        """
+        other = StudentStream(replace(self.cfg, batch=self.cfg.batch * times), self.sampler, self.data, self.device, self.past)
+        if self.memory is not None and other.memory is not None:
+            other.memory.each = [memory.fork() for memory in self.memory.each for _ in range(times)]
+        other.length, other.cache, other.prompts = self.length, _fork(self.cache, times), list(self.prompts)
+        other.way, other.end, other.before = (
+            None if x is None else repeat_rows(x, times) for x in (self.way, self.end, self.before)
+        )
+        return other
 
     def state(self) -> dict[str, Any]:
         """Return the sequences as plain values and tensors, to be saved."""
@@ -163,19 +197,22 @@ class StudentStream:
         pictures.append(window.z[:, -new:])
         return replace(window, z=z, camera=relative_to(window.camera, window.camera[:, :1]))
 
-    def _chunk(self, student: Predictor, todo: Frames, noise: Generator, exit_step: int | None, made: Sequence[Frames]) -> Frames:
+    def _chunk(
+        self, student: Predictor, todo: Frames, noise: Generator, exit_step: int | None, last: Frames | None
+    ) -> tuple[KVCache, Frames]:
         z, sigma = noise_like(todo.z, noise), torch.ones_like(todo.sigma)
         if not self.length:  # a sequence's first frame is given
             z, sigma = torch.cat([todo.z[:, :1], z[:, 1:]], 1), torch.cat([0 * sigma[:, :1], sigma[:, 1:]], 1)
-        if made and self.sampler.flush is not None and not torch.equal(_words(made[-1])[:, -1], _words(todo)[:, 0]):
+        if last is not None and self.sampler.flush is not None and not torch.equal(_words(last)[:, -1], _words(todo)[:, 0]):
             self.cache.cut(self.sampler.flush)
+        past = self.cache.fork()
 
         def net(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
             return student(*spoken(frames, self.prompts), attend)
 
         index = self.length + torch.arange(len(todo), device=self.device).expand_as(todo.index)
         self.length += len(todo)
-        before = made[-1].camera[:, -1:] if made else todo.camera[:, :1]  # the last latent before the chunk
+        before = last.camera[:, -1:] if last is not None else todo.camera[:, :1]  # the last latent before the chunk
         chunk = replace(todo, z=z, sigma=sigma, index=index)
         recalled = None if self.memory is None else self.memory.choose(chunk, self.cache.held(len(chunk)))
         # `sigma` stands where the text goes: `net` takes the prompts instead.
@@ -187,7 +224,7 @@ class StudentStream:
         done = replace(done, camera=todo.camera)
         if self.memory is not None:
             self.memory.remember(done)
-        return done
+        return past, done
 
     def _seen(self, frames: Frames, before: Camera) -> Frames:
         """The frames with cameras as the student is given them."""
@@ -216,6 +253,27 @@ class StudentStream:
                 known = replace(known, said=_words(self.end).expand_as(known.index))
             self.way = cat(self.way, known[1:])  # its first camera is where the path before ends
         self.end = known[-1:]
+
+
+def repeat_rows(frames: Frames, times: int) -> Frames:
+    """Each row ``times`` times, side by side: ``[B, T]`` to ``[B times, T]``. A single row is not copied."""
+    hint, said = (None if x is None else _repeat(x, times) for x in (frames.hint, frames.said))
+    z, sigma, index = (_repeat(x, times) for x in (frames.z, frames.sigma, frames.index))
+    return Frames(z, sigma, index, frames.camera.map(lambda x: _repeat(x, times)), hint, said)
+
+
+def _fork(cache: KVCache, times: int) -> KVCache:
+    """An independent future of the same past, each of its rows ``times`` times."""
+    other = cache.fork()
+    if cache.where is not None:
+        camera = cache.where.camera.map(lambda x: _repeat(x, times))
+        other.where = replace(cache.where, index=_repeat(cache.where.index, times), camera=camera)
+    other.kv = {slot: tuple((_repeat(k, times), _repeat(v, times)) for k, v in pieces) for slot, pieces in cache.kv.items()}
+    return other
+
+
+def _repeat(x: Tensor, times: int) -> Tensor:
+    return x.expand(times, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(times, 0)
 
 
 def _words(frames: Frames) -> Tensor:
