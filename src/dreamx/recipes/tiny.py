@@ -289,7 +289,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
                 nets["autoencoder"],
                 root / "reward" / "model",
                 sampler=replace(SAMPLER, steps=2),
-                candidates=CandidatesConfig(group=8, clip=4, longest=10 * STRETCH),
+                candidates=CandidatesConfig(group=8, clip=4, longest=10 * STRETCH, drop_hint=0.5),
                 nft=NFTConfig(kl=1e-2),
                 frames=FRAMES,
                 lr=2e-5,
