@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler
 from dreamx.world import World
@@ -46,7 +47,7 @@ class NoPast(KVCache):
 class HintSampler(Sampler):
     """One step leads to the hint."""
 
-    def cache(self) -> KVCache:
+    def cache(self, backend: AttentionBackend = TORCH) -> KVCache:
         """Nothing to attend to."""
         return NoPast()
 
