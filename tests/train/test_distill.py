@@ -29,6 +29,7 @@ from dreamx.train.score_matching import (
     StudentWindow,
     critic_loss,
     matching_gradient,
+    memory_loss,
     spoken,
     student_loss,
 )
@@ -387,3 +388,28 @@ def test_sheets_show_the_student_beside_its_teacher_at_each_checkpoint(tmp_path:
     _, student, teacher = drawn[6].unbind(1)
     assert (student - teacher).abs().mean() > 1e-3, "all at once is not chunk by chunk"
     assert stage(tmp_path).teacher_sampler == Sampler(16, 3.0, False, chunk=4, window=4, sinks=0)
+
+
+def test_a_student_is_held_to_what_memory_shows_alone() -> None:
+    data = LatentClips(START / "latents.safetensors", 5)
+    stream = StudentStream(StreamConfig(batch=2, window=4, overlap=1, lengths=(16,), drop_hint=0.0), SAMPLER, data, CPU)
+    nets = networks()
+    first = stream.next(nets, 0.0, rng(), rng(1), exit_step=1)
+    known, _ = data.batch(2, rng())
+    assert first.truth is not None
+    assert torch.equal(first.truth, known.z[:, :4])
+    hint = torch.zeros(2, 4, known.z.shape[2] + 1, *known.z.shape[3:])
+    hint[:, :, -1, :, :2], hint[0, 3, -1, 0, 0] = 1.0, 0.5
+    window = replace(first, frames=replace(first.frames, hint=hint))
+    share = hint[:, :, -1:] * window.counted[..., None, None, None]
+    wrong = (window.frames.z - known.z[:, :4]).square()
+    channels = known.z.shape[2]
+    assert memory_loss(window).item() == pytest.approx(((share * wrong).sum() / share.sum() / channels).item(), rel=1e-5)
+    memory_loss(window).backward()
+    assert sum(float(p.grad.abs().sum()) for p in nets.parameters() if p.grad is not None) > 0
+    for nothing in (None, 0 * hint):
+        assert memory_loss(replace(first, frames=replace(first.frames, hint=nothing))).item() == 0
+    later = stream.next(nets, 0.0, rng(2), rng(3), exit_step=1)
+    assert later.truth is not None
+    assert later.truth.shape == later.frames.z.shape
+    assert torch.equal(later.truth[:, :1], later.frames.z[:, :1]), "what was made before is held to itself"

@@ -27,24 +27,19 @@ from dreamx.model.word_encoder import WordConfig
 from dreamx.recipes.event_steps import WEATHER, event_steps
 from dreamx.recipes.judges import judges
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
+from dreamx.recipes.student_steps import distill_step, reward_step
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
-from dreamx.train import autoencoder, camera_control, causal, depth, distill, known_places, memory_stage, reward
+from dreamx.train import autoencoder, camera_control, causal, depth, known_places, memory_stage
 from dreamx.train.autoencoder import AutoencoderStage
 from dreamx.train.camera_control import CameraStage
-from dreamx.train.candidates import CandidatesConfig
 from dreamx.train.causal import CausalStage
 from dreamx.train.depth import DepthStage
-from dreamx.train.diffusion_nft import NFTConfig
-from dreamx.train.distill import DistillStage
 from dreamx.train.known_places import PlacesStage
 from dreamx.train.memory_packing import PackingConfig
 from dreamx.train.memory_stage import MemoryStage
-from dreamx.train.reward import RewardStage
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import SamplesConfig
-from dreamx.train.score_matching import ScoreConfig
-from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 from dreamx.world import WorldConfig
 
@@ -79,7 +74,7 @@ LR, MUON = 2.5e-3, False  # at equal time AdamW is no worse (docs/LOG.md)
 SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=STRETCH, sinks=1, context_noise=0.2)
 MANY_STEPS = replace(SAMPLER, steps=16, stochastic=False)  # for the contact sheets of training
 BOTH_WAYS = replace(MANY_STEPS, chunk=STRETCH, sinks=0)
-STREAM = StreamConfig(batch=4, window=STRETCH, overlap=1, lengths=(STRETCH, 4 * STRETCH, 10 * STRETCH))  # up to 30 seconds
+STUDENT = replace(SAMPLER, steps=2)
 MEMORY = MemoryConfig(views=3)  # as the transformer is taught; at play there is time for one more
 WORLD = WorldConfig(
     SIZE,
@@ -93,6 +88,8 @@ WORLD = WorldConfig(
     event_guidance=0.5,  # 0: 20.4 dB while something happens, 0.5: 21.7, 1: 19.8 (docs/LOG.md)
     opening=OpeningConfig(steps=16, guidance=2.0),
 )
+# Nothing need be dreamt ahead of a student that draws what memory does not show; and what memory would magnify it draws anew.
+STUDENT_WORLD = replace(WORLD, sampler=STUDENT, memory=replace(MEMORY, views=4, detail=True, magnified=1.5), foresight=None)
 PACKED = PackedMemoryConfig(frames=4)
 # Where re-projected memory shows a place there is nothing to learn from recalled frames, so it is dropped half of the time.
 PACKING = PackingConfig(8, 3.0, 1, 4, TEACHING.windows, history_noise=0.25, drop_hint=0.5, drop_view=0.1, hint_noise=0.2)
@@ -125,7 +122,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     homes = root / "homes"
     pictures, drawn = root / "pictures", root / "pictures.safetensors"
     happenings = root / "happenings"
-    teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "events_again", "memory")
+    teachers = ("camera", "causal", "lookahead_1", "lookahead_2", "events", "events_again", "distill", "reward", "memory")
     names = ("autoencoder", "depth", "places", "painter", *teachers)
     nets = {stage: stage_folder(root, stage) / "model" for stage in names}
     encoding = EncodeConfig(clips, nets["autoencoder"], latents, most=1600, mirror=False, reverse=False, memory=MEMORY)
@@ -147,6 +144,8 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     learning, start = run("memory", 4000, decay=0.7), nets["lookahead_2"]
     memory = MemoryStage(learning, further, start, nets["memory"], PACKING, PACKED, frames=STRETCH)
 
+    in_two_steps = replace(world, world=STUDENT_WORLD, dit=nets["distill"])
+    student = [make(nets, further, STUDENT, STRETCH, FRAMES, run) for make in (distill_step, reward_step)]
     return (
         Step(
             "data",
@@ -257,44 +256,10 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("memory", memory_stage.main, memory),
         Step("packed_world", export_world, replace(world, world=PACKED_WORLD, out=root / "packed_world", dit=memory.out)),
         Step("starts", starts, StartsConfig(root / "world" / "starts", SIZE, SIZE, homes=tuple(HOMES))),
-        # Its own teacher at two steps, in a folder of its own until it is measured to be better. The causal networks are the
-        # teacher: the bidirectional ones of the stage camera are trained for 300 steps alone. Any latent is a first frame to it,
-        # so that those of windows need not be encoded anew.
-        Step(
-            "distill",
-            distill.main,
-            DistillStage(
-                run("distill", 2000, decay=0.0, ema=0.99),
-                further,
-                nets["lookahead_2"],
-                root / "distill" / "model",
-                sampler=replace(SAMPLER, steps=2),
-                stream=STREAM,
-                score=ScoreConfig(shift=TEACHING.shift, guidance=0.0),  # its words say little (docs/LOG.md)
-                frames=FRAMES,
-                lr=1e-4,
-                critic_lr=1e-4,
-                samples=SamplesConfig(nets["autoencoder"], replace(SAMPLER, steps=2)),
-            ),
-        ),
-        Step("distilled_world", export_world, replace(world, out=root / "distilled_world", dit=root / "distill" / "model")),
-        # Of that student, after histories as long as those that it was distilled on; clips of a second.
-        Step(
-            "reward",
-            reward.main,
-            RewardStage(
-                run("reward", 300, decay=0.0, ema=0.95),
-                further,
-                root / "distill" / "model",
-                nets["autoencoder"],
-                root / "reward" / "model",
-                sampler=replace(SAMPLER, steps=2),
-                candidates=CandidatesConfig(group=8, clip=4, longest=10 * STRETCH, drop_hint=0.5),
-                nft=NFTConfig(kl=1e-2),
-                frames=FRAMES,
-                lr=2e-5,
-                draws=4,
-            ),
-        ),
-        Step("rewarded_world", export_world, replace(world, out=root / "rewarded_world", dit=root / "reward" / "model")),
+        # A student of it, and that student reinforced, in folders of their own: on open ground the student draws more, and keeps
+        # less to what memory shows (docs/LOG.md).
+        student[0],
+        Step("distilled_world", export_world, replace(in_two_steps, out=root / "distilled_world")),
+        student[1],
+        Step("rewarded_world", export_world, replace(in_two_steps, out=root / "rewarded_world", dit=nets["reward"])),
     )

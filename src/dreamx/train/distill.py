@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Generator, Tensor
 
-from dreamx.bounds import FrameCount, InputFile, InputFolder, InputPath, OutputFolder, PositiveFloat, PositiveInt
+from dreamx.bounds import (
+    FrameCount,
+    InputFile,
+    InputFolder,
+    InputPath,
+    NonNegativeFloat,
+    OutputFolder,
+    PositiveFloat,
+    PositiveInt,
+)
 from dreamx.checkpoints.lane_transfer import insert_lane
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
@@ -34,7 +43,7 @@ from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
-from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss, student_loss
+from dreamx.train.score_matching import ScoreConfig, StudentWindow, critic_loss, memory_loss, student_loss
 from dreamx.train.student_stream import StreamConfig, StudentStream, check_stream
 from dreamx.train.trained_networks import Networks, Predictor, load
 from dreamx.train.window_pictures import open_pictures
@@ -74,6 +83,8 @@ class DistillStage:
     """Sequences and windows."""
     score: ScoreConfig = ScoreConfig()
     """Comparison of teacher and critic."""
+    keep: NonNegativeFloat = 0.0
+    """Weight of the squared error to the clips where re-projected memory shows them, so that the student keeps to it; 0: none."""
     adversarial: AdversarialConfig = AdversarialConfig()
     """Head that tells the student's windows from true ones."""
     frames: FrameCount | None = None
@@ -162,6 +173,9 @@ def main(cfg: DistillStage) -> None:
             with torch.no_grad():
                 true = window.velocity(real, noisy, visible, cfg.score.guidance)
             loss, said = student_loss(window, noisy, false.detach(), true)
+            if cfg.keep:
+                kept = memory_loss(window)
+                loss, said = loss + cfg.keep * kept, said | {"memory": kept.detach()}
             if head is not None:
                 fooling = fooling_loss(head(made[0][:, -len(noisy) :]), window.counted)
                 if run.processes > 1:  # FSDP gathers weights when a gradient reaches what the whole network returned

@@ -43,13 +43,15 @@ class StudentWindow:
     """Frames that a student made, to be scored together.
 
     ``frames [B, W]``: sigma 0, with the student's gradient; ``counted [B, W]``: the new ones; ``known [B, W]``: those that
-    teacher and critic are given as they are. ``said`` of the frames names rows of ``prompts``.
+    teacher and critic are given as they are. ``said`` of the frames names rows of ``prompts``. ``truth [B, W, C, H, W]``: the
+    latents of the clips whose path it is; None: not wanted.
     """
 
     frames: Frames
     counted: Tensor
     known: Tensor
     prompts: list[str]
+    truth: Tensor | None = None
 
     def noised(self, cfg: ScoreConfig, rng: torch.Generator) -> tuple[Frames, Tensor]:
         """Noise the window to one level a clip, without gradient; the second is the velocity of it, ``[B, W, C, H, W]``."""
@@ -112,6 +114,18 @@ def student_loss(window: StudentWindow, noisy: Frames, fake: Tensor, real: Tenso
     loss = 0.5 * flow.velocity_loss(made.double(), made.detach().double() - pull, counted)
     gap = flow.velocity_loss(fake, real, counted).sqrt()
     return loss, {"gap": gap}
+
+
+def memory_loss(window: StudentWindow) -> Tensor:
+    """Mean squared error of the new frames to the clips, over what memory shows of them, by how far it is known; or 0.
+
+    Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a like term on pairs of noise and picture.
+    """
+    made, hint, truth = window.frames.z, window.frames.hint, window.truth
+    if hint is None or truth is None:
+        return 0.0 * made.sum()
+    known = hint[:, :, -1:] * window.counted[..., None, None, None]
+    return (known * (made - truth).square()).mean() / known.mean().clamp(min=1e-6)
 
 
 def critic_loss(v: Tensor, target: Tensor, window: StudentWindow) -> Tensor:

@@ -120,6 +120,8 @@ class StudentStream:
             new = self.cfg.window
         self.lengthen(new, paths)
         made = [] if self.before is None else [self.before]
+        assert self.way is not None
+        truth = torch.cat([*(x.z for x in made), self.way[:new].z.to(self.device)], 1)  # of frames made before, themselves
         made += [chunk for _, chunk in self.chunks(student, new, noise, exit_step, self.before)]
         frames = cat(*made)
         old = frames[-self.cfg.overlap :]
@@ -130,7 +132,7 @@ class StudentStream:
             window = self._from_picture(window, self.pictures, new)
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
         # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
-        return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts))
+        return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts), truth)
 
     def lengthen(self, frames: int, paths: Generator) -> None:
         """Draw paths until there are so many frames to go."""
