@@ -117,7 +117,7 @@ def student_loss(window: StudentWindow, noisy: Frames, fake: Tensor, real: Tenso
 
 
 def memory_loss(window: StudentWindow) -> Tensor:
-    """Mean squared error of the new frames to the clips, over what memory shows of them, by how far it is known; or 0.
+    """Mean squared error of the new frames to the clips where memory shows them, weighed by how far they are known; or 0.
 
     Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a like term on pairs of noise and picture.
     """
