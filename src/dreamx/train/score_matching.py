@@ -119,7 +119,7 @@ def student_loss(window: StudentWindow, noisy: Frames, fake: Tensor, real: Tenso
 def memory_loss(window: StudentWindow) -> Tensor:
     """Mean squared error of the new frames to the clips where memory shows them, weighed by how far they are known; or 0.
 
-    Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a like term on pairs of noise and picture.
+    Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a term like it on pairs with noise.
     """
     made, hint, truth = window.frames.z, window.frames.hint, window.truth
     if hint is None or truth is None:
