@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import micro
+from dreamx.chunk_request import ChunkRequest, guided_network
 from dreamx.config import from_json, to_json
 from dreamx.event_phases import EventState, next_events, refuse_untaught, split_words, told_words
 from dreamx.geometry import from_keys
@@ -253,11 +254,12 @@ def test_what_is_told_is_pushed_away_from_the_same_without_it() -> None:
         told, mute = (world.dit(frames, text, cache) for text in (rain, quiet))
         assert not torch.allclose(told, mute, atol=1e-4)
         world.config = replace(world.config, event_guidance=0.5)
-        pushed = world._guided(world.dit, "it rains")(frames, rain, cache)
+        request = ChunkRequest(world.dit, frames, rain, cache, world.config.sampler, torch.Generator(), strength=0.5)
+        pushed = guided_network(request, world.dit, world._quiet("it rains"))(frames, rain, cache)
         torch.testing.assert_close(pushed, told + 0.5 * (told - mute), rtol=0, atol=1e-5)
-        assert world._guided(world.dit, "") is world.dit
+        assert guided_network(request, world.dit, world._quiet("")) is world.dit
         world.config = replace(world.config, event_guidance=0.0)
-        assert world._guided(world.dit, "it rains") is world.dit
+        assert world._quiet("it rains") is None
 
 
 def test_guidance_acts_while_something_is_told() -> None:

@@ -27,12 +27,12 @@ FLOORS = (
     (
         *("memory", "rollout", "lookahead", "text_to_image", "session", "standpoint", "networks", "decoding", "released"),
         *("session_state", "session_shapes", "packed_memory", "event_phases", "event_timeline"),
-        *("unwritten", "detail", "world", "replay"),
+        *("unwritten", "detail", "chunk_request", "chunk_plan", "world", "world_batch", "replay"),
     ),
     ("data",),
     ("eval",),
     ("train", "budget"),
-    ("play", "env"),
+    ("play", "env", "vector_env"),
     ("recipes",),
     ("cli", "flags", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
 )

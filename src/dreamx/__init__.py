@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dreamx.geometry import KEYS, Camera, Controls, Speed, from_keys, walk
     from dreamx.model.dit import DiT
     from dreamx.rollout import rollout
+    from dreamx.vector_env import VectorEnv
     from dreamx.world import World, load
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Env",
     "Frames",
     "Speed",
+    "VectorEnv",
     "World",
     "__version__",
     "from_keys",
@@ -48,6 +50,7 @@ _HOMES = {
     "dreamx.frames": ("Frames",),
     "dreamx.model.dit": ("DiT",),
     "dreamx.rollout": ("rollout",),
+    "dreamx.vector_env": ("VectorEnv",),
     "dreamx.world": ("World", "load"),
 }
 

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from dreamx.event_timeline import EventTimeline, read_timeline
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.controls import KEYS
+from dreamx.geometry.controls import KEYS, Controls
 from dreamx.picture import read_picture
 from dreamx.play.gallery import read_starts
 from dreamx.replay import ReplayStep, controls
-from dreamx.session import Switches, find
+from dreamx.session import Dream, Switches, find
 from dreamx.world import World
 
 try:
@@ -112,15 +112,31 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
 
     def step(self, action: NDArray[np.int8]) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Hold the keys for a chunk: observation, reward, False, is the limit reached, info. ValueError before ``reset``."""
+        held = self.held(action)
+        dream = self.world.denoise(self.motion(held), self.words())
+        return self.finish_step(dream, self.world.decode(dream))
+
+    def held(self, action: NDArray[np.int8]) -> str:
+        """Return the keys of an action. ValueError for anything else, and before ``reset``."""
         held = np.asarray(action)
         if held.shape != (len(KEYS),) or not np.isin(held, (0, 1)).all():
             raise ValueError(f"action: give {len(KEYS)} zeros and ones, one for each key of {KEYS}, not {action!r}")
         if self._frames is None:
             raise ValueError("step: the episode has not begun; call reset first")
-        keys = "".join(k for k, on in zip(KEYS, held, strict=True) if on)
-        motion = controls(ReplayStep(keys, self.world.frames_per_step), self.world.config.speed)
-        dream = self.world.denoise(motion, next(self._said))
-        made = _shown(self.world.decode(dream))
+        return "".join(k for k, on in zip(KEYS, held, strict=True) if on)
+
+    def motion(self, keys: str) -> Controls:
+        """Controls of the next chunk while keys are held."""
+        return controls(ReplayStep(keys, self.world.frames_per_step), self.world.config.speed)
+
+    def words(self) -> str | None:
+        """Return what is said with the next chunk, once for each."""
+        return next(self._said)
+
+    def finish_step(self, dream: Dream, frames: Tensor) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Return the answer of ``step`` from a dream and its frames, uint8 ``[n, 3, H, W]``."""
+        assert self._frames is not None, "the episode has begun"
+        made = _shown(frames)
         self._frames = np.concatenate([np.repeat(self._frames[-1:], self._length - len(made), 0), made])
         self._steps += 1
         info = self._info([_pose(dream.recalled[i]) for i in range(len(dream.recalled))])
@@ -186,4 +202,4 @@ def _pose(camera: Camera) -> NDArray[np.float32]:
     return camera.pose.cpu().float().numpy().copy()
 
 
-gymnasium.register("dreamx/World-v0", "dreamx.env:Env")
+gymnasium.register("dreamx/World-v0", "dreamx.env:Env", vector_entry_point="dreamx.vector_env:VectorEnv")

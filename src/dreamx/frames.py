@@ -6,6 +6,7 @@ have sigma 1. There is nothing else: stages of training and the game differ in w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -70,6 +71,27 @@ def clean(z: Tensor, camera: Camera, start: int = 0) -> Frames:
     b, t = z.shape[:2]
     index = torch.arange(start, start + t, device=z.device).expand(b, t)  # [B, T] without a copy
     return Frames(z, z.new_zeros(b, t), index, camera)
+
+
+def stack_rows(each: Sequence[Frames]) -> Frames:
+    """Put frames of one length beside each other along the batch. All have hints or none has; ``said`` is not kept."""
+    hints = [f.hint for f in each if f.hint is not None]
+    if len(hints) not in (0, len(each)):
+        raise ValueError(f"frames.hint: {len(hints)} of {len(each)} have hints; batch those with and those without apart")
+    return Frames(
+        torch.cat([f.z for f in each]),
+        torch.cat([f.sigma for f in each]),
+        torch.cat([f.index for f in each]),
+        cameras.cat([f.camera for f in each]),
+        torch.cat(hints) if hints else None,
+    )
+
+
+def row(frames: Frames, i: int) -> Frames:
+    """Row ``i`` of a batch, as a batch of one; ``said`` is not kept."""
+    one = slice(i, i + 1)
+    hint = None if frames.hint is None else frames.hint[one]
+    return Frames(frames.z[one], frames.sigma[one], frames.index[one], frames.camera[one], hint)
 
 
 def as_hinted(frames: Frames) -> Frames:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 import torch
 
 from dreamx.bounds import Denoising, LatentCount, Probability
+from dreamx.chunk_request import ChunkRequest
 from dreamx.frames import Frames
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, walk
+from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, add_memory_hint
-from dreamx.model.kv_cache import KVCache
 from dreamx.model.vae import GROUP, VAE, State
-from dreamx.rollout import Network, Sampler, denoise_chunk, guided, without_past
 
 
 @dataclass(frozen=True)
@@ -43,27 +43,27 @@ def extrapolate_path(camera: Camera, controls: Controls, latents: int, up: torch
     return walk(camera, Controls(controls.move[held], controls.turn[held]), up)[frames - GROUP :]  # its own 4 video frames
 
 
-def prefill_memory(
-    cfg: LookaheadConfig,
-    networks: tuple[Network, VAE],
-    past: tuple[KVCache, State | None, Bank],
-    path: Camera,
-    noise: Frames,
-    words: torch.Tensor,
-    sampler: Sampler,
-) -> bool:
-    """Generate the view of ``path [GROUP]`` from ``noise [1, 1]`` and store it in the bank, where that knows little of it.
+@dataclass(frozen=True, eq=False)
+class AheadPlan:
+    """A view to be dreamt ahead: the request to the network, what memory shows of it, ``[1, GROUP]``, and its cameras."""
 
-    Nothing else of the past changes. Returns whether it was generated.
-    """
-    (dit, vae), (cache, decoder, bank) = networks, past
-    chunk, _, hint = add_memory_hint(vae, bank, noise, path)
+    request: ChunkRequest
+    hint: View
+    path: Camera
+
+
+def plan_view_ahead(cfg: LookaheadConfig, vae: VAE, bank: Bank, path: Camera, request: ChunkRequest) -> AheadPlan | None:
+    """Plan to generate the view of ``path [GROUP]`` from the noise ``[1, 1]`` of a request; None where the bank knows enough."""
+    chunk, _, hint = add_memory_hint(vae, bank, request.chunk, path)
     if hint is None or float(hint.known[0, -1].mean()) > 1 - cfg.unknown:  # judged by the last frame, which turns furthest
-        return False
+        return None
     # Guided by the past: else the colours of the place are lost to grey after half a turn.
-    net = dit if cfg.guidance is None else guided(dit, without_past(dit, sampler), cfg.guidance)
-    # Along the flow: Euler steps invent trees where stochastic ones make fog. On a fork, so that the past stays.
-    made = denoise_chunk(net, chunk, words, cache.fork(), replace(sampler, steps=cfg.steps, stochastic=False))
-    pixels, _ = vae.push(made.z[:, 0], decoder, hint)
-    bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], path[-1])  # the decoder's state is dropped: this was not shown
-    return True
+    # Along the flow: Euler steps invent trees where stochastic ones make fog.
+    sampler = replace(request.sampler, steps=cfg.steps, stochastic=False)
+    return AheadPlan(replace(request, chunk=chunk, sampler=sampler, strength=cfg.guidance or 0.0, ahead=True), hint, path)
+
+
+def imagine_view(vae: VAE, decoder: State | None, bank: Bank, plan: AheadPlan, made: Frames) -> None:
+    """Store a view that was generated, ``[1, 1]``, in the bank. Nothing else of the past changes."""
+    pixels, _ = vae.push(made.z[:, 0], decoder, plan.hint)
+    bank.imagine(pixels.rgb[0, -1], pixels.depth[0, -1], plan.path[-1])  # the decoder's state is dropped: this was not shown

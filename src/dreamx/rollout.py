@@ -6,7 +6,7 @@ more pass over the finished chunk writes it into the cache. Source: Self Forcing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -25,6 +25,9 @@ from dreamx.model.gap_rule import GapConfig
 from dreamx.model.heap import tidy
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.positions import FramePositions
+
+#: Draws noise: one generator for a whole batch, or one for each row, whose noise is then that of a batch of one.
+Rng = torch.Generator | Sequence[torch.Generator]
 
 #: The network, or anything that answers like it: ``(frames, text, attend) -> velocity``.
 Network = Callable[[Frames, Tensor, Attend], Tensor]
@@ -63,7 +66,7 @@ def next_chunk(
     text: Tensor,
     cache: KVCache,
     sampler: Sampler,
-    rng: torch.Generator,
+    rng: Rng,
     exit_step: int | None = None,
     denoiser: Network | None = None,
 ) -> Frames:
@@ -88,7 +91,7 @@ def denoise_chunk(
     text: Tensor,
     attend: Attend,
     sampler: Sampler,
-    rng: torch.Generator | None = None,
+    rng: Rng | None = None,
     exit_step: int | None = None,
 ) -> Frames:
     """Make one chunk; the past, if ``attend`` is a cache, stays what it is. ``rng`` is for stochastic samplers alone.
@@ -163,10 +166,12 @@ def rollout(
         yield next_chunk(dit, frames[start : start + sampler.chunk], text, cache, sampler, rng)
 
 
-def noise_like(x: Tensor, rng: torch.Generator) -> Tensor:
+def noise_like(x: Tensor, rng: Rng) -> Tensor:
     """Normal noise from a generator on the CPU, so that a seed means the same on every device."""
     # Drawn in float32, then cast, so that a seed is the same noise in every dtype.
-    return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
+    if isinstance(rng, torch.Generator):
+        return torch.randn(x.shape, generator=rng, dtype=torch.float32).to(x)
+    return torch.cat([noise_like(one, r) for one, r in zip(x.split(1), rng, strict=True)])
 
 
 def guided(dit: Network, without: Network, strength: float) -> Network:

@@ -29,7 +29,7 @@ from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.packed_memory import PackedFrame, PackedMemory
 from dreamx.plaintext import cause
-from dreamx.rollout import Network, guided, noise_like, with_words, write_context
+from dreamx.rollout import Network, noise_like, write_context
 from dreamx.session import Action, Switches, WorldConfig
 from dreamx.session_shapes import check_tensors, session_table
 from dreamx.standpoint import Standpoint
@@ -212,8 +212,8 @@ class SessionState:
         if self._packed is not None:
             self._packed.remember(made, self._before if self.config.causal.from_before else None, self.chunk)
 
-    def _read(self, event: str | None) -> Telling:
-        """The words of the next chunk, with which ``event`` begins; None: nothing new is said."""
+    def read_event(self, event: str | None) -> Telling:
+        """Return the words of the next chunk, with which ``event`` begins; None: nothing new is said. ValueError: not taught."""
         assert self._words is not None, "the world is open"
         seconds = self.config.sampler.chunk * self.vae.config.group / self.config.speed.fps
         events = next_events(self._events, event, self.happenings, self.chunk, seconds)
@@ -228,12 +228,11 @@ class SessionState:
         lasts = bool(each) and not now.events.free and all(o.phase == "lasting" for o in each)
         return self.config.lasting_alone and known and lasts and self._packed is None
 
-    def _guided(self, net: Network, told: str) -> Network:
-        """The network that makes a chunk while this is told (``WorldConfig.event_guidance``)."""
+    def _quiet(self, told: str) -> Tensor | None:
+        """Words ``[1, L, D]`` without what is told, to push a chunk away from (``WorldConfig.event_guidance``); None: no push."""
         if not told or not self.config.event_guidance or isinstance(self.text, LentText):
-            return net
-        quiet = networks.read_words(self.text, None, self.prompt, "")[0]
-        return guided(net, with_words(net, quiet), self.config.event_guidance)
+            return None
+        return networks.read_words(self.text, None, self.prompt, "")[0]
 
     def _said(self) -> str:
         """The words that a text encoder that is lent was given last."""

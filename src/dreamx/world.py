@@ -19,30 +19,27 @@ from torch import Tensor
 from dreamx import networks, released, session
 from dreamx.checkpoints import native
 from dreamx.checkpoints.lent_text import LentText
+from dreamx.chunk_plan import ChunkPlan, PlannedSession
+from dreamx.chunk_request import answer_requests
 from dreamx.decoding import decode_chunk
-from dreamx.frames import cat, clean
+from dreamx.frames import clean
 from dreamx.geometry.camera import Camera
-from dreamx.geometry.controls import Controls, from_keys, walk
+from dreamx.geometry.controls import Controls, from_keys
 from dreamx.geometry.reproject import View
-from dreamx.lookahead import extrapolate_path, prefill_memory
-from dreamx.memory import add_memory_hint, drop_contradicted, keep_off_walls, stack
-from dreamx.model.broken import refuse_broken
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
 from dreamx.model.place_field import PlaceField
-from dreamx.model.vae import VAE, fingerprint, to_bytes
+from dreamx.model.vae import VAE, fingerprint
 from dreamx.model.wan_vae import WanVAE
 from dreamx.model.word_encoder import WordEncoder
 from dreamx.networks import TextToImage
-from dreamx.rollout import next_chunk, without_lane, write_context
-from dreamx.session import Action, Dream, WorldConfig, find
-from dreamx.session_state import SessionState, Telling
-from dreamx.standpoint import Standpoint, known_view, number_of, picture_key, read_standpoints
+from dreamx.rollout import write_context
+from dreamx.session import Dream, WorldConfig, find
+from dreamx.standpoint import Standpoint, picture_key, read_standpoints
 from dreamx.text_to_image import draw_first_picture
-from dreamx.unwritten import known_chunk, write_unwritten
 
 
-class World(SessionState):
+class World(PlannedSession):
     """One session in a learned world. Forks share the networks.
 
     ``depth``: of opening pictures; None: the decoder's. ``painter``: draws the first picture from words; None: ``dit`` itself.
@@ -59,10 +56,9 @@ class World(SessionState):
         painter: TextToImage | None = None,
         places: PlaceField | None = None,
     ) -> None:
-        super().__init__(config, dit, vae, text)
+        super().__init__(config, dit, vae, text, places)
         self.depth = None if depth is None else depth.eval()
         self.painter = painter and (painter[0].eval(), painter[1].eval())
-        self.places = None if places is None else places.eval()
         self.standpoints: dict[str, Standpoint] = {}
 
     @staticmethod
@@ -96,30 +92,15 @@ class World(SessionState):
         networks.export_networks(folder, self.config, (self.dit, self.vae, self.text), extras, self.taught, half)
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the picture."""
-        return self.config.height, self.config.width
-
-    @property
     def fps(self) -> float:
         """Frames per second that the controls are calibrated for."""
         return self.config.speed.fps
-
-    @property
-    def can_pipeline(self) -> bool:
-        """Whether a chunk may be denoised before the last one was decoded. Not where memory looks at decoded frames."""
-        return self._bank is None
 
     @cached_property
     def identity(self) -> str:
         """A fingerprint of these networks: a session goes on in no others."""
         modules = (self.vae, self.dit, self.text, self.depth, *(self.painter or ()), self.places)
         return "-".join(fingerprint(module) for module in modules if module is not None)
-
-    @property
-    def frames_per_step(self) -> int:
-        """Frames that the next step makes, and for which it wants controls."""
-        return self.vae.config.group * (self.config.sampler.chunk - (0 if self._known is None else len(self._known)))
 
     @torch.inference_mode()
     def reset(
@@ -176,7 +157,7 @@ class World(SessionState):
             self._known = clean(released.encoded(vae, image), here)
             return self._decode(Dream(self._known, here[0], here[0, :0]))
         path = self.camera.map(lambda x: x.expand(n, *x.shape)) if path is None else path[:n]
-        return self.decode(self._dream(path, False, None, self._read(None)))
+        return self.decode(self._dream(self.plan_path(path, None, self.read_event(None))))
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         """Move, and see: ``frames_per_step`` frames of controls in, as many frames out, uint8 ``[F, 3, H, W]``."""
@@ -197,103 +178,34 @@ class World(SessionState):
     def denoise(self, controls: Controls, event: str | None = None) -> Dream:
         """Denoise the next chunk. ``event`` follows the prompt until another is given; events that the world was taught by
         the names in it come, last and go (``event_phases``). ValueError: session unchanged."""
-        self._refuse("controls", len(controls))
-        reading = self._read(event)
+        self.refuse_frames("controls", len(controls))
+        reading = self.read_event(event)
         self.look_ahead()  # unless the server did it while the last chunk was shown
-        path = walk(self.camera, controls, self.config.up)
-        path, stopped = keep_off_walls(self._bank if self.switches.walls else None, self.camera, path)
-        dream = self._dream(path, stopped, event, reading)
-        self.actions.append(Action.of(controls, event, self.switches))
-        return dream
+        return self._dream(self.plan_steps(controls, event, reading))
 
     @torch.inference_mode()
     def follow(self, path: Camera, event: str | None = None) -> Dream:
         """Denoise the next chunk along cameras ``path [frames_per_step]``, counted from the opening, which ``actions`` do not
         hold. ValueError: session unchanged."""
-        self._refuse("path", len(path))
-        return self._dream(path, False, event, self._read(event))
+        self.refuse_frames("path", len(path))
+        return self._dream(self.plan_path(path, event, self.read_event(event)))
 
-    def _refuse(self, name: str, frames: int) -> None:
-        if self._words is None:
-            raise ValueError("the world is not open yet: call reset with a picture or a prompt first")
-        if self._unseen and not self.can_pipeline:
-            raise ValueError("this world remembers what it shows: show the dream before this one first")
-        if frames != (due := self.frames_per_step):
-            raise ValueError(f"{name}: {frames} frames given where this step makes {due} (`frames_per_step`)")
-
-    def _dream(self, path: Camera, stopped: bool, event: str | None, now: Telling) -> Dream:
-        words, before_words = now.words, self._words
-        assert before_words is not None, "the world is open"
-        cfg, rng, known = self.config, self._rng(), self._known
-        net = self.dit if self.switches.camera else without_lane(self.dit, "view")
-        latents, before = self._latents(path, self.vae.config.group)
-        chunk, here, hint, memories = self._noise(latents, rng), None, None, []
-        if isinstance(self.vae, VAE):
-            here = known_view(self.places, self._at, path, self.size)
-            chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
-        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.hears)
-        cache, unwritten = self._cache.fork(), ()  # the past stays what it is where the chunk is refused
-        packed, packed_from = (), None
-        if alone:
-            made = known_chunk(known, chunk)
-            unwritten = self._unwritten_after(net, made, words, cache, rng)
-        else:
-            write_unwritten(net, self._unwritten, before_words, cache)
-            if cfg.sampler.flush is not None and now.told != self._told:
-                cache.cut(cfg.sampler.flush)
-            chunk = chunk if known is None else cat(known, chunk)
-            packed, packed_from = self._show_packed(net, chunk, words, cache)
-            steady = self._steady(now, here is not None)
-            cache = self._new_cache() if steady else cache
-            made = next_chunk(net, chunk, words, cache, cfg.sampler, rng, denoiser=self._guided(net, "" if steady else now.told))
-        if isinstance(self.vae, WanVAE):
-            refuse_broken(made.z, f"in chunk {self.chunk}", self.dit)
-        new = made[slice(0 if known is None else len(known), None)]  # without the opening, which was shown
-        # All that can be refused is behind: the session changes only from here on.
-        if not alone:
-            self._pack(made)
-        self._words, self._known, self.note, self._before, self._cache = words, None, now.note, before, cache
-        self._events, self._told, self._unwritten = now.events, now.told, unwritten
-        self.camera = path[-1].to(dtype=self.camera.pose.dtype)
-        self.event, self.chunk, self._unseen = self.event if event is None else event, self.chunk + 1, self._unseen + 1
-        recalled = stack([m.camera for m in memories]) if memories else path[:0]
-        told = bool(now.told) and cfg.memory is not None and cfg.memory.detail
-        hint = hint if told else drop_contradicted(cfg.memory, new.z, new.hint, hint)
-        return Dream(new, path, recalled, hint, stopped, packed, packed_from, told)
+    def _dream(self, plan: ChunkPlan) -> Dream:
+        return self.finish_chunk(plan, answer_requests([plan.request])[0] if plan.request else None)
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:
         """Decode a dream; every dream once, in the order of ``denoise``. ValueError for odd latents: session unchanged."""
-        frames = self._decode(dream)
-        self._unseen -= 1
-        return frames
+        return self.finish_dream(decode_chunk(self.vae, dream, self.size, self.decoder_state, self.depth is not None))
 
     @torch.inference_mode()
     def look_ahead(self) -> None:
         """Remember a view ahead where memory knows little (``config.foresight``), to save the next ``denoise`` the time."""
-        cfg, bank, last = self.config.foresight, self._bank, self.actions[-1] if self.actions else None
-        if cfg is None or bank is None or last is None or self._words is None or isinstance(vae := self.vae, WanVAE):
-            return
-        asked, self._looked = self._looked, self.chunk  # once a chunk, whoever asks first
-        # Standing still uncovers nothing, and where a place is known by heart, nothing has to be dreamt.
-        needed = asked != self.chunk and last.switches.memory and number_of(self.places, self._at) is None
-        if needed and bool(last.controls.turn.any() or last.controls.move.any()):
-            there = extrapolate_path(self.camera, last.controls, cfg.latents, self.config.up)
-            rng = torch.Generator().manual_seed(self._rng().initial_seed() + _OTHER)
-            blank = self._noise(there[-1:].map(lambda x: x[None]), rng)
-            net = self.dit if last.switches.camera else without_lane(self.dit, "view")
-            nets, past = (net, vae), (self._cache, self._decoder, bank)
-            prefill_memory(cfg, nets, past, there, blank, self._words, self.config.sampler)
+        if (plan := self.plan_ahead()) is not None:
+            self.finish_ahead(plan, answer_requests([plan.request])[0][0])
 
     def _decode(self, dream: Dream) -> Tensor:
-        made, after = decode_chunk(self.vae, dream, self.size, self._decoder, self.depth is not None)
-        frames, self._decoder = to_bytes(torch.cat([pixels.rgb[0] for pixels, _ in made])), after  # bytes first: it refuses NaN
-        for pixels, camera in made:
-            if self._bank is not None:
-                self._bank.remember(pixels.rgb[0, -1], pixels.depth[0, -1], camera)
-        return frames
+        return self.finish_decoding(decode_chunk(self.vae, dream, self.size, self._decoder, self.depth is not None))
 
-
-_OTHER = 2**40  # what is foreseen draws other noise than the chunk
 
 load = World.open  # a world by its name among the shipped ones, or from a folder

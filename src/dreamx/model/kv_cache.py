@@ -6,13 +6,14 @@ rolling window, sinks, memory and window-relative time are then only a choice of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
 from dreamx.model.attention import KVPieces, Slot, frames_first, heads_first
 from dreamx.model.attention_backends import TORCH, AttentionBackend
@@ -128,6 +129,23 @@ class KVCache:
         other._memory = self._memory
         return other
 
+    def batch_key(self) -> tuple[Hashable, ...]:
+        """Return what pasts must have in common to be rows of one cache (``stack_caches``): settings, and counts of frames."""
+        memory = None if self._memory is None else (len(self._memory[0]), self._memory[0].rule)
+        return self.window, self.sinks, self.relative, self.alone, self.backend, len(self), memory
+
+    def row(self, i: int) -> KVCache:
+        """The past of row ``i`` of a batch, with a batch of one; nothing is copied. Keys and values of the text are not kept."""
+        one, other = slice(i, i + 1), KVCache(self.window, self.sinks, self.relative, self.alone, self.backend)
+        if self.where is not None:
+            other.where = FramePositions(self.where.index[one], self.where.camera[one])
+        other.kv = {slot: tuple((k[one], v[one]) for k, v in pieces) for slot, pieces in self.kv.items()}
+        if self._memory is not None:
+            there, kv = self._memory
+            there = FramePositions(there.index[one], there.camera[one], rule=there.rule)
+            other._memory = there, {slot: (k[one], v[one]) for slot, (k, v) in kv.items()}
+        return other
+
     def state(self) -> dict[str, Tensor]:
         """Return the past as named tensors, to be saved."""
         if self.where is None:
@@ -214,6 +232,31 @@ class KVCache:
                 old = torch.cat(parts, 1, out=all_[:, first : first + len(place.where)])
                 encode(old, old)  # in place: no second copy of the past
         return room
+
+
+def stack_caches(each: Sequence[KVCache]) -> KVCache:
+    """One cache whose row i is the past of cache i; they have one ``batch_key``, else ValueError. Running passes are left out."""
+    first = each[0]
+    if any(c.batch_key() != first.batch_key() for c in each):
+        raise ValueError(f"caches: their settings or lengths differ ({[len(c) for c in each]} frames); batch those that agree")
+    whole = KVCache(first.window, first.sinks, first.relative, first.alone, first.backend)
+    if first.where is not None:
+        whole.where = _rows([c.where for c in each if c.where is not None])
+    for slot in first.kv:
+        k, v = (torch.cat([torch.cat([piece[n] for piece in c.kv[slot]], 1) for c in each]) for n in (0, 1))
+        whole.kv[slot] = ((k, v),)
+    memories = [c._memory for c in each if c._memory is not None]
+    if memories:
+        kv = {
+            slot: (torch.cat([m[1][slot][0] for m in memories]), torch.cat([m[1][slot][1] for m in memories]))
+            for slot in memories[0][1]
+        }
+        whole._memory = _rows([there for there, _ in memories]), kv
+    return whole
+
+
+def _rows(each: list[FramePositions]) -> FramePositions:
+    return FramePositions(torch.cat([x.index for x in each]), cameras.cat([x.camera for x in each]), rule=each[0].rule)
 
 
 @dataclass(frozen=True)
