@@ -1,4 +1,4 @@
-"""Wrong inputs of ``dreamx`` itself and of play, generate, convert, trajectory, conformance and doctor, as in ``wrong_data``."""
+"""Wrong inputs of ``dreamx`` itself and of play, generate, convert, trajectory, conformance, calibrate and doctor, as in ``wrong_data``."""
 
 WRONG = """
 plya
@@ -164,6 +164,12 @@ conformance
     empty                                   | empty
     damaged/broken.safetensors              | broken.safetensors
     --json                                  | FILES, files
+calibrate
+    --config nowhere                        | nowhere
+    --chunks 0                              | --chunks
+    --target -3                             | --target
+    --size 7                                | size
+    --dtype int8                            | --dtype
 doctor
     --size 7                                | size
     --size axb                              | size

@@ -40,7 +40,7 @@ class Gaussian(nn.Module):
         return -self.mean - share * (frames.z - (1 - s) * self.mean)
 
 
-def learned(cfg: NFTConfig, wanted: float, steps: int = 200) -> float:
+def learned(cfg: NFTConfig, wanted: float, steps: int = 400) -> float:
     """The mean of a policy that began at -0.5, when samples near ``wanted`` were rewarded; by the functions of the stage."""
     policy, old, reference = (Gaussian(-0.5) for _ in range(3))
     optimiser, seeds = torch.optim.Adam(policy.parameters(), 0.02, (0.0, 0.99)), rng()

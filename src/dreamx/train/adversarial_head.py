@@ -76,7 +76,7 @@ def with_gradient(window: StudentWindow, noisy: Frames) -> Frames:
 def real_window(like: StudentWindow, data: LatentClips, rng: Generator) -> StudentWindow:
     """Draw a true window, of as many clips and frames as ``like``, with hints in those frames alone that have one there.
 
-    Where sequences begin with a picture (``data.anywhere`` is false) so does it, and its cameras are seen from there.
+    Where sequences begin with a picture (``anywhere`` of the clips is false) so does it, and its cameras are seen from there.
     """
     b, w = like.counted.shape
     device = like.frames.z.device
