@@ -1,4 +1,4 @@
-"""Wrong inputs of ``dreamx`` itself and of play, generate, convert, trajectory, conformance, calibrate, doctor, as in ``wrong_data``."""
+"""Wrong inputs of ``dreamx`` itself, play, generate, convert, trajectory, conformance, calibrate, doctor; see ``wrong_data``."""
 
 WRONG = """
 plya
