@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import micro
-from dreamx import world as world_module
+from dreamx import chunk_request
 from dreamx.frames import as_hinted, clean
 from dreamx.geometry import from_keys
 from dreamx.geometry.camera import Camera, rigid, rotation
@@ -59,8 +59,8 @@ def test_where_it_is_changes_what_it_dreams() -> None:
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_what_is_known_may_be_shown_without_denoising(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     world, calls = knowing(chunk), list[int]()
-    denoises = world_module.next_chunk
-    monkeypatch.setattr(world_module, "next_chunk", lambda *given, **named: (calls.append(1), denoises(*given, **named))[1])
+    denoises = chunk_request.next_chunk
+    monkeypatch.setattr(chunk_request, "next_chunk", lambda *given, **named: (calls.append(1), denoises(*given, **named))[1])
     world.config = replace(world.config, places_alone=True)
     here = opened(world, AT)
     assert calls == []
