@@ -143,12 +143,15 @@ def test_bad_input_is_one_sentence_and_nobody_has_moved(folder: Path) -> None:
     envs.reset(seed=0)
     wrong = FORWARD.copy()
     wrong[2, 0] = 2
-    for actions, words in ((FORWARD[:2], "2 given for 3 environments"), (wrong, "8 zeros and ones")):
+    for actions, words in (
+        (FORWARD[:2], r"ones \[3, 8\], a row for each environment, not \[2, 8\]"),
+        (wrong, "8 zeros and ones"),
+    ):
         with pytest.raises(ValueError, match=words):
             envs.step(actions)
     assert [env.world.chunk for env in envs.envs] == [1, 1, 1]
     for seed, options, words in (
-        ([1, 2], None, "2 seeds given for 3 environments"),
+        ([1, 2], None, "given for 3 environments; give one number"),
         (1, {"reset_mask": [True, False, False]}, r"reset_mask must be a bool array \[3\]"),
         (1, {"reset_mask": np.zeros(3, np.bool_)}, "with a True in it"),
         (1, {"start": "moon"}, "no start picture of this world"),
@@ -157,3 +160,43 @@ def test_bad_input_is_one_sentence_and_nobody_has_moved(folder: Path) -> None:
             envs.reset(seed=cast(Any, seed), options=options)
     with pytest.raises(ValueError, match="num_envs is 0"):
         VectorEnv(0, folder)
+
+
+@pytest.mark.parametrize("seed", [[], [1], [4, -2], -1, 1.5, "12", {1: 2, 3: 4}, [1, "2"]])
+def test_what_is_no_seed_is_refused_before_anything_begins(folder: Path, seed: Any) -> None:
+    envs = VectorEnv(2, micro.world(), starts=folder / "starts")
+    envs.reset(seed=3)
+    envs.step(np.zeros((2, 8), np.int8))
+    before = [env.world.camera.pose.clone() for env in envs.envs]
+    with pytest.raises(ValueError, match="^seed: .*one for each"):
+        envs.reset(seed=seed)
+    assert all(np.array_equal(env.world.camera.pose, pose) for env, pose in zip(envs.envs, before, strict=True))
+
+
+def test_seeds_of_numpy_are_seeds(folder: Path) -> None:
+    one, other = VectorEnv(2, micro.world(), starts=folder / "starts"), VectorEnv(2, micro.world(), starts=folder / "starts")
+    assert np.array_equal(one.reset(seed=[3, 4])[0], other.reset(seed=np.array([3, 4]))[0])  # pyright: ignore[reportArgumentType]
+    assert np.array_equal(one.reset(seed=3)[0], other.reset(seed=np.int64(3))[0])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"autoreset": "next_step"}, "autoreset is 'next_step'"),
+        ({"num_envs": "2"}, "num_envs is '2'"),
+        ({"num_envs": 1.5}, "num_envs"),
+    ],
+)
+def test_what_makes_no_environment_is_one_sentence(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        VectorEnv(**({"num_envs": 1, "world": micro.world()} | wrong))
+
+
+@pytest.mark.parametrize("actions", [None, 1, np.zeros((2, 9)), np.zeros(8), {0: 1, 1: 2}])
+def test_actions_of_another_shape_are_refused(folder: Path, actions: Any) -> None:
+    envs = VectorEnv(2, micro.world(), starts=folder / "starts")
+    envs.reset(seed=0)
+    with pytest.raises(ValueError, match=r"actions must be zeros and ones \[2, 8\]"):
+        envs.step(actions)
+    with pytest.raises(ValueError, match="environment 1: action: give 8 zeros and ones"):
+        envs.step(np.stack([np.zeros(8), np.full(8, 2)]))  # pyright: ignore[reportArgumentType]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,8 +53,11 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
         timeline: EventTimeline | Path | None = None,
         autoreset: AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs is {num_envs}; give at least 1")
+        if not isinstance(num_envs, int) or num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs!r}; give a whole number, at least 1")
+        if not isinstance(autoreset, AutoresetMode):
+            modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
+            raise ValueError(f"autoreset is {autoreset!r}; give one of {modes}")
         if not isinstance(world, World):
             world, starts = World.open(world), starts or find(world) / "starts"
         every = [Env(world, reward, limit, every_frame, switches, starts, render_mode, timeline) for _ in range(num_envs)]
@@ -74,9 +77,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
         seed: one for each session, or a number from which they count up. options: those of ``Env``, for all; and ``reset_mask``,
         bool ``[num_envs]``: begin those alone.
         """
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed or [None] * self.num_envs
-        if len(seeds) != self.num_envs:
-            raise ValueError(f"seed: {len(seeds)} seeds given for {self.num_envs} environments; give one for each, or one number")
+        seeds = _seeds(seed, self.num_envs)
         rest = dict(options or {})
         mask = rest.pop("reset_mask", np.ones(self.num_envs, np.bool_))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
@@ -95,8 +96,11 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
 
         ValueError before ``reset``, and for a wrong action: then no session has moved.
         """
-        if len(actions) != self.num_envs:
-            raise ValueError(f"actions: {len(actions)} given for {self.num_envs} environments; give one for each")
+        wanted = self.action_space.shape
+        if np.shape(actions) != wanted:
+            raise ValueError(
+                f"actions must be zeros and ones {list(wanted or ())}, a row for each environment, not {list(np.shape(actions))}"
+            )
         if self.autoreset == AutoresetMode.DISABLED and self._over.any():
             late = int(np.flatnonzero(self._over)[0])
             raise ValueError(f"step: the episode of environment {late} is over; call reset with it in options['reset_mask']")
@@ -125,9 +129,30 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
     ) -> list[tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]]:
         if not envs:
             return []
-        held = [env.held(action) for env, action in zip(envs, actions, strict=True)]
+        held: list[str] = []
+        for env, action in zip(envs, actions, strict=True):
+            try:
+                held.append(env.held(action))
+            except ValueError as e:
+                raise ValueError(f"environment {self.envs.index(env)}: {e}") from e
         worlds = [env.world for env in envs]
         motions = [env.motion(keys) for env, keys in zip(envs, held, strict=True)]
         dreams = denoise_together(worlds, motions, [env.words() for env in envs])
         shown = decode_together(worlds, dreams)
         return [env.finish_step(dream, frames) for env, dream, frames in zip(envs, dreams, shown, strict=True)]
+
+
+def _seeds(given: object, count: int) -> list[int | None]:
+    """The seed of each environment. ValueError for what is no seed."""
+    if given is None:
+        return [None] * count
+    if isinstance(given, (int, np.integer)):
+        return [int(given) + i for i in range(count)] if given >= 0 else _refuse_seed(given, count)
+    each = list(given) if isinstance(given, (list, tuple, np.ndarray)) else []
+    if len(each) != count or not all(x is None or (isinstance(x, (int, np.integer)) and x >= 0) for x in each):
+        _refuse_seed(given, count)
+    return [None if x is None else int(x) for x in each]
+
+
+def _refuse_seed(given: object, count: int) -> NoReturn:
+    raise ValueError(f"seed: {given!r} given for {count} environments; give one number of 0 or more, or one for each, or None")

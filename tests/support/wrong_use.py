@@ -168,6 +168,9 @@ calibrate
     --config nowhere                        | nowhere
     --chunks 0                              | --chunks
     --target -3                             | --target
+    --target 200                            | target
+    --config tiny --size 64x64              | size
+    --config tiny --dtype float16           | dtype
     --size 7                                | size
     --dtype int8                            | --dtype
 doctor

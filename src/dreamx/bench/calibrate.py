@@ -56,6 +56,10 @@ class CalibrateConfig:
     threads: Threads | None = None
     """CPU threads; by default what torch chooses."""
 
+    def __post_init__(self) -> None:
+        if self.target >= 99:
+            raise ValueError(f"target must be below 99, which equal frames have, not {self.target:g}")
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -98,6 +102,12 @@ def planned(name: str, size: str | None, dtype: str | None, device: str | None, 
     p = plans.plan_of(name, plans.read_size(size), None if dtype is None else plans.DTYPES[dtype])
     if p.folder is None and not random:
         raise ValueError(f"random-weights: {p.name} has no weights here; say --random-weights, or name a checkpoint's folder")
+    if p.world and p.folder is not None and not random:
+        for field, given in (("size", size), ("dtype", dtype), ("device", device)):
+            if given not in (None, "cpu"):
+                raise ValueError(
+                    f"{field}: a world walks at its own size and in its own numbers, on the CPU; leave --{field} out"
+                )
     here = device_of(device)
     p = replace(p, dtype=plans.on(p, here).dtype, lent=False) if dtype is None else p
     return p, walk_of(p, here, random)
@@ -178,7 +188,8 @@ def lines(found: Calibration) -> list[str]:
     worst = sorted(found.errors.items(), key=lambda item: -item[1])
     shown = [f"  {name:24} {100 * error:6.2f} %" for name, error in worst]
     rows = [f"  {c.what:16} {c.value:10.4g}   {100 * c.saved:5.1f} % saved   {c.psnr:6.2f} dB" for c in found.tried]
-    reuse = f"threshold {found.reuse.threshold:.4g}" if found.reuse.threshold else "none: no threshold was good enough"
+    by = "by the first block" if found.reuse.first_block else "by the modulated input"
+    reuse = f"threshold {found.reuse.threshold:.4g}, {by}" if found.reuse.threshold else "none: no threshold was good enough"
     kept = [name for name, error in found.errors.items() if not error <= found.int8.most_error]
     return [
         f"{found.config}, {found.chunks} chunks, pictures to be within {found.target:g} dB of the plain ones",
@@ -186,7 +197,7 @@ def lines(found: Calibration) -> list[str]:
         *shown,
         "tried:",
         *rows,
-        f"residual reuse: {reuse}, " + ("by the first block" if found.reuse.first_block else "by the modulated input"),
+        f"residual reuse: {reuse}",
         f"int8: {len(found.errors) - len(kept)} of {len(found.errors)} layers",
         json.dumps(to_json(found.reuse)),
     ]
