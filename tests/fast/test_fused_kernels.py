@@ -78,6 +78,7 @@ def test_plain_twins_are_what_the_transformer_computes() -> None:
     assert torch.allclose(plain_norm_rope(lane.q(x), w, turns(24), 2, 1e-6), want, atol=1e-5)
 
 
+@pytest.mark.slow  # and with a package of 200 MB that no installation brings: `.ci/run` skips nothing
 @pytest.mark.skipif(not triton_is_here(), reason="the package triton is not installed, so its interpreter cannot run the kernels")
 def test_kernels_give_what_the_plain_twins_give() -> None:
     """In a process of its own: the interpreter is chosen when triton is imported."""
