@@ -12,7 +12,16 @@ import torch
 import micro
 from dreamx.bench import engine
 from dreamx.bench.ablation import ablate, techniques
-from dreamx.bench.calibrate import CalibrateConfig, calibrate, fit_changes, main, planned, read_calibration, thresholds
+from dreamx.bench.calibrate import (
+    CalibrateConfig,
+    calibrate,
+    context_noise,
+    fit_changes,
+    main,
+    planned,
+    read_calibration,
+    thresholds,
+)
 from dreamx.bench.engine import EngineBenchConfig
 from dreamx.bench.same_walk import PLAIN, distance_from, psnr_of_all
 from dreamx.budget import machine
@@ -44,6 +53,17 @@ def test_every_row_is_the_same_walk(world: str, tmp_path: Path, capsys: pytest.C
     assert rows["int8 layers"]["weights"] < rows["plain"]["weights"]
     engine.main(EngineBenchConfig(world, chunks=2, device="cpu", ablate=True, calibration=file))
     assert "PSNR dB" in capsys.readouterr().out
+
+
+def test_random_weights_of_a_world_are_written_as_those_of_a_checkpoint(tmp_path: Path) -> None:
+    """A world may write without noise; the walk of random weights writes at 0.1, and a pass that writes is never skipped."""
+    quiet = micro.world(chunk=1, window=4)
+    quiet.config = replace(quiet.config, sampler=replace(quiet.config.sampler, context_noise=0.0))
+    quiet.export(tmp_path / "quiet")
+    p, walk = planned(str(tmp_path / "quiet"), None, None, None, True)
+    assert context_noise(p) == 0.1
+    assert calibrate(p, walk, 2, 30.0).reuse.least_sigma == 0.1
+    assert context_noise(planned(str(tmp_path / "quiet"), None, None, None, False)[0]) == 0.0
 
 
 def test_networks_of_random_weights_are_ablated_without_a_folder(tmp_path: Path) -> None:

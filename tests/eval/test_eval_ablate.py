@@ -16,6 +16,7 @@ from dreamx.eval.reporting import report
 from dreamx.eval.reporting.report import Report
 from dreamx.eval.suites.suite import shipped_suite
 from dreamx.geometry.controls import Speed
+from dreamx.memory import MemoryConfig
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,22 @@ def test_rows_are_worlds_by_steps_beside_the_truth_and_the_first_picture(done: t
     assert got.costs["one 1"].lane == got.costs["one 3"].lane == lane > 0
     assert got.costs["one 3"].ms > 0
     assert Report.load(root / "out") == got.report
+
+
+def test_a_world_with_memory_stands_beside_its_memory_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, memory in (("plain", None), ("shown", MemoryConfig())):
+        world = micro.world(memory=memory)
+        world.config = replace(world.config, speed=Speed(fps=eval_house.FPS))
+        world.export(tmp_path / name / "world")
+    both = tuple(str(tmp_path / n / "world") for n in ("plain", "shown"))
+    cfg = AblateConfig(both, cases=1, chunks=1, out=tmp_path / "out", truth=tmp_path / "truth")
+    monkeypatch.setattr(runner, "true_clip", eval_house.true_clip)
+    monkeypatch.setattr(report, "camera_estimator", lambda: "a guess")
+    monkeypatch.setattr(preflight, "truths_are_cached", lambda *_: True)
+    got = ablate.run_ablation(cfg, first_seconds(eval_house.suite(1), 0.5))
+    assert list(got.report.table) == ["plain", "shown", "hint-copy", "truth", "copy-first"]
+    assert got.report.failed == dict.fromkeys(got.report.table, 0)
+    assert "hint-copy" not in got.costs
 
 
 def test_the_table_says_what_differs_and_how_sure_that_is(done: tuple[Path, Ablation]) -> None:

@@ -110,7 +110,8 @@ def planned(name: str, size: str | None, dtype: str | None, device: str | None, 
                 )
     here = device_of(device)
     p = replace(p, dtype=plans.on(p, here).dtype, lent=False) if dtype is None else p
-    return p, walk_of(p, here, random)
+    walk = walk_of(p, here, random)
+    return replace(p, world=p.world and not random), walk  # random networks walk, and write, as those of a checkpoint
 
 
 def read_calibration(file: Path) -> Calibration:

@@ -51,7 +51,7 @@ class RewardStage:
     data: InputFile
     """File of latents: first frames, cameras, words and hints, and true frames for the reward of quality."""
     start: StartFolder
-    """Folder of the distilled networks to go on from."""
+    """Folder of the causal networks to go on from, best those of distill."""
     vae: InputFolder
     """Folder of the autoencoder that decodes clips for the rewards."""
     out: OutputFolder
@@ -69,7 +69,7 @@ class RewardStage:
     reference: ReferenceConfig = ReferenceConfig()
     """Reset of the policy that is stayed near."""
     pose: InputFolder | None = None
-    """Folder of the network that reads cameras, of dreamx train pose. None: the one for rewards of dreamx."""
+    """Folder of the network that reads cameras, of dreamx train pose (or depth). None: the one for rewards of dreamx."""
     features: InputFolder | None = None
     """Folder of the network that describes pictures, of dreamx train features. None: the one for rewards of dreamx."""
     frames: FrameCount | None = None
