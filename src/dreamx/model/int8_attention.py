@@ -8,6 +8,7 @@ softmax and its product with the values stay in float. Source: SageAttention (Zh
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -48,6 +49,8 @@ def int8_product(a: Tensor, b: Tensor, pad: bool | None = None) -> Tensor:
     pad: first fill up with zeros to sizes that a GPU takes, 17 rows or more and multiples of 8; None: on a GPU.
     """
     multiply = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]  (there is no public one)
+    if not a.is_cuda and not cpu_sums_exactly():
+        return (a.double() @ b.double()).to(torch.int32)
     if not (a.is_cuda if pad is None else pad):
         return multiply(a, b)
     rows, n, columns = a.shape[0], a.shape[1], b.shape[1]
@@ -55,6 +58,15 @@ def int8_product(a: Tensor, b: Tensor, pad: bool | None = None) -> Tensor:
     if down or inner or across:
         a, b = F.pad(a, (0, inner, 0, down)), F.pad(b.t(), (0, inner, 0, across)).contiguous().t()
     return multiply(a, b)[:rows, :columns]
+
+
+@cache
+def cpu_sums_exactly() -> bool:
+    """Whether torch's product of int8 matrices is exact on this processor. Without VNNI (AVX2) pairs of products are added in
+    int16, which holds at most 32,767; two products of 255 and 127, as they are shifted there, come to 64,770."""
+    multiply = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
+    most = torch.full((32, 64), 127, dtype=torch.int8)
+    return bool((multiply(most, most.t().contiguous()) == 64 * 127**2).all())
 
 
 _Product = Callable[[Tensor, Tensor], Tensor]
