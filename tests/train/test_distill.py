@@ -331,6 +331,16 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, cfg: StreamConfig, mon
     assert rows(tmp_path / "whole") == rows(tmp_path / "parts")
 
 
+def test_a_critic_of_a_run_before_goes_on_where_it_was(tmp_path: Path) -> None:
+    distill.main(stage(tmp_path / "first"))
+    left = tmp_path / "first/run/critic"
+    still = replace(stage(tmp_path / "second"), start=tmp_path / "first/model", critic=left, critic_lr=1e-30)
+    distill.main(replace(still, run=replace(still.run, weight_decay=0.0)))
+    was, now, teacher = (native.read(f / "dit.safetensors") for f in (left, tmp_path / "second/run/critic", START / "camera"))
+    assert all(torch.allclose(w, now[k], atol=1e-7) for k, w in was.items())
+    assert any(not torch.allclose(w, teacher[k], atol=1e-4) for k, w in was.items()), "and it had moved"
+
+
 def test_the_log_tells_of_a_collapse(tmp_path: Path) -> None:
     distill.main(stage(tmp_path, causal=True))
     found = rows(tmp_path)

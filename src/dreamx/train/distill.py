@@ -68,6 +68,8 @@ class DistillStage:
     must not be distilled yet; they score each chunk given the student's chunks before it."""
     causal_teacher: bool = False
     """TEACHER is causal, too."""
+    critic: InputFolder | None = None
+    """Folder of a critic that knows START already, as its run left one (``run.folder``/critic); None: it begins as the teacher."""
     sampler: Sampler = Sampler()
     """Rollouts, as at play."""
     past: CausalConfig | None = None
@@ -143,7 +145,7 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane]
+    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic]
     claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
     data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
     data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
@@ -154,7 +156,7 @@ def main(cfg: DistillStage) -> None:
     if cfg.lane is not None:
         nets = Networks(insert_lane(nets.dit, load(cfg.lane).dit), nets.text)
     nets = run.own(nets, cfg.lr, name="student")
-    fake = run.own(load(origin), cfg.critic_lr, name="critic", average=False)
+    fake = run.own(load(cfg.critic or origin), cfg.critic_lr, name="critic", average=False)
     teacher = run.hold(load(origin))
     _refuse(cfg, data, nets, fake)
     gan, head = cfg.adversarial, None
@@ -195,6 +197,7 @@ def main(cfg: DistillStage) -> None:
             run.update(head, *separation_loss(head(true), head(false), window.counted))
         if samples:
             samples.draw(run, nets, real, cfg.teacher_sampler)
+    run.export(cfg.run.folder / "critic", fake.parts())
     run.export(cfg.out, nets.parts())
 
 
@@ -226,9 +229,10 @@ def _refuse(cfg: DistillStage, data: LatentClips, nets: Networks, scores: Networ
     """ValueError where student, teacher and data do not go together."""
     data.refuse_other(nets.dit.config.channels)
     if scores.dit.config.channels != nets.dit.config.channels:
+        name = "teacher" if cfg.critic is None else "critic"
         raise ValueError(
-            f"teacher: its latents have {scores.dit.config.channels} channels, and those of START "
-            f"{nets.dit.config.channels}; give a teacher of the same autoencoder"
+            f"{name}: its latents have {scores.dit.config.channels} channels, and those of START "
+            f"{nets.dit.config.channels}; give a {name} of the same autoencoder"
         )
     if data.frames < 2:
         raise ValueError("frames: clips of one latent have no path to go; give 2 or more")

@@ -18,7 +18,7 @@ from dreamx.train.run_config import RunConfig
 
 #: Of a run, what may differ when it goes on: how long it is, how it is looked at, and where its files lie.
 FREE = ("run", "data", "start", "out", "samples", "sheet_every")
-_RUN = (r"checkpoints", r"log\.jsonl", r"sheet\.png", r"samples\.png", r"samples", "model")
+_RUN = (r"checkpoints", r"log\.jsonl", r"sheet\.png", r"samples\.png", r"samples", "model", "critic")
 _RUN_FREE = ("folder", "steps", "warmup", "decay", "floor", "save_seconds", "save_steps", "log_every", "threads")
 
 
