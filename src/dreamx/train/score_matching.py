@@ -119,13 +119,16 @@ def student_loss(window: StudentWindow, noisy: Frames, fake: Tensor, real: Tenso
 def memory_loss(window: StudentWindow) -> Tensor:
     """Mean squared error of the new frames to the clips where memory shows them, weighed by how far they are known; or 0.
 
-    Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a term like it on pairs with noise.
+    What memory shows wrongly weighs less: by ``exp(-e / 0.1)`` of its own mean squared error e, since who is held to a picture
+    that he cannot know paints fog. Distribution matching alone lets a student drift from what it is shown. Ours; DMD has a term
+    like it on pairs with noise.
     """
     made, hint, truth = window.frames.z, window.frames.hint, window.truth
     if hint is None or truth is None:
         return 0.0 * made.sum()
+    right = (-(hint[:, :, :-1] - truth).square().mean(2, keepdim=True) / 0.1).exp()
     known = hint[:, :, -1:] * window.counted[..., None, None, None]
-    return (known * (made - truth).square()).mean() / known.mean().clamp(min=1e-6)
+    return (known * right * (made - truth).square()).mean() / known.mean().clamp(min=1e-6)
 
 
 def critic_loss(v: Tensor, target: Tensor, window: StudentWindow) -> Tensor:
