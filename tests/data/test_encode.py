@@ -10,13 +10,17 @@ import pytest
 import torch
 from safetensors import safe_open
 
+import micro
 from dreamx.checkpoints import native
 from dreamx.data import dataset
 from dreamx.data import encode as encoding
 from dreamx.data.clip_list import ListedClip
 from dreamx.data.encode import EncodeConfig, Latents, encode
 from dreamx.events import Event, Story
+from dreamx.geometry.camera import relative_to
+from dreamx.memory import MemoryConfig
 from dreamx.model.vae import VAE, fingerprint
+from dreamx.world import World
 from moving_clips import MICRO, moving_clip
 
 
@@ -107,3 +111,40 @@ def test_an_encoding_that_was_killed_goes_on(folders: EncodeConfig, monkeypatch:
     encode(cfg)
     assert calls == [8, 2, 2] and cfg.out.read_bytes() == whole
     assert sorted(p.name for p in cfg.out.parent.iterdir()) == ["clips", "latents.safetensors", "vae"]
+
+
+def test_hints_of_a_world_that_walks_itself_are_those_of_its_session(tmp_path: Path) -> None:
+    own = micro.world(memory=MemoryConfig(views=1))
+    own.export(tmp_path / "world")
+    (tmp_path / "clips").mkdir()
+    for seed in range(2):
+        moving_clip(seed, 13).save(tmp_path / "clips" / f"{seed}.safetensors")
+    cfg = EncodeConfig(tmp_path / "clips", tmp_path / "world", tmp_path / "own.safetensors", mirror=False, processes=1)
+    made = encode(replace(cfg, world=tmp_path / "world"))
+    true = encode(replace(cfg, out=tmp_path / "true.safetensors", memory=MemoryConfig(views=1)))
+    assert made.hint is not None and true.hint is not None
+    assert torch.equal(made.z, true.z) and made.hint.shape == true.hint.shape
+    clip, world = moving_clip(1, 13), World.open(tmp_path / "world")
+    row = [r.seed for r in made.rows].index(1)
+    world.reset(clip.video[0], clip.caption, 1)
+    assert not made.hint[row, 0].any(), "of the first latent nothing is remembered"
+    for t in (1, 2, 3):
+        dream = world.follow(relative_to(clip.camera, clip.camera[:1])[4 * t - 3 : 4 * t + 1])
+        assert dream.frames.hint is not None and dream.frames.hint[..., -1, :, :].any()
+        assert torch.equal(made.hint[row, t], dream.frames.hint[0, 0].half())
+        world.decode(dream)
+    assert (made.hint[row, 3] - true.hint[row, 3]).abs().max() > 0.1, "its copies are not those of true latents"
+
+
+def test_a_world_that_cannot_walk_the_clips_is_refused(folders: EncodeConfig, tmp_path: Path) -> None:
+    micro.world(memory=MemoryConfig()).export(tmp_path / "other")
+    micro.world().export(tmp_path / "blind")
+    wrong = (
+        (lambda: replace(folders, world=tmp_path / "other", memory=MemoryConfig()), "memory does not go with world"),
+        (lambda: encode(replace(folders, world=tmp_path / "other")), "world: .* has another autoencoder than"),
+        (lambda: encode(replace(folders, vae=tmp_path / "blind", world=tmp_path / "blind")), "world: .* has no memory"),
+    )
+    for do, said in wrong:
+        with pytest.raises(ValueError, match=said):
+            do()
+    assert folders.out is not None and not folders.out.exists()

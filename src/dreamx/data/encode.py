@@ -5,7 +5,8 @@ backwards in time, and both, where its content and caption allow it (``variants`
 the file names it by a hash of its weights.
 
 With memory, every shot is also played back: each latent is decoded as at play, the decoded frames are remembered, and the view
-of memory for the next latent is kept beside it, with its errors of depth and colour.
+of memory for the next latent is kept beside it, with its errors of depth and colour. With a world, that walks the path itself,
+and what its memory shows is kept: copies of its own copies, which are what a transformer is given at play.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from dreamx.config import to_json
 from dreamx.data import text_embeddings
 from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
 from dreamx.data.latent_file import LatentRow, Latents
-from dreamx.data.recall import played_back
+from dreamx.data.recall import played_back, walked_along
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.events import Story, prompt
@@ -39,6 +40,7 @@ from dreamx.model.depth_net import Depth, DepthConfig
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.vae import VAE, fingerprint
 from dreamx.model.wan_vae import WanVAE
+from dreamx.world import World
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,10 @@ class EncodeConfig:
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
     places: InputFolder | None = None
     """Folder of fields of places known by heart: what they show of clips in these places goes before memory. None: no fields."""
+    world: InputFolder | None = None
+    """Folder of a world that walks along the clips itself: what its own memory shows it there, copies of copies with all its
+    mistakes, is kept in place of what memory of true latents shows. It has memory, depth and places of its own: those stay None.
+    None: memory as said above."""
     text: InputPath | None = None
     """The text encoder umT5, a file or a folder in any layout: also embed all captions, into NAME.text.safetensors beside the
     latents. With the autoencoder of Wan2.2 alone; None: no embeddings."""
@@ -76,6 +82,10 @@ class EncodeConfig:
     def __post_init__(self) -> None:
         if self.places is not None and self.memory is None:
             raise ValueError("places goes with memory: what the fields show is kept where what memory shows is; give memory, too")
+        if self.world is not None and (
+            given := [k for k in ("memory", "depth", "ahead", "places") if getattr(self, k) is not None]
+        ):
+            raise ValueError(f"{given[0]} does not go with world, which has its own; leave {given[0]} out")
         if self.text is None and self.text_dtype != "bfloat16":
             raise ValueError("text_dtype goes with text: there are no embeddings without a text encoder; give text, too")
         if self.ahead is not None and (self.memory is None or self.ahead[0] > self.ahead[1]):
@@ -105,6 +115,10 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
         del about["places"]  # as in files of before
     else:
         about["fields"] = fingerprint(_places(cfg.places))
+    if cfg.world is None:
+        del about["world"]
+    else:
+        about["walked_by"] = _world(cfg.world).identity
     reader = None if cfg.text is None else text_embeddings.Reader(cfg.text, cfg.text_dtype)
     if reader is None:
         del about["text"], about["text_dtype"]
@@ -140,8 +154,13 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
 
 def _refuse(cfg: EncodeConfig, wan: bool) -> None:
     """ValueError where fields are for the other kind of autoencoder."""
-    if wan and (given := [k for k in ("memory", "depth", "ahead", "places") if getattr(cfg, k) is not None]):
+    known = ("memory", "depth", "ahead", "places", "world")
+    if wan and (given := [k for k in known if getattr(cfg, k) is not None]):
         raise ValueError(f"{given[0]}: the autoencoder of Wan2.2 sees no depth, so nothing is remembered; leave {given[0]} out")
+    if cfg.world is not None and fingerprint(_world(cfg.world).vae) != _vae(cfg.vae)[1]:
+        raise ValueError(f"world: {cfg.world} has another autoencoder than {cfg.vae}; give that of this world as vae")
+    if cfg.world is not None and _world(cfg.world).config.memory is None:
+        raise ValueError(f"world: {cfg.world} has no memory, so it shows nothing; give one that has, or memory")
     if not wan and cfg.text is not None:
         raise ValueError("text: worlds of this autoencoder have a text encoder of their own; leave text out")
 
@@ -215,6 +234,8 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         played_shots = [replace(shot, scene="") if "mirror" in variant else shot for variant, shot in made]
         fields = None if cfg.places is None else _places(cfg.places)
         played = played_back(vae, z, played_shots, cfg.memory, deep, cfg.ahead, fields)
+    elif cfg.world is not None:
+        played = walked_along(_world(cfg.world), [shot for _, shot in made]), None, None
     seen = [latent_cameras(shot.camera) for _, shot in made]
     camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
     rows = tuple(_row(s, variant, cfg.text is None and isinstance(vae, VAE)) for variant, s in made)
@@ -242,6 +263,11 @@ def _vae(place: Path) -> tuple[VAE | WanVAE, str]:
 @cache
 def _depth(folder: Path) -> Depth:
     return native.load(folder, "depth", Depth, DepthConfig).eval()
+
+
+@cache
+def _world(folder: Path) -> World:
+    return World.open(folder)
 
 
 @cache

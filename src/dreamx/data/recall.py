@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import Clip
+from dreamx.geometry.camera import relative_to
 from dreamx.geometry.reproject import View
 from dreamx.memory import Bank, MemoryConfig, drop_contradicted, hint_latents, recalled_view
 from dreamx.model.depth_net import Depth
 from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import GROUP, VAE
+from dreamx.world import World
 
 
 @torch.no_grad()
@@ -57,6 +59,32 @@ def played_back(
             bank.remember(pixels.rgb[i, -1], depth[i, -1], s.camera[last])  # decoded, not true: its mistakes are those of play
     hints = torch.stack(out, 1).half()
     return (hints, None, None) if ahead is None else (hints, torch.stack(later, 1).half(), to)
+
+
+@torch.inference_mode()
+def walked_along(world: World, shots: list[Clip]) -> Tensor:
+    """Return what memory shows ``world`` of each latent, ``[N, T, C + 1, h, w]`` float16, as it walks along the shots itself.
+
+    It begins with the first frame and the caption of each. Nothing is shown of the first latent, nor of what is left of a shot
+    when no whole chunk is.
+    """
+    out: list[Tensor] = []
+    for shot in shots:
+        world.reset(shot.video[0], shot.caption, shot.seed)
+        path, at = relative_to(shot.camera, shot.camera[:1]), 1
+        shown = torch.zeros(
+            1 + (len(shot.video) - 1) // GROUP,
+            world.vae.config.latent + 1,
+            *(side // world.vae.config.shrink for side in world.size),
+        )
+        while at + (n := world.frames_per_step) <= len(path):
+            dream = world.follow(path[at : at + n])
+            assert dream.frames.hint is not None, "the world has memory"
+            shown[1 + at // GROUP :][: n // GROUP] = dream.frames.hint[0]
+            world.decode(dream)
+            at += n
+        out.append(shown.half())
+    return torch.stack(out)
 
 
 def _recalled(banks: list[Bank], shots: list[Clip], last: list[int], places: PlaceField | None) -> View:
