@@ -28,7 +28,7 @@ from dreamx.clip import Clip, latent_cameras, refuse_held_out
 from dreamx.config import to_json
 from dreamx.data import text_embeddings
 from dreamx.data.clip_list import ListedClip, Parts, is_finished, made_from, shots, stamp
-from dreamx.data.latent_file import LatentRow, Latents
+from dreamx.data.latent_file import LatentRow, Latents, joined
 from dreamx.data.recall import played_back, walked_along
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
@@ -138,16 +138,10 @@ def _encode_into(cfg: EncodeConfig, every: list[ListedClip], out: Path, name: st
     except BaseException as e:
         parts.fail(isinstance(e, ValueError))
         raise
-    camera = Camera(torch.cat([m.camera.pose for m in made]), torch.cat([m.camera.lens for m in made]))
-    rows = tuple(row for m in made for row in m.rows)
-    more = [
-        torch.cat([x for x in each if x is not None]) if each[0] is not None else None
-        for each in zip(*((m.hint, m.ahead, m.to) for m in made), strict=True)
-    ]
-    result = Latents(torch.cat([m.z for m in made]), camera, rows, made[0].vae, *more, made=now, path=_joined(made))
+    result = joined(made, now)
     result.save(out)
     parts.done()
-    if left_out := _left_out(cfg, rows):
+    if left_out := _left_out(cfg, result.rows):
         print(left_out)
     return result
 
@@ -163,12 +157,6 @@ def _refuse(cfg: EncodeConfig, wan: bool) -> None:
         raise ValueError(f"world: {cfg.world} has no memory, so it shows nothing; give one that has, or memory")
     if not wan and cfg.text is not None:
         raise ValueError("text: worlds of this autoencoder have a text encoder of their own; leave text out")
-
-
-def _joined(made: list[Latents]) -> Camera | None:
-    """The cameras of all video frames; None where they are not kept."""
-    paths = [m.path for m in made if m.path is not None]
-    return Camera(torch.cat([p.pose for p in paths]), torch.cat([p.lens for p in paths])) if paths else None
 
 
 def _encoded(cfg: EncodeConfig, together: list[list[ListedClip]], parts: Parts) -> list[Latents]:

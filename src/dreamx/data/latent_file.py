@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,18 @@ class Latents:
             return found
         except Exception as e:
             raise ValueError(f"{path}: not a readable file of latents ({cause(e)}); encode the clips again") from e
+
+
+def joined(parts: Sequence[Latents], made: tuple[str, ...] = ()) -> Latents:
+    """Latents of the same autoencoder and length as one; what not all of them hold is left out."""
+    camera = Camera(torch.cat([m.camera.pose for m in parts]), torch.cat([m.camera.lens for m in parts]))
+    every = zip(*((m.hint, m.ahead, m.to) for m in parts), strict=True)
+    more = [torch.cat(there) if len(there := [x for x in each if x is not None]) == len(parts) else None for each in every]
+    paths = [m.path for m in parts if m.path is not None]
+    whole = len(paths) == len(parts)
+    path = Camera(torch.cat([p.pose for p in paths]), torch.cat([p.lens for p in paths])) if whole else None
+    rows = tuple(row for m in parts for row in m.rows)
+    return Latents(torch.cat([m.z for m in parts]), camera, rows, parts[0].vae, *more, made=made, path=path)
 
 
 def _check(found: Latents) -> None:

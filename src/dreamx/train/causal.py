@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
+from dreamx.config import LATER
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
@@ -35,12 +36,14 @@ class CausalStage:
     """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
+    more: tuple[InputFile, ...] = field(default=(), metadata=LATER)
+    """Further files of latents, as long; a clip of any is as likely."""
 
 
 def main(cfg: CausalStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start])
-    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)

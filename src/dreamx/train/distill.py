@@ -8,7 +8,7 @@ window; DreamX-World 1.0, section 3.5.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Generator, Tensor
@@ -24,6 +24,7 @@ from dreamx.bounds import (
     PositiveInt,
 )
 from dreamx.checkpoints.lane_transfer import insert_lane
+from dreamx.config import LATER
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
@@ -69,7 +70,7 @@ class DistillStage:
     causal_teacher: bool = False
     """TEACHER is causal, too."""
     critic: InputFolder | None = None
-    """Folder of a critic that knows START already, as its run left one (``run.folder``/critic); None: it begins as the teacher."""
+    """Folder of a critic that knows START, as its run left it in ``run.folder``/critic; None: it begins as the teacher."""
     sampler: Sampler = Sampler()
     """Rollouts, as at play."""
     past: CausalConfig | None = None
@@ -103,6 +104,8 @@ class DistillStage:
     """Updates of the critic for each of the student."""
     look_every: PositiveInt = 50
     """Updates of the student between looks at its diversity and motion."""
+    more: tuple[InputFile, ...] = field(default=(), metadata=LATER)
+    """Further files of latents, as long; a clip of any is as likely."""
 
     def __post_init__(self) -> None:
         check_stream(self.stream, self.sampler, self.past)
@@ -145,9 +148,9 @@ def casting(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic]
+    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic, *cfg.more]
     claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
-    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None

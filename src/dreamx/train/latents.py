@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dreamx.clip import refuse_held_out
-from dreamx.data.latent_file import Latents
+from dreamx.data.latent_file import Latents, joined
 from dreamx.events import going_on, told
 from dreamx.frames import Frames, clean
 from dreamx.model.prompt import shorten
@@ -23,11 +24,11 @@ Ahead = Frames | None
 class LatentClips:
     """A latents file in memory; batches are stretches of ``frames`` latents (None: whole clips).
 
-    ValueError when a clip is of an evaluation scene, or too short.
+    more: files whose clips are drawn from, too. ValueError when a clip is of an evaluation scene, or too short.
     """
 
-    def __init__(self, file: Path, frames: int | None = None) -> None:
-        data = Latents.load(file)
+    def __init__(self, file: Path, frames: int | None = None, more: Sequence[Path] = ()) -> None:
+        data = _load(file, more) if more else Latents.load(file)
         for row in data.rows:
             refuse_held_out(row.seed)
         # All in memory, as float16.
@@ -89,3 +90,16 @@ class LatentClips:
             left = scene if self.words is None else shorten(scene, self.words - len(split(event)))
             found.append(f"{left} {event}".strip())
         return found
+
+
+def _load(file: Path, more: Sequence[Path]) -> Latents:
+    """All files as one. ValueError where one is of another autoencoder, has clips of another length, or shows no memory alone."""
+    parts = [Latents.load(f) for f in (file, *more)]
+    for other, part in zip(more, parts[1:], strict=True):
+        if part.vae != parts[0].vae:
+            raise ValueError(f"more: {other} is of another autoencoder than {file}; encode its clips by the same")
+        if part.z.shape[1:] != parts[0].z.shape[1:]:
+            raise ValueError(f"more: clips of {other} are {list(part.z.shape[1:])}, those of {file} {list(parts[0].z.shape[1:])}")
+        if (part.hint is None) != (parts[0].hint is None):
+            raise ValueError(f"more: {other} was encoded {'without' if part.hint is None else 'with'} memory, {file} was not so")
+    return joined(parts)
