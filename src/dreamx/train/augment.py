@@ -32,6 +32,24 @@ def drop_hints(frames: Frames, probability: float, noise: float, rng: torch.Gene
     return replace(frames, hint=torch.cat([spoilt, hint[:, :, -1:]], 2) * kept)  # all 0 is the same as no hint
 
 
+def hide_side(frames: Frames, probability: float, rng: torch.Generator) -> Frames:
+    """Hide of some rows ``[B, T]`` what memory shows on one side of an upright line, in all of their frames.
+
+    That is how unknown places lie when one turns; what memory shows there is then smeared from the line, as holes are filled.
+    """
+    if frames.hint is None:
+        return frames
+    hint, (b, width) = frames.hint, (len(frames.hint), frames.hint.shape[-1])
+    hidden, from_left = torch.rand(2, b, generator=rng).unbind()
+    line = torch.randint(1, width, (b,), generator=rng)[:, None]  # so many columns stay on one side, and the rest on the other
+    column = torch.arange(width).expand(b, -1)
+    seen = torch.where((from_left < 0.5)[:, None], column < line, column >= line) | (hidden >= probability)[:, None]
+    edge = torch.where((from_left < 0.5)[:, None], line - 1, line)
+    nearest = torch.where(seen, column, edge)[:, None, None, None].expand(*hint.shape)
+    smeared, known = hint.gather(-1, nearest), seen[:, None, None, None].to(hint)
+    return replace(frames, hint=torch.cat([smeared[:, :, :-1], hint[:, :, -1:] * known], 2))
+
+
 def drop_text(prompts: list[str], probability: float, rng: torch.Generator) -> list[str]:
     """Make some prompts empty, so that the model also works without words."""
     silent = torch.rand(len(prompts), generator=rng) < probability

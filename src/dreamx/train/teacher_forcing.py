@@ -6,19 +6,20 @@ quite clean: a little noise, whose level the model is given, prepares it for its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFloat, PositiveFloat, Probability
+from dreamx.config import LATER
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
 from dreamx.geometry.camera import Camera
 from dreamx.model.attention import Attend, LaneMask, MaskedAttention
 from dreamx.model.masks import teacher_forced
 from dreamx.rollout import noise_like
-from dreamx.train.augment import drop_hints, drop_text
+from dreamx.train.augment import drop_hints, drop_text, hide_side
 from dreamx.train.camera_control import first_known
 from dreamx.train.latents import LatentClips
 from dreamx.train.trained_networks import Predictor
@@ -48,6 +49,8 @@ class TeachingConfig:
     """Probability of switching the camera lane off, a batch."""
     hint_noise: NonNegativeFloat = 0.0
     """Highest deviation of the noise on what memory shows."""
+    hide_hint: Probability = field(default=0.0, metadata=LATER)
+    """Probability of hiding what memory shows on one side of the picture, a clip, so that the network learns to draw that."""
     unseen: NonNegativeFloat = 0.0
     """Extra weight of places that memory does not know, beside 1."""
     changed: NonNegativeFloat = 0.0
@@ -90,6 +93,8 @@ def teach(cfg: TeachingConfig, data: LatentClips, rng: torch.Generator, levels: 
     """A batch whose noise is one of ``levels`` (sigmas) in each chunk, or any level when None; a pure function of ``rng``."""
     known, further, prompts = data.both(cfg.batch, rng)
     known = drop_hints(known, cfg.drop_hint, cfg.hint_noise, rng)
+    if cfg.hide_hint:
+        known = hide_side(known, cfg.hide_hint, rng)
     b, t = known.sigma.shape
     made = known
     if further is not None and cfg.ahead:
