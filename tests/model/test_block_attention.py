@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 import golden_stages
 from dreamx.model import attention
+from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.block_attention import block_attention, groups
 from dreamx.model.masks import by_chunk, teacher_forced
 
@@ -96,3 +97,32 @@ def test_training_attends_by_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     one = losses(tmp_path / "a", "causal", "float32")
     monkeypatch.setattr(attention, "learns_here", lambda _: False)
     assert losses(tmp_path / "b", "causal", "float32") == pytest.approx(one, rel=1e-4)
+
+
+def test_small_tables_in_bfloat16_are_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel is asked, and neither answer nor gradients are further from the truth than torch's are."""
+    rng = torch.Generator().manual_seed(0)
+    whole = [torch.randn(2, 3, n, 8, dtype=torch.float64, generator=rng) for n in (20, 12, 12)]
+    pull = torch.randn(2, 3, 20, 8, dtype=torch.float64, generator=rng)
+
+    def refuse(*_: object) -> Tensor:
+        raise AssertionError("a kernel was asked")
+
+    refused = AttentionBackend("refused", refuse)
+
+    def run(dtype: torch.dtype, written: bool) -> list[Tensor]:
+        q, k, v = (x.to(dtype).clone().requires_grad_() for x in whole)
+        o = attention.attend_plainly(refused if written else TORCH, q, k, v)
+        (o * pull.to(dtype)).sum().backward()
+        return [o.detach().double(), *(x.grad.double() for x in (q, k, v) if x.grad is not None)]
+
+    exact, ours = run(torch.float64, False), run(torch.bfloat16, True)
+    with monkeypatch.context() as patched:
+        patched.setattr(attention, "_SMALL", 0)
+        theirs = run(torch.bfloat16, False)
+    for right, mine, other in zip(exact, ours, theirs, strict=True):
+        assert (mine - right).abs().max() < max(2 * float((other - right).abs().max()), 0.02)
+    with torch.no_grad(), pytest.raises(AssertionError, match="a kernel"):
+        attention.attend_plainly(refused, *(x.bfloat16() for x in whole))
+    with pytest.raises(AssertionError, match="a kernel"):
+        run(torch.float32, True)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
 from dreamx.frames import Frames
-from dreamx.model.attention import Attend, text_kv
+from dreamx.model.attention import Attend, attend_plainly, text_kv
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
 from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope, sinusoid
 from dreamx.model.thread_spin import adapt
@@ -169,7 +169,7 @@ class DiTBlock(nn.Module):
         if said is not None:  # each frame reads its own row: frames take the place of clips
             q, k, v = q.flatten(0, 1)[:, None], k[said.flatten()], v[said.flatten()]
         # No mask: the released models attend to all 512 tokens, zeros included.
-        o = attend.backend(q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        o = attend_plainly(attend.backend, q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
 
