@@ -55,9 +55,13 @@ class Choice:
     """Keep a released model's blocks in main memory, two of them on the device: slower, the same pictures."""
 
     def refuse(self, world: str | Path) -> None:
-        """ValueError where something is chosen, for a world that has settings of its own."""
-        if self != AS_IT_IS:
-            raise ValueError(f"size, steps, device and offload: {world} is a world of ours and has its own; leave them out")
+        """ValueError where something is chosen but the CPU, for a world of ours, which computes there by its own settings."""
+        given = {name: getattr(self, name) for name in ("size", "steps", "device", "offload")}
+        odd = [name for name, value in given.items() if value not in (None, False) and (name, value) != ("device", "cpu")]
+        if odd:
+            own = "computes on the CPU" if odd == ["device"] else "has its own, on the CPU"
+            leave = " ".join(f"--{name}" for name in odd)
+            raise ValueError(f"{', '.join(odd)}: {world} is a world of ours and {own}; leave {leave} out")
 
 
 AS_IT_IS = Choice()
