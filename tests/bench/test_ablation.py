@@ -25,7 +25,7 @@ from dreamx.bench.calibrate import (
     thresholds,
 )
 from dreamx.bench.engine import EngineBenchConfig
-from dreamx.bench.same_walk import PLAIN, distance_from, psnr_of_all
+from dreamx.bench.same_walk import PLAIN, Technique, distance_from, psnr_of_all
 from dreamx.budget import machine
 from dreamx.config import to_json
 from dreamx.fast.int8 import Int8Config, int8_layers
@@ -91,6 +91,8 @@ def test_an_impossible_target_saves_nothing(world: str) -> None:
     assert found.int8.most_error == 0
     for technique in techniques(p, found)[:2]:
         assert torch.equal(walk(technique, 2).pictures, walk(PLAIN, 2).pictures)
+    reuse, int8 = (technique.change for technique in techniques(p, found)[:2])
+    assert torch.equal(walk(Technique("lossless", lambda dit: reuse(int8(dit))), 2).pictures, walk(PLAIN, 2).pictures)
 
 
 def test_the_fastest_that_is_near_enough_is_taken(world: str) -> None:

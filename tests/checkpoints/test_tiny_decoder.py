@@ -149,7 +149,7 @@ def test_a_released_world_is_played_saved_and_gone_on_with_it(tmp_path: Path, mo
     asked = list[float]()
     monkeypatch.setattr(fit, "must_fit", lambda plan, device, need=None: asked.append(plan.decoder_weights()))
     for each in (choice, replace(choice, decoder=None)):
-        fit.world_must_fit(folder, each)
+        fit.world_must_fit(str(folder), each)
     own, small = WanVAEConfig(encoder=8, decoder=12), TinyDecoderConfig(widths=NARROW)
     with torch.device("meta"):
         want = [sum(x.numel() for x in WanVAE(c).state_dict().values()) for c in (replace(own, small=small), own)]
