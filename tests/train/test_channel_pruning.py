@@ -102,8 +102,8 @@ class Decoding(nn.Module):
 def gradients(net: nn.Module, made: Tensor, signs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A probe: the weights, and the gradients of ``made`` times ``signs``."""
     names = dict(net.named_parameters())
-    each: tuple[Tensor | None, ...] = torch.autograd.grad(made, list(names.values()), signs, allow_unused=True, retain_graph=True)
-    return dict(names), {k: g for k, g in zip(names, each, strict=True) if g is not None}
+    each = torch.autograd.grad(made, list(names.values()), signs, allow_unused=True, retain_graph=True)
+    return dict(names), {k: g for k, g in zip(names, each, strict=True) if g is not None}  # pyright: ignore[reportUnnecessaryComparison]
 
 
 def weighed(net: nn.Module, groups: list[ChannelGroup], made: Callable[[], Tensor], probes: int) -> list[Tensor]:

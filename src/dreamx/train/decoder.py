@@ -281,8 +281,8 @@ def pruned(
         rng = run.generator(i, _PROBES)
         made = planes(whole, draw(cfg.batch, rng))
         signs = torch.randint(2, made.shape, generator=rng).to(made) * 2 - 1
-        found: tuple[Tensor | None, ...] = torch.autograd.grad(made, list(learned.values()), signs, allow_unused=True)
-        gradients = {k: g for k, g in zip(learned, found, strict=True) if g is not None}
+        found = torch.autograd.grad(made, list(learned.values()), signs, allow_unused=True)
+        gradients = {k: g for k, g in zip(learned, found, strict=True) if g is not None}  # pyright: ignore[reportUnnecessaryComparison]
         for group, value in zip(groups, worth, strict=True):
             value += importance(group, [(learned, gradients)])
     whole.requires_grad_(False)
