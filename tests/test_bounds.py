@@ -24,6 +24,14 @@ class Lens:
 
 
 @dataclass(frozen=True)
+class FarSide:
+    """A part that may be left out, with another in it."""
+
+    depth: float = 1.0
+    lens: Lens | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """One field of each kind."""
 
@@ -40,6 +48,7 @@ class Config:
     prompt: str = ""
     lens: Lens = Lens()
     asked: Annotated[Lens, tyro.conf.arg(name="")] = Lens()
+    far: FarSide | None = None
 
 
 @pytest.mark.parametrize(
@@ -67,6 +76,15 @@ class Config:
         ("--folder file.txt", "--folder must be a folder, and file.txt is a file"),
         ("--out=", "--out is empty; give a value"),
         ("--fvo 60", "--fvo is unknown; did you mean --fov?"),
+        (
+            "--far.depth 2",
+            "--far.depth belongs to a part that is not chosen; write far:far-side after all other flags, and then it",
+        ),
+        (
+            "far:far-side --far.lens.fov 20",
+            "--far.lens.fov belongs to parts that are not chosen; write far:far-side far.lens:lens after all other flags, and "
+            "then it",
+        ),
     ],
 )
 def test_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, said: str) -> None:
@@ -90,8 +108,10 @@ def test_what_is_right_passes(tmp_path: Path) -> None:
     assert made.size == (8, 8)
     assert set(flags(Config)) == {
         *("--start", "--out", "--folder", "--frames", "--size", "--gain", "--rate", "--mode", "--share", "--prompt"),
-        *("--lens.fov", "--lens.shift", "--fov", "--shift"),
+        *("--lens.fov", "--lens.shift", "--fov", "--shift", "--far.depth", "--far.lens.fov", "--far.lens.shift"),
     }
+    far = parse(Config, [str(tmp_path), "far:far-side", "--far.depth", "2", "far.lens:lens", "--far.lens.fov", "20"], "try").far
+    assert far == FarSide(2.0, Lens(20.0)), "in the words of the sentence about a part that is not chosen"
 
 
 def test_a_folder_that_is_not_mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,12 @@ def test_bad_input_is_one_sentence(folder: Path) -> None:
         Env(folder, limit=0)
     with pytest.raises(ValueError, match="no world"):
         Env("nowhere")
+    for given, words in (
+        ({"starts": "starts"}, "^starts is 'starts'; give a folder as pathlib.Path, or None"),
+        ({"timeline": "at 3 s: fog"}, "^timeline is 'at 3 s: fog'; give a file as pathlib.Path, or lines"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Env("nowhere", **cast(Any, given))  # before anything is opened
 
 
 def test_the_front_door_knows_it_and_waits_for_it() -> None:

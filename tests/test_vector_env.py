@@ -160,6 +160,10 @@ def test_bad_input_is_one_sentence_and_nobody_has_moved(folder: Path) -> None:
             envs.reset(seed=cast(Any, seed), options=options)
     with pytest.raises(ValueError, match="num_envs is 0"):
         VectorEnv(0, folder)
+    with pytest.raises(ValueError, match="^starts is 'starts'; give a folder"):
+        VectorEnv(2, "nowhere", starts=cast(Any, "starts"))
+    with pytest.raises(ValueError, match="^timeline is 3; give a file"):
+        VectorEnv(2, "nowhere", timeline=cast(Any, 3))
 
 
 @pytest.mark.parametrize("seed", [[], [1], [4, -2], -1, 1.5, "12", {1: 2, 3: 4}, [1, "2"]])

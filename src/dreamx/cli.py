@@ -46,7 +46,7 @@ COMMANDS: dict[str, Any] = {
     },
     "train": {
         "autoencoder": ("dreamx.train.autoencoder:main", "learn the codec between video and latents from clips"),
-        "decoder": ("dreamx.train.decoder:main", "sharpen the decoder of a trained codec, by a critic"),
+        "decoder": ("dreamx.train.decoder:main", "sharpen the decoder of a trained codec, by a critic; or prune it"),
         "depth": ("dreamx.train.depth:main", "learn to guess the depth of an opening picture, for memory"),
         "camera": ("dreamx.train.camera_control:main", "learn places from clips: cameras steer, both ways in time"),
         "places": ("dreamx.train.known_places:main", "learn places by heart: maps of them that say what a camera sees"),

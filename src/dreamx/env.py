@@ -23,6 +23,7 @@ from dreamx.event_timeline import EventTimeline, read_timeline
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import KEYS, Controls
 from dreamx.picture import read_picture
+from dreamx.plaintext import brief
 from dreamx.play.gallery import read_starts
 from dreamx.replay import ReplayStep, controls
 from dreamx.session import Dream, Switches, find
@@ -73,6 +74,7 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
             raise ValueError(f"limit is {limit}; give at least 1 step, or None for no limit")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; give 'rgb_array' or None")
+        refuse_strings(starts, timeline)
         if isinstance(world, World):
             self.world = world.fork()
         else:
@@ -183,6 +185,16 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
             raise ValueError(f"options: {start!r} is no start picture of this world; it has {known}")
         found = self._starts[start]
         return read_picture(found.png, self.world.size)[0], found.prompt if prompt is None else prompt
+
+
+def refuse_strings(starts: object, timeline: object) -> None:
+    """ValueError where a folder of start pictures, or what is said, is given as something else, as a plain string."""
+    if not isinstance(starts, Path | None):
+        raise ValueError(f"starts is {brief(starts)}; give a folder as pathlib.Path, or None for that of the world")
+    if not isinstance(timeline, EventTimeline | Path | None):
+        raise ValueError(
+            f"timeline is {brief(timeline)}; give a file as pathlib.Path, or lines read by dreamx.event_timeline.parse_timeline"
+        )
 
 
 def _image(image: object, size: tuple[int, int]) -> Tensor:

@@ -82,6 +82,9 @@ def _unknown(cls: type, tokens: Sequence[str], prog: str) -> str:
     if not first.startswith("-"):
         return f"{first!r} belongs to no flag; {prog} --help lists them"
     name = first.partition("=")[0].lstrip("-").replace("_", "-")
+    if parts := next((f.parts for f in _walk(cls) if f.shown == f"--{name}"), ()):
+        one = "a part that is" if len(parts) == 1 else "parts that are"
+        return f"--{sentence(name, 100)} belongs to {one} not chosen; write {' '.join(parts)} after all other flags, and then it"
     known = [f[2:] for f in flags(cls)]
     near = [f for f in known if f.endswith(f".{name}")] or get_close_matches(name, known, 1, 0.6)
     return f"--{sentence(name, 100)} is unknown; {f'did you mean --{near[0]}?' if near else f'{prog} --help lists the flags'}"
@@ -122,15 +125,17 @@ def _refuse_empty(cls: type, words: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Flag:
-    """A field as the command line has it. path: names of fields from the top; shown: ``--wanted.fps``, or ``CLIPS``."""
+    """A field as the command line has it. path: names of fields from the top; shown: ``--wanted.fps``, or ``CLIPS``; parts: what
+    is written before it where it is in configs that may be None, as ``past:causal-config``."""
 
     path: tuple[str, ...]
     shown: str
     default: Any
     aliases: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
-def _walk(cls: type, path: tuple[str, ...] = (), prefix: tuple[str, ...] = ()) -> Iterator[Flag]:
+def _walk(cls: type, path: tuple[str, ...] = (), prefix: tuple[str, ...] = (), parts: tuple[str, ...] = ()) -> Iterator[Flag]:
     for f in fields(cast("Any", cls)):
         hint = hints(cls)[f.name]
         marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
@@ -138,13 +143,14 @@ def _walk(cls: type, path: tuple[str, ...] = (), prefix: tuple[str, ...] = ()) -
         aliases = next((tuple(a) for m in marks if (a := getattr(m, "aliases", None))), ())
         here, shown = (*path, f.name), (*prefix, name) if name else prefix
         inner = [h for h in (hint, *get_args(hint)) if isinstance(h, type) and is_dataclass(h)]
+        dotted = ".".join(shown)
         if inner:
-            yield from _walk(inner[0], here, shown)
+            chosen = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", inner[0].__name__).lower()  # as tyro names it
+            part = (f"{dotted.replace('_', '-')}:{chosen}",) if type(None) in get_args(hint) else ()
+            yield from _walk(inner[0], here, shown, (*parts, *part))
         else:
-            dotted = ".".join(shown)
-            yield Flag(
-                here, dotted.upper() if tyro.conf.Positional in marks else "--" + dotted.replace("_", "-"), f.default, aliases
-            )
+            flag = dotted.upper() if tyro.conf.Positional in marks else "--" + dotted.replace("_", "-")
+            yield Flag(here, flag, f.default, aliases, parts)
 
 
 def _name(argument: Any) -> str:

@@ -19,7 +19,7 @@ from dreamx.bounds import NonNegativeFloat, PositiveFloat
 from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera, rays
-from dreamx.geometry.overlap import overlap
+from dreamx.geometry.overlap import view_overlaps
 from dreamx.geometry.reproject import (
     View,
     composite_over,
@@ -111,8 +111,7 @@ class Bank:
         """
         if self.latest is None:
             return []
-        there = self._cameras()
-        seen = overlap(camera.map(lambda x: x[None]), there)  # [N], 0 to 1
+        seen = view_overlaps(camera, self._cameras())  # [N], 0 to 1
         useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
         # One place is left for the latest view.
         picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - 1]

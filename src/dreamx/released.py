@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dreamx.bounds import Denoising, Pixels
+from dreamx.bounds import Denoising, InputPath, Pixels
 from dreamx.checkpoints import beside, components, transformer
 from dreamx.checkpoints.lent_text import LentText
+from dreamx.checkpoints.tiny_decoder_names import with_decoder
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.config import from_json, to_json
 from dreamx.devices import device_of
@@ -53,11 +54,17 @@ class Choice:
     """Where a released model computes, as cuda, cuda:1 or cpu; by default cuda where there is one."""
     offload: bool = False
     """Keep a released model's blocks in main memory, two of them on the device: slower, the same pictures."""
+    decoder: InputPath | None = None
+    """Smaller decoder in place of a released model's: the file of taew2_2, or a folder that dreamx train decoder wrote."""
 
     def refuse(self, world: str | Path) -> None:
-        """ValueError where something is chosen, for a world that has settings of its own."""
-        if self != AS_IT_IS:
-            raise ValueError(f"size, steps, device and offload: {world} is a world of ours and has its own; leave them out")
+        """ValueError where something is chosen but the CPU, for a world of ours, which computes there by its own settings."""
+        given = {name: getattr(self, name) for name in ("size", "steps", "device", "offload", "decoder")}
+        odd = [name for name, value in given.items() if value not in (None, False) and (name, value) != ("device", "cpu")]
+        if odd:
+            own = "computes on the CPU" if odd == ["device"] else "has its own, on the CPU"
+            leave = " ".join(f"--{name}" for name in odd)
+            raise ValueError(f"{', '.join(odd)}: {world} is a world of ours and {own}; leave {leave} out")
 
 
 AS_IT_IS = Choice()
@@ -169,11 +176,19 @@ def open_causal(world: str | Path, choice: Choice) -> tuple[ReleasedNetworks, Wo
     if choice.steps is not None:
         config = replace(config, sampler=replace(config.sampler, steps=choice.steps))
     device = device_of(choice.device)
-    return build(world, found, (config.height, config.width), device, choice.offload), config
+    return build(world, found, (config.height, config.width), device, choice.offload, choice.decoder), config
 
 
-def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: torch.device, spare: bool) -> ReleasedNetworks:
-    """Build the networks on the device, for pictures of ``size``. ``spare``: the transformer's blocks come there one by one.
+def build(
+    world: str | Path,
+    found: Checkpoint,
+    size: tuple[int, int],
+    device: torch.device,
+    spare: bool,
+    decoder: Path | None = None,
+) -> ReleasedNetworks:
+    """Build the networks on the device, for pictures of ``size``. ``spare``: the transformer's blocks come there one by one;
+    decoder: one in place of the autoencoder's own (``Choice``).
 
     On a CPU 16-bit weights are always taken one block at a time, in float32: it is slow at 16 bits. ValueError, one sentence,
     where a part is another, or the size fits no token.
@@ -186,6 +201,7 @@ def build(world: str | Path, found: Checkpoint, size: tuple[int, int], device: t
     if vae.config.latent != found.config.channels:
         raise ValueError(f"world: its autoencoder has {vae.config.latent} channels, and its transformer {found.config.channels}")
     check_size(size, vae.config.shrink * found.config.patch)
+    vae = vae if decoder is None else with_decoder(vae, decoder)
     text = LentText(files.text, found.kind.words, found.config.text, str(device))
     text.check_file()  # now, and not at the first prompt
     few = any(x.dtype != torch.float32 for x in found.tensors.values())

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamx.env import Env, Reward
+from dreamx.env import Env, Reward, refuse_strings
 from dreamx.event_timeline import EventTimeline
 from dreamx.session import Switches, find
 from dreamx.world import World
@@ -58,6 +58,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
         if not isinstance(autoreset, AutoresetMode):
             modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
             raise ValueError(f"autoreset is {autoreset!r}; give one of {modes}")
+        refuse_strings(starts, timeline)
         if not isinstance(world, World):
             world, starts = World.open(world), starts or find(world) / "starts"
         every = [Env(world, reward, limit, every_frame, switches, starts, render_mode, timeline) for _ in range(num_envs)]

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 import micro
-from dreamx.bench import engine
+from dreamx.bench import engine, stopwatch
 from dreamx.bench.ablation import ablate, techniques
 from dreamx.bench.calibrate import (
     CalibrateConfig,
+    Calibration,
     calibrate,
+    calibration_for,
     context_noise,
     fit_changes,
     main,
@@ -23,8 +25,10 @@ from dreamx.bench.calibrate import (
     thresholds,
 )
 from dreamx.bench.engine import EngineBenchConfig
-from dreamx.bench.same_walk import PLAIN, distance_from, psnr_of_all
+from dreamx.bench.same_walk import PLAIN, Technique, distance_from, psnr_of_all
 from dreamx.budget import machine
+from dreamx.config import to_json
+from dreamx.fast.int8 import Int8Config, int8_layers
 from dreamx.fast.residual_reuse import PassChange, ReuseConfig
 from dreamx.recipes import wan_micro
 
@@ -87,6 +91,8 @@ def test_an_impossible_target_saves_nothing(world: str) -> None:
     assert found.int8.most_error == 0
     for technique in techniques(p, found)[:2]:
         assert torch.equal(walk(technique, 2).pictures, walk(PLAIN, 2).pictures)
+    reuse, int8 = (technique.change for technique in techniques(p, found)[:2])
+    assert torch.equal(walk(Technique("lossless", lambda dit: reuse(int8(dit))), 2).pictures, walk(PLAIN, 2).pictures)
 
 
 def test_the_fastest_that_is_near_enough_is_taken(world: str) -> None:
@@ -136,6 +142,32 @@ def test_what_does_not_fit_is_a_sentence(world: str, tmp_path: Path) -> None:
         engine.main(replace(asked, attention="math"))
     with pytest.raises(ValueError, match="random-weights: w5b has no weights here"):
         main(CalibrateConfig("w5b"))
+
+
+def test_a_calibration_of_another_checkpoint_is_refused_by_its_name_before_anything_is_walked(
+    world: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "found.json"
+    p, _ = planned(world, None, None, "cpu", False)
+    errors = dict.fromkeys(int8_layers(micro.world(chunk=1, window=4).dit), 0.01)
+    found = Calibration("micro", 3, 35.0, ReuseConfig(), Int8Config(), errors, ())
+    file.write_text(json.dumps(to_json(found)))
+    assert calibration_for(file, p) == found
+    monkeypatch.setattr(engine, "ablate", lambda *_: pytest.fail("something was walked"))
+    monkeypatch.setattr(stopwatch, "networks", lambda *_: pytest.fail("networks were built"))
+    asked = EngineBenchConfig(world, device="cpu", ablate=True, calibration=file)
+    for other, words in (
+        (
+            replace(found, config="tiny"),
+            r"^calibration: .*found\.json was made for 'tiny', and this is micro; make one with dreamx",
+        ),
+        (replace(found, errors={**errors, "blocks.9.mlp.0": 0.1}), "made for a network of that name with other layers"),
+        (replace(found, errors={}), "made for a network of that name with other layers"),
+    ):
+        file.write_text(json.dumps(to_json(other)))
+        for random in (False, True):
+            with pytest.raises(ValueError, match=words):
+                engine.main(replace(asked, random_weights=random))
 
 
 @pytest.mark.slow

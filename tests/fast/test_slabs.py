@@ -32,7 +32,7 @@ def alone() -> dict[str, torch.Tensor]:
         return {name: run() for name, run in slab_ranks.cases(None).items()}
 
 
-@pytest.mark.parametrize("name", ["small", "depth", "hint", "wan", "masked", "rollout", "skipping", "whole"])
+@pytest.mark.parametrize("name", ["small", "depth", "hint", "wan", "masked", "rollout", "skipping", "whole", "lossless"])
 def test_many_processes_make_what_one_makes(made: Made, alone: dict[str, torch.Tensor], name: str) -> None:
     want = alone[name]
     assert want.std() > 0.05, "there is something to see"

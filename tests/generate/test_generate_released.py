@@ -311,7 +311,7 @@ def test_what_is_missing_is_one_sentence(folders: dict[str, Path], tmp_path: Pat
         main(replace(config(folders["causal"], tmp_path / "out"), world=str(folders["causal"] / "transformer")))
     with pytest.raises(ValueError, match="guidance and resume go with an eval.json"):
         GenerateConfig(tmp_path / "a.mp4", "w*4", guidance=4.0)
-    with pytest.raises(ValueError, match="size, steps, device and offload: tiny is a world of ours"):
+    with pytest.raises(ValueError, match="steps: tiny is a world of ours and has its own, on the CPU; leave --steps out"):
         main(GenerateConfig(tmp_path / "a.mp4", "w*4", choice=Choice(steps=4)))
     assert list(tmp_path.glob("a*")) == []
 

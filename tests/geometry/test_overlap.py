@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dreamx.geometry.camera import Camera, lens_from_fov, level, rigid, rotation
-from dreamx.geometry.overlap import overlap
+from dreamx.geometry.overlap import may_overlap, overlap, view_overlaps
 
 
 def looking(
@@ -64,3 +64,33 @@ def test_moving_the_world_changes_nothing():
     world = rigid(rotation("x", torch.tensor(50.0)), torch.tensor([3.0, -4.0, 5.0])).to(torch.float64)
     moved = overlap(Camera(world @ a.pose, a.lens), Camera(world @ b.pose, b.lens))
     assert torch.equal(moved, overlap(a, b))
+
+
+def scattered(count: int, fov: float, spread: float) -> Camera:
+    """Views at chance places up to some ``spread`` metres, looking anywhere, through a lens that is not in the middle."""
+    rng = torch.Generator().manual_seed(7)
+    yaw, pitch = 360 * torch.rand(count, generator=rng), 120 * torch.rand(count, generator=rng) - 60
+    at = spread * torch.randn(count, 3, generator=rng)
+    lens = torch.tensor(lens_from_fov(fov, 160, 90)) + torch.tensor([0.0, 0.0, 0.06, -0.04])
+    return Camera(rigid(rotation("y", yaw) @ rotation("x", pitch), at), lens.expand(count, 4)).to(dtype=torch.float64)
+
+
+@pytest.mark.parametrize("fov", [30.0, 70.0, 110.0])
+def test_views_that_cannot_overlap_are_told_without_counting(fov: float):
+    """Never one that does, whatever the lens; and nearly all that lie too far, or look away."""
+    views = scattered(400, fov, 6.0)
+    share, may = overlap(views[:40, None], views[None]), may_overlap(views[:40, None], views[None])
+    assert bool((share[~may] == 0).all())
+    assert float((~may).double().mean()) > (0.2 if fov > 90 else 0.35)
+    assert bool(may[torch.arange(40), torch.arange(40)].all())
+    pose = views.pose.clone()
+    pose[:, 0, 3] += 60
+    assert not bool(may_overlap(views, Camera(pose, views.lens)).any())
+
+
+@pytest.mark.parametrize("count", [0, 1, 33, 200])
+def test_one_camera_against_many_views_is_the_same_one_by_one(count: int):
+    views, camera = scattered(200, 70.0, 3.0)[:count], scattered(201, 70.0, 3.0)[200]
+    want = [float(overlap(camera, views[i])) for i in range(count)]
+    assert view_overlaps(camera, views).tolist() == want
+    assert count < 100 or sum(x > 0 for x in want) > 20

@@ -28,7 +28,9 @@ def test_the_released_size(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     main(["train", "curriculum", "--scale", "w5b", "--dry-run", "--gpus", "64", "--gpu", "H100"])
     said = capsys.readouterr().out
     found = rows(said)
+    small = found.pop("decoder")
     assert list(found) == ["camera", "causal", "memory", "consistency", "distill", "distill_long", "reward"]
+    assert small[1:3] == ["184,773,757", "35,136,669"], "its decoder lost 75 %, and learns beside a critic; its encoder does not"
     assert [row[1] for row in found.values()] == 4 * ["5,283,110,592"] + 3 * ["15,849,331,776"], "student, critic and teacher"
     assert {row[2] for row in list(found.values())[4:6]} == {"10,566,221,184"}, "of which the teacher does not learn"
     assert found["distill"][5:9] == ["1.0 GB", "0.7 GB", "1.3 GB", "0.3 GB"], "all three sharded, one averaged"

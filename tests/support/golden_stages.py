@@ -51,6 +51,11 @@ def stages(root: Path) -> dict[str, Callable[[], object]]:
             if isinstance(cfg, RewardStage):  # cameras of a group differ by less than what is read by flow is sure of
                 cfg = replace(cfg, reward=RewardConfig(camera=0.0, references=4))
             found[step.name] = partial(step.run, cfg)
+            if step.name == "decoder":
+                small = replace(
+                    step.cfg, run=replace(now, folder=root / "decoder_pruned"), out=root / "decoder_pruned/model", prune=0.75
+                )
+                found["decoder_pruned"] = partial(step.run, small)
             if step.name == "distill":
                 also = pictures_and_head(step.cfg, root, replace(now, folder=root / "distill_pictures"))
                 found["distill_pictures"] = partial(step.run, also)
@@ -126,6 +131,7 @@ BEFORE = {
     "distill_pictures": {"consistency": "camera", "camera": "camera", "autoencoder": "autoencoder"},
     "reward": {"distill": "camera", "autoencoder": "autoencoder"},
     "decoder": {"autoencoder": "autoencoder"},
+    "decoder_pruned": {"autoencoder": "autoencoder"},
 }
 
 #: Names of a step's loss, by the number of networks that are trained: one, a decoder and its critic, a student and its critic.

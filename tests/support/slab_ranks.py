@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from dreamx.fast.height_decoder import HeightDecoder
-from dreamx.fast.int8 import Int8Config, quantise
+from dreamx.fast.int8 import Int8Config, int8_layers, quantise
 from dreamx.fast.residual_reuse import ReuseConfig, block_stack, reuse_residuals
 from dreamx.fast.row_slabs import Slabs
 from dreamx.fast.ulysses import sequence_parallel
@@ -123,6 +123,14 @@ def cases(slabs: Slabs | None) -> dict[str, Callable[[], Tensor]]:
         dit = reuse_residuals(network(), ReuseConfig(0.0, least_sigma=0.1), 0.1)
         return decoded(shared(small()), rolled(net(dit))).rgb
 
+    def lossless() -> Tensor:
+        """Everything that must not change a thing, together; alone nothing of it."""
+        dit = network()
+        if slabs is not None:
+            dit = quantise(dit, Int8Config(0.0), dict.fromkeys(int8_layers(dit), 1.0))
+            dit = reuse_residuals(dit, ReuseConfig(0.0, least_sigma=0.1), 0.1, slabs.total)
+        return decoded(shared(small()), rolled(net(dit)), hint=True).rgb
+
     return {
         "small": lambda: decoded(shared(small()), latents(7, 4)).rgb,
         "depth": lambda: decoded(shared(small()), latents(7, 4)).depth,
@@ -132,6 +140,7 @@ def cases(slabs: Slabs | None) -> dict[str, Callable[[], Tensor]]:
         "rollout": lambda: rolled(net(network())),
         "skipping": skipping,
         "whole": whole,
+        "lossless": lossless,
     }
 
 

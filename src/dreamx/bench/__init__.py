@@ -12,14 +12,20 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from torch import Tensor
 
 from dreamx import released
 from dreamx.bounds import PositiveFloat, Workers
 from dreamx.budget.fit import world_must_fit
+from dreamx.checkpoints import native
 from dreamx.eval.timed_walk import Clocks, percentiles, time_walk
 from dreamx.hardware import processor_has
 from dreamx.model.cpu_ops import only_plain
 from dreamx.model.precision import INSTRUCTIONS, Precision, dtype_at_play
+from dreamx.picture import read_picture
+from dreamx.plaintext import brief
+from dreamx.play.gallery import read_starts
+from dreamx.session import WorldConfig, find
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class PlayBenchConfig:
     """Settings of a released model."""
     seconds: PositiveFloat = 60.0
     """Seconds of the world that are walked."""
+    start: str | None = None
+    """Id of the start picture that it is opened with, as home-village; by default a grey picture, which is open ground."""
     threads: Workers = 0
     """CPU threads; 0: as many as torch takes."""
     plain: bool = False
@@ -48,6 +56,7 @@ class PlayBench:
     files to the first picture.
 
     ``chunk_ms_by_tenth``: the median of each tenth of the walk; flat where latency does not grow with the session.
+    ``cpu_ms_by_tenth``: the mean processor time of a chunk, which other programs change least; views that are dreamt ahead count.
     ``megabytes_by_tenth``: what the process held in memory at the end of each tenth.
     """
 
@@ -66,6 +75,7 @@ class PlayBench:
     chunk_ms_p95: float
     chunk_ms_p99: float
     chunk_ms_by_tenth: list[float]
+    cpu_ms_by_tenth: list[float]
     megabytes_by_tenth: list[float]
     chunks: int
 
@@ -78,8 +88,8 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     world_must_fit(cfg.world, cfg.choice)
-    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks(), dtype, cfg.choice)
-    world, frames, (denoise, decode, _) = walked.world, sum(walked.frames), walked.milliseconds()
+    walked = time_walk(cfg.world, cfg.seconds, _KEYS, Clocks(), dtype, cfg.choice, opening_picture(cfg))
+    world, frames, (denoise, decode, cpu) = walked.world, sum(walked.frames), walked.milliseconds()
     chunks = denoise + decode
     spread, rate = percentiles(chunks), 1000 * frames / float(chunks.sum())
     memory = torch.tensor(walked.memory, dtype=torch.float64)
@@ -99,9 +109,24 @@ def measure(cfg: PlayBenchConfig) -> PlayBench:
         chunk_ms_p95=spread.p95,
         chunk_ms_p99=spread.p99,
         chunk_ms_by_tenth=[round(float(part.median()), 1) for part in chunks.chunk(10)],
+        cpu_ms_by_tenth=[round(float(part.mean()), 1) for part in cpu.chunk(10)],
         megabytes_by_tenth=[round(float(part[-1]) / 1e6, 1) for part in memory.chunk(10)],
         chunks=len(chunks),
     )
+
+
+def opening_picture(cfg: PlayBenchConfig) -> Tensor | None:
+    """The start picture, uint8 ``[3, H, W]``; None where none is named. ValueError where the world has none of that name."""
+    if cfg.start is None:
+        return None
+    if released.is_released(cfg.world):
+        raise ValueError(f"start: {cfg.world} is a released model, which has no start pictures; leave --start out")
+    folder = find(cfg.world)
+    known = read_starts(folder / "starts")
+    if cfg.start not in known:
+        raise ValueError(f"start: {cfg.world} has no start picture {brief(cfg.start)}; it has {', '.join(known) or 'none'}")
+    config = native.read_config(folder, "world", WorldConfig)
+    return read_picture(known[cfg.start].png, (config.height, config.width))[0]
 
 
 def main(cfg: PlayBenchConfig) -> None:

@@ -23,9 +23,10 @@ from dreamx.budget import plan as plans
 from dreamx.budget.plan import Plan
 from dreamx.config import from_json, to_json
 from dreamx.devices import device_of
-from dreamx.fast.int8 import Int8Config, measure_int8_errors, quantise
+from dreamx.fast.int8 import Int8Config, int8_layers, measure_int8_errors, quantise
 from dreamx.fast.residual_reuse import PassChange, ReuseConfig, block_stack, reuse_residuals
-from dreamx.plaintext import read_json
+from dreamx.model.dit import DiT
+from dreamx.plaintext import brief, read_json
 
 _DEGREE = 4  # of the polynomial, as TeaCache has it
 _REACHES = (1.0, 0.5, 0.25)  # shares of the guesses that a threshold lets pass
@@ -120,6 +121,20 @@ def read_calibration(file: Path) -> Calibration:
         return from_json(Calibration, read_json(file))
     except ValueError as e:
         raise ValueError(f"calibration: {file}: {e}") from e
+
+
+def calibration_for(file: Path, plan: Plan) -> Calibration:
+    """Read the calibration of a plan's transformer. ValueError, before anything is walked, where the file is of another: by its
+    name, or by its layers."""
+    found = read_calibration(file)
+    with torch.device("meta"):
+        layers = set(int8_layers(DiT(plan.dit)))
+    if found.config == plan.name and set(found.errors) == layers:
+        return found
+    made = f"made for {brief(found.config)}" if found.config != plan.name else "made for a network of that name with other layers"
+    raise ValueError(
+        f"calibration: {file} was {made}, and this is {plan.name}; make one with dreamx calibrate, or leave --calibration out"
+    )
 
 
 def calibrate(plan: Plan, walk: Walk, chunks: int, target: float, plain: WalkMade | None = None) -> Calibration:

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from dreamx.bench.ablation import SpeedAblation, ablate, table
-from dreamx.bench.calibrate import planned, read_calibration
+from dreamx.bench.calibrate import calibration_for, planned
 from dreamx.bench.stopwatch import networks, run
 from dreamx.bounds import InputFile, PositiveInt, Threads
 from dreamx.budget import fit, machine, plan
@@ -171,10 +171,10 @@ def main(cfg: EngineBenchConfig) -> None:
 def _ablation(cfg: EngineBenchConfig) -> SpeedAblation:
     if cfg.attention is not None:
         raise ValueError("attention: --ablate compares kernels of attention itself; leave it out")
-    calibration = None if cfg.calibration is None else read_calibration(cfg.calibration)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     p, walk = planned(cfg.config, cfg.size, cfg.dtype, cfg.device, cfg.random_weights)
+    calibration = None if cfg.calibration is None else calibration_for(cfg.calibration, p)
     return ablate(p, walk, cfg.chunks or 30, device_of(cfg.device), calibration)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -84,8 +85,8 @@ def walk_of(plan: Plan, device: torch.device, random: bool) -> Walk:
     if plan.world and plan.folder is not None and not random:
         folder = plan.folder
         return lambda technique, chunks: walk_world(folder, technique, chunks)
-    dit, decoder = stopwatch.networks(plan, device, random)
-    return lambda technique, chunks: walk_plan(plan, (dit, decoder), device, technique, chunks)
+    nets = cache(lambda: stopwatch.networks(plan, device, random))  # at the first walk: what is refused is refused before
+    return lambda technique, chunks: walk_plan(plan, nets(), device, technique, chunks)
 
 
 @torch.inference_mode()

@@ -129,7 +129,7 @@ def run(
     full = -(-plan.window // c)
     for i in range(full + chunks):
         times.cpu = time.process_time() if i <= full else times.cpu
-        frames = _noise(plan, i * c, device, rng)
+        frames = noise_frames(plan, i * c, device, rng)
         machine.synchronize(device)
         began = time.perf_counter()
         made, counting = next_chunk(net, frames, text, cache, sampler, rng).z, i >= full
@@ -153,7 +153,7 @@ def run(
     return times
 
 
-def _noise(plan: Plan, start: int, device: torch.device, rng: torch.Generator) -> Frames:
+def noise_frames(plan: Plan, start: int, device: torch.device, rng: torch.Generator) -> Frames:
     """A chunk that is to be made, seen by somebody who walks and looks about."""
     camera = walk(level(), from_keys(["wj", "w", "wl"] * (start + plan.past.chunk)))[start : start + plan.past.chunk]
     z = torch.randn(1, plan.past.chunk, plan.dit.channels, *plan.latent, generator=rng).to(device)

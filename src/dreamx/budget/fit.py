@@ -10,8 +10,10 @@ import torch
 from dreamx import released
 from dreamx.budget.machine import CPU, MachineSpeed, free_memory
 from dreamx.budget.plan import Plan, on, plan_of
+from dreamx.checkpoints.tiny_decoder_names import decoder_config
 from dreamx.devices import device_of
 from dreamx.model.causal_config import CausalConfig
+from dreamx.model.wan_vae import WanVAEConfig
 
 #: What is not tensors: libraries, their scratch memory, what the allocator cannot use. Of a GPU; a CPU's is counted as in use.
 _BESIDE = 1.2e9
@@ -174,6 +176,8 @@ def world_must_fit(world: str, choice: released.Choice, latents: int | None = No
         config = released.settings(world, kind)
         size = choice.size or (config.height, config.width)
     plan = replace(plan_of(world, size), lent=choice.offload)
+    if choice.decoder is not None and isinstance(plan.decoder, WanVAEConfig):
+        plan = replace(plan, decoder=decoder_config(plan.decoder, choice.decoder))
     released.check_size(size, plan.shrink * plan.dit.patch)
     plan = on(plan, device)
     if kind.past is None and latents is not None:  # nothing is kept for later, and the text encoder is gone by then

@@ -47,7 +47,7 @@ _BETRAYALS = {
     "model.": "it is wrapped in a module; strip `model.` from the names",
     "blk.": "these are the weights of a language model in GGUF, not a transformer of video",
     "_scale": "these are scales of a quantised kind that is not read; take the bfloat16, fp8 or GGUF file of the model",
-    "decoder.3.conv.": "it is a small autoencoder such as taew2_2, which dreamx does not read; Wan2.2_VAE.pth is the one to give",
+    "decoder.3.conv.": "it is a small autoencoder such as taew2_2; give it with --decoder to play, and Wan2.2_VAE.pth here",
     "encoder.conv": "these are autoencoder weights, not a transformer",
     "decoder.": "these are autoencoder weights, not a transformer",
     "token_embedding": "these are text encoder weights, not a transformer",

@@ -63,13 +63,14 @@ def time_walk(
     clocks: Clocks,
     dtype: torch.dtype = torch.float32,
     choice: Choice = AS_IT_IS,
+    opening: Tensor | None = None,
 ) -> WalkTimes:
     """Open the world ``name`` and walk so many seconds of it, with the next of ``keys`` every 8 chunks; ``choice``: of size and
-    device, for a released one."""
+    device, for a released one; ``opening``: its first picture, uint8 ``[3, H, W]``, None: a grey one."""
     began = clocks.wall()
     world = World.open(name, choice)
     compute_in(world.vae, dtype)
-    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8), seed=1)
+    world.reset(torch.full((3, *world.size), 127, dtype=torch.uint8) if opening is None else opening, seed=1)
     walked = WalkTimes(world, clocks.wall() - began)
     while sum(walked.frames) < seconds * world.fps:
         held = keys[len(walked.frames) // _HELD % len(keys)]

@@ -117,10 +117,10 @@ def _source(name: str, found: Checkpoint | None, settings: Settings, choice: Cho
         return Walker(_opened(name, choice))
     if found.config.view is None:
         console.print(f"{name} has no camera lane: what moves in its videos is up to the caption, not to the list.")
-    choice = Choice(s.size, s.steps, s.device, choice.offload)
+    choice = Choice(s.size, s.steps, s.device, choice.offload, choice.decoder)
     if found.kind.past is None:
         world_must_fit(name, choice, 1 + (settings.frames - 1) // 4)
-        nets = released.build(name, found, s.size, device_of(s.device), choice.offload)
+        nets = released.build(name, found, s.size, device_of(s.device), choice.offload, choice.decoder)
         return Bidirectional(nets, s, console.print)
     return Walker(_opened(name, choice))
 

@@ -2,21 +2,23 @@
 
 The network is the one of diffusers, whose names ours are, behind the interface of ``model.vae.VAE``: ``encode`` whole
 clips, ``push`` a stream, one latent frame after another. Both go group by group, so that memory does not grow with the length of
-a video. Needs the extra ``wan``. It sees no depth. The small decoder ``taew2_2`` is another architecture than any of ours, see
-``docs/models.md``. Source: Wan2.2 (its vae2_2.py), and diffusers' AutoencoderKLWan.
+a video. Needs the extra ``wan``. It sees no depth. In place of its decoder it may have the small one of ``tiny_wan_decoder``.
+Source: Wan2.2 (its vae2_2.py), and diffusers' AutoencoderKLWan.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dreamx.bounds import MAX_LEVELS, Blocks, Heads, Patch, Width
+from dreamx.config import LATER
 from dreamx.geometry.reproject import View
+from dreamx.model.tiny_wan_decoder import TinyDecoderConfig, TinyWanDecoder
 from dreamx.model.vae import Pixels, State
 
 #: Mean and deviation of the latent channels of the released autoencoder.
@@ -56,6 +58,8 @@ class WanVAEConfig:
     """Mean of each latent channel."""
     std: tuple[float, ...] = STD
     """Standard deviation of each latent channel."""
+    small: TinyDecoderConfig | None = field(default=None, metadata=LATER)
+    """Small decoder in place of that of these sizes; None: there is none."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.multiples) <= MAX_LEVELS:
@@ -83,8 +87,10 @@ class WanVAE(nn.Module):
         super().__init__()
         self.config = config
         net = _network(config)
-        self.encoder, self.decoder = net.encoder, net.decoder
-        self.quant_conv, self.post_quant_conv = net.quant_conv, net.post_quant_conv
+        self.encoder, self.quant_conv = net.encoder, net.quant_conv
+        self.small = None if config.small is None else TinyWanDecoder(config.small)
+        if self.small is None:
+            self.decoder, self.post_quant_conv = net.decoder, net.post_quant_conv
 
     def encode(self, video: Tensor) -> Tensor:
         """Video ``[B, F, 3, H, W]`` in [-1, 1] -> latents ``[B, T, C, h, w]``: the encoder's mean, normalised."""
@@ -127,6 +133,8 @@ class WanVAE(nn.Module):
 
     def planes(self, z: Tensor, state: State | None) -> tuple[Tensor, State]:
         """``push`` before clamping: ``[B, 1 or 4, 3, H, W]``, here and there beyond [-1, 1]."""
+        if self.small is not None:
+            return self.small.push(z.to(self.quant_conv.weight.device), state)
         weight = self.post_quant_conv.weight
         seen = _blank(self.decoder)
         for i, x in enumerate(state or ()):

@@ -16,6 +16,7 @@ from dreamx.budget.training_cost import META, TransformerStep, transformer_cost
 from dreamx.budget.training_fit import StageLoad, step_seconds, training_need, training_refusal
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.vae import VAEConfig
+from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
 from dreamx.recipes import tiny
 from dreamx.recipes.ablations.camera_lane import FreshLane
@@ -104,7 +105,8 @@ def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
     """By the names of the training stages of a recipe: a function that says the load of each."""
     known: dict[Path, tuple[DiTConfig, Any]] = {}  # the networks that earlier steps write
     found: dict[str, Loader] = {}
-    vae = VAEConfig()  # of the last autoencoder that was trained
+    own = getattr(module, "VAE", None)
+    vae = own if isinstance(own, WanVAEConfig) else VAEConfig()  # not trained, or of the last that was
     for step in recipe:
         cfg = step.cfg
         if isinstance(cfg, FreshLane):

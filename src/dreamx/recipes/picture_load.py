@@ -19,9 +19,11 @@ from dreamx.geometry.reproject import View
 from dreamx.model.depth_net import Depth
 from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.train.autoencoder import AutoencoderStage
+from dreamx.train.channel_pruning import narrower
 from dreamx.train.classifier import ClassifierStage
-from dreamx.train.decoder import PARTS, Critic, DecoderStage
+from dreamx.train.decoder import PARTS, WAN_PARTS, Critic, DecoderStage
 from dreamx.train.depth import DepthStage
 from dreamx.train.features import FeatureStage
 from dreamx.train.known_places import PlacesStage
@@ -29,10 +31,14 @@ from dreamx.train.pose import PoseStage
 from dreamx.train.trainable import freeze
 
 
-def picture_loader(name: str, cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> Callable[[int | None, bool], StageLoad]:
+def picture_loader(
+    name: str, cfg: Any, size: tuple[int, int], vae_config: VAEConfig | WanVAEConfig
+) -> Callable[[int | None, bool], StageLoad]:
     """Return the load of a stage, on pictures of ``size``, in float32: both passes, without the sums of its loss."""
     with META:
         nets, forward = _built(cfg, size, vae_config)
+        taught = isinstance(cfg, DecoderStage) and cfg.prune > 0  # by the whole decoder, which lies beside
+        beside = count_parameters(autoencoder_of(vae_config)) if taught else 0
     whole = isinstance(cfg, DecoderStage | PlacesStage)
     every = nn.ModuleList(nets)
 
@@ -41,26 +47,27 @@ def picture_loader(name: str, cfg: Any, size: tuple[int, int], vae_config: VAECo
         clips = batch or cfg.batch
         cost = count_step(lambda: forward(clips), every.parameters())
         counts = (count_parameters(every), count_parameters(every, trained=True), max(map(count_parameters, every)))
-        return StageLoad(
-            name, *counts, cost, cfg.run.steps, clips, product_dtype(cfg), average=cfg.run.ema is not None, whole=whole
-        )
+        dtype, average = product_dtype(cfg), cfg.run.ema is not None
+        return StageLoad(name, *counts, cost, cfg.run.steps, clips, dtype, beside, average=average, whole=whole)
 
     return load
 
 
-def _built(cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> tuple[list[nn.Module], Callable[[int], Tensor]]:
+def _built(
+    cfg: Any, size: tuple[int, int], vae_config: VAEConfig | WanVAEConfig
+) -> tuple[list[nn.Module], Callable[[int], Tensor]]:
     """The networks of a stage, and its forward pass for a batch of so many."""
 
     def pictures(*shape: int) -> Tensor:
         return torch.empty(*shape, *size, device=META)
 
-    if isinstance(cfg, AutoencoderStage | DecoderStage):
-        sharpen = isinstance(cfg, DecoderStage)
-        # A decoder goes on from the autoencoder of an earlier step.
-        vae, critic = VAE(vae_config), Critic(cfg.critic) if sharpen else None
-        if sharpen:
-            freeze(vae, [p for p in PARTS if getattr(vae, p) is not None], "vae")
-        return [vae, *([] if critic is None else [critic])], _autoencoder(cfg, size, pictures, vae, critic)
+    if isinstance(cfg, AutoencoderStage):
+        vae = autoencoder_of(vae_config)
+        return [vae], lambda batch: _planes(cfg, size, vae, batch).mean()
+    if isinstance(cfg, DecoderStage):  # goes on from the autoencoder of an earlier step
+        net, critic = autoencoder_of(narrower(vae_config, cfg.prune)), Critic(cfg.critic)
+        freeze(net, WAN_PARTS if isinstance(net, WanVAE) else [p for p in PARTS if getattr(net, p) is not None], "vae")
+        return [net, critic], _decoder(cfg, size, net, critic, autoencoder_of(vae_config) if cfg.prune else None)
     if isinstance(cfg, DepthStage | PoseStage):
         depth = Depth(cfg.depth)
         return [depth], lambda batch: depth(pictures(batch, 3)).mean()
@@ -76,18 +83,37 @@ def _built(cfg: Any, size: tuple[int, int], vae_config: VAEConfig) -> tuple[list
     raise ValueError(f"dry_run: the stage of {type(cfg).__name__} cannot be counted yet")
 
 
-def _autoencoder(
-    cfg: AutoencoderStage | DecoderStage, size: tuple[int, int], pictures: Callable[..., Tensor], vae: VAE, critic: Critic | None
+def autoencoder_of(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
+    """Build the autoencoder of a config."""
+    return VAE(config) if isinstance(config, VAEConfig) else WanVAE(config)
+
+
+def _planes(cfg: AutoencoderStage | DecoderStage, size: tuple[int, int], vae: VAE | WanVAE, batch: int) -> Tensor:
+    """Raw planes ``[B, F, 3 or 4, H, W]`` of an autoencoder: of clips, or of pieces of latents for that of Wan2.2."""
+    f, c = cfg.frames, vae.config
+    rows, cols = (side // c.shrink for side in size)
+    if isinstance(vae, WanVAE):
+        assert isinstance(cfg, DecoderStage), "the autoencoder of Wan2.2 is not trained"
+        made, state = list[Tensor](), None
+        for _ in range(latent_count(f)):
+            x, state = vae.planes(torch.empty(batch, c.latent, min(cfg.crop, rows), min(cfg.crop, cols), device=META), state)
+            made.append(x)
+        return torch.cat(made, 1)
+    video, depth = torch.empty(batch, f, 3, *size, device=META), torch.empty(batch, f, *size, device=META)
+    hint = View(torch.empty_like(video), depth, torch.empty_like(depth)) if vae.config.hint else None
+    return vae(video, torch.empty(batch, latent_count(f), c.latent, rows, cols, device=META), hint)[0]
+
+
+def _decoder(
+    cfg: DecoderStage, size: tuple[int, int], net: VAE | WanVAE, critic: Critic, whole: VAE | WanVAE | None
 ) -> Callable[[int], Tensor]:
-    """The forward pass of an autoencoder, under its critic where there is one: a look at what was made, two at both."""
+    """The forward pass of a decoder under its critic: a look at what was made, two at both; ``whole``: what teaches it."""
 
     def forward(batch: int) -> Tensor:
-        c, f = vae.config, cfg.frames
-        noise = torch.empty(batch, latent_count(f), c.latent, size[0] // c.shrink, size[1] // c.shrink, device=META)
-        hint = View(pictures(batch, f, 3), pictures(batch, f), pictures(batch, f)) if c.hint else None
-        planes, _ = vae(pictures(batch, f, 3), noise, hint)
-        if critic is None:
-            return planes.mean()
+        with torch.no_grad():
+            if whole is not None:
+                _planes(cfg, size, whole, batch)
+        planes = _planes(cfg, size, net, batch)
         made = torch.cat([planes[:, :-1, :3], planes[:, 1:, :3]], 2).flatten(0, 1)  # pairs of neighbouring frames
         with torch.no_grad():
             critic(made)

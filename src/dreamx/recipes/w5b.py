@@ -25,11 +25,12 @@ from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.recipes.step import Recipe, Step
 from dreamx.rollout import Sampler
-from dreamx.train import camera_control, causal, consistency, distill, memory_stage, reward
+from dreamx.train import camera_control, causal, consistency, decoder, distill, memory_stage, reward
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.candidates import CandidatesConfig
 from dreamx.train.causal import CausalStage
 from dreamx.train.consistency import ConsistencyStage
+from dreamx.train.decoder import DecoderStage
 from dreamx.train.distill import DistillStage
 from dreamx.train.error_bank import ErrorBankConfig
 from dreamx.train.memory_packing import PackingConfig
@@ -91,7 +92,7 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
 
     clips, latents, wan = root / "clips", root / "latents.safetensors", root / "wan"
     rounds, far = root / "rounds", root / "rounds.safetensors"
-    names = ("camera", "causal", "memory", "consistency", "distill", "distill_long", "reward")
+    names = ("camera", "causal", "memory", "consistency", "distill", "distill_long", "reward", "decoder")
     nets = {stage: root / stage / "model" for stage in names}
     matching = DistillStage(
         run("distill", 600),
@@ -185,6 +186,21 @@ def curriculum(root: Path, threads: int = 8) -> Recipe:
                 sampler=SAMPLER,
                 candidates=CANDIDATES,
                 lr=1e-5,
+            ),
+        ),
+        # P: the decoder with which it is played has lost 75 % (that of Matrix-Game 3.0); how it was trained is not said.
+        Step(
+            "decoder",
+            decoder.main,
+            DecoderStage(
+                replace(run("decoder", 20_000, ema=0.999), betas=(0.5, 0.95), clip=1.0),
+                latents,
+                wan,
+                nets["decoder"],
+                batch=4,  # pieces of 384 x 384 pixels
+                lr=1e-4,
+                prune=0.75,  # P
+                crop=24,
             ),
         ),
     )

@@ -185,16 +185,21 @@ def show(run: Run, vae: VAE, clips: ClipWindows) -> None:
     run.say(f"sheet: {words[0]}, with hints {words[1]}; depth of first frames off by {float(first):.0%}")
 
 
-def reconstruction_loss(planes: Tensor, truth: Windows, vae: VAE, edges: float, depth: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """Raw planes ``[B, F, 4, H, W]`` against the truth -> the loss, and its parts for the log."""
+def reconstruction_loss(
+    planes: Tensor, truth: Windows, vae: VAE | None, edges: float, depth: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Raw planes ``[B, F, 4, H, W]`` against the truth -> the loss, and its parts for the log. vae: whose scale of depth the last
+    plane has; None: there is none, and planes are ``[B, F, 3, H, W]``."""
     rgb = planes[:, :, :3]
     colour = (rgb - truth.video).abs().mean()
     edge = edge_loss(rgb.flatten(0, 1), truth.video.flatten(0, 1))
-    known = (truth.depth > 0) & torch.isfinite(truth.depth)  # float16 is infinite beyond 65504 m
-    error = (planes[:, :, 3] - vae.depth_to_plane(torch.where(known, truth.depth, 1.0))).abs()
-    weight = known.float()
-    weight[:, 0] *= _OPENING  # later depths have memory to lean on, and this one is what memory leans on
-    depths = (error * weight).sum() / weight.sum().clamp_min(1)
+    depths = rgb.new_zeros(())
+    if vae is not None:
+        known = (truth.depth > 0) & torch.isfinite(truth.depth)  # float16 is infinite beyond 65504 m
+        error = (planes[:, :, 3] - vae.depth_to_plane(torch.where(known, truth.depth, 1.0))).abs()
+        weight = known.float()
+        weight[:, 0] *= _OPENING  # later depths have memory to lean on, and this one is what memory leans on
+        depths = (error * weight).sum() / weight.sum().clamp_min(1)
     with torch.no_grad():
         parts = {"psnr": psnr(rgb, truth.video).mean(), "colour": colour, "edges": edge, "depth": depths}
     return colour + edges * edge + depth * depths, {k: v.detach() for k, v in parts.items()}
