@@ -6,8 +6,8 @@ normed as it was; an RMS norm is over all channels, and its gain is set so that 
 
 Importance of a channel: by how much the pictures change, to second order, when all its weights become 0: with J the derivative of
 the pictures by the weights and w_c the weights of the channel, |J w_c|^2. That is the saliency of Optimal Brain Damage (LeCun et
-al. 1990, equation 5) for the loss that the narrow decoder then has, the distance to the pictures of the wide one; the curvature
-is Gauss-Newton's, and the weights of a channel count together (as gates do in Molchanov et al. 2019, section 3.2), not one by
+al. 1990) for the loss that the narrow decoder then has, the distance to the pictures of the wide one; the curvature
+is Gauss-Newton's, and the weights of a channel count together (as gates do in Molchanov et al. 2019), not one by
 one. J is not made: for random signs e, the mean of ((J^T e) w_c)^2 is the same, and J^T e is one backward pass.
 """
 
