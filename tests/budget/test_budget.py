@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import micro
-from dreamx.bench.stopwatch import _noise
+from dreamx.bench.stopwatch import noise_frames
 from dreamx.budget import fit, machine, plan
 from dreamx.budget.count import Work, count
 from dreamx.budget.plan import Plan
@@ -39,10 +39,10 @@ def test_a_pass_and_its_past_are_counted_as_they_are(
     real = FlopCounterMode(display=False)
     with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
         for i in range(-(-window // chunk)):
-            write_context(net, _noise(p, i * chunk, machine.CPU, rng), text, cache)
+            write_context(net, noise_frames(p, i * chunk, machine.CPU, rng), text, cache)
         if recalled:
-            recall(net, _noise(replace(p, past=replace(past, chunk=recalled)), 0, machine.CPU, rng), text, cache)
-        net(frames := _noise(p, window, machine.CPU, rng), text, cache)  # the past is encoded now
+            recall(net, noise_frames(replace(p, past=replace(past, chunk=recalled)), 0, machine.CPU, rng), text, cache)
+        net(frames := noise_frames(p, window, machine.CPU, rng), text, cache)  # the past is encoded now
         cache._heard.clear()  # a text is read once, which is counted as if it were in every pass
         with real:
             net(frames, text, cache)
