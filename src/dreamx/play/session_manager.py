@@ -106,6 +106,11 @@ class SessionManager:
         return len(set(self._running.values()))
 
     @property
+    def sessions(self) -> list[str]:
+        """Return the ids of the running sessions, and of those for which a place is held. From any thread."""
+        return list(self._running)
+
+    @property
     def max_sockets(self) -> int:
         """Return the most sockets that may be open: pages that look at the gallery, or wait for a place."""
         return 4 * self.max_sessions + 12
