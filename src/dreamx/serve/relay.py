@@ -32,7 +32,6 @@ LOST = "the connection to its replica is lost; the session goes on at another on
 _TYPE = re.compile(r'\{"type": "(\w+)"')  # as ``server_messages.pack`` writes it
 _COOKIE = re.compile(r"dreamx_visitor=[A-Za-z0-9_-]{16,64}")
 _NUMBERS = count()
-_AGAIN = 0.2  # seconds after which a replica that had no place is no longer asked in vain
 _OPEN = 5.0  # seconds that a replica has to take a socket
 
 
@@ -47,6 +46,7 @@ class Relay:
         self._runs = False  # a world does: it has a place
         self._pump: asyncio.Task[None] | None = None
         self._seating: asyncio.Task[None] | None = None
+        self._waits = False  # it stands in line
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -104,9 +104,10 @@ class Relay:
     async def _seat(self, data: str | bytes, session: str | None) -> None:
         """Have the message answered by a replica that has a place; an earlier one that still waits for that is given up."""
         if self._seating is not None:
-            self._seating.cancel()
+            if self._waits:
+                self._seating.cancel()
             with suppress(asyncio.CancelledError, Exception):
-                await self._seating
+                await self._seating  # what a replica was asked already is answered first
             self._seating = None
         home = None if session is None else self._front.directory.home(session)
         if self._runs and self._upstream is not None and (session is None or home in (None, self._replica)):
@@ -121,13 +122,15 @@ class Relay:
         if front.held_bytes + len(data) > HELD_BYTES:
             return await self._turn_away()
         front.held_bytes += len(data)
+        number = front.line.number()
         try:
             while True:
-                replica = await front.line.place(self._ticket, session, self._told)
+                self._waits = True
+                replica = await front.line.place(self._ticket, number, session, self._told)
+                self._waits = False
                 if await self._begin(replica, data):
                     front.waited.observe(time.monotonic() - asked)
                     return None
-                await asyncio.sleep(_AGAIN)
         except LineFull:
             await self._turn_away()
         except (WebSocketDisconnect, ConnectionError, RuntimeError):

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +36,9 @@ from dreamx.serve.shared_store import claim_storage
 from dreamx.web.connections import Connections
 from dreamx.web.uvicorn_protocols import server_for
 from dreamx.world import find
+
+#: Seconds that replicas have to join the front, when Ray has opened them.
+_JOINED = 60.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def main(cfg: ServeConfig) -> None:
     def deploy() -> None:
         try:
             replicas.deploy(spec)
+            wait_for(front, cfg.replicas, spec.front)
             tell_address(cfg.play, listener, token)
         except Exception as e:
             failed.append(e)
@@ -153,6 +158,15 @@ def serve_front(front: Front, server: uvicorn.Server, replicas: RayReplicas, dep
     server.shutdown = stop
     deploying.start()
     server.run(sockets=[listener])
+
+
+def wait_for(front: Front, least: int, address: str, seconds: float = _JOINED) -> None:
+    """Wait until so many replicas have joined. ValueError where they do not, although they run."""
+    end = time.monotonic() + seconds
+    while len(front.directory.replicas) < least:
+        if time.monotonic() > end:
+            raise ValueError(f"front_address: the replicas run, and cannot reach this machine at {address}; give another")
+        time.sleep(0.05)
 
 
 def _near(host: str) -> str:

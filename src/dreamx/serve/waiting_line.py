@@ -34,19 +34,25 @@ class WaitingLine:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def place(self, ticket: int, session: str | None, tell: Callable[[int, int], None]) -> Announcement:
+    def number(self) -> int:
+        """Draw the number of a wish; who has a smaller one is let in first."""
+        return next(self._numbers)
+
+    async def place(self, ticket: int, number: int, session: str | None, tell: Callable[[int, int], None]) -> Announcement:
         """Wait for a place. ``tell`` hears the place in line, from 1, and how many wait, whenever that changes.
 
-        LineFull where nobody else may wait. Cancelled, the page leaves the line.
+        Who was given one in vain, as its replica had none after all, asks again with the same ``number``. LineFull where nobody
+        else may wait. Cancelled, the page leaves the line.
         """
         if not self._waiting or (session is not None and self._directory.home(session) is not None):
             taken = self._directory.take(ticket, session)
             if taken is not None:
                 return taken
         first = session is not None and self._directory.is_orphan(session)
-        if len(self._waiting) >= self._most and not first:
+        before = sum(waits.number < number for waits in self._waiting.values())  # the others came since
+        if before >= self._most and not first:
             raise LineFull
-        waits = _Waiting(session, next(self._numbers), tell, asyncio.get_running_loop().create_future())
+        waits = _Waiting(session, number, tell, asyncio.get_running_loop().create_future())
         self._waiting[ticket] = waits
         self.advance()
         try:
