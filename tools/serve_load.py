@@ -54,6 +54,7 @@ class Player:
     back: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])  # when it was lost, seconds until a frame
     lost_walk: list[float] = field(default_factory=list[float])  # seconds of walking that it was set back
     must: dict[str, Any] | None = None  # what was saved of its session when its replica was killed
+    looked: int = 0  # how often what was saved was looked for
     missing: list[str] = field(default_factory=list[str])
     queued: int = 0
 
@@ -107,7 +108,7 @@ class Player:
                             self.walked = said["seconds"] + said["frames"] / self.fps
                         case "state":
                             self.moments = {m["id"] for m in said["moments"]}
-                            if self.must is not None:
+                            if landing and self.must is not None:
                                 self._find(self.must["moments"])
                         case "queued":
                             self.queued += 1
@@ -128,6 +129,7 @@ class Player:
     def _look(self, seconds: float) -> None:
         """It is back, at so many seconds of walking: is that what was saved, or later?"""
         self.lost_walk.append(max(0.0, self.walked - seconds))
+        self.looked += self.must is not None
         if self.must is not None and round(seconds * self.fps) < self.must["frames"]:
             self.missing.append(
                 f"session {self.session}: {self.must['frames']} frames were saved, {seconds * self.fps:g} are there"
@@ -213,6 +215,7 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
         "players_thrown_out": sum(len(p.back) for p in players),
         "recovery_seconds": {"median": q(back, 50), "p95": q(back, 95), "most": q(back, 100)},
         "set_back_seconds_of_walking": {"median": q(lost, 50), "most": q(lost, 100)},
+        "saved_sessions_looked_for": sum(p.looked for p in players),
         "saved_and_lost": [x for p in players for x in p.missing],
         "frames_painted": len(gaps),
         "frame_interval_ms": {"due": round(1000 / players[0].fps, 1), "p50": q(1000 * gaps, 50), "p95": q(1000 * gaps, 95)},
@@ -252,6 +255,7 @@ def main() -> None:
                 found = asyncio.run(load(int(address.rsplit(":", 1)[1]), folder / "store", cfg))
             finally:
                 server.send_signal(signal.SIGINT)
+                server.communicate(timeout=120)
         print(json.dumps(found, indent=1))
 
 

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dreamx.serve.ray_replicas import RayShare, policy
-from dreamx.serve.wanted_replicas import wanted_replicas
+from dreamx.serve.wanted_replicas import OpenSessions, wanted_replicas
 
 
 @pytest.mark.parametrize(
@@ -19,7 +18,7 @@ def test_for_all_that_play_wait_and_may_come(sessions: float, waiting: float, sp
 
 
 def test_the_policy_adds_up_sessions_and_counts_each_waiting_page_once() -> None:
-    wants = policy(4, RayShare(None, least=1, most=9, cpus=1, gpus=0, spare=0, down=1))
+    wants = OpenSessions(places=4, least=1, most=9, spare=0)
     said = {"sessions": {"a": 4.0, "b": 3.0}, "waiting": {"a": 6.0, "b": 5.0}}  # b heard of it a moment earlier
     assert wants(SimpleNamespace(aggregated_metrics=said, target_num_replicas=2)) == (4, {})
     for nothing in (None, {}, {"sessions": {}}):

@@ -39,11 +39,12 @@ class PlayConfig:
     jpeg_quality: int = 85
     """1 to 95."""
     sessions: PositiveInt = 4
-    """Most sessions at once."""
+    """Most sessions at once; of dreamx serve, at each replica."""
     starts: InputFolder | None = None
     """Folder of start pictures, NAME.png with the prompt in NAME.txt; by default those of the world."""
     state: OutputFolder | None = None
-    """Folder that sessions and recordings are kept in; by default dreamx in the user's folder for state (XDG_STATE_HOME)."""
+    """Folder that sessions and recordings are kept in; by default dreamx in the user's folder for state (XDG_STATE_HOME). Of
+    dreamx serve it is --store."""
     keep_seconds: PositiveFloat = KEEP_EVERY
     """Seconds of walking between two saves of a session: what a server that is killed costs its players at most."""
     idle_seconds: PositiveFloat = IDLE

@@ -19,7 +19,7 @@ _GONE = "its replica does not answer; try again in a moment\n"
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReplicaAnswer:
     """An answer that has begun: its body is still to be read."""
 
     status: int
@@ -38,7 +38,7 @@ class Answer:
                 yield piece
 
 
-def ask(url: str, path: str, headers: Mapping[str, str], seconds: float = SECONDS) -> Answer:
+def ask(url: str, path: str, headers: Mapping[str, str], seconds: float = SECONDS) -> ReplicaAnswer:
     """Ask a server for ``path``, as it was asked for (decoded). OSError where it does not answer. Blocks."""
     request = Request(url + quote(path), headers=dict(headers))
     try:
@@ -48,7 +48,7 @@ def ask(url: str, path: str, headers: Mapping[str, str], seconds: float = SECOND
     except HTTPException as e:
         raise ConnectionError(str(e)) from e
     status = found.status if isinstance(found, HTTPResponse) else found.code
-    return Answer(int(status or 502), {k.lower(): v for k, v in found.headers.items()}, found)
+    return ReplicaAnswer(int(status or 502), {k.lower(): v for k, v in found.headers.items()}, found)
 
 
 async def pass_on(url: str, path: str, headers: Mapping[str, str]) -> Response:

@@ -6,14 +6,13 @@ Pages do not go through Ray: each replica has a port of its own, which the front
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 from dreamx.plaintext import sentence
 from dreamx.serve.replica_server import GOODBYE, ReplicaServer, ReplicaSpec, open_replica
-from dreamx.serve.wanted_replicas import wanted_replicas
+from dreamx.serve.wanted_replicas import OpenSessions
 
 APP = "dreamx"
 DEPLOYMENT = "WorldReplica"
@@ -39,11 +38,9 @@ class RayShare:
 
 
 class WorldReplica:
-    """What Ray Serve runs: a replica that tells it how many sessions are open."""
+    """A replica as Ray Serve runs it, which it tells how many sessions are open."""
 
     def __init__(self, spec: ReplicaSpec, anywhere: bool) -> None:
-        import dreamx  # noqa: F401  # pyright: ignore[reportUnusedImport]  (before torch: says how threads wait)
-
         ray, serve = _ray()
         name: str = serve.get_replica_context().replica_id.unique_id
         host: str = ray.util.get_node_ip_address() if anywhere else spec.host
@@ -125,7 +122,10 @@ class RayReplicas:
             look_back_period_s=_LOOK_BACK,
             upscale_delay_s=_UP,
             downscale_delay_s=share.down,
-            policy=config.AutoscalingPolicy(policy_function=policy(places, share)),
+            policy=config.AutoscalingPolicy(
+                policy_function=f"{OpenSessions.__module__}:{OpenSessions.__name__}",
+                policy_kwargs={"places": places, "least": share.least, "most": share.most, "spare": share.spare},
+            ),
         )
 
     def _why(self) -> str:
@@ -146,20 +146,6 @@ class RayReplicas:
         if self._begun and self._share.address is None:
             self._serve.shutdown()
             self._ray.shutdown()
-
-
-def policy(places: int, share: RayShare) -> Callable[[Any], tuple[int, dict[str, Any]]]:
-    """Return the autoscaling policy for replicas of so many ``places``; Ray applies the delays."""
-    least, most, spare = share.least, share.most, share.spare
-
-    def by_open_sessions(context: Any) -> tuple[int, dict[str, Any]]:
-        said = context.aggregated_metrics or {}
-        if not said.get("sessions"):  # none has said anything yet
-            return context.target_num_replicas, {}
-        sessions, waiting = sum(said["sessions"].values()), max(said.get("waiting", {}).values(), default=0.0)
-        return wanted_replicas(sessions, waiting, places, least, most, spare), {}
-
-    return by_open_sessions
 
 
 def _ray() -> tuple[Any, Any]:

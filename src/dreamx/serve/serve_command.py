@@ -28,6 +28,7 @@ from dreamx.play.auth import is_loopback
 from dreamx.play.open_manager import state_folder
 from dreamx.play.play_config import PlayConfig
 from dreamx.play.server import hosts_for, listen, tell_address, token_for
+from dreamx.released import is_released
 from dreamx.serve.front import Front
 from dreamx.serve.front_app import create_front_app
 from dreamx.serve.ray_replicas import RayReplicas, RayShare
@@ -96,9 +97,12 @@ def main(cfg: ServeConfig) -> None:
     """Start the replicas, print the address, serve until interrupted, and keep every session then."""
     listen(cfg.play.host, 0).close()  # refused at once, not after Ray has started
     find(cfg.play.world)
-    world_must_fit(cfg.play.world, cfg.play.choice)
+    if cfg.ray_address is None:  # else each replica looks for itself
+        world_must_fit(cfg.play.world, cfg.play.choice)
+    if is_released(cfg.play.world) and cfg.gpus_per_replica == 0 and cfg.play.choice.device != "cpu":
+        raise ValueError("gpus_per_replica is 0, and Ray hides all GPUs from such replicas; give 1, or --device cpu")
     store = cfg.store or str(state_folder().with_name("dreamx-serve"))
-    claim_storage(Storage(store))
+    claim_storage(Storage(store), write=False)
     threads = cfg.play.threads or max(1, round(cfg.cpus_per_replica))
     share = RayShare(
         cfg.ray_address,

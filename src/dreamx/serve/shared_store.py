@@ -240,8 +240,11 @@ class SharedStore:
                 self._sent.add(path.stem)
 
 
-def claim_storage(shared: Storage) -> None:
-    """Make the storage ours, or find that it is. ValueError, one sentence, where it is another's or cannot be written."""
+def claim_storage(shared: Storage, write: bool = True) -> None:
+    """Make the storage ours, or find that it is; without ``write`` look only whether that would do.
+
+    ValueError, one sentence, where it is another's or cannot be written.
+    """
     try:
         if shared.exists(_MARK):
             said = json.loads(shared.read(_MARK))
@@ -249,6 +252,7 @@ def claim_storage(shared: Storage) -> None:
                 raise ValueError(f"store: {shared.url} holds something else; give the name of a new or an empty folder")
             return
         shared.refuse_used("store")
-        shared.write(_MARK, json.dumps({"kind": KIND, "format": 1}).encode())
+        if write:
+            shared.write(_MARK, json.dumps({"kind": KIND, "format": 1}).encode())
     except OSError as e:
         raise ValueError(f"store: {shared.url} cannot be used ({cause(e)}); give a folder that all replicas can write to") from e
