@@ -84,11 +84,11 @@ def test_silence_loses_a_replica_and_makes_orphans_of_its_sessions_for_a_while()
     found.hear(said("b", "other"), now=SILENT)
     assert found.expire(SILENT) == []
     assert found.expire(SILENT + 0.1) == ["a"]
-    assert (found.lost, found.home("walk"), [x.replica for x in found.replicas]) == (1, None, ["b"])
+    assert (found.home("walk"), [x.replica for x in found.replicas]) == (None, ["b"])
     assert found.is_orphan("walk") and not found.is_orphan("other")
     found.settle("walk", "b")
     assert not found.is_orphan("walk") and found.home("walk") is not None
-    found.lose("b", now=10.0)
+    assert found.lose("b", now=10.0) and not found.lose("b", now=10.0)
     assert found.is_orphan("walk") and found.is_orphan("other")
     found.expire(10.0 + REMEMBERED + 1)
     assert not found.is_orphan("walk")
@@ -100,3 +100,14 @@ def test_an_announcement_of_before_does_not_take_a_session_away_that_began_since
     found.hear(said("a"), now=0.1)  # it was on its way
     home = found.home("walk")
     assert home is not None and home.replica == "a"
+
+
+def test_a_replica_that_was_taken_for_lost_and_is_back_does_not_claim_what_went_on_elsewhere() -> None:
+    found = directory(said("a", "walk"), said("b"))
+    found.lose("a", 1.0)
+    found.settle("walk", "b")
+    found.hear(said("a", "walk"), 2.0)
+    assert took(found, 1, "walk") == "b"
+    found.hear(said("b", "walk"), 2.0)
+    found.hear(said("b"), 3.0)
+    assert found.home("walk") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -66,7 +66,7 @@ def micro_world(folder: Path) -> Path:
 
 
 @contextmanager
-def replica_processes(port: int, world: Path, folder: Path, names: str) -> Iterator[dict[str, BaseProcess]]:
+def replica_processes(port: int, world: Path, folder: Path, names: str) -> Iterator[Mapping[str, BaseProcess]]:
     """Replicas of a world on the disk, each (a letter) a process of its own; at the end those that still run are killed."""
     play = PlayConfig(world=str(world), threads=1, sessions=2, keep_seconds=0.25)
     spec = ReplicaSpec(play, str(folder / "shared"), 64, f"http://127.0.0.1:{port}", KEY, f"dreamx-test-{folder.name}")

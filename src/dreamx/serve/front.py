@@ -28,6 +28,10 @@ class Page(Protocol):
         """Close its socket (1012)."""
         ...
 
+    def replica_lost(self, replica: str) -> None:
+        """Let go of that replica, if it plays there."""
+        ...
+
 
 class Front:
     """``waiting``: pages that may wait for a place. On one event loop."""
@@ -70,18 +74,21 @@ class Front:
 
     def lose(self, replica: str) -> None:
         """A replica is gone."""
-        before = self.directory.lost
-        self.directory.lose(replica, time.monotonic())
-        self.lost.inc(self.directory.lost - before)
+        if self.directory.lose(replica, time.monotonic()):
+            self._let_go(replica)
+
+    def _let_go(self, replica: str) -> None:
+        self.lost.inc()
+        for page in list(self.pages):
+            page.replica_lost(replica)
         self.line.advance()
 
     async def watch(self) -> None:
         """Look for replicas that are silent, for as long as the front runs."""
         while True:
             await asyncio.sleep(ANNOUNCE)
-            before = self.directory.lost
-            self.directory.expire(time.monotonic())
-            self.lost.inc(self.directory.lost - before)
+            for silent in self.directory.expire(time.monotonic()):
+                self._let_go(silent)
             self.line.advance()
 
     async def stop(self) -> None:

@@ -47,6 +47,7 @@ class Relay:
         self._pump: asyncio.Task[None] | None = None
         self._seating: asyncio.Task[None] | None = None
         self._waits = False  # it stands in line
+        self._asked: tuple[ClientConnection | None, Announcement | None] = (None, None)  # for a world, and has not answered
         self._sending = asyncio.Lock()
 
     async def run(self) -> None:
@@ -76,6 +77,12 @@ class Relay:
         if self._ws.application_state is WebSocketState.CONNECTED:
             with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
                 await self._ws.close(1012, why[:120])
+
+    def replica_lost(self, replica: str) -> None:
+        """Let go of that replica, if it plays there, or is just asked: its socket may stay silent for ever."""
+        for upstream, there in ((self._upstream, self._replica), self._asked):
+            if upstream is not None and there is not None and there.replica == replica:
+                upstream.transport.abort()  # whoever reads it hears that it is closed
 
     # ---- what the page says --------------------------------------------------------------------------------------------
 
@@ -148,6 +155,7 @@ class Relay:
             self._front.directory.release(self._ticket)
             self._front.lose(replica.replica)
             return False
+        self._asked = (upstream, replica)
         try:
             first = await upstream.recv()
             if kind(first) == "hello":
@@ -165,6 +173,8 @@ class Relay:
             await _close(upstream)
             self._front.directory.release(self._ticket)
             raise
+        finally:
+            self._asked = (None, None)
         if kind(first) == "busy":
             await _close(upstream)
             self._front.directory.refuse(replica.replica, self._ticket)

@@ -48,7 +48,6 @@ class ReplicaDirectory:
         self._known: dict[str, _Known] = {}
         self._homes: dict[str, str] = {}  # session -> the replica that has it, or had it last
         self._orphans: dict[str, float] = {}  # sessions of lost replicas, and when these were lost
-        self.lost = 0  # replicas, so far
 
     @property
     def replicas(self) -> list[Announcement]:
@@ -73,7 +72,8 @@ class ReplicaDirectory:
                 del self._homes[session]
         known.said, known.heard, known.full = said, now, False
         for session in said.sessions:
-            self._homes[session] = said.replica
+            if self._homes.get(session) not in self._known:  # else one that was taken for lost is back: it lets go of it soon
+                self._homes[session] = said.replica
             self._orphans.pop(session, None)
 
     def settle(self, session: str, replica: str) -> None:
@@ -82,13 +82,14 @@ class ReplicaDirectory:
             self._homes[session] = replica
             self._orphans.pop(session, None)
 
-    def lose(self, replica: str, now: float) -> None:
-        """Note that a replica is gone; its sessions have to be taken up by others."""
-        if self._known.pop(replica, None) is not None:
-            self.lost += 1
-            for session in [s for s, home in self._homes.items() if home == replica]:
-                del self._homes[session]
-                self._orphans[session] = now
+    def lose(self, replica: str, now: float) -> bool:
+        """Note that a replica is gone; its sessions have to be taken up by others. False where it was not there."""
+        if self._known.pop(replica, None) is None:
+            return False
+        for session in [s for s, home in self._homes.items() if home == replica]:
+            del self._homes[session]
+            self._orphans[session] = now
+        return True
 
     def expire(self, now: float) -> list[str]:
         """Lose all that were silent for too long; returns their names."""

@@ -22,7 +22,9 @@ from dreamx.play.session_manager import SessionManager
 from dreamx.serve.front import ANNOUNCE
 from dreamx.serve.replica_directory import Announcement
 from dreamx.serve.shared_store import SharedStore
+from dreamx.web.connections import Connections
 
+_SOCKETS = 2048  # connections of the front, which all come from its one address
 GOODBYE = 30.0  # seconds that a replica has to keep its sessions when it is told to stop
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -56,7 +58,7 @@ class ReplicaServer:
         self._front, self._key, self._token = front, key, token_urlsafe(24)
         listener = listen(host, 0)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        self._server = serve(create_app(manager, self._token), manager)
+        self._server = serve(create_app(manager, self._token), manager, Connections(_SOCKETS, _SOCKETS))
         self._server.config.forwarded_allow_ips = "*"  # only the front knows the token, and it says whose visit it is
         self._stopped = Event()
         self._serving = Thread(target=self._server.run, kwargs={"sockets": [listener]}, name="serving", daemon=True)

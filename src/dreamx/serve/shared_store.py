@@ -246,12 +246,15 @@ def claim_storage(shared: Storage, write: bool = True) -> None:
     ValueError, one sentence, where it is another's or cannot be written.
     """
     try:
-        if shared.exists(_MARK):
+        try:
+            shared.refuse_used("store")
+        except ValueError:
+            if not shared.exists(_MARK):  # looked for last: another replica may have come first
+                raise
             said = json.loads(shared.read(_MARK))
             if not isinstance(said, dict) or said.get("kind") != KIND:
-                raise ValueError(f"store: {shared.url} holds something else; give the name of a new or an empty folder")
+                raise ValueError(f"store: {shared.url} holds something else; give the name of a new or an empty folder") from None
             return
-        shared.refuse_used("store")
         if write:
             shared.write(_MARK, json.dumps({"kind": KIND, "format": 1}).encode())
     except OSError as e:
