@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
-from dreamx.play.server_messages import Picture
 from fake_world import FakeWorld
 from play_house import Player, eventually, open_house
 from serve_house import KEY, ask, fronted, micro_world, replica, replica_processes
@@ -292,9 +293,27 @@ def test_a_picture_of_ones_own_reaches_the_replica_and_what_is_too_large_closes_
             begin(player)
 
 
-def test_a_page_that_does_not_read_holds_up_nobody_else(tmp_path: Path) -> None:
-    with fronted() as (_, port), replica(port, fast(), tmp_path, "a"), Player(port) as slow, Player(port) as other:
-        begin(slow)
-        begin(other)
-        first = other.frames(60)
-        assert isinstance(first[0], Picture)
+@pytest.mark.slow
+def test_a_page_that_does_not_read_holds_up_its_own_world_and_nobody_else(tmp_path: Path) -> None:
+    world = FakeWorld(size=(720, 1280), fps=50, due=8)
+    with fronted() as (_, port), replica(port, world, tmp_path, "a", keep_every=60) as a:
+        deaf = connect(f"ws://127.0.0.1:{port}/socket", max_size=None, max_queue=1, close_timeout=1)
+        with deaf as socket, Player(port) as other:
+            socket.send('{"type": "start", "start": "hill"}')
+            assert eventually(lambda: any(c.pipeline is not None for c in a.manager.clients))
+            (client,) = (c for c in a.manager.clients if c.pipeline is not None)
+
+            def walked() -> int:
+                """Frames of its world, as it says to have painted all of them, and reads none."""
+                frames = 0 if client.pipeline is None else client.pipeline.history.frames
+                socket.send(json.dumps({"type": "shown", "frame": frames - 1}))
+                time.sleep(0.02)
+                return frames
+
+            until, last, still = time.monotonic() + 60, 0, 0
+            while still < 100 and time.monotonic() < until:
+                now = walked()
+                last, still = now, still + 1 if now == last else 0
+            assert 50 < last < 3000 and still == 100, (last, still)
+            begin(other)
+            other.frames(30)

@@ -20,6 +20,11 @@ from serve_house import ask, micro_world
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def _with_ray() -> None:
+    pytest.importorskip("ray.serve")
+
+
 @contextmanager
 def serve_process(folder: Path, *flags: str) -> Iterator[tuple[Popen[str], int]]:
     """``dreamx serve`` with a micro world, and its port; at the end it was interrupted and has ended by itself."""
