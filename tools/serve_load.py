@@ -235,6 +235,7 @@ def main() -> None:
     flags.add_argument("--cpus", type=float, default=0.25)
     flags.add_argument("--world", default=None)
     cfg = flags.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the server is ended, too
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         world = cfg.world or str(folder / "world")
