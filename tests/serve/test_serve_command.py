@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+from subprocess import run
+
 import pytest
 
 from dreamx.flags import parse
@@ -10,6 +15,8 @@ from dreamx.released import Choice
 from dreamx.serve import serve_command
 from dreamx.serve.front import Front
 from dreamx.serve.serve_command import ServeConfig, main, wait_for
+from dreamx.serve.shared_store import SharedStore
+from repo import ROOT
 from test_replica_directory import said
 
 
@@ -46,3 +53,18 @@ def test_replicas_that_do_not_join_are_told_of() -> None:
     wait_for(front, 1, "http://nowhere")
     with pytest.raises(ValueError, match="front_address: .* http://nowhere"):
         wait_for(front, 2, "http://nowhere", seconds=0.1)
+
+
+def test_folders_of_killed_replicas_go_and_those_in_use_or_new_stay(tmp_path: Path) -> None:
+    used = SharedStore(str(tmp_path / "shared"), tmp_path / "root/used", "used", 64)
+    killed = SharedStore(str(tmp_path / "shared"), tmp_path / "root/killed", "killed", 64)
+    killed.close()
+    (tmp_path / "root/new").mkdir()
+    for name in ("used", "killed"):
+        os.utime(tmp_path / "root" / name, (0, 0))
+    code = "from pathlib import Path; from dreamx.serve.replica_server import remove_unused; remove_unused(Path('root'))"
+    run(
+        [sys.executable, "-c", code], check=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    )  # within one process a lock may be taken again
+    assert {p.name for p in (tmp_path / "root").iterdir()} == {"used", "new"}
+    used.close()

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from dreamx.serve.shared_store import SharedStore
 from dreamx.web.connections import Connections
 
 _SOCKETS = 2048  # connections of the front, which all come from its one address
+_FRESH = 60.0  # seconds in which a replica that starts has locked its folder
 GOODBYE = 30.0  # seconds that a replica has to keep its sessions when it is told to stop
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -135,5 +137,7 @@ def remove_unused(root: Path) -> None:
     """Remove the folders of replicas that were killed: their sessions lie in the storage."""
     for folder in root.iterdir():
         with suppress(ValueError, OSError):
+            if time.time() - folder.stat().st_mtime < _FRESH:
+                continue
             locks.take(folder / manifest.NAME, "in use").release()
             shutil.rmtree(folder, ignore_errors=True)

@@ -32,7 +32,7 @@ from dreamx.released import is_released
 from dreamx.serve.front import Front
 from dreamx.serve.front_app import create_front_app
 from dreamx.serve.ray_replicas import RayReplicas, RayShare
-from dreamx.serve.replica_server import ReplicaSpec
+from dreamx.serve.replica_server import ReplicaSpec, remove_unused
 from dreamx.serve.shared_store import claim_storage
 from dreamx.web.connections import Connections
 from dreamx.web.uvicorn_protocols import server_for
@@ -40,6 +40,7 @@ from dreamx.world import find
 
 #: Seconds that replicas have to join the front, when Ray has opened them.
 _JOINED = 60.0
+_SCRATCH = "dreamx-serve-"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ def main(cfg: ServeConfig) -> None:
         cfg.spare_places,
         cfg.calm_seconds,
     )
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):  # of a front that was killed
+        with suppress(OSError):
+            remove_unused(left)
+            left.rmdir()
     replicas = RayReplicas(share)
     token, listener, key = token_for(cfg.play), listen(cfg.play.host, cfg.play.port), token_urlsafe(24)
     here = f"http://{_near(cfg.play.host)}:{listener.getsockname()[1]}"
@@ -122,7 +127,7 @@ def main(cfg: ServeConfig) -> None:
         kept=cfg.kept,
         front=(cfg.front_address or here).rstrip("/"),
         key=key,
-        scratch=f"dreamx-serve-{token_hex(8)}",
+        scratch=f"{_SCRATCH}{token_hex(8)}",
     )
     front, failed = Front(cfg.waiting), list[Exception]()
     app = create_front_app(front, key, token, cfg.play.allow_origin, hosts_for(cfg.play, token))

@@ -4,7 +4,7 @@ A replica works in a folder of its own (``play.store``) and copies from and to t
 
     dreamx.json                      what lies here
     sessions/ID/*                    as of ``play.store``; session.json, which names the others, comes last
-    sessions/ID/owner.json           the replica that writes this session now, and for the how manieth time it changed hands
+    sessions/ID/owner.json           the replica that writes this session now, and how often that changed
     recordings/ID.mp4, ID.json       a video, and whose it is
     days.json                        the calendar
 
