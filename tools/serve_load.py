@@ -51,7 +51,9 @@ class Player:
     walked: float = 0.0  # seconds, as the server said last
     moments: set[str] = field(default_factory=set[str])
     intervals: list[float] = field(default_factory=list[float])  # between two paintings of one connection
-    back: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])  # when it was lost, seconds until a frame
+    #: When it was lost, seconds until a frame, and whether it stood in line meanwhile.
+    back: list[tuple[float, float, bool]] = field(default_factory=list[tuple[float, float, bool]])
+    waits: bool = False
     lost_walk: list[float] = field(default_factory=list[float])  # seconds of walking that it was set back
     must: dict[str, Any] | None = None  # what was saved of its session when its replica was killed
     looked: int = 0  # how often what was saved was looked for
@@ -81,7 +83,8 @@ class Player:
                     if isinstance(data, bytes):
                         picture = unpack(data)
                         if gone and picture.frame == 0:
-                            self.back.append((gone, time.monotonic() - gone))
+                            self.back.append((gone, time.monotonic() - gone, self.waits))
+                            self.waits = False
                             gone = 0.0
                         await frames.put(picture)
                         if picture.frame % 40 == 39:
@@ -112,6 +115,7 @@ class Player:
                                 self._find(self.must["moments"])
                         case "queued":
                             self.queued += 1
+                            self.waits = True
                         case "error":
                             self.missing.append(f"{self.session}: {said['text']}")
                             if said["over"]:
@@ -180,10 +184,11 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
         await asyncio.sleep(0.1)
     begun = sum(bool(p.session) for p in players)
     await asyncio.sleep(cfg.between)
-    kills, ready = 0, list[float]()
+    kills, ready, alive = 0, list[float](), list[int]()
     for _ in range(cfg.kills):
         there = await asyncio.to_thread(get, port, "/api/replicas")
         busy = [r for r in there if r["sessions"]]
+        alive.append(len(there))
         if not busy:
             await asyncio.sleep(1)
             continue
@@ -193,7 +198,9 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
         os.kill(chosen["process"], signal.SIGKILL)
         killed, kills = time.monotonic(), kills + 1
         await asyncio.sleep(cfg.between * rng.uniform(0.5, 1.5))
-        while len(await asyncio.to_thread(get, port, "/api/replicas")) < cfg.replicas and time.monotonic() - killed < 60:
+        while (
+            len(await asyncio.to_thread(get, port, "/api/replicas")) < cfg.replicas and time.monotonic() - killed < cfg.patience
+        ):
             await asyncio.sleep(0.1)
         ready.append(time.monotonic() - killed)
         for p in players:  # whose replica lives on
@@ -203,7 +210,7 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
     stop.set()
     await asyncio.gather(*tasks)
     gaps = np.array([x for p in players for x in p.intervals])
-    back = np.array([x for p in players for _, x in p.back] or [0.0])
+    back = np.array([x for p in players for _, x, _ in p.back] or [0.0])
     lost = np.array([x for p in players for x in p.lost_walk] or [0.0])
     lines = [x for x in metrics.splitlines() if x.startswith("dreamx_front_replicas_lost_total")]
     return {
@@ -211,6 +218,13 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
         "sessions_begun": begun,
         "replicas": cfg.replicas,
         "kills": kills,
+        "replicas_there_at_each_kill": alive,
+        "seconds_until_all_were_there_again": [round(x, 1) for x in ready],
+        "load_average": os.getloadavg(),
+        "players_told_that_they_wait": sum(p.queued > 0 for p in players),
+        "recovery_of_those_never_in_line": q(
+            np.array([s for p in players for _, s, waited in p.back if not waited] or [0.0]), 95
+        ),
         "replicas_lost_as_the_front_says": float(lines[0].split()[-1]) if lines else None,
         "players_thrown_out": sum(len(p.back) for p in players),
         "recovery_seconds": {"median": q(back, 50), "p95": q(back, 95), "most": q(back, 100)},
@@ -231,6 +245,9 @@ def main() -> None:
     for name, default in (("players", 16), ("replicas", 4), ("places", 8), ("kills", 8), ("seed", 0)):
         flags.add_argument(f"--{name}", type=int, default=default)
     flags.add_argument("--between", type=float, default=10.0, help="seconds from a kill to the next, about")
+    flags.add_argument(
+        "--patience", type=float, default=60.0, help="seconds that Ray has for another replica before the next kill"
+    )
     flags.add_argument("--keep-seconds", type=float, default=2.0)
     flags.add_argument("--cpus", type=float, default=0.25)
     flags.add_argument("--world", default=None)
