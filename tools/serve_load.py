@@ -34,6 +34,7 @@ from websockets.asyncio.client import ClientConnection, connect  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidHandshake  # noqa: E402
 
 import micro  # noqa: E402
+from dreamx.play.history import MOMENTS  # noqa: E402
 from dreamx.play.server_messages import Picture, unpack  # noqa: E402
 from play_house import png  # noqa: E402
 
@@ -59,6 +60,7 @@ class Player:
     looked: int = 0  # how often what was saved was looked for
     missing: list[str] = field(default_factory=list[str])
     queued: int = 0
+    outgrown: int = 0  # bookmarks that newer ones have pushed out
 
     async def play(self, stop: asyncio.Event) -> None:
         gone = 0.0
@@ -127,8 +129,11 @@ class Player:
             painting.cancel()
 
     def _find(self, moments: set[str]) -> None:
-        if gone := moments - self.moments:
-            self.missing.append(f"session {self.session}: bookmarks {sorted(gone)} are lost")
+        # A session keeps its newest twelve (``play.history.MOMENTS``): older ones go as others come.
+        gone = {m for m in moments - self.moments if len(self.moments) < MOMENTS or int(m) > min(map(int, self.moments))}
+        self.outgrown += len(moments - self.moments) - len(gone)
+        if gone:
+            self.missing.append(f"session {self.session}: bookmarks {sorted(gone)} are lost, {sorted(self.moments)} are there")
 
     def _look(self, seconds: float) -> None:
         """It is back, at so many seconds of walking: is that what was saved, or later?"""
@@ -231,6 +236,7 @@ async def load(port: int, store: Path, cfg: argparse.Namespace) -> dict[str, Any
         "set_back_seconds_of_walking": {"median": q(lost, 50), "most": q(lost, 100)},
         "saved_sessions_looked_for": sum(p.looked for p in players),
         "saved_and_lost": [x for p in players for x in p.missing],
+        "bookmarks_pushed_out_by_newer_ones": sum(p.outgrown for p in players),
         "frames_painted": len(gaps),
         "frame_interval_ms": {"due": round(1000 / players[0].fps, 1), "p50": q(1000 * gaps, 50), "p95": q(1000 * gaps, 95)},
     }

@@ -111,3 +111,9 @@ def test_a_replica_that_was_taken_for_lost_and_is_back_does_not_claim_what_went_
     found.hear(said("b", "walk"), 2.0)
     found.hear(said("b"), 3.0)
     assert found.home("walk") is None
+
+
+def test_a_front_that_did_not_listen_takes_nobody_for_lost() -> None:
+    found = directory(said("a"))
+    found.excuse(60.0)
+    assert found.expire(60.0 + SILENT) == [] and found.expire(60.1 + SILENT) == ["a"]

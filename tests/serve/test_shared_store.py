@@ -112,6 +112,16 @@ def test_a_look_does_not_take_a_session_over(tmp_path: Path) -> None:
     assert frames(b) == frames(a) == 49
 
 
+def test_a_replica_that_lost_a_session_and_looks_at_it_still_writes_no_more(tmp_path: Path) -> None:
+    a, b = (SharedStore(str(tmp_path / "shared"), tmp_path / n, n, 64) for n in "ab")
+    a.save(walked(steps=3), "fake")
+    b.load("walk", fork)
+    b.save(walked(steps=5), "fake")
+    assert frames(a) == 61
+    a.save(walked(steps=9), "fake")
+    assert frames(b) == frames(a) == 61
+
+
 @pytest.mark.parametrize("at_file", ["session.json", "safetensors", "png"])
 def test_a_replica_that_is_killed_while_it_saves_leaves_what_was_saved_before(
     at_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

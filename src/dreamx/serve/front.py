@@ -86,7 +86,9 @@ class Front:
     async def watch(self) -> None:
         """Look for replicas that are silent, for as long as the front runs."""
         while True:
+            asleep = time.monotonic()
             await asyncio.sleep(ANNOUNCE)
+            self.directory.excuse(time.monotonic() - asleep - ANNOUNCE)
             for silent in self.directory.expire(time.monotonic()):
                 self._let_go(silent)
             self.line.advance()

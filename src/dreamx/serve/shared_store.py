@@ -87,7 +87,7 @@ class SharedStore:
         owner = self._owner(name)
         if owner is None:
             owner = self._own(name, Ownership(self._replica))
-        if owner != self._turns.get(name):
+        if owner.replica != self._replica or owner != self._turns.get(name):  # the files here may be a copy of another's
             _LOG.warning("session %s goes on at replica %s; what was walked here is not kept", name, owner.replica)
             self._forget(name)
             return
