@@ -32,7 +32,7 @@ FLOORS = (
     ("data",),
     ("eval",),
     ("train", "budget"),
-    ("play", "env", "vector_env"),
+    ("play", "serve", "env", "vector_env"),
     ("recipes",),
     ("cli", "flags", "__main__", "doctor", "bench", "generate", "trajectory", "conformance", "convert"),
 )

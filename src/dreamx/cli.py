@@ -19,6 +19,7 @@ from dreamx.version import __version__
 #: What each command runs (module:function) and what it is for; a dict is a command with commands of its own.
 COMMANDS: dict[str, Any] = {
     "play": ("dreamx.play.server:main", "walk in a world in the browser"),
+    "serve": ("dreamx.serve.serve_command:main", "the same for many: replicas on processors, GPUs and machines, by Ray Serve"),
     "generate": ("dreamx.generate:main", "walk along actions, a replay or an eval.json, and write videos"),
     "data": {
         "simulate": ("dreamx.data.sim.simulate:simulate", "clips of the simulator: walks, people, physics and events"),

@@ -18,7 +18,7 @@ from typing import Any, cast
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from dreamx.play import pipeline as pipeline_of
+import play_house
 from dreamx.play import video, written
 from dreamx.play.days import EACH
 from dreamx.play.pipeline import Pipeline
@@ -56,7 +56,7 @@ def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Dis
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions are kept every fifth of a second."""
-    monkeypatch.setattr(pipeline_of, "KEEP_EVERY", 0.2)
+    monkeypatch.setattr(play_house, "KEEP_EVERY", 0.2)
 
 
 def fast() -> FakeWorld:

@@ -21,6 +21,7 @@ from dreamx.play.gallery import StartPicture
 from dreamx.play.server import create_app, listen, serve
 from dreamx.play.server_messages import Picture, unpack
 from dreamx.play.session_manager import SessionManager, TruthOf
+from dreamx.play.session_spec import KEEP_EVERY
 from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld
@@ -51,7 +52,7 @@ def open_house(
     with TemporaryDirectory() as folder:
         store = Store(state or Path(folder))
         house = SessionManager(
-            cast(World, world), "fake", STARTS, quality=85, max_sessions=room, store=store, truth=truth, idle=idle
+            cast(World, world), "fake", STARTS, 85, max_sessions=room, store=store, truth=truth, idle=idle, keep_every=KEEP_EVERY
         )
         with running(house, port, token, allowed) as it:
             yield house, it

@@ -14,6 +14,8 @@ play --state new --world world
     --sessions 0                            | sessions
     --jpeg-quality 0                        | jpeg
     --idle-seconds nan                      | idle
+    --keep-seconds nan                      | keep
+    --keep-seconds -1                       | keep
     --token short                           | token
     --token ''                              | token
     --starts nowhere                        | nowhere
@@ -25,6 +27,34 @@ play --state new --world world
     --world damaged                         | damaged
     --host not/a/host                       | host
     --hots 127.0.0.1                        | --host
+serve --world world --store new
+    --port 70000                            | port
+    --host not/a/host                       | host
+    --replicas 0                            | replicas
+    --replicas 3 --most-replicas 2          | most_replicas
+    --most-replicas -1                      | most_replicas
+    --spare-places -1                       | spare-places
+    --calm-seconds nan                      | calm
+    --cpus-per-replica 0                    | cpus-per-replica
+    --gpus-per-replica 2                    | gpus_per_replica
+    --gpus-per-replica nan                  | gpus-per-replica
+    --kept 0                                | kept
+    --waiting -1                            | waiting
+    --sessions 0                            | sessions
+    --keep-seconds 0                        | keep-seconds
+    --state elsewhere                       | state
+    --store notes.txt                       | notes.txt
+    --store world                           | world
+    --store ftq://x/y                       | ftq
+    --store ''                              | store
+    --world nowhere                         | nowhere
+    --world empty                           | empty
+    --world damaged                         | damaged
+    --starts nowhere                        | nowhere
+    --token short                           | token
+    --ray-address 10.0.0.1:6379             | ray_address
+    --front-address nowhere                 | front_address
+    --replica 2                             | --replicas
 generate --world world --start picture.png
     --actions w*4                           | --out
     --out new.mp4                           | actions

@@ -6,9 +6,11 @@ import asyncio
 import errno
 import logging
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import ModuleType
 from typing import cast
 
 import httpx
@@ -46,6 +48,14 @@ def served(places: Connections, seconds: float = 15.0) -> Iterator[int]:
     listener = socket.create_server(("127.0.0.1", 0))
     with serving(server_for(site(), places, seconds=seconds), listener) as port:
         yield port
+
+
+def test_an_event_loop_that_somebody_has_installed_besides_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = ModuleType("uvloop")  # its transports have no max_size, so every connection would fail
+    other.new_event_loop = other.Loop = lambda: pytest.fail("the server took uvloop")  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.setitem(sys.modules, "uvloop", other)
+    with served(Connections()) as port:
+        assert says_hello(port)
 
 
 def says_hello(port: int) -> bool:

@@ -39,6 +39,7 @@ async def begin(manager: SessionManager, session: Session, encode: Encoder, owne
         recorder=None if store is None else store.recorder(owner, manager.world.size, manager.world.fps),
         keep=None if store is None else partial(manager.keep, tell=lambda text: emit(Error(text=text))),
         ground_truth=None if truth is None or start is None else GroundTruthStream(truth(start), emit, manager.quality),
+        keep_every=manager.keep_every,
     )
     pipeline = Pipeline(world, session, sinks)
     pipeline.begin()

@@ -178,6 +178,11 @@ def add_routes(app: FastAPI, manager: SessionManager, origins: Origins) -> None:
         """The HTTP part, to be read."""
         return HTMLResponse(api_page(app.openapi()))
 
+    add_page(app)
+
+
+def add_page(app: FastAPI) -> None:
+    """Add the page's files; they answer to every path, so they come last."""
     app.mount("/", _Static(directory=_STATIC, html=True))
 
 

@@ -30,7 +30,6 @@ from dreamx.replay import controls
 from dreamx.session import Switches
 from dreamx.world import Dream, World
 
-KEEP_EVERY = 5.0  # seconds of walking
 ACTIONS = 256  # kept by the world itself; the whole walk is in `History.spans`
 TELL_AT = (1, 5, 10, 20, 30)  # rewindable seconds at which the page is sent a new state
 
@@ -167,7 +166,7 @@ class Pipeline:
         if not past.recent or past.frames - past.recent[-1].frames >= fps:  # `_whole` waits for decoding
             here = past.here(self._world, self._whole())
             past.recent.append(here)
-            if self._kept_at is None or past.frames - self._kept_at >= KEEP_EVERY * fps:
+            if self._kept_at is None or past.frames - self._kept_at >= self._out.keep_every * fps:
                 self._keep(here)
         if self._told < len(TELL_AT) and past.rewindable() >= TELL_AT[self._told] * fps:
             self._told += 1

@@ -137,6 +137,16 @@ class Busy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queued:
+    """All places of all replicas are taken: what was asked for begins by itself, after ``place`` - 1 others of ``waiting``."""
+
+    type: Literal["queued"] = "queued"
+    text: str
+    place: int
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Error:
     """One sentence on what went wrong. ``over``: the world stopped; a new start is needed."""
 
@@ -166,7 +176,7 @@ class Picture:
     data: bytes
 
 
-Reply = Hello | Started | ChunkReady | State | Recorded | SessionSuspended | Busy | Error
+Reply = Hello | Started | ChunkReady | State | Recorded | SessionSuspended | Busy | Queued | Error
 
 #: Little-endian: protocol version u8, kind of picture u8, u16 zero, frame u32, chunk u32, seq u32, time f64.
 HEADER = Struct("<BBHIIId")

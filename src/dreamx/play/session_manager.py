@@ -25,8 +25,8 @@ from dreamx.play.history import Span
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.server_messages import in_full, reason
 from dreamx.play.server_metrics import Metrics
-from dreamx.play.session_spec import Session, SessionStart
-from dreamx.play.store import Store
+from dreamx.play.session_spec import KEEP_EVERY, Session, SessionStart
+from dreamx.play.session_store import SessionStore
 from dreamx.play.written import png
 from dreamx.world import World
 
@@ -62,7 +62,7 @@ class SessionManager:
     """One world, of which each session gets a fork, the gallery, and the places.
 
     ``store`` None: nothing is kept. ``truth`` None: no truth pictures. ``idle``: seconds until a
-    world that nobody looks at is put to rest.
+    world that nobody looks at is put to rest. ``keep_every``: seconds of walking between two saves.
     """
 
     def __init__(
@@ -72,13 +72,14 @@ class SessionManager:
         starts: dict[str, StartPicture],
         quality: int,
         max_sessions: int,
-        store: Store | None = None,
+        store: SessionStore | None = None,
         truth: TruthOf | None = None,
         idle: float = IDLE,
+        keep_every: float = KEEP_EVERY,
     ) -> None:
         self.world, self.name, self.starts, self.quality = world, name, starts, quality
         self.max_sessions = max_sessions
-        self.store, self.truth, self.idle = store, truth, idle
+        self.store, self.truth, self.idle, self.keep_every = store, truth, idle, keep_every
         self.weights = world.identity  # asked once, so that the forks need not find out
         self.metrics = Metrics(max_sessions)
         self.metrics.running.set_function(lambda: self.running)
@@ -103,6 +104,11 @@ class SessionManager:
     def running(self) -> int:
         """Return the number of running sessions."""
         return len(set(self._running.values()))
+
+    @property
+    def sessions(self) -> list[str]:
+        """Return the ids of the running sessions, and of those for which a place is held. From any thread."""
+        return list(self._running)
 
     @property
     def max_sockets(self) -> int:
@@ -182,7 +188,7 @@ class SessionManager:
         for name in list(self._failed):
             self._queue(name)
 
-    def _write(self, store: Store, name: str, tell: Callable[[str], None] | None) -> None:
+    def _write(self, store: SessionStore, name: str, tell: Callable[[str], None] | None) -> None:
         with self._lock:
             self._queued.discard(name)
             session = self._unwritten.get(name)

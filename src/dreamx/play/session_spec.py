@@ -15,6 +15,9 @@ from dreamx.play.video import Recorder
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 
+#: Seconds of walking after which a session is kept.
+KEEP_EVERY = 5.0
+
 
 @dataclass(frozen=True)
 class SessionStart:
@@ -48,10 +51,11 @@ class Session:
 
 @dataclass(frozen=True)
 class Sinks:
-    """Outputs of a session. ``keep`` gets the session every few seconds of walking, and at the end. None of them may block."""
+    """Outputs of a session. ``keep`` gets the session every ``keep_every`` seconds of walking, and at the end. None may block."""
 
     emit: Callable[[Reply | Picture], None]
     encode: Encoder
     recorder: Recorder | None = None
     keep: Callable[[Session], None] | None = None
     ground_truth: GroundTruthStream | None = None
+    keep_every: float = KEEP_EVERY

@@ -165,6 +165,7 @@ def server_for(app: ASGIApp, places: Connections, message_bytes: int = 2**16, se
         app,
         log_level="warning",
         lifespan="on",
+        loop="asyncio",  # uvloop, where somebody has it, has other transports
         http=cast("type[asyncio.Protocol]", partial(_Http, places, seconds)),
         ws=cast("type[asyncio.Protocol]", partial(_Socket, places)),
         ws_max_size=message_bytes,

@@ -32,6 +32,10 @@ class Storage:
         fs, root = self._where
         return Path(root) if isinstance(fs, LocalFileSystem) else None
 
+    def refresh(self) -> None:
+        """Forget what an object store listed before: others write there, too."""
+        self._where[0].invalidate_cache()
+
     def path(self, name: str) -> str:
         """The name as its file system wants it."""
         return f"{self._where[1].rstrip('/')}/{name}"

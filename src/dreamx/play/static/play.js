@@ -68,6 +68,8 @@ function heard(message) {
       if (walk.phase === "none") return; // it was left; the gallery offers to go on
       walk.phase = "over";
       return veil(sentence(message.text), "Go on", resume);
+    case "queued":
+      return walk.phase === "opening" ? veil(sentence(message.text)) : toast(sentence(message.text), { calm: true });
     case "error":
       return failed(message);
   }
