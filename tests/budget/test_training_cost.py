@@ -67,8 +67,8 @@ def test_predicted_products_are_those_of_a_real_step(measured: list[dict[str, in
     real, case, m = measured[number], CASES[number], measured_step
     text = 4.0 * case[0] * 2 * m.LATENTS * 16 * m.TEXT.words * m.DIT.width * m.DIT.layers  # of a forward attention to text
     load = predicted(case, 1, 1)
-    # Written out (``attend_plainly``) it is counted, and needs no forward pass again on the way back; where words are not trained,
-    # no gradient of keys and values either.
+    # Written out (``attend_plainly``) it is counted, and needs no forward pass again on the way back; where words are not
+    # trained, no gradient of keys and values either.
     uncounted = 0.5 if case[2] is None else 1.5
     assert load.flop == pytest.approx(real["flop"] + uncounted * text, rel=0.02)
     assert text > 0.02 * load.flop, "else it could be left out"
