@@ -77,22 +77,34 @@ def behind_door(app: ASGIApp, origins: Origins, token: str | None, allowed: Sequ
     return SecurityHeaders(inner, ("img-src 'self' data: blob:", "media-src 'self' blob:"), allowed)
 
 
-async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> None:
-    """Accept one player's socket, run its connection, and take it off the list at the end."""
+async def accept_from(origins: Origins, ws: WebSocket) -> bool:
+    """Accept a page's socket; False, and it is closed, where the page is of a site that may not play here."""
     origin = ws.headers.get("origin")
     refusal = origins.refusal(origin, ws.headers)
     if origin is not None and refusal:
         origins.log(origin, refusal)
         await ws.close(1008)  # HTTP 403; the page asks api/origin why
-        return
+        return False
     await ws.accept()
+    return True
+
+
+async def turn_away(ws: WebSocket) -> None:
+    """Tell a page that too many are open, and close its socket."""
+    await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
+    await ws.close(1013)
+
+
+async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> None:
+    """Accept one player's socket, run its connection, and take it off the list at the end."""
+    if not await accept_from(origins, ws):
+        return
     with suppress(WebSocketDisconnect, ConnectionError):
         if manager.stopping:
             await ws.close(1012, "the server stops")
             return
         if manager.open_sockets >= manager.max_sockets:
-            await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
-            await ws.close(1013)
+            await turn_away(ws)
             return
         connection = Connection(manager, ws)
         manager.clients.add(connection)

@@ -19,10 +19,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dreamx.config import from_json
 from dreamx.play.http_routes import Permission, add_page
 from dreamx.play.origin import Origins
-from dreamx.play.server import behind_door
-from dreamx.play.server_messages import Busy, pack
+from dreamx.play.server import accept_from, behind_door, turn_away
 from dreamx.play.server_metrics import MEDIA_TYPE
-from dreamx.play.session_manager import RETRY
 from dreamx.serve.front import Front
 from dreamx.serve.merged_metrics import merge_metrics
 from dreamx.serve.proxied import ask, pass_on
@@ -109,20 +107,14 @@ def create_front_app(
 
 async def _welcome(front: Front, origins: Origins, ws: WebSocket) -> None:
     """Accept one page's socket and run its relay."""
-    origin = ws.headers.get("origin")
-    refusal = origins.refusal(origin, ws.headers)
-    if origin is not None and refusal:
-        origins.log(origin, refusal)
-        await ws.close(1008)  # HTTP 403; the page asks api/origin why
+    if not await accept_from(origins, ws):
         return
-    await ws.accept()
     with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
         if front.stopping or front.hello is None:
             await ws.close(1012, "the server stops" if front.stopping else "the server starts")
             return
         if len(front.pages) >= front.max_pages:
-            await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
-            await ws.close(1013)
+            await turn_away(ws)
             return
         relay = Relay(front, ws)
         front.pages.add(relay)
