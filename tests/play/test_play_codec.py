@@ -22,6 +22,7 @@ from dreamx.play import video
 from dreamx.play.codec import KEY_EVERY, h264, h264_fits, jpegs
 from dreamx.play.ground_truth_stream import GroundTruthStream, Truth
 from dreamx.play.server_messages import FrameKind, Picture, Recorded
+from dreamx.play.store import Store
 from dreamx.play.video import Recorder, VideoRecording
 from fake_world import FakeWorld
 from play_house import Player, open_house
@@ -198,7 +199,7 @@ def test_a_player_records_and_downloads() -> None:
         assert player.reply("state")["recording"] is False
         answer = httpx.get(f"http://127.0.0.1:{port}/{recorded['url']}")
         assert answer.headers["content-type"] == "video/mp4"
-        assert house.store is not None
+        assert isinstance(house.store, Store)
         path = house.store.recordings / Path(recorded["url"]).name
         assert path.read_bytes() == answer.content
         assert len(read(path)) == recorded["frames"] >= 16

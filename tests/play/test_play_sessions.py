@@ -296,7 +296,7 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, broken: str, data: bytes)
 
 def test_a_moment_is_read_when_it_is_gone_back_to() -> None:
     with open_house(FakeWorld(fps=100, due=4)) as (house, port):
-        assert house.store is not None
+        assert isinstance(house.store, Store)
         with Player(port) as player:
             session = begin(player)
             player.say(type="save")

@@ -85,7 +85,7 @@ def trouble(player: Player) -> str:
 
 def test_a_walk_outlives_its_disk(disk: Disk, capfd: pytest.CaptureFixture[str]) -> None:
     with open_house(fast(), idle=2) as (house, port):
-        assert house.store is not None
+        assert isinstance(house.store, Store)
         with Player(port) as player:
             player.frames(0)
             session = start(player)
@@ -312,7 +312,7 @@ def test_a_recording_that_the_disk_does_not_take_ends_and_the_walk_goes_on(where
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/secret/place")
 
     with open_house(fast()) as (house, port), Player(port) as player:
-        assert house.store is not None
+        assert isinstance(house.store, Store)
         start(player)
         player.frames(8)
         with monkeypatch.context() as patch:
