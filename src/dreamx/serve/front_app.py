@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dreamx.config import from_json
+from dreamx.plaintext import parse_json
 from dreamx.play.http_routes import Permission, add_page
 from dreamx.play.origin import Origins
 from dreamx.play.server import accept_from, behind_door, turn_away
@@ -73,7 +73,7 @@ class JoinDoor:
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {self._key}".encode()):
             return await PlainTextResponse("the key is another\n", 401)(scope, receive, send)
         try:
-            said = from_json(Announcement, json.loads(await request.body()))
+            said = from_json(Announcement, parse_json(await request.body()))
         except ValueError as e:
             return await PlainTextResponse(f"this is no announcement: {e}\n", 422)(scope, receive, send)
         self._front.hear(said)
@@ -158,7 +158,7 @@ def _add_own_routes(app: FastAPI, front: Front, origins: Origins) -> None:
         for replica in front.directory.replicas:
             with suppress(OSError, ValueError):
                 answer = await asyncio.to_thread(ask, replica.url, "/api/world", _known_by(request, replica))
-                said = json.loads(await asyncio.to_thread(answer.text))
+                said = parse_json(await asyncio.to_thread(answer.text))
                 said["limits"]["sessions"] = front.directory.places
                 return JSONResponse(said)
         return PlainTextResponse(_NOBODY, 503)

@@ -7,7 +7,6 @@ are, one after the other, so that a page that does not read holds up its own rep
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import time
 from collections.abc import Coroutine
@@ -20,6 +19,7 @@ from starlette.websockets import WebSocketState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
+from dreamx.plaintext import parse_json
 from dreamx.play import client_messages
 from dreamx.play.client_messages import FramesShown, ResumeSession, StartMessage
 from dreamx.play.server_messages import Busy, Error, Queued, Reply, pack
@@ -186,7 +186,7 @@ class Relay:
         """Go on with this socket of a replica, unless what it says first is an error and a world runs elsewhere."""
         if kind(first) == "error" and self._runs:
             await _close(upstream)
-            said: dict[str, Any] = json.loads(first)
+            said: dict[str, Any] = parse_json(first)
             await self._say(Error(text=said["text"]))
             return
         before, pump = self._upstream, self._pump
@@ -220,10 +220,10 @@ class Relay:
         match kind(data):
             case "started":
                 self._runs = True
-                self._front.directory.settle(json.loads(data)["session"], replica.replica)
+                self._front.directory.settle(parse_json(data)["session"], replica.replica)
             case "rested":
                 self._free()
-            case "error" if json.loads(data)["over"] or not self._runs:
+            case "error" if parse_json(data)["over"] or not self._runs:
                 self._free()
             case _:
                 pass

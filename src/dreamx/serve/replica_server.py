@@ -16,6 +16,7 @@ from threading import Event, Thread
 from urllib.request import Request, urlopen
 
 from dreamx import locks, manifest
+from dreamx.plaintext import parse_json
 from dreamx.play.open_manager import open_manager
 from dreamx.play.play_config import PlayConfig
 from dreamx.play.server import create_app, listen, serve
@@ -113,7 +114,7 @@ class ReplicaServer:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         try:
             with urlopen(Request(f"{self._front}/join", body, headers), timeout=ANNOUNCE * 4) as answer:
-                self.waiting = int(json.loads(answer.read())["waiting"])
+                self.waiting = int(parse_json(answer.read())["waiting"])
         except (OSError, ValueError):
             return False
         return True

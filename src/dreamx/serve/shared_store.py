@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from dreamx.data.dataset.storage import Storage
-from dreamx.plaintext import cause
+from dreamx.plaintext import cause, parse_json
 from dreamx.play.days import EACH, Item, is_day, leaving
 from dreamx.play.history import Span
 from dreamx.play.session_spec import Session, SessionStart
@@ -141,7 +141,7 @@ class SharedStore:
             return
         self._swept = time.monotonic()
         self._send_recordings()
-        today = float(json.loads((self._folder / _DAYS).read_bytes())["day"])
+        today = float(parse_json((self._folder / _DAYS).read_bytes())["day"])
         shared, found = self._fresh(), dict[str, list[Item]](sessions=[], recordings=[])
         for path in shared.below("sessions"):
             if path.endswith(f"/{_LAST}"):
@@ -160,7 +160,7 @@ class SharedStore:
     def _item(self, path: str, name: str, today: float, running: set[str]) -> Item:
         said: object = None
         with suppress(OSError, ValueError):
-            said = json.loads(self._shared.read(path))
+            said = parse_json(self._shared.read(path))
         day, owner = (said.get("day"), said.get("owner")) if isinstance(said, dict) else (0.0, "")
         day = is_day(day) if isinstance(day, int | float) else 0.0
         return Item(name, day, owner if isinstance(owner, str) else "", day, name in running or today - day < _HOUR)
@@ -180,7 +180,7 @@ class SharedStore:
         path = f"sessions/{name}/{_OWNER}"
         if not self._fresh().exists(path):
             return None
-        said = json.loads(self._shared.read(path))
+        said = parse_json(self._shared.read(path))
         return Ownership(str(said["replica"]), int(said["turn"]))
 
     def _own(self, name: str, owner: Ownership) -> Ownership:
@@ -251,7 +251,7 @@ def claim_storage(shared: Storage, write: bool = True) -> None:
         except ValueError:
             if not shared.exists(_MARK):  # looked for last: another replica may have come first
                 raise
-            said = json.loads(shared.read(_MARK))
+            said = parse_json(shared.read(_MARK))
             if not isinstance(said, dict) or said.get("kind") != KIND:
                 raise ValueError(f"store: {shared.url} holds something else; give the name of a new or an empty folder") from None
             return
