@@ -20,8 +20,10 @@ from dreamx.events import Event, Story
 from dreamx.geometry.camera import relative_to
 from dreamx.memory import MemoryConfig
 from dreamx.model.vae import VAE, fingerprint
+from dreamx.session import find
 from dreamx.world import World
 from moving_clips import MICRO, moving_clip
+from repo import TESTS
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_hints_of_a_world_that_walks_itself_are_those_of_its_session(tmp_path: P
     for seed in range(2):
         moving_clip(seed, 13).save(tmp_path / "clips" / f"{seed}.safetensors")
     cfg = EncodeConfig(tmp_path / "clips", tmp_path / "world", tmp_path / "own.safetensors", mirror=False, processes=1)
-    made = encode(replace(cfg, world=tmp_path / "world"))
+    made = encode(replace(cfg, world=str(tmp_path / "world")))
     true = encode(replace(cfg, out=tmp_path / "true.safetensors", memory=MemoryConfig(views=1)))
     assert made.hint is not None and true.hint is not None
     assert torch.equal(made.z, true.z) and made.hint.shape == true.hint.shape
@@ -140,9 +142,14 @@ def test_a_world_that_cannot_walk_the_clips_is_refused(folders: EncodeConfig, tm
     micro.world(memory=MemoryConfig()).export(tmp_path / "other")
     micro.world().export(tmp_path / "blind")
     wrong = (
-        (lambda: replace(folders, world=tmp_path / "other", memory=MemoryConfig()), "memory does not go with world"),
-        (lambda: encode(replace(folders, world=tmp_path / "other")), "world: .* has another autoencoder than"),
-        (lambda: encode(replace(folders, vae=tmp_path / "blind", world=tmp_path / "blind")), "world: .* has no memory"),
+        (lambda: replace(folders, world=str(tmp_path / "other"), memory=MemoryConfig()), "memory does not go with world"),
+        (lambda: encode(replace(folders, world=str(tmp_path / "other"))), "world: .* has another autoencoder than"),
+        (lambda: encode(replace(folders, world="nowhere")), "nowhere"),
+        (
+            lambda: encode(replace(folders, clips=TESTS / "files/micro", vae=find("tiny"), world="tiny")),
+            "its pictures are 64 x 64, and",
+        ),
+        (lambda: encode(replace(folders, vae=tmp_path / "blind", world=str(tmp_path / "blind"))), "world: .* has no memory"),
     )
     for do, said in wrong:
         with pytest.raises(ValueError, match=said):

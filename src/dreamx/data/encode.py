@@ -67,10 +67,10 @@ class EncodeConfig:
     """Range (from, to) of the lookahead distance in latents: also encode what memory shows of that later latent. None: off."""
     places: InputFolder | None = None
     """Folder of fields of places known by heart: what they show of clips in these places goes before memory. None: no fields."""
-    world: InputFolder | None = None
-    """Folder of a world that walks along the clips itself: what its own memory shows it there, copies of copies with all its
-    mistakes, is kept in place of what memory of true latents shows. It has memory, depth and places of its own: those stay None.
-    None: memory as said above."""
+    world: str | None = None
+    """Name of a shipped world, or the folder of one, that walks along the clips itself: what its own memory shows it there,
+    copies of copies with all its mistakes, is kept in place of what memory of true latents shows. It has memory, depth and places
+    of its own: those stay None. None: memory as said above."""
     text: InputPath | None = None
     """The text encoder umT5, a file or a folder in any layout: also embed all captions, into NAME.text.safetensors beside the
     latents. With the autoencoder of Wan2.2 alone; None: no embeddings."""
@@ -254,8 +254,8 @@ def _depth(folder: Path) -> Depth:
 
 
 @cache
-def _world(folder: Path) -> World:
-    return World.open(folder)
+def _world(name: str) -> World:
+    return World.open(name)
 
 
 @cache

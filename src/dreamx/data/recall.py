@@ -66,10 +66,13 @@ def walked_along(world: World, shots: list[Clip]) -> Tensor:
     """Return what memory shows ``world`` of each latent, ``[N, T, C + 1, h, w]`` float16, as it walks along the shots itself.
 
     It begins with the first frame and the caption of each. Nothing is shown of the first latent, nor of what is left of a shot
-    when no whole chunk is.
+    when no whole chunk is. ValueError for clips of another size than the world's.
     """
     out: list[Tensor] = []
     for shot in shots:
+        if (size := tuple(shot.video.shape[-2:])) != world.size:
+            here, there = ("{} x {}".format(*s) for s in (world.size, size))
+            raise ValueError(f"world: its pictures are {here}, and those of the clips {there}; give clips of its size")
         world.reset(shot.video[0], shot.caption, shot.seed)
         path, at = relative_to(shot.camera, shot.camera[:1]), 1
         shown = torch.zeros(
