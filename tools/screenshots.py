@@ -1,7 +1,7 @@
-"""The pictures of the page in docs/: ``python tools/screenshots.py`` takes them anew, from the shipped world in a real browser.
+"""Pictures of the page, ``python tools/screenshots.py``: from the shipped world in a real browser, to runs/screenshots.
 
-docs/gallery.png  docs/play.png              a desk, 1280 x 860
-docs/phone-gallery.png  docs/phone.png       a phone, 390 x 844
+gallery.webp  play.webp              a desk, 1280 x 860; docs/play.webp is the second
+phone-gallery.webp  phone.webp       a phone, 390 x 844
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "tests/support"))
 
@@ -30,7 +31,7 @@ class Screenshots:
     """
 
     world: str = "tiny"
-    out: Path = Path(__file__).parents[1] / "docs"
+    out: Path = Path("runs/screenshots")
     start: str = "park-game"
     truth: bool = False
     walk: str = "w*14,wl*14,s*8,j*10,wa*8"
@@ -71,9 +72,18 @@ def walk(page: Page, cfg: Screenshots) -> None:
                 page.key(f"Key{key.upper()}", False)
 
 
+def take(page: Page, file: Path) -> None:
+    """Write what the page shows: as WebP a tenth of PNG."""
+    with tempfile.TemporaryDirectory() as folder:
+        page.screenshot(Path(folder) / "page.png")
+        with Image.open(Path(folder) / "page.png") as picture:
+            picture.convert("RGB").save(file, "WEBP", quality=90, method=6)
+
+
 def main(cfg: Screenshots) -> None:
     """Take all four pictures."""
     assert CHROMIUM is not None, "the pictures are taken in chromium; install it"
+    cfg.out.mkdir(parents=True, exist_ok=True)
     sizes = {"": (1280, 860, False), "phone": (390, 844, True)}
     with tempfile.TemporaryDirectory() as folder, served(cfg, folder) as url, browse(Path(folder)) as page:
         for name, (width, height, mobile) in sizes.items():
@@ -83,9 +93,9 @@ def main(cfg: Screenshots) -> None:
             ready = "(x) => x.complete || x.getBoundingClientRect().top > innerHeight"  # what is further down loads when it comes
             page.until(f"document.querySelector('.start img') && [...document.images].every({ready})")
             time.sleep(0.5)
-            page.screenshot(cfg.out / ("phone-gallery.png" if name else "gallery.png"))
+            take(page, cfg.out / ("phone-gallery.webp" if name else "gallery.webp"))
             walk(page, cfg)
-            page.screenshot(cfg.out / ("phone.png" if name else "play.png"))
+            take(page, cfg.out / ("phone.webp" if name else "play.webp"))
             page.js("document.getElementById('home').click()")
         assert not page.complaints, page.complaints
 

@@ -27,6 +27,11 @@ TextToImage = tuple[DiT, WordEncoder]
 Extras = tuple[Depth | None, TextToImage | None, PlaceField | None]
 
 
+#: Bits of what a small world is written in (``few_bits``): as few as changed no figure of the shipped one (``docs/LOG.md``). The
+#: densities of a field say where its surfaces are, and are read most exactly.
+SMALL = {"vae": 6, "depth": 6, "dit": 8, "text": 8, "places": 6, "places.density": 8}
+
+
 def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:
     """A transformer and its text encoder, from the folder of trained ones."""
     return native.load(folder, "dit", DiT, DiTConfig), native.load(folder, "text", WordEncoder, WordConfig)
@@ -111,14 +116,17 @@ def export_networks(
     extras: Extras,
     known: Taught | None,
     half: bool = False,
+    small: bool = False,
 ) -> None:
-    """Write a world to a folder, the painter to one within it; ``half``: as float16, the fields in 8 bits."""
+    """Write a world to a folder, the painter to one within it; ``half``: as float16, the fields in 8 bits; ``small``: in as many
+    bits as ``SMALL`` says."""
+    few = SMALL if small else {"places": 8} if half else {}
     (dit, vae, text), (depth, painter, places) = nets, extras
     parts = {"dit": (dit, dit.config), "vae": (vae, vae.config), "text": (text, text.config)}
     deep = {} if depth is None else {"depth": (depth, depth.config)}
     heart = {} if places is None else {"places": (places, places.config)}
     knows = {} if known is None else {"taught": (nn.Module(), known)}
-    native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half, ("places",))
+    native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half, few)
     if painter is not None:
         drawing = {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)}
-        native.save(folder / "painter", drawing, half)
+        native.save(folder / "painter", drawing, half, few)

@@ -84,12 +84,13 @@ class World(PlannedSession):
         net, text = networks.load_dit_and_text(dit)
         return World(config, net, networks.load_autoencoder(vae), text, *networks.load_extras(*extras, config=config))
 
-    def export(self, folder: Path, half: bool = False) -> None:
-        """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16."""
+    def export(self, folder: Path, half: bool = False, small: bool = False) -> None:
+        """Write the world (not the session) to a folder that ``open`` reads; ``half``: weights as float16; ``small``: in 6 and 8
+        bits."""
         extras = (self.depth, self.painter, self.places)
         if isinstance(self.vae, WanVAE) or isinstance(self.text, LentText):
             raise ValueError("export: this world is of a released checkpoint; dreamx convert writes those")
-        networks.export_networks(folder, self.config, (self.dit, self.vae, self.text), extras, self.taught, half)
+        networks.export_networks(folder, self.config, (self.dit, self.vae, self.text), extras, self.taught, half, small)
 
     @property
     def fps(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from dreamx import atomic, tensor_file
-from dreamx.checkpoints import eight_bits, quantised
+from dreamx.checkpoints import few_bits, quantised
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import read_json
 
@@ -36,27 +36,33 @@ class NotFinite(ValueError):
         self.name, self.key = name, key
 
 
-def save(folder: Path, parts: Mapping[str, tuple[nn.Module, object]], half: bool = False, eight: Collection[str] = ()) -> None:
+def save(
+    folder: Path, parts: Mapping[str, tuple[nn.Module, object]], half: bool = False, few: Mapping[str, int] | None = None
+) -> None:
     """Write ``{name: (module, its config dataclass)}`` to ``folder``; the networks it held before under other names go.
 
     ValueError when a module holds NaN or infinity: such weights never replace good ones; and when the folder holds a
-    ``.safetensors`` file that is none of these networks. half: as float16, half the bytes; eight: networks whose tables are then
-    written in 8 bits (``eight_bits``). ``load`` makes float32 of both.
+    ``.safetensors`` file that is none of these networks. half: as float16, half the bytes; few: bits, 8 or 6, of networks
+    (``vae``) and of what begins so in them (``places.density``), the rest of these is float16 (``few_bits``). ``load`` makes
+    float32 of all.
     """
-    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()}, half, eight)
+    write(folder, {name: (module.state_dict(), config) for name, (module, config) in parts.items()}, half, few)
 
 
 def write(
     folder: Path,
     parts: Mapping[str, tuple[Mapping[str, Tensor], object]],
     half: bool = False,
-    eight: Collection[str] = (),
+    few: Mapping[str, int] | None = None,
 ) -> None:
     """``save`` for tensors that are already gathered: ``{name: (tensors, config)}``. What has no tensors gets no file."""
-    if half:  # what is too large for float16 becomes infinite, and is refused below
-        cast = {n: {k: t.half() if t.is_floating_point() else t for k, t in ts.items()} for n, (ts, _) in parts.items()}
-        cast |= {n: eight_bits.stored(ts) for n, (ts, _) in parts.items() if n in eight}
-        parts = {name: (cast[name], config) for name, (_, config) in parts.items()}
+    notes: dict[str, dict[str, str]] = {}
+    stored = {name: tensors for name, (tensors, _) in parts.items()}
+    for name, tensors in stored.items():
+        bits = {b.removeprefix(name).removeprefix("."): n for b, n in (few or {}).items() if f"{b}.".startswith(f"{name}.")}
+        if half or bits:  # what is too large for float16 becomes infinite, and is refused below
+            stored[name], notes[name] = few_bits.stored(tensors, bits)
+    parts = {name: (stored[name], config) for name, (_, config) in parts.items()}
     configs = {name: to_json(config) for name, (_, config) in parts.items()}
     before = held(folder)
     # A folder of somebody else is not cleared.
@@ -70,7 +76,7 @@ def write(
                     raise NotFinite(folder, name, key)
             if tensors:
                 temporary = written.enter_context(_removed(folder / f".{name}.tmp"))  # all are written before any takes its name
-                save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
+                save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary, notes.get(name))
         atomic.write_text(folder / _NEW, json.dumps(configs, indent=2) + "\n")  # as plain files are made: with the user's mode
         mode = (folder / _NEW).stat().st_mode & 0o7777
         if (folder / "config.json").exists():
@@ -143,7 +149,7 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
 def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
     """The network ``name`` of a folder, a ``kind`` of its config of class ``cls``, with its weights.
 
-    It is not built before its file is found to have as many bytes as it has numbers, at least: a config says any size.
+    It is not built before its file is found to have six bits for each of its numbers, at least: a config says any size.
     ValueError, one sentence, as ``read_config`` and ``load_into``.
     """
     config, file = read_config(folder, name, cls), folder / f"{name}.safetensors"
@@ -154,7 +160,7 @@ def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
             numbers = sum(x.numel() for x in kind(config).state_dict().values())
     except (RuntimeError, ArithmeticError, ValueError) as e:
         raise ValueError(f"{folder / 'config.json'}: {name} is no network that can be built ({e})") from e
-    if numbers > file.stat().st_size:  # a byte a number at least, that of float8
+    if numbers * few_bits.LEAST_BITS > 8 * file.stat().st_size:
         raise ValueError(
             f"{file}: has {file.stat().st_size} bytes, and the {name} of the config.json beside it {numbers} numbers; "
             "the network was built from another config: use the config.json beside the file"
@@ -206,15 +212,17 @@ def load_into(module: nn.Module, file: Path) -> None:
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """All tensors of a ``.safetensors`` file, on the CPU, float8 with its scales as float32; ValueError when it is not whole."""
+    """All tensors of a ``.safetensors`` file, on the CPU, what has scales as float32; ValueError when it is not whole."""
     if not file.is_file():
         raise ValueError(f"{file}: no such file; give the folder that a training stage or `native.save` wrote")
     try:
-        tensors = tensor_file.load(file)
+        with tensor_file.opened(file) as f:
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118 (it is no dict)
+            notes = f.metadata() or {}
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
     try:
-        return quantised.restore(eight_bits.restored(tensors), {}, torch.float32)
+        return quantised.restore(few_bits.restored(tensors, notes), {}, torch.float32)
     except ValueError as e:
         raise ValueError(f"{file}: {e}") from e
 

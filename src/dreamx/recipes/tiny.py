@@ -138,7 +138,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         drawn=drawn,
         told=root / "weather_homes.safetensors",
         happenings=WEATHER,
-        half=True,
+        small=True,
         world=WORLD,
     )
     learning, start = run("memory", 4000, decay=0.7), nets["lookahead_2"]

@@ -81,7 +81,7 @@ def main(cfg: ClassifierStage) -> None:
         right = ((logits > 0) == (now.answers > 0.5))[asked].float().mean()
         # A mean over what was asked, however many windows were dropped.
         run.update(net, (each * now.weight).sum() / asked.sum(), {"right": right})
-    run.export(cfg.out, {"classifier": (net, net.config)})
+    run.export(cfg.out, {"classifier": (net, net.config)}, {"classifier": 8})
     write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), clips, cfg.batch)
 
 

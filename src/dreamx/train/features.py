@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dreamx.bounds import BatchSize, InputFolder, OutputFolder, PositiveFloat, Probability
-from dreamx.checkpoints import native
 from dreamx.clip import refuse_held_out
 from dreamx.data.sim.stills import Stills, load_stills
 from dreamx.eval.estimators.features.corruptions import corrupt
@@ -30,7 +29,7 @@ class FeatureStage(ScoringStage):
     data: InputFolder
     """Folder of ``dreamx data stills``."""
     out: OutputFolder
-    """Folder of the trained network, in float16."""
+    """Folder of the trained network, in 8 bits."""
     features: FeatureConfig = field(default_factory=FeatureConfig)
     """Sizes of the network."""
     batch: BatchSize = 48
@@ -63,10 +62,7 @@ def main(cfg: FeatureStage) -> None:
             predictions = net(now.pictures)
         loss, parts = prediction_loss(predictions, now, common)
         run.update(net, loss, parts)
-    run.export(cfg.out, {"features": (net, net.config)})
-    if run.rank == 0:
-        whole = native.read(cfg.out / "features.safetensors")
-        native.write(cfg.out, {"features": ({k: t.half() for k, t in whole.items()}, net.config)})
+    run.export(cfg.out, {"features": (net, net.config)}, {"features": 8})
     write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), len(data), cfg.batch)
 
 

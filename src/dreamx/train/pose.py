@@ -54,7 +54,7 @@ def main(cfg: PoseStage) -> None:
     for pictures, depth in run.steps(lambda step: draw(clips, cfg, run.generator(step))):
         loss, parts = depth_loss(net(pictures), depth, net, cfg.edges)
         run.update(net, loss, parts)
-    run.export(cfg.out, {"depth": (net, net.config)})
+    run.export(cfg.out, {"depth": (net, net.config)}, {"depth": 8})
     write_card(run, cfg.out, (cfg.first_seed, cfg.end_seed), len(clips), cfg.batch)
 
 

@@ -190,15 +190,16 @@ class Run:
         with owned.averaged() if owned else nullcontext():
             yield module
 
-    def export(self, folder: Path, parts: Mapping[str, tuple[nn.Module, object]]) -> None:
-        """``native.save`` with the averaged weights of owned modules; modules that are not owned are written as they are."""
+    def export(self, folder: Path, parts: Mapping[str, tuple[nn.Module, object]], few: Mapping[str, int] | None = None) -> None:
+        """``native.save`` with the averaged weights of owned modules; modules that are not owned are written as they are. few:
+        bits, as there."""
         with ExitStack() as stack:
             for owned in {id(o): o for m, _ in parts.values() if (o := self._of(m))}.values():
                 stack.enter_context(self.ema(owned.module))
             # Every process takes part in gathering, one writes.
             whole = {name: (gathered(module), config) for name, (module, config) in parts.items()}
             if self.rank == 0:
-                native.write(folder, whole)
+                native.write(folder, whole, few=few)
         self.wait()  # the next stage reads it in every process
 
     def wait(self) -> None:
