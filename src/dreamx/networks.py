@@ -27,9 +27,9 @@ TextToImage = tuple[DiT, WordEncoder]
 Extras = tuple[Depth | None, TextToImage | None, PlaceField | None]
 
 
-#: Bits of what a small world is written in (``few_bits``): as few as changed no figure of the shipped one (``docs/LOG.md``). The
-#: densities of a field say where its surfaces are, and are read most exactly.
-SMALL = {"vae": 6, "depth": 6, "dit": 8, "text": 8, "places": 6, "places.density": 8}
+#: Bits of what a small world is written in (``few_bits``), by what they did to the shipped one (``docs/LOG.md``). The densities
+#: of a field say where its surfaces are: in 6 bits they cost most.
+SMALL = {"vae": 8, "depth": 8, "dit": 8, "text": 8, "places": 6, "places.density": 8}
 
 
 def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:

@@ -16,7 +16,6 @@ import micro
 from dreamx.checkpoints import few_bits, native
 from dreamx.model.place_field import PlaceField, PlaceFieldConfig
 from dreamx.model.vae import VAE
-from dreamx.networks import SMALL
 from dreamx.world import World
 
 SIZE = PlaceFieldConfig(("here",), (4.0,), height=3.0, cells=64, layers=16, levels=(8, 16), entries=2**12, sky=(8, 24))
@@ -109,10 +108,13 @@ def test_a_small_world_opens_and_says_how_it_is_stored(tmp_path: Path) -> None:
     world.export(tmp_path / "whole")
     world.export(tmp_path / "small", small=True)
     wide = VAE(replace(micro.ENCODER, encoder=(64, 64, 64), decoder=(64, 64, 64)))
-    native.save(tmp_path / "wide", {"vae": (wide, wide.config)}, few=SMALL)
+    native.save(tmp_path / "wide", {"vae": (wide, wide.config)}, few={"vae": 6})
     with safe_open(tmp_path / "wide/vae.safetensors", "pt") as f:
         said = json.loads(f.metadata()[few_bits.SHAPES])
     assert said and all(x.numel() >= 2**15 for k, x in wide.state_dict().items() if k in said)
+    for name, tensors in ((n, native.read(tmp_path / f"small/{n}.safetensors")) for n in ("dit", "vae", "text")):
+        whole = native.read(tmp_path / f"whole/{name}.safetensors")
+        assert all(torch.allclose(x, whole[k], rtol=1e-3, atol=0.005 * float(whole[k].abs().max())) for k, x in tensors.items())
     again = World.open(tmp_path / "small")
     assert again.identity != World.open(tmp_path / "whole").identity
     assert again.reset(micro.picture(), "a park").shape == (1, 3, micro.SIZE, micro.SIZE)
