@@ -150,7 +150,7 @@ def gigabytes(n: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In a unit that suits it: ``18 ms``, ``1.4 s``, ``79 s``, ``25 minutes``, ``4.1 hours``."""
+    """Write a time in a unit that suits it: ``18 ms``, ``1.4 s``, ``79 s``, ``25 minutes``, ``4.1 hours``."""
     if seconds < 1:
         return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
     if seconds < 100:

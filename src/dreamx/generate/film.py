@@ -59,7 +59,7 @@ class ResumableVideo:
         return self.folder / f"{self.parts - 1:04d}.session"
 
     def begin(self) -> None:
-        """From nothing; what a film left there is thrown away. ValueError where anything else lies there."""
+        """Begin anew; what a film left there is thrown away. ValueError where anything else lies there."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if not re.fullmatch(r"(\d{4}\.(mp4|json|session)|progress\.json)((\.\d+)?\.tmp)?|opening\.png", path.name):
                 raise ValueError(f"out: {self.folder} holds {path.name}, which is of no film; move it away or give another name")

@@ -158,7 +158,7 @@ class SessionManager:
             _LOG.warning("session %s is lost: %s", name, why)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Finish what is being written, and write nothing more."""
         self._files.shutdown()
         if self.store is not None:
             self.store.close()

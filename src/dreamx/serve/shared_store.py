@@ -71,7 +71,7 @@ class SharedStore:
         self._sent: set[str] = set()  # recordings
 
     def ready(self) -> None:
-        """As of ``Store``."""
+        """Check the folder as ``Store`` does."""
         self._local.ready()
 
     def close(self) -> None:
@@ -105,12 +105,12 @@ class SharedStore:
         return self._local.load(name, fork)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """As of ``Store``."""
+        """Read a session's start and steps as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.walked(name)
 
     def picture(self, name: str) -> bytes:
-        """As of ``Store``."""
+        """Read a session's picture as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.picture(name)
 
@@ -119,7 +119,7 @@ class SharedStore:
         return _ID.fullmatch(name) is not None and self._fresh().exists(f"sessions/{name}/{_LAST}")
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
-        """As of ``Store``; recordings are sent to the storage with the next save."""
+        """Begin a recording as ``Store`` does; it is sent to the storage with the next save."""
         return self._local.recorder(owner, size, fps)
 
     def recording(self, name: str) -> Path | None:

@@ -11,7 +11,7 @@ from dreamx.serve.replica_directory import Announcement, ReplicaDirectory
 
 
 class LineFull(Exception):
-    """So many wait already that nobody else may."""
+    """The line is as long as it may be."""
 
 
 @dataclass

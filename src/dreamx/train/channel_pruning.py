@@ -120,7 +120,7 @@ def _both(key: str, at: Tensor) -> list[Axis]:
 
 
 def _small(config: VAEConfig) -> list[ChannelGroup]:
-    """Of ``VAE``: a stream a level, the inner channels of each block, and a level of the encoder of hints."""
+    """Groups of ``VAE``: a stream a level, the inner channels of each block, and a level of the encoder of hints."""
     found: list[ChannelGroup] = []
     widths, last = config.decoder[::-1], len(config.decoder) - 1  # coarse to fine, as the decoder runs
     for i, width in enumerate(widths):
@@ -154,7 +154,7 @@ def _small(config: VAEConfig) -> list[ChannelGroup]:
 
 
 def _wan(vae: WanVAE) -> list[ChannelGroup]:
-    """Of ``WanVAE``: the stream that shortcuts tie from level to level, those within blocks that change width, inner channels."""
+    """Groups of ``WanVAE``: the stream that shortcuts tie across levels, those in blocks that change width, inner channels."""
     config, found = vae.config, list[ChannelGroup]()
     widths = [config.decoder * m for m in (config.multiples[-1], *config.multiples[::-1])]
     last, state = len(config.multiples) - 1, vae.state_dict()

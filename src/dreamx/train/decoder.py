@@ -131,7 +131,7 @@ def pairs(video: Tensor) -> Tensor:
 
 
 def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
-    """By what to multiply ``other`` so that it pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
+    """The factor by which ``other`` pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
     pulls = [torch.autograd.grad(x, layer, retain_graph=True)[0].norm() for x in (loss, other)]
     return (pulls[0] / (pulls[1] + 1e-6)).clamp(max=1e3).detach()  # capped: a critic without gradient would ask for any weight
 

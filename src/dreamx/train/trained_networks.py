@@ -27,7 +27,7 @@ class Networks(nn.Module):
 
     @staticmethod
     def new(dit: DiTConfig, text: WordConfig) -> Networks:
-        """With random weights."""
+        """Make networks of random weights."""
         return Networks(DiT(dit), WordEncoder(text))
 
     def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:

@@ -88,7 +88,7 @@ def evidence(video: Tensor, with_event: Tensor, no_event: Tensor) -> Tensor:
 
 
 def recognised_share(tells: Tensor) -> float:
-    """Of the frames that can tell ``[F]``, the share that tells the event; 0 where none can."""
+    """The share of the frames ``[F]`` that can tell which tells the event; 0 where none can."""
     known = tells[~tells.isnan()]
     return float((known > 0.5).float().mean()) if len(known) else 0.0
 

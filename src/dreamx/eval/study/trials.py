@@ -86,7 +86,7 @@ def _plain(stem: str) -> str:
 
 
 def _told(folder: Path) -> dict[str, str]:
-    """By name, what the models of an evaluation run were told: prompts, and words on the way, from the suite beside its films."""
+    """Prompts by name, and words on the way, that an evaluation run's models were told: from the suite beside its films."""
     try:
         suite = Suite.load(folder.parent.parent / "suite.json")
     except ValueError:  # no run's folder
