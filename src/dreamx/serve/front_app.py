@@ -19,7 +19,7 @@ from dreamx.config import from_json
 from dreamx.plaintext import parse_json
 from dreamx.play.http_routes import Permission, add_page
 from dreamx.play.origin import Origins
-from dreamx.play.server import accept_from, behind_door, turn_away
+from dreamx.play.server import accept_from, behind_door, may_enter
 from dreamx.play.server_metrics import MEDIA_TYPE
 from dreamx.serve.front import Front
 from dreamx.serve.merged_metrics import merge_metrics
@@ -110,11 +110,8 @@ async def _welcome(front: Front, origins: Origins, ws: WebSocket) -> None:
     if not await accept_from(origins, ws):
         return
     with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
-        if front.stopping or front.hello is None:
-            await ws.close(1012, "the server stops" if front.stopping else "the server starts")
-            return
-        if len(front.pages) >= front.max_pages:
-            await turn_away(ws)
+        closed = "the server stops" if front.stopping else "" if front.hello else "the server starts"
+        if not await may_enter(ws, closed, len(front.pages) >= front.max_pages):
             return
         relay = Relay(front, ws)
         front.pages.add(relay)
