@@ -29,7 +29,7 @@ from dreamx import locks, manifest
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import parse_json, read_json
 from dreamx.play import written
-from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
+from dreamx.play.days import EACH, MOST, Days, Item, is_day, items_to_delete
 from dreamx.play.history import Snapshot, Span
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.video import Recorder
@@ -208,10 +208,10 @@ class Store:
         """Delete what has to go (``days.leaving``), but for the sessions that run."""
         self.ready()
         sessions = [self._about(p, p.name in running) for p in self._sessions.iterdir() if _ID.fullmatch(p.name) and p.is_dir()]
-        for name in leaving(sessions, self._days.now(), self._most, self._each):
+        for name in items_to_delete(sessions, self._days.now(), self._most, self._each):
             shutil.rmtree(self._sessions / name, ignore_errors=True)
         videos = [self._about(p) for p in self.recordings.glob("*.mp4")]
-        for name in leaving(videos, self._days.now(), self._most, self._each):
+        for name in items_to_delete(videos, self._days.now(), self._most, self._each):
             for file in (self.recordings / name, (self.recordings / name).with_suffix(".json")):
                 file.unlink(missing_ok=True)
         with suppress(OSError):  # what is not written down now is next time

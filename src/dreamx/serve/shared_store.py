@@ -27,7 +27,7 @@ from pathlib import Path
 
 from dreamx.data.dataset.storage import Storage
 from dreamx.plaintext import cause, parse_json
-from dreamx.play.days import EACH, Item, is_day, leaving
+from dreamx.play.days import EACH, Item, is_day, items_to_delete
 from dreamx.play.history import Span
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
@@ -149,10 +149,10 @@ class SharedStore:
         for path in shared.below("recordings"):
             if path.endswith(".json"):
                 found["recordings"].append(self._item(path, path.split("/")[1].removesuffix(".json"), today, set()))
-        for name in leaving(found["sessions"], today, self._most):
+        for name in items_to_delete(found["sessions"], today, self._most):
             shared.remove(f"sessions/{name}/{_LAST}")  # first: what has none is no session
             shared.remove(f"sessions/{name}")
-        for name in leaving(found["recordings"], today, self._most):
+        for name in items_to_delete(found["recordings"], today, self._most):
             for ending in ("mp4", "json"):
                 shared.remove(f"recordings/{name}.{ending}")
         shared.write(_DAYS, (self._folder / _DAYS).read_bytes())

@@ -48,7 +48,7 @@ class ChannelGroup:
 Weights = Mapping[str, Tensor]
 
 
-def narrower(config: VAEConfig | WanVAEConfig, share: float) -> VAEConfig | WanVAEConfig:
+def pruned_config(config: VAEConfig | WanVAEConfig, share: float) -> VAEConfig | WanVAEConfig:
     """The config of an autoencoder whose decoder has lost that share of its channels, to the nearest whole unit; at least one."""
     if isinstance(config, WanVAEConfig):
         return replace(config, decoder=_left(config.decoder, share))

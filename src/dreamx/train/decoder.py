@@ -36,7 +36,7 @@ from dreamx.clip import latent_count
 from dreamx.model.vae import VAE
 from dreamx.model.wan_vae import WanVAE
 from dreamx.train.autoencoder import ClipWindows, Windows, latent_noise, reconstruction_loss, show
-from dreamx.train.channel_pruning import channel_groups, importance, narrower, prune
+from dreamx.train.channel_pruning import channel_groups, importance, prune, pruned_config
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
@@ -286,7 +286,7 @@ def pruned(
         for group, value in zip(groups, worth, strict=True):
             value += importance(group, [(learned, gradients)])
     whole.requires_grad_(False)
-    net = prune(whole, narrower(whole.config, cfg.prune), groups, worth).eval()
+    net = prune(whole, pruned_config(whole.config, cfg.prune), groups, worth).eval()
     counts = [sum(p.numel() for k, p in x.named_parameters() if k in learned) for x in (whole, net)]
     run.say(f"pruned: {counts[1]:,} of {counts[0]:,} numbers of the decoder are left")
     return net

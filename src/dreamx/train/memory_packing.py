@@ -41,6 +41,9 @@ class PackingConfig(ForcedBatchConfig):
     irrelevant: Probability = 0.1
     """Probability that what a chunk recalls is drawn at random."""
 
+    def __post_init__(self) -> None:
+        self.check_windows("packing")
+
 
 @dataclass(frozen=True)
 class PackedBatch:

@@ -61,12 +61,13 @@ class ForcedBatchConfig:
     hint_noise: NonNegativeFloat = 0.0
     """Highest deviation of the noise on what re-projected memory shows."""
 
-    def __post_init__(self) -> None:
+    def check_windows(self, name: str) -> None:
+        """ValueError, which calls the config ``name``, where a window does not hold its sinks and a chunk, or there is none."""
         if not self.windows:
-            raise ValueError("windows must be one window and its sinks at least")
+            raise ValueError(f"{name}.windows must be one window and its sinks at least")
         for window, sinks in self.windows:
             if window < sinks + self.chunk:
-                raise ValueError(f"windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+                raise ValueError(f"{name}.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class TeachingConfig(ForcedBatchConfig):
     """Extra weight of places that look otherwise than a latent before and than memory knows them: there something happens."""
     ahead: Probability = 0.0
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
+
+    def __post_init__(self) -> None:
+        self.check_windows("teaching")
 
 
 @dataclass(frozen=True)
