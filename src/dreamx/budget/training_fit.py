@@ -46,7 +46,7 @@ class StageLoad:
     @property
     def flop(self) -> float:
         """Operations of a step on one GPU."""
-        return self.cost.flop + self.passes * self.cost.ahead
+        return self.cost.flop + self.passes * self.cost.forward
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from dreamx.geometry.formats.motion import camera_of, rigid_rows
 from dreamx.locks import alone
 from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
+from dreamx.play.snapshot_files import png, read_png
 from dreamx.play.video import VideoRecording
-from dreamx.play.written import png, read_png
 from dreamx.world import World
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from dreamx.play.server import accept_from, behind_door, may_enter
 from dreamx.play.server_metrics import MEDIA_TYPE
 from dreamx.serve.front import Front
 from dreamx.serve.merged_metrics import merge_metrics
-from dreamx.serve.proxied import fetch, pass_on
+from dreamx.serve.proxy import fetch, pass_on
 from dreamx.serve.relay import Relay, forwarded
 from dreamx.serve.replica_directory import Announcement
 from dreamx.web.body_limits import BodyLimit, answer_briefly

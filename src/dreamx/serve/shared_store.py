@@ -27,8 +27,8 @@ from pathlib import Path
 
 from dreamx.data.dataset.storage import Storage
 from dreamx.plaintext import cause, parse_json
-from dreamx.play.days import EACH, Item, is_day, items_to_delete
 from dreamx.play.history import Span
+from dreamx.play.retention import EACH, Item, is_day, items_to_delete
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
 from dreamx.play.video import Recorder

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from dreamx.play import days as days_of
-from dreamx.play.days import DAYS, Days, Item, items_to_delete
+from dreamx.play import retention as days_of
+from dreamx.play.retention import DAYS, Days, Item, items_to_delete
 from dreamx.play.visitor import cookie, visitor
 
 
