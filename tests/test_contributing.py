@@ -58,3 +58,24 @@ def test_where_to_add_a_thing_names_what_is_there() -> None:
     assert missing_words(wrong, package) == ["LAWS"]
     text = (ROOT / "CONTRIBUTING.md").read_text()
     assert missing_words(text[text.index("Five places") : text.index("## Commands")], package) == []
+
+
+def missing_pages(docs: Path) -> list[str]:
+    """Pages in a folder that its index, README.md, does not lead to."""
+    index = (docs / "README.md").read_text()
+    return [page.name for page in sorted(docs.glob("*.md")) if page.name != "README.md" and f"]({page.name})" not in index]
+
+
+def test_the_front_page_is_short_and_the_index_leads_to_every_page(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("[a](a.md)")
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).touch()
+    assert missing_pages(tmp_path) == ["b.md"]
+    assert missing_pages(ROOT / "docs") == []
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_the_front_page_names_every_room() -> None:
+    tree = (ROOT / "README.md").read_text().partition("    src/dreamx/\n")[2].partition("    tests/")[0]
+    rooms = {file.parent.name for file in (ROOT / "src/dreamx").glob("*/__init__.py")}
+    assert {room for room in rooms if f" {room}/" not in tree} == set()
