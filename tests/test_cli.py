@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -9,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -119,6 +121,37 @@ def test_every_command_is_a_function_of_a_config() -> None:
         run = getattr(import_module(module), function)
         assert is_dataclass(get_type_hints(run)["cfg"]), target
         assert words
+
+
+def configs(kind: object) -> Iterator[type]:
+    """A config and, transitively, the configs of its fields."""
+    if isinstance(kind, type) and is_dataclass(kind) and (kind.__module__.startswith("dreamx.") or kind is Config):
+        yield kind
+        for inner in get_type_hints(kind).values():
+            yield from configs(inner)
+    for inner in get_args(kind):
+        yield from configs(inner)
+
+
+def silent_fields(kind: type) -> list[str]:
+    """Fields of a class that no string stands under, which ``--help`` would print."""
+    text = ast.parse(Path(inspect.getfile(kind)).read_text())
+    (found,) = (n for n in text.body if isinstance(n, ast.ClassDef) and n.name == kind.__name__)
+    return [
+        f"{kind.__name__}.{ast.unparse(field.target)}"
+        for field, below in zip(found.body, [*found.body[1:], None], strict=True)
+        if isinstance(field, ast.AnnAssign) and not (isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant))
+    ]
+
+
+def test_help_says_what_every_field_is() -> None:
+    """Of all commands, whatever the classes are called that their configs are made of."""
+    assert silent_fields(Config) == ["Config.mood", "Config.count"]
+    targets = [target.split(":") for target, _ in leaves({k: v for k, v in cli.COMMANDS.items() if k != "try"})]
+    hints = [get_type_hints(getattr(import_module(module), name))["cfg"] for module, name in targets]
+    found = {inner for cfg in hints for inner in configs(cfg)}
+    assert len(found) > 80
+    assert [field for kind in sorted(found, key=str) for field in silent_fields(kind)] == []
 
 
 def test_extras_are_named_as_a_checkout_installs_them() -> None:

@@ -59,7 +59,7 @@ def test_a_cut_file_is_found(world: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_what_does_not_fit_is_said(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(fit, "free_memory", lambda device: 1000.0)
+    monkeypatch.setattr(fit, "usable_memory", lambda device: 1000.0)
     with pytest.raises(SystemExit) as e:
         main(DoctorConfig(str(world), device="cpu"))
     assert e.value.code == 1
@@ -71,7 +71,7 @@ def test_the_load_is_said(world: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     for now, said in ((MachineSpeed(5e10, 5e9, 2e-6), True), (MachineSpeed(0.95e11, 1e10, 1e-6), False)):
         monkeypatch.setattr(machine, "probe_both", lambda device, dtype, now=now: (quiet, now))
         for name in (str(world), "w5b"):
-            monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
+            monkeypatch.setattr(fit, "usable_memory", lambda device: 1e12)
             main(DoctorConfig(name, device="cpu"))
             shown = capsys.readouterr().out
             assert (" what else runs here now" in shown) is said
@@ -83,7 +83,7 @@ def test_the_doctor_and_the_bench_count_alike(world: Path, monkeypatch: pytest.M
     asked: list[torch.dtype] = []
     speed = MachineSpeed(1e11, 1e10, 1e-6)
     monkeypatch.setattr(devices, "best", lambda: machine.CPU)
-    monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
+    monkeypatch.setattr(fit, "usable_memory", lambda device: 1e12)
     monkeypatch.setattr(machine, "probe_both", lambda device, dtype, seconds=0.5: (asked.append(dtype) or speed, speed))
     words = doctor.predictions(DoctorConfig("w5b"), machine.CPU)[-1].words
     with pytest.raises(ValueError) as e:
@@ -96,7 +96,7 @@ def test_the_doctor_and_the_bench_count_alike(world: Path, monkeypatch: pytest.M
 
 def test_the_released_model_by_its_sizes_alone(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(doctor, "drawing", lambda: doctor.Finding("simulator", None, "not looked at"))
-    monkeypatch.setattr(fit, "free_memory", lambda device: 1e12)
+    monkeypatch.setattr(fit, "usable_memory", lambda device: 1e12)
     main(DoctorConfig("w5b", device="cpu"))
     shown = capsys.readouterr().out
     assert "--  weights    none: w5b is the released DreamX-World-5B by its sizes" in shown

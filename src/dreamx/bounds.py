@@ -159,7 +159,7 @@ def check_paths(config: Any) -> None:
 
 
 def new_folders(config: Any) -> list[Path]:
-    """Of the paths that a command writes: the topmost folder of each that is not there yet."""
+    """Return the topmost missing folder of each path that a command writes."""
     found: list[Path] = []
     for leaf in leaves(config):
         if isinstance(leaf.value, Path) and any(isinstance(mark, Written) for mark in leaf.marks):

@@ -118,7 +118,7 @@ class PlannedSession(SessionState):
         if isinstance(self.vae, VAE):
             here = known_view(self.places, self._at, path, self.size)
             chunk, memories, hint = add_memory_hint(self.vae, self._bank, chunk, path, here, self.switches.memory)
-        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.hears)
+        alone = cfg.places_alone and here is not None and hint is not None and not (now.told and self.knows_events)
         cache = self._cache.fork()  # the past stays what it is where the chunk is refused
         if alone:
             made = known_chunk(known, chunk)

@@ -104,7 +104,7 @@ def compute_in(vae: VAE | WanVAE, dtype: torch.dtype) -> None:
 
 
 def _beside(vae: VAE | WanVAE) -> AbstractContextManager[object]:
-    """On a GPU a stream of its own, so that decoding runs beside the denoising of the next chunk. Latents come from main memory
+    """A stream of its own on a GPU, so that decoding runs beside the denoising of the next chunk. Latents come from main memory
     and pictures go there, so that neither stream waits for the other."""
     device = next(vae.parameters()).device
     return nullcontext() if device.type != "cuda" else torch.cuda.stream(_stream(device))

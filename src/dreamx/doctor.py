@@ -199,9 +199,9 @@ def predictions(cfg: DoctorConfig, device: torch.device) -> list[Finding]:
     p = p if cfg.dtype is None else replace(p, dtype=plan.DTYPES[cfg.dtype])
     need = fit.need(p)
     what = f"{p.name} at {p.size[0]}x{p.size[1]} in {str(p.dtype).removeprefix('torch.')}"
-    parts = {"transformer": need.weights, "decoder": need.decoder, "its past": need.past, "decoding": need.decoding}
+    parts = {"transformer": need.weights, "decoder": need.decoder, "its past": need.past, "decoding": need.decode_peak}
     fits = f"{what} needs {fit.gigabytes(need.most)}: {', '.join(f'{k} {fit.gigabytes(v)}' for k, v in parts.items())}"
-    refusal = fit.refusal(p, device, fit.room(device), fit.room(machine.CPU))
+    refusal = fit.refusal(p, device, fit.usable_memory(device), fit.usable_memory(machine.CPU))
     return [Finding("fits", refusal is None, refusal or fits), speed(cfg, p, device, refusal is None)]
 
 

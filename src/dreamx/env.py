@@ -74,12 +74,8 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
             raise ValueError(f"limit is {limit}; give at least 1 step, or None for no limit")
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode is {render_mode!r}; give 'rgb_array' or None")
-        refuse_strings(starts, timeline)
-        if isinstance(world, World):
-            self.world = world.fork()
-        else:
-            self.world = World.open(world)
-            starts = starts or find(world) / "starts"
+        opened, starts = open_world(world, starts, timeline)
+        self.world = opened.fork() if opened is world else opened
         self.world.switches = switches or Switches()
         self.render_mode = render_mode
         self._starts = read_starts(starts)
@@ -187,14 +183,18 @@ class Env(gymnasium.Env[NDArray[np.uint8], NDArray[np.int8]]):
         return read_picture(found.png, self.world.size)[0], found.prompt if prompt is None else prompt
 
 
-def refuse_strings(starts: object, timeline: object) -> None:
-    """ValueError where a folder of start pictures, or what is said, is given as something else, as a plain string."""
+def open_world(world: World | Path | str, starts: Path | None, timeline: object) -> tuple[World, Path | None]:
+    """Open the world, if it is not, and find its start pictures, if they are not given.
+
+    ValueError where a folder of start pictures, or what is said, is given as something else, as a plain string.
+    """
     if not isinstance(starts, Path | None):
         raise ValueError(f"starts is {brief(starts)}; give a folder as pathlib.Path, or None for that of the world")
     if not isinstance(timeline, EventTimeline | Path | None):
         raise ValueError(
             f"timeline is {brief(timeline)}; give a file as pathlib.Path, or lines read by dreamx.event_timeline.parse_timeline"
         )
+    return (world, starts) if isinstance(world, World) else (World.open(world), starts or find(world) / "starts")
 
 
 def _image(image: object, size: tuple[int, int]) -> Tensor:

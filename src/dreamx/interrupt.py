@@ -199,7 +199,7 @@ def heard_by(listener: Callable[[int], None]) -> Iterator[None]:
 
 
 def hang_up_as_term() -> None:
-    """From now on SIGHUP, unless it is ignored, is SIGTERM: for a server, which listens to that in its own way."""
+    """Make SIGHUP, unless it is ignored, a SIGTERM from now on: for a server, which listens to that in its own way."""
 
     def hear(_: int, __: FrameType | None) -> None:
         say_no_more_to_the_gone()
@@ -238,7 +238,7 @@ class _Watch:
         self._over = threading.Event()
 
     def begin(self) -> None:
-        """From now on."""
+        """Listen to signals from now on."""
         ours = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]  # as a shell's `nohup` wants
         read, write = os.pipe()
         os.set_blocking(write, False)

@@ -124,7 +124,7 @@ def let_go() -> None:
 
 
 def undo() -> None:
-    """Of the folders that this process has claimed anew, remove those that nothing was written to: the command has failed."""
+    """Remove the folders that this process has claimed anew and written nothing to: the command has failed."""
     while _CLAIMED:
         folder, new = _CLAIMED.pop()
         if folder.is_dir() and all(p.is_dir() or p.name == NAME for p in folder.rglob("*")):

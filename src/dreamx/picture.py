@@ -20,7 +20,6 @@ from dreamx.plaintext import cause
 PIXEL_LIMIT = 50_000_000
 _LARGE = 4_000_000  # pixels, beyond which a picture is shrunk before anything else is done to it
 _SLOW = 2_000_000  # pixels of a JPEG 2000, whose decoder lets nothing else run
-_ORIENTATION = 0x0112
 
 
 def read_picture(data: bytes, size: tuple[int, int], pixels: int = PIXEL_LIMIT) -> tuple[Tensor, str]:

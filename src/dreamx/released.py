@@ -263,7 +263,7 @@ def _over(base: Any, said: Any) -> Any:
 
 
 def _fingerprint(found: Checkpoint) -> str:
-    """Of the weights as they are stored, wherever they are going to be."""
+    """Fingerprint of the weights as they are stored, wherever they are going to be."""
     holder = nn.Module()
     for i, name in enumerate(sorted(found.tensors)):
         holder.register_buffer(str(i), found.tensors[name])

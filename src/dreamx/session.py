@@ -225,6 +225,3 @@ def find(name_or_path: str | Path) -> Path:
             return folder
     names = ", ".join(sorted(p.parent.name for p in shipped.glob("*/config.json"))) or "none yet"
     raise ValueError(f"world: {str(name_or_path)!r} is no world; give a folder with a config.json, or one of: {names}")
-
-
-_WHOLE = ("cache.index", "packed.index", "packed.chunk")  # tensors of whole numbers

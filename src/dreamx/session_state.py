@@ -71,7 +71,7 @@ class SessionState:
         return () if self.taught is None else self.taught.happenings
 
     @property
-    def hears(self) -> bool:
+    def knows_events(self) -> bool:
         """Whether it was taught that what is said happens."""
         return self.taught is not None and self.taught.events
 
@@ -190,7 +190,7 @@ class SessionState:
         self, net: Network, made: Frames, words: Tensor, cache: KVCache, rng: torch.Generator
     ) -> tuple[Frames, ...]:
         """Return the chunks that a cache lacks after one was ``made`` without the transformer; sinks are written at once."""
-        if not self.hears:  # then the transformer never takes over
+        if not self.knows_events:  # then the transformer never takes over
             return ()
         chunk = as_history(made, self.config.sampler, rng)
         if len(cache) >= cache.sinks:

@@ -32,12 +32,12 @@ class Standpoint:
             raise ValueError(f"standpoint.pose must be 4 x 4 finite numbers, not {tuple(self.pose.shape)}")
 
     def to_json(self) -> dict[str, object]:
-        """As what ``json`` knows."""
+        """Return the fields that ``from_json`` reads."""
         return {"place": self.place, "pose": self.pose.flatten().tolist()}
 
     @staticmethod
     def from_json(said: object) -> Standpoint:
-        """From what ``to_json`` gave; ValueError, KeyError or TypeError where it is none."""
+        """Read what ``to_json`` gave; ValueError, KeyError or TypeError where it is none."""
         if not isinstance(said, dict) or not isinstance(said["place"], str):
             raise ValueError("a standpoint is an object with the keys place and pose")
         return Standpoint(said["place"], torch.tensor(said["pose"], dtype=torch.float32).view(4, 4))

@@ -16,9 +16,9 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from dreamx.env import Env, Reward, refuse_strings
+from dreamx.env import Env, Reward, open_world
 from dreamx.event_timeline import EventTimeline
-from dreamx.session import Switches, find
+from dreamx.session import Switches
 from dreamx.world import World
 from dreamx.world_batch import decode_together, denoise_together
 
@@ -58,9 +58,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[NDArray[np.uint8], NDArray[np.int8], 
         if not isinstance(autoreset, AutoresetMode):
             modes = ", ".join(f"AutoresetMode.{mode.name}" for mode in AutoresetMode)
             raise ValueError(f"autoreset is {autoreset!r}; give one of {modes}")
-        refuse_strings(starts, timeline)
-        if not isinstance(world, World):
-            world, starts = World.open(world), starts or find(world) / "starts"
+        world, starts = open_world(world, starts, timeline)
         every = [Env(world, reward, limit, every_frame, switches, starts, render_mode, timeline) for _ in range(num_envs)]
         self.envs, self.num_envs, self.render_mode, self.autoreset = every, num_envs, render_mode, autoreset
         self.metadata = {**every[0].metadata, "autoreset_mode": autoreset}

@@ -117,7 +117,7 @@ def _is_high(frame: Any) -> bool:
 
 @lru_cache(4)
 def _linear(curve: int) -> NDArray[np.float32]:
-    """By 16-bit value: light, 1 being reference white (of HLG: the scene's, 1 being its brightest)."""
+    """Table of light by 16-bit value, 1 being reference white (of HLG: the scene's, 1 being its brightest)."""
     x = np.arange(65536) / 65535
     if curve == ColorTrc.SMPTE2084:
         p = x ** (1 / 78.84375)
@@ -131,6 +131,6 @@ def _linear(curve: int) -> NDArray[np.float32]:
 
 @lru_cache(1)
 def _encoded() -> NDArray[np.uint8]:
-    """By 16-bit light: sRGB."""
+    """Table of sRGB by 16-bit light."""
     x = np.arange(65536) / 65535
     return (np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055) * 255).round().astype(np.uint8)

@@ -85,6 +85,6 @@ def test_what_cannot_be_run_is_a_sentence(world: str, monkeypatch: pytest.Monkey
         measure(EngineBenchConfig(world, device="cpu", attention="cudnn"))
     with pytest.raises(ValueError, match="the height of 33 must be a multiple of 16"):
         measure(EngineBenchConfig(world, size="33x32"))
-    monkeypatch.setattr(fit, "free_memory", lambda device: 1000.0)
+    monkeypatch.setattr(fit, "usable_memory", lambda device: 1000.0)
     with pytest.raises(ValueError, match="micro at 32x32 in float32 needs .* are free on cpu"):
         engine.measure(EngineBenchConfig(world, device="cpu"))

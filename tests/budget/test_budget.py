@@ -109,7 +109,7 @@ def test_a_refusal_says_what_would_fit() -> None:
 def _must_fit_into(p: Plan, free: float) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "free_memory", lambda device: free)
-        patch.setattr(fit, "free_memory", lambda device: free)
+        patch.setattr(fit, "usable_memory", lambda device: free)
         fit.must_fit(p, machine.CPU)
 
 

@@ -79,19 +79,19 @@ def test_checkpointed_blocks_save_memory_and_cost_a_forward_pass(measured: list[
     step = TransformerStep(W5B, (44, 80), 21, 1, 512, (3, 12, 3), torch.bfloat16)
     plain, again = transformer_cost(step), transformer_cost(replace(step, checkpoint_blocks=True))
     assert again.saved < 0.1 * plain.saved
-    assert plain.flop < again.flop < plain.flop + plain.ahead
+    assert plain.flop < again.flop < plain.flop + plain.forward
 
 
 def test_layers_that_are_alike_are_counted_once() -> None:
     step = TransformerStep(replace(W5B, width=96, heads=4, layers=5, mlp=256), (4, 4), 3, 1, 8, (1, 3, 1))
     a, b = transformer_cost(step), _counted(step)
-    assert (a.flop, a.ahead, a.saved) == (b.flop, b.ahead, b.saved)
+    assert (a.flop, a.forward, a.saved) == (b.flop, b.forward, b.saved)
 
 
 def test_frozen_weights_cost_less() -> None:
     step = TransformerStep(W5B, (44, 80), 21, 1, 512, None, torch.bfloat16)
     all_, lane = transformer_cost(step), transformer_cost(replace(step, train=("view",)))
-    assert lane.ahead == all_.ahead
+    assert lane.forward == all_.forward
     assert lane.flop < 0.85 * all_.flop
     assert lane.saved < all_.saved
 
@@ -102,7 +102,7 @@ def test_products_are_those_of_the_weights_and_of_attention() -> None:
     block, tokens, c = W5B.width * (4 * W5B.width + 2 * W5B.mlp), 16, W5B
     words = 4 * (2 * 2 * 8 * c.width**2 + 2 * 2 * tokens * c.width**2 + 4 * tokens * 8 * c.width)  # reading text
     least = 4 * (2 * tokens * block + 4 * tokens**2 * c.width) + words
-    assert least < transformer_cost(step).ahead < 1.2 * least
+    assert least < transformer_cost(step).forward < 1.2 * least
 
 
 def test_shards_get_smaller_and_activations_do_not() -> None:

@@ -18,7 +18,7 @@ from dreamx.eval import video_files
 from dreamx.eval.study.answers import QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import alpha, rates, table
 from dreamx.eval.study.study_server import StudyConfig, create_app, listen, report
-from dreamx.eval.study.trials import fingerprint, left_over, order, pairs
+from dreamx.eval.study.trials import fingerprint, left_over, pair_videos, shuffled_trials
 
 LOCAL = "http://127.0.0.1"
 NAMES = ("gate", "park", "room")
@@ -55,24 +55,24 @@ def cfg(folders: tuple[Path, Path], tmp_path: Path) -> StudyConfig:
 
 
 def test_videos_of_one_name_pair_and_the_rest_is_counted(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    found = pairs(*folders)
+    found = pair_videos(*folders)
     assert [(p.name, p.words) for p in found] == [("gate", "a gate in the morning"), ("park", "a park"), ("room", "")]
     assert left_over(*folders) == 1
     with pytest.raises(ValueError, match="holds no videos"):
-        pairs(folders[0], tmp_path)
+        pair_videos(folders[0], tmp_path)
     video_files.save_video(tmp_path / "other.mkv", torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 16.0)
     with pytest.raises(ValueError, match="equally named"):
-        pairs(folders[0], tmp_path)
+        pair_videos(folders[0], tmp_path)
     with pytest.raises(ValueError, match="A: .* is not a folder"):
-        pairs(tmp_path / "no", tmp_path)
+        pair_videos(tmp_path / "no", tmp_path)
 
 
 def test_everybody_has_an_order_of_their_own_and_keeps_it(folders: tuple[Path, Path]) -> None:
-    found = pairs(*folders) * 10
-    ann, bob = order(found, "ann", 0), order(found, "bob", 0)
-    assert ann == order(found, "ann", 0)
+    found = pair_videos(*folders) * 10
+    ann, bob = shuffled_trials(found, "ann", 0), shuffled_trials(found, "bob", 0)
+    assert ann == shuffled_trials(found, "ann", 0)
     assert ann != bob
-    assert ann != order(found, "ann", 1)
+    assert ann != shuffled_trials(found, "ann", 1)
     assert sum(s.a_left for s in ann) == sum(s.a_left for s in bob) == 15  # each side as often
 
 
@@ -146,7 +146,7 @@ def test_the_page_hears_nothing_that_tells_which_is_which(cfg: StudyConfig) -> N
         assert sorted(t["name"] for t in trials) == sorted(NAMES)
         text = json.dumps(trials)
         assert "ours" not in text and "theirs" not in text and "a_left" not in text
-        shown = {s.pair.name: s.a_left for s in order(pairs(cfg.a, cfg.b), "ann", 0)}
+        shown = {s.pair.name: s.a_left for s in shuffled_trials(pair_videos(cfg.a, cfg.b), "ann", 0)}
         for t in trials:
             for side in ("left", "right"):
                 video = client.get("/" + t[side])
@@ -184,8 +184,8 @@ def test_answers_are_kept_and_found_again(cfg: StudyConfig) -> None:
         assert before == {"gate": said("left"), "park": None, "room": None}
         assert all(t["said"] is None for t in client.get("/trials", params={"person": "bob"}).json())
     assert "1 answers, 1 people, 1 trials" in report(cfg)
-    assert read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers[0].a_left == {
-        s.pair.name: s.a_left for s in order(pairs(cfg.a, cfg.b), "ann", 0)
+    assert read(cfg.answers, fingerprint(pair_videos(cfg.a, cfg.b))).answers[0].a_left == {
+        s.pair.name: s.a_left for s in shuffled_trials(pair_videos(cfg.a, cfg.b), "ann", 0)
     }["gate"]  # fmt: skip
 
 
@@ -258,9 +258,9 @@ def test_a_person_answers_goes_away_and_comes_back(cfg: StudyConfig, door: str, 
     tab.click("next")
     tab.until("study.at === 1 && !study.sending")
     first = tab.js("study.trials[0].name")
-    kept = read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers
+    kept = read(cfg.answers, fingerprint(pair_videos(cfg.a, cfg.b))).answers
     assert [(a.person, a.trial, a.said) for a in kept] == [("ann", first, said("right"))]
-    assert kept[0].a_left == order(pairs(cfg.a, cfg.b), "ann", 0)[0].a_left
+    assert kept[0].a_left == shuffled_trials(pair_videos(cfg.a, cfg.b), "ann", 0)[0].a_left
 
     begin(tab, door, "ann")  # the page is loaded again
     assert tab.js("study.at") == 1
@@ -276,7 +276,7 @@ def test_a_person_answers_goes_away_and_comes_back(cfg: StudyConfig, door: str, 
     tab.until("!document.getElementById('end').hidden")
     assert tab.text("all") == "3"
     assert tab.complaints == []
-    assert len(read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers) == 3
+    assert len(read(cfg.answers, fingerprint(pair_videos(cfg.a, cfg.b))).answers) == 3
 
 
 @needs_chromium
@@ -291,7 +291,7 @@ def test_an_answer_that_could_not_be_kept_is_said_and_stays_on_the_page(cfg: Stu
     tab.js("window.fetch = window.real")
     tab.click("next")
     tab.until("study.at === 1")
-    assert len(read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b))).answers) == 1
+    assert len(read(cfg.answers, fingerprint(pair_videos(cfg.a, cfg.b))).answers) == 1
 
 
 @needs_chromium

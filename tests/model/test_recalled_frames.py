@@ -13,7 +13,7 @@ from dreamx.geometry.camera import Camera, rigid, rotation
 from dreamx.model.attention import MaskedAttention
 from dreamx.model.attention_backends import TORCH
 from dreamx.model.dit import DiT
-from dreamx.model.gap_rule import EXACT, GapConfig, channel_gaps
+from dreamx.model.gap_rule import GapConfig, channel_gaps
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.masks import draw, teacher_forced, with_memory
 from dreamx.model.positions import PositionEncoding
@@ -21,7 +21,7 @@ from dreamx.rollout import recall, write_context
 from test_equality import BARE, CHUNK, VIEWS, T, case, loud, noisy_twin
 
 RULES = {
-    "exact": EXACT,
+    "exact": GapConfig(),
     "log": GapConfig(span=2.0, log=1.5),
     "NTK": GapConfig(span=2.0, ntk=True),
     "YaRN": GapConfig(span=2.0, yarn=(0.05, 0.3)),
@@ -197,7 +197,7 @@ def test_a_lane_that_sees_the_chunk_alone_sees_what_is_recalled() -> None:
 
 def test_gaps_as_they_are_read() -> None:
     gap = torch.tensor([1.0, 8.0, 800.0])
-    assert torch.equal(channel_gaps(EXACT, gap, 8, 100.0), gap.double()[:, None].expand(3, 4))
+    assert torch.equal(channel_gaps(GapConfig(), gap, 8, 100.0), gap.double()[:, None].expand(3, 4))
     log = channel_gaps(GapConfig(span=8.0, log=8.0), gap, 8, 100.0)
     assert log[:2, 0].tolist() == [1.0, 8.0]
     assert log[2, 0] == pytest.approx(8 + 8 * 4.60517, abs=1e-4)  # ln 100

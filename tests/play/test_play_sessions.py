@@ -17,12 +17,12 @@ import pytest
 import torch
 from websockets.exceptions import ConnectionClosed
 
-from dreamx.play import days as days_of
+from dreamx.play import retention as days_of
 from dreamx.play.history import History
 from dreamx.play.server_messages import Picture
 from dreamx.play.session_spec import Session, SessionStart
+from dreamx.play.snapshot_files import steps_of
 from dreamx.play.store import Store
-from dreamx.play.written import steps_of
 from dreamx.replay import ReplayStep
 from dreamx.session import Switches
 from dreamx.world import World

@@ -19,9 +19,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 import play_house
-from dreamx.play import video, written
-from dreamx.play.days import EACH
+from dreamx.play import snapshot_files, video
 from dreamx.play.pipeline import Pipeline
+from dreamx.play.retention import EACH
 from dreamx.play.store import Store
 from dreamx.world import World
 from fake_world import FakeWorld
@@ -35,7 +35,7 @@ class Disk:
     def __init__(self, patch: pytest.MonkeyPatch, number: int) -> None:
         self.broken, self.refused = False, 0
         self._number = number
-        for of, name in ((written, "sync"), (Path, "write_bytes"), (Path, "mkdir")):
+        for of, name in ((snapshot_files, "sync"), (Path, "write_bytes"), (Path, "mkdir")):
             patch.setattr(of, name, self._refusing(getattr(of, name)))
 
     def _refusing(self, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -277,7 +277,7 @@ def test_a_save_that_failed_leaves_the_one_before_and_nothing_else(tmp_path: Pat
     store.save(session, world.identity)
     before = {p: p.read_bytes() for p in (tmp_path / "sessions").rglob("*") if p.is_file()}
     past.remember(cast(World, world), session.here.picture)
-    real, calls = written.sync, list[Path]()
+    real, calls = snapshot_files.sync, list[Path]()
     for failing in range(1, 9):
 
         def sync(path: Path, failing: int = failing) -> None:
@@ -288,7 +288,7 @@ def test_a_save_that_failed_leaves_the_one_before_and_nothing_else(tmp_path: Pat
 
         calls.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(written, "sync", sync)
+            patch.setattr(snapshot_files, "sync", sync)
             with pytest.raises(OSError, match="No space"):
                 store.save(walked(world, "two")[0], world.identity)
             assert not (tmp_path / "sessions/two/session.json").exists() or failing == 8

@@ -12,7 +12,6 @@ from dreamx.clip import Clip
 from dreamx.geometry import from_keys
 from dreamx.recipes import micro, tiny
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
-from dreamx.train.trained_networks import blend, load
 from dreamx.world import World
 from repo import TESTS
 
@@ -55,15 +54,6 @@ def test_one_can_walk_in_it(root: Path) -> None:
     b = torch.cat([left.step(from_keys(["j"] * left.frames_per_step)) for _ in range(4)])
     assert a.shape == b.shape == (16, 3, micro.SIZE, micro.SIZE)
     assert not torch.equal(a, b)
-
-
-def test_blend_lies_between(root: Path, tmp_path: Path) -> None:
-    first, second = root / "causal" / "model", root / "consistency" / "model"
-    ends = [load(folder).state_dict() for folder in (first, second)]
-    for share in (0.0, 0.25, 1.0):
-        blend(first, second, share, tmp_path / "blend")
-        for key, w in load(tmp_path / "blend").state_dict().items():
-            assert torch.allclose(w, ends[0][key] + share * (ends[1][key] - ends[0][key]), atol=1e-6)
 
 
 def test_folders_of_before_are_found_again(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_replica_that_hangs_or_is_killed_costs_its_players_no_more_than_since_
     with fronted() as (front, port), replica_processes(port, world, tmp_path, "ab") as processes:
 
         def home() -> str:
-            found = front.directory.home(session)
+            found = front.directory.replica_of(session)
             return "" if found is None else found.replica
 
         with Player(port) as player:

@@ -17,7 +17,7 @@ def test_every_sample_of_every_replica_is_there_under_its_name() -> None:
         a.begun(resumed=True)
     b.begun(resumed=False)
     b.said(ChunkReady(chunk=0, frames=4, held="", dream_ms=40, show_ms=1, encode_ms=1, pose=(0, 0, 0, 0), recalled=[]))
-    text = merge_metrics({"front": Front(4).text().decode(), "a": a.text().decode(), "b": b.text().decode()}).decode()
+    text = merge_metrics({"front": Front(4).metrics_text().decode(), "a": a.text().decode(), "b": b.text().decode()}).decode()
     families = {f.name: f for f in text_string_to_metric_families(text)}
     assert text.count("# TYPE dreamx_sessions_room gauge") == 1
     rooms = {s.labels["replica"]: s.value for s in families["dreamx_sessions_room"].samples}

@@ -49,7 +49,7 @@ def test_a_released_model_wants_the_gpu_that_it_computes_on(monkeypatch: pytest.
 
 def test_replicas_that_do_not_join_are_told_of() -> None:
     front = Front(4)
-    front.hear(said("a"))
+    front.record_announcement(said("a"))
     wait_for(front, 1, "http://nowhere")
     with pytest.raises(ValueError, match="front_address: .* http://nowhere"):
         wait_for(front, 2, "http://nowhere", seconds=0.1)

@@ -41,7 +41,7 @@ def test_first_come_first_served() -> None:
         assert inside.task.done() and len(line) == 3
         assert [w.told[-1] for w in waiting] == [(1, 3), (2, 3), (3, 3)]
         for gone, next_in in enumerate(waiting):
-            found.release(gone)
+            found.release_place(gone)
             line.advance()
             await settled()
             assert next_in.task.done() and next_in.task.result().replica == "a"
@@ -58,7 +58,7 @@ def test_nobody_passes_the_line_while_somebody_waits() -> None:
         Waiter(line, 0)
         first = Waiter(line, 1)
         await settled()
-        found.release(0)  # and before the line hears of it:
+        found.release_place(0)  # and before the line hears of it:
         late = Waiter(line, 2)
         await settled()
         assert first.task.done() and not late.task.done()
@@ -73,11 +73,11 @@ def test_players_of_a_lost_replica_come_before_all_others_even_where_the_line_is
         line = WaitingLine(found, 1)
         new = Waiter(line, 0)
         await settled()
-        found.lose("b", 0.0)
+        found.drop_replica("b", 0.0)
         back = Waiter(line, 1, "walk")
         await settled()
         assert back.told[-1] == (1, 2) and new.told[-1] == (2, 2)
-        found.hear(said("c", places=1), 0.1)
+        found.record_announcement(said("c", places=1), 0.1)
         line.advance()
         await settled()
         assert back.task.done() and not new.task.done()
@@ -121,7 +121,7 @@ def test_a_place_that_was_granted_to_a_page_that_left_is_given_to_the_next() -> 
         Waiter(line, 0)
         one, two = Waiter(line, 1), Waiter(line, 2)
         await settled()
-        found.release(0)
+        found.release_place(0)
         line.advance()  # grants it to the first,
         one.task.cancel()  # who leaves before hearing of it
         await settled()
@@ -136,12 +136,12 @@ def test_who_was_given_a_place_in_vain_keeps_its_turn() -> None:
         line = WaitingLine(found, 1)
         number = line.number()
         await line.place(0, number, None, lambda *_: None)
-        found.refuse("a", 0)  # somebody is still leaving there
+        found.mark_full("a", 0)  # somebody is still leaving there
         late = Waiter(line, 1)
         again = asyncio.create_task(line.place(0, number, None, lambda *_: None))
         await settled()
         assert not again.done() and late.told[-1] == (2, 2)
-        found.hear(said("a", places=1), 0.1)
+        found.record_announcement(said("a", places=1), 0.1)
         line.advance()
         await settled()
         assert again.done() and not late.task.done()

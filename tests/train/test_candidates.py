@@ -14,7 +14,7 @@ from dreamx.model.kv_cache import KVCache
 from dreamx.model.vae import VAE, to_bytes
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler, denoise_chunk, write_context
-from dreamx.train.candidates import Candidates, CandidatesConfig, check_candidates, make_candidates, noised
+from dreamx.train.candidates import Candidates, CandidatesConfig, check_candidates, make_candidates, noise_chunk
 from dreamx.train.latents import LatentClips
 from dreamx.train.student_stream import StreamConfig, StudentStream, repeat_rows
 from dreamx.train.trained_networks import Networks
@@ -149,7 +149,7 @@ def test_only_the_clip_has_a_gradient() -> None:
     nets = networks()
     group = made(nets)
     assert not group.clip.z.requires_grad and not group.lead.z.requires_grad
-    noisy, target = noised(group.chunks[1][1], torch.tensor([0.5]), rng())
+    noisy, target = noise_chunk(group.chunks[1][1], torch.tensor([0.5]), rng())
     whole = noisy.z.requires_grad_()
     v = group.velocity(nets, group.chunks[1][0], noisy)
     (v - target).square().mean().backward()
@@ -162,7 +162,7 @@ def test_noise_is_of_the_samplers_levels() -> None:
     group = made(networks())
     levels, found = torch.tensor([1.0, 0.75, 0.5]), set[float]()
     for seed in range(6):
-        noisy, target = noised(group.chunks[0][1], levels, rng(seed))
+        noisy, target = noise_chunk(group.chunks[0][1], levels, rng(seed))
         found |= set(noisy.sigma.flatten().tolist())
         s = noisy.sigma[..., None, None, None]
         assert torch.allclose(noisy.z - s * target, group.chunks[0][1].z, atol=1e-5)

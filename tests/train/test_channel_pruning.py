@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dreamx.model.memory_hint import PLANES
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
-from dreamx.train.channel_pruning import ChannelGroup, channel_groups, importance, narrower, prune
+from dreamx.train.channel_pruning import ChannelGroup, channel_groups, importance, prune, pruned_config
 
 SMALL = VAEConfig(latent=4, encoder=(8, 8, 8), decoder=(32, 48, 64), blocks=(1, 2, 1), hint=True)
 WAN = WanVAEConfig(encoder=4, decoder=8)
@@ -58,7 +58,7 @@ def chance(groups: list[ChannelGroup]) -> list[Tensor]:
 @pytest.mark.parametrize("config", [SMALL, WAN, replace(SMALL, hint=False, decoder=(16, 24, 40))])
 def test_nothing_pruned_is_the_same_bit_for_bit(config: VAEConfig | WanVAEConfig) -> None:
     net = random(config)
-    assert narrower(config, 0.0) == config
+    assert pruned_config(config, 0.0) == config
     groups = channel_groups(net)
     other = prune(net, config, groups, chance(groups)).double()
     want, got = net.state_dict(), other.state_dict()
@@ -72,7 +72,7 @@ def test_nothing_pruned_is_the_same_bit_for_bit(config: VAEConfig | WanVAEConfig
 @pytest.mark.parametrize("share", [0.5, 0.75])
 def test_dead_channels_are_not_missed(config: VAEConfig | WanVAEConfig, share: float) -> None:
     """Dead: their weights are 0, everywhere. They are found to be worth nothing, and without them the pictures are the same."""
-    net, small = random(config), narrower(config, share)
+    net, small = random(config), pruned_config(config, share)
     groups = channel_groups(net)
     state = net.state_dict()
     for group, value in zip(groups, chance(groups), strict=True):
@@ -129,9 +129,9 @@ def test_every_channel_of_a_decoder_is_in_a_group() -> None:
             free |= {("decoder.conv_out.weight", 0), ("decoder.conv_out.bias", 0), ("out.bias", 0)}
             want = {(key, d) for d in range(min(2, x.ndim)) if x.shape[d] > 1} - free
             assert want <= held, key
-    assert narrower(WanVAEConfig(), 0.75) == WanVAEConfig(decoder=64)
-    assert narrower(VAEConfig(decoder=(64, 112, 160)), 0.75) == VAEConfig(decoder=(16, 32, 32)), "norm groups of 16 go whole"
-    assert narrower(VAEConfig(decoder=(16, 24, 28)), 0.75) == VAEConfig(decoder=(4, 6, 7)), "a norm over all: one by one"
+    assert pruned_config(WanVAEConfig(), 0.75) == WanVAEConfig(decoder=64)
+    assert pruned_config(VAEConfig(decoder=(64, 112, 160)), 0.75) == VAEConfig(decoder=(16, 32, 32)), "norm groups of 16 go whole"
+    assert pruned_config(VAEConfig(decoder=(16, 24, 28)), 0.75) == VAEConfig(decoder=(4, 6, 7)), "a norm over all: one by one"
     with torch.device("meta"):
         sizes = [sum(x.numel() for x in WanVAE(WanVAEConfig(decoder=w)).decoder.parameters()) for w in (256, 64)]
     assert sizes[1] / sizes[0] == pytest.approx(0.0627, abs=1e-3)

@@ -11,7 +11,7 @@ from torch import Generator, Tensor, nn
 from dreamx import flow
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
-from dreamx.train.candidates import noised
+from dreamx.train.candidates import noise_chunk
 from dreamx.train.diffusion_nft import NFTConfig, OldPolicyConfig, advantages, nft_loss, optimality, squared_difference
 from dreamx.train.trainable import move_towards
 
@@ -48,7 +48,7 @@ def learned(cfg: NFTConfig, wanted: float, steps: int = 400) -> float:
         made = old.draw(64, seeds)
         reward = -(made.z.flatten() - wanted).square()
         good = optimality(advantages(reward.reshape(1, 2, 32), torch.ones(1, dtype=torch.float64)), cfg.most).flatten()
-        noisy, target = noised(made, LEVELS, seeds)
+        noisy, target = noise_chunk(made, LEVELS, seeds)
         v = policy(noisy)
         with torch.no_grad():
             before, kept = old(noisy), reference(noisy)
@@ -77,7 +77,7 @@ def test_the_optimum_is_known_where_nothing_is_seen_of_the_sample() -> None:
     old, seeds = Gaussian(0.3), rng(1)
     made = old.draw(512, seeds)
     good = torch.rand(512, generator=seeds, dtype=torch.float64)
-    noisy, target = noised(made, torch.ones(1, dtype=torch.float64), seeds)
+    noisy, target = noise_chunk(made, torch.ones(1, dtype=torch.float64), seeds)
     for beta in (1.0, 0.25):
         policy = Gaussian(0.3)
         loss = nft_loss(policy(noisy), old(noisy), target, good, noisy.sigma, beta)

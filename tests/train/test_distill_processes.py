@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from math import log
 from pathlib import Path
 
@@ -13,39 +9,27 @@ import pytest
 import torch
 
 from distill_ranks import stage
-from dreamx.checkpoints import native
 from dreamx.train import distill
 from repo import TESTS
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+from two_processes import check_equal, draws, in_two, rows
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("ranks")
-    words = [*TORCHRUN, str(TESTS / "support/distill_ranks.py"), str(root)]
-    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=400, cwd=root)
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two(TESTS / "support/distill_ranks.py", str(root), cwd=root)
     return root
 
 
-def rows(root: Path) -> list[dict[str, float]]:
-    lines = map(json.loads, (root / "run/log.jsonl").read_text().splitlines())
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
-
-
 def test_exit_steps_are_shared_and_noise_is_not(root: Path) -> None:
-    one, two = (json.loads((root / f"rank-{rank}.json").read_text()) for rank in range(2))
+    one, two = draws(root)
     assert one["exit"] == two["exit"]
     assert {step for both in one["exit"] for step in both} == {0, 1, 2, 3}
     assert one["own"] != two["own"]
 
 
 def test_a_killed_run_of_two_goes_on_with_its_streams(root: Path) -> None:
-    assert rows(root / "whole") == rows(root / "parts") and len(rows(root / "whole")) == 4
-    weights = [native.read(root / name / "model/dit.safetensors") for name in ("whole", "parts")]
-    assert all(torch.equal(w, weights[1][k]) for k, w in weights[0].items())
+    check_equal(root, 4)
     own = [torch.load(root / f"whole/run/checkpoints/step-00000004/own-{rank}.pt", weights_only=True) for rank in range(2)]
     assert [x["kept"]["length"] for x in own] == [19, 19], "six windows: 4 and five times 3"
     assert not torch.equal(*(x["kept"]["frames"]["before"]["z"] for x in own))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,8 @@ import finetune_house
 from dreamx.checkpoints import weight_files
 from dreamx.train import finetune
 from repo import TESTS
+from two_processes import in_two
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
 KINDS = ("full", "lora")
 
 
@@ -44,15 +40,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def in_two(root: Path, *names: str) -> None:
-    """Train these runs in two processes."""
-    words = [str(TESTS / "support/finetune_house.py"), str(root), *names]
-    done = subprocess.run([*TORCHRUN, *words], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=root)
-    assert done.returncode == 0, done.stderr[-3000:]
+def train_in_two(root: Path, *names: str) -> None:
+    in_two(TESTS / "support/finetune_house.py", str(root), *names, cwd=root)
 
 
 def test_two_processes_are_one_and_go_on_as_one(root: Path) -> None:
-    in_two(root, "full-two", "lora-two")
+    train_in_two(root, "full-two", "lora-two")
     for kind in KINDS:
         same(root, f"{kind}-one", f"{kind}-two")
         finetune_house.as_killed(root, f"{kind}-two", f"{kind}-two-to-one")
@@ -65,5 +58,5 @@ def test_two_processes_are_one_and_go_on_as_one(root: Path) -> None:
 
 def test_one_process_goes_on_as_two(root: Path) -> None:
     finetune_house.as_killed(root, "full-one", "full-one-to-two")
-    in_two(root, "full-one-to-two")
+    train_in_two(root, "full-one-to-two")
     same(root, "full-one", "full-one-to-two")

@@ -88,8 +88,8 @@ def test_rays_without_depth_learn_beside_rays_with_it() -> None:
     which = torch.arange(128) % 4 > 0
     mixed = replace(rays, depth=rays.depth * which)
     whole = field_loss(net, mixed, 128, 0.2)[0]
-    known = field_loss(net, rays.those(which), 96, 0.2)[0]
-    unknown = field_loss(net, replace(rays, depth=torch.zeros(128)).those(~which), 32, 0.2)[0]
+    known = field_loss(net, rays.select(which), 96, 0.2)[0]
+    unknown = field_loss(net, replace(rays, depth=torch.zeros(128)).select(~which), 32, 0.2)[0]
     torch.testing.assert_close(whole, 0.75 * known + 0.25 * unknown)
     assert abs(float((known - unknown).detach())) > 0.1
 

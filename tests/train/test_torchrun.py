@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
@@ -23,9 +20,7 @@ from dreamx.flags import flags, parse
 from dreamx.recipes import micro
 from repo import TESTS
 from torchrun_stages import FILES
-
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+from two_processes import in_two
 
 
 def test_every_stage_trains_in_two_processes(tmp_path: Path) -> None:
@@ -36,9 +31,7 @@ def test_every_stage_trains_in_two_processes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     latents_of_chance.save(given / "latents.safetensors", 2, micro.FRAMES, micro.VAE.latent, micro.WORLD.lens)
     event_house.pairs(given / "events", 3)
-    words = [*TORCHRUN, str(TESTS / "support/torchrun_stages.py"), str(given), str(out)]
-    done = subprocess.run(words, capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two(TESTS / "support/torchrun_stages.py", str(given), str(out), cwd=tmp_path)
     for stage, parts in FILES.items():
         assert len((out / stage / "log.jsonl").read_text().splitlines()) == 2, stage
         manifest = json.loads((out / stage / "checkpoints/step-00000002/manifest.json").read_text())
@@ -70,11 +63,10 @@ def test_start_is_still_read(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_readmes_words(tmp_path: Path) -> None:
-    words = [*TORCHRUN, "-m", "dreamx", "train", "autoencoder", "--data", str(TESTS / "files/micro"), "--batch", "1"]
+    words = ["-m", "dreamx", "train", "autoencoder", "--data", str(TESTS / "files/micro"), "--batch", "1"]
     words += ["--vae.latent", "4", "--vae.encoder", "8", "12", "16", "--vae.decoder", "8", "12", "16"]
     for number, start in enumerate(([], ["--from", str(tmp_path / "0/model")])):
         folder = tmp_path / str(number)
         places = ["--run.folder", str(folder), "--out", str(folder / "model"), "--run.steps", "2", *start]
-        done = subprocess.run([*words, *places], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr[-3000:]
+        in_two(*words, *places, cwd=tmp_path)
         assert (folder / "model/vae.safetensors").is_file()

@@ -209,7 +209,7 @@ def _refuse_ages(p: Plan, gpu: Need) -> None:
 
 
 def _backend(name: str | None, device: torch.device, dtype: torch.dtype) -> AttentionBackend:
-    """That attention. ValueError where it does not run on this device in this dtype."""
+    """Return that attention backend. ValueError where it does not run on this device in this dtype."""
     backend = TORCH if name is None else BACKENDS[name]
     if not backend.runs_on(device, dtype):
         raise ValueError(f"attention: torch has no {name} attention for {dtype} on {device.type}; leave it out")

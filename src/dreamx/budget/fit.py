@@ -27,15 +27,15 @@ _AGAIN = 2.0
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes. weights: of the transformer on the device; decoder: its weights; past: keys and values; passing and decoding: what
-    they need for themselves at most; reading: the text encoder; making: all that is there while video is made, but for the text
-    encoder; most: what is there at once, at the worst moment."""
+    """Bytes. weights: of the transformer on the device; decoder: its weights; past: keys and values; forward_peak, decode_peak:
+    the most that a pass and decoding hold; reading: the text encoder; making: all that is there while video is made, but for
+    the text encoder; most: what is there at once, at the worst moment."""
 
     weights: float
     decoder: float
     past: float
-    passing: float
-    decoding: float
+    forward_peak: float
+    decode_peak: float
     reading: float
     making: float
     most: float
@@ -63,12 +63,12 @@ def need(plan: Plan) -> Need:
     if plan.lent:
         weights *= min(1.0, (_AT_ONCE + 0.01 * plan.dit.layers) / plan.dit.layers)  # two blocks, and the 1 % that is no block
     decoder, past = float(plan.decoder_weights() * size), float(plan.kept() * size)
-    passing, decoded = plan.one_pass().peak, plan.one_decoding()
-    decoding = 0.0 if decoded is None else decoded.peak
+    forward_peak, decoded = plan.one_pass().peak, plan.one_decoding()
+    decode_peak = 0.0 if decoded is None else decoded.peak
     reading = float(plan.reader * (min(2, size) if plan.freed else size))  # what goes again stays as it is stored
-    making = weights + decoder + past + max(passing, decoding)  # one after the other, never both
+    making = weights + decoder + past + max(forward_peak, decode_peak)  # one after the other, never both
     most = max(reading, making) if plan.freed else reading + making  # umT5 is gone before the first pass
-    return Need(weights, decoder, past, passing, decoding, reading, making, most)
+    return Need(weights, decoder, past, forward_peak, decode_peak, reading, making, most)
 
 
 def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace:
@@ -89,7 +89,7 @@ def pace(plan: Plan, speed: MachineSpeed, device: torch.device) -> PredictedPace
     return PredictedPace(one_pass, one_decoding, chunk, frames, frames / plan.fps / chunk)
 
 
-def room(device: torch.device) -> float | None:
+def usable_memory(device: torch.device) -> float | None:
     """Return the bytes that tensors can have on the device; None where that is unknown."""
     free = free_memory(device)
     return None if free is None else max(0.0, free - (_BESIDE if device.type == "cuda" else 0.0))
@@ -139,7 +139,7 @@ def must_fit(plan: Plan, device: torch.device, bytes: float | None = None) -> No
 
     ``bytes``: what it needs, where that is not all of ``need``.
     """
-    words = refusal(plan, device, room(device), room(torch.device("cpu")), bytes)
+    words = refusal(plan, device, usable_memory(device), usable_memory(torch.device("cpu")), bytes)
     if words is not None:
         raise ValueError(words)
 
@@ -150,7 +150,7 @@ def gigabytes(n: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In a unit that suits it: ``18 ms``, ``1.4 s``, ``79 s``, ``25 minutes``, ``4.1 hours``."""
+    """Write a time in a unit that suits it: ``18 ms``, ``1.4 s``, ``79 s``, ``25 minutes``, ``4.1 hours``."""
     if seconds < 1:
         return f"{1000 * seconds:.2g} ms" if seconds < 0.0995 else f"{1000 * seconds:.0f} ms"
     if seconds < 100:

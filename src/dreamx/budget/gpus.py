@@ -26,7 +26,7 @@ class DataSheet:
         return self.wide if dtype == torch.float32 else self.narrow
 
     @property
-    def room(self) -> float:
+    def free_bytes(self) -> float:
         """Bytes that tensors can have."""
         return USABLE * self.memory
 

@@ -243,7 +243,7 @@ def is_world(path: Path) -> bool:
 
 
 def on(plan: Plan, device: torch.device) -> Plan:
-    """As ``dreamx generate`` runs it there: on a CPU, released models compute in float32 and take their blocks one by one."""
+    """Return the plan as ``dreamx generate`` runs it: on a CPU released models take float32, and their blocks one by one."""
     if plan.world or device.type != "cpu":
         return plan
     return replace(plan, dtype=torch.float32, lent=True)

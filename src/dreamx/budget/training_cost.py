@@ -42,20 +42,20 @@ _BACK = 2.5
 
 @dataclass(frozen=True)
 class StepCost:
-    """flop: of products, forwards and backwards. ahead: of these, those forwards. saved: bytes that autograd keeps when the
+    """flop: of products, forwards and backwards. forward: of these, those forwards. saved: bytes that autograd keeps when the
     forward pass ends, without weights. working: bytes that are alive beside them at the worst moment."""
 
     flop: float
-    ahead: float
+    forward: float
     saved: float
     working: float
 
     def layers(self, more: StepCost, times: int) -> StepCost:
         """Return the cost with so many more layers, given what ``more``, with one layer more, costs."""
-        flop, ahead, saved = (
-            a + times * (b - a) for a, b in ((self.flop, more.flop), (self.ahead, more.ahead), (self.saved, more.saved))
+        flop, forward, saved = (
+            a + times * (b - a) for a, b in ((self.flop, more.flop), (self.forward, more.forward), (self.saved, more.saved))
         )
-        return StepCost(flop, ahead, saved, more.working)
+        return StepCost(flop, forward, saved, more.working)
 
 
 @dataclass(frozen=True)
@@ -114,9 +114,9 @@ def count_step(run: Callable[[], Tensor], weights: Iterable[Tensor]) -> StepCost
     with _all_chosen(), flops, BytesLedger() as ledger, saved_tensors_hooks(keep, lambda x: x):
         loss = run()
         saved = float(sum(n for ref, n in kept.values() if not ref.expired()))
-        ahead = float(flops.get_total_flops())
+        forward = float(flops.get_total_flops())
         loss.backward()
-    return StepCost(float(flops.get_total_flops()), ahead, saved, max(0.0, ledger.peak - saved))
+    return StepCost(float(flops.get_total_flops()), forward, saved, max(0.0, ledger.peak - saved))
 
 
 @contextmanager
@@ -149,14 +149,14 @@ def _checkpointed(step: TransformerStep) -> StepCost:
     if step.dit.layers < 3:
         return whole  # nothing is won
     two, three = (_counted(replace(step, dit=replace(step.dit, layers=n))) for n in (2, 3))
-    block, again = three.saved - two.saved, three.ahead - two.ahead
+    block, again = three.saved - two.saved, three.forward - two.forward
     h, w = step.latent
     frames = step.sequence
     # The stream of tokens is float32 under autocast, too: gates are float32, and a sum takes the wider type.
     inputs = 4.0 * step.batch * frames * (h * w // step.dit.patch**2) * step.dit.width
     saved = two.saved - 2 * block + step.dit.layers * inputs
     more = step.dit.layers * again
-    return StepCost(whole.flop + more, whole.ahead, saved, three.working + block)
+    return StepCost(whole.flop + more, whole.forward, saved, three.working + block)
 
 
 def _counted(step: TransformerStep) -> StepCost:
@@ -179,7 +179,7 @@ def _counted(step: TransformerStep) -> StepCost:
         return v[:, -made:].float().square().mean()
 
     cost = count_step(run, dit.parameters())
-    return StepCost(cost.flop + attend.flop * (1 + _BACK), cost.ahead + attend.flop, cost.saved + attend.masks, cost.working)
+    return StepCost(cost.flop + attend.flop * (1 + _BACK), cost.forward + attend.flop, cost.saved + attend.masks, cost.working)
 
 
 class _OnPaper:

@@ -46,7 +46,7 @@ class StageLoad:
     @property
     def flop(self) -> float:
         """Operations of a step on one GPU."""
-        return self.cost.flop + self.passes * self.cost.ahead
+        return self.cost.flop + self.passes * self.cost.forward
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,9 @@ def training_refusal(
         return training_need(load(batch, checkpointed), gpus).most
 
     need = most(gpus, batch, checkpointed)
-    if need <= gpu.room:
+    if need <= gpu.free_bytes:
         return None
-    words = f"{name} needs {gigabytes(need)} on each of {gpus} GPUs, and tensors can have {gigabytes(gpu.room)} there"
+    words = f"{name} needs {gigabytes(need)} on each of {gpus} GPUs, and tensors can have {gigabytes(gpu.free_bytes)} there"
     blocks = (True,) if checkpointed else (False, True)
     smaller = [b for b in (batch // 2, 1) if 1 <= b < batch]
     larger = [n for i in range(1, 11) if (n := gpus * 2**i) <= _MOST]
@@ -111,7 +111,7 @@ def training_refusal(
         tried += [([f"{n} GPUs"], n, batch) for n in larger]
         tried += [([f"a batch of {b}"], gpus, b) for b in smaller]
         tried += [([f"{n} GPUs", "a batch of 1"], n, 1) for n in larger if smaller]
-        fits = next(((more, m) for more, n, b in tried if (m := most(n, b, again)) <= gpu.room), None)
+        fits = next(((more, m) for more, n, b in tried if (m := most(n, b, again)) <= gpu.free_bytes), None)
         if fits is not None:
             found.append(f"{' and '.join([*how, *fits[0]])} ({gigabytes(fits[1])})")
     if found:

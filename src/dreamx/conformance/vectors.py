@@ -67,7 +67,7 @@ def error(ours: Tensor, theirs: Tensor) -> float:
 
 
 def ordinal(name: str) -> tuple[int, str]:
-    """To sort by the first number in a name."""
+    """Sort key: the first number in a name, then the name."""
     digits = re.search(r"\d+", name)
     return int(digits[0]) if digits else 0, name
 

@@ -33,7 +33,7 @@ class LatentRow:
     fps: float = field(default=16.0, metadata=LATER)
 
     def said(self) -> dict[str, Any]:
-        """As JSON; what is not there is not said, as in files of before."""
+        """Fields for JSON; what is not there is left out, as in files of before."""
         words = to_json(self)
         return words if self.events else {k: v for k, v in words.items() if k not in ("events", "fps")}
 

@@ -89,7 +89,7 @@ def _fan(image: Tensor, depth: Tensor, lens: Tensor, fineness: int) -> _Fan:
 
 
 def _gentler(x: Tensor, dim: int) -> Tensor:
-    """Of the steps to the neighbour before and the neighbour after, the smaller, or 0 where they disagree (minmod)."""
+    """The smaller of the steps to the neighbours before and after, or 0 where they disagree in sign (minmod)."""
     step = x.diff(dim=dim)
     edge = torch.zeros_like(x.narrow(dim, 0, 1))
     before, after = torch.cat([edge, step], dim), torch.cat([step, edge], dim)

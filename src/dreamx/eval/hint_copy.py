@@ -39,7 +39,7 @@ class NoPast(KVCache):
         """Forget the pass."""
 
     def fork(self) -> KVCache:
-        """Another one."""
+        """Return another one."""
         return NoPast()
 
 

@@ -39,7 +39,7 @@ class VideoModel(Protocol):
 
     @property
     def name(self) -> str:
-        """Of the row in the table, and of a folder."""
+        """Name of the row in the table, and of a folder."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class Ours:
 
     @property
     def identity(self) -> str:
-        """Of the weights, of the code that walks them, and of what is switched on."""
+        """Hash of the weights, the code that walks them, and what is switched on."""
         switched = f"memory={self.memory} camera={self.camera} steps={self.steps or 'own'}"
         for name in ("words", "network", "places"):
             switched += "" if getattr(self, name) else f" {name}=False"
@@ -161,7 +161,7 @@ class Videos:
 
     @property
     def identity(self) -> str:
-        """Of all files: a changed file is another model."""
+        """Hash of all files: a changed file is another model."""
         digest = hashlib.sha256()
         for file in sorted(f for f in self.folder.iterdir() if f.is_file()):
             digest.update(file.name.encode() + hashlib.sha256(file.read_bytes()).digest())
@@ -221,7 +221,7 @@ def rollout_hash() -> str:
 
 
 def weights_hash(folder: Path) -> str:
-    """Of the files of a world, so that a report says what exactly it is of."""
+    """Hash the files of a world, so that a report says what exactly it is of."""
     digest = hashlib.sha256()
     theirs = is_released(folder)
     ours = () if theirs else (f for f in folder.iterdir() if f.suffix in (".json", ".safetensors"))

@@ -35,7 +35,7 @@ def watch_frames(watch: Watch) -> Iterator[None]:
 
 
 def report_frames(done: int, frames: int) -> None:
-    """So many ``frames`` of the film that is being made are there: told to whoever watches."""
+    """Tell whoever watches that ``done`` of the ``frames`` of the film are made."""
     watch = _WATCH.get()
     if watch is not None:
         watch(done, frames)
@@ -67,7 +67,7 @@ def note_progress(folder: Path, words: str, before: float, share: float) -> Iter
 
 
 def read_notes(folder: Path) -> tuple[float, str]:
-    """Of all that work now: how many trials they have done together, in parts, and what they are at."""
+    """Sum the trials that all processes have done, in parts, and say what they are at."""
     parts: list[tuple[float, str]] = []
     for file in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:

@@ -245,7 +245,7 @@ def _score(seed: int, path: str, case: TrueCase, dreams: Mapping[str, Tensor], m
 
 
 def _turned(truth: Clip, dream: Tensor) -> dict[str, Tensor]:
-    """By how many degrees the picture is off after each quarter of a turn: ``[4]`` for the dream, and for the truth itself."""
+    """Degrees that the picture is off after each quarter of a turn: ``[4]`` for the dream, and for the truth itself."""
     turn = from_keys(held_keys(truth), Speed(fps=truth.fps)).turn[:, 0]
     yaw = torch.cat([turn.new_zeros(1), turn.cumsum(0)])
     off: dict[str, Tensor] = {}

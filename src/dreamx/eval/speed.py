@@ -162,7 +162,7 @@ def cpu_load() -> float | None:
 
 
 def speed_markdown(speed: SpeedReport) -> str:
-    """As a page of a repository."""
+    """Write the report as a page of a repository."""
     rows = (("a chunk, on the clock", speed.chunk_ms), ("a chunk, processor time", speed.cpu_ms), ("key to frame", speed.key_ms))
     others = "" if speed.load is None else f" {speed.load:.1f} other jobs ran on the machine when it began."
     threads = f"{speed.threads} thread{'s' * (speed.threads != 1)}"

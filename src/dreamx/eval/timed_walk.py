@@ -38,13 +38,13 @@ class WalkTimes:
     memory: list[int] = field(default_factory=list)
 
     def milliseconds(self) -> Tensor:
-        """To denoise, to decode, and processor time: float64 ``[3, N]``."""
+        """Milliseconds to denoise, to decode, and of processor time: float64 ``[3, N]``."""
         return 1000 * torch.tensor(self.seconds, dtype=torch.float64).T
 
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
+    """Percentiles of times in milliseconds: the median, and what 95 and 99 of 100 do not exceed."""
 
     p50: float
     p95: float
@@ -52,7 +52,7 @@ class Percentiles:
 
 
 def percentiles(times: Tensor) -> Percentiles:
-    """Of times ``[N]``."""
+    """Percentiles of times ``[N]``, milliseconds."""
     return Percentiles(*(float(times.quantile(q)) for q in (0.5, 0.95, 0.99)))
 
 

@@ -94,7 +94,7 @@ class GenerateCase:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """Beside a video: what it was made from. ``dreamx generate RECORD`` makes the same frames again on the same kind of machine.
+    """Record beside a video: what it was made from. ``dreamx generate RECORD`` makes the same frames on the same kind of machine.
 
     weights: ``World.identity``. image_base64: the opening picture's file. versions: of what takes part in making the numbers.
     """

@@ -34,8 +34,8 @@ from dreamx.geometry.formats.motion import camera_of, rigid_rows
 from dreamx.locks import alone
 from dreamx.picture import read_picture
 from dreamx.plaintext import read_json
+from dreamx.play.snapshot_files import png, read_png
 from dreamx.play.video import VideoRecording
-from dreamx.play.written import png, read_png
 from dreamx.world import World
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class ResumableVideo:
         return self.folder / f"{self.parts - 1:04d}.session"
 
     def begin(self) -> None:
-        """From nothing; what a film left there is thrown away. ValueError where anything else lies there."""
+        """Begin anew; what a film left there is thrown away. ValueError where anything else lies there."""
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if not re.fullmatch(r"(\d{4}\.(mp4|json|session)|progress\.json)((\.\d+)?\.tmp)?|opening\.png", path.name):
                 raise ValueError(f"out: {self.folder} holds {path.name}, which is of no film; move it away or give another name")

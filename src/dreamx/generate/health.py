@@ -42,7 +42,7 @@ class VideoHealth:
 
 
 def is_black(frame: Tensor) -> bool:
-    """Of a picture uint8 ``[3, H, W]``."""
+    """Is a picture uint8 ``[3, H, W]`` dark and flat all over?"""
     x = frame.float()
     return float(x.mean()) < _BLACK and float(x.std()) < _FLAT
 

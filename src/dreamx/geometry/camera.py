@@ -57,7 +57,7 @@ class Camera:
         return Camera(fn(self.pose), fn(self.lens))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Camera:
-        """On another device, in another dtype."""
+        """Return the camera on another device, in another dtype."""
         return self.map(lambda x: x.to(device=device, dtype=dtype))
 
 

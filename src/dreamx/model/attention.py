@@ -125,7 +125,7 @@ class MaskedAttention:
         return here.out(frames_first(o, len(place.where)))
 
     def _groups(self, positions: int) -> tuple[Group, ...]:
-        """For frames of so many tokens: the rows that see the same columns."""
+        """Groups of rows that see the same columns, for frames of so many tokens."""
         if positions not in self._tables:
             assert self.visible is not None
             self._tables[positions] = groups(self.visible, positions)

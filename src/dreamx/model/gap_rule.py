@@ -44,9 +44,6 @@ class GapConfig:
             raise ValueError(f"gaps.yarn must be two numbers of turns, the smaller first, not {list(self.yarn)}")
 
 
-EXACT = GapConfig()
-
-
 def channel_gaps(rule: GapConfig, gap: Tensor, dim: int, base: float) -> Tensor:
     """Gaps ``[...]`` in latent frames, as each channel pair reads them: float64 ``[..., dim / 2]``.
 

@@ -62,7 +62,7 @@ def vocabulary(captions: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_prompt(prompt: str, event: str, most: int, known: frozenset[str] | None) -> Reading:
-    """As much of a prompt as an encoder of ``most`` words and marks reads. An event comes after it and has the right of way.
+    """Return as much of a prompt as an encoder of ``most`` words and marks reads. An event comes after it, with the right of way.
 
     known: the words that were taught, None where that is unknown; of a prompt with an event only the event's are looked up. What
     is cut is also a ``CutWarning``.

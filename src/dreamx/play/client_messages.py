@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from dreamx.geometry.controls import check_keys
 from dreamx.plaintext import brief, sentence
-from dreamx.play.members import KEYS, Cursor, TooMany
+from dreamx.play.json_members import KEYS, Cursor, TooMany
 from dreamx.replay import FILE_LIMIT, STEP_LIMIT
 from dreamx.session import Switches
 

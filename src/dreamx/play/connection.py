@@ -13,7 +13,6 @@ from starlette.types import Message
 from starlette.websockets import WebSocketState
 
 from dreamx.play import client_messages
-from dreamx.play.begun import Begun, Outbox, begin
 from dreamx.play.client_messages import (
     Command,
     FramesShown,
@@ -28,6 +27,7 @@ from dreamx.play.client_messages import (
     Switch,
 )
 from dreamx.play.codec import Encoder
+from dreamx.play.next_session import NextSession, Outbox, begin
 from dreamx.play.pipeline import Pipeline
 from dreamx.play.server_messages import Busy, Error, FrameKind, Hello, Picture, Reply, SessionSuspended, in_full, pack
 from dreamx.play.session_manager import RETRY, SessionManager
@@ -242,7 +242,7 @@ class Connection:
 
     # ---- sending -------------------------------------------------------------------------------------------------------
 
-    async def _send_all(self, begun: Begun, session: str) -> None:
+    async def _send_all(self, begun: NextSession, session: str) -> None:
         with suppress(WebSocketDisconnect, ConnectionError):
             reply = begun.first
             while True:

@@ -40,7 +40,7 @@ class KeyState:
         self.seq = 0
 
     def hold(self, held: str, seq: int, look: tuple[float, float] | None = None, turn: tuple[float, float] | None = None) -> None:
-        """From now on exactly these keys are held.
+        """Hold exactly these keys from now on.
 
         ``look``: degrees of yaw and pitch that the mouse moved since the last call. ``turn``: how far a stick is held from
         now on, -1 to 1 of the speed of a key.
@@ -105,7 +105,7 @@ class InputQueue:
         return self._next is not None
 
     def hold(self, held: str, seq: int, look: tuple[float, float] | None = None, turn: tuple[float, float] | None = None) -> None:
-        """From now on exactly these keys are held; mouse and stick as in ``KeyState``."""
+        """Hold exactly these keys from now on; mouse and stick as in ``KeyState``."""
         with self._changed:
             self._keys.hold(held, seq, look, turn)
 

@@ -14,9 +14,9 @@ from dreamx.picture import read_picture
 from dreamx.play.client_messages import PIXEL_LIMIT
 from dreamx.play.gallery import StartPicture
 from dreamx.play.history import Span
-from dreamx.play.members import Members
+from dreamx.play.json_members import Members
 from dreamx.play.session_spec import SessionStart
-from dreamx.play.written import png
+from dreamx.play.snapshot_files import png
 from dreamx.play.yielding import resting
 from dreamx.replay import Replay, ReplayStep
 from dreamx.version import __version__
@@ -25,7 +25,7 @@ from dreamx.version import __version__
 def replay_text(opening: SessionStart, spans: tuple[Span, ...], world: str, weights: str) -> str:
     """The whole walk of a session in JSON, to be walked again; of one that went on for many hours, its beginning.
 
-    Step by step, for the same reason for which they are read so (``members``).
+    Step by step, for the same reason for which they are read so (``json_members``).
     """
     own = None if opening.start is not None else opening.image
     head = Replay(
@@ -52,7 +52,7 @@ def replay_text(opening: SessionStart, spans: tuple[Span, ...], world: str, weig
 
 
 class Script:
-    """The steps of a replay as ``members`` holds them; each is made when it is walked.
+    """The steps of a replay as ``json_members`` holds them; each is made when it is walked.
 
     ValueError, one sentence, where one is none. They are counted before any is looked at, and all looked at before any is walked.
     """

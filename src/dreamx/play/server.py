@@ -89,10 +89,14 @@ async def accept_from(origins: Origins, ws: WebSocket) -> bool:
     return True
 
 
-async def turn_away(ws: WebSocket) -> None:
-    """Tell a page that too many are open, and close its socket."""
-    await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
-    await ws.close(1013)
+async def may_enter(ws: WebSocket, closed: str, full: bool) -> bool:
+    """Return whether there is room for an accepted page; where it is ``closed`` (and why) or full, the page is told so."""
+    if closed:
+        await ws.close(1012, closed)
+    elif full:
+        await ws.send_text(str(pack(Busy(text="too many pages are open; try again in a moment", retry_seconds=RETRY))))
+        await ws.close(1013)
+    return not closed and not full
 
 
 async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> None:
@@ -100,11 +104,8 @@ async def _welcome(manager: SessionManager, origins: Origins, ws: WebSocket) -> 
     if not await accept_from(origins, ws):
         return
     with suppress(WebSocketDisconnect, ConnectionError):
-        if manager.stopping:
-            await ws.close(1012, "the server stops")
-            return
-        if manager.open_sockets >= manager.max_sockets:
-            await turn_away(ws)
+        closed = "the server stops" if manager.stopping else ""
+        if not await may_enter(ws, closed, manager.open_sockets >= manager.max_sockets):
             return
         connection = Connection(manager, ws)
         manager.clients.add(connection)

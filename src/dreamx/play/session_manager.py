@@ -27,7 +27,7 @@ from dreamx.play.server_messages import in_full, reason
 from dreamx.play.server_metrics import Metrics
 from dreamx.play.session_spec import KEEP_EVERY, Session, SessionStart
 from dreamx.play.session_store import SessionStore
-from dreamx.play.written import png
+from dreamx.play.snapshot_files import png
 from dreamx.world import World
 
 IDLE = 120.0  # seconds after which a world that nobody looks at is put to rest
@@ -158,7 +158,7 @@ class SessionManager:
             _LOG.warning("session %s is lost: %s", name, why)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Finish what is being written, and write nothing more."""
         self._files.shutdown()
         if self.store is not None:
             self.store.close()

@@ -6,7 +6,7 @@
     sessions/ID/moment-ID.*          the same three for every remembered moment
     sessions/ID/opening.png          the picture it began from
     recordings/ID.mp4, ID.json       a video, and whose it is
-    days.json                        the store's calendar (``days``)
+    days.json                        the store's calendar (``retention``)
 
 ``session.json`` is renamed into place after all that it names is on the disk, so a folder is always one whole session, of a few
 seconds ago. The folder is one server's alone (``locks``) and one user's; where it was deleted it is made again.
@@ -28,9 +28,9 @@ from pathlib import Path
 from dreamx import locks, manifest
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import parse_json, read_json
-from dreamx.play import written
-from dreamx.play.days import EACH, MOST, Days, Item, is_day, leaving
+from dreamx.play import snapshot_files
 from dreamx.play.history import Snapshot, Span
+from dreamx.play.retention import EACH, MOST, Days, Item, is_day, items_to_delete
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.video import Recorder
 from dreamx.world import World
@@ -60,7 +60,7 @@ class _Words:
 
 
 class Store:
-    """The folder of a server's state. Its methods are called from one thread. ``most``, ``each``: as of ``days.leaving``.
+    """The folder of a server's state, used by one thread. ``most``, ``each``: as of ``retention.items_to_delete``.
 
     ValueError, one sentence, where the folder is somebody else's, or another server's at the moment.
     """
@@ -136,7 +136,7 @@ class Store:
         except BaseException:
             with suppress(OSError, ValueError):  # a disk that is full should not be filled further
                 if any(p.name == "session.json" for p in folder.iterdir()):
-                    written.clear(folder, self._words(session.id).files())
+                    snapshot_files.clear(folder, self._words(session.id).files())
                 else:
                     shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -144,8 +144,8 @@ class Store:
     def _write(self, folder: Path, session: Session, here: Snapshot, weights: str) -> None:
         opening = session.opening
         if opening.image is not None and not (folder / "opening.png").exists():
-            written.replace(folder / "opening.png", written.png(opening.image))
-        moments = tuple(written.write(folder, m, f"moment-{m.id}") for m in session.moments)
+            snapshot_files.replace(folder / "opening.png", snapshot_files.png(opening.image))
+        moments = tuple(snapshot_files.write(folder, m, f"moment-{m.id}") for m in session.moments)
         words = _Words(
             format=FORMAT,
             weights=weights,
@@ -153,15 +153,15 @@ class Store:
             seed=opening.seed,
             start=opening.start,
             image=opening.image is not None,
-            here=written.write(folder, here, str(next(self._numbers))),
+            here=snapshot_files.write(folder, here, str(next(self._numbers))),
             moments=moments,
             owner=session.owner,
             day=self._days.now(),
         )
-        written.sync(folder)
-        written.replace(folder / "session.json", json.dumps(to_json(words)).encode())
-        written.sync(folder)
-        written.clear(folder, words.files())
+        snapshot_files.sync(folder)
+        snapshot_files.replace(folder / "session.json", json.dumps(to_json(words)).encode())
+        snapshot_files.sync(folder)
+        snapshot_files.clear(folder, words.files())
 
     def load(self, name: str, fork: Callable[[], World]) -> Session:
         """A saved session; ``fork`` gives worlds to load it into. ValueError, one sentence, where this world has none such."""
@@ -171,15 +171,15 @@ class Store:
             raise ValueError(f"session {name!r} was walked in other weights; start the server with the world it was walked in")
         folder = self._sessions / name
         with suppress(OSError):  # what a killed server had begun to write must not pass for a moment
-            written.clear(folder, words.files())
+            snapshot_files.clear(folder, words.files())
         shared: dict[Span, Span] = {}  # moments of one walk have most of it in common: a dozen times the same steps
-        here, *moments = (written.read(folder, m, fork, shared) for m in (words.here, *words.moments))
+        here, *moments = (snapshot_files.read(folder, m, fork, shared) for m in (words.here, *words.moments))
         return Session(name, self._opening(name, words), replace(here, world=here.world().fork), tuple(moments), words.owner)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
         """Return a saved session's start and its steps; ValueError where there is none."""
         words = self._words(name)
-        return self._opening(name, words), written.steps_of(self._sessions / name, words.here)[2]
+        return self._opening(name, words), snapshot_files.steps_of(self._sessions / name, words.here)[2]
 
     def picture(self, name: str) -> bytes:
         """The picture seen last, as PNG; ValueError where there is no such session."""
@@ -205,13 +205,13 @@ class Store:
         return _ID.fullmatch(name) is not None and (self._sessions / name / "session.json").is_file()
 
     def sweep(self, running: set[str]) -> None:
-        """Delete what has to go (``days.leaving``), but for the sessions that run."""
+        """Delete what has to go (``retention.items_to_delete``), but for the sessions that run."""
         self.ready()
         sessions = [self._about(p, p.name in running) for p in self._sessions.iterdir() if _ID.fullmatch(p.name) and p.is_dir()]
-        for name in leaving(sessions, self._days.now(), self._most, self._each):
+        for name in items_to_delete(sessions, self._days.now(), self._most, self._each):
             shutil.rmtree(self._sessions / name, ignore_errors=True)
         videos = [self._about(p) for p in self.recordings.glob("*.mp4")]
-        for name in leaving(videos, self._days.now(), self._most, self._each):
+        for name in items_to_delete(videos, self._days.now(), self._most, self._each):
             for file in (self.recordings / name, (self.recordings / name).with_suffix(".json")):
                 file.unlink(missing_ok=True)
         with suppress(OSError):  # what is not written down now is next time
@@ -250,7 +250,7 @@ class Store:
         image = None
         if words.image:
             try:
-                image = written.read_png(self._sessions / name / "opening.png")
+                image = snapshot_files.read_png(self._sessions / name / "opening.png")
             except (OSError, ValueError) as e:
-                raise written.not_whole(self._sessions / name, e) from e
+                raise snapshot_files.not_whole(self._sessions / name, e) from e
         return SessionStart(image, words.prompt, words.seed, start=words.start)

@@ -1,6 +1,6 @@
 """Identity of a visitor, as far as a server without names can know: by address, by browser, by visit.
 
-For fairness alone, so that one visitor's sessions do not push out another's (``days``); never for permission.
+For fairness alone, so that one visitor's sessions do not push out another's (``retention``); never for permission.
 """
 
 from __future__ import annotations

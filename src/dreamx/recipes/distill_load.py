@@ -38,10 +38,10 @@ def distill_loader(
         )
         critic, student = transformer_cost(step), transformer_cost(replace(step, teaching=None))
         recalled = 0 if cfg.past is None or cfg.past.packed is None else cfg.past.packed.frames  # read once a chunk
-        rolled = ((s.steps + 1) / 2 + 1 + recalled / s.chunk) * student.ahead
-        scored = (3 if cfg.score.guidance else 2) * critic.ahead  # critic and teacher; a guided teacher looks twice
-        judged = critic.ahead if cfg.adversarial.weight else 0.0  # a true window; for the student, half the critic backwards
-        beside = rolled + judged + (rolled + student.flop - student.ahead + scored + judged) / cfg.ratio
+        rolled = ((s.steps + 1) / 2 + 1 + recalled / s.chunk) * student.forward
+        scored = (3 if cfg.score.guidance else 2) * critic.forward  # critic and teacher; a guided teacher looks twice
+        judged = critic.forward if cfg.adversarial.weight else 0.0  # a true window; for the student, half the critic backwards
+        beside = rolled + judged + (rolled + student.flop - student.forward + scored + judged) / cfg.ratio
         tokens = latent[0] * latent[1] // dit.patch**2
         lanes = dit.width + (0 if dit.view is None else dit.view.width)
         # Keys and values of the window and of what is recalled, raw and with their positions.
@@ -56,7 +56,7 @@ def distill_loader(
             steps=cfg.run.steps,
             batch=batch,
             dtype=dtype,
-            passes=beside / critic.ahead,
+            passes=beside / critic.forward,
             average=cfg.run.ema is not None,
             averaged=counts[0],
         )

@@ -102,7 +102,7 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 
 
 def stage_loaders(module: ModuleType, recipe: Recipe) -> dict[str, Loader]:
-    """By the names of the training stages of a recipe: a function that says the load of each."""
+    """Functions that say the load of each training stage of a recipe, by its name."""
     known: dict[Path, tuple[DiTConfig, Any]] = {}  # the networks that earlier steps write
     found: dict[str, Loader] = {}
     own = getattr(module, "VAE", None)

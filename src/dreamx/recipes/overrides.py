@@ -90,7 +90,7 @@ def _text(value: str) -> str | None:
 
 
 def _read(value: str, hint: Any) -> Any:
-    """As JSON, with Python's spelling of true, false and None, and lists without brackets; text where the field holds text."""
+    """Read JSON, with Python's spelling of true, false and None, and lists without brackets; text where the field holds text."""
     kinds = _kinds(hint)
     if NoneType in kinds and _text(value) is None:
         return None

@@ -21,7 +21,7 @@ from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.train.autoencoder import AutoencoderStage
-from dreamx.train.channel_pruning import narrower
+from dreamx.train.channel_pruning import pruned_config
 from dreamx.train.classifier import ClassifierStage
 from dreamx.train.decoder import PARTS, WAN_PARTS, Critic, DecoderStage
 from dreamx.train.depth import DepthStage
@@ -65,7 +65,7 @@ def _built(
         vae = autoencoder_of(vae_config)
         return [vae], lambda batch: _planes(cfg, size, vae, batch).mean()
     if isinstance(cfg, DecoderStage):  # goes on from the autoencoder of an earlier step
-        net, critic = autoencoder_of(narrower(vae_config, cfg.prune)), Critic(cfg.critic)
+        net, critic = autoencoder_of(pruned_config(vae_config, cfg.prune)), Critic(cfg.critic)
         freeze(net, WAN_PARTS if isinstance(net, WanVAE) else [p for p in PARTS if getattr(net, p) is not None], "vae")
         return [net, critic], _decoder(cfg, size, net, critic, autoencoder_of(vae_config) if cfg.prune else None)
     if isinstance(cfg, DepthStage | PoseStage):

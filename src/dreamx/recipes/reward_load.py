@@ -40,8 +40,8 @@ def reward_loader(
         tokens = latent[0] * latent[1] // dit.patch**2
         lanes = dit.width + (0 if dit.view is None else dit.view.width)
         past = 4.0 * batch * s.chunk * tokens * (s.window - s.chunk) * tokens * lanes * dit.layers  # a chunk's look at its past
-        ahead, again = bare.ahead + past, 2 if checkpointed else 1
-        back = bare.flop - bare.ahead + (_BACK + again - 1) * past
+        forward, again = bare.forward + past, 2 if checkpointed else 1
+        back = bare.flop - bare.forward + (_BACK + again - 1) * past
         learned = chunks * cfg.draws
         beside = learned * 2 + passes * (chunks + (c.longest / s.chunk + 1) / 2 / c.group)
         # Keys and values: raw of the histories, which are one row a group, and of the clips; a window of all with positions.
@@ -53,7 +53,7 @@ def reward_loader(
             parameters=3 * counts[0],
             trained=counts[0],
             block=counts[1],
-            cost=StepCost(learned * (ahead + back), ahead, bare.saved + kept, bare.working + cache),
+            cost=StepCost(learned * (forward + back), forward, bare.saved + kept, bare.working + cache),
             steps=cfg.run.steps,
             batch=batch,
             dtype=dtype,

@@ -92,7 +92,7 @@ WORLD = WorldConfig(
 STUDENT_WORLD = replace(WORLD, sampler=STUDENT, memory=replace(MEMORY, views=4, detail=True, magnified=1.5), foresight=None)
 PACKED = PackedMemoryConfig(frames=4)
 # Where re-projected memory shows a place there is nothing to learn from recalled frames, so it is dropped half of the time.
-PACKING = PackingConfig(8, 3.0, 1, 4, TEACHING.windows, history_noise=0.25, drop_hint=0.5, drop_view=0.1, hint_noise=0.2)
+PACKING = PackingConfig(8, 3.0, 1, TEACHING.windows, 0.25, drop_hint=0.5, drop_view=0.1, hint_noise=0.2)
 PAST = CausalConfig(SAMPLER.chunk, SAMPLER.window, SAMPLER.sinks, alone=(), from_before=False, packed=PACKED)
 PACKED_WORLD = replace(WORLD, past=PAST)
 PICTURES = 1350  # further scenes, of which the painter and the depth network learn single pictures

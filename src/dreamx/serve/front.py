@@ -65,16 +65,16 @@ class Front:
         """Return the most pages that may be open: pages that look at the gallery, play, or wait."""
         return 4 * self.directory.places + self.most_waiting + 12
 
-    def hear(self, said: Announcement) -> None:
+    def record_announcement(self, said: Announcement) -> None:
         """A replica said that it is there."""
-        self.directory.hear(said, time.monotonic())
+        self.directory.record_announcement(said, time.monotonic())
         if self.hello is None:
             self.hello = Hello(world=said.world, size=said.size, fps=said.fps)
         self.line.advance()
 
-    def lose(self, replica: str) -> None:
+    def drop_replica(self, replica: str) -> None:
         """A replica is gone."""
-        if self.directory.lose(replica, time.monotonic()):
+        if self.directory.drop_replica(replica, time.monotonic()):
             self._let_go(replica)
 
     def _let_go(self, replica: str) -> None:
@@ -88,8 +88,8 @@ class Front:
         while True:
             asleep = time.monotonic()
             await asyncio.sleep(ANNOUNCE)
-            self.directory.excuse(time.monotonic() - asleep - ANNOUNCE)
-            for silent in self.directory.expire(time.monotonic()):
+            self.directory.forgive_silence(time.monotonic() - asleep - ANNOUNCE)
+            for silent in self.directory.drop_silent(time.monotonic()):
                 self._let_go(silent)
             self.line.advance()
 
@@ -100,6 +100,6 @@ class Front:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*goodbyes, return_exceptions=True), GOODBYE)
 
-    def text(self) -> bytes:
+    def metrics_text(self) -> bytes:
         """Metrics of the front itself, as Prometheus reads them."""
         return generate_latest(self._registry)

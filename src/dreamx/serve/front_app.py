@@ -19,11 +19,11 @@ from dreamx.config import from_json
 from dreamx.plaintext import parse_json
 from dreamx.play.http_routes import Permission, add_page
 from dreamx.play.origin import Origins
-from dreamx.play.server import accept_from, behind_door, turn_away
+from dreamx.play.server import accept_from, behind_door, may_enter
 from dreamx.play.server_metrics import MEDIA_TYPE
 from dreamx.serve.front import Front
 from dreamx.serve.merged_metrics import merge_metrics
-from dreamx.serve.proxied import ask, pass_on
+from dreamx.serve.proxy import fetch, pass_on
 from dreamx.serve.relay import Relay, forwarded
 from dreamx.serve.replica_directory import Announcement
 from dreamx.web.body_limits import BodyLimit, answer_briefly
@@ -76,7 +76,7 @@ class JoinDoor:
             said = from_json(Announcement, parse_json(await request.body()))
         except ValueError as e:
             return await PlainTextResponse(f"this is no announcement: {e}\n", 422)(scope, receive, send)
-        self._front.hear(said)
+        self._front.record_announcement(said)
         return await JSONResponse({"waiting": len(self._front.line)})(scope, receive, send)
 
 
@@ -110,11 +110,8 @@ async def _welcome(front: Front, origins: Origins, ws: WebSocket) -> None:
     if not await accept_from(origins, ws):
         return
     with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
-        if front.stopping or front.hello is None:
-            await ws.close(1012, "the server stops" if front.stopping else "the server starts")
-            return
-        if len(front.pages) >= front.max_pages:
-            await turn_away(ws)
+        closed = "the server stops" if front.stopping else "" if front.hello else "the server starts"
+        if not await may_enter(ws, closed, len(front.pages) >= front.max_pages):
             return
         relay = Relay(front, ws)
         front.pages.add(relay)
@@ -150,14 +147,14 @@ def _add_own_routes(app: FastAPI, front: Front, origins: Origins) -> None:
         there = front.directory.replicas
         texts = await asyncio.gather(*(asyncio.to_thread(_metrics_of, x) for x in there))
         pages = {x.replica: text for x, text in zip(there, texts, strict=True) if text}
-        return Response(merge_metrics({"front": front.text().decode(), **pages}), media_type=MEDIA_TYPE)
+        return Response(merge_metrics({"front": front.metrics_text().decode(), **pages}), media_type=MEDIA_TYPE)
 
     @app.get("/api/world", response_class=Response)
     async def world(request: Request) -> Response:
         """The world, as a replica tells it, with the places of all."""
         for replica in front.directory.replicas:
             with suppress(OSError, ValueError):
-                answer = await asyncio.to_thread(ask, replica.url, "/api/world", _known_by(request, replica))
+                answer = await asyncio.to_thread(fetch, replica.url, "/api/world", _known_by(request, replica))
                 said = parse_json(await asyncio.to_thread(answer.text))
                 said["limits"]["sessions"] = front.directory.places
                 return JSONResponse(said)
@@ -167,7 +164,7 @@ def _add_own_routes(app: FastAPI, front: Front, origins: Origins) -> None:
 def _metrics_of(replica: Announcement) -> str:
     """Return the metrics of a replica; ``""`` where it does not answer in time."""
     try:
-        return ask(replica.url, "/metrics", {"Authorization": f"Bearer {replica.token}"}, _METRICS_SECONDS).text()
+        return fetch(replica.url, "/metrics", {"Authorization": f"Bearer {replica.token}"}, _METRICS_SECONDS).text()
     except OSError:
         return ""
 
@@ -175,7 +172,7 @@ def _metrics_of(replica: Announcement) -> str:
 def _add_passed_routes(app: FastAPI, front: Front) -> None:
     @app.get("/api/sessions/{session}/{what}", response_class=Response)
     async def of_session(session: str, what: str, request: Request) -> Response:
-        home = front.directory.home(session)
+        home = front.directory.replica_of(session)
         return await _passed(front, request, f"/api/sessions/{session}/{what}", home)
 
     @app.get("/api/recordings/{name}", response_class=Response)

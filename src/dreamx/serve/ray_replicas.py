@@ -134,11 +134,6 @@ class RayReplicas:
         lines = [line for line in found.splitlines() if "Error: " in line]
         return lines[-1].partition("Error: ")[2] if lines else found
 
-    def states(self) -> dict[str, int]:
-        """Return how many replicas Ray has in which state, as RUNNING and STARTING."""
-        app = self._serve.status().applications.get(APP)
-        return {} if app is None else {str(k): n for d in app.deployments.values() for k, n in d.replica_states.items()}
-
     def stop(self) -> None:
         """Let every replica keep its sessions and end."""
         if self._serve.status().applications.get(APP) is not None:

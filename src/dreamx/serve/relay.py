@@ -116,7 +116,7 @@ class Relay:
             with suppress(asyncio.CancelledError, Exception):
                 await self._seating  # what a replica was asked already is answered first
             self._seating = None
-        home = None if session is None else self._front.directory.home(session)
+        home = None if session is None else self._front.directory.replica_of(session)
         if self._runs and self._upstream is not None and (session is None or home in (None, self._replica)):
             with suppress(ConnectionClosed):
                 await self._upstream.send(data)
@@ -152,8 +152,8 @@ class Relay:
             upstream = await connect(_address(replica), additional_headers=_headers(self._ws, replica), max_size=None,
                                      compression=None, open_timeout=_OPEN, close_timeout=1, ping_interval=None)  # fmt: skip
         except (OSError, InvalidHandshake, TimeoutError):
-            self._front.directory.release(self._ticket)
-            self._front.lose(replica.replica)
+            self._front.directory.release_place(self._ticket)
+            self._front.drop_replica(replica.replica)
             return False
         self._asked = (upstream, replica)
         try:
@@ -162,22 +162,22 @@ class Relay:
                 await upstream.send(data)
                 first = await upstream.recv()
         except ConnectionClosed as e:
-            self._front.directory.refuse(replica.replica, self._ticket)
+            self._front.directory.mark_full(replica.replica, self._ticket)
             if e.rcvd is None:
-                self._front.lose(replica.replica)
+                self._front.drop_replica(replica.replica)
             elif e.rcvd.code not in (1012, 1013):  # it does not like the message
                 await self._ws.close(e.rcvd.code, e.rcvd.reason)
                 return True
             return False
         except asyncio.CancelledError:
             await _close(upstream)
-            self._front.directory.release(self._ticket)
+            self._front.directory.release_place(self._ticket)
             raise
         finally:
             self._asked = (None, None)
         if kind(first) == "busy":
             await _close(upstream)
-            self._front.directory.refuse(replica.replica, self._ticket)
+            self._front.directory.mark_full(replica.replica, self._ticket)
             return False
         await self._switch(upstream, replica, first)
         return True
@@ -209,7 +209,7 @@ class Relay:
         except ConnectionClosed as e:
             code, why = (1012, LOST) if e.rcvd is None else (e.rcvd.code, e.rcvd.reason)
             if e.rcvd is None:
-                self._front.lose(replica.replica)
+                self._front.drop_replica(replica.replica)
             self._free()
             with suppress(WebSocketDisconnect, ConnectionError, RuntimeError):
                 await self._ws.close(code, why[:120])
@@ -220,7 +220,7 @@ class Relay:
         match kind(data):
             case "started":
                 self._runs = True
-                self._front.directory.settle(parse_json(data)["session"], replica.replica)
+                self._front.directory.assign_session(parse_json(data)["session"], replica.replica)
             case "rested":
                 self._free()
             case "error" if parse_json(data)["over"] or not self._runs:
@@ -232,7 +232,7 @@ class Relay:
 
     def _free(self) -> None:
         self._runs = False
-        self._front.directory.release(self._ticket)
+        self._front.directory.release_place(self._ticket)
         self._front.line.advance()
 
     def _told(self, place: int, waiting: int) -> None:

@@ -37,7 +37,7 @@ class Announcement:
 @dataclass
 class _Known:
     said: Announcement
-    heard: float
+    last_seen: float
     tickets: set[int] = field(default_factory=set[int])  # of pages that were sent there, and have not left
     full: bool = False  # it refused somebody since it was heard
 
@@ -65,25 +65,25 @@ class ReplicaDirectory:
         """Return the number of places that are taken."""
         return sum(self._taken(k) for k in self._known.values())
 
-    def hear(self, said: Announcement, now: float) -> None:
+    def record_announcement(self, said: Announcement, now: float) -> None:
         """Note an announcement."""
         known = self._known.setdefault(said.replica, _Known(said, now))
         for session in set(known.said.sessions) - set(said.sessions):  # its session lies in the store, and may go on anywhere
             if self._homes.get(session) == said.replica:
                 del self._homes[session]
-        known.said, known.heard, known.full = said, now, False
+        known.said, known.last_seen, known.full = said, now, False
         for session in said.sessions:
             if self._homes.get(session) not in self._known:  # else one that was taken for lost is back: it lets go of it soon
                 self._homes[session] = said.replica
             self._orphans.pop(session, None)
 
-    def settle(self, session: str, replica: str) -> None:
+    def assign_session(self, session: str, replica: str) -> None:
         """Note that a session began or went on there."""
         if replica in self._known:
             self._homes[session] = replica
             self._orphans.pop(session, None)
 
-    def lose(self, replica: str, now: float) -> bool:
+    def drop_replica(self, replica: str, now: float) -> bool:
         """Note that a replica is gone; its sessions have to be taken up by others. False where it was not there."""
         if self._known.pop(replica, None) is None:
             return False
@@ -92,20 +92,20 @@ class ReplicaDirectory:
             self._orphans[session] = now
         return True
 
-    def excuse(self, seconds: float) -> None:
+    def forgive_silence(self, seconds: float) -> None:
         """Forgive all replicas so many seconds of silence: it was we who did not listen."""
         for known in self._known.values():
-            known.heard += seconds
+            known.last_seen += seconds
 
-    def expire(self, now: float) -> list[str]:
+    def drop_silent(self, now: float) -> list[str]:
         """Lose all that were silent for too long; returns their names."""
-        silent = [name for name, k in self._known.items() if now - k.heard > SILENT]
+        silent = [name for name, k in self._known.items() if now - k.last_seen > SILENT]
         for name in silent:
-            self.lose(name, now)
+            self.drop_replica(name, now)
         self._orphans = {s: t for s, t in self._orphans.items() if now - t <= REMEMBERED}
         return silent
 
-    def home(self, session: str) -> Announcement | None:
+    def replica_of(self, session: str) -> Announcement | None:
         """Return the replica that has this session, where that is there."""
         known = self._known.get(self._homes.get(session, ""))
         return None if known is None else known.said
@@ -114,7 +114,7 @@ class ReplicaDirectory:
         """Whether the session's replica was lost, and nobody has taken it up yet."""
         return session in self._orphans
 
-    def take(self, ticket: int, session: str | None = None) -> Announcement | None:
+    def reserve_place(self, ticket: int, session: str | None = None) -> Announcement | None:
         """Take a place for a page, where its session is, else where most are free. None: there is none.
 
         A session that runs needs no further place where it runs, and must not run anywhere else.
@@ -126,18 +126,18 @@ class ReplicaDirectory:
             chosen = max((k for k in self._known.values()), key=self._free, default=None)
             if chosen is None or self._free(chosen) <= 0:
                 return None
-        self.release(ticket)
+        self.release_place(ticket)
         chosen.tickets.add(ticket)
         return chosen.said
 
-    def release(self, ticket: int) -> None:
+    def release_place(self, ticket: int) -> None:
         """Give a page's place back, if it has one."""
         for known in self._known.values():
             known.tickets.discard(ticket)
 
-    def refuse(self, replica: str, ticket: int) -> None:
+    def mark_full(self, replica: str, ticket: int) -> None:
         """Note that the replica had no place for this page after all: it gets nobody until it is heard again."""
-        self.release(ticket)
+        self.release_place(ticket)
         if replica in self._known:
             self._known[replica].full = True
 

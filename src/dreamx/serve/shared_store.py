@@ -27,8 +27,8 @@ from pathlib import Path
 
 from dreamx.data.dataset.storage import Storage
 from dreamx.plaintext import cause, parse_json
-from dreamx.play.days import EACH, Item, is_day, leaving
 from dreamx.play.history import Span
+from dreamx.play.retention import EACH, Item, is_day, items_to_delete
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
 from dreamx.play.video import Recorder
@@ -71,7 +71,7 @@ class SharedStore:
         self._sent: set[str] = set()  # recordings
 
     def ready(self) -> None:
-        """As of ``Store``."""
+        """Check the folder as ``Store`` does."""
         self._local.ready()
 
     def close(self) -> None:
@@ -105,12 +105,12 @@ class SharedStore:
         return self._local.load(name, fork)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """As of ``Store``."""
+        """Read a session's start and steps as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.walked(name)
 
     def picture(self, name: str) -> bytes:
-        """As of ``Store``."""
+        """Read a session's picture as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.picture(name)
 
@@ -119,7 +119,7 @@ class SharedStore:
         return _ID.fullmatch(name) is not None and self._fresh().exists(f"sessions/{name}/{_LAST}")
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
-        """As of ``Store``; recordings are sent to the storage with the next save."""
+        """Begin a recording as ``Store`` does; it is sent to the storage with the next save."""
         return self._local.recorder(owner, size, fps)
 
     def recording(self, name: str) -> Path | None:
@@ -149,10 +149,10 @@ class SharedStore:
         for path in shared.below("recordings"):
             if path.endswith(".json"):
                 found["recordings"].append(self._item(path, path.split("/")[1].removesuffix(".json"), today, set()))
-        for name in leaving(found["sessions"], today, self._most):
+        for name in items_to_delete(found["sessions"], today, self._most):
             shared.remove(f"sessions/{name}/{_LAST}")  # first: what has none is no session
             shared.remove(f"sessions/{name}")
-        for name in leaving(found["recordings"], today, self._most):
+        for name in items_to_delete(found["recordings"], today, self._most):
             for ending in ("mp4", "json"):
                 shared.remove(f"recordings/{name}.{ending}")
         shared.write(_DAYS, (self._folder / _DAYS).read_bytes())

@@ -11,7 +11,7 @@ from dreamx.serve.replica_directory import Announcement, ReplicaDirectory
 
 
 class LineFull(Exception):
-    """So many wait already that nobody else may."""
+    """The line is as long as it may be."""
 
 
 @dataclass
@@ -44,8 +44,8 @@ class WaitingLine:
         Who was given one in vain, as its replica had none after all, asks again with the same ``number``. LineFull where nobody
         else may wait. Cancelled, the page leaves the line.
         """
-        if not self._waiting or (session is not None and self._directory.home(session) is not None):
-            taken = self._directory.take(ticket, session)
+        if not self._waiting or (session is not None and self._directory.replica_of(session) is not None):
+            taken = self._directory.reserve_place(ticket, session)
             if taken is not None:
                 return taken
         first = session is not None and self._directory.is_orphan(session)
@@ -58,7 +58,7 @@ class WaitingLine:
         try:
             return await waits.granted
         except asyncio.CancelledError:
-            self._directory.release(ticket)  # it may have been granted a moment ago
+            self._directory.release_place(ticket)  # it may have been granted a moment ago
             raise
         finally:
             self._waiting.pop(ticket, None)
@@ -71,7 +71,7 @@ class WaitingLine:
         for ticket, waits in line:
             if waits.granted.done():
                 continue
-            taken = None if left else self._directory.take(ticket, waits.session)
+            taken = None if left else self._directory.reserve_place(ticket, waits.session)
             if taken is None:
                 left.append(waits)
             else:

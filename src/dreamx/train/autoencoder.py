@@ -31,7 +31,7 @@ from dreamx.data.clip_list import clip_files
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.reproject import View
 from dreamx.model.vae import VAE, VAEConfig
-from dreamx.train.hints import render_hint, sources, unknown
+from dreamx.train.hints import draw_sources, render_hint, unknown_view
 from dreamx.train.outputs import OptionalStart, claim
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -150,14 +150,14 @@ class ClipWindows:
         given, opened = (torch.rand(2, generator=rng) < self.hints).tolist()
         count = int(torch.randint(1, _SOURCES + 1, (1,), generator=rng)) if given else 0
         camera = self.cameras[clip]
-        at = sources(int(window.min()), self.frames, len(camera), count, rng)
-        hint = unknown(video)
+        at = draw_sources(int(window.min()), self.frames, len(camera), count, rng)
+        hint = unknown_view(video)
         if at:
             rgb, depth = self.videos[clip][at] / 127.5 - 1, self.depths[clip][at].float()
             hint = render_hint(rgb, depth, camera[at], camera[window], rng)
         # The picture is known, its depth is not.
         first = View(video[:1], torch.zeros_like(hint.depth[:1]), torch.ones_like(hint.known[:1]))
-        first = first if opened else unknown(video[:1])
+        first = first if opened else unknown_view(video[:1])
         pairs = ((first.rgb, hint.rgb), (first.depth, hint.depth), (first.known, hint.known))
         return View(*(torch.cat([x, y[1:]]) for x, y in pairs))
 

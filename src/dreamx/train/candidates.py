@@ -115,7 +115,7 @@ def make_candidates(
     return Candidates(cfg.group, lead, list(branches.chunks(policy, cfg.clip, rng, last=lead)), branches.prompts)
 
 
-def noised(made: Frames, levels: Tensor, rng: Generator) -> tuple[Frames, Tensor]:
+def noise_chunk(made: Frames, levels: Tensor, rng: Generator) -> tuple[Frames, Tensor]:
     """Noise a chunk ``[B, chunk]``, each row to one of ``levels``; the second is the velocity of it, ``[B, chunk, C, H, W]``."""
     drawn = levels[torch.randint(len(levels), (len(made.z), 1), generator=rng)]
     return flow.mix(made, drawn.to(made.z).expand_as(made.sigma), noise_like(made.z, rng))

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
+from dreamx.bounds import InputFile, PositiveFloat
 from dreamx.config import LATER
 from dreamx.flow import velocity_loss
 from dreamx.train.latents import LatentClips
-from dreamx.train.outputs import StartFolder, claim
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
-from dreamx.train.sample_sheets import Samples, SamplesConfig
-from dreamx.train.teacher_forcing import TeachingConfig, teach
+from dreamx.train.sample_sheets import Samples
+from dreamx.train.teacher_forcing import TeacherForcedStage, teach
 from dreamx.train.trained_networks import load
 
 
 @dataclass(frozen=True)
-class CausalStage:
+class CausalStage(TeacherForcedStage):
     """Train the networks to make each chunk from the chunks before it."""
 
-    run: RunConfig
-    """Steps, seed, checkpoints: shared by all stages."""
-    data: InputFile
-    """File of latents."""
-    start: StartFolder
-    """Folder of networks to go on from."""
-    out: OutputFolder
-    """Folder of the trained networks."""
-    teaching: TeachingConfig = TeachingConfig()
-    """Batches of teacher forcing."""
-    frames: FrameCount | None = None
-    """Latent frames of a clip that are used; None uses all."""
-    samples: SamplesConfig | None = None
-    """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 1e-3
     """Peak learning rate."""
     more: tuple[InputFile, ...] = field(default=(), metadata=LATER)

@@ -48,7 +48,7 @@ class ChannelGroup:
 Weights = Mapping[str, Tensor]
 
 
-def narrower(config: VAEConfig | WanVAEConfig, share: float) -> VAEConfig | WanVAEConfig:
+def pruned_config(config: VAEConfig | WanVAEConfig, share: float) -> VAEConfig | WanVAEConfig:
     """The config of an autoencoder whose decoder has lost that share of its channels, to the nearest whole unit; at least one."""
     if isinstance(config, WanVAEConfig):
         return replace(config, decoder=_left(config.decoder, share))
@@ -120,7 +120,7 @@ def _both(key: str, at: Tensor) -> list[Axis]:
 
 
 def _small(config: VAEConfig) -> list[ChannelGroup]:
-    """Of ``VAE``: a stream a level, the inner channels of each block, and a level of the encoder of hints."""
+    """Groups of ``VAE``: a stream a level, the inner channels of each block, and a level of the encoder of hints."""
     found: list[ChannelGroup] = []
     widths, last = config.decoder[::-1], len(config.decoder) - 1  # coarse to fine, as the decoder runs
     for i, width in enumerate(widths):
@@ -154,7 +154,7 @@ def _small(config: VAEConfig) -> list[ChannelGroup]:
 
 
 def _wan(vae: WanVAE) -> list[ChannelGroup]:
-    """Of ``WanVAE``: the stream that shortcuts tie from level to level, those within blocks that change width, inner channels."""
+    """Groups of ``WanVAE``: the stream that shortcuts tie across levels, those in blocks that change width, inner channels."""
     config, found = vae.config, list[ChannelGroup]()
     widths = [config.decoder * m for m in (config.multiples[-1], *config.multiples[::-1])]
     last, state = len(config.multiples) - 1, vae.state_dict()

@@ -86,7 +86,7 @@ def main(cfg: ClassifierStage) -> None:
 
 
 def load_examples(folder: Path, seeds: range) -> tuple[dict[str, list[Example]], int]:
-    """By kind, the records of these scenes (a clip's file is named after its scene), and how many clips they are of.
+    """Load the records of these scenes by kind (a clip's file is named after its scene), and count their clips.
 
     ValueError when there are none, or a clip is not there without its event.
     """

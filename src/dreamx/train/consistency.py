@@ -14,34 +14,19 @@ from annotated_types import Ge
 from torch import Tensor
 
 from dreamx import flow
-from dreamx.bounds import FrameCount, InputFile, OutputFolder, PositiveFloat
+from dreamx.bounds import PositiveFloat
 from dreamx.train.latents import LatentClips
-from dreamx.train.outputs import StartFolder, claim
+from dreamx.train.outputs import claim
 from dreamx.train.run import Run
-from dreamx.train.run_config import RunConfig
-from dreamx.train.sample_sheets import Samples, SamplesConfig
-from dreamx.train.teacher_forcing import Teaching, TeachingConfig, teach
+from dreamx.train.sample_sheets import Samples
+from dreamx.train.teacher_forcing import TeacherForcedStage, Teaching, teach
 from dreamx.train.trained_networks import Networks, load
 
 
 @dataclass(frozen=True)
-class ConsistencyStage:
+class ConsistencyStage(TeacherForcedStage):
     """Distil a causal teacher to few steps."""
 
-    run: RunConfig
-    """Steps, seed, checkpoints: shared by all stages."""
-    data: InputFile
-    """File of latents."""
-    start: StartFolder
-    """Folder of the teacher."""
-    out: OutputFolder
-    """Folder of the student."""
-    teaching: TeachingConfig = TeachingConfig()
-    """Batches of teacher forcing."""
-    frames: FrameCount | None = None
-    """Latent frames of a clip that are used; None uses all."""
-    samples: SamplesConfig | None = None
-    """Contact sheets during training; None makes none."""
     lr: PositiveFloat = 3e-4
     """Peak learning rate."""
     lattice: Annotated[int, Ge(2)] = 48

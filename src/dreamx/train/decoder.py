@@ -36,7 +36,7 @@ from dreamx.clip import latent_count
 from dreamx.model.vae import VAE
 from dreamx.model.wan_vae import WanVAE
 from dreamx.train.autoencoder import ClipWindows, Windows, latent_noise, reconstruction_loss, show
-from dreamx.train.channel_pruning import channel_groups, importance, narrower, prune
+from dreamx.train.channel_pruning import channel_groups, importance, prune, pruned_config
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
@@ -131,7 +131,7 @@ def pairs(video: Tensor) -> Tensor:
 
 
 def balance(loss: Tensor, other: Tensor, layer: Tensor) -> Tensor:
-    """By what to multiply ``other`` so that it pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
+    """The factor by which ``other`` pulls as hard at ``layer`` as ``loss`` does (Esser et al. 2021, equation 7)."""
     pulls = [torch.autograd.grad(x, layer, retain_graph=True)[0].norm() for x in (loss, other)]
     return (pulls[0] / (pulls[1] + 1e-6)).clamp(max=1e3).detach()  # capped: a critic without gradient would ask for any weight
 
@@ -286,7 +286,7 @@ def pruned(
         for group, value in zip(groups, worth, strict=True):
             value += importance(group, [(learned, gradients)])
     whole.requires_grad_(False)
-    net = prune(whole, narrower(whole.config, cfg.prune), groups, worth).eval()
+    net = prune(whole, pruned_config(whole.config, cfg.prune), groups, worth).eval()
     counts = [sum(p.numel() for k, p in x.named_parameters() if k in learned) for x in (whole, net)]
     run.say(f"pruned: {counts[1]:,} of {counts[0]:,} numbers of the decoder are left")
     return net

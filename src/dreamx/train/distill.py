@@ -136,7 +136,7 @@ def exit_steps(run: Run, sampler: Sampler) -> list[int]:
     return torch.randint(sampler.steps, (2,), generator=run.generator(run.step, _SHARED)).tolist()
 
 
-def casting(run: Run, nets: Networks) -> Predictor:
+def with_autocast(run: Run, nets: Networks) -> Predictor:
     """The networks with their products in the dtype of the run."""
 
     def velocity(frames: Frames, prompts: list[str], attend: Attend) -> Tensor:
@@ -165,7 +165,7 @@ def main(cfg: DistillStage) -> None:
     gan, head = cfg.adversarial, None
     if gan.weight:
         head = run.own(AdversarialHead(fake.dit.config.width, gan.width), gan.lr, name="head", whole=True, average=False)
-    student, critic, real, visible = casting(run, nets), casting(run, fake), casting(run, teacher), cfg.visible
+    student, critic, real, visible = with_autocast(run, nets), with_autocast(run, fake), with_autocast(run, teacher), cfg.visible
     stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures)
     run.keep_own(stream.state, stream.restore)
     for rng in run.steps(run.generator):
@@ -186,7 +186,7 @@ def main(cfg: DistillStage) -> None:
                 if run.processes > 1:  # FSDP gathers weights when a gradient reaches what the whole network returned
                     fooling = fooling + 0.0 * false.sum()
                 loss, said = loss + gan.weight * fooling, said | {"fooling": fooling}
-            run.update(nets, loss, said | look(cfg, run, data, student))
+            run.update(nets, loss, said | measure_collapse(cfg, run, data, student))
         with torch.no_grad():
             window = stream.next(student, progress, rng, rng, its)
         noisy, target = window.noised(cfg.score, rng)
@@ -205,7 +205,7 @@ def main(cfg: DistillStage) -> None:
 
 
 @torch.no_grad()
-def look(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> dict[str, Tensor]:
+def measure_collapse(cfg: DistillStage, run: Run, data: LatentClips, student: Predictor) -> dict[str, Tensor]:
     """Signs of a collapse, now and then: the student's first window on the same path twice, from two seeds.
 
     diversity: mean difference of both; motion: mean change from a frame to the next; data_motion: the same of the clips.

@@ -7,7 +7,7 @@ whatever the dtype of the products; the clips of a step are the same in any numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -124,12 +124,14 @@ def teaching_of(cfg: FinetuneStage, subject: Subject, frames: int) -> TeachingCo
     """Settings of a batch: chunk, window and sinks of the checkpoint, and what ``cfg`` says."""
     shift = subject.shift if cfg.shift is None else cfg.shift
     noise = subject.history_noise if cfg.history_noise is None else cfg.history_noise
-    drops = (cfg.drop_text, cfg.drop_first, cfg.drop_hint)
+    plain = TeachingConfig(
+        1, shift, history_noise=noise, drop_text=cfg.drop_text, drop_first=cfg.drop_first, drop_hint=cfg.drop_hint
+    )
     if subject.past is None:
-        return TeachingConfig(1, shift, history_noise=noise, drop_text=drops[0], drop_first=drops[1], drop_hint=drops[2])
+        return plain
     past = without_window(subject.past, frames)
     assert past.window is not None
-    return TeachingConfig(1, shift, past.chunk, ((past.window, past.sinks),), noise, *drops)
+    return replace(plain, chunk=past.chunk, windows=((past.window, past.sinks),))
 
 
 def recompute_blocks(dit: DiT) -> None:

@@ -16,7 +16,7 @@ from dreamx.train.augment import mask_half_plane, perturb_depth, soften
 _FARTHEST = 60  # frames between a window and what is remembered of its clip
 
 
-def sources(start: int, frames: int, length: int, count: int, rng: torch.Generator) -> list[int]:
+def draw_sources(start: int, frames: int, length: int, count: int, rng: torch.Generator) -> list[int]:
     """``count`` frames of a clip of ``length`` beside the window of ``frames`` at ``start``: rather near than far."""
     found: list[int] = []
     for _ in range(4 * count):  # near the ends of a clip many draws fall outside
@@ -42,10 +42,10 @@ def render_hint(rgb: Tensor, depth: Tensor, camera: Camera, target: Camera, rng:
             target,
         )
         total = seen if total is None else composite_over(total, seen)  # the first source wins, as the oldest view does at play
-    return mask_half_plane(total, rng) if total else unknown(rgb.new_zeros(f, *rgb.shape[1:]))
+    return mask_half_plane(total, rng) if total else unknown_view(rgb.new_zeros(f, *rgb.shape[1:]))
 
 
-def unknown(like: Tensor) -> View:
+def unknown_view(like: Tensor) -> View:
     """Nothing is known of pictures ``[..., 3, H, W]``."""
     blank = torch.zeros_like(like[..., 0, :, :])
     return View(torch.zeros_like(like), blank, blank)

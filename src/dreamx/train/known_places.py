@@ -79,7 +79,7 @@ class Rays:
     depth: Tensor
     jitter: Tensor  # [N, 1], in samples
 
-    def those(self, which: Tensor) -> Rays:
+    def select(self, which: Tensor) -> Rays:
         """The rays of a mask ``[N]``."""
         return Rays(self.place, *(x[which] for x in (self.origin, self.ray, self.rgb, self.depth, self.jitter)))
 
@@ -175,8 +175,8 @@ def field_loss(net: PlaceField, batch: Rays, shaped: int, done: float = 1.0) -> 
     if not bool(known.any()):
         return _loss_by_colour(net, batch, shaped, done)
     share = float(known.float().mean())
-    first, parts = _loss_by_depth(net, batch.those(known), max(1, round(share * shaped)))
-    second, others = _loss_by_colour(net, batch.those(~known), max(1, round((1 - share) * shaped)), done)
+    first, parts = _loss_by_depth(net, batch.select(known), max(1, round(share * shaped)))
+    second, others = _loss_by_colour(net, batch.select(~known), max(1, round((1 - share) * shaped)), done)
     return share * first + (1 - share) * second, {k: torch.lerp(others.get(k, v), v, share) for k, v in parts.items()}
 
 

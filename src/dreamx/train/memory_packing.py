@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFloat, PositiveFloat, PositiveInt, Probability
+from dreamx.bounds import LatentCount, PositiveInt, Probability
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
 from dreamx.geometry.retrieval import retrieve, view_shares
@@ -22,23 +22,16 @@ from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.rollout import noise_like
 from dreamx.train.augment import drop_hints, drop_text
 from dreamx.train.latents import LatentClips
+from dreamx.train.teacher_forcing import ForcedBatchConfig
 from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)
-class PackingConfig:
+class PackingConfig(ForcedBatchConfig):
     """Batches of packed samples."""
 
-    batch: BatchSize = 8
-    """Clips in a step."""
-    shift: PositiveFloat = 5.0
-    """Shift of the noise levels towards 1 (``flow.shift``)."""
-    chunk: LatentCount = 3
-    """Latent frames that are denoised together."""
     targets: LatentCount = 4
     """Chunks of a stretch that are made, its last ones; those before them are history."""
-    windows: tuple[tuple[LatentCount, AnyLatentCount], ...] = ((12, 3),)
-    """(window, sinks) of the caches to prepare for; one is drawn each step."""
     revisits: Probability = 0.5
     """Share of clips that are the best of ``tries``: whose targets see most of what was seen before the stretch."""
     tries: PositiveInt = 8
@@ -47,23 +40,9 @@ class PackingConfig:
     """Probability of recalling nothing, a batch; else from one frame to all are recalled, as many in each clip."""
     irrelevant: Probability = 0.1
     """Probability that what a chunk recalls is drawn at random."""
-    history_noise: Probability = 0.0
-    """Highest sigma of the history."""
-    drop_text: Probability = 0.1
-    """Probability of dropping the caption, a clip."""
-    drop_hint: Probability = 0.1
-    """Probability of dropping what re-projected memory shows, a clip."""
-    drop_view: Probability = 0.0
-    """Probability of switching the camera lane off, a batch."""
-    hint_noise: NonNegativeFloat = 0.0
-    """Highest deviation of the noise on what re-projected memory shows."""
 
     def __post_init__(self) -> None:
-        if not self.windows:
-            raise ValueError("packing.windows must be one window and its sinks at least")
-        for window, sinks in self.windows:
-            if window < sinks + self.chunk:
-                raise ValueError(f"packing.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+        self.check_windows("packing")
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ def claim(
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one writes, and all look
 
     def old() -> None:
-        """From before there were manifests: its config.json must name these networks, and no run may begin anew over them."""
+        """Check a folder from before manifests: its config.json must name these networks, and no run may begin anew over them."""
         held = native.held(out)
         if held and held != set(parts):
             raise ValueError(

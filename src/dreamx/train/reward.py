@@ -17,7 +17,7 @@ from dreamx.bounds import FrameCount, InputFile, InputFolder, OutputFolder, Posi
 from dreamx.checkpoints import native
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.rollout import Sampler
-from dreamx.train.candidates import CandidatesConfig, check_candidates, make_candidates, noised
+from dreamx.train.candidates import CandidatesConfig, check_candidates, make_candidates, noise_chunk
 from dreamx.train.clip_rewards import GroupJudge, RewardConfig, true_frames
 from dreamx.train.diffusion_nft import (
     NFTConfig,
@@ -28,7 +28,7 @@ from dreamx.train.diffusion_nft import (
     optimality,
     squared_difference,
 )
-from dreamx.train.distill import casting
+from dreamx.train.distill import with_autocast
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
 from dreamx.train.run import Run
@@ -104,7 +104,7 @@ def main(cfg: RewardStage) -> None:
     _refuse(data, nets, vae)
     drift = torch.zeros(2, dtype=torch.float64)  # its average, and updates since the reference was reset
     run.keep({**_weights(old, "old"), **_weights(reference, "reference"), "drift": drift})
-    policy, drawing, held = casting(run, nets), casting(run, old), casting(run, reference)
+    policy, drawing, held = with_autocast(run, nets), with_autocast(run, old), with_autocast(run, reference)
     true, motion = true_frames(vae, data, cfg.reward.references, run.generator(0, _SHARED + 1), run.device)
     judge = GroupJudge(cfg.reward, true, motion, data.rows[0].fps, cfg.pose, cfg.features)
     weights = torch.tensor(list(cfg.reward.weights.values()), dtype=torch.float64)
@@ -121,7 +121,7 @@ def main(cfg: RewardStage) -> None:
         parts = [part for _ in range(cfg.draws) for part in group.chunks]
         far = 0.0
         for number, (past, made) in enumerate(parts):  # chunk by chunk: no gradient crosses them, and memory is that of one
-            noisy, target = noised(made, levels, rng)
+            noisy, target = noise_chunk(made, levels, rng)
             with torch.no_grad():
                 before, kept = (group.velocity(net, past, noisy) for net in (drawing, held))
             v = group.velocity(policy, past, noisy)
@@ -133,11 +133,11 @@ def main(cfg: RewardStage) -> None:
             else:
                 run.update(nets, loss / len(parts), said | {"kl": far, "history": length})
         move_towards(old, nets, 1 - cfg.old.kept(run.step))
-        follow(cfg.reference, run, reference, nets, drift, far)
+        update_reference(cfg.reference, run, reference, nets, drift, far)
     run.export(cfg.out, nets.parts())
 
 
-def follow(cfg: ReferenceConfig, run: Run, reference: Networks, nets: Networks, drift: Tensor, far: float) -> None:
+def update_reference(cfg: ReferenceConfig, run: Run, reference: Networks, nets: Networks, drift: Tensor, far: float) -> None:
     """Count this update's distance ``far`` into ``drift [2]``, and make the policy the reference where the rule says so."""
     drift[0] += _RECENT * (far - drift[0])
     drift[1] += 1

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from dreamx.bounds import AnyLatentCount, BatchSize, LatentCount, NonNegativeFloat, PositiveFloat, Probability
+from dreamx.bounds import (
+    AnyLatentCount,
+    BatchSize,
+    FrameCount,
+    InputFile,
+    LatentCount,
+    NonNegativeFloat,
+    OutputFolder,
+    PositiveFloat,
+    Probability,
+)
 from dreamx.config import LATER
 from dreamx.flow import draw_sigma, mix
 from dreamx.frames import Frames, cat
@@ -22,12 +32,15 @@ from dreamx.rollout import noise_like
 from dreamx.train.augment import drop_hints, drop_text, hide_side
 from dreamx.train.camera_control import first_known
 from dreamx.train.latents import LatentClips
+from dreamx.train.outputs import StartFolder
+from dreamx.train.run_config import RunConfig
+from dreamx.train.sample_sheets import SamplesConfig
 from dreamx.train.trained_networks import Predictor
 
 
 @dataclass(frozen=True)
-class TeachingConfig:
-    """Batches of teacher forcing: clips, chunks, noise levels."""
+class ForcedBatchConfig:
+    """Fields that batches of teacher forcing share, with and without recalled frames."""
 
     batch: BatchSize = 8
     """Clips in a step."""
@@ -38,17 +51,31 @@ class TeachingConfig:
     windows: tuple[tuple[LatentCount, AnyLatentCount], ...] = ((12, 3),)
     """(window, sinks) of the caches to prepare for; one is drawn each step."""
     history_noise: Probability = 0.0
-    """Highest sigma of the clean half."""
+    """Highest sigma of the history, which is the clean half."""
     drop_text: Probability = 0.1
     """Probability of dropping the caption, a clip."""
-    drop_first: Probability = 0.1
-    """Probability of dropping the first frame, a clip."""
     drop_hint: Probability = 0.1
-    """Probability of dropping what memory shows, a clip."""
+    """Probability of dropping what re-projected memory shows, a clip."""
     drop_view: Probability = 0.0
     """Probability of switching the camera lane off, a batch."""
     hint_noise: NonNegativeFloat = 0.0
-    """Highest deviation of the noise on what memory shows."""
+    """Highest deviation of the noise on what re-projected memory shows."""
+
+    def check_windows(self, name: str) -> None:
+        """ValueError, which calls the config ``name``, where a window does not hold its sinks and a chunk, or there is none."""
+        if not self.windows:
+            raise ValueError(f"{name}.windows must be one window and its sinks at least")
+        for window, sinks in self.windows:
+            if window < sinks + self.chunk:
+                raise ValueError(f"{name}.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+
+
+@dataclass(frozen=True)
+class TeachingConfig(ForcedBatchConfig):
+    """Batches of teacher forcing: clips, chunks, noise levels."""
+
+    drop_first: Probability = 0.1
+    """Probability of dropping the first frame, a clip."""
     hide_hint: Probability = field(default=0.0, metadata=LATER)
     """Probability of hiding what memory shows on one side of the picture, a clip, so that the network learns to draw that."""
     unseen: NonNegativeFloat = 0.0
@@ -59,11 +86,27 @@ class TeachingConfig:
     """Share of clips whose target lies some frames further on, as when a world looks ahead."""
 
     def __post_init__(self) -> None:
-        if not self.windows:
-            raise ValueError("teaching.windows must be one window and its sinks at least")
-        for window, sinks in self.windows:
-            if window < sinks + self.chunk:
-                raise ValueError(f"teaching.windows: {window} frames do not hold {sinks} sinks and a chunk of {self.chunk}")
+        self.check_windows("teaching")
+
+
+@dataclass(frozen=True)
+class TeacherForcedStage:
+    """Fields that the stages of teacher forcing share."""
+
+    run: RunConfig
+    """Steps, seed, checkpoints: shared by all stages."""
+    data: InputFile
+    """File of latents."""
+    start: StartFolder
+    """Folder of networks to go on from; they are the teacher where there is one."""
+    out: OutputFolder
+    """Folder of the trained networks."""
+    teaching: TeachingConfig = TeachingConfig()
+    """Batches of teacher forcing."""
+    frames: FrameCount | None = None
+    """Latent frames of a clip that are used; None uses all."""
+    samples: SamplesConfig | None = None
+    """Contact sheets during training; None makes none."""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ class Trainable:
 
 
 def freeze(module: nn.Module, train: Sequence[str] | None, name: str) -> None:
-    """Only parameters with a part of ``train`` in their dotted name keep a gradient."""
+    """Keep gradients of those parameters alone that have a part of ``train`` in their dotted name."""
     found: set[str] = set()
     for key, p in module.named_parameters():
         parts = [t for t in train or () if f".{t}." in f".{key}."]  # whole parts of a name: "view" is not in "viewer"

@@ -27,7 +27,7 @@ class Networks(nn.Module):
 
     @staticmethod
     def new(dit: DiTConfig, text: WordConfig) -> Networks:
-        """With random weights."""
+        """Make networks of random weights."""
         return Networks(DiT(dit), WordEncoder(text))
 
     def forward(self, frames: Frames, prompts: Sequence[str], attend: Attend) -> Tensor:
@@ -63,14 +63,3 @@ def renew_text(nets: Networks, config: WordConfig) -> Networks:
 
 def _of_words(name: str) -> bool:
     return "text" in name.split(".")
-
-
-def blend(first: Path, second: Path, share: float, out: Path) -> None:
-    """Write the networks whose every weight lies between two of the same kind: ``share`` of ``second``, the rest of ``first``.
-
-    A fine-tuned network and the one it came from are joined by such a line, and a point on it can be better than either end
-    (Wortsman et al. 2022, WiSE-FT).
-    """
-    nets, other = load(first), load(second).state_dict()
-    nets.load_state_dict({key: (1 - share) * w + share * other[key] for key, w in nets.state_dict().items()})
-    native.save(out, nets.parts())

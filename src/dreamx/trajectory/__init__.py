@@ -170,7 +170,7 @@ def open_motion(source: str, name: str, asked: MotionOptions, broken: bool = Fal
 
 
 def _rather(name: str, files: Files, asked: MotionOptions) -> str:
-    """In which other dialects a file can be read that could not be read in this one: often it is just that."""
+    """Name the dialects in which a file can be read that could not be read in this one: often it is just that."""
     asked = asked if asked.fps is not None else replace(asked, fps=16.0)
     others = (
         [n for n, kind in DIALECTS.items() if n != name and not (kind.names or kind.line)]

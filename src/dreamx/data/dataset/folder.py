@@ -36,7 +36,7 @@ class Folder(ClipRows):
 
     @cached_property
     def fps(self) -> float:
-        """Of the first clip."""
+        """Frames a second, those of the first clip."""
         return self.row(0).fps
 
     @property

@@ -63,7 +63,7 @@ class ClipRow:
         return ClipRow(name, f, w, h, float(clip.fps), has=has, **said)
 
     def words(self) -> dict[str, Any]:
-        """As columns of a table: what is not a word or a number is JSON."""
+        """Columns of a table: what is not a word or a number is JSON."""
         found = {f.name: getattr(self, f.name) for f in fields(self)}
         return found | {
             "extra": json.dumps(self.extra, sort_keys=True),
@@ -214,7 +214,7 @@ def _stats(x: Array) -> Array:
 
 
 def _seen_stats(video: Tensor) -> Array:
-    """By channel, of pixels from 0 to 1, from counts of the 256 values: exact, and no copy of the video in floats."""
+    """Statistics by channel of pixels from 0 to 1, from counts of the 256 values: exact, and no copy of the video in floats."""
     counts = torch.stack([torch.bincount(video[:, c].flatten(), minlength=256) for c in range(3)]).double().numpy()
     values = np.arange(256) / 255
     there = counts > 0

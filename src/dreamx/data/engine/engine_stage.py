@@ -55,7 +55,7 @@ class Source(Protocol):
 
 
 class Shots(Protocol):
-    """As ``Source``, where a name may give several clips: they are called NAME, NAME-1, NAME-2 and so on."""
+    """A ``Source`` whose names may give several clips: they are called NAME, NAME-1, NAME-2 and so on."""
 
     @property
     def names(self) -> Sequence[str]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from dreamx.data.engine.engine_stage import Job, Outcome
-from dreamx.data.engine.pool import settled
+from dreamx.data.engine.pool import run_job
 
 
 @dataclass(frozen=True)
@@ -51,5 +51,5 @@ class _Maker:
         self._job = job
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        outcome = settled(self._job, int(row["i"]))
+        outcome = run_job(self._job, int(row["i"]))
         return {"i": outcome.i, "frames": outcome.frames, "halt": outcome.halt}

@@ -24,7 +24,7 @@ def local(job: Job, todo: Iterable[int], processes: int, patience: float) -> Gen
     clip that fails in a way that may pass, that kills its worker or that takes too long, is tried once more and then dropped.
     """
     if processes == 1:
-        yield from (settled(job, i) for i in todo)
+        yield from (run_job(job, i) for i in todo)
         return
     waiting, failed = deque(todo), set[int]()
     workers = [_Worker(job) for _ in range(min(processes, len(waiting)))]
@@ -47,7 +47,7 @@ def local(job: Job, todo: Iterable[int], processes: int, patience: float) -> Gen
             worker.end()
 
 
-def settled(job: Job, i: int) -> Outcome:
+def run_job(job: Job, i: int) -> Outcome:
     """Make clip ``i`` here and now, with the second try that everyone gets."""
     outcome = one(job, i)
     return _dropped(job, one(job, i)) if outcome.again else outcome

@@ -87,7 +87,7 @@ def blur(clip: Clip, limits: Limits) -> str | None:
 
 
 def seconds_of(clip: Clip) -> float:
-    """From the first frame to the end of the last."""
+    """Seconds from the first frame to the end of the last."""
     return len(clip.video) / clip.fps
 
 

@@ -54,7 +54,7 @@ class Body:
 
 @dataclass(frozen=True)
 class Kick:
-    """At a moment a free body gets a velocity, metres per second in plan axes."""
+    """A free body gets a velocity at a moment, metres per second in plan axes."""
 
     body: int
     time: float

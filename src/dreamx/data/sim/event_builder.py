@@ -131,7 +131,7 @@ def reaching(arms: Arms, start: float, end: float) -> Callable[[float], Arms]:
 
 
 def moving(log: MotionLog, bodies: list[int], slow: float = 0.12, spin: float = 0.5) -> tuple[float, float]:
-    """From when to when any of these bodies moved or turned. Rejected where none did."""
+    """Begin and end (seconds) of these bodies' moving or turning. Rejected where none did."""
     active = ((log.speeds[:, bodies, 0] > slow) | (log.speeds[:, bodies, 1] > spin)).any(1)
     if not active.any():
         raise Rejected("nothing moved")

@@ -64,7 +64,7 @@ def _room(scene: Scene, x: float, y: float, yaw: float) -> float:
 
 
 def _pose(stand: Array, up: float, at: Array, far: float) -> torch.Tensor:
-    """From there towards the chest, a little ahead of it."""
+    """Pose of a camera there that looks towards the chest, a little ahead of it."""
     look = np.array((at[0], -(_LOOK if far > 1.3 else _HEAD), at[1]))
     eye = np.array((stand[0], -up, stand[1]))
     f = look - eye

@@ -44,7 +44,7 @@ def follow_keys(place: StandingPlace, held: str, speed: Speed) -> StandingPlace:
 
 
 def to_goals(scene: Scene, start: StandingPlace, frames: int, rng: np.random.Generator, speed: Speed) -> list[str]:
-    """From goal to goal, with a look aside or up or down now and then."""
+    """Keys of a walk from goal to goal, with a look aside or up or down now and then."""
     step = speed.degrees_per_second / speed.fps
     keys: list[str] = []
     at, way = start, []

@@ -133,6 +133,6 @@ def _stood(at: Array, up: Array, forward: Array) -> Array:
 
 
 def _cross(a: Array, b: Array) -> Array:
-    """As numpy's, which spends ten times as long on looking at its arguments."""
+    """Cross product as numpy's, which spends ten times as long on looking at its arguments."""
     return np.stack([a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1], a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
                      a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]], -1)  # fmt: skip

@@ -95,7 +95,7 @@ def _pair(rgb: Tensor, depth: Tensor, camera: Camera, still: Tensor) -> tuple[Te
 
 
 def _shifts(a: Tensor, b: Tensor, good: Tensor) -> Tensor:
-    """By how many pixels ``b`` is shifted against ``a``, in every patch that is good all over and has a corner."""
+    """Pixels that ``b`` is shifted against ``a``, in every patch that is good all over and has a corner."""
     both = (a + b) / 2
     gx = F.pad((both[:, 2:] - both[:, :-2]) / 2, (1, 1))
     gy = F.pad((both[2:] - both[:-2]) / 2, (0, 0, 1, 1))

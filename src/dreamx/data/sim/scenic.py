@@ -166,7 +166,7 @@ def _figure(setup: Setup, spot: EventSpot, paint: str) -> tuple[int, int, str]:
 
 
 def _change(log: MotionLog, level: object, did: str, low: float, high: float) -> Happening:
-    """From when to when a level really changes on the frames of a stretch of time, by more than a fiftieth of its way a frame."""
+    """Begin and end of a level's real change within a stretch of time: more than a fiftieth of its way a frame."""
     assert callable(level)
     times = np.arange(len(log.poses)) / log.fps
     inside = (times >= low) & (times <= high)

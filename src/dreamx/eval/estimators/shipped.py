@@ -56,7 +56,7 @@ class EstimatorCard:
 
 
 def read_card(folder: Path) -> EstimatorCard:
-    """Of a shipped network."""
+    """Read the card of a shipped network."""
     return from_json(EstimatorCard, read_json(folder / "card.json"))
 
 

@@ -127,7 +127,7 @@ class Backbones:
 
 
 def _in_parts(run: Callable[..., Tensor]) -> Embed:
-    """Of uint8 pictures, some at a time."""
+    """Make an embedding of uint8 pictures that takes ``_BATCH`` of them at a time."""
     return lambda pictures: torch.cat([run(part.float() / 255).flatten(1) for part in pictures.split(_BATCH)])
 
 

@@ -128,7 +128,7 @@ class OwnError:
 
 
 def own_error(read: list[Camera], commanded: list[Camera]) -> OwnError:
-    """Of paths that were read from true renders. Paths that only turn count for the rotation alone; ValueError without any."""
+    """Mean error of paths read from true renders. Paths that only turn count for the rotation alone; ValueError without any."""
     if not read:
         raise ValueError("there is no path to measure the estimator on")
     errors = [camera_error(a, b) for a, b in zip(read, commanded, strict=True)]

@@ -88,7 +88,7 @@ def evidence(video: Tensor, with_event: Tensor, no_event: Tensor) -> Tensor:
 
 
 def recognised_share(tells: Tensor) -> float:
-    """Of the frames that can tell ``[F]``, the share that tells the event; 0 where none can."""
+    """The share of the frames ``[F]`` that can tell which tells the event; 0 where none can."""
     known = tells[~tells.isnan()]
     return float((known > 0.5).float().mean()) if len(known) else 0.0
 
@@ -126,25 +126,3 @@ def dilated_region(segments: list[Tensor], ids: set[int], margin: int) -> Tensor
         found |= torch.isin(plane, torch.tensor(sorted(ids), dtype=plane.dtype))
     size = 2 * margin + 1  # dilation by a square
     return F.max_pool2d(found[:, None].float(), size, 1, margin)[:, 0] > 0.5
-
-
-def visible_share(segments: Tensor, id: int) -> Tensor:
-    """The share of each picture ``[F]`` that a thing covers."""
-    return (segments == id).float().flatten(1).mean(1)
-
-
-def centroids(segments: Tensor, id: int) -> Tensor:
-    """The middle of a thing in each picture ``[F, 2]``, as shares of width and height; NaN where it is not seen."""
-    mask = (segments == id).float()
-    rows, cols = mask.shape[-2:]
-    v, u = (torch.arange(rows) + 0.5) / rows, (torch.arange(cols) + 0.5) / cols
-    total = mask.flatten(1).sum(1)
-    middle = torch.stack([(mask.sum(1) * u).sum(1), (mask.sum(2) * v).sum(1)], -1) / total[:, None]
-    return torch.where(total[:, None] > 0, middle, torch.nan)
-
-
-def span_overlap(found: tuple[float, float], said: tuple[float, float]) -> float:
-    """Intersection over union of two intervals of seconds, 0 to 1; of two moments, whether they are the same."""
-    both = max(0.0, min(found[1], said[1]) - max(found[0], said[0]))
-    either = max(found[1], said[1]) - min(found[0], said[0])
-    return both / either if either > 0 else float(found == said)

@@ -123,7 +123,7 @@ def _steps(video: Tensor) -> Tensor:
 
 
 def turned_off(video: Tensor, truth: Clip) -> float:
-    """By how many degrees (without sign) the picture is off at the end of a turn on the spot, read from the video alone."""
+    """Degrees (without sign) that the picture is off at the end of a turn on the spot, read from the video alone."""
     forward = truth.camera.pose[:, :3, 2].double()
     yaw = torch.rad2deg(torch.atan2(forward[:, 0], forward[:, 2]))
     step = (yaw.diff() + 180) % 360 - 180

@@ -54,7 +54,7 @@ def measure(video: Tensor, truth: Clip, tools: Backbones, suite: str) -> Measure
 
 
 def measure_hold(video: Tensor, truth: Clip, tools: Backbones, path: str, reference: Tensor) -> Measured:
-    """Of uint8 ``[F, 3, H, W]`` on a path of the suite hold, against the truth and the features ``[M, D]`` of true renders.
+    """Score a video uint8 ``[F, 3, H, W]`` of the suite hold against the truth and the features ``[M, D]`` of true renders.
 
     Scores begin with "home" or "open", as the path does; curves end in the path, both turns being one.
     """

@@ -35,7 +35,7 @@ def gradient_energy(video: Tensor) -> Tensor:
 
 
 def _unit(video: Tensor, other: Tensor) -> Tensor:
-    """As float32 in 0 to 1."""
+    """Return the video as float32 in 0 to 1; ValueError where the two have unlike shapes."""
     if video.shape != other.shape or video.ndim < 3 or video.shape[-3] != 3:
         raise ValueError(f"videos must both be [..., 3, height, width], not {tuple(video.shape)} and {tuple(other.shape)}")
     return video.float() / 255 if video.dtype == torch.uint8 else video.float()

@@ -42,7 +42,7 @@ class RevisitPairs:
 
 @dataclass(frozen=True)
 class RevisitGains:
-    """By name of the measure: ``gain`` is ``revisit`` (mean over revisits) less ``other`` (mean over what does not agree)."""
+    """Gains by measure: ``gain`` is ``revisit`` (mean over revisits) less ``other`` (mean over what does not agree)."""
 
     gain: dict[str, float]
     revisit: dict[str, float]
@@ -57,7 +57,7 @@ def yaw(camera: Camera) -> Tensor:
 
 
 def angular_distance(camera: Camera) -> tuple[Tensor, Tensor]:
-    """Of every two frames of ``camera [T]``: degrees of yaw ``[T, T]``, 0 to 180, and metres ``[T, T]``."""
+    """Degrees of yaw ``[T, T]``, 0 to 180, and metres ``[T, T]`` between every two frames of ``camera [T]``."""
     heading, place = yaw(camera), camera.pose[:, :3, 3].double()
     degrees = ((heading[:, None] - heading + 180) % 360 - 180).abs()  # 359 and 1 are 2 apart
     # Not by a matrix product: equal places must be 0 m apart, not the root of a rounding error.
@@ -71,7 +71,7 @@ def views_agree(camera: Camera) -> Tensor:
 
 
 def find_revisits(camera: Camera) -> RevisitPairs:
-    """For each frame of ``camera [T]`` that comes back: it, and the earlier frame that it agrees with best.
+    """Pair each frame of ``camera [T]`` that comes back with the earlier frame that it agrees with best.
 
     Earlier by ``floor(0.2 T)`` frames or more; the best is least in ``|yaw| + 10 |metres|``, the earliest of equals.
     """

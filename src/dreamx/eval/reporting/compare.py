@@ -41,7 +41,7 @@ class CompareConfig:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one score: the means over the trials that both have, ``b - a``, its interval, and whether that leaves out 0."""
+    """Difference of one score: the means over the trials that both have, ``b - a``, its interval, and does that leave out 0."""
 
     score: str
     a: float
@@ -57,7 +57,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """Say in words which is better, or that it is within the noise."""
         better = column(self.score).better
         if not self.real:
             return "within the noise"

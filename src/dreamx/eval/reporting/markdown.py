@@ -51,7 +51,7 @@ def _published(report: Report) -> list[str]:
 
 
 def _by_second(report: Report) -> list[str]:
-    """Of the suite hold: how a walk goes on, in spans of seconds, a row for each path and model."""
+    """Tables of the suite hold: how a walk goes on, in spans of seconds, a row for each path and model."""
     lines: list[str] = []
     for name, what in HOLD_CURVES.items():
         if name not in _SPANNED:

@@ -32,10 +32,3 @@ PUBLISHED_TITLE = "Published in DreamX-World 1.0"
 NOT_COMPARABLE = "Measured by others, on other data, with other networks: not comparable with the tables above."
 #: By the suite that is of the same kind.
 PUBLISHED = {"basic": FIVE_SECONDS, "long": THIRTY_SECONDS}
-#: Table 5, gains on revisits: PSNR, SSIM, LPIPS, DINO, VPR, SP-Match, and CLIP-V itself.
-MEMORY_COLUMNS = ("PSNR", "SSIM", "LPIPS", "DINO", "VPR", "SP-Match", "CLIP-V")
-MEMORY = {
-    "LingBot-World": (0.61, 0.019, 0.039, 0.090, 0.100, 0.088, 0.987),
-    "HY-WorldPlay 1.5": (3.19, 0.079, 0.202, 0.200, 0.110, 0.251, 0.992),
-    "DreamX-World-1.0-5B": (3.92, 0.098, 0.232, 0.246, 0.142, 0.216, 0.991),
-}

@@ -133,7 +133,7 @@ def fail_if_all_failed(whole: Report) -> None:
 
 
 def by_path(whole: Report, score: str) -> dict[str, dict[str, float]]:
-    """By kind of path, then model: the mean of a score."""
+    """Mean of a score, by kind of path, then model."""
     found: dict[str, dict[str, list[float]]] = {}
     for row in whole.rows:
         if not row.failed and score in row.measured.scores:

@@ -24,7 +24,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class PreferenceRates:
-    """Of one question: A's wins, ties and losses; ``agreement``: Krippendorff's alpha, None where no trial has two answers."""
+    """A's wins, ties and losses of one question; ``agreement``: Krippendorff's alpha, None where no trial has two answers."""
 
     win: Rate
     tie: Rate
@@ -34,7 +34,7 @@ class PreferenceRates:
 
 @dataclass(frozen=True)
 class Rates:
-    """By question. ``left``: how often the left video was preferred, in percent of all that was no tie: 50 is fair."""
+    """Rates by question. ``left``: how often the left video was preferred, in percent of all that was no tie: 50 is fair."""
 
     verdicts: dict[str, PreferenceRates]
     answers: int
@@ -90,7 +90,7 @@ def _squares(x: np.ndarray) -> float:
 
 
 def table(found: Rates, a: str, b: str) -> str:
-    """For the terminal."""
+    """Return the rates as a table for the terminal."""
     lines = [
         f"{a} against {b}: {found.answers} answers, {found.people} people, {found.trials} trials",
         f"{'':10} {'win':>20} {'tie':>20} {'lose':>20}   agreement",

@@ -24,7 +24,7 @@ from dreamx.bounds import InputFolder, OutputFile, Port, Seed
 from dreamx.eval import video_files
 from dreamx.eval.study.answers import CHOICES, QUESTIONS, Answer, append, read
 from dreamx.eval.study.rates import rates, table
-from dreamx.eval.study.trials import VideoPair, fingerprint, left_over, order, pairs
+from dreamx.eval.study.trials import VideoPair, fingerprint, left_over, pair_videos, shuffled_trials
 from dreamx.interrupt import hang_up_as_term
 from dreamx.plaintext import brief
 from dreamx.web.body_limits import BodyLimit, answer_briefly
@@ -84,7 +84,7 @@ class StudyAnswer:
 
 def create_app(cfg: StudyConfig) -> FastAPI:
     """The page and its questions. ValueError when the folders do not pair, or the answers are to other videos."""
-    found = pairs(cfg.a, cfg.b)
+    found = pair_videos(cfg.a, cfg.b)
     study = fingerprint(found)
     kept = read(cfg.answers, study)
     if kept.spoilt and not kept.answers and cfg.answers.read_bytes().endswith(b"\n"):
@@ -106,7 +106,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
         if not 1 <= len(person) <= 64:
             raise HTTPException(400, "person must be a name of 1 to 64 letters")
         before = {a.trial: a for a in read(cfg.answers, study).answers if a.person == person}
-        shown = order(found, person, cfg.seed)
+        shown = shuffled_trials(found, person, cfg.seed)
         return [
             StudyTrial(
                 name=s.pair.name,
@@ -126,7 +126,7 @@ def create_app(cfg: StudyConfig) -> FastAPI:
     @app.post("/answers")
     def answer(said: StudyAnswer) -> dict[str, bool]:
         """Keep an answer: it is on the disk when this returns."""
-        shown = {s.pair.name: s for s in order(found, said.person, cfg.seed)}
+        shown = {s.pair.name: s for s in shuffled_trials(found, said.person, cfg.seed)}
         if said.trial not in shown:
             raise HTTPException(400, f"there is no trial {brief(said.trial)}")
         try:
@@ -201,7 +201,7 @@ def listen(port: int) -> sockets.socket:
 
 def report(cfg: StudyConfig) -> str:
     """The table of what was said so far. ValueError without answers."""
-    kept = read(cfg.answers, fingerprint(pairs(cfg.a, cfg.b)))
+    kept = read(cfg.answers, fingerprint(pair_videos(cfg.a, cfg.b)))
     words = table(rates(kept.answers), cfg.a.name, cfg.b.name)
     return words + (f"\n{kept.spoilt} lines of {cfg.answers} could not be read and do not count" if kept.spoilt else "")
 

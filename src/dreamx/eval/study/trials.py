@@ -28,7 +28,7 @@ class VideoPair:
     words: str
 
 
-def pairs(a: Path, b: Path) -> list[VideoPair]:
+def pair_videos(a: Path, b: Path) -> list[VideoPair]:
     """Pair by name, less a final hash as evaluation gives; of several the newest counts. ValueError when nothing pairs."""
     first, second = _videos("A", a), _videos("B", b)
     both = sorted(first.keys() & second.keys())
@@ -58,7 +58,7 @@ class ShownPair:
     a_left: bool
 
 
-def order(found: list[VideoPair], person: str, seed: int) -> list[ShownPair]:
+def shuffled_trials(found: list[VideoPair], person: str, seed: int) -> list[ShownPair]:
     """All trials in an order and on sides of the person's own, the same whenever they come back. A is left in half of them."""
     rng = random.Random(f"{seed}/{person}")
     shuffled = rng.sample(found, len(found))
@@ -86,7 +86,7 @@ def _plain(stem: str) -> str:
 
 
 def _told(folder: Path) -> dict[str, str]:
-    """By name, what the models of an evaluation run were told: prompts, and words on the way, from the suite beside its films."""
+    """Prompts by name, and words on the way, that an evaluation run's models were told: from the suite beside its films."""
     try:
         suite = Suite.load(folder.parent.parent / "suite.json")
     except ValueError:  # no run's folder

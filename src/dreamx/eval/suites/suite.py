@@ -70,7 +70,7 @@ class Trial:
 
     @property
     def frames(self) -> int:
-        """Of the whole video, the start picture included."""
+        """Frames of the whole video, the start picture included."""
         return len(self.held) + 1
 
 
@@ -86,7 +86,7 @@ class Suite:
 
     @property
     def hash(self) -> str:
-        """Of everything in it: two results are comparable where the hashes of their suites agree."""
+        """Hash of everything in it: two results are comparable where the hashes of their suites agree."""
         return hashlib.sha256(_text(self).encode()).hexdigest()[:16]
 
     def part(self, cases: int | None) -> Suite:

@@ -210,7 +210,7 @@ def draw_trial(name: str, seed: int, index: int) -> Trial:
 
 
 def _hold(index: int, path: str, rng: np.random.Generator) -> Trial:
-    """At home (even numbers) and on open ground (odd ones) in turn; in each, all paths meet all places."""
+    """A trial at home (even numbers) or on open ground (odd ones); in each, all paths meet all places."""
     where, _, walk = path.partition("-")
     number, lap = index // 2, index // 2 // len(HOLD_PATHS)
     if where == "home":

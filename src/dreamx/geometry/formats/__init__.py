@@ -101,7 +101,7 @@ DIALECTS: dict[str, Dialect] = {
 
 
 def dialect(name: str) -> Dialect:
-    """By its name. ValueError says which are like it."""
+    """Find a dialect by its name. ValueError says which are like it."""
     if name not in DIALECTS:
         near = ", ".join(get_close_matches(name, DIALECTS, 4, 0.3) or list(DIALECTS)[:4])
         raise ValueError(f"dialect: there is no {name!r}; like it are {near} (docs/trajectories.md has all {len(DIALECTS)})")

@@ -232,7 +232,7 @@ def _in_order(mended: Camera, long: float) -> bool:
 
 
 def _nearest(camera: Camera) -> list[int]:
-    """From an end of the path always on to the nearest frame that is left."""
+    """Order of frames from an end of the path always on to the nearest that is left."""
     far = torch.cdist(_spots(camera), _spots(camera))
     now = int(far[0].argmax())
     order = [now]

@@ -46,8 +46,8 @@ class ClassifiersConfig(AccuracyConfig):
 
 @dataclass(frozen=True)
 class OwnAccuracy:
-    """On true renders: of the records that happened, the share to which it says yes; of the same where nothing happened, and of
-    what other things did not happen there, the shares to which it says no."""
+    """Accuracy on true renders: ``yes``, the share of records that happened to which it says yes; ``no`` and ``other``, the
+    shares to which it says no, of the same records where nothing happened and of what other things did not happen there."""
 
     records: int
     yes: float
@@ -98,7 +98,7 @@ def counterfactual_pairs(plan: SimulateConfig) -> Iterator[tuple[Clip, Clip]]:
 
 
 def event_pairs(told: Clip, still: Clip) -> list[EventPair]:
-    """Of each record of a clip and of the same clip without the event."""
+    """Pair what is seen of each record in a clip and in the same clip without the event."""
     assert told.segments is not None
     assert still.segments is not None
     found: list[EventPair] = []
@@ -137,8 +137,8 @@ def _parts(pairs: list[EventPair], size: int = 64) -> Iterator[list[EventPair]]:
 
 
 def recognised(net: Classifier, video: Tensor, told: Clip, still: Clip) -> list[tuple[EventRecord, bool]]:
-    """Of each record of the story of ``told``: is it seen in ``video`` uint8 ``[F, 3, H, W]`` of the same path? ValueError: it is
-    not of the same path."""
+    """Pair each record of the story of ``told`` with whether it is seen in ``video``, uint8 ``[F, 3, H, W]`` of the same path.
+    ValueError where it is of another path."""
     if video.shape != told.video.shape:
         raise ValueError(f"the video is {tuple(video.shape)} and the truth {tuple(told.video.shape)}; they must be of one path")
     assert told.segments is not None

@@ -32,7 +32,7 @@ class EventRecord:
 
 
 def event_records(clip: Clip) -> list[EventRecord]:
-    """Of a clip with a story, in its order. ValueError: words that the simulator does not say, or a thing that is not there."""
+    """Return the records of a clip's story, in its order. ValueError: words that the simulator does not say, or no such thing."""
     if clip.story is None:
         return []
     return [

@@ -46,10 +46,10 @@ class FeaturesConfig(AccuracyConfig):
 
 @dataclass(frozen=True)
 class FeatureAccuracy:
-    """Of true renders that nobody trained on. kind, look: shares named rightly. yes, no: of the things in view, and of those that
-    are not, the shares of which it says so. depth: mean error of log metres. corruptions: correlation of the amounts read with
-    those put in. alive, corrupted: shares inside the features' manifold of other true renders, as they are, and corrupted by half
-    (mean over the corruptions)."""
+    """Accuracy on true renders that nobody trained on. kind, look: shares named rightly. yes, no: shares of the things in view,
+    and of those that are not, of which it says so. depth: mean error of log metres. corruptions: correlation of the amounts
+    read with those put in. alive, corrupted: shares inside the features' manifold of other true renders, as they are, and
+    corrupted by half (mean over the corruptions)."""
 
     pictures: int
     kind: float

@@ -71,5 +71,5 @@ def _moved(video: Tensor, far: Tensor, lens: Tensor, pair: tuple[Tensor, Tensor]
 
 
 def load_flow_estimator(folder: Path) -> FlowEstimator:
-    """With the depth network of a world's folder. ValueError where it has none."""
+    """Build the estimator on the depth network of a world's folder. ValueError where it has none."""
     return FlowEstimator(native.load(folder, "depth", Depth, DepthConfig).eval())

@@ -12,7 +12,7 @@ from dreamx.geometry.camera import rigid
 
 @dataclass(frozen=True)
 class Observations:
-    """Of N pairs and their P cells: where each went, ``to [N, P, 2]`` (x / z, y / z in camera b), ``weight [N, P, 2]``,
+    """Motion of P cells in N pairs of frames: where each went, ``to [N, P, 2]`` (x / z, y / z in camera b), ``weight [N, P, 2]``,
     0 to 1, and ``distance [N, P]`` in metres along z of camera a. ``axes [N, P, 2, 2]``: rows, of length 1 and at right angles,
     that the two weights go along; None: x and y."""
 

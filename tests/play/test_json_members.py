@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dreamx.play.members import KEYS, Cursor, Members, TooMany
+from dreamx.play.json_members import KEYS, Cursor, Members, TooMany
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -64,7 +64,7 @@ def _world(folder: Path, name: str, fork: Callable[[], World]) -> World:
 
 
 def steps_of(folder: Path, name: str) -> tuple[str, tuple[int, int], tuple[Span, ...]]:
-    """Of a moment: its id, its frames and chunk, and its steps. ValueError, one sentence, where they are not whole."""
+    """Read a moment's id, its frames and chunk, and its steps. ValueError, one sentence, where they are not whole."""
     try:
         words = read_json(folder / f"{name}.json")
         spans = [_span(*row) for row in words["spans"]]

@@ -38,7 +38,7 @@ class ReplicaAnswer:
                 yield piece
 
 
-def ask(url: str, path: str, headers: Mapping[str, str], seconds: float = SECONDS) -> ReplicaAnswer:
+def fetch(url: str, path: str, headers: Mapping[str, str], seconds: float = SECONDS) -> ReplicaAnswer:
     """Ask a server for ``path``, as it was asked for (decoded). OSError where it does not answer. Blocks."""
     request = Request(url + quote(path), headers=dict(headers))
     try:
@@ -54,7 +54,7 @@ def ask(url: str, path: str, headers: Mapping[str, str], seconds: float = SECOND
 async def pass_on(url: str, path: str, headers: Mapping[str, str]) -> Response:
     """The answer of a server; 502 where it does not answer."""
     try:
-        answer = await asyncio.to_thread(ask, url, path, headers)
+        answer = await asyncio.to_thread(fetch, url, path, headers)
     except OSError:
         return PlainTextResponse(_GONE, 502)
     kept = {k: v for k, v in answer.headers.items() if k in _KEPT}

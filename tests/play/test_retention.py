@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import HTTPConnection
 
-from dreamx.play import days as days_of
-from dreamx.play.days import DAYS, Days, Item, leaving
+from dreamx.play import retention as days_of
+from dreamx.play.retention import DAYS, Days, Item, items_to_delete
 from dreamx.play.visitor import cookie, visitor
 
 
@@ -33,7 +33,7 @@ MINE = Item("mine", 1.0, "home/firefox/")
     ids=["elsewhere", "another browser", "made-up browsers", "visits", "one visit"],
 )
 def test_a_flood_takes_nothing_from_others(theirs: list[Item]) -> None:
-    gone = leaving([MINE, *theirs], 6.0)
+    gone = items_to_delete([MINE, *theirs], 6.0)
     assert "mine" not in gone
     assert len(theirs) + 1 - len(gone) <= 64
     ages = {x.name: x.day for x in theirs}
@@ -41,19 +41,19 @@ def test_a_flood_takes_nothing_from_others(theirs: list[Item]) -> None:
 
 
 def test_one_visit_does_not_push_out_another_without_a_cookie() -> None:
-    gone = leaving([Item("mine", 1.0, "home//first"), *flood(66, "home//second")], 6.0)
+    gone = items_to_delete([Item("mine", 1.0, "home//first"), *flood(66, "home//second")], 6.0)
     assert gone == [f"home//second-{i}" for i in range(66 + 1 - 32)]
 
 
 def test_what_runs_stays() -> None:
     running = [Item(str(i), 0.0, "a/b/", stays=True) for i in range(70)]
-    assert leaving([*running, Item("x", 1.0, "a/b/")], 40.0) == ["x"]
+    assert items_to_delete([*running, Item("x", 1.0, "a/b/")], 40.0) == ["x"]
 
 
 def test_what_nobody_owns_goes_by_age() -> None:
     items = [Item(str(i), 1.0, order=float(i)) for i in range(70)]
-    assert leaving(items, 2.0) == [str(i) for i in range(6)]
-    assert leaving(items, 1.5 + DAYS) == [str(i) for i in range(70)]
+    assert items_to_delete(items, 2.0) == [str(i) for i in range(6)]
+    assert items_to_delete(items, 1.5 + DAYS) == [str(i) for i in range(70)]
 
 
 @given(
@@ -63,7 +63,7 @@ def test_what_nobody_owns_goes_by_age() -> None:
 )
 def test_bounds_hold_for_all(given: list[tuple[float, str, bool]]) -> None:
     items = [Item(str(i), day, owner, stays=stays) for i, (day, owner, stays) in enumerate(given)]
-    gone = set(leaving(items, 10.0, most=8, each=4, days=8.0))
+    gone = set(items_to_delete(items, 10.0, most=8, each=4, days=8.0))
     left = [x for x in items if x.name not in gone]
     assert not any(x.stays for x in items if x.name in gone)
     assert all(x.stays or x.day >= 2 for x in left)

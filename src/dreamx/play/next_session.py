@@ -19,7 +19,7 @@ Outbox = asyncio.Queue[Reply | Picture]
 
 
 @dataclass(frozen=True)
-class Begun:
+class NextSession:
     """``first``: what it said first, ``Started``, or an ``Error`` where it failed; the rest comes in ``outbox``."""
 
     pipeline: Pipeline
@@ -27,7 +27,7 @@ class Begun:
     outbox: Outbox
 
 
-async def begin(manager: SessionManager, session: Session, encode: Encoder, owner: str) -> Begun:
+async def begin(manager: SessionManager, session: Session, encode: Encoder, owner: str) -> NextSession:
     """Begin a session's world. ValueError where what it goes on from cannot be read."""
     outbox, start = Outbox(), session.opening.start
     emit = partial(_emit, asyncio.get_running_loop(), outbox)
@@ -50,7 +50,7 @@ async def begin(manager: SessionManager, session: Session, encode: Encoder, owne
         raise
     if isinstance(first, Error):
         await asyncio.to_thread(pipeline.close)
-    return Begun(pipeline, first, outbox)
+    return NextSession(pipeline, first, outbox)
 
 
 def _emit(loop: asyncio.AbstractEventLoop, outbox: Outbox, reply: Reply | Picture) -> None:

@@ -64,12 +64,12 @@ class Item:
     order: float = 0.0
     stays: bool = False
 
-    def whose(self, depth: int) -> tuple[str, ...]:
+    def owner_prefix(self, depth: int) -> tuple[str, ...]:
         """Address; address and browser; all three. What nobody owns is of a visitor of its own."""
         return tuple((self.owner or f"?{self.name}").split("/")[:depth])
 
 
-def leaving(items: Collection[Item], today: float, most: int = MOST, each: int = EACH, days: float = DAYS) -> list[str]:
+def items_to_delete(items: Collection[Item], today: float, most: int = MOST, each: int = EACH, days: float = DAYS) -> list[str]:
     """The names of what has to go: what is older than ``days``; of a visitor, the oldest beyond ``each``; and of all beyond
     ``most`` the oldest of whoever has the most, so that nobody loses anything by another's flood.
 
@@ -77,8 +77,8 @@ def leaving(items: Collection[Item], today: float, most: int = MOST, each: int =
     """
     gone = {x.name for x in items if not x.stays and today - x.day > days}
     left = [x for x in items if x.name not in gone]
-    for whose, count in Counter(x.whose(2) for x in left).items():
-        theirs = [x for x in left if x.whose(2) == whose]
+    for whose, count in Counter(x.owner_prefix(2) for x in left).items():
+        theirs = [x for x in left if x.owner_prefix(2) == whose]
         for _ in range(count - each):
             _drop(theirs, left, gone)
     for _ in range(len(left) - most):
@@ -90,14 +90,14 @@ def _drop(some: list[Item], left: list[Item], gone: set[str]) -> None:
     """Let the oldest of ``some`` go that is of whoever has the most of them; nothing where all are in use."""
     here = [x for x in some if x.name not in gone]
     for depth in (1, 2, 3):
-        counts = Counter(x.whose(depth) for x in here)
-        free = {x.whose(depth) for x in here if not x.stays}
+        counts = Counter(x.owner_prefix(depth) for x in here)
+        free = {x.owner_prefix(depth) for x in here if not x.stays}
         if not free:
             return
         # Of equals, whoever has the oldest.
-        oldest = {w: min((x.day, x.order) for x in here if x.whose(depth) == w and not x.stays) for w in free}
+        oldest = {w: min((x.day, x.order) for x in here if x.owner_prefix(depth) == w and not x.stays) for w in free}
         chosen = min(free, key=lambda w: (-counts[w], oldest[w]))
-        here = [x for x in here if x.whose(depth) == chosen]
+        here = [x for x in here if x.owner_prefix(depth) == chosen]
     one = min((x for x in here if not x.stays), key=lambda x: (x.day, x.order))
     gone.add(one.name)
     left.remove(one)
