@@ -60,6 +60,7 @@ def int8_product(a: Tensor, b: Tensor, pad: bool | None = None) -> Tensor:
     return multiply(a, b)[:rows, :columns]
 
 
+@torch.compiler.assume_constant_result
 @cache
 def cpu_sums_exactly() -> bool:
     """Whether torch's product of int8 matrices is exact on this processor. Without VNNI (AVX2) pairs of products are added in
