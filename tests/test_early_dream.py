@@ -40,7 +40,7 @@ def test_decoding_beside_the_writing_pass_changes_no_frame(memory: bool, chunk: 
     passes: list[int] = []
     world.dit.register_forward_hook(lambda *_: passes.append(0))
     for key in KEYS:
-        want = plain.step(from_keys([key] * plain.frames_per_step))
+        want: Tensor = plain.step(from_keys([key] * plain.frames_per_step))
         shown: list[Tensor] = []
         helpers: list[Thread] = []
         before = len(passes)
@@ -54,8 +54,8 @@ def test_decoding_beside_the_writing_pass_changes_no_frame(memory: bool, chunk: 
         world.denoise(from_keys([key] * world.frames_per_step), None, early)
         helpers[0].join()
         assert torch.equal(shown[0], want)
+        assert want.float().std() > 1
         assert (done[0] - before, len(passes) - before) == (2, 3), "two passes made it, and the third wrote it"
-    assert (want.float().std() > 1) and plain.chunk == world.chunk
 
 
 class SlowWriter(FakeWorld):

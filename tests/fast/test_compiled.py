@@ -85,8 +85,8 @@ def test_other_attention_takes_the_block_as_it_is() -> None:
 @torch.inference_mode()
 def test_it_composes_with_8_bits_and_residual_reuse() -> None:
     dit = quantise(made(POOLED), Int8Config())
-    want = rolled(dit, 2)
-    got = rolled(reuse_residuals(compile_blocks(dit, backend="eager"), ReuseConfig(0.0, least_sigma=0.1), 0.1), 2)
+    want = rolled(dit, 3)
+    got = rolled(reuse_residuals(compile_blocks(dit, backend="eager"), ReuseConfig(0.0, least_sigma=0.1), 0.1), 3)
     assert (got - want).norm() / want.norm() < 0.02, "8 bits round otherwise where sums differ in their last digits"
     assert counters["stats"]["unique_graphs"] == 2
 

@@ -7,13 +7,16 @@ that is made through a ``KVCache`` has a graph without a break; any other attent
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from shutil import which
 from typing import Literal, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from dreamx.fast.fused_kernels import triton_is_here
 from dreamx.fast.shared_copy import shared_copy
 from dreamx.model.attention import Attend, frames_first, heads_first, text_kv
 from dreamx.model.attention_backends import AttentionBackend
@@ -142,6 +145,12 @@ class CompiledBlock(nn.Module):
         return Lane(self.turns[now], (keys, values))
 
 
+def can_compile(device: torch.device) -> bool:
+    """Return whether what ``torch.compile`` needs is here: on a GPU Triton, on a CPU a C++ compiler."""
+    named = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++", "cl"]
+    return triton_is_here() if device.type == "cuda" else any(map(which, named))
+
+
 def compile_blocks(dit: DiT, mode: Mode = "default", backend: str = "inductor") -> DiT:
     """The same transformer around the same weights, its blocks compiled when they first run; to be done after ``int8`` and before
     ``residual_reuse``.
@@ -151,8 +160,7 @@ def compile_blocks(dit: DiT, mode: Mode = "default", backend: str = "inductor") 
     """
     other, turns = shared_copy(dit), WeakKeyDictionary[PositionEncoding, Turns]()
     graphs = mode == "reduce-overhead" and next(dit.parameters()).is_cuda
-    options = {"mode": mode} if graphs else {}
-    run = torch.compile(run_block, fullgraph=True, backend=backend, **options)
+    run = torch.compile(run_block, fullgraph=True, backend=backend, mode=mode if graphs else None)
     for i, block in enumerate(other.blocks):
         if not isinstance(block, DiTBlock):
             raise ValueError(
