@@ -39,7 +39,7 @@ class Turns(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """What a self-attention needs to know: its place, and the encoded past ``[B, T, P, N, D]``; None: there is none."""
+    """Place of the new frames in a self-attention, and the encoded past ``[B, T, P, N, D]``; None: there is none."""
 
     place: Turns
     past: tuple[Tensor, Tensor] | None

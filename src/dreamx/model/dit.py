@@ -111,12 +111,12 @@ class DiTBlock(nn.Module):
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
     def lane(self, name: str, lane: QKV, h: Tensor, look: Look) -> Tensor:
-        """What one of the self-attentions adds."""
+        """Return what one of the self-attentions adds."""
         q, (k, v) = lane.project_q(h), lane.project_kv(h)
         return linear(lane.o, look(name, q, k, v).flatten(-2))
 
     def read(self, x: Tensor, heard: tuple[Tensor, Tensor], backend: AttentionBackend, said: Tensor | None) -> Tensor:
-        """What the attention to text adds."""
+        """Return what the attention to text adds."""
         q, (k, v) = self.text.project_q(x), heard
         if said is not None:  # each frame reads its own row: frames take the place of clips
             q, k, v = q.flatten(0, 1)[:, None], k[said.flatten()], v[said.flatten()]
