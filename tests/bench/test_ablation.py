@@ -138,9 +138,10 @@ def test_what_does_not_fit_is_a_sentence(world: str, tmp_path: Path) -> None:
         engine.main(asked)
     with pytest.raises(ValueError, match="calibration: it is read for --ablate alone"):
         engine.main(replace(asked, ablate=False))
-    for name, given in (("compile", True), ("processes", 2)):
+    plainly = EngineBenchConfig(world, device="cpu")
+    for name, given in (("compile", replace(plainly, compile=True)), ("processes", replace(plainly, processes=2))):
         with pytest.raises(ValueError, match=f"{name}: it is read for --ablate alone; say that, too, or leave it out"):
-            engine.main(EngineBenchConfig(world, device="cpu", **{name: given}))
+            engine.main(given)
     for count in (1, 99):
         with pytest.raises(ValueError, match=rf"processes: {count} cannot share \d+ rows of tokens; give 2 to \d+"):
             engine.main(EngineBenchConfig(world, device="cpu", ablate=True, processes=count))
