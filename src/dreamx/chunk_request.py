@@ -6,7 +6,7 @@ and has its own past, so that its numbers are those it would get alone, but for 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +41,12 @@ class ChunkRequest:
         z, quiet = self.chunk.z, None if self.without is None else self.without.shape
         shapes = (z.shape, z.dtype, z.device, self.chunk.hint is None, self.words.shape, quiet)
         return id(self.dit), shapes, self.cache.batch_key(), self.sampler, self.lane, self.strength, self.ahead
+
+
+def answer_request(request: ChunkRequest, made_known: Callable[[Frames], None]) -> None:
+    """Answer one request that is no view ahead; ``made_known`` is given its chunk before that is written into its cache."""
+    r, net = request, request.dit if request.lane else without_lane(request.dit, "view")
+    _make(r, net, r.chunk, r.words, r.without, r.cache, r.rng, made_known)
 
 
 def answer_requests(requests: Sequence[ChunkRequest]) -> list[tuple[Frames, KVCache]]:
@@ -81,9 +87,16 @@ def _answer(alike: list[ChunkRequest]) -> list[tuple[Frames, KVCache]]:
 
 
 def _make(
-    one: ChunkRequest, net: Network, chunk: Frames, words: Tensor, quiet: Tensor | None, cache: KVCache, rng: Rng
+    one: ChunkRequest,
+    net: Network,
+    chunk: Frames,
+    words: Tensor,
+    quiet: Tensor | None,
+    cache: KVCache,
+    rng: Rng,
+    made_known: Callable[[Frames], None] | None = None,
 ) -> Frames:
     denoiser = guided_network(one, net, quiet)
     if one.ahead:
         return denoise_chunk(denoiser, chunk, words, cache.fork(), one.sampler, rng)  # on a fork, so that the past stays
-    return next_chunk(net, chunk, words, cache, one.sampler, rng, denoiser=denoiser)
+    return next_chunk(net, chunk, words, cache, one.sampler, rng, denoiser=denoiser, made_known=made_known)

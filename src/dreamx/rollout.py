@@ -69,12 +69,16 @@ def next_chunk(
     rng: Rng,
     exit_step: int | None = None,
     denoiser: Network | None = None,
+    made_known: Callable[[Frames], None] | None = None,
 ) -> Frames:
     """Denoise one chunk (``denoise_chunk``) and write it into the cache; what was recalled for it (``recall``) is taken out.
 
-    denoiser: makes the chunk that ``dit`` writes, as ``dit`` that is ``guided``; None: ``dit``.
+    denoiser: makes the chunk that ``dit`` writes, as ``dit`` that is ``guided``; None: ``dit``. made_known: is given the chunk
+    before it is written, for that may be shown meanwhile.
     """
     made = denoise_chunk(denoiser or dit, chunk, text, cache, sampler, rng, exit_step)
+    if made_known is not None:
+        made_known(made)
     cache.take_out()  # history is written without what was recalled, as ``masks.with_memory`` has it
     with torch.no_grad():  # a cache detaches what it keeps, so that a graph of this pass would be for nothing
         # History is noised to the level that it is labelled with. Labelled 0.2 but left clean, walks reached 11.5 dB,

@@ -8,7 +8,7 @@ All randomness comes from (seed, number of the chunk): the same seed, controls a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,14 +20,15 @@ from dreamx import networks, released, session
 from dreamx.checkpoints import native
 from dreamx.checkpoints.lent_text import LentText
 from dreamx.chunk_plan import ChunkPlan, PlannedSession
-from dreamx.chunk_request import answer_requests
+from dreamx.chunk_request import answer_request, answer_requests
 from dreamx.decoding import decode_chunk
-from dreamx.frames import clean
+from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import Camera
 from dreamx.geometry.controls import Controls, from_keys
 from dreamx.geometry.reproject import View
 from dreamx.model.depth_net import Depth
 from dreamx.model.dit import DiT
+from dreamx.model.kv_cache import KVCache
 from dreamx.model.place_field import PlaceField
 from dreamx.model.vae import VAE, fingerprint
 from dreamx.model.wan_vae import WanVAE
@@ -176,13 +177,18 @@ class World(PlannedSession):
             yield self.step(from_keys(held, self.config.speed), next(said, None))[: len(now)]
 
     @torch.inference_mode()
-    def denoise(self, controls: Controls, event: str | None = None) -> Dream:
+    def denoise(self, controls: Controls, event: str | None = None, early: Callable[[Dream], None] | None = None) -> Dream:
         """Denoise the next chunk. ``event`` follows the prompt until another is given; events that the world was taught by
-        the names in it come, last and go (``event_phases``). ValueError: session unchanged."""
+        the names in it come, last and go (``event_phases``). ValueError: session unchanged.
+
+        early: is given the dream once it is made; another thread may decode it while it is written into the past, and may do no
+        more with this world until ``denoise`` has returned.
+        """
         self.refuse_frames("controls", len(controls))
         reading = self.read_event(event)
         self.look_ahead()  # unless the server did it while the last chunk was shown
-        return self._dream(self.plan_steps(controls, event, reading))
+        plan = self.plan_steps(controls, event, reading)
+        return self._dream(plan) if early is None else self._dream_early(plan, early)
 
     @torch.inference_mode()
     def follow(self, path: Camera, event: str | None = None) -> Dream:
@@ -193,6 +199,19 @@ class World(PlannedSession):
 
     def _dream(self, plan: ChunkPlan) -> Dream:
         return self.finish_chunk(plan, answer_requests([plan.request])[0] if plan.request else None)
+
+    def _dream_early(self, plan: ChunkPlan, early: Callable[[Dream], None]) -> Dream:
+        dreams: list[Dream] = []
+
+        def made_known(made: Frames, cache: KVCache) -> None:
+            dreams.append(self.finish_chunk(plan, (made, cache)))
+            early(dreams[0])
+
+        if (request := plan.request) is None:
+            early(dream := self.finish_chunk(plan, None))
+            return dream
+        answer_request(request, lambda made: made_known(made, request.cache))
+        return dreams[0]
 
     @torch.inference_mode()
     def decode(self, dream: Dream) -> Tensor:

@@ -51,7 +51,7 @@ def test_every_row_is_the_same_walk(world: str, tmp_path: Path, capsys: pytest.C
     rows = {r["name"]: r for r in json.loads(capsys.readouterr().out)["rows"]}
     assert next(iter(rows)) == "plain"
     assert list(rows)[-1] == "all together"
-    assert {"residual reuse", "int8 layers", "int8 attention"} < set(rows)
+    assert {"residual reuse", "int8 layers", "fp8 layers", "int8 attention"} < set(rows)
     assert (rows["plain"]["psnr"], round(rows["plain"]["features"], 6)) == (99.0, 0.0)
     assert all(r["fps"] > 0 and r["pass_ms"] >= 0 and r["cpu_ms"] > 0 and r["memory"] is None for r in rows.values())
     assert rows["int8 layers"]["weights"] < rows["plain"]["weights"]
@@ -138,6 +138,13 @@ def test_what_does_not_fit_is_a_sentence(world: str, tmp_path: Path) -> None:
         engine.main(asked)
     with pytest.raises(ValueError, match="calibration: it is read for --ablate alone"):
         engine.main(replace(asked, ablate=False))
+    plainly = EngineBenchConfig(world, device="cpu")
+    for name, given in (("compile", replace(plainly, compile=True)), ("processes", replace(plainly, processes=2))):
+        with pytest.raises(ValueError, match=f"{name}: it is read for --ablate alone; say that, too, or leave it out"):
+            engine.main(given)
+    for count in (1, 99):
+        with pytest.raises(ValueError, match=rf"processes: {count} cannot share \d+ rows of tokens; give 2 to \d+"):
+            engine.main(EngineBenchConfig(world, device="cpu", ablate=True, processes=count))
     with pytest.raises(ValueError, match="attention: --ablate compares kernels"):
         engine.main(replace(asked, attention="math"))
     with pytest.raises(ValueError, match="random-weights: w5b has no weights here"):
@@ -168,6 +175,18 @@ def test_a_calibration_of_another_checkpoint_is_refused_by_its_name_before_anyth
         for random in (False, True):
             with pytest.raises(ValueError, match=words):
                 engine.main(replace(asked, random_weights=random))
+
+
+@pytest.mark.slow
+def test_rows_of_several_processes_and_of_what_is_compiled(world: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They make what one process makes: gloo processes are started by the bench itself, and torch's compiler runs."""
+    asked = EngineBenchConfig(world, chunks=2, device="cpu", ablate=True, compile=True, processes=2, threads=2, json=True)
+    engine.main(asked)
+    rows = {r["name"]: r for r in json.loads(capsys.readouterr().out)["rows"]}
+    assert list(rows)[-4:] == ["one process", "2 share sequence", "2 share decoder", "2 share both"]
+    for name in ("one process", "2 share sequence", "2 share decoder", "2 share both", "compiled blocks", "compiled decoder"):
+        assert rows[name]["psnr"] > 60, name
+        assert rows[name]["fps"] > 0
 
 
 @pytest.mark.slow

@@ -15,9 +15,8 @@ from dreamx.data.latent_file import Latents
 from dreamx.frames import Frames, clean
 from dreamx.geometry.camera import level
 from dreamx.geometry.controls import from_keys, walk
-from dreamx.model.attention import Attend, MaskedAttention
-from dreamx.model.dit import QKV, DiT, DiTBlock, ViewConfig
-from dreamx.model.positions import PositionEncoding
+from dreamx.model.attention import MaskedAttention
+from dreamx.model.dit import QKV, DiT, DiTBlock, Look, ViewConfig
 from dreamx.recipes import micro
 from dreamx.rollout import Sampler
 from dreamx.train import distill
@@ -51,20 +50,20 @@ def test_outputs_are_those_of_a_sum_by_hand(monkeypatch: pytest.MonkeyPatch) -> 
     student, donor = network(1, None), network(2)
     frames, words = given()
     made = insert_lane(student, donor)(frames, words, MaskedAttention())
-    lane = DiTBlock._lane
+    lane = DiTBlock.lane
 
-    def summed(self: DiTBlock, name: str, qkv: QKV, h: Tensor, attend: Attend, places: dict[str, PositionEncoding]) -> Tensor:
-        y = lane(self, name, qkv, h, attend, places)
+    def summed(self: DiTBlock, name: str, qkv: QKV, h: Tensor, look: Look) -> Tensor:
+        y = lane(self, name, qkv, h, look)
         other = donor.get_submodule(f"blocks.{self.layer}.view")
         assert isinstance(other, QKV)
         q, (k, v) = other.project_q(h), other.project_kv(h)
-        o = attend((self.layer, "view"), q, k, v, places["view"])
+        o = look("view", q, k, v)
         return y + (o.flatten(-2) @ other.o.weight.mT + other.o.bias)
 
     by_hand = DiT(TEXT_ONLY).double()
     by_hand.load_state_dict(student.state_dict())
     by_hand.config = donor.config  # for the positions of the lane alone: its blocks have none
-    monkeypatch.setattr(DiTBlock, "_lane", summed)
+    monkeypatch.setattr(DiTBlock, "lane", summed)
     want = by_hand(frames, words, MaskedAttention())
     monkeypatch.undo()
     assert all(block.view is None for block in by_hand.blocks)

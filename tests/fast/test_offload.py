@@ -78,11 +78,12 @@ def test_a_pass_that_fails_leaves_nothing_on_loan() -> None:
     dit = network(torch.bfloat16)
     loan = offload(dit, CPU, torch.float32)
 
-    def fail(*_: object) -> Tensor:
-        raise RuntimeError("no more")
+    class Fails(MaskedAttention):
+        def __call__(self, *_: object) -> Tensor:
+            raise RuntimeError("no more")
 
     with pytest.raises(RuntimeError, match="no more"), torch.inference_mode():
-        dit(frames(), TEXT, fail)
+        dit(frames(), TEXT, Fails())
     assert not loan.here
     assert {p.dtype for p in dit.blocks.parameters()} == {torch.bfloat16}
     with torch.inference_mode():

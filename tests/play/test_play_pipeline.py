@@ -183,10 +183,14 @@ class OverlapWorld(FakeWorld):
     showing = False
     overlapped = False
 
-    def denoise(self, controls: Controls, event: str | None = None) -> FakeDream:
-        dream = super().denoise(controls, event)
-        self.overlapped |= self.showing
-        return dream
+    def denoise(
+        self, controls: Controls, event: str | None = None, early: Callable[[FakeDream], None] = lambda _: None
+    ) -> FakeDream:
+        def made(dream: FakeDream) -> None:
+            self.overlapped |= self.showing
+            early(dream)
+
+        return super().denoise(controls, event, made)
 
     def decode(self, dream: FakeDream) -> Tensor:
         self.showing = True

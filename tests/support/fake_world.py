@@ -6,6 +6,7 @@ Same words as ``dreamx.world.World``, as far as play uses them; deterministic in
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -57,6 +58,7 @@ class FakeWorld:
         self.config = WorldConfig(size[0], size[1], (0.5, 0.5, 0.5, 0.5), Speed(fps=16), memory=MemoryConfig())
         self.size, self.frames_per_step, self.fps, self.can_pipeline = size, due, fps, ahead
         self.dream_seconds, self.show_seconds, self.fail_at = dream_seconds, show_seconds, fail_at
+        self.write_seconds, self.unwritten = 0.0, False
         self.base: Tensor | None = None
         self.at = torch.zeros(5)  # right, down, forward, yaw, pitch
         self.actions: list[Controls] = []
@@ -104,7 +106,9 @@ class FakeWorld:
         self.camera, self.before = level(self.config.lens), None
         return self._draw(self.at)[None]
 
-    def denoise(self, controls: Controls, event: str | None = None) -> FakeDream:
+    def denoise(
+        self, controls: Controls, event: str | None = None, early: Callable[[FakeDream], None] = lambda _: None
+    ) -> FakeDream:
         if event == "refuse":
             raise ValueError("event: this world does not know that word; use another")
         if self.fail_at == len(self.actions):
@@ -126,7 +130,12 @@ class FakeWorld:
         path = walk(self.camera, controls)
         self.camera = path[-1]
         before = path[:0] if self.before is None or self.can_pipeline or not self.switches.memory else self.before
-        return FakeDream(places, path, before)
+        dream = FakeDream(places, path, before)
+        self.unwritten = True
+        early(dream)
+        time.sleep(self.write_seconds)
+        self.unwritten = False
+        return dream
 
     def decode(self, dream: FakeDream) -> Tensor:
         time.sleep(self.show_seconds)
@@ -136,6 +145,7 @@ class FakeWorld:
 
     def look_ahead(self) -> None:
         assert self.can_pipeline or self.unshown == 0, "looked ahead before all was shown"
+        assert self.can_pipeline or not self.unwritten, "looked ahead before the past was written"
 
     def step(self, controls: Controls, event: str | None = None) -> Tensor:
         return self.decode(self.denoise(controls, event))

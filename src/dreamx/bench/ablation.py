@@ -14,6 +14,9 @@ from dreamx.bench.calibrate import Calibration, calibrate, context_noise
 from dreamx.bench.same_walk import PLAIN, Technique, Walk, WalkMade, distance_from
 from dreamx.budget import machine
 from dreamx.budget.plan import Plan
+from dreamx.fast.compiled_blocks import compile_blocks
+from dreamx.fast.compiled_decoder import compile_decoder
+from dreamx.fast.fp8 import quantise_fp8
 from dreamx.fast.fused_blocks import fuse
 from dreamx.fast.fused_kernels import triton_is_here
 from dreamx.fast.int8 import quantise
@@ -22,7 +25,10 @@ from dreamx.hardware import processor_has
 from dreamx.model.attention_backends import INT8
 from dreamx.model.dit import DiT
 from dreamx.model.precision import INSTRUCTIONS
-from dreamx.model.vae import VAEConfig
+from dreamx.model.vae import VAE, VAEConfig
+from dreamx.model.wan_vae import WanVAE
+
+_WARM = 3  # chunks before the walk that counts, for what compiles
 
 
 @dataclass(frozen=True)
@@ -59,21 +65,33 @@ class SpeedAblation:
     calibration: Calibration
 
 
-def ablate(plan: Plan, walk: Walk, chunks: int, device: torch.device, calibration: Calibration | None = None) -> SpeedAblation:
-    """Walk once for each technique. ``calibration`` None: measured first, by as many chunks."""
+def ablate(
+    plan: Plan,
+    walk: Walk,
+    chunks: int,
+    device: torch.device,
+    calibration: Calibration | None = None,
+    compiled: bool = False,
+) -> SpeedAblation:
+    """Walk once for each technique, those that compile after a short walk. ``calibration`` None: measured first, by as many
+    chunks."""
     fused = device.type == "cuda" and triton_is_here()
     plain = walk(PLAIN, chunks)
     found = calibration or calibrate(plan, walk, chunks, 35.0, plain)
-    rows = [_row("plain", plain, plain)]
-    rows += [_row(t.name, walk(t, chunks), plain) for t in techniques(plan, found, fused)]
+    rows = [row_of("plain", plain, plain)]
+    for t in techniques(plan, found, fused, device if compiled else None):
+        if t.compiles:
+            walk(t, _WARM)
+        rows.append(row_of(t.name, walk(t, chunks), plain))
     dtype = str(plan.dtype).removeprefix("torch.")
     return SpeedAblation(
         plan.name, machine.name(device), torch.__version__, torch.get_num_threads(), dtype, chunks, tuple(rows), found
     )
 
 
-def techniques(plan: Plan, found: Calibration, fused: bool = False) -> list[Technique]:
-    """List what can be tried here, the last being all together; ``fused``: with kernels in Triton, which want a GPU."""
+def techniques(plan: Plan, found: Calibration, fused: bool = False, compiled: torch.device | None = None) -> list[Technique]:
+    """List what can be tried here, the last being all together; ``fused``: with kernels in Triton, which want a GPU;
+    ``compiled``: with what is compiled for this device, each alone."""
     noise, low = context_noise(plan), isinstance(plan.decoder, VAEConfig) and any(map(processor_has, INSTRUCTIONS))
 
     def reuse(dit: DiT) -> DiT:
@@ -85,11 +103,18 @@ def techniques(plan: Plan, found: Calibration, fused: bool = False) -> list[Tech
     each = [
         Technique("residual reuse", reuse),
         Technique("int8 layers", small),
+        Technique("fp8 layers", quantise_fp8),
         Technique("int8 attention", backend=INT8),
         *([Technique("bfloat16 decoder", decoder=torch.bfloat16)] if low else []),
     ]
     if fused:
         each.append(Technique("fused kernels", fuse))
+    if compiled is not None:
+        each.append(Technique("compiled blocks", compile_blocks, compiles=True))
+        if compiled.type == "cuda":
+            each.append(Technique("CUDA graphs", lambda dit: compile_blocks(dit, "reduce-overhead"), compiles=True))
+        if isinstance(plan.decoder, VAEConfig):
+            each.append(Technique("compiled decoder", show=_compiled, compiles=True))
     decoder = torch.bfloat16 if low else torch.float32
     return [*each, Technique("all together", lambda dit: reuse(fuse(small(dit)) if fused else small(dit)), INT8, decoder)]
 
@@ -117,7 +142,12 @@ def table(found: SpeedAblation) -> list[str]:
     return lines
 
 
-def _row(name: str, made: WalkMade, plain: WalkMade) -> AblationRow:
+def _compiled(vae: VAE | WanVAE) -> VAE | WanVAE:
+    return compile_decoder(vae) if isinstance(vae, VAE) else vae
+
+
+def row_of(name: str, made: WalkMade, plain: WalkMade) -> AblationRow:
+    """The figures of a walk; ``plain``: the walk that its pictures are compared with."""
     near, features = distance_from(made, plain)
     seconds, passes = sum(made.chunks), made.passes
     return AblationRow(

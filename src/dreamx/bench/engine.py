@@ -15,6 +15,7 @@ import torch
 
 from dreamx.bench.ablation import SpeedAblation, ablate, table
 from dreamx.bench.calibrate import calibration_for, planned
+from dreamx.bench.shared_rows import must_share, shared_rows
 from dreamx.bench.stopwatch import networks, run
 from dreamx.bounds import InputFile, PositiveInt, Threads
 from dreamx.budget import fit, machine, plan
@@ -23,6 +24,7 @@ from dreamx.budget.machine import MachineSpeed
 from dreamx.budget.plan import Plan
 from dreamx.config import to_json
 from dreamx.devices import device_of
+from dreamx.fast.compiled_blocks import can_compile
 from dreamx.model.attention_backends import BACKENDS, TORCH, AttentionBackend, chosen_by_torch
 
 _PATIENCE = 900.0  # seconds that a CPU may take, as counted, where nobody asked for the CPU
@@ -52,6 +54,10 @@ class EngineBenchConfig:
     """One row for each way to be faster, and one for all together: time, memory, and distance to the plain pictures."""
     calibration: InputFile | None = None
     """Settings of these, as dreamx calibrate --out wrote them; by default measured first."""
+    compile: bool = False
+    """With --ablate: rows for compiled blocks and a compiled decoder, too; compiling takes minutes on a CPU."""
+    processes: PositiveInt | None = None
+    """With --ablate: rows for so many processes that share each frame by its rows, 2 or more."""
     json: bool = False
     """Print JSON alone."""
 
@@ -154,8 +160,9 @@ def main(cfg: EngineBenchConfig) -> None:
         found = _ablation(cfg)
         print(json.dumps(to_json(found)) if cfg.json else "\n".join(table(found)))
         return
-    if cfg.calibration is not None:
-        raise ValueError("calibration: it is read for --ablate alone; say that, too, or leave it out")
+    for name, given in (("calibration", cfg.calibration), ("compile", cfg.compile or None), ("processes", cfg.processes)):
+        if given is not None:
+            raise ValueError(f"{name}: it is read for --ablate alone; say that, too, or leave it out")
     r = measure(cfg)
     if cfg.json:
         print(json.dumps(asdict(r)))
@@ -173,9 +180,17 @@ def _ablation(cfg: EngineBenchConfig) -> SpeedAblation:
         raise ValueError("attention: --ablate compares kernels of attention itself; leave it out")
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
+    device = device_of(cfg.device)
+    if cfg.compile and not can_compile(device):
+        raise ValueError("compile: torch compiles with a C++ compiler, on a GPU with triton, and none is here; leave it out")
     p, walk = planned(cfg.config, cfg.size, cfg.dtype, cfg.device, cfg.random_weights)
+    if cfg.processes is not None:
+        must_share(p, device, cfg.processes)
     calibration = None if cfg.calibration is None else calibration_for(cfg.calibration, p)
-    return ablate(p, walk, cfg.chunks or 30, device_of(cfg.device), calibration)
+    found = ablate(p, walk, cfg.chunks or 30, device, calibration, cfg.compile)
+    if cfg.processes is None:
+        return found
+    return replace(found, rows=(*found.rows, *shared_rows(p, device, found.chunks, cfg.processes, cfg.random_weights)))
 
 
 def rows(r: EngineBench) -> list[tuple[str, str]]:

@@ -38,12 +38,15 @@ _WARM = 2  # chunks that are not timed
 
 @dataclass(frozen=True)
 class Technique:
-    """A change of the engine: of the transformer, of the kernel of attention, and of what a small decoder computes in."""
+    """A change of the engine: of the transformer, of the kernel of attention, of what a small decoder computes in, and of the
+    decoder (``show``). compiles: it is slow at first, so that a short walk is made before the one that counts."""
 
     name: str
     change: Callable[[DiT], DiT] = lambda dit: dit
     backend: AttentionBackend = TORCH
     decoder: torch.dtype = torch.float32
+    show: Callable[[VAE | WanVAE], VAE | WanVAE] = lambda vae: vae
+    compiles: bool = False
 
 
 PLAIN = Technique("plain")
@@ -95,6 +98,7 @@ def walk_world(folder: Path, technique: Technique, chunks: int) -> WalkMade:
     world = World.open(folder)
     world.standpoints, world.backend, world.dit = {}, technique.backend, technique.change(world.dit).eval()
     compute_in(world.vae, technique.decoder)
+    world.vae = technique.show(world.vae)
     made, passes, cpu = WalkMade(world.dit), _timed(world.dit), 0.0
     world.reset(_first_picture(folder, world.size), "", seed=1)
     for i in range(chunks):
@@ -118,6 +122,7 @@ def walk_plan(
     dit, decoder = technique.change(nets[0]), nets[1]
     if decoder is not None:
         compute_in(decoder, technique.decoder)
+        decoder = technique.show(decoder)
     machine.forget_peak(device)
     made = WalkMade(dit)
     with torch.inference_mode():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dreamx.budget import machine
 from dreamx.budget.plan import Plan, decoder_of
 from dreamx.checkpoints import native, transformer
+from dreamx.fast.height_decoder import HeightDecoder
 from dreamx.fast.offload import border
 from dreamx.frames import Frames, clean
 from dreamx.geometry import from_keys, walk
@@ -21,7 +22,7 @@ from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.dit import DiT, DiTConfig
 from dreamx.model.vae import VAE, State, VAEConfig, to_bytes
 from dreamx.model.wan_vae import WanVAE
-from dreamx.rollout import Sampler, next_chunk
+from dreamx.rollout import Network, Sampler, next_chunk
 
 
 @dataclass
@@ -98,17 +99,20 @@ def _fill(net: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 def run(
     plan: Plan,
     dit: DiT,
-    decoder: VAE | WanVAE | None,
+    decoder: VAE | WanVAE | HeightDecoder | None,
     device: torch.device,
     chunks: int,
     backend: AttentionBackend = TORCH,
     shown: list[Tensor] | None = None,
+    through: Callable[[DiT], Network] = lambda dit: dit,
 ) -> Times:
     """Fill the window, then time ``chunks`` chunks and the decoding of as many; the same noise and words in every run.
 
     shown: takes the timed frames, uint8 ``[F, 3, H, W]`` each; without a decoder three channels of the latents, cut to [-1, 1].
+    through: makes of the transformer what is called, as ``sequence_parallel`` does.
     """
     border(dit)
+    called = through(dit)
     watch, times, rng, c = Stopwatch(device), Times(), torch.Generator().manual_seed(0), plan.past.chunk
     sampler = Sampler(steps=plan.passes - 1, chunk=c, context_noise=0.1)
     text, cache = torch.randn(1, plan.words, plan.dit.text, generator=rng).to(device), plan.past.cache(backend)
@@ -116,7 +120,7 @@ def run(
     counting = False  # whether the running chunk is timed
 
     def net(frames: Frames, text: Tensor, attend: Attend) -> Tensor:
-        return watch(lambda: dit(frames, text, attend))
+        return watch(lambda: called(frames, text, attend))
 
     def decode(z: Tensor) -> Tensor:
         nonlocal state

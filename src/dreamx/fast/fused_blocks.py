@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dreamx.fast.fused_kernels import add_gated, modulate, plain_add_gated, plain_modulate
 from dreamx.fast.shared_copy import shared_copy
-from dreamx.model.attention import Attend
+from dreamx.model.attention import Attend, text_kv
 from dreamx.model.dit import DiT, DiTBlock, Grid
 from dreamx.model.positions import PositionEncoding
 
@@ -46,13 +46,17 @@ class FusedBlock(nn.Module):
     ) -> Tensor:
         """As of ``DiTBlock``."""
         b, k = self.block, self.kernels
+
+        def look(name: str, q: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return attend((b.layer, name), q, key, value, places[name])
+
         shift1, scale1, gate1, shift2, scale2, gate2 = (time + b.modulation)[:, :, :, None].unbind(2)  # [B, T, 1, width] each
         h = k.modulate(x, shift1, scale1, b.norm1.eps)
-        y = b._lane("time", b.time, h, attend, places)
+        y = b.lane("time", b.time, h, look)
         if b.view is not None:
-            y = y + grid.spread(b._lane("view", b.view, grid.pool(h), attend, places))
+            y = y + grid.spread(b.lane("view", b.view, grid.pool(h), look))
         x = k.add_gated(x, y, gate1)
-        x = x + b._read(b.norm_text(x), text, attend, said)
+        x = x + b.read(b.norm_text(x), text_kv(attend, b.text, text, b.text.project_kv), attend.backend, said)
         return k.add_gated(x, b.mlp(k.modulate(x, shift2, scale2, b.norm2.eps)), gate2)
 
 

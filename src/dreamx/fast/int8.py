@@ -71,17 +71,21 @@ def int8_layers(dit: DiT) -> dict[str, nn.Linear]:
     return {name: layer for name, layer in found.items() if not name.endswith((".text.k", ".text.v"))}
 
 
-def measure_int8_errors(dit: DiT, run: Callable[[DiT], object]) -> dict[str, float]:
-    """Relative error (L2) of each layer's output in 8 bits, over all that ``run`` shows to the network in full precision."""
+def measure_int8_errors(
+    dit: DiT, run: Callable[[DiT], object], rounded: Callable[[nn.Linear], nn.Module] = Int8Linear
+) -> dict[str, float]:
+    """Relative error (L2) of each layer's output in 8 bits, over all that ``run`` shows to the network in full precision.
+
+    rounded: makes the layer in 8 bits, as ``fp8.Fp8Linear``."""
     sums = {name: [0.0, 0.0] for name in int8_layers(dit)}
     watched = shared_copy(dit)
 
     def compare(name: str, layer: nn.Linear) -> Callable[[Tensor, Tensor], None]:
-        rounded = Int8Linear(layer)
+        small = rounded(layer)
 
         def see(x: Tensor, output: Tensor) -> None:
             exact = output.double()
-            sums[name][0] += float((rounded(x).double() - exact).square().sum())
+            sums[name][0] += float((small(x).double() - exact).square().sum())
             sums[name][1] += float(exact.square().sum())
 
         return see
@@ -110,11 +114,16 @@ def _replace(dit: DiT, name: str, layer: nn.Module) -> None:
     setattr(dit.get_submodule(parent), last, layer)
 
 
-def quantise(dit: DiT, config: Int8Config, errors: Mapping[str, float] | None = None) -> DiT:
+def quantise(
+    dit: DiT,
+    config: Int8Config,
+    errors: Mapping[str, float] | None = None,
+    rounded: Callable[[nn.Linear], nn.Module] = Int8Linear,
+) -> DiT:
     """The same transformer with layers in 8 bits, and the rest around the same weights; ``dit`` stays as it is.
 
     errors: what ``measure_int8_errors`` found; None: all layers but ``config.keep`` are rounded. ValueError where ``keep`` or
-    ``errors`` name a layer that is not there.
+    ``errors`` name a layer that is not there. rounded: makes the layer in 8 bits, as ``fp8.Fp8Linear``.
     """
     layers, other = int8_layers(dit), shared_copy(dit)
     for name in (*config.keep, *(errors or {})):
@@ -123,5 +132,5 @@ def quantise(dit: DiT, config: Int8Config, errors: Mapping[str, float] | None = 
     exact = {*config.keep, *(name for name, error in (errors or {}).items() if not error <= config.most_error)}
     for name, layer in layers.items():
         if name not in exact:
-            _replace(other, name, Int8Linear(layer))
+            _replace(other, name, rounded(layer))
     return other

@@ -75,14 +75,14 @@ def layer_norm(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 
 def add_product(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """``x + y * z`` of the shape of ``y``, which may be overwritten."""
-    if torch.is_grad_enabled():
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():  # a compiler finds memory of its own
         return torch.addcmul(x, y, z)
     return torch.addcmul(x, y, z, out=y)  # into the memory of y: a new result each step took page faults
 
 
 def add(x: Tensor, y: Tensor) -> Tensor:
     """``x + y``; ``y`` may be overwritten."""
-    return x + y if torch.is_grad_enabled() else y.add_(x)
+    return x + y if torch.is_grad_enabled() or torch.compiler.is_compiling() else y.add_(x)
 
 
 @cache

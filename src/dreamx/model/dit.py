@@ -15,84 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.bounds import Heads, Layers, NonNegativeInt, Patch, PositiveFloat, Width
 from dreamx.frames import Frames
 from dreamx.model.attention import Attend, attend_plainly, text_kv
+from dreamx.model.attention_backends import AttentionBackend
 from dreamx.model.cpu_ops import add, add_product, layer_norm, linear, linear_gelu, rms_norm
+from dreamx.model.dit_config import DiTConfig, ViewConfig
 from dreamx.model.positions import FramePositions, PositionEncoding, Prope, Rope, sinusoid
 from dreamx.model.thread_spin import adapt
 
-
-@dataclass(frozen=True)
-class ViewConfig:
-    """The camera lane."""
-
-    width: Width
-    """Channels of its attention, a multiple of ``heads``."""
-    heads: Heads
-    """Attention heads."""
-    pool: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)
-    """Shrinks a frame's token grid (rows, columns) by averaging: released checkpoints (1, 1), the paper (1.7, 2.7) at 22 x 40."""
-    rope: NonNegativeInt = 0
-    """Channels of each head that carry row and column instead of the camera: none in E-PRoPE, half in full PRoPE."""
-    layers: tuple[int, ...] | None = None
-    """Layers that have a lane; None means all."""
-
-    def __post_init__(self) -> None:
-        _at_least(1, {"view.width": self.width, "view.heads": self.heads})
-        _at_least(0, {"view.rope": self.rope})
-        if self.width % self.heads:
-            raise ValueError(f"view.width {self.width} does not divide over view.heads {self.heads}; take a multiple of it")
-        head = self.width // self.heads
-        if self.rope % 4 or self.rope >= head:
-            words = f"of 4 below the {head} channels of a head, for row and column turn pairs of channels"
-            raise ValueError(f"view.rope must be a multiple {words}, not {self.rope}")
-        if (head - self.rope) % 4:
-            words = f"view.width {self.width} gives each of {self.heads} heads {head} channels, and view.rope takes {self.rope}"
-            raise ValueError(f"{words}: what is left must be a multiple of 4, for a camera acts on groups of four")
-        if not all(1 <= p < float("inf") for p in self.pool):
-            raise ValueError(f"view.pool must be two numbers of 1 or more, not {self.pool}; (1, 1) pools nothing")
-
-
-@dataclass(frozen=True)
-class DiTConfig:
-    """Sizes of the network."""
-
-    channels: Width
-    """Channels of a latent frame."""
-    width: Width
-    """Channels of a token, a multiple of ``heads``."""
-    heads: Heads
-    """Attention heads."""
-    layers: Layers
-    """Transformer blocks."""
-    mlp: Width
-    """Hidden channels of the feed-forward layers."""
-    text: Width
-    """Channels of the text encoder's embeddings."""
-    patch: Patch = 2
-    """Latent pixels along a token's side."""
-    frequencies: Width = 256
-    """Channels of the sinusoidal embedding of the noise level."""
-    eps: PositiveFloat = 1e-6
-    """Added to the variance in norms."""
-    view: ViewConfig | None = None
-    """The camera lane; None: no lane."""
-    hint: bool = False
-    """Read ``Frames.hint``; its weights start at zero, so that a network without it is unchanged."""
-
-    def __post_init__(self) -> None:
-        _at_least(1, {f"dit.{n}": getattr(self, n) for n in ("channels", "width", "heads", "layers", "mlp", "text", "patch")})
-        if self.width % self.heads:
-            raise ValueError(f"dit.width {self.width} does not divide over dit.heads {self.heads}; take a multiple of it")
-        if (self.width // self.heads) % 2:
-            words = f"{self.width} gives each of {self.heads} heads {self.width // self.heads} channels"
-            raise ValueError(f"dit.width {words}; their number must be even, for positions turn pairs of channels")
-        if self.frequencies < 2 or self.frequencies % 2:
-            raise ValueError(f"dit.frequencies must be even and 2 or more, not {self.frequencies}: half are cosines, half sines")
-        lanes = () if self.view is None or self.view.layers is None else self.view.layers
-        if len(set(lanes)) < len(lanes) or any(not 0 <= layer < self.layers for layer in lanes):
-            raise ValueError(f"view.layers must be different numbers from 0 to {self.layers - 1}, not {lanes}")
+#: Attention of a block's lane: ``look(lane, q, k, v)``, ``[B, T, P, N, D]`` each and out.
+Look = Callable[[str, Tensor, Tensor, Tensor], Tensor]
 
 
 class QKV(nn.Module):
@@ -147,29 +79,49 @@ class DiTBlock(nn.Module):
         said: Tensor | None = None,
     ) -> Tensor:
         """``x [B, T, P, width]``, ``time [B, T, 6, width]``, ``text [B, L, width]``, ``said`` as in ``Frames``."""
+
+        def look(name: str, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend((self.layer, name), q, k, v, places[name])
+
+        heard = text_kv(attend, self.text, text, self.text.project_kv)
+        return self.between(x, time, grid, look, heard, attend.backend, said)
+
+    def between(
+        self,
+        x: Tensor,
+        time: Tensor,
+        grid: Grid,
+        look: Look,
+        heard: tuple[Tensor, Tensor],
+        backend: AttentionBackend,
+        said: Tensor | None = None,
+    ) -> Tensor:
+        """The block around ``look(lane, q, k, v)``, by tensors alone; ``heard``: keys and values of the text."""
         # [B, T, 1, width] each: every frame has a noise level of its own.
         shift1, scale1, gate1, shift2, scale2, gate2 = (time + self.modulation)[:, :, :, None].unbind(2)
         h = add_product(shift1, layer_norm(self.norm1, x), 1 + scale1)
-        y = self._lane("time", self.time, h, attend, places)
+        y = self.lane("time", self.time, h, look)
         if self.view is not None:
             # Inside the gate of the self-attention, as in the released code. All tokens of a frame share
             # one camera, so they may be pooled before the projections, where it is cheapest.
-            y = add(grid.spread(self._lane("view", self.view, grid.pool(h), attend, places)), y)
+            y = add(grid.spread(self.lane("view", self.view, grid.pool(h), look)), y)
         x = add_product(x, y, gate1)
-        x = add(x, self._read(layer_norm(self.norm_text, x), text, attend, said))
+        x = add(x, self.read(layer_norm(self.norm_text, x), heard, backend, said))
         h = add_product(shift2, layer_norm(self.norm2, x), 1 + scale2)
         return add_product(x, linear(self.mlp[2], linear_gelu(self.mlp[0], h)), gate2)  # pyright: ignore[reportArgumentType]
 
-    def _lane(self, name: str, lane: QKV, h: Tensor, attend: Attend, places: dict[str, PositionEncoding]) -> Tensor:
+    def lane(self, name: str, lane: QKV, h: Tensor, look: Look) -> Tensor:
+        """Return what one of the self-attentions adds."""
         q, (k, v) = lane.project_q(h), lane.project_kv(h)
-        return linear(lane.o, attend((self.layer, name), q, k, v, places[name]).flatten(-2))
+        return linear(lane.o, look(name, q, k, v).flatten(-2))
 
-    def _read(self, x: Tensor, text: Tensor, attend: Attend, said: Tensor | None) -> Tensor:
-        q, (k, v) = self.text.project_q(x), text_kv(attend, self.text, text, self.text.project_kv)
+    def read(self, x: Tensor, heard: tuple[Tensor, Tensor], backend: AttentionBackend, said: Tensor | None) -> Tensor:
+        """Return what the attention to text adds."""
+        q, (k, v) = self.text.project_q(x), heard
         if said is not None:  # each frame reads its own row: frames take the place of clips
             q, k, v = q.flatten(0, 1)[:, None], k[said.flatten()], v[said.flatten()]
         # No mask: the released models attend to all 512 tokens, zeros included.
-        o = attend_plainly(attend.backend, q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        o = attend_plainly(backend, q.flatten(1, 2).transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
         return linear(self.text.o, o.transpose(1, 2).flatten(2)).view_as(x)
 
 
@@ -277,12 +229,6 @@ def _places(where: FramePositions, grid: Grid, config: DiTConfig) -> dict[str, P
         v = config.view
         places["view"] = Prope(where, *grid.view, v.width // v.heads, v.rope)
     return places
-
-
-def _at_least(least: int, sizes: dict[str, int]) -> None:
-    for name, size in sizes.items():
-        if size < least:
-            raise ValueError(f"{name} must be {least} or more, not {size}")
 
 
 _Resize = Callable[[Tensor, tuple[int, int]], Tensor]

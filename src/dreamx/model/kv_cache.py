@@ -60,6 +60,15 @@ class KVCache:
         return 0 if self.where is None else len(self.where)
 
     def __call__(self, slot: Slot, q: Tensor, k: Tensor, v: Tensor, place: PositionEncoding) -> Tensor:
+        now, room = self.look(slot, k, place)
+        self.keep(slot, k, v)
+        key, value = (now.key(k), now.value(v)) if room is None else _with_new(room, now, k, v)
+        o = self.backend(*(heads_first(x) for x in (now.query(q), key, value)))
+        return now.out(frames_first(o, len(now.where)))
+
+    def look(self, slot: Slot, like: Tensor, place: PositionEncoding) -> tuple[PositionEncoding, tuple[Tensor, Tensor] | None]:
+        """Return the place of a pass's new frames, and encoded keys and values ``[B, T, P, N, D]`` of all that they see, the last
+        being room for their own; None where they see each other alone. like: has the shape and dtype of their keys."""
         # All layers of a pass share this object, so that only the first of them gets in here.
         if place.where is not self._fresh_where:
             self._begin(place.where)
@@ -67,16 +76,19 @@ class KVCache:
         if lane not in self._bound:
             self._bound[lane] = self._bind(place)
         bound = self._bound[lane]
-        now = bound.now
-        # A lane that sees the chunk alone needs no past; the released pipeline has no cache for its camera lane either.
-        if lane not in self.alone:
-            self._fresh[slot] = (k, v)
         if self._memory is None and (lane in self.alone or not len(self)):
-            key, value = now.key(k), now.value(v)
-        else:
-            key, value = self._with_past(slot, k, v, bound)
-        o = self.backend(*(heads_first(x) for x in (now.query(q), key, value)))
-        return now.out(frames_first(o, len(now.where)))
+            return bound.now, None
+        if slot not in self._room:  # all but the new are encoded once a chunk
+            self._room[slot] = self._allocate(slot, like, bound)
+        keys, values = self._room[slot]
+        start = len(bound.memory.where) if self._memory is None else 0  # what was taken out is passed over
+        return bound.now, (keys[:, start:], values[:, start:])
+
+    def keep(self, slot: Slot, k: Tensor, v: Tensor) -> None:
+        """Hold the raw keys and values of the running pass for ``commit``."""
+        # A lane that sees the chunk alone needs no past; the released pipeline has no cache for its camera lane either.
+        if slot[1] not in self.alone:
+            self._fresh[slot] = (k, v)
 
     def cached_text_kv(self, by: nn.Module, text: Tensor, understand: Callable[[Tensor], T]) -> T:
         """Return ``understand(text)``, computed once until ``by`` is given another text. A text must not be changed in place."""
@@ -207,19 +219,6 @@ class KVCache:
         where = where.anchored()  # all of them together, so that they share one set of axes
         return _Bound(place.at(where[:m]), place.at(where[m : m + n]), place.at(where[m + n :]))
 
-    def _with_past(self, slot: Slot, k: Tensor, v: Tensor, bound: _Bound) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[B, T, P, N, D]`` of recalled, past and new frames; all but the new are encoded once a chunk."""
-        if slot not in self._room:
-            self._room[slot] = self._allocate(slot, k, bound)
-        keys, values = self._room[slot]
-        n = keys.shape[1] - k.shape[1]  # where the new frames begin
-        start = len(bound.memory.where) if self._memory is None else 0  # what was taken out is passed over
-        if k.requires_grad or v.requires_grad:  # in place would spoil what an earlier pass saved for backward
-            return torch.cat([keys[:, start:n], bound.now.key(k)], 1), torch.cat([values[:, start:n], bound.now.value(v)], 1)
-        bound.now.key(k, keys[:, n:])
-        bound.now.value(v, values[:, n:])
-        return keys[:, start:], values[:, start:]
-
     def _allocate(self, slot: Slot, k: Tensor, bound: _Bound) -> tuple[Tensor, Tensor]:
         """Room for keys and values ``[B, T, P, N, D]`` of recalled, past and new frames, with all but the new in it."""
         past: KVPieces = () if slot[1] in self.alone else self.kv.get(slot, ())
@@ -232,6 +231,17 @@ class KVCache:
                 old = torch.cat(parts, 1, out=all_[:, first : first + len(place.where)])
                 encode(old, old)  # in place: no second copy of the past
         return room
+
+
+def _with_new(room: tuple[Tensor, Tensor], now: PositionEncoding, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of all that is seen, those of the new frames in the room that is left for them."""
+    keys, values = room
+    n = keys.shape[1] - k.shape[1]  # where the new frames begin
+    if k.requires_grad or v.requires_grad:  # in place would spoil what an earlier pass saved for backward
+        return torch.cat([keys[:, :n], now.key(k)], 1), torch.cat([values[:, :n], now.value(v)], 1)
+    now.key(k, keys[:, n:])
+    now.value(v, values[:, n:])
+    return keys, values
 
 
 def stack_caches(each: Sequence[KVCache]) -> KVCache:

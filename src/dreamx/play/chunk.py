@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from math import asin, atan2, degrees
+from threading import Event
 
 from torch import Tensor
 
@@ -16,7 +17,10 @@ from dreamx.world import Dream
 
 @dataclass
 class Chunk:
-    """``first``: number of its first frame. ``here``: the last of its cameras. ``fresh``: it follows from nothing shown."""
+    """``first``: number of its first frame. ``here``: the last of its cameras. ``fresh``: it follows from nothing shown.
+
+    written: set once it is part of the world's past; until then it may be decoded, and no more. None: it is already.
+    """
 
     number: int
     first: int
@@ -34,6 +38,7 @@ class Chunk:
     stopped: bool = False
     seconds: float = 0.0
     happenings: tuple[EventProgress, ...] = ()
+    written: Event | None = None
 
 
 def send(chunk: Chunk, frames: Tensor, sinks: Sinks, began: float) -> Recorded | Error | None:

@@ -1,7 +1,7 @@
 """Keys in, pictures out: one world on three threads.
 
-    dream   samples the keys as late as possible (``pacing``) and denoises a chunk
-    show    decodes it, while the next chunk is already being denoised
+    dream   samples the keys as late as possible (``pacing``), denoises a chunk, and writes it into the world's past
+    show    decodes it, while it is being written and the next one denoised
     encode  makes JPEGs or H.264 of it, while the next one is already being decoded
 
 Each stage has one chunk in hand, and a chunk is begun only when the one before it is being shown (or, where the world looks at
@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from queue import Queue
-from threading import Thread
+from threading import Event, Thread
 
 from torch import Tensor
 
@@ -42,9 +42,8 @@ class Pipeline:
         self._world, self._session, self._out = world, session, sinks
         self._began = time.monotonic()
         self._chunks = self._frames = 0  # begun since then; only the thread `_dream` touches them
-        self._told = 0  # entries of TELL_AT that the page was sent
+        self._told, self._broken = 0, False  # entries of TELL_AT that the page was sent; whether a step failed
         self._kept_at: int | None = None  # frame at which the session was kept last
-        self._broken = False
         self._dreamt: Queue[Chunk | None] = Queue(1)  # one: a second waiting chunk would be older keys
         self._shown: Queue[Chunk | None] = Queue(1)  # None closes it
         self._threads = [Thread(target=f, name=f.__name__, daemon=True) for f in (self._dream, self._show, self._encode)]
@@ -52,9 +51,8 @@ class Pipeline:
         self.history = History(here, session.moments)
         self.picture: Tensor | None = None if here is None else here.picture
         switches, script = (opening.switches, opening.script) if here is None else (world.switches, ())
-        speed = replace(world.config.speed, fps=world.fps)
         #: Keys, events and painted frames go to this directly; what changes the state goes through the pipeline.
-        self.inputs = InputQueue(speed, switches, script)
+        self.inputs = InputQueue(replace(world.config.speed, fps=world.fps), switches, script)
 
     def begin(self) -> None:
         """Start the threads; the first thing emitted is ``Started``, or an ``Error``."""
@@ -205,24 +203,29 @@ class Pipeline:
         if was != (self.inputs.switches, self.inputs.replaying):
             self._tell_state()
         world.switches = step.switches
-        motion = controls(step, world.config.speed)
-        started = time.perf_counter()
+        motion, started, written = controls(step, world.config.speed), time.perf_counter(), Event()
+        at = self._chunks, self._frames
+
+        def show(dream: Dream) -> None:  # called before the chunk is written into the past
+            del world.actions[:-ACTIONS]  # they would grow for as long as one walks
+            self.history.step(step)
+            ms, where = since(started), (dream.path[-1], dream.recalled, packed_places(dream))
+            chunk = Chunk(*at, step.keys, sample.seq, dream, *where, False, ms, stopped=dream.stopped, written=written)
+            if (told := step.event) is not None:
+                chunk.event, chunk.note = told, event_note(world, told)
+            self._truth(dream.path)
+            self._put(chunk, step.frames)
+
         try:
-            dream = world.denoise(motion, step.event)
+            world.denoise(motion, step.event, show)
         except ValueError as e:
-            if step.event is None:
+            if step.event is None or self._chunks > at[0]:
                 raise
             self._out.emit(Error(text=str(e)))
             step = replace(step, event=None)  # refused words cost the event, not the step
-            dream = world.denoise(motion)
-        del world.actions[:-ACTIONS]  # they would grow for as long as one walks
-        self.history.step(step)
-        ms, where = since(started), (dream.path[-1], dream.recalled, packed_places(dream))
-        chunk = Chunk(self._chunks, self._frames, step.keys, sample.seq, dream, *where, dream_ms=ms, stopped=dream.stopped)
-        if step.event is not None:
-            chunk.event, chunk.note = step.event, event_note(world, step.event)
-        self._truth(dream.path)
-        self._put(chunk, step.frames)
+            world.denoise(motion, None, show)
+        finally:
+            written.set()
 
     def _truth(self, path: Camera) -> None:
         if self._out.ground_truth is not None:
@@ -245,15 +248,16 @@ class Pipeline:
                 self._fail(f"the world could not decode its frames ({type(e).__name__}: {e}); start again")
             chunk.show_ms = since(started)
             self._shown.put(chunk)  # waits while the encoder has one in hand
-            self._look_ahead()
+            self._look_ahead(chunk.written)
             self._dreamt.task_done()
             self.inputs.notify()
         self._dreamt.task_done()
         self._shown.put(None)
 
-    def _look_ahead(self) -> None:
-        """Denoise what can be before the next keys are known, while there is time."""
+    def _look_ahead(self, written: Event | None) -> None:
+        """Denoise what can be before the next keys are known, while there is time; what is seen ahead follows from the past."""
         try:
+            _ = written is None or written.wait()
             self._world.look_ahead()
         except Exception as e:
             self._fail(f"the world could not look ahead ({type(e).__name__}: {e}); start again")
