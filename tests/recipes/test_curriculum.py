@@ -10,7 +10,7 @@ import torch
 
 from dreamx.clip import Clip
 from dreamx.geometry import from_keys
-from dreamx.recipes import micro, tiny
+from dreamx.recipes import micro, open_ground, tiny
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
 from dreamx.world import World
 from repo import TESTS
@@ -73,7 +73,7 @@ def test_folders_of_before_are_found_again(tmp_path: Path) -> None:
 
 
 def test_every_step_of_a_recipe_has_a_name_of_its_own(tmp_path: Path) -> None:
-    for recipe in (micro, tiny, camera_lane, causality, memory_camera, scene_memory):
+    for recipe in (micro, tiny, open_ground, camera_lane, causality, memory_camera, scene_memory):
         names = [step.name for step in recipe.curriculum(tmp_path)]
         assert len(set(names)) == len(names)
         assert all(step.cfg.run.folder.is_relative_to(tmp_path) for step in recipe.curriculum(tmp_path) if step.trains)

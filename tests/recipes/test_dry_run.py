@@ -11,7 +11,7 @@ import pytest
 from dreamx.budget.plan import W5B, W5B_SIZE
 from dreamx.budget.training_cost import StepCost
 from dreamx.cli import main
-from dreamx.recipes import curriculum, dry_run, micro, tiny, w5b
+from dreamx.recipes import curriculum, dry_run, micro, open_ground, tiny, w5b
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
 from dreamx.recipes.curriculum import Curriculum
 from dreamx.recipes.dry_run import stage_loaders
@@ -78,14 +78,16 @@ def test_every_stage_of_the_shipped_world_has_a_row() -> None:
     assert found["places"](None, False).cost.saved > 0, "fields are counted, too"
 
 
-@pytest.mark.parametrize("module", [camera_lane, causality, memory_camera, scene_memory])
+@pytest.mark.parametrize("module", [open_ground, camera_lane, causality, memory_camera, scene_memory])
 def test_every_stage_of_an_ablation_is_counted_with_its_own_network(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dry_run, "transformer_cost", lambda step: StepCost(1.0, 1.0, 1.0, 1.0))  # parameters alone
     recipe = module.curriculum(Path("out"))
     found = stage_loaders(module, recipe)
     assert list(found) == [step.name for step in recipe if step.trains]
     sizes = {name: load(1, False).parameters for name, load in found.items() if name.endswith(("causal", "memory"))}
-    assert len(set(sizes.values())) >= {camera_lane: 3, causality: 1, memory_camera: 4, scene_memory: 1}[module], sizes
+    assert (
+        len(set(sizes.values())) >= {open_ground: 1, camera_lane: 3, causality: 1, memory_camera: 4, scene_memory: 1}[module]
+    ), sizes
 
 
 def test_numbers_of_the_command_line_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

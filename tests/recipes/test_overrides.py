@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dreamx.config import from_json, to_json
-from dreamx.recipes import micro, tiny, w5b
+from dreamx.recipes import micro, open_ground, tiny, w5b
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
 from dreamx.recipes.overrides import override_recipe
 
@@ -79,7 +79,7 @@ def test_what_is_wrong_is_one_sentence(setting: str, said: str) -> None:
     assert "\n" not in str(e.value)
 
 
-@pytest.mark.parametrize("module", [micro, tiny, w5b, camera_lane, causality, memory_camera, scene_memory])
+@pytest.mark.parametrize("module", [micro, tiny, open_ground, w5b, camera_lane, causality, memory_camera, scene_memory])
 def test_every_step_of_every_recipe_survives_json(module: Any) -> None:
     for step in module.curriculum(Path("out")):
         if is_dataclass(step.cfg):

@@ -16,7 +16,7 @@ from dreamx import manifest
 from dreamx.bounds import OutputFolder, PositiveInt, Threads
 from dreamx.budget.gpus import GpuName
 from dreamx.data.opengl import refuse_without_simulator
-from dreamx.recipes import micro, tiny, w5b, wan_micro
+from dreamx.recipes import micro, open_ground, tiny, w5b, wan_micro
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
 from dreamx.recipes.overrides import override_recipe
 from dreamx.train.processes import Alone
@@ -25,6 +25,7 @@ from dreamx.train.processes import Alone
 Scale = Literal[
     "micro",
     "tiny",
+    "open_ground",
     "w5b",
     "wan_micro",
     "memory_camera",
@@ -44,8 +45,9 @@ class Curriculum:
     out: OutputFolder | None = None
     """Everything goes here; the world to OUT/world. Not needed by a dry run."""
     scale: Scale = "tiny"
-    """Name of the recipe. w5b is for a dry run. wan_micro trains nothing: it writes a toy checkpoint as the 5B is downloaded.
-    Ablations: memory_camera, camera_lane, causality (earlier four, lanes, ways) and scene_memory."""
+    """Name of the recipe. open_ground follows a finished tiny in OUT. w5b is for a dry run. wan_micro trains nothing: it writes a
+    toy checkpoint as the 5B is downloaded. Ablations: memory_camera, camera_lane, causality (earlier four, lanes, ways) and
+    scene_memory."""
     stage: str | None = None
     """Run one stage alone; None runs all."""
     threads: Threads = 2
@@ -68,7 +70,7 @@ class Curriculum:
 _FOLDERS = (
     *("clips", "pictures", "happenings", "stills", "world", "packed_world", "distilled_world", "rewarded_world"),
     *("rounds", "four", "lanes", "ways"),
-    *("memories", "errors"),
+    *("memories", "errors", "open_ground"),
     *("ahead", "again"),  # folders of the stages lookahead_1 and lookahead_2 up to version 0.1
     r"[a-z]+\.safetensors(\.parts)?",
 )
@@ -78,6 +80,7 @@ _FOLDERS = (
 _RECIPES = {
     "micro": micro,
     "tiny": tiny,
+    "open_ground": open_ground,
     "w5b": w5b,
     "wan_micro": wan_micro,
     **dict.fromkeys(("memory_camera", "four"), memory_camera),

@@ -1,0 +1,109 @@
+"""open_ground: a transformer that draws what memory does not show, to follow that of ``tiny``, which was never taught to.
+
+Memory showed ``tiny`` 97 % of the pictures that it learned from, so on open ground it fades to one colour (docs/LOG.md). This one
+first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips. It
+is larger, and follows ``tiny`` in the same folder, whose autoencoder, depth network, fields and weather it uses. Not shipped yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.sim.simulate import simulate
+from dreamx.data.sim.simulated import SimulateConfig
+from dreamx.recipes import tiny
+from dreamx.recipes.event_steps import EARS
+from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
+from dreamx.train import camera_control, event_tuning
+from dreamx.train.camera_control import CameraStage
+from dreamx.train.event_tuning import EventsStage
+from dreamx.train.run_config import RunConfig
+from dreamx.train.teacher_forcing import TeachingConfig
+
+#: Words are heard from the first step on, so that no text encoder has to be replaced later.
+TEXT = EARS
+DIT = replace(tiny.DIT, width=192, heads=6, layers=8, mlp=768, text=TEXT.width)
+#: As at play: what memory would magnify is drawn anew.
+MEMORY = replace(tiny.MEMORY, views=4, magnified=1.5)
+SCENES, FIRST = 560, 1000
+TEACHING = TeachingConfig(
+    batch=8,
+    shift=3.0,
+    chunk=1,
+    windows=((tiny.STRETCH, 1), (tiny.STRETCH, 1), (8, 1), (tiny.STRETCH, 0), (1, 0)),
+    history_noise=0.25,
+    drop_text=0.1,
+    drop_hint=0.35,
+    drop_view=0.05,
+    hint_noise=0.2,
+    hide_hint=0.4,
+    changed=3.0,
+)
+WORLD = replace(tiny.WORLD, memory=replace(MEMORY, detail=True), foresight=None)
+
+
+def curriculum(root: Path, threads: int = 2) -> Recipe:
+    """The steps, in order; ``root`` is the folder of a finished ``tiny``."""
+    home, nets = root / "open_ground", {k: root / k / "model" for k in ("autoencoder", "depth", "places", "painter")}
+    clips, unseen, shown = home / "clips", home / "unseen.safetensors", home / "shown.safetensors"
+    both_ways, forward = home / "camera" / "model", home / "causal" / "model"
+    weather, told = home / "weather", [home / f"{name}.safetensors" for name in ("weather_homes", "weather")]
+    encoding = EncodeConfig(clips, nets["autoencoder"], unseen, mirror=False, reverse=False)
+    recalled = replace(encoding, depth=nets["depth"], memory=MEMORY)
+    walks = SimulateConfig(clips, ("walk",), SCENES, 3, 4 * tiny.FRAMES - 3, tiny.SIZE, tiny.SIZE, first_seed=FIRST)
+
+    def run(stage: str, steps: int, decay: float, ema: float) -> RunConfig:
+        return RunConfig(home / stage, steps, decay=decay, ema=ema, dtype="bfloat16", threads=threads)
+
+    first = CameraStage(
+        run("camera", 6200, 0.3, 0.998),
+        unseen,
+        both_ways,
+        DIT,
+        TEXT,
+        frames=tiny.STRETCH,
+        batch=8,
+        lr=1.5e-3,
+        shift=3.0,
+        drop_first=0.15,
+    )
+    then = EventsStage(
+        run("causal", 2400, 0.5, 0.995),
+        told[0],
+        both_ways,
+        forward,
+        shown,
+        share=0.75,
+        teaching=TEACHING,
+        frames=tiny.STRETCH,
+        lr=1e-3,
+        more=(told[1],),
+    )
+    world = WorldExport(
+        *(nets["autoencoder"], forward, home / "world", nets["depth"], nets["painter"], nets["places"]), small=True, world=WORLD
+    )
+    return (
+        Step("open-data", simulate, walks),
+        Step("open-encode", encode, encoding),
+        Step("open-camera", camera_control.main, first),
+        Step(
+            "open-weather",
+            simulate,
+            replace(walks, out=weather, subset=("weather",), scenes=132, clips=1, frames=161, first_seed=42200),
+        ),
+        Step("open-recall", encode, replace(recalled, out=shown, most=1008)),
+        Step(
+            "open-recall-homes",
+            encode,
+            replace(recalled, clips=root / "weather_homes", out=told[0], places=nets["places"], most=150),
+        ),
+        Step(
+            "open-recall-weather",
+            encode,
+            replace(recalled, clips=weather, out=told[1], memory=replace(MEMORY, contradicted=0.45)),
+        ),
+        Step("open-causal", event_tuning.main, then),
+        Step("open-world", export_world, world),
+    )
