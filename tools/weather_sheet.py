@@ -1,6 +1,6 @@
 """Draw what is told in places known by heart: a row for each event, before it, while it comes, lasts and goes, and after.
 
-    python tools/weather_sheet.py docs/weather.jpg [WORLD]
+    python tools/weather_sheet.py docs/weather.webp [WORLD]
 
 Each walk begins at a picture of the gallery and turns slowly. The event is told after one second and taken back after five.
 """

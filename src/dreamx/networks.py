@@ -29,7 +29,8 @@ Extras = tuple[Depth | None, TextToImage | None, PlaceField | None]
 
 #: Bits of what a small world is written in (``few_bits``), by what they did to the shipped one (``docs/LOG.md``). The densities
 #: of a field say where its surfaces are: in 6 bits they cost most.
-SMALL = {"vae": 8, "depth": 8, "dit": 8, "text": 8, "places": 6, "places.density": 8}
+SMALL = {"vae": 6, "depth": 6, "dit": 8, "text": 8, "places": 6, "places.density": 8}
+SMALL_PAINTER = {"dit": 6, "text": 6}
 
 
 def load_dit_and_text(folder: Path) -> tuple[DiT, WordEncoder]:
@@ -129,4 +130,4 @@ def export_networks(
     native.save(folder, {**parts, **deep, **heart, "world": (nn.Module(), config), **knows}, half, few)
     if painter is not None:
         drawing = {"dit": (painter[0], painter[0].config), "text": (painter[1], painter[1].config)}
-        native.save(folder / "painter", drawing, half, few)
+        native.save(folder / "painter", drawing, half, SMALL_PAINTER if small else few)
