@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dreamx.eval.models import CopyFirst, Truth
 from dreamx.eval.runner import film_file
-from dreamx.eval.study.trials import pairs
+from dreamx.eval.study.trials import pair_videos
 from dreamx.eval.suites.suite import PromptChange
 from eval_house import plan
 
@@ -27,7 +27,7 @@ def test_films_of_a_run_pair_with_what_they_were_told(tmp_path: Path) -> None:
     older.write_bytes(b"old")
     os.utime(older, (1, 1))
     run.suite.save(tmp_path / "suite.json")
-    found = pairs(tmp_path / "films" / "truth", tmp_path / "films" / "copy-first")
+    found = pair_videos(tmp_path / "films" / "truth", tmp_path / "films" / "copy-first")
     assert [p.name for p in found] == [t.id for t in run.suite.trials]
     assert found[0].a == first
     assert [p.words for p in found] == ["a\nat 1.5 s: the ball rolls\nat 2 s: no more of it", "a"]

@@ -109,7 +109,7 @@ def test_the_recipe_of_the_5b_prunes_its_decoder() -> None:
     assert load.trained == learned + critic
     assert load.copies == sum(p.numel() for p in whole.parameters()), "the whole decoder teaches"
     assert step.cfg.prune == 0.75
-    assert load.cost.flop > load.cost.ahead > 0
+    assert load.cost.flop > load.cost.forward > 0
 
 
 @pytest.mark.parametrize(

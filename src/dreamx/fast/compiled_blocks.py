@@ -21,6 +21,7 @@ from dreamx.fast.shared_copy import shared_copy
 from dreamx.model.attention import Attend, frames_first, heads_first, text_kv
 from dreamx.model.attention_backends import AttentionBackend
 from dreamx.model.dit import QKV, DiT, DiTBlock, Grid
+from dreamx.model.int8_attention import cpu_sums_exactly
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.positions import PositionEncoding, Prope
 
@@ -158,6 +159,7 @@ def compile_blocks(dit: DiT, mode: Mode = "default", backend: str = "inductor") 
     backend: of ``torch.compile``. A graph that breaks is an error of torch. ValueError for a block that is none of the
     transformer's own.
     """
+    torch.compiler.assume_constant_result(cpu_sums_exactly)  # here, as a decorator it would import the compiler with every world
     other, turns = shared_copy(dit), WeakKeyDictionary[PositionEncoding, Turns]()
     graphs = mode == "reduce-overhead" and next(dit.parameters()).is_cuda
     run = torch.compile(run_block, fullgraph=True, backend=backend, mode=mode if graphs else None)

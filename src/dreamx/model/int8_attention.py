@@ -60,7 +60,6 @@ def int8_product(a: Tensor, b: Tensor, pad: bool | None = None) -> Tensor:
     return multiply(a, b)[:rows, :columns]
 
 
-@torch.compiler.assume_constant_result
 def cpu_sums_exactly() -> bool:
     """Whether torch's product of int8 matrices is exact on this processor. Without VNNI (AVX2) pairs of products are added in
     int16, which holds at most 32,767; two products of 255 and 127, as they are shifted there, come to 64,770."""
