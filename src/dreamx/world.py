@@ -182,7 +182,7 @@ class World(PlannedSession):
         the names in it come, last and go (``event_phases``). ValueError: session unchanged.
 
         early: is given the dream once it is made; another thread may decode it while it is written into the past, and may do no
-        more with this world until ``denoise`` has returned.
+        more with this world until ``denoise`` has returned. What is raised after that leaves a world not to be gone on with.
         """
         self.refuse_frames("controls", len(controls))
         reading = self.read_event(event)

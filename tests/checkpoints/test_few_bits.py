@@ -135,7 +135,9 @@ def test_a_scale_or_a_shape_that_is_lost_or_odd_is_one_sentence(tmp_path: Path) 
         cases = [
             ({k: x for k, x in whole.items() if k != scale}, notes, f"'{table}' is in {bits} bits, and its scale is not there"),
             ({**whole, table: whole[table].float()}, notes, f"is the scale of numbers in {bits} bits that are not there"),
-            ({**whole, scale: whole[scale][:-1]}, notes, f"scales where '{table}' needs"),
+            ({**whole, scale: whole[scale][:-1]}, notes, f"where '{table}' needs"),
+            ({**whole, scale: whole[scale][:, None]}, notes, f"where '{table}' needs"),
+            ({**whole, scale: whole[scale].int()}, notes, f"where '{table}' needs"),
         ]
         if bits == 6:
             odd = ([3, 3], [-1, *shapes[table]], "all", [2.5], [1] * 20, [2**40, 2**40])

@@ -93,3 +93,8 @@ def test_the_products_of_a_gpu_are_those_of_the_twin() -> None:
     want = fp8_product(a, w, of_a, of_w[:, 0])
     got = fp8_product(*(x.cuda() for x in (a, w, of_a, of_w[:, 0])))
     assert relative(got.cpu(), want) < 0.01, "bfloat16 out"
+
+
+def test_layers_are_rounded_once() -> None:
+    with pytest.raises(ValueError, match="in 8 bits already; give the network as it was before"):
+        quantise_fp8(quantise_fp8(network()))

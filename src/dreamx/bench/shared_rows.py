@@ -81,9 +81,12 @@ def _share(
     with torch.inference_mode():
         halves = HeightDecoder(vae, slabs) if decoder and vae is not None else vae
         times = stopwatch.run(plan, dit, halves, device, chunks, TORCH, shown, through)
+    spent = torch.tensor(times.cpu, dtype=torch.float64)  # seconds of all processes, as one process has those of its threads
+    if kind != "cuda":
+        dist.all_reduce(spent)
     if rank == 0:
         decoded = sum(times.decodings) / max(1, len(times.chunks))
-        cpu = None if kind == "cuda" else times.cpu
+        cpu = None if kind == "cuda" else float(spent)
         whole = [chunk + decoded for chunk in times.chunks]
         torch.save({"passes": times.passes, "chunks": whole, "shown": shown, "cpu": cpu}, Path(folder) / "made.pt")
     dist.barrier()

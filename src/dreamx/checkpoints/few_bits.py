@@ -90,8 +90,9 @@ def _codes(x: Tensor, most: int, block: int) -> tuple[Tensor, Tensor]:
 
 
 def _scaled(name: str, kind: str, codes: Tensor, scale: Tensor, block: int) -> Tensor:
-    if scale.numel() != -(-codes.numel() // block):
-        raise ValueError(f"{name + kind!r} has {scale.numel()} scales where {name!r} needs {-(-codes.numel() // block)}")
+    needed = -(-codes.numel() // block)
+    if scale.shape != (needed,) or not scale.is_floating_point():
+        raise ValueError(f"{name + kind!r} is {scale.dtype} {list(scale.shape)} where {name!r} needs {needed} scales in one row")
     return (_blocks(codes.float(), block) * scale.float()[:, None]).flatten()[: codes.numel()]
 
 

@@ -156,7 +156,8 @@ def compile_blocks(dit: DiT, mode: Mode = "default", backend: str = "inductor") 
     """The same transformer around the same weights, its blocks compiled when they first run; to be done after ``int8`` and before
     ``residual_reuse``.
 
-    backend: of ``torch.compile``. A graph that breaks is an error of torch. ValueError for a block that is none of the
+    mode: "reduce-overhead" makes CUDA graphs, which belong to the thread that runs them first: not for ``dreamx play``, which has
+    two. backend: of ``torch.compile``. A graph that breaks is an error of torch. ValueError for a block that is none of the
     transformer's own.
     """
     torch.compiler.assume_constant_result(cpu_sums_exactly)  # here, as a decorator it would import the compiler with every world

@@ -123,8 +123,11 @@ def quantise(
     """The same transformer with layers in 8 bits, and the rest around the same weights; ``dit`` stays as it is.
 
     errors: what ``measure_int8_errors`` found; None: all layers but ``config.keep`` are rounded. ValueError where ``keep`` or
-    ``errors`` name a layer that is not there. rounded: makes the layer in 8 bits, as ``fp8.Fp8Linear``.
+    ``errors`` name a layer that is not there, and where layers are in 8 bits already. rounded: makes the layer in 8 bits, as
+    ``fp8.Fp8Linear``.
     """
+    if any(b.dtype in (torch.int8, torch.float8_e4m3fn) for b in dit.buffers()):
+        raise ValueError("dit: some of its layers are in 8 bits already; give the network as it was before")
     layers, other = int8_layers(dit), shared_copy(dit)
     for name in (*config.keep, *(errors or {})):
         if name not in layers:

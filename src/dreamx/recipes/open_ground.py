@@ -41,7 +41,9 @@ TEACHING = TeachingConfig(
     hide_hint=0.4,
     changed=3.0,
 )
-WORLD = replace(tiny.WORLD, memory=replace(MEMORY, detail=True), foresight=None)
+#: It has room for eight steps: nothing is dreamt ahead.
+SAMPLER = replace(tiny.SAMPLER, steps=8, stochastic=False)
+WORLD = replace(tiny.WORLD, sampler=SAMPLER, memory=replace(MEMORY, detail=True), foresight=None)
 
 
 def curriculum(root: Path, threads: int = 2) -> Recipe:
