@@ -214,7 +214,7 @@ def test_what_is_spoilt_falls_in_order() -> None:
         return float(hold.alive(x, truth).float().mean()), kernel_distance(*hold.comparable(x, truth))
 
     clean_share, clean_distance = score(true)
-    assert clean_share > 0.5  # 28 or 29 of 48, by how the weights are rounded
+    assert clean_share > 0.6
     x = true.float() / 127.5 - 1
     for name in ("blur", "noise", "fade"):
         shares, distances = [clean_share], [clean_distance]
