@@ -161,4 +161,5 @@ def test_what_rewards_is_another_network_than_what_evaluates() -> None:
     assert ours.seed != other.seed
     assert ours.scenes[1] <= other.scenes[0] or other.scenes[1] <= ours.scenes[0]
     assert max(ours.scenes[1], other.scenes[1]) <= FIRST_HELD_OUT_SEED
-    assert all((NETS / n / "features.safetensors").stat().st_size < 0.85e6 for n in ("evaluation", "reward"))
+    assert (NETS / "evaluation" / "features.safetensors").stat().st_size < 1.5e6
+    assert (NETS / "reward" / "features.safetensors").stat().st_size < 0.85e6
