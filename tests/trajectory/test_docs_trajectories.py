@@ -69,7 +69,7 @@ def test_the_numbers_of_both_meanings(name: str, column: int) -> None:
 @pytest.mark.parametrize("name", ["dreamx-ar", "dreamx-cam"])
 def test_the_pictures_are_those_of_preview(name: str) -> None:
     it = motion(name, ["w", "wj"], [4, 6])
-    shown = [Image.open(x).convert("RGB") for x in (ROOT / f"docs/eval-{name}.png", io.BytesIO(draw.png(it, paragraph(it))))]
+    shown = [Image.open(x).convert("RGB") for x in (ROOT / f"docs/eval-{name}.webp", io.BytesIO(draw.png(it, paragraph(it))))]
     assert shown[0].size == shown[1].size
     one, two = (np.asarray(x).astype(int) for x in shown)
-    assert np.abs(one - two)[:640].mean() < 0.2, "draw docs/eval-*.png again"
+    assert np.abs(one - two)[:640].mean() < 0.2, "draw docs/eval-*.webp again"
