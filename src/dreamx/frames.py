@@ -119,3 +119,15 @@ def cat(*parts: Frames) -> Frames:
         torch.cat(hints, 1) if hinted else None,
         torch.cat(said, 1) if (said := [f.said for f in parts if f.said is not None]) else None,
     )
+
+
+def repeat_rows(frames: Frames, times: int) -> Frames:
+    """Each row ``times`` times, side by side: ``[B, T]`` to ``[B times, T]``. A single row is not copied."""
+    hint, said = (None if x is None else repeat(x, times) for x in (frames.hint, frames.said))
+    z, sigma, index = (repeat(x, times) for x in (frames.z, frames.sigma, frames.index))
+    return Frames(z, sigma, index, frames.camera.map(lambda x: repeat(x, times)), hint, said)
+
+
+def repeat(x: Tensor, times: int) -> Tensor:
+    """Return each row ``times`` times, side by side; a single row is not copied."""
+    return x.expand(times, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(times, 0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
-from dreamx.frames import Frames, cat
+from dreamx.frames import Frames, cat, repeat_rows
 from dreamx.model.attention import Attend
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.vae import VAE, to_bytes
@@ -16,7 +16,7 @@ from dreamx.recipes import micro
 from dreamx.rollout import Sampler, denoise_chunk, write_context
 from dreamx.train.candidates import Candidates, CandidatesConfig, check_candidates, make_candidates, noise_chunk
 from dreamx.train.latents import LatentClips
-from dreamx.train.student_stream import StreamConfig, StudentStream, repeat_rows
+from dreamx.train.student_stream import StreamConfig, StudentStream
 from dreamx.train.trained_networks import Networks
 from repo import TESTS
 

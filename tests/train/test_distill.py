@@ -425,3 +425,44 @@ def test_a_student_is_held_to_what_memory_shows_alone() -> None:
     assert later.truth is not None
     assert later.truth.shape == later.frames.z.shape
     assert torch.equal(later.truth[:, :1], later.frames.z[:, :1]), "what was made before is held to itself"
+
+
+def test_a_window_looked_at_twice_pulls_by_the_mean_of_both_looks() -> None:
+    x = torch.randn(2, 1, 1, 4, 4, generator=rng(), dtype=torch.float64, requires_grad=True)
+    teacher, critic = Normal(1.5, 0.6), Normal(-0.5, 2.0)
+    twice = window(x).repeated(2)
+    assert len(twice.frames.z) == 4
+    assert torch.equal(twice.counted, torch.ones(4, 1, dtype=torch.bool))
+    noisy, _ = twice.noised(ScoreConfig(), rng(1))
+    assert len(noisy.sigma.unique()) == 4, "a level for each look"
+
+    def pull(seen: StudentWindow, noisy: Frames) -> Tensor:
+        with torch.no_grad():
+            both = [seen.velocity(net, noisy, None) for net in (critic, teacher)]
+        return torch.autograd.grad(student_loss(seen, noisy, *both)[0], x, retain_graph=True)[0]
+
+    one_each = []
+    for look in range(2):
+        rows = slice(look, None, 2)
+        camera = noisy.camera.map(lambda c, rows=rows: c[rows])
+        part = Frames(noisy.z[rows], noisy.sigma[rows], noisy.index[rows], camera)
+        one_each.append(pull(window(x), part))
+    assert torch.allclose(pull(twice, noisy), torch.stack(one_each).mean(0))
+
+
+@pytest.mark.parametrize(("shared", "rollouts"), [(False, [True, False, False] * 2), (True, [True, False] * 2)])
+def test_a_critic_shares_the_window_of_the_student(
+    tmp_path: Path, shared: bool, rollouts: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, trained = StudentStream.next, list[bool]()
+
+    def counting(self: StudentStream, *given: object) -> StudentWindow:
+        trained.append(torch.is_grad_enabled())
+        return plain(self, *given)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(StudentStream, "next", counting)
+    monkeypatch.setattr(distill, "measure_collapse", lambda *_: {})
+    cfg = stage(tmp_path)
+    distill.main(replace(cfg, run=replace(cfg.run, steps=4), shared=shared, draws=2))
+    assert trained == rollouts
+    assert all("critic.loss" in row for row in rows(tmp_path) if "step" in row)

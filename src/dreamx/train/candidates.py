@@ -16,14 +16,14 @@ from torch import Generator, Tensor
 
 from dreamx import flow
 from dreamx.bounds import BatchSize, LatentCount, Probability
-from dreamx.frames import Frames, cat
+from dreamx.frames import Frames, cat, repeat_rows
 from dreamx.geometry.camera import Camera
 from dreamx.model.kv_cache import KVCache
 from dreamx.model.vae import GROUP, VAE, to_bytes
 from dreamx.rollout import Sampler, noise_like
 from dreamx.train.latents import LatentClips
 from dreamx.train.score_matching import spoken
-from dreamx.train.student_stream import StreamConfig, StudentStream, repeat_rows
+from dreamx.train.student_stream import StreamConfig, StudentStream
 from dreamx.train.teacher_forcing import Predictor
 
 _LEAD = 2  # latents of the history that are decoded before a clip, and not shown: a decoder carries on from one to the next

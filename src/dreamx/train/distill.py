@@ -106,6 +106,10 @@ class DistillStage:
     """Updates of the student between looks at its diversity and motion."""
     more: tuple[InputFile, ...] = field(default=(), metadata=LATER)
     """Further files of latents, as long; a clip of any is as likely."""
+    draws: PositiveInt = field(default=1, metadata=LATER)
+    """Noise levels at which teacher and critic look at each window; a look costs less than a rollout."""
+    shared: bool = field(default=False, metadata=LATER)
+    """The critic learns from the window that the student was just trained on, where there is one: a rollout less."""
 
     def __post_init__(self) -> None:
         check_stream(self.stream, self.sampler, self.past)
@@ -170,8 +174,10 @@ def main(cfg: DistillStage) -> None:
     run.keep_own(stream.state, stream.restore)
     for rng in run.steps(run.generator):
         progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)
+        window = None
         if run.step % cfg.ratio == 0:
-            window = stream.next(student, progress, rng, rng, mine)
+            made_once = stream.next(student, progress, rng, rng, mine)
+            window = made_once.repeated(cfg.draws)
             noisy, _ = window.noised(cfg.score, rng)
             with torch.set_grad_enabled(head is not None), middle_features(fake.dit) as made:
                 false = window.velocity(critic, noisy if head is None else with_gradient(window, noisy), visible)
@@ -179,7 +185,7 @@ def main(cfg: DistillStage) -> None:
                 true = window.velocity(real, noisy, visible, cfg.score.guidance)
             loss, said = student_loss(window, noisy, false.detach(), true)
             if cfg.keep:
-                kept = memory_loss(window)
+                kept = memory_loss(made_once)
                 loss, said = loss + cfg.keep * kept, said | {"memory": kept.detach()}
             if head is not None:
                 fooling = fooling_loss(head(made[0][:, -len(noisy) :]), window.counted)
@@ -187,8 +193,9 @@ def main(cfg: DistillStage) -> None:
                     fooling = fooling + 0.0 * false.sum()
                 loss, said = loss + gan.weight * fooling, said | {"fooling": fooling}
             run.update(nets, loss, said | measure_collapse(cfg, run, data, student))
-        with torch.no_grad():
-            window = stream.next(student, progress, rng, rng, its)
+        if window is None or not cfg.shared:
+            with torch.no_grad():
+                window = stream.next(student, progress, rng, rng, its).repeated(cfg.draws)
         noisy, target = window.noised(cfg.score, rng)
         with middle_features(fake.dit) as made:
             v = window.velocity(critic, noisy, visible)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dreamx import flow
 from dreamx.bounds import NonNegativeFloat, PositiveFloat, Probability
-from dreamx.frames import Frames, cat
+from dreamx.frames import Frames, cat, repeat, repeat_rows
 from dreamx.model.attention import Attend, MaskedAttention
 from dreamx.rollout import guided, noise_like
 from dreamx.train.trained_networks import Predictor
@@ -58,6 +58,12 @@ class StudentWindow:
         made = self.frames.with_z(self.frames.z.detach())
         sigma = flow.draw_sigma((len(made.z), 1), cfg.shift, rng).clamp(cfg.least, cfg.most).to(made.z)
         return flow.mix(made, torch.where(self.known, 0.0, sigma), noise_like(made.z, rng))
+
+    def repeated(self, times: int) -> StudentWindow:
+        """Return each row ``times`` times, side by side, to be noised to as many levels."""
+        truth = None if self.truth is None else repeat(self.truth, times)
+        counted, known = (repeat(x, times) for x in (self.counted, self.known))
+        return StudentWindow(repeat_rows(self.frames, times), counted, known, self.prompts, truth)
 
     def velocity(self, nets: Predictor, noisy: Frames, visible: Tensor | None, guidance: float = 0.0) -> Tensor:
         """Predict the velocity of the noised window ``[B, W, C, H, W]``.

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from dreamx.bounds import BatchSize, LatentCount, Probability
-from dreamx.frames import Frames, cat, clean
+from dreamx.frames import Frames, cat, clean, repeat, repeat_rows
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.model.attention import Attend
 from dreamx.model.causal_config import CausalConfig
@@ -257,25 +257,14 @@ class StudentStream:
         self.end = known[-1:]
 
 
-def repeat_rows(frames: Frames, times: int) -> Frames:
-    """Each row ``times`` times, side by side: ``[B, T]`` to ``[B times, T]``. A single row is not copied."""
-    hint, said = (None if x is None else _repeat(x, times) for x in (frames.hint, frames.said))
-    z, sigma, index = (_repeat(x, times) for x in (frames.z, frames.sigma, frames.index))
-    return Frames(z, sigma, index, frames.camera.map(lambda x: _repeat(x, times)), hint, said)
-
-
 def _fork(cache: KVCache, times: int) -> KVCache:
     """An independent future of the same past, each of its rows ``times`` times."""
     other = cache.fork()
     if cache.where is not None:
-        camera = cache.where.camera.map(lambda x: _repeat(x, times))
-        other.where = replace(cache.where, index=_repeat(cache.where.index, times), camera=camera)
-    other.kv = {slot: tuple((_repeat(k, times), _repeat(v, times)) for k, v in pieces) for slot, pieces in cache.kv.items()}
+        camera = cache.where.camera.map(lambda x: repeat(x, times))
+        other.where = replace(cache.where, index=repeat(cache.where.index, times), camera=camera)
+    other.kv = {slot: tuple((repeat(k, times), repeat(v, times)) for k, v in pieces) for slot, pieces in cache.kv.items()}
     return other
-
-
-def _repeat(x: Tensor, times: int) -> Tensor:
-    return x.expand(times, *x.shape[1:]) if len(x) == 1 else x.repeat_interleave(times, 0)
 
 
 def _words(frames: Frames) -> Tensor:
