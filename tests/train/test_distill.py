@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -466,3 +467,31 @@ def test_a_critic_shares_the_window_of_the_student(
     distill.main(replace(cfg, run=replace(cfg.run, steps=4), shared=shared, draws=2))
     assert trained == rollouts
     assert all("critic.loss" in row for row in rows(tmp_path) if "step" in row)
+
+
+@pytest.mark.parametrize("exit_step", [None, 1])
+def test_words_that_are_kept_change_nothing(exit_step: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    nets, read = networks(), list[bool]()
+    plain = nets.text.forward
+
+    def counting(prompts: list[str]) -> Tensor:
+        read.append(torch.is_grad_enabled())
+        return plain(prompts)
+
+    monkeypatch.setattr(nets.text, "forward", counting)
+    found: list[list[Tensor]] = []
+    for kept in (False, True):
+        read.clear()
+        going = stream(replace(LONG, switch=0.0))
+        with torch.set_grad_enabled(exit_step is not None), nets.words_kept() if kept else nullcontext():
+            made = [going.next(nets, 0.0, rng(n), rng(7), exit_step).frames.z for n in range(2)]
+        if exit_step is None:
+            found.append(made)
+            assert read == [False] * (1 if kept else len(read)), "one clip goes on: its words are read once"
+        else:
+            nets.zero_grad()
+            sum(z.square().sum() for z in made).backward()  # pyright: ignore[reportAttributeAccessIssue]
+            found.append([*made, *(p.grad for p in nets.parameters() if p.grad is not None)])
+            assert sum(read) == 3 + 3, "each chunk's pass with a gradient reads them anew; the first frame is given"
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)

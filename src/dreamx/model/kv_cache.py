@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dreamx.geometry import camera as cameras
 from dreamx.geometry.camera import Camera
-from dreamx.model.attention import KVPieces, Slot, frames_first, heads_first
+from dreamx.model.attention import KVPieces, Slot, attend_plainly, frames_first, heads_first
 from dreamx.model.attention_backends import TORCH, AttentionBackend
 from dreamx.model.positions import FramePositions, PositionEncoding
 
@@ -63,7 +63,7 @@ class KVCache:
         now, room = self.look(slot, k, place)
         self.keep(slot, k, v)
         key, value = (now.key(k), now.value(v)) if room is None else _with_new(room, now, k, v)
-        o = self.backend(*(heads_first(x) for x in (now.query(q), key, value)))
+        o = attend_plainly(self.backend, *(heads_first(x) for x in (now.query(q), key, value)))
         return now.out(frames_first(o, len(now.where)))
 
     def look(self, slot: Slot, like: Tensor, place: PositionEncoding) -> tuple[PositionEncoding, tuple[Tensor, Tensor] | None]:

@@ -176,7 +176,8 @@ def main(cfg: DistillStage) -> None:
         progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)
         window = None
         if run.step % cfg.ratio == 0:
-            made_once = stream.next(student, progress, rng, rng, mine)
+            with nets.words_kept():
+                made_once = stream.next(student, progress, rng, rng, mine)
             window = made_once.repeated(cfg.draws)
             noisy, _ = window.noised(cfg.score, rng)
             with torch.set_grad_enabled(head is not None), middle_features(fake.dit) as made:
@@ -194,7 +195,7 @@ def main(cfg: DistillStage) -> None:
                 loss, said = loss + gan.weight * fooling, said | {"fooling": fooling}
             run.update(nets, loss, said | measure_collapse(cfg, run, data, student))
         if window is None or not cfg.shared:
-            with torch.no_grad():
+            with torch.no_grad(), nets.words_kept():
                 window = stream.next(student, progress, rng, rng, its).repeated(cfg.draws)
         noisy, target = window.noised(cfg.score, rng)
         with middle_features(fake.dit) as made:
