@@ -16,10 +16,13 @@ from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.recipes import tiny
 from dreamx.recipes.event_steps import EARS
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
-from dreamx.train import camera_control, event_tuning
+from dreamx.train import camera_control, distill, event_tuning
 from dreamx.train.camera_control import CameraStage
+from dreamx.train.distill import DistillStage
 from dreamx.train.event_tuning import EventsStage
 from dreamx.train.run_config import RunConfig
+from dreamx.train.score_matching import ScoreConfig
+from dreamx.train.student_stream import StreamConfig
 from dreamx.train.teacher_forcing import TeachingConfig
 
 #: Words are heard from the first step on, so that no text encoder has to be replaced later.

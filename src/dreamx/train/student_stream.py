@@ -8,13 +8,14 @@ costs the same however long the sequence is. Source: Self Forcing (arXiv 2506.08
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from dreamx.bounds import BatchSize, LatentCount, Probability
+from dreamx.config import LATER
 from dreamx.frames import Frames, cat, clean, repeat, repeat_rows
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.model.attention import Attend
@@ -45,6 +46,9 @@ class StreamConfig:
     """Probability of other words where the path of one clip ends and that of another begins."""
     drop_hint: Probability = 0.1
     """Probability of dropping what memory shows, a sequence."""
+    known: Probability = field(default=1.0, metadata=LATER)
+    """Share of the windows, beside a sequence's first, whose first frame teacher and critic are given. A teacher that is given a
+    frame of fog goes on with fog; one that is not says how likely the whole window is (Self-Forcing++)."""
 
     def __post_init__(self) -> None:
         if self.overlap >= self.window:
@@ -132,7 +136,10 @@ class StudentStream:
             window = self._from_picture(window, self.pictures, new)
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
         # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
-        return StudentWindow(window, time >= max(1, self.cfg.window - new), time == 0, list(self.prompts), truth)
+        known = time == 0
+        if self.cfg.known < 1 and new < self.cfg.window:
+            known = known & (torch.rand(self.cfg.batch, 1, generator=noise) < self.cfg.known).to(self.device)
+        return StudentWindow(window, time >= max(1, self.cfg.window - new), known, list(self.prompts), truth)
 
     def lengthen(self, frames: int, paths: Generator) -> None:
         """Draw paths until there are so many frames to go."""
