@@ -495,3 +495,16 @@ def test_words_that_are_kept_change_nothing(exit_step: int | None, monkeypatch: 
             assert sum(read) == 3 + 3, "each chunk's pass with a gradient reads them anew; the first frame is given"
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
+
+
+def test_of_windows_that_nobody_is_given_the_first_frame_is_noised_too() -> None:
+    with torch.no_grad():
+        given, asked = (stream(replace(LONG, known=share)) for share in (1.0, 0.0))
+        for number in range(3):
+            one, other = (s.next(networks(), 0.0, rng(number), rng(7)) for s in (given, asked))
+            assert torch.equal(one.counted, other.counted), "what counts is the same"
+            assert one.known[:, 0].all()
+            assert bool(other.known[:, 0].all()) == (not number), "a sequence's first frame is a picture, and always given"
+            assert not (one.known | other.known)[:, 1:].any()
+            noisy, _ = other.noised(ScoreConfig(least=0.5), rng(3))
+            assert bool((noisy.sigma[:, 0] > 0).all()) == bool(number)

@@ -44,9 +44,11 @@ TEACHING = TeachingConfig(
     hide_hint=0.4,
     changed=3.0,
 )
-#: It has room for eight steps: nothing is dreamt ahead.
-SAMPLER = replace(tiny.SAMPLER, steps=8, stochastic=False)
-WORLD = replace(tiny.WORLD, sampler=SAMPLER, memory=replace(MEMORY, detail=True), foresight=None)
+#: Nothing is dreamt ahead.
+STUDENT = tiny.STUDENT
+#: Windows that follow a sequence's first are judged whole: given their first frame, a teacher goes on with fog.
+STREAM = StreamConfig(batch=8, window=tiny.STRETCH, overlap=1, lengths=(12, 45, 122), drop_hint=0.5, known=0.0)
+WORLD = replace(tiny.WORLD, sampler=STUDENT, memory=replace(MEMORY, detail=True), foresight=None)
 
 
 def curriculum(root: Path, threads: int = 2) -> Recipe:
@@ -86,8 +88,28 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         lr=1e-3,
         more=(told[1],),
     )
+    #: Both ways again, from what has learned the weather, too.
+    teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=home / "teacher" / "model", start=forward, lr=1e-3)
+    student = DistillStage(
+        run("distill", 1200, 0.3, 0.98),
+        shown,
+        forward,
+        home / "distill" / "model",
+        teacher.out,
+        sampler=STUDENT,
+        stream=STREAM,
+        score=ScoreConfig(shift=3.0, guidance=0.0),
+        keep=0.1,
+        lr=2e-4,
+        critic_lr=4e-4,
+        ratio=2,
+        draws=2,
+        shared=True,
+    )
     world = WorldExport(
-        *(nets["autoencoder"], forward, home / "world", nets["depth"], nets["painter"], nets["places"]), small=True, world=WORLD
+        *(nets["autoencoder"], student.out, home / "world", nets["depth"], nets["painter"], nets["places"]),
+        small=True,
+        world=WORLD,
     )
     return (
         Step("open-data", simulate, walks),
@@ -110,5 +132,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
             replace(recalled, clips=weather, out=told[1], memory=replace(MEMORY, contradicted=0.45)),
         ),
         Step("open-causal", event_tuning.main, then),
+        Step("open-teacher", camera_control.main, teacher),
+        Step("open-distill", distill.main, student),
         Step("open-world", export_world, world),
     )
