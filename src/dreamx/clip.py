@@ -18,7 +18,7 @@ from dreamx import atomic, tensor_file
 from dreamx.config import from_json, to_json
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import cause, parse_json
+from dreamx.plaintext import parse_json, readable
 
 #: Scene seeds from here on belong to evaluation alone; training refuses them.
 FIRST_HELD_OUT_SEED = 1_000_000
@@ -89,7 +89,7 @@ class Clip:
     @staticmethod
     def load(path: Path) -> Clip:
         """Read what ``save`` wrote; ValueError with the file's name when it is not a clip."""
-        try:
+        with readable(path, "clip", "render it again"):
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["clip"])
                 t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
@@ -99,8 +99,6 @@ class Clip:
             words["contacts"] = tuple(from_json(Contact, contact) for contact in words.get("contacts", ()))
             words |= {k: t.get(k) for k in _OPTIONAL}
             return Clip(t["video"], Camera(t["pose"], t["lens"]), t["actions"], **words)
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
 
 _OPTIONAL = ("depth", "segments", "subject")

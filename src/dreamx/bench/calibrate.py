@@ -26,7 +26,7 @@ from dreamx.devices import device_of
 from dreamx.fast.int8 import Int8Config, int8_layers, measure_int8_errors, quantise
 from dreamx.fast.residual_reuse import PassChange, ReuseConfig, block_stack, reuse_residuals
 from dreamx.model.dit import DiT
-from dreamx.plaintext import brief, read_json
+from dreamx.plaintext import brief, named, read_json
 
 _DEGREE = 4  # of the polynomial, as TeaCache has it
 _REACHES = (1.0, 0.5, 0.25)  # shares of the guesses that a threshold lets pass
@@ -117,10 +117,8 @@ def planned(name: str, size: str | None, dtype: str | None, device: str | None, 
 
 def read_calibration(file: Path) -> Calibration:
     """Read what ``dreamx calibrate --out`` wrote. ValueError names the file and the key."""
-    try:
+    with named(f"calibration: {file}"):
         return from_json(Calibration, read_json(file))
-    except ValueError as e:
-        raise ValueError(f"calibration: {file}: {e}") from e
 
 
 def calibration_for(file: Path, plan: Plan) -> Calibration:

@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from dreamx import atomic, tensor_file
 from dreamx.checkpoints import few_bits, quantised
 from dreamx.config import from_json, to_json
-from dreamx.plaintext import read_json
+from dreamx.plaintext import named, read_json
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -140,10 +140,8 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
     if not isinstance(configs, dict) or name not in configs:
         held = ", ".join(configs) if isinstance(configs, dict) and configs else "nothing"
         raise ValueError(f"{file}: holds no network {name!r} but {held}; give the folder of a stage that trains it")
-    try:
+    with named(file):
         return from_json(cls, configs[name])
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
 
 
 def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
@@ -221,10 +219,8 @@ def read(file: Path) -> dict[str, Tensor]:
             notes = f.metadata() or {}
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
-    try:
+    with named(file):
         return quantised.restore(few_bits.restored(tensors, notes), {}, torch.float32)
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
 
 
 def _more(keys: list[str]) -> str:

@@ -17,6 +17,7 @@ from dreamx.checkpoints import beside, weight_files
 from dreamx.checkpoints.rename_tensors import renamed
 from dreamx.model.tiny_wan_decoder import TinyDecoderConfig, TinyWanDecoder
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
+from dreamx.plaintext import named
 
 _BETRAYALS = {
     "conv1.weight": "it is the autoencoder of Wan itself",
@@ -43,10 +44,8 @@ def names(config: TinyDecoderConfig) -> dict[str, str]:
 
 def read(file: Path) -> tuple[TinyDecoderConfig, dict[str, Tensor]]:
     """Read ``taew2_2.pth`` or its safetensors: config and tensors by our names. ValueError names the file and what it is."""
-    try:
+    with named(file, file):
         return from_published(weight_files.read(file))
-    except ValueError as e:
-        raise e if str(e).startswith(str(file)) else ValueError(f"{file}: {e}") from e
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> tuple[TinyDecoderConfig, dict[str, Tensor]]:

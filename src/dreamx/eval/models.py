@@ -24,6 +24,7 @@ from dreamx.eval.suites.suite import Trial
 from dreamx.eval.suites.true_clips import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
+from dreamx.plaintext import named
 from dreamx.released import is_released
 from dreamx.released import weights_of as released_files
 from dreamx.session import Switches
@@ -191,10 +192,8 @@ class Videos:
         file = self.folder / f"{trial.id}.cameras.json"
         if not file.is_file():
             raise ValueError(f"cameras: {file.name} is missing; write the cameras that the video was made with")
-        try:
+        with named(f"cameras: {file.name}"):
             theirs = read("dreamx", {"": file.read_bytes()}).camera
-        except ValueError as e:
-            raise ValueError(f"cameras: {file.name}: {e}") from e
         if len(theirs) < len(truth.camera):
             raise ValueError(f"cameras: {file.name} has {len(theirs)} where the trial has {len(truth.camera)} frames")
         a, b = (_from_first(c[: len(truth.camera)]) for c in (theirs, truth.camera))

@@ -15,7 +15,7 @@ from dreamx.data.dataset.dataset import within
 from dreamx.data.dataset.part import EXACT_KEYS, ClipRow, ClipRows
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import cause, parse_json, read_json
+from dreamx.plaintext import cause, parse_json, read_json, readable
 
 
 class Folder(ClipRows):
@@ -65,7 +65,7 @@ class Folder(ClipRows):
     def row(self, i: int) -> ClipRow:
         """Return the metadata of clip ``i``; reads the file's head only."""
         path = self.file(i)
-        try:
+        with readable(path, "clip", "render it again"):
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["clip"])
                 keys = set(f.keys())
@@ -75,8 +75,6 @@ class Folder(ClipRows):
             said = {k: words[k] for k in ("caption", "style", "scene", "seed", "source", "licence", "extra")}
             has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
             return ClipRow(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
     def clip(self, i: int) -> Clip:
         """The whole of clip ``i``."""
@@ -88,11 +86,8 @@ class Folder(ClipRows):
 
     def cameras(self, i: int) -> Camera:
         """The cameras of clip ``i``, without its pictures."""
-        try:
-            with tensor_file.opened(self.file(i)) as f:
-                return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
-        except Exception as e:
-            raise ValueError(f"{self.file(i)}: not a readable clip ({cause(e)}); render it again") from e
+        with readable(self.file(i), "clip", "render it again"), tensor_file.opened(self.file(i)) as f:
+            return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
 
     def encoded(self, i: int) -> dict[str, bytes]:
         """Nothing is encoded here."""
