@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -87,7 +86,7 @@ def measure_each(
         if cfg.ship is not None:
             ship(folder, part, own, cfg.ship / name)
         found[name] = to_json(own)
-    write(cfg.folder / f"{command}.json", found)
+    atomic.write_json(cfg.folder / f"{command}.json", found)
 
 
 def read_own(folder: Path, kind: type[E]) -> E:
@@ -106,9 +105,4 @@ def ship(folder: Path, part: str, own: object, to: Path) -> None:
             raise ValueError(f"{folder} has no {name}; only what its stage of dreamx train wrote can be shipped")
         with atomic.whole(to / name) as temporary:
             shutil.copyfile(folder / name, temporary)
-    write(to / "error.json", to_json(own))
-
-
-def write(file: Path, values: object) -> None:
-    """JSON, whole or not at all."""
-    atomic.write_text(file, json.dumps(values, indent=2) + "\n")
+    atomic.write_json(to / "error.json", to_json(own))
