@@ -7,7 +7,7 @@ file's metadata.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -71,6 +71,11 @@ class Clip:
         ):
             if tuple(got) != want:
                 raise ValueError(f"clip.{name} must be {want} to go with {f} frames of {w}x{h}, not {tuple(got)}")
+
+    def at(self, frames: slice | Tensor) -> Clip:
+        """These frames alone, or in another order: pictures, cameras, keys and maps. Words and contacts stay as they are."""
+        maps = {k: x[frames] for k in _OPTIONAL if (x := getattr(self, k)) is not None}
+        return replace(self, video=self.video[frames], camera=self.camera[frames], actions=self.actions[frames], **maps)
 
     def save(self, path: Path) -> None:
         """Write to ``path`` (``.safetensors``), through a temporary name, so that no half a clip is ever seen."""

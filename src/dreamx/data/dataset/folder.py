@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,14 +98,4 @@ def window(clip: Clip, start: int, count: int, name: str = "") -> Clip:
     the clip's ``name``, where it has not so many."""
     if not (0 <= start < start + count <= len(clip.video)):
         raise ValueError(f"window {start} to {start + count} is outside clip {name!r} of {len(clip.video)} frames")
-    s = slice(start, start + count)
-    cut = replace(
-        clip,
-        video=clip.video[s],
-        camera=clip.camera[s],
-        actions=clip.actions[s],
-        depth=None if clip.depth is None else clip.depth[s],
-        segments=None if clip.segments is None else clip.segments[s],
-        subject=None if clip.subject is None else clip.subject[s],
-    )
-    return within(cut, start, len(clip.video))
+    return within(clip.at(slice(start, start + count)), start, len(clip.video))
