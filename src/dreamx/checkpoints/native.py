@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from dreamx import atomic, tensor_file
 from dreamx.checkpoints import few_bits, quantised
+from dreamx.checkpoints.rename_tensors import more
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import named, read_json
 
@@ -190,12 +191,12 @@ def load_into(module: nn.Module, file: Path) -> None:
     missing, unknown = [k for k in want if k not in tensors], [k for k in tensors if k not in want]
     if missing:
         raise ValueError(
-            f"{file}: has no {missing[0]!r}{_more(missing)} that {kind} needs; "
+            f"{file}: has no {missing[0]!r}{more(missing)} that {kind} needs; "
             "it holds another network, or one from before that part was added: train it again or load it with its own config"
         )
     if unknown:
         raise ValueError(
-            f"{file}: {unknown[0]!r}{_more(unknown)} has no place in {kind}; "
+            f"{file}: {unknown[0]!r}{more(unknown)} has no place in {kind}; "
             "it holds another network, or a larger one: build the module from the config.json beside it"
         )
     for key, tensor in want.items():
@@ -221,7 +222,3 @@ def read(file: Path) -> dict[str, Tensor]:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
     with named(file):
         return quantised.restore(few_bits.restored(tensors, notes), {}, torch.float32)
-
-
-def _more(keys: list[str]) -> str:
-    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

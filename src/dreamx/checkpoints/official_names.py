@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import check_values
+from dreamx.checkpoints.rename_tensors import more
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.plaintext import brief
@@ -203,9 +204,9 @@ def check(tensors: Mapping[str, Tensor], want: Mapping[str, torch.Size]) -> None
     unknown = [k for k in tensors if k not in want]
     missing = [k for k in want if k not in tensors]
     if unknown:
-        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {cause(unknown)}")
+        raise ValueError(f"{unknown[0]!r}{more(unknown)} has no place in the transformer: {cause(unknown)}")
     if missing:
-        raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0], tensors)}")
+        raise ValueError(f"{missing[0]!r}{more(missing)} is missing: {_absence(missing[0], tensors)}")
     for name, shape in want.items():
         if tensors[name].shape != shape:
             raise ValueError(
@@ -269,7 +270,3 @@ def _absence(name: str, tensors: Iterable[str]) -> str:
     if any("cam_self_attn" in other for other in tensors):
         return "the config.json has a camera lane in layers where the weights have none, so it is of another checkpoint"
     return "a checkpoint without camera lane, such as Wan2.2-TI2V-5B, needs a config without add_control_adapter"
-
-
-def _more(keys: list[str]) -> str:
-    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

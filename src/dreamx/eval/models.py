@@ -91,7 +91,6 @@ class Ours:
         return world if self.network else hint_copy(world)
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """Drive the world."""
         world = self.switched(_opened(self.world))
         return drive(world, truth, trial.said) if self.words else drive(world, replace(truth, caption=""))
 
@@ -122,7 +121,6 @@ class Truth:
     identity: str = "truth"
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """The render."""
         return truth.video
 
 
@@ -134,7 +132,6 @@ class CopyFirst:
     identity: str = "copy-first"
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """The same frame again and again."""
         return baselines.copy_first(truth.video[0], len(truth.video)).contiguous()
 
 

@@ -71,7 +71,6 @@ class SharedStore:
         self._sent: set[str] = set()  # recordings
 
     def ready(self) -> None:
-        """Check the folder as ``Store`` does."""
         self._local.ready()
 
     def close(self) -> None:
@@ -105,17 +104,14 @@ class SharedStore:
         return self._local.load(name, fork)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """Read a session's start and steps as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.walked(name)
 
     def picture(self, name: str) -> bytes:
-        """Read a session's picture as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.picture(name)
 
     def has(self, name: str) -> bool:
-        """Is there such a session?"""
         return _ID.fullmatch(name) is not None and self._fresh().exists(f"sessions/{name}/{_LAST}")
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:

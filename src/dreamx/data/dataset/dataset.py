@@ -28,7 +28,7 @@ from dreamx.plaintext import parse_json
 
 
 class Dataset(ClipRows):
-    """A dataset in our own layout (``pack``). ``place`` is a folder or a url that fsspec knows.
+    """A dataset in our own layout (``pack``), as ``dataset.Clips``. ``place`` is a folder or a url that fsspec knows.
 
     ValueError, one sentence with the place and the clip, from every method, for what cannot be read. Nothing is kept open over
     a fork or a pickle.
@@ -100,7 +100,6 @@ class Dataset(ClipRows):
             return row
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         return self.window(i, 0, self.row(i).frames)
 
     def window(self, i: int, start: int, count: int) -> Clip:
@@ -141,7 +140,6 @@ class Dataset(ClipRows):
         return within(clip, start, row.frames)
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
         with self._reading(i):
             columns = self._columns(i, self.row(i))
         return Camera(

@@ -18,7 +18,7 @@ from dreamx.plaintext import cause, parse_json, read_json, readable
 
 
 class Folder(ClipRows):
-    """The clips of a folder in order of name; ValueError, with the file, for what cannot be read."""
+    """The clips of a folder in order of name, as ``dataset.Clips``; ValueError, with the file, for what cannot be read."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -76,15 +76,12 @@ class Folder(ClipRows):
             return ClipRow(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         return Clip.load(self.file(i))
 
     def window(self, i: int, start: int, count: int) -> Clip:
-        """Frames ``start`` to ``start + count`` of clip ``i``."""
         return window(self.clip(i), start, count, self.names[i])
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
         with readable(self.file(i), "clip", "render it again"), tensor_file.opened(self.file(i)) as f:
             return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
 

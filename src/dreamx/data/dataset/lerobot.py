@@ -55,13 +55,11 @@ class LeRobot(ClipRows):
             return ClipRow(self.names[i], int(words["length"]), width, height, self.fps, caption, source="LeRobot", extra=extra)
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
         row = self.row(i)
         with self._reading(row.name):
             return self._cameras(self._frames(i, [self.features.pose, self.features.lens]), row)
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         row = self.row(i)
         with self._reading(row.name):
             wanted = [self.features.pose, self.features.lens]
@@ -78,7 +76,6 @@ class LeRobot(ClipRows):
             return clip
 
     def window(self, i: int, start: int, count: int) -> Clip:
-        """Frames ``start`` to ``start + count`` of clip ``i``."""
         return window(self.clip(i), start, count, self.names[i])
 
     def encoded(self, i: int) -> dict[str, bytes]:
