@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import check_values
-from dreamx.checkpoints.rename_tensors import more
+from dreamx.checkpoints.rename_tensors import betrayed, layer_names, more
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.plaintext import brief
@@ -169,18 +169,18 @@ def names(config: DiTConfig) -> dict[str, str]:
     """Every name of a released checkpoint -> ours."""
     found = {"head.modulation": "modulation"}
     for theirs, ours in _TOP.items():
-        found |= _linear(theirs, ours)
+        found |= layer_names(theirs, ours)
     for i in range(config.layers):
         a = f"blocks.{i}"
         found[f"{a}.modulation"] = f"{a}.modulation"
         for theirs, ours in _BLOCK.items():
-            found |= _linear(f"{a}.{theirs}", f"{a}.{ours}")
+            found |= layer_names(f"{a}.{theirs}", f"{a}.{ours}")
         for lane, (module, parts) in _LANES.items():
             view = config.view
             if lane == "view" and (view is None or (view.layers is not None and i not in view.layers)):
                 continue
             for theirs, ours in parts.items():
-                found |= _linear(f"{a}.{module}.{theirs}", f"{a}.{lane}.{ours}")
+                found |= layer_names(f"{a}.{module}.{theirs}", f"{a}.{lane}.{ours}")
             for norm in ("norm_q.weight", "norm_k.weight"):
                 found[f"{a}.{module}.{norm}"] = f"{a}.{lane}.{norm}"
     return found
@@ -253,15 +253,10 @@ def load(tensors: Mapping[str, Tensor], config: DiTConfig) -> DiT:
     return dit
 
 
-def _linear(theirs: str, ours: str) -> dict[str, str]:
-    return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
-
-
 def cause(unknown: Sequence[str]) -> str:
     """Why a file has names that a transformer has not."""
     # The first that fits: the table is ordered from particular to general.
-    causes = (why for part, why in _BETRAYALS.items() if any(part in name for name in unknown))
-    return next(causes, "it is a checkpoint of something else")
+    return betrayed(unknown, _BETRAYALS, "it is a checkpoint of something else")
 
 
 def _absence(name: str, tensors: Iterable[str]) -> str:
