@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -17,6 +17,8 @@ from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import read_json
 
+#: For tables, or for rewards: of another training seed, from other scenes, so that what is rewarded is not what is measured.
+ShippedName = Literal["evaluation", "reward"]
 N = TypeVar("N")
 E = TypeVar("E")
 
