@@ -12,9 +12,9 @@ import micro
 import sphere
 from dreamx.frames import Frames, cat, clean
 from dreamx.geometry import from_keys
-from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation
+from dreamx.geometry.camera import Camera, lens_from_fov, rigid, rotation, stack
 from dreamx.geometry.reproject import View
-from dreamx.memory import Bank, MemoryConfig, add_memory_hint, drop_contradicted, hint_latents, render_memories, stack
+from dreamx.memory import Bank, MemoryConfig, add_memory_hint, drop_contradicted, hint_latents, render_memories
 from dreamx.model.vae import VAE
 from dreamx.session import Switches
 from dreamx.world import World

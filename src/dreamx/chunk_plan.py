@@ -14,11 +14,11 @@ from dreamx.checkpoints.lent_text import LentText
 from dreamx.chunk_request import ChunkRequest
 from dreamx.decoding import Decoded
 from dreamx.frames import Frames, cat
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import Camera, stack
 from dreamx.geometry.controls import Controls, walk
 from dreamx.geometry.reproject import View
 from dreamx.lookahead import AheadPlan, extrapolate_path, imagine_view, plan_view_ahead
-from dreamx.memory import Memory, add_memory_hint, drop_contradicted, keep_off_walls, stack
+from dreamx.memory import Memory, add_memory_hint, drop_contradicted, keep_off_walls
 from dreamx.model.broken import refuse_broken
 from dreamx.model.dit import DiT
 from dreamx.model.kv_cache import KVCache

@@ -7,7 +7,7 @@ file's metadata.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from dreamx import atomic, tensor_file
 from dreamx.config import from_json, to_json
 from dreamx.events import Contact, Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import cause, parse_json
+from dreamx.plaintext import parse_json, readable
 
 #: Scene seeds from here on belong to evaluation alone; training refuses them.
 FIRST_HELD_OUT_SEED = 1_000_000
@@ -72,6 +72,11 @@ class Clip:
             if tuple(got) != want:
                 raise ValueError(f"clip.{name} must be {want} to go with {f} frames of {w}x{h}, not {tuple(got)}")
 
+    def at(self, frames: slice | Tensor) -> Clip:
+        """These frames alone, or in another order: pictures, cameras, keys and maps. Words and contacts stay as they are."""
+        maps = {k: x[frames] for k in _OPTIONAL if (x := getattr(self, k)) is not None}
+        return replace(self, video=self.video[frames], camera=self.camera[frames], actions=self.actions[frames], **maps)
+
     def save(self, path: Path) -> None:
         """Write to ``path`` (``.safetensors``), through a temporary name, so that no half a clip is ever seen."""
         tensors = {"video": self.video, "pose": self.camera.pose, "lens": self.camera.lens, "actions": self.actions}
@@ -89,7 +94,7 @@ class Clip:
     @staticmethod
     def load(path: Path) -> Clip:
         """Read what ``save`` wrote; ValueError with the file's name when it is not a clip."""
-        try:
+        with readable(path, "clip", "render it again"):
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["clip"])
                 t: dict[str, Tensor] = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
@@ -99,8 +104,6 @@ class Clip:
             words["contacts"] = tuple(from_json(Contact, contact) for contact in words.get("contacts", ()))
             words |= {k: t.get(k) for k in _OPTIONAL}
             return Clip(t["video"], Camera(t["pose"], t["lens"]), t["actions"], **words)
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
 
 _OPTIONAL = ("depth", "segments", "subject")

@@ -18,7 +18,7 @@ from torch import Tensor
 from dreamx.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
-from dreamx.geometry.camera import Camera, rays
+from dreamx.geometry.camera import Camera, rays, stack
 from dreamx.geometry.overlap import view_overlaps
 from dreamx.geometry.reproject import (
     View,
@@ -264,11 +264,6 @@ def hint_latents(vae: VAE, before: Tensor, view: View) -> Tensor:
     hint = torch.cat([z, known], 2)
     assert hint.shape == hint_shape(z)
     return hint
-
-
-def stack(each: list[Camera]) -> Camera:
-    """Single cameras as one ``[N]``."""
-    return Camera(torch.stack([c.pose for c in each]), torch.stack([c.lens for c in each]))
 
 
 _SURFACES = 8  # views whose surfaces stop a walker, beside the latest

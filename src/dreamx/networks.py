@@ -17,7 +17,7 @@ from dreamx.model.prompt import Taught, read_prompt, shorten
 from dreamx.model.taught_event import TaughtEvent
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
-from dreamx.plaintext import read_json
+from dreamx.plaintext import named, read_json
 from dreamx.session import WorldConfig
 
 #: What draws a picture from words: a transformer of single frames, and its text encoder.
@@ -83,10 +83,8 @@ def read_happenings(file: Path) -> tuple[TaughtEvent, ...]:
     if not isinstance(listed, list):
         raise ValueError(f"{file}: must be a list of happenings, each with a name and the words with which it begins")
     taught = {"words": [], "drawn": [], "events": True, "happenings": [_with_defaults(x) for x in listed]}
-    try:
+    with named(file):
         return from_json(Taught, taught).happenings
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
 
 
 def _with_defaults(record: object) -> object:

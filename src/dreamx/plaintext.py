@@ -10,6 +10,8 @@ import re
 import reprlib
 import unicodedata
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, BOM_UTF32_BE, BOM_UTF32_LE
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +195,26 @@ def cause(e: BaseException) -> str:
         return "a number in it is too large"
     said = sentence((str(e).splitlines() or [""])[0], 200).rstrip(".")
     return "it is cut or damaged" if not said or " at 0x" in said else said
+
+
+@contextmanager
+def named(what: object, known: object = None) -> Iterator[None]:
+    """Put ``what``, a file or a field, before every ValueError raised inside; unless that begins with ``known``, its folder."""
+    try:
+        yield
+    except ValueError as e:
+        if known is not None and str(e).startswith(str(known)):
+            raise
+        raise ValueError(f"{what}: {e}") from e
+
+
+@contextmanager
+def readable(path: object, kind: str, remedy: str) -> Iterator[None]:
+    """Say of whatever is raised inside that the file is not a readable one of its ``kind``, why, and the remedy: a ValueError."""
+    try:
+        yield
+    except Exception as e:  # of a damaged file anything may be of another kind
+        raise ValueError(f"{path}: not a readable {kind} ({cause(e)}); {remedy}") from e
 
 
 def letter(c: str) -> str:

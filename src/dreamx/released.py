@@ -31,7 +31,7 @@ from dreamx.model.causal_config import TransformerMeta
 from dreamx.model.dit import DiT
 from dreamx.model.vae import fingerprint
 from dreamx.model.wan_vae import WanVAE
-from dreamx.plaintext import read_json
+from dreamx.plaintext import named, read_json
 from dreamx.rollout import Sampler
 from dreamx.session import WorldConfig
 
@@ -162,10 +162,8 @@ def settings(world: str | Path, kind: TransformerMeta, size: tuple[int, int] | N
     if file.is_file():
         said = read_json(file)
         _refuse_others(file, said)
-        try:
+        with named(file):
             found = from_json(WorldConfig, _over(to_json(found), said))
-        except ValueError as e:
-            raise ValueError(f"{file}: {e}") from e
     return found if size is None else replace(found, height=size[0], width=size[1])
 
 

@@ -25,7 +25,7 @@ from dreamx.config import from_json, to_json
 from dreamx.event_timeline import EventTimeline
 from dreamx.geometry.controls import Controls, Speed, check_keys, from_keys
 from dreamx.picture import read_picture
-from dreamx.plaintext import brief, read_json
+from dreamx.plaintext import brief, named, read_json
 from dreamx.session import Switches, find
 from dreamx.world import World
 
@@ -132,10 +132,8 @@ def read(path: Path) -> Replay:
         raise ValueError(f"replay: {path} is not JSON; name a file that the page shared or dreamx.replay.write wrote") from None
     if size > FILE_LIMIT:
         raise ValueError(f"replay: {path} is larger than {FILE_LIMIT // 2**20} MB, which no replay is; name another file")
-    try:
+    with named(path):
         return parse(data)
-    except ValueError as e:
-        raise ValueError(f"{path}: {e}") from e
 
 
 def check_count(steps: int, where: str = "replay: ") -> None:

@@ -23,7 +23,7 @@ from dreamx.lookahead import LookaheadConfig
 from dreamx.memory import MemoryConfig
 from dreamx.model.causal_config import CausalConfig
 from dreamx.packed_memory import PackedFrame
-from dreamx.plaintext import cause, parse_json
+from dreamx.plaintext import parse_json, readable
 from dreamx.rollout import Sampler
 from dreamx.text_to_image import OpeningConfig
 
@@ -188,11 +188,8 @@ def write(path: Path, words: dict[str, Any], tensors: dict[str, Tensor]) -> None
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Read what ``write`` wrote; ValueError where that is not readable."""
-    try:
-        with tensor_file.opened(path) as f:
-            words, tensors = parse_json(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
-    except Exception as e:
-        raise ValueError(f"{path}: not a readable session ({cause(e)}); save it again") from e
+    with readable(path, "session", "save it again"), tensor_file.opened(path) as f:
+        words, tensors = parse_json(f.metadata()["session"]), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 (not a dict)
     if not isinstance(words, dict):
         raise ValueError(f"{path}: not a readable session (its words are no object); save it again")
     return words, tensors

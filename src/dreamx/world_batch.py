@@ -15,6 +15,7 @@ from dreamx.chunk_request import answer_requests
 from dreamx.decoding import decode_chunks
 from dreamx.geometry.controls import Controls
 from dreamx.model.vae import VAE
+from dreamx.plaintext import named
 from dreamx.session import Dream
 from dreamx.session_state import Telling
 from dreamx.world import World
@@ -29,11 +30,9 @@ def denoise_together(worlds: Sequence[World], controls: Sequence[Controls], even
     _refuse_uneven(worlds, controls, events)
     readings: list[Telling] = []
     for i, (world, held, event) in enumerate(zip(worlds, controls, events, strict=True)):
-        try:
+        with named(f"session {i}"):
             world.refuse_frames("controls", len(held))
             readings.append(world.read_event(event))
-        except ValueError as e:
-            raise ValueError(f"session {i}: {e}") from e
     look_ahead_together(worlds)
     plans = [w.plan_steps(c, e, r) for w, c, e, r in zip(worlds, controls, events, readings, strict=True)]
     asked = [plan.request for plan in plans if plan.request is not None]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dreamx.cli import main
 from dreamx.clip import Clip
-from dreamx.data.importers.plain_films import recover
+from dreamx.data.importers.plain_films import reconstruct
 from dreamx.data.sim.walker import path
 from dreamx.geometry.camera import Camera, lens_from_fov, level
 from dreamx.geometry.formats.path_check import angle
@@ -48,7 +48,7 @@ def test_cameras_of_ten_rendered_clips_are_found() -> None:
         true, _ = path(level(lens_from_fov(50, W, H)), [keys] * 33)
         true = true[::4]
         video = torch.stack([room.render(true[i], W, H)[0] for i in range(len(true))])
-        at, found = recover(video)
+        at, found, _ = reconstruct(video)
         if found is None:
             print(f"{keys:3} nothing is found", flush=True)
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +10,14 @@ import pytest
 import torch
 
 from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
-from dreamx.eval.estimators.pose import Estimator
 from dreamx.eval.estimators.pose.align import relative_motion
 from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
 from dreamx.eval.estimators.pose.colmap import Colmap
 from dreamx.eval.estimators.pose.flow_estimator import FlowEstimator
 from dreamx.eval.estimators.pose.path_files import MegaSam, Vggt
-from dreamx.eval.estimators.pose.pose_accuracy import NETS, EstimatorsConfig, estimate_all, evaluation_estimator, reward_estimator
-from dreamx.eval.estimators.shipped import read_card
-from dreamx.eval.metrics.camera_error import OwnError, camera_error, path_length
+from dreamx.eval.estimators.pose.pose_accuracy import NETS, EstimatorsConfig, estimate_all, shipped_estimator
+from dreamx.eval.estimators.shipped import ShippedName, read_card
+from dreamx.eval.metrics.camera_error import camera_error, path_length
 from dreamx.eval.suites.true_clips import VideoFormat, render_truth
 from dreamx.geometry.camera import Camera, lens_from_fov, relative_to, se3_inverse
 from dreamx.geometry.path import resample
@@ -141,10 +139,10 @@ def test_an_estimators_own_error_counts_what_it_cannot_read(clip: Clip) -> None:
     assert estimate_all("blind", blind, [clip]).degrees == pytest.approx(stands.rotation)
 
 
-@pytest.mark.parametrize("shipped", [evaluation_estimator, reward_estimator])
-def test_a_shipped_estimator_reads_walks_it_was_not_told(shipped: Callable[[], tuple[Estimator, OwnError]]) -> None:
+@pytest.mark.parametrize("name", ["evaluation", "reward"])
+def test_a_shipped_estimator_reads_walks_it_was_not_told(name: ShippedName) -> None:
     """64 x 64 pixels of two held-out scenes, rendered here: each within 2 degrees and a tenth of the path."""
-    estimator, error = shipped()
+    estimator, error = shipped_estimator(name)
     assert error.paths >= 12
     for index in (3, 5):
         clip = render_truth(FIRST_HELD_OUT_SEED + index, "walk", VideoFormat(64, 64, lens_from_fov(70, 64, 64), 16.0))
@@ -160,14 +158,14 @@ def test_what_rewards_is_another_network_than_what_evaluates() -> None:
     assert ours.seed != other.seed
     assert ours.scenes[1] <= other.scenes[0] or other.scenes[1] <= ours.scenes[0]
     assert max(ours.scenes[1], other.scenes[1]) <= FIRST_HELD_OUT_SEED
-    a, b = (shipped()[0] for shipped in (evaluation_estimator, reward_estimator))
+    a, b = shipped_estimator("evaluation")[0], shipped_estimator("reward")[0]
     assert isinstance(a, FlowEstimator)
     assert isinstance(b, FlowEstimator)
     assert not torch.allclose(a.depth.out.weight, b.depth.out.weight, atol=1e-3)
 
 
 def test_videos_that_are_too_short_or_have_no_time_are_named() -> None:
-    estimator, _ = evaluation_estimator()
+    estimator, _ = shipped_estimator("evaluation")
     video, lens = torch.zeros(2, 3, 64, 64, dtype=torch.uint8), torch.tensor(lens_from_fov(70, 64, 64))
     with pytest.raises(ValueError, match="2 frames"):
         estimator(video[:1], lens, 16.0)

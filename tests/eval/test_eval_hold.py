@@ -24,7 +24,7 @@ from dreamx.data.sim.stills import render_stills
 from dreamx.eval import frame_sets, runner
 from dreamx.eval.commands import SuiteConfig
 from dreamx.eval.estimators.features.corruptions import CORRUPTIONS
-from dreamx.eval.estimators.features.feature_accuracy import evaluation_features, features_of
+from dreamx.eval.estimators.features.feature_accuracy import features_of, shipped_features
 from dreamx.eval.frame_sets import frame_set_scores
 from dreamx.eval.hint_copy import HintNetwork, hint_copy
 from dreamx.eval.metrics import hold
@@ -47,7 +47,7 @@ from dreamx.memory import MemoryConfig
 from dreamx.model.kv_cache import KVCache
 from dreamx.standpoint import Standpoint
 
-NET = evaluation_features()[0]
+NET = shipped_features("evaluation")[0]
 
 
 def test_the_shipped_suite_covers_its_law() -> None:

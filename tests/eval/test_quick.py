@@ -182,7 +182,7 @@ def test_truths_are_rendered_once(shipped: QuickConfig, monkeypatch: pytest.Monk
     again = true_clips.load_case(shipped.truth, SEED, "walk", VIEW)
     assert torch.equal(again.truth.video, first.truth.video)
     assert torch.equal(again.warp, first.warp)
-    assert held_keys(again.truth) == key_scripts("walk", SEED, VIEW.fps)[0]
+    assert held_keys(again.truth.actions) == key_scripts("walk", SEED, VIEW.fps)[0]
     assert not list(shipped.truth.glob("*.tmp"))
 
 

@@ -116,20 +116,3 @@ def test_times_outside_the_trajectory_are_refused():
     for bad in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="times must lie between 0 and 1"):
             path.resample(follow(["w"] * 2), torch.tensor([bad]))
-
-
-def test_an_orbit_keeps_its_centre_in_the_picture():
-    start = follow(["wl"] * 5)[-1]
-    centre = (start.pose @ torch.tensor([0.0, 0.0, 3.0, 1.0], dtype=torch.float64))[:3]
-    around = path.orbit(start, centre, torch.tensor([0.0, 90.0, 180.0]))
-    seen = (centre - around.pose[:, :3, 3])[:, None] @ around.pose[:, :3, :3]
-    assert torch.allclose(seen[:, 0], torch.tensor([0.0, 0.0, 3.0], dtype=torch.float64).expand(3, 3), atol=1e-6)
-    assert torch.allclose(around[0].pose, start.pose, atol=1e-6)
-    assert torch.allclose(around[2].pose[:3, 2], -start.pose[:3, 2], atol=1e-6)
-    turned = start.pose[:3, :3].T @ around.pose[1, :3, 2]
-    assert turned[0] > 0.99  # to the right
-
-
-def test_an_orbit_about_another_vertical():
-    around = path.orbit(level(), torch.tensor([1.0, 0.0, 0.0]), torch.tensor([90.0]), up=torch.tensor([0.0, 0.0, 2.0]))
-    assert torch.allclose(around.pose[0, :3, 3], torch.tensor([1.0, 1.0, 0.0]), atol=1e-6)

@@ -2,12 +2,11 @@
 
 import pytest
 
-from dreamx.model.masks import by_chunk, draw, everyone, teacher_forced
+from dreamx.model.masks import by_chunk, draw, teacher_forced
 
 
 def test_by_chunk() -> None:
     assert draw(by_chunk(4, 2)) == "##..\n##..\n####\n####"
-    assert bool(everyone(3).all())
 
 
 def test_window_and_sinks_count_the_chunk_itself() -> None:

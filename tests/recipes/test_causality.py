@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     native.save(root / "autoencoder" / "model", {"vae": (VAE(tiny.VAE), tiny.VAE)})
     latents_of_chance.save(root / "latents.safetensors", 2, LENGTH, tiny.VAE.latent, causality.WORLD.lens)
-    for step in causality.way_steps(root, 1, steps=1):
+    for step in causality.curriculum(root, 1, steps=1):
         step()
     return root
 

@@ -42,7 +42,7 @@ def test_worlds_are_shown_what_was_taught(tmp_path: Path, monkeypatch: pytest.Mo
     few = {name: scene_memory.MEMORIES[name] for name in ("none", "packed-yarn")}
     monkeypatch.setattr(scene_memory, "MEMORIES", few)
     monkeypatch.setattr(scene_memory, "ERRORS", {"residuals": scene_memory.ERRORS["residuals"]})
-    for step in scene_memory.memory_steps(tmp_path, 1, steps=2):
+    for step in scene_memory.curriculum(tmp_path, 1, steps=2):
         cfg = step.cfg if step.trains else replace(step.cfg, depth=None)
         step.run(cfg)
     worlds = {

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from dreamx.checkpoints import native
 from dreamx.clip import Clip, latent_cameras
-from dreamx.eval.estimators.features.feature_accuracy import evaluation_features, reward_features
+from dreamx.eval.estimators.features.feature_accuracy import shipped_features
 from dreamx.eval.estimators.pose.flow_estimator import FlowEstimator
-from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator, reward_estimator
+from dreamx.eval.estimators.pose.pose_accuracy import shipped_estimator
 from dreamx.frames import clean
 from dreamx.geometry.camera import Camera, level, rigid, rotation
 from dreamx.model.kv_cache import KVCache
@@ -24,7 +24,7 @@ from dreamx.train.latents import LatentClips
 from repo import TESTS
 
 CLIPS = [Clip.load(f) for f in sorted((TESTS / "files/micro").glob("*.safetensors"))]
-NET, _ = reward_features()
+NET, _ = shipped_features("reward")
 
 
 def path(frames: int) -> Camera:
@@ -87,8 +87,8 @@ def test_what_rewards_is_not_what_tables_use() -> None:
     pictures = torch.cat([clip.video[::8] for clip in CLIPS])
     rewards, watch = scorers(RewardConfig(every=2), pictures, 12.0)
     assert (rewards.fps, rewards.every, watch.every) == (12.0, 2, 2)
-    assert rewards.features is reward_features()[0] and watch.features is evaluation_features()[0]
-    readers = rewards.estimator, watch.estimator, reward_estimator()[0], evaluation_estimator()[0]
+    assert rewards.features is shipped_features("reward")[0] and watch.features is shipped_features("evaluation")[0]
+    readers = rewards.estimator, watch.estimator, shipped_estimator("reward")[0], shipped_estimator("evaluation")[0]
     weights = [torch.cat([p.flatten() for p in r.depth.parameters()]) for r in readers if isinstance(r, FlowEstimator)]
     assert torch.equal(weights[0], weights[2]) and torch.equal(weights[1], weights[3])
     assert not torch.equal(weights[0], weights[1])

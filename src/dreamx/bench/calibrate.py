@@ -26,7 +26,7 @@ from dreamx.devices import device_of
 from dreamx.fast.int8 import Int8Config, int8_layers, measure_int8_errors, quantise
 from dreamx.fast.residual_reuse import PassChange, ReuseConfig, block_stack, reuse_residuals
 from dreamx.model.dit import DiT
-from dreamx.plaintext import brief, read_json
+from dreamx.plaintext import brief, named, read_json
 
 _DEGREE = 4  # of the polynomial, as TeaCache has it
 _REACHES = (1.0, 0.5, 0.25)  # shares of the guesses that a threshold lets pass
@@ -117,10 +117,8 @@ def planned(name: str, size: str | None, dtype: str | None, device: str | None, 
 
 def read_calibration(file: Path) -> Calibration:
     """Read what ``dreamx calibrate --out`` wrote. ValueError names the file and the key."""
-    try:
+    with named(f"calibration: {file}"):
         return from_json(Calibration, read_json(file))
-    except ValueError as e:
-        raise ValueError(f"calibration: {file}: {e}") from e
 
 
 def calibration_for(file: Path, plan: Plan) -> Calibration:
@@ -153,7 +151,8 @@ def calibrate(plan: Plan, walk: Walk, chunks: int, target: float, plain: WalkMad
             made = walk(Technique("", lambda dit, now=now: reuse_residuals(dit, now, noise)), chunks)
             stack = block_stack(made.dit)
             share = stack.skipped / max(1, stack.passes)
-            tried.append(Candidate("first block" if first_block else "modulated input", threshold, share, _psnr(made, plain)))
+            what = "first block" if first_block else "modulated input"
+            tried.append(Candidate(what, threshold, share, psnr_of_all(made.pictures, plain.pictures)))
             if tried[-1].psnr >= target:
                 if share > best:
                     chosen, best = [now], share
@@ -163,7 +162,8 @@ def calibrate(plan: Plan, walk: Walk, chunks: int, target: float, plain: WalkMad
         bound = sorted(errors.values())[max(0, round(share * len(errors)) - 1)]
         now8 = Int8Config(bound)
         made = walk(Technique("", lambda dit, now8=now8: quantise(dit, now8, errors)), chunks)
-        tried.append(Candidate("int8", bound, sum(e <= bound for e in errors.values()) / len(errors), _psnr(made, plain)))
+        rounded = sum(e <= bound for e in errors.values()) / len(errors)
+        tried.append(Candidate("int8", bound, rounded, psnr_of_all(made.pictures, plain.pictures)))
         if tried[-1].psnr >= target:
             limit = bound
             break
@@ -222,7 +222,3 @@ def lines(found: Calibration) -> list[str]:
 def _pairs(changes: Sequence[PassChange], first_block: bool) -> tuple[list[float], list[float]]:
     x = [c.first if first_block else c.modulated for c in changes]
     return x, [c.residual_after_first if first_block else c.residual for c in changes]
-
-
-def _psnr(made: WalkMade, plain: WalkMade) -> float:
-    return psnr_of_all(made.pictures, plain.pictures)

@@ -19,7 +19,7 @@ from dreamx.bench import stopwatch
 from dreamx.budget import machine
 from dreamx.budget.plan import Plan
 from dreamx.decoding import compute_in
-from dreamx.eval.estimators.features.feature_accuracy import evaluation_features, features_of
+from dreamx.eval.estimators.features.feature_accuracy import features_of, shipped_features
 from dreamx.eval.metrics.psnr import psnr
 from dreamx.eval.metrics.similarity import cosine_similarity
 from dreamx.geometry.controls import from_keys
@@ -138,7 +138,7 @@ def walk_plan(
 def distance_from(made: WalkMade, plain: WalkMade) -> tuple[float, float]:
     """PSNR in dB over all frames together, and the mean distance (1 - cosine) of their features."""
     a, b = made.pictures, plain.pictures
-    embed = cosine_similarity(lambda pictures: features_of(evaluation_features()[0], pictures))
+    embed = cosine_similarity(lambda pictures: features_of(shipped_features("evaluation")[0], pictures))
     return psnr_of_all(a, b), float((1 - embed(a, b)).mean())
 
 

@@ -103,9 +103,9 @@ def refusal(plan: Plan, device: torch.device, free: float | None, main: float | 
     most = need(plan).most if bytes is None else bytes
     if free is None or most <= free:
         return None
-    height, width = plan.size
+    (height, width), dtype = plan.size, str(plan.dtype).removeprefix("torch.")
     words = (
-        f"{plan.name} at {height}x{width} in {_name(plan.dtype)} needs {gigabytes(most)} of memory, and {gigabytes(free)} are "
+        f"{plan.name} at {height}x{width} in {dtype} needs {gigabytes(most)} of memory, and {gigabytes(free)} are "
         f"free on {device.type}"
     )
     cures = [f"{what} ({gigabytes(other)})" for what, other in _cures(plan, device, main) if other <= free]
@@ -156,10 +156,6 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def world_must_fit(world: str, choice: released.Choice, latents: int | None = None) -> None:

@@ -24,6 +24,7 @@ from dreamx.model.umt5 import UMT5, UMT5Config
 from dreamx.model.vae import VAE, VAEConfig
 from dreamx.model.wan_vae import WanVAE, WanVAEConfig
 from dreamx.model.word_encoder import WordConfig, WordEncoder
+from dreamx.plaintext import named
 
 C = TypeVar("C")
 
@@ -100,9 +101,8 @@ def part_from(found: Contents, which: str | None, dtype: torch.dtype | None = No
     others += (f"{decoder} of its decoder",) if decoder else ()
     tensors = found.restored(which, dtype)
     try:
-        part = (_vae if which == "vae" else _text)(tensors, folder)
-    except ValueError as e:
-        raise e if str(e).startswith(str(folder)) else ValueError(f"{found.file}: {e}") from e
+        with named(found.file, folder):
+            part = (_vae if which == "vae" else _text)(tensors, folder)
     except (IndexError, TypeError, ZeroDivisionError) as e:  # of sizes that are read off the shapes
         raise ValueError(f"{found.file}: its tensors have shapes of no {which.replace('_', ' ')}, so it is something else") from e
     return replace(part, others=others)
@@ -173,15 +173,13 @@ def open_text(folder: Path) -> WordEncoder | UMT5:
 def _ours(folder: Path, name: str, look: bool = False) -> CheckpointPart:
     file = folder / f"{name}.safetensors"
     stored = weight_files.look(file) if look else weight_files.mapped(file)
-    try:
+    with named(file, folder):
         tensors = quantised.restore(stored, {}, None)
         if name == "vae":
             vae = native.read_config(folder, name, WanVAEConfig)
             return CheckpointPart(wan_vae_names.from_diffusers(tensors, vae), vae)
         text = native.read_config(folder, name, UMT5Config)
         return CheckpointPart(umt5_names.from_transformers(tensors, text), text, _tokenizer(folder))
-    except ValueError as e:
-        raise e if str(e).startswith(str(folder)) else ValueError(f"{file}: {e}") from e
 
 
 def _vae(tensors: Mapping[str, Tensor], folder: Path) -> CheckpointPart:
@@ -217,10 +215,8 @@ def _beside(folder: Path, read_config: Callable[[Mapping[str, Any]], C]) -> C | 
     said = _said(folder)
     if said is None or "freq_dim" in said:
         return None
-    try:
+    with named(folder / "config.json"):
         return read_config(said)
-    except ValueError as e:
-        raise ValueError(f"{folder / 'config.json'}: {e}") from e
 
 
 def _said(folder: Path) -> dict[str, Any] | None:

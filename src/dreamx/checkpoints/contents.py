@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dreamx.checkpoints import quantised, weight_files
+from dreamx.plaintext import named
 
 #: Left by wrappers, wherever they stand in a name.
 WRAPPED = re.compile(r"(_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod)\.")
@@ -70,25 +70,18 @@ class Contents:
 
     def refuse_unread(self, kind: str) -> None:
         """ValueError that names the file and the kind where a network is quantised in one that is not read."""
-        with self._naming():
+        with named(self.file):
             quantised.refuse(self.networks[kind].tensors, self._formats(kind))
 
     def restored(self, kind: str, dtype: torch.dtype | None) -> dict[str, Tensor]:
         """The tensors of a network, dequantised to ``dtype`` (``quantised.restore``). ValueError names the file."""
-        with self._naming():
+        with named(self.file):
             return quantised.restore(self.networks[kind].tensors, self._formats(kind), dtype)
 
     def _formats(self, kind: str) -> dict[str, str]:
         net = self.networks[kind]
         found = quantised.formats(net.tensors, self.notes, net.prefix)
         return {layer: how for layer, how in found.items() if f"{layer}.weight" in net.tensors}
-
-    @contextmanager
-    def _naming(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as e:
-            raise ValueError(f"{self.file}: {e}") from e
 
     def left(self, kind: str) -> int:
         """Return the number of tensors that belong to other networks than this one."""

@@ -19,7 +19,7 @@ from dreamx.checkpoints import diffusers_names, official_names, weight_files
 from dreamx.checkpoints.contents import WRAPPED
 from dreamx.checkpoints.lora import Lora, LoraConfig, check
 from dreamx.model.dit import DiTConfig
-from dreamx.plaintext import brief, parse_json
+from dreamx.plaintext import brief, named, parse_json
 
 #: A factor: ``lora_A.weight``, ``lora_B.default.weight``, ``lora_down.weight``; ``to_q_lora.up.weight``, ``lora.down.weight``.
 _FACTORS = (
@@ -67,13 +67,11 @@ def read(path: Path, config: DiTConfig) -> Lora:
     stored = weight_files.read(path)
     # The generator's alone; the critic's is left.
     tensors = {k.removeprefix(_NEST): x for k, x in stored.items() if k.startswith(_NEST)} or stored
-    try:
+    with named(file, file.parent):
         said = _settings(file, weight_files.notes(path))
         lora = _lora(tensors, said, config, len(stored) - len(tensors))
         check(lora, config)
-    except ValueError as e:
-        raise e if str(e).startswith(str(file.parent)) else ValueError(f"{file}: {e}") from e
-    return lora
+        return lora
 
 
 def _lora(tensors: Mapping[str, Tensor], said: Mapping[str, Any], config: DiTConfig, left: int) -> Lora:

@@ -20,8 +20,9 @@ from torch.overrides import TorchFunctionMode
 
 from dreamx import atomic, tensor_file
 from dreamx.checkpoints import few_bits, quantised
+from dreamx.checkpoints.rename_tensors import more
 from dreamx.config import from_json, to_json
-from dreamx.plaintext import read_json
+from dreamx.plaintext import named, read_json
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -140,10 +141,8 @@ def read_config(folder: Path, name: str, cls: type[T]) -> T:
     if not isinstance(configs, dict) or name not in configs:
         held = ", ".join(configs) if isinstance(configs, dict) and configs else "nothing"
         raise ValueError(f"{file}: holds no network {name!r} but {held}; give the folder of a stage that trains it")
-    try:
+    with named(file):
         return from_json(cls, configs[name])
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
 
 
 def load(folder: Path, name: str, kind: Callable[[C], M], cls: type[C]) -> M:
@@ -192,12 +191,12 @@ def load_into(module: nn.Module, file: Path) -> None:
     missing, unknown = [k for k in want if k not in tensors], [k for k in tensors if k not in want]
     if missing:
         raise ValueError(
-            f"{file}: has no {missing[0]!r}{_more(missing)} that {kind} needs; "
+            f"{file}: has no {missing[0]!r}{more(missing)} that {kind} needs; "
             "it holds another network, or one from before that part was added: train it again or load it with its own config"
         )
     if unknown:
         raise ValueError(
-            f"{file}: {unknown[0]!r}{_more(unknown)} has no place in {kind}; "
+            f"{file}: {unknown[0]!r}{more(unknown)} has no place in {kind}; "
             "it holds another network, or a larger one: build the module from the config.json beside it"
         )
     for key, tensor in want.items():
@@ -221,11 +220,5 @@ def read(file: Path) -> dict[str, Tensor]:
             notes = f.metadata() or {}
     except Exception as e:
         raise ValueError(f"{file}: not a whole safetensors file ({e}); probably cut short: copy or save it again") from e
-    try:
+    with named(file):
         return quantised.restore(few_bits.restored(tensors, notes), {}, torch.float32)
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
-
-
-def _more(keys: list[str]) -> str:
-    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

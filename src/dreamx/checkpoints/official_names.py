@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dreamx.bounds import check_values
+from dreamx.checkpoints.rename_tensors import betrayed, layer_names, more
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
 from dreamx.model.dit import DiT, DiTConfig, ViewConfig
 from dreamx.plaintext import brief
@@ -168,18 +169,18 @@ def names(config: DiTConfig) -> dict[str, str]:
     """Every name of a released checkpoint -> ours."""
     found = {"head.modulation": "modulation"}
     for theirs, ours in _TOP.items():
-        found |= _linear(theirs, ours)
+        found |= layer_names(theirs, ours)
     for i in range(config.layers):
         a = f"blocks.{i}"
         found[f"{a}.modulation"] = f"{a}.modulation"
         for theirs, ours in _BLOCK.items():
-            found |= _linear(f"{a}.{theirs}", f"{a}.{ours}")
+            found |= layer_names(f"{a}.{theirs}", f"{a}.{ours}")
         for lane, (module, parts) in _LANES.items():
             view = config.view
             if lane == "view" and (view is None or (view.layers is not None and i not in view.layers)):
                 continue
             for theirs, ours in parts.items():
-                found |= _linear(f"{a}.{module}.{theirs}", f"{a}.{lane}.{ours}")
+                found |= layer_names(f"{a}.{module}.{theirs}", f"{a}.{lane}.{ours}")
             for norm in ("norm_q.weight", "norm_k.weight"):
                 found[f"{a}.{module}.{norm}"] = f"{a}.{lane}.{norm}"
     return found
@@ -203,9 +204,9 @@ def check(tensors: Mapping[str, Tensor], want: Mapping[str, torch.Size]) -> None
     unknown = [k for k in tensors if k not in want]
     missing = [k for k in want if k not in tensors]
     if unknown:
-        raise ValueError(f"{unknown[0]!r}{_more(unknown)} has no place in the transformer: {cause(unknown)}")
+        raise ValueError(f"{unknown[0]!r}{more(unknown)} has no place in the transformer: {cause(unknown)}")
     if missing:
-        raise ValueError(f"{missing[0]!r}{_more(missing)} is missing: {_absence(missing[0], tensors)}")
+        raise ValueError(f"{missing[0]!r}{more(missing)} is missing: {_absence(missing[0], tensors)}")
     for name, shape in want.items():
         if tensors[name].shape != shape:
             raise ValueError(
@@ -252,15 +253,10 @@ def load(tensors: Mapping[str, Tensor], config: DiTConfig) -> DiT:
     return dit
 
 
-def _linear(theirs: str, ours: str) -> dict[str, str]:
-    return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
-
-
 def cause(unknown: Sequence[str]) -> str:
     """Why a file has names that a transformer has not."""
     # The first that fits: the table is ordered from particular to general.
-    causes = (why for part, why in _BETRAYALS.items() if any(part in name for name in unknown))
-    return next(causes, "it is a checkpoint of something else")
+    return betrayed(unknown, _BETRAYALS, "it is a checkpoint of something else")
 
 
 def _absence(name: str, tensors: Iterable[str]) -> str:
@@ -269,7 +265,3 @@ def _absence(name: str, tensors: Iterable[str]) -> str:
     if any("cam_self_attn" in other for other in tensors):
         return "the config.json has a camera lane in layers where the weights have none, so it is of another checkpoint"
     return "a checkpoint without camera lane, such as Wan2.2-TI2V-5B, needs a config without add_control_adapter"
-
-
-def _more(keys: list[str]) -> str:
-    return f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""

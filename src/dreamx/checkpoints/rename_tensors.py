@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -23,8 +23,7 @@ def renamed(
     """
     unknown, missing = [k for k in tensors if k not in names], [k for k in names if k not in tensors]
     if unknown:
-        causes = (why for part, why in betrayals.items() if any(part in k for k in unknown))
-        why = next(causes, "it is a checkpoint of something else, or of a larger network than the config says")
+        why = betrayed(unknown, betrayals, "it is a checkpoint of something else, or of a larger network than the config says")
         raise ValueError(f"{unknown[0]!r}{more(unknown)} has no place in {network}: {why}")
     if missing:
         why = "a shard was forgotten, the file was cut, or the config is of another checkpoint"
@@ -34,6 +33,16 @@ def renamed(
         if got != want:
             raise ValueError(f"{theirs!r} is {got} where the config makes it {want}: the config is of another checkpoint")
     return {ours: tensors[theirs] for theirs, ours in names.items()}
+
+
+def betrayed(keys: Collection[str], betrayals: Mapping[str, str], otherwise: str) -> str:
+    """Return what the names say of a file that holds something else: the first of ``betrayals`` that fits, or ``otherwise``."""
+    return next((why for part, why in betrayals.items() if any(part in k for k in keys)), otherwise)
+
+
+def layer_names(theirs: str, ours: str) -> dict[str, str]:
+    """Names of the weight and the bias of a layer -> ours."""
+    return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
 
 
 def more(keys: list[str]) -> str:

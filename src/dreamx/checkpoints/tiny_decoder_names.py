@@ -14,9 +14,10 @@ from torch import Tensor
 
 from dreamx.bounds import check_values
 from dreamx.checkpoints import beside, weight_files
-from dreamx.checkpoints.rename_tensors import renamed
+from dreamx.checkpoints.rename_tensors import layer_names, renamed
 from dreamx.model.tiny_wan_decoder import TinyDecoderConfig, TinyWanDecoder
-from dreamx.model.wan_vae import WanVAE, WanVAEConfig
+from dreamx.model.wan_vae import WanVAE, WanVAEConfig, load
+from dreamx.plaintext import named
 
 _BETRAYALS = {
     "conv1.weight": "it is the autoencoder of Wan itself",
@@ -29,24 +30,22 @@ _BETRAYALS = {
 
 def names(config: TinyDecoderConfig) -> dict[str, str]:
     """Every published name of the decoder -> ours."""
-    found = {f"decoder.1.{x}": f"into.{x}" for x in ("weight", "bias")}
+    found = layer_names("decoder.1", "into")
     each, levels = config.blocks + 3, len(config.time)  # blocks, an enlargement, a layer that grows time, one that narrows
     for i in range(levels):
         start = 3 + i * each
         for j in range(config.blocks):
             for theirs, ours in (("0", "first"), ("2", "second"), ("4", "third")):
-                found |= {f"decoder.{start + j}.conv.{theirs}.{x}": f"levels.{i}.{j}.{ours}.{x}" for x in ("weight", "bias")}
+                found |= layer_names(f"decoder.{start + j}.conv.{theirs}", f"levels.{i}.{j}.{ours}")
         found[f"decoder.{start + config.blocks + 1}.conv.weight"] = f"grow.{i}.weight"
         found[f"decoder.{start + config.blocks + 2}.weight"] = f"narrow.{i}.weight"
-    return found | {f"decoder.{4 + levels * each}.{x}": f"out.{x}" for x in ("weight", "bias")}
+    return found | layer_names(f"decoder.{4 + levels * each}", "out")
 
 
 def read(file: Path) -> tuple[TinyDecoderConfig, dict[str, Tensor]]:
     """Read ``taew2_2.pth`` or its safetensors: config and tensors by our names. ValueError names the file and what it is."""
-    try:
+    with named(file, file):
         return from_published(weight_files.read(file))
-    except ValueError as e:
-        raise e if str(e).startswith(str(file)) else ValueError(f"{file}: {e}") from e
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> tuple[TinyDecoderConfig, dict[str, Tensor]]:
@@ -93,10 +92,7 @@ def with_decoder(vae: WanVAE, place: Path) -> WanVAE:
     like = vae.quant_conv.weight
     state = {k: x for k, x in vae.state_dict().items() if k.startswith(("encoder.", "quant_conv."))}
     state |= {k: x.to(like.device, like.dtype) for k, x in decoding.items()}
-    with torch.device("meta"):
-        net = WanVAE(config)
-    net.load_state_dict(state, assign=True)
-    return net.requires_grad_(False).eval()
+    return load(state, config)
 
 
 def _replaced(config: WanVAEConfig, place: Path) -> tuple[WanVAEConfig, dict[str, Tensor]]:

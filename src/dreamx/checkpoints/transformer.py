@@ -62,18 +62,14 @@ def read(path: Path, config: Path | None = None, family: Family | None = None, d
     if "kind" not in weight_files.read_json(path / "config.json"):
         raise ValueError(f"{path}: does not say what kind its transformer is; it is of a training stage, not of `dreamx convert`")
     kind = native.read_config(path, "kind", TransformerMeta)
-    try:
+    with plaintext.named(path / "dit.safetensors"):
         tensors = quantised.restore(weight_files.mapped(path / "dit.safetensors"), {}, dtype)
         official_names.check(tensors, official_names.our_shapes(dit))
-    except ValueError as e:
-        raise ValueError(f"{path / 'dit.safetensors'}: {e}") from e
     if not (path / "lora.safetensors").exists():
         return Checkpoint(tensors, dit, kind)
     lora = Lora(weight_files.mapped(path / "lora.safetensors"), native.read_config(path, "lora", LoraConfig))
-    try:
+    with plaintext.named(path / "lora.safetensors"):
         loras.check(lora, dit)
-    except ValueError as e:
-        raise ValueError(f"{path / 'lora.safetensors'}: {e}") from e
     return Checkpoint(tensors, dit, kind, lora)
 
 

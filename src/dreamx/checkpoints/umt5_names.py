@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from dreamx.bounds import check_values
-from dreamx.checkpoints.rename_tensors import renamed
+from dreamx.checkpoints.rename_tensors import betrayed, renamed
 from dreamx.model.umt5 import UMT5Config, shapes, transformers_arguments
 
 _BETRAYALS = {
@@ -94,7 +94,7 @@ def config_of(official: Mapping[str, Tensor]) -> UMT5Config:
     q, position = "blocks.0.attn.q.weight", "blocks.0.pos_embedding.embedding.weight"
     for key in ("token_embedding.weight", q, position, "blocks.0.ffn.fc1.weight"):
         if key not in official:
-            some = next((why for part, why in _BETRAYALS.items() if any(part in k for k in official)), "it is something else")
+            some = betrayed(official, _BETRAYALS, "it is something else")
             raise ValueError(f"has no {key!r}, so it is no text encoder umT5: {some}")
     rows, width = official["token_embedding.weight"].shape
     buckets, heads = official[position].shape
@@ -111,7 +111,7 @@ def config_of_transformers(tensors: Mapping[str, Tensor]) -> UMT5Config:
     words = next((x for x in ("shared.weight", "encoder.embed_tokens.weight") if x in tensors), "shared.weight")
     for key in (words, q, bias, up):
         if key not in tensors or tensors[key].ndim != 2:
-            some = next((why for part, why in _BETRAYALS.items() if any(part in k for k in tensors)), "it is something else")
+            some = betrayed(tensors, _BETRAYALS, "it is something else")
             raise ValueError(f"has no matrix {key!r}, so it is no text encoder umT5: {some}")
     layers = sum(re.fullmatch(r"encoder\.block\.\d+\.layer\.0\.layer_norm\.weight", k) is not None for k in tensors)
     if layers > 1 and f"encoder.block.1.{bias.removeprefix('encoder.block.0.')}" not in tensors:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from dreamx.bounds import check_values
-from dreamx.checkpoints.rename_tensors import renamed
+from dreamx.checkpoints.rename_tensors import betrayed, layer_names, renamed
 from dreamx.model.wan_vae import MEAN, STD, WanVAEConfig, arguments, shapes
 
 _BETRAYALS = {
@@ -29,26 +29,30 @@ _BETRAYALS = {
 
 def names(config: WanVAEConfig) -> dict[str, str]:
     """Every name of the released ``.pth`` -> ours."""
-    found = _conv("conv1", "quant_conv") | _conv("conv2", "post_quant_conv")
+    found = layer_names("conv1", "quant_conv") | layer_names("conv2", "post_quant_conv")
     m, last = config.multiples, len(config.multiples) - 1
     for side, steps, block, resampler, count, widths, timed in (
         ("encoder", "downsamples", "down_blocks", "downsampler", config.blocks, (1, *m), config.time),
         ("decoder", "upsamples", "up_blocks", "upsampler", config.blocks + 1, (m[-1], *m[::-1]), config.time[::-1]),
     ):
-        found |= _conv(f"{side}.conv1", f"{side}.conv_in") | _conv(f"{side}.head.2", f"{side}.conv_out")
+        found |= layer_names(f"{side}.conv1", f"{side}.conv_in") | layer_names(f"{side}.head.2", f"{side}.conv_out")
         found[f"{side}.head.0.gamma"] = f"{side}.norm_out.gamma"
         for theirs, ours in (("0", "resnets.0"), ("2", "resnets.1")):
             found |= _residual(f"{side}.middle.{theirs}", f"{side}.mid_block.{ours}", False)
         a, b = f"{side}.middle.1", f"{side}.mid_block.attentions.0"
-        found |= {f"{a}.norm.gamma": f"{b}.norm.gamma"} | _conv(f"{a}.to_qkv", f"{b}.to_qkv") | _conv(f"{a}.proj", f"{b}.proj")
+        found |= (
+            {f"{a}.norm.gamma": f"{b}.norm.gamma"}
+            | layer_names(f"{a}.to_qkv", f"{b}.to_qkv")
+            | layer_names(f"{a}.proj", f"{b}.proj")
+        )
         for i in range(last + 1):
             a, b = f"{side}.{steps}.{i}.{steps}", f"{side}.{block}.{i}"
             for j in range(count):
                 found |= _residual(f"{a}.{j}", f"{b}.resnets.{j}", j == 0 and widths[i] != widths[i + 1])
             if i < last:
-                found |= _conv(f"{a}.{count}.resample.1", f"{b}.{resampler}.resample.1")
+                found |= layer_names(f"{a}.{count}.resample.1", f"{b}.{resampler}.resample.1")
             if i < last and timed[i]:
-                found |= _conv(f"{a}.{count}.time_conv", f"{b}.{resampler}.time_conv")
+                found |= layer_names(f"{a}.{count}.time_conv", f"{b}.{resampler}.time_conv")
     return found
 
 
@@ -110,7 +114,7 @@ def config_of(official: Mapping[str, Tensor]) -> WanVAEConfig:
     first = "encoder.downsamples.0.downsamples.0.residual.2.weight"
     for key in ("conv2.weight", "encoder.conv1.weight", "decoder.head.0.gamma", first):
         if key not in official:
-            some = next((why for part, why in _BETRAYALS.items() if any(part in k for k in official)), "it is something else")
+            some = betrayed(official, _BETRAYALS, "it is something else")
             raise ValueError(f"has no {key!r}, so it is no autoencoder of Wan2.2: {some}")
     width, latent = len(official["encoder.conv1.weight"]), len(official["conv2.weight"])
     levels = _count(official, "encoder.downsamples.{}.downsamples.0.residual.2.weight")
@@ -154,15 +158,11 @@ def config_of_diffusers(tensors: Mapping[str, Tensor]) -> WanVAEConfig:
     return config_of(renamed)
 
 
-def _conv(theirs: str, ours: str) -> dict[str, str]:
-    return {f"{theirs}.{x}": f"{ours}.{x}" for x in ("weight", "bias")}
-
-
 def _residual(theirs: str, ours: str, shortcut: bool) -> dict[str, str]:
     found = {f"{theirs}.residual.{i}.gamma": f"{ours}.norm{n}.gamma" for i, n in ((0, 1), (3, 2))}
     for i, n in ((2, 1), (6, 2)):
-        found |= _conv(f"{theirs}.residual.{i}", f"{ours}.conv{n}")
-    return found | (_conv(f"{theirs}.shortcut", f"{ours}.conv_shortcut") if shortcut else {})
+        found |= layer_names(f"{theirs}.residual.{i}", f"{ours}.conv{n}")
+    return found | (layer_names(f"{theirs}.shortcut", f"{ours}.conv_shortcut") if shortcut else {})
 
 
 def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:

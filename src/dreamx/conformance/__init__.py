@@ -24,6 +24,7 @@ from dreamx.conformance.trajectory_vectors import trajectories
 from dreamx.conformance.transformer_vectors import bidirectional, causal
 from dreamx.conformance.vae_vectors import autoencoder
 from dreamx.conformance.vectors import Vectors, read
+from dreamx.plaintext import named
 
 #: The largest difference that counts as agreement, in float32.
 TOLERANCE = 1e-4
@@ -70,12 +71,9 @@ def main(cfg: ConformanceConfig) -> None:
 def check(file: Path) -> ConformanceResult:
     """Run one file. ValueError, one sentence with its name, when it cannot be run."""
     vectors = read(file)
-    try:
+    with named(file), torch.inference_mode():
         kind, run = _kind(vectors)
-        with torch.inference_mode():
-            return ConformanceResult(str(file), kind, run(vectors))
-    except ValueError as e:
-        raise ValueError(f"{file}: {e}") from e
+        return ConformanceResult(str(file), kind, run(vectors))
 
 
 def _kind(vectors: Vectors) -> tuple[str, Callable[[Vectors], dict[str, float]]]:

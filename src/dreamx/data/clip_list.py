@@ -62,6 +62,14 @@ def clip_files(folder: Path) -> list[Path]:
     return files
 
 
+def clip_names(folder: Path) -> list[str]:
+    """The clips of a folder, in order. ValueError where there are none."""
+    names = sorted(p.stem for p in folder.glob("*.safetensors")) if folder.is_dir() else []
+    if not names:
+        raise ValueError(f"clips: there are no clips (.safetensors) in {folder}; render or import some first")
+    return names
+
+
 def twin_of(file: Path) -> Path | None:
     """Return where ``dreamx data simulate`` puts the same clip without what happens in it; None for one without such a twin."""
     return next((file.with_name(file.name.replace(a, b)) for a, b in _TWINS.items() if a in file.name), None)

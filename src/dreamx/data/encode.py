@@ -33,7 +33,7 @@ from dreamx.data.recall import played_back, walked_along
 from dreamx.data.variants import variants
 from dreamx.data.workers import pool
 from dreamx.events import Story, prompt
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import stack
 from dreamx.locks import alone
 from dreamx.memory import MemoryConfig
 from dreamx.model.depth_net import Depth, DepthConfig
@@ -224,12 +224,9 @@ def _encode_alone(cfg: EncodeConfig, some: list[ListedClip], out: Path) -> None:
         played = played_back(vae, z, played_shots, cfg.memory, deep, cfg.ahead, fields)
     elif cfg.world is not None:
         played = walked_along(_world(cfg.world), [shot for _, shot in made]), None, None
-    seen = [latent_cameras(shot.camera) for _, shot in made]
-    camera = Camera(torch.stack([c.pose for c in seen]), torch.stack([c.lens for c in seen]))
+    camera = stack([latent_cameras(shot.camera) for _, shot in made])
     rows = tuple(_row(s, variant, cfg.text is None and isinstance(vae, VAE)) for variant, s in made)
-    path = None
-    if isinstance(vae, WanVAE):
-        path = Camera(torch.stack([s.camera.pose for _, s in made]), torch.stack([s.camera.lens for _, s in made]))
+    path = stack([s.camera for _, s in made]) if isinstance(vae, WanVAE) else None
     Latents(z, camera, rows, name, *(played or (None, None, None)), path=path).save(out)
 
 

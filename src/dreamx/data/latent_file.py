@@ -16,7 +16,7 @@ from dreamx import atomic, tensor_file
 from dreamx.config import LATER, from_json, to_json
 from dreamx.events import Event
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import cause, parse_json
+from dreamx.plaintext import parse_json, readable
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Latents:
     @staticmethod
     def load(path: Path) -> Latents:
         """Read what ``save`` wrote; ValueError with the file's name when it is not that."""
-        try:
+        with readable(path, "file of latents", "encode the clips again"):
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["latents"])
                 rows = tuple(from_json(LatentRow, row) for row in words["clips"])
@@ -83,8 +83,6 @@ class Latents:
                 found = Latents(f.get_tensor("z"), camera, rows, words["vae"], *more, made=made, path=way)
             _check(found)
             return found
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable file of latents ({cause(e)}); encode the clips again") from e
 
 
 def joined(parts: Sequence[Latents], made: tuple[str, ...] = ()) -> Latents:

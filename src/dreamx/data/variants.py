@@ -47,16 +47,8 @@ def reversed_in_time(clip: Clip) -> Clip | None:
         return None
     back = torch.cat([torch.zeros_like(clip.actions[:1]), clip.actions[1:].flip(0)])
     story = None if clip.story is None else replace(clip.story, scene=_placeless(clip.story.scene))
-    return replace(
-        clip,
-        video=clip.video.flip(0),
-        depth=clip.depth.flip(0) if clip.depth is not None else None,
-        segments=clip.segments.flip(0) if clip.segments is not None else None,
-        camera=clip.camera.map(lambda x: x.flip(0)),
-        actions=back[:, _OPPOSITE],
-        caption=_placeless(clip.caption),
-        story=story,
-    )
+    turned = clip.at(torch.arange(len(clip.video)).flip(0))
+    return replace(turned, actions=back[:, _OPPOSITE], caption=_placeless(clip.caption), story=story)
 
 
 def moves(clip: Clip) -> bool:

@@ -26,19 +26,16 @@ from dreamx.config import to_json
 from dreamx.eval import folders
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.metrics.columns import cell, column
-from dreamx.eval.metrics.measure import scoring_hash
 from dreamx.eval.models import CopyFirst, Ours, Truth, VideoModel
-from dreamx.eval.preflight import preflight
+from dreamx.eval.preflight import run_checked
 from dreamx.eval.reporting import compare
-from dreamx.eval.reporting.report import Report, ReportInfo, build_report, camera_readers, fail_if_all_failed
-from dreamx.eval.runner import EvalPlan, run_plan
+from dreamx.eval.reporting.report import Report, build_report, camera_readers, fail_if_all_failed, report_info
+from dreamx.eval.runner import EvalPlan, code_hashes
 from dreamx.eval.speed import machine
 from dreamx.eval.suites.suite import Suite, shipped_suite
 from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.geometry.controls import from_keys
 from dreamx.geometry.path import format_actions
-from dreamx.source_hash import source_hash
-from dreamx.version import __version__
 from dreamx.world import World
 
 #: The scores of a row, in order, by suite.
@@ -149,33 +146,10 @@ def run_ablation(cfg: AblateConfig, suite: Suite) -> Ablation:
     remembers = [row for row in ours if row.memory and worlds[row.name].config.memory is not None]
     bare = [replace(row, network=False, name="hint-copy") for row in remembers[:1]]  # what its memory shows, without a network
     models: tuple[VideoModel, ...] = (*ours, *bare, Truth(), CopyFirst())
-    plan = EvalPlan(
-        suite, models, view, cfg.out, cfg.truth, Backbones(), (source_hash("dreamx.eval.suites.ground_truth"), scoring_hash())
-    )
-    for note in preflight(plan):
-        print(note, file=sys.stderr)
-    folders.claim(cfg.out, "ablate", folders.ABLATION, cfg.truth)
-    rows = run_plan(plan, cfg.processes)
-    whole = build_report(
-        ReportInfo(
-            suite=suite.name,
-            suite_version=suite.version,
-            suite_seed=suite.seed,
-            suite_hash=suite.hash,
-            trials=len(suite.trials),
-            whole=len(shipped_suite(suite.name).trials),
-            size=worlds[ours[0].name].size,
-            fps=view.fps,
-            models={m.name: m.identity for m in models},
-            measures=Backbones().names | camera_readers(rows),
-            command=_command(cfg),
-            hardware=machine(),
-            dreamx=__version__,
-            simulator=plan.code[0],
-            scores=plan.code[1],
-        ),
-        rows,
-    )
+    plan = EvalPlan(suite, models, view, cfg.out, cfg.truth, Backbones(), code_hashes())
+    rows = run_checked(plan, "ablate", folders.ABLATION, cfg.processes)
+    measures = plan.tools.names | camera_readers(rows)
+    whole = build_report(report_info(plan, len(shipped_suite(suite.name).trials), measures, _command(cfg)), rows)
     suite.save(cfg.out / "suite.json")
     whole.save(cfg.out / "report.json")
     return Ablation(whole, measure_costs(worlds, cfg.chunks), machine())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -32,21 +31,17 @@ from dreamx.bounds import (
 from dreamx.eval import folders
 from dreamx.eval.frame_sets import frame_set_scores
 from dreamx.eval.metrics.backbones import Backbones
-from dreamx.eval.metrics.measure import scoring_hash
 from dreamx.eval.metrics.vlm_judge import VLMJudge
 from dreamx.eval.models import OF_WORLD, CopyFirst, Truth, VideoModel, Videos, Warp, rows_of_world
-from dreamx.eval.preflight import preflight
+from dreamx.eval.preflight import run_checked
 from dreamx.eval.reporting import html
 from dreamx.eval.reporting.markdown import report_markdown
-from dreamx.eval.reporting.report import Report, ReportInfo, build_report, camera_readers, fail_if_all_failed, table_layout
-from dreamx.eval.runner import EvalPlan, TrialRow, run_plan
-from dreamx.eval.speed import machine
+from dreamx.eval.reporting.report import Report, build_report, camera_readers, fail_if_all_failed, report_info, table_layout
+from dreamx.eval.runner import EvalPlan, TrialRow, code_hashes
 from dreamx.eval.suites import suite_paths
 from dreamx.eval.suites.event_trials import classifier_note
 from dreamx.eval.suites.suite import SHIPPED, Suite, shipped_suite
 from dreamx.eval.suites.true_clips import VideoFormat
-from dreamx.source_hash import source_hash
-from dreamx.version import __version__
 from dreamx.world import World
 
 _BASELINES: dict[str, VideoModel] = {"truth": Truth(), "warp": Warp(), "copy-first": CopyFirst()}
@@ -201,29 +196,10 @@ def evaluate_suite(name: str, cfg: SuiteConfig) -> Report:
     rows_of = _models(cfg)
     tools = cfg.tools
     out = cfg.out or Path("runs/eval") / suite.name
-    plan = EvalPlan(suite, rows_of, view, out, cfg.truth, tools, (source_hash("dreamx.eval.suites.ground_truth"), scoring_hash()))
-    for note in preflight(plan):
-        print(note, file=sys.stderr)
-    folders.claim(out, name, folders.SUITE, cfg.truth)
-    rows = run_plan(plan, cfg.processes or os.cpu_count() or 1)
-    about = ReportInfo(
-        suite=suite.name,
-        suite_version=suite.version,
-        suite_seed=suite.seed,
-        suite_hash=suite.hash,
-        trials=len(suite.trials),
-        whole=suite_paths.LAWS[name].trials,
-        size=world.size,
-        fps=view.fps,
-        models={m.name: m.identity for m in rows_of},
-        measures=tools.names | _readers(name, rows, tools),
-        command=command_line(name, cfg),
-        hardware=machine(),
-        dreamx=__version__,
-        simulator=plan.code[0],
-        scores=plan.code[1],
-    )
-    whole = build_report(about, rows)
+    plan = EvalPlan(suite, rows_of, view, out, cfg.truth, tools, code_hashes())
+    rows = run_checked(plan, name, folders.SUITE, cfg.processes or os.cpu_count() or 1)
+    measures = tools.names | _readers(name, rows, tools)
+    whole = build_report(report_info(plan, suite_paths.LAWS[name].trials, measures, command_line(name, cfg)), rows)
     if name == "hold":
         sets = frame_set_scores(plan)
         whole = replace(whole, table={model: scores | sets[model] for model, scores in whole.table.items()})

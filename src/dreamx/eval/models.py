@@ -24,6 +24,7 @@ from dreamx.eval.suites.suite import Trial
 from dreamx.eval.suites.true_clips import warp_of
 from dreamx.geometry.camera import Camera, relative_to
 from dreamx.geometry.formats import read
+from dreamx.plaintext import named
 from dreamx.released import is_released
 from dreamx.released import weights_of as released_files
 from dreamx.session import Switches
@@ -90,7 +91,6 @@ class Ours:
         return world if self.network else hint_copy(world)
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """Drive the world."""
         world = self.switched(_opened(self.world))
         return drive(world, truth, trial.said) if self.words else drive(world, replace(truth, caption=""))
 
@@ -121,7 +121,6 @@ class Truth:
     identity: str = "truth"
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """The render."""
         return truth.video
 
 
@@ -133,7 +132,6 @@ class CopyFirst:
     identity: str = "copy-first"
 
     def film(self, trial: Trial, truth: Clip) -> Tensor:
-        """The same frame again and again."""
         return baselines.copy_first(truth.video[0], len(truth.video)).contiguous()
 
 
@@ -191,10 +189,8 @@ class Videos:
         file = self.folder / f"{trial.id}.cameras.json"
         if not file.is_file():
             raise ValueError(f"cameras: {file.name} is missing; write the cameras that the video was made with")
-        try:
+        with named(f"cameras: {file.name}"):
             theirs = read("dreamx", {"": file.read_bytes()}).camera
-        except ValueError as e:
-            raise ValueError(f"cameras: {file.name}: {e}") from e
         if len(theirs) < len(truth.camera):
             raise ValueError(f"cameras: {file.name} has {len(theirs)} where the trial has {len(truth.camera)} frames")
         a, b = (_from_first(c[: len(truth.camera)]) for c in (theirs, truth.camera))

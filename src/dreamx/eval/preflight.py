@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import torch
 from torch import Tensor
 
 from dreamx.data.opengl import gl
+from dreamx.eval import folders
 from dreamx.eval.metrics.backbones import Backbones
 from dreamx.eval.models import Videos
-from dreamx.eval.runner import EvalPlan
+from dreamx.eval.runner import EvalPlan, TrialRow, run_plan
 from dreamx.eval.suites.ground_truth import truths_are_cached
 from dreamx.eval.suites.reference_features import references_are_cached
 from dreamx.eval.suites.true_clips import VideoFormat
 
 _PAIRS = ("flow", "middle", "distance", "points")  # networks that are given two batches of pictures
+
+
+def run_checked(plan: EvalPlan, command: str, files: tuple[str, ...], processes: int) -> list[TrialRow]:
+    """All rows of a plan that is checked first; its folder is claimed for ``files`` of ``dreamx eval COMMAND``."""
+    for note in preflight(plan):
+        print(note, file=sys.stderr)
+    folders.claim(plan.out, command, files, plan.truth)
+    return run_plan(plan, processes)
 
 
 def preflight(plan: EvalPlan) -> list[str]:

@@ -246,7 +246,7 @@ def _score(seed: int, path: str, case: TrueCase, dreams: Mapping[str, Tensor], m
 
 def _turned(truth: Clip, dream: Tensor) -> dict[str, Tensor]:
     """Degrees that the picture is off after each quarter of a turn: ``[4]`` for the dream, and for the truth itself."""
-    turn = from_keys(held_keys(truth), Speed(fps=truth.fps)).turn[:, 0]
+    turn = from_keys(held_keys(truth.actions), Speed(fps=truth.fps)).turn[:, 0]
     yaw = torch.cat([turn.new_zeros(1), turn.cumsum(0)])
     off: dict[str, Tensor] = {}
     for model, video in (("ours", dream), ("truth", truth.video)):

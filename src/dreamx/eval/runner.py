@@ -24,7 +24,7 @@ from dreamx.data import workers
 from dreamx.data.opengl import CannotDraw
 from dreamx.eval import video_files
 from dreamx.eval.metrics.backbones import Backbones
-from dreamx.eval.metrics.measure import Measured, measure, measure_hold
+from dreamx.eval.metrics.measure import Measured, measure, measure_hold, scoring_hash
 from dreamx.eval.models import Truth, VideoModel
 from dreamx.eval.progress import Progressing, note_progress, read_notes
 from dreamx.eval.suites import event_trials
@@ -33,6 +33,7 @@ from dreamx.eval.suites.reference_features import reference_features
 from dreamx.eval.suites.suite import Suite, Trial
 from dreamx.eval.suites.true_clips import VideoFormat
 from dreamx.plaintext import read_json
+from dreamx.source_hash import source_hash
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class TrialRow:
     failed: str
     truth: str
     measured: Measured
+
+
+def code_hashes() -> tuple[str, str]:
+    """Hashes of the simulator's code and of that of the scores, for ``EvalPlan.code``."""
+    return source_hash("dreamx.eval.suites.ground_truth"), scoring_hash()
 
 
 def run_plan(plan: EvalPlan, processes: int) -> list[TrialRow]:

@@ -15,27 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dreamx.fast.int8 import Int8Config, quantise
+from dreamx.fast.int8 import Int8Config, RoundedLinear, quantise
 from dreamx.model.dit import DiT
 
 FP8 = torch.float8_e4m3fn
 _MOST = float(torch.finfo(FP8).max)  # 448
 
 
-class Fp8Linear(nn.Module):
+class Fp8Linear(RoundedLinear):
     """``nn.Linear`` in FP8: ``x [..., in] -> [..., out]`` in the dtype of ``x``. Not for training: it has no gradient."""
 
-    weight: Tensor
-    scale: Tensor
-    bias: Tensor | None
-
     def __init__(self, layer: nn.Linear) -> None:
-        super().__init__()
-        weight, scale = round_rows(layer.weight.detach())
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.register_buffer("weight", weight)  # e4m3 [out, in]
-        self.register_buffer("scale", scale[:, 0])  # float32 [out]
-        self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().float())  # pyright: ignore[reportUnnecessaryComparison]
+        super().__init__(layer, *round_rows(layer.weight.detach()))
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale = round_rows(x.flatten(0, -2))  # [rows, in], [rows, 1]

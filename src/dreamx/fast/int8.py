@@ -30,20 +30,26 @@ class Int8Config:
     """Names of further layers that keep it, as blocks.0.mlp.2."""
 
 
-class Int8Linear(nn.Module):
-    """``nn.Linear`` in 8 bits: ``x [..., in] -> [..., out]`` in the dtype of ``x``. Not for training: it has no gradient."""
+class RoundedLinear(nn.Module):
+    """A layer in 8 bits: its weight ``[out, in]`` with a scale for each row, float32 ``[out]``, and its bias."""
 
     weight: Tensor
     scale: Tensor
     bias: Tensor | None
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, weight: Tensor, scale: Tensor) -> None:
         super().__init__()
-        weight, scale = quantise_rows(layer.weight.detach())
         self.in_features, self.out_features = layer.in_features, layer.out_features
-        self.register_buffer("weight", weight)  # int8 [out, in]
-        self.register_buffer("scale", scale[:, 0])  # float32 [out]
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale[:, 0])
         self.register_buffer("bias", None if layer.bias is None else layer.bias.detach().float())  # pyright: ignore[reportUnnecessaryComparison]
+
+
+class Int8Linear(RoundedLinear):
+    """``nn.Linear`` in 8 bits: ``x [..., in] -> [..., out]`` in the dtype of ``x``. Not for training: it has no gradient."""
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__(layer, *quantise_rows(layer.weight.detach()))
 
     def forward(self, x: Tensor) -> Tensor:
         codes, scale = quantise_rows(x.flatten(0, -2))  # [rows, in], [rows, 1]

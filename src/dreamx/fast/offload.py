@@ -104,17 +104,11 @@ def lend(
     """From now on the weights of each group are on ``device`` (in ``dtype``, if given) only while its modules compute.
 
     A group's modules follow each other, and so do the groups, if the next one is to come ``ahead`` of its turn. For a copy that
-    runs beside the computation, weights that rest in main memory must be pinned (``pin``).
+    runs beside the computation, weights that rest in main memory must be pinned.
     """
     if not groups or not all(groups):
         raise ValueError("groups: there must be one or more, of one or more modules each")
     return Loan(groups, device, dtype, ahead)
-
-
-def pin(module: nn.Module) -> None:
-    """Keep a module's weights in page-locked main memory, from where a GPU takes them without the processor."""
-    for weight in _weights(module):
-        weight.put(weight.rest.detach().pin_memory())
 
 
 def offload(dit: DiT, device: torch.device, dtype: torch.dtype | None = None, group: int = 1, ahead: bool = False) -> Loan:

@@ -44,7 +44,7 @@ from dreamx.geometry.path import format_actions
 from dreamx.locks import alone
 from dreamx.model.prompt import CutWarning
 from dreamx.picture import read_picture
-from dreamx.plaintext import cause
+from dreamx.plaintext import cause, named
 from dreamx.play.video import VideoRecording
 from dreamx.released import Choice
 from dreamx.replay import play, read, warning
@@ -139,10 +139,8 @@ def _walk_actions(cfg: GenerateConfig, keys: list[str], console: Console) -> Non
         raise ValueError(f"start: {cfg.start} cannot be read ({cause(e)}); name a picture file") from None
     name = cfg.world or "tiny"
     world = _opened(name, cfg.choice)
-    try:
+    with named(f"start: {cfg.start}"):
         image, note = (None, "") if data is None else read_picture(data, world.size)
-    except ValueError as e:
-        raise ValueError(f"start: {cfg.start}: {e}") from None
     if note:
         console.print(note)
     record: dict[str, object] = {"dreamx": __version__, "world": name, "seed": cfg.seed, "prompt": cfg.prompt}

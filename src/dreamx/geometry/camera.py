@@ -7,7 +7,7 @@ middle of the picture is ``cx = cy = 0.5``. Distances are metres. Every function
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import radians, tan
 from typing import Any
@@ -75,6 +75,11 @@ def lens_from_fov(vertical_degrees: float, width: int, height: int) -> tuple[flo
 def cat(cameras: list[Camera] | tuple[Camera, ...], dim: int = 0) -> Camera:
     """Join cameras along a leading axis (counted from the front)."""
     return Camera(torch.cat([c.pose for c in cameras], dim), torch.cat([c.lens for c in cameras], dim))
+
+
+def stack(each: Sequence[Camera]) -> Camera:
+    """Cameras of one shape along a new first axis, ``[N, ...]``."""
+    return Camera(torch.stack([c.pose for c in each]), torch.stack([c.lens for c in each]))
 
 
 def se3_inverse(m: Tensor) -> Tensor:

@@ -113,23 +113,6 @@ def resample(camera: Camera, times: Tensor) -> Camera:
     return Camera(torch.where(whole, a.pose, pose), torch.lerp(a.lens, b.lens, u[:, None].to(a.lens)))
 
 
-def orbit(camera: Camera, centre: Tensor, degrees: Tensor, up: Tensor | None = None) -> Camera:
-    """One camera carried around ``centre [3]`` by each of ``degrees [N]``: what is there keeps its place in the picture.
-
-    The axis is ``up [3]`` in the world, by default -y, the vertical of a level camera. Positive degrees turn it to the
-    right while they carry it to the left.
-    """
-    # Negative: y points down, and positive degrees are right-handed about it.
-    axis = -(up if up is not None else camera.pose.new_tensor([0.0, -1.0, 0.0])).to(camera.pose)
-    x, y, z = (axis / axis.norm()).unbind()
-    o = torch.zeros_like(x)
-    skew = torch.stack([o, -z, y, z, o, -x, -y, x, o]).reshape(3, 3)
-    r = torch.linalg.matrix_exp(torch.deg2rad(degrees).to(camera.pose)[:, None, None] * skew)  # [N, 3, 3]
-    c = centre.to(camera.pose)
-    pose = rigid(r, c - r @ c) @ camera.pose  # turns about c instead of the origin
-    return Camera(pose, camera.lens.expand(len(degrees), 4))
-
-
 def quaternions(r: Tensor) -> Tensor:
     """Rotations ``[..., 3, 3]`` -> unit quaternions ``[..., 4]`` (w, x, y, z), accurate at every angle.
 

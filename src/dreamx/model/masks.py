@@ -6,11 +6,6 @@ import torch
 from torch import Tensor
 
 
-def everyone(frames: int) -> Tensor:
-    """Bidirectional: ``[T, T]`` all true."""
-    return torch.ones(frames, frames, dtype=torch.bool)
-
-
 def by_chunk(frames: int, chunk: int, window: int | None = None, sinks: int = 0) -> Tensor:
     """Block-causal: a frame sees its own chunk and the chunks before it. ``[T, T]``.
 

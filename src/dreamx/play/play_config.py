@@ -10,6 +10,7 @@ import tyro
 from dreamx import released
 from dreamx.bounds import InputFolder, OutputFolder, Port, PositiveFloat, PositiveInt, Threads
 from dreamx.model.precision import Precision
+from dreamx.plaintext import named
 from dreamx.play.auth import check_token
 from dreamx.play.origin import check_origin
 from dreamx.play.session_manager import IDLE
@@ -80,12 +81,8 @@ class PlayConfig:
         if self.token is not None:
             check_token(self.token)
         for site in self.allow_origin:
-            try:
+            with named("allow_origin"):
                 check_origin(site)
-            except ValueError as e:
-                raise ValueError(f"allow_origin: {e}") from None
         for name in self.allow_host:
-            try:
+            with named("allow_host"):
                 check_host(name)
-            except ValueError as e:
-                raise ValueError(f"allow_host: {e}") from None

@@ -51,6 +51,12 @@ def is_day(number: float) -> float:
     return number if 0 <= number < 1e6 else 0.0
 
 
+def day_and_owner(said: object) -> tuple[float, str]:
+    """Day and owner of a session or a recording, as its words say; the first day and nobody where they do not."""
+    day, owner = (said.get("day"), said.get("owner")) if isinstance(said, dict) else (0.0, "")
+    return is_day(day) if isinstance(day, int | float) else 0.0, owner if isinstance(owner, str) else ""
+
+
 @dataclass(frozen=True)
 class Item:
     """Something that is kept. ``day``: on which it was written last. ``owner``: ADDRESS/BROWSER/VISIT, whose it is.

@@ -10,7 +10,6 @@ import io
 import json
 import os
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dreamx.atomic import whole
 from dreamx.plaintext import cause, read_json
 from dreamx.play.history import Snapshot, Span
 from dreamx.replay import ReplayStep
@@ -120,15 +120,9 @@ def read_png(path: Path) -> Tensor:
 
 def replace(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all, and onto the disk."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with whole(path) as temporary:
         temporary.write_bytes(data)
         sync(temporary)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def sync(path: Path) -> None:

@@ -30,7 +30,7 @@ from dreamx.config import from_json, to_json
 from dreamx.plaintext import parse_json, read_json
 from dreamx.play import snapshot_files
 from dreamx.play.history import Snapshot, Span
-from dreamx.play.retention import EACH, MOST, Days, Item, is_day, items_to_delete
+from dreamx.play.retention import EACH, MOST, Days, Item, day_and_owner, items_to_delete
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.video import Recorder
 from dreamx.world import World
@@ -223,17 +223,11 @@ class Store:
         said: object = None
         with suppress(OSError, ValueError):
             said = read_json(file)
-        day, owner = (said.get("day"), said.get("owner")) if isinstance(said, dict) else (0.0, "")
+        day, owner = day_and_owner(said)
         order = 0.0
         with suppress(OSError):
             order = min((file if file.exists() else path).stat().st_mtime, time.time())
-        return Item(
-            name=path.name,
-            day=is_day(day) if isinstance(day, int | float) else 0.0,
-            owner=owner if isinstance(owner, str) else "",
-            order=order,
-            stays=stays,
-        )
+        return Item(path.name, day, owner, order, stays)
 
     def _words(self, name: str) -> _Words:
         path = self._sessions / name / "session.json"

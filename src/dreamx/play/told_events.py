@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dreamx.event_phases import split_words
-from dreamx.model.taught_event import TaughtEvent
 from dreamx.play.server_messages import EventProgress
 from dreamx.world import World
 
@@ -18,7 +17,7 @@ def possible_events(world: World) -> list[str]:
         from dreamx.data.scene.homes.home import HOMES  # only here: it takes a third of a second
 
         if (place := HOMES.get(world.place)) is not None:
-            every = tuple(event for event in every if _possible(event, under_sky=place.SKY is not None))
+            every = tuple(event for event in every if (event.indoors if place.SKY is None else event.outdoors))
     return [event.name for event in every]
 
 
@@ -38,7 +37,3 @@ def _about(world: World, said: str) -> str:
     if not world.happenings or not split_words(said, world.happenings)[0].strip():
         return ""
     return f"This world was taught: {', '.join(possible_events(world))}; for other words little may come of it."
-
-
-def _possible(event: TaughtEvent, under_sky: bool) -> bool:
-    return event.outdoors if under_sky else event.indoors

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dreamx.budget.plan import decoder_of
 from dreamx.budget.training_cost import META, count_step
 from dreamx.budget.training_fit import StageLoad
 from dreamx.clip import latent_count
@@ -38,7 +39,7 @@ def picture_loader(
     with META:
         nets, forward = _built(cfg, size, vae_config)
         taught = isinstance(cfg, DecoderStage) and cfg.prune > 0  # by the whole decoder, which lies beside
-        beside = count_parameters(autoencoder_of(vae_config)) if taught else 0
+        beside = count_parameters(decoder_of(vae_config)) if taught else 0
     whole = isinstance(cfg, DecoderStage | PlacesStage)
     every = nn.ModuleList(nets)
 
@@ -62,12 +63,12 @@ def _built(
         return torch.empty(*shape, *size, device=META)
 
     if isinstance(cfg, AutoencoderStage):
-        vae = autoencoder_of(vae_config)
+        vae = decoder_of(vae_config)
         return [vae], lambda batch: _planes(cfg, size, vae, batch).mean()
     if isinstance(cfg, DecoderStage):  # goes on from the autoencoder of an earlier step
-        net, critic = autoencoder_of(pruned_config(vae_config, cfg.prune)), Critic(cfg.critic)
+        net, critic = decoder_of(pruned_config(vae_config, cfg.prune)), Critic(cfg.critic)
         freeze(net, WAN_PARTS if isinstance(net, WanVAE) else [p for p in PARTS if getattr(net, p) is not None], "vae")
-        return [net, critic], _decoder(cfg, size, net, critic, autoencoder_of(vae_config) if cfg.prune else None)
+        return [net, critic], _decoder(cfg, size, net, critic, decoder_of(vae_config) if cfg.prune else None)
     if isinstance(cfg, DepthStage | PoseStage):
         depth = Depth(cfg.depth)
         return [depth], lambda batch: depth(pictures(batch, 3)).mean()
@@ -81,11 +82,6 @@ def _built(
         field = PlaceField(cfg.places)
         return [field], _field(cfg, field)
     raise ValueError(f"dry_run: the stage of {type(cfg).__name__} cannot be counted yet")
-
-
-def autoencoder_of(config: VAEConfig | WanVAEConfig) -> VAE | WanVAE:
-    """Build the autoencoder of a config."""
-    return VAE(config) if isinstance(config, VAEConfig) else WanVAE(config)
 
 
 def _planes(cfg: AutoencoderStage | DecoderStage, size: tuple[int, int], vae: VAE | WanVAE, batch: int) -> Tensor:

@@ -17,11 +17,11 @@ from torch import Size, Tensor
 
 from dreamx import atomic
 from dreamx.bounds import OutputFolder, Seed
-from dreamx.checkpoints import components, release
+from dreamx.checkpoints import components, official_names, release
 from dreamx.checkpoints.components import CheckpointPart
 from dreamx.model import umt5, wan_vae
 from dreamx.model.causal_config import CausalConfig, TransformerMeta
-from dreamx.model.dit import DiT, DiTConfig, ViewConfig
+from dreamx.model.dit import DiTConfig, ViewConfig
 from dreamx.model.umt5 import UMT5Config
 from dreamx.model.wan_vae import WanVAEConfig
 from dreamx.recipes.step import Recipe, Step
@@ -55,9 +55,7 @@ def write(cfg: StandIn) -> None:
     """Write the transformer, the autoencoder, the text encoder and its tokenizer to ``cfg.out``."""
     cfg.out.mkdir(parents=True, exist_ok=True)
     dit, past = (DIT, PAST) if cfg.kind == "causal" else (CAM, None)
-    with torch.device("meta"):
-        shapes = {k: x.shape for k, x in DiT(dit).state_dict().items()}
-    release.write(cfg.out, drawn(shapes, cfg.seed), dit, TransformerMeta(TEXT.words, past), None, 10**9)
+    release.write(cfg.out, drawn(official_names.our_shapes(dit), cfg.seed), dit, TransformerMeta(TEXT.words, past), None, 10**9)
     tokenizer = cfg.out / "google" / "umt5-xxl" / "tokenizer.json"
     tokenizer.parent.mkdir(parents=True, exist_ok=True)
     write_tokenizer(tokenizer)

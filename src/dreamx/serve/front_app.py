@@ -207,5 +207,5 @@ async def _passed(front: Front, request: Request, path: str, home: Announcement 
 
 
 def _known_by(request: Request, replica: Announcement) -> dict[str, str]:
-    headers = forwarded(request.headers, "127.0.0.1" if request.client is None else request.client.host, replica)
-    return {**headers, **{k: request.headers[k] for k in ("range", "if-range", "if-none-match") if k in request.headers}}
+    asked = {k: request.headers[k] for k in ("range", "if-range", "if-none-match") if k in request.headers}
+    return forwarded(request, replica) | asked

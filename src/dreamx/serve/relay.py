@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketState
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
@@ -149,7 +150,8 @@ class Relay:
     async def _begin(self, replica: Announcement, data: str | bytes) -> bool:
         """Ask a replica; False where it has no place or is not there. The world that runs ends when the new one began."""
         try:
-            upstream = await connect(_address(replica), additional_headers=_headers(self._ws, replica), max_size=None,
+            address = replica.url.replace("http", "ws", 1) + "/socket"
+            upstream = await connect(address, additional_headers=forwarded(self._ws, replica), max_size=None,
                                      compression=None, open_timeout=_OPEN, close_timeout=1, ping_interval=None)  # fmt: skip
         except (OSError, InvalidHandshake, TimeoutError):
             self._front.directory.release_place(self._ticket)
@@ -273,20 +275,13 @@ def kind(data: str | bytes) -> str:
     return "" if found is None else found[1]
 
 
-def forwarded(ws_headers: Any, client: str, replica: Announcement) -> dict[str, str]:
+def forwarded(asked: HTTPConnection, replica: Announcement) -> dict[str, str]:
     """Return the headers by which a replica knows us, and whose visit it is (``play.visitor``)."""
+    client = "127.0.0.1" if asked.client is None else asked.client.host
     headers = {"Authorization": f"Bearer {replica.token}", "X-Forwarded-For": client}
-    if found := _COOKIE.search(ws_headers.get("cookie", "")):
+    if found := _COOKIE.search(asked.headers.get("cookie", "")):
         headers["Cookie"] = found[0]
     return headers
-
-
-def _headers(ws: WebSocket, replica: Announcement) -> dict[str, str]:
-    return forwarded(ws.headers, "127.0.0.1" if ws.client is None else ws.client.host, replica)
-
-
-def _address(replica: Announcement) -> str:
-    return replica.url.replace("http", "ws", 1) + "/socket"
 
 
 async def _close(upstream: ClientConnection) -> None:

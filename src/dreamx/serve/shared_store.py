@@ -28,7 +28,7 @@ from pathlib import Path
 from dreamx.data.dataset.storage import Storage
 from dreamx.plaintext import cause, parse_json
 from dreamx.play.history import Span
-from dreamx.play.retention import EACH, Item, is_day, items_to_delete
+from dreamx.play.retention import EACH, Item, day_and_owner, items_to_delete
 from dreamx.play.session_spec import Session, SessionStart
 from dreamx.play.store import Store
 from dreamx.play.video import Recorder
@@ -71,7 +71,6 @@ class SharedStore:
         self._sent: set[str] = set()  # recordings
 
     def ready(self) -> None:
-        """Check the folder as ``Store`` does."""
         self._local.ready()
 
     def close(self) -> None:
@@ -105,17 +104,14 @@ class SharedStore:
         return self._local.load(name, fork)
 
     def walked(self, name: str) -> tuple[SessionStart, tuple[Span, ...]]:
-        """Read a session's start and steps as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.walked(name)
 
     def picture(self, name: str) -> bytes:
-        """Read a session's picture as ``Store`` does, fetched from the storage first."""
         self._mirror(name)
         return self._local.picture(name)
 
     def has(self, name: str) -> bool:
-        """Is there such a session?"""
         return _ID.fullmatch(name) is not None and self._fresh().exists(f"sessions/{name}/{_LAST}")
 
     def recorder(self, owner: str, size: tuple[int, int], fps: float) -> Recorder:
@@ -161,9 +157,8 @@ class SharedStore:
         said: object = None
         with suppress(OSError, ValueError):
             said = parse_json(self._shared.read(path))
-        day, owner = (said.get("day"), said.get("owner")) if isinstance(said, dict) else (0.0, "")
-        day = is_day(day) if isinstance(day, int | float) else 0.0
-        return Item(name, day, owner if isinstance(owner, str) else "", day, name in running or today - day < _HOUR)
+        day, owner = day_and_owner(said)
+        return Item(name, day, owner, day, name in running or today - day < _HOUR)
 
     # ---- copies --------------------------------------------------------------------------------------------------------
 

@@ -15,15 +15,14 @@ from torch import Tensor
 
 from dreamx.bounds import NonNegativeFloat, PositiveInt
 from dreamx.eval.estimators.features.feature_accuracy import (
-    evaluation_features,
     features_of,
     load_features,
-    reward_features,
+    shipped_features,
 )
 from dreamx.eval.estimators.features.net import FeatureNet
 from dreamx.eval.estimators.pose import Estimator
 from dreamx.eval.estimators.pose.flow_estimator import load_flow_estimator
-from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator, reward_estimator
+from dreamx.eval.estimators.pose.pose_accuracy import shipped_estimator
 from dreamx.eval.metrics.camera_error import camera_error
 from dreamx.eval.metrics.hold import NEIGHBOURS, STRIDE, comparable, described
 from dreamx.eval.metrics.manifold import distances
@@ -145,9 +144,9 @@ def scorers(
     """
     if len(pictures) < NEIGHBOURS:
         raise ValueError(f"reward.references: their clips have {len(pictures)} frames, and {NEIGHBOURS} are compared; give more")
-    reader = reward_estimator()[0] if pose is None else load_flow_estimator(pose)
-    net = reward_features()[0] if features is None else load_features(features)
-    other, beside = evaluation_estimator()[0], evaluation_features()[0]
+    reader = shipped_estimator("reward")[0] if pose is None else load_flow_estimator(pose)
+    net = shipped_features("reward")[0] if features is None else load_features(features)
+    other, beside = shipped_estimator("evaluation")[0], shipped_features("evaluation")[0]
     return (
         ClipScorer(reader, net, describe(net, pictures), fps, cfg.every),
         ClipScorer(other, beside, describe(beside, pictures), fps, cfg.every),

@@ -14,7 +14,7 @@ from dreamx.checkpoints import beside, native, release, transformer
 from dreamx.checkpoints.transformer import Checkpoint
 from dreamx.data import text_embeddings
 from dreamx.data.text_embeddings import TextEmbeddings
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import Camera, stack
 from dreamx.geometry.official import autoregressive_latents, bidirectional_latents
 from dreamx.model.causal_config import CausalConfig
 from dreamx.model.dit import DiT
@@ -166,7 +166,7 @@ def _cameras(path: Camera, past: CausalConfig | None) -> Camera:
     # In float64, as theirs are: a chunk is seen from the one before it.
     rows = [path[i].map(torch.Tensor.double) for i in range(len(path))]
     seen = [bidirectional_latents(p) if past is None else autoregressive_latents(p, past.chunk) for p in rows]
-    return Camera(torch.stack([c.pose for c in seen]).float(), torch.stack([c.lens for c in seen]).float())
+    return stack(seen).to(dtype=torch.float32)
 
 
 def without_window(past: CausalConfig, frames: int) -> CausalConfig:

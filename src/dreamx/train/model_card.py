@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from dreamx import atomic
 from dreamx.bounds import InputFolder, OutputFolder, Seed
 from dreamx.clip import check_seeds
 from dreamx.config import to_json
-from dreamx.eval.estimators.shipped import EstimatorCard, write
+from dreamx.eval.estimators.shipped import EstimatorCard
 from dreamx.plaintext import parse_json
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
@@ -42,4 +43,5 @@ def write_card(run: Run, out: Path, scenes: tuple[int, int], clips: int, batch: 
         return
     hardware = f"{run.device.type}, {torch.get_num_threads()} of {os.cpu_count()} cores, torch {torch.__version__}"
     took = parse_json((run.cfg.folder / "log.jsonl").read_text().splitlines()[-1])["seconds"]
-    write(out / "card.json", to_json(EstimatorCard(run.cfg.seed, scenes, clips, run.step, batch, round(took / 60, 1), hardware)))
+    card = EstimatorCard(run.cfg.seed, scenes, clips, run.step, batch, round(took / 60, 1), hardware)
+    atomic.write_json(out / "card.json", to_json(card))

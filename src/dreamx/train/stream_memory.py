@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamx.frames import Frames, clean
-from dreamx.geometry.camera import Camera
+from dreamx.geometry.camera import stack
 from dreamx.model.packed_config import PackedMemoryConfig
 from dreamx.packed_memory import PackedMemory
 
@@ -44,8 +44,7 @@ class StreamMemory:
         chosen = [memory.choose(row, None, held, count) for memory, row in both]
         z = torch.stack([torch.stack([m.kept[i].z for i in best]) for m, best in zip(self.each, chosen, strict=True)])
         index = torch.tensor([[m.kept[i].index for i in best] for m, best in zip(self.each, chosen, strict=True)])
-        there = [m.camera[best] for m, best in zip(self.each, chosen, strict=True)]
-        camera = Camera(torch.stack([c.pose for c in there]), torch.stack([c.lens for c in there]))
+        camera = stack([m.camera[best] for m, best in zip(self.each, chosen, strict=True)])
         found = clean(z, camera.to(dtype=chunk.camera.pose.dtype))
         return Frames(found.z, found.sigma, index, found.camera).to(chunk.z.device)
 

@@ -20,7 +20,7 @@ from dreamx import atomic, manifest
 from dreamx.bounds import InputFolder, OutputFolder, Threads
 from dreamx.clip import Clip
 from dreamx.data.captioner.ask import Endpoint, Unreachable, describe
-from dreamx.data.clip_list import is_packed
+from dreamx.data.clip_list import clip_names, is_packed
 from dreamx.data.output_options import is_dataset, open_folder, refuse_folder, sweep
 from dreamx.events import prompt
 
@@ -55,9 +55,7 @@ def caption(cfg: CaptionConfig) -> dict[str, int]:
     """
     if is_packed(cfg.clips):
         return _dataset(cfg)
-    names = sorted(p.stem for p in cfg.clips.glob("*.safetensors"))
-    if not names:
-        raise ValueError(f"clips: there are no clips (.safetensors) in {cfg.clips}; render or import some first")
+    names = clip_names(cfg.clips)
     manifest.refuse_input(cfg.out, [cfg.clips])
     e = cfg.endpoint
     about = {"clips": cfg.clips.resolve().as_posix(), "model": e.model, "frames": e.frames, "side": e.side, "again": cfg.again}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from threading import Lock
@@ -26,7 +28,7 @@ from dreamx.plaintext import parse_json
 
 
 class Dataset(ClipRows):
-    """A dataset in our own layout (``pack``). ``place`` is a folder or a url that fsspec knows.
+    """A dataset in our own layout (``pack``), as ``dataset.Clips``. ``place`` is a folder or a url that fsspec knows.
 
     ValueError, one sentence with the place and the clip, from every method, for what cannot be read. Nothing is kept open over
     a fork or a pickle.
@@ -91,16 +93,13 @@ class Dataset(ClipRows):
 
     def row(self, i: int) -> ClipRow:
         """Return the metadata of clip ``i``."""
-        try:
+        with self._reading(i):
             row = ClipRow.read(self._words(i))
             if not (0 < row.width <= 1 << 14 and 0 < row.height <= 1 << 14 and row.frames == self._words(i)["length"]):
                 raise ValueError("its size cannot be right")
             return row
-        except Exception as e:
-            raise self._broken(i, e) from e
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         return self.window(i, 0, self.row(i).frames)
 
     def window(self, i: int, start: int, count: int) -> Clip:
@@ -108,7 +107,7 @@ class Dataset(ClipRows):
         row = self.row(i)
         if not (0 <= start < start + count <= row.frames):
             raise ValueError(f"window {start} to {start + count} is outside clip {row.name!r} of {row.frames} frames")
-        try:
+        with self._reading(i):
             words, columns = self._words(i), self._columns(i, row)
             h, w = row.height, row.width
             seen = decode(*self._stream(SEEN_KEY, words), int(words[f"videos/{SEEN_KEY}/from_frame"]) + start, count,
@@ -138,40 +137,31 @@ class Dataset(ClipRows):
                 columns["contacts"],
                 numbers["observation.subject"][start : start + count] if "subject" in row.has else None,
             )
-        except Exception as e:
-            raise self._broken(i, e) from e
         return within(clip, start, row.frames)
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
-        try:
+        with self._reading(i):
             columns = self._columns(i, self.row(i))
-        except Exception as e:
-            raise self._broken(i, e) from e
         return Camera(
             torch.from_numpy(columns["observation.pose"]).reshape(-1, 4, 4), torch.from_numpy(columns["observation.lens"])
         )
 
     def numbers(self, i: int) -> tuple[dict[str, Array], tuple[Contact, ...]]:
         """The columns of numbers by frame of clip ``i`` that there are, ``[F, width]`` float32, and its contacts."""
-        try:
+        with self._reading(i):
             columns = self._columns(i, self.row(i))
-        except Exception as e:
-            raise self._broken(i, e) from e
         return {k: columns[k] for k in COLUMNS if columns[k] is not None}, columns["contacts"]
 
     def encoded(self, i: int) -> dict[str, bytes]:
         """The streams of clip ``i`` as they lie here, by name, each a file of its own."""
         row = self.row(i)
-        try:
+        with self._reading(i):
             words, found = self._words(i), dict[str, bytes]()
             for key in (SEEN_KEY, *(k for k in EXACT_KEYS if k in row.has)):
                 file, kind = self._stream(key, words)
                 prefix, rate = (f"videos/{key}", rate_of(row.fps)) if key == SEEN_KEY else (key, EXACT_RATE)
                 found[key] = cut(file, kind, int(words[f"{prefix}/from_frame"]), row.frames, rate)
             return found
-        except Exception as e:
-            raise self._broken(i, e) from e
 
     def _words(self, i: int) -> dict[str, Any]:
         if not 0 <= i < len(self):
@@ -215,9 +205,14 @@ class Dataset(ClipRows):
                     self._open.popitem(last=False)[1].close(force=True)
             return self._open[path].read_row_group(group)
 
-    def _broken(self, i: int, why: Exception) -> ValueError:
-        name = self.names[i] if 0 <= i < len(self) else "?"
-        return ValueError(f"{self.place.url}: clip {i} ({name}) cannot be read: {_said(why)}")
+    @contextmanager
+    def _reading(self, i: int) -> Iterator[None]:
+        """Name the place and the clip in whatever is raised inside: a ValueError."""
+        try:
+            yield
+        except Exception as e:
+            name = self.names[i] if 0 <= i < len(self) else "?"
+            raise ValueError(f"{self.place.url}: clip {i} ({name}) cannot be read: {_said(e)}") from e
 
 
 def within(clip: Clip, start: int, whole: int) -> Clip:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from dreamx.data.dataset.dataset import within
 from dreamx.data.dataset.part import EXACT_KEYS, ClipRow, ClipRows
 from dreamx.events import Story
 from dreamx.geometry.camera import Camera
-from dreamx.plaintext import cause, parse_json, read_json
+from dreamx.plaintext import cause, parse_json, read_json, readable
 
 
 class Folder(ClipRows):
-    """The clips of a folder in order of name; ValueError, with the file, for what cannot be read."""
+    """The clips of a folder in order of name, as ``dataset.Clips``; ValueError, with the file, for what cannot be read."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -65,7 +64,7 @@ class Folder(ClipRows):
     def row(self, i: int) -> ClipRow:
         """Return the metadata of clip ``i``; reads the file's head only."""
         path = self.file(i)
-        try:
+        with readable(path, "clip", "render it again"):
             with tensor_file.opened(path) as f:
                 words = parse_json(f.metadata()["clip"])
                 keys = set(f.keys())
@@ -75,24 +74,16 @@ class Folder(ClipRows):
             said = {k: words[k] for k in ("caption", "style", "scene", "seed", "source", "licence", "extra")}
             has = tuple(k for k in (*EXACT_KEYS, "subject") if k in keys)
             return ClipRow(self.names[i], frames, w, h, float(words["fps"]), story=story, entities=entities, has=has, **said)
-        except Exception as e:
-            raise ValueError(f"{path}: not a readable clip ({cause(e)}); render it again") from e
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         return Clip.load(self.file(i))
 
     def window(self, i: int, start: int, count: int) -> Clip:
-        """Frames ``start`` to ``start + count`` of clip ``i``."""
         return window(self.clip(i), start, count, self.names[i])
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
-        try:
-            with tensor_file.opened(self.file(i)) as f:
-                return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
-        except Exception as e:
-            raise ValueError(f"{self.file(i)}: not a readable clip ({cause(e)}); render it again") from e
+        with readable(self.file(i), "clip", "render it again"), tensor_file.opened(self.file(i)) as f:
+            return Camera(f.get_tensor("pose"), f.get_tensor("lens"))
 
     def encoded(self, i: int) -> dict[str, bytes]:
         """Nothing is encoded here."""
@@ -104,14 +95,4 @@ def window(clip: Clip, start: int, count: int, name: str = "") -> Clip:
     the clip's ``name``, where it has not so many."""
     if not (0 <= start < start + count <= len(clip.video)):
         raise ValueError(f"window {start} to {start + count} is outside clip {name!r} of {len(clip.video)} frames")
-    s = slice(start, start + count)
-    cut = replace(
-        clip,
-        video=clip.video[s],
-        camera=clip.camera[s],
-        actions=clip.actions[s],
-        depth=None if clip.depth is None else clip.depth[s],
-        segments=None if clip.segments is None else clip.segments[s],
-        subject=None if clip.subject is None else clip.subject[s],
-    )
-    return within(cut, start, len(clip.video))
+    return within(clip.at(slice(start, start + count)), start, len(clip.video))

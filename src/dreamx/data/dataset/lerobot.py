@@ -6,6 +6,8 @@ Poses are a feature of 16 or 12 numbers, ``observation.pose`` or alike; lenses o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,13 +32,11 @@ class LeRobot(ClipRows):
     def __init__(self, place: str) -> None:
         self.place = Storage(place)
         self.info, self.features = features_of(place, self.place.read(INFO))
-        try:
+        with self._reading("its tables of episodes"):
             self.fps = float(self.info["fps"])
             found = [self._table(name) for name in self.place.below("meta/episodes") if name.endswith(".parquet")]
             self._episodes: list[dict[str, Any]] = [row for table in found for row in table.to_pylist()]
             self.names = [f"episode_{int(row['episode_index']):06d}" for row in self._episodes]
-        except Exception as e:
-            raise self._broken("its tables of episodes", e) from e
         if not self.names:
             raise ValueError(f"{place}: a LeRobot dataset without episodes (meta/episodes); download it again")
 
@@ -47,27 +47,21 @@ class LeRobot(ClipRows):
         """Return the metadata of clip ``i``: its tasks are its caption."""
         if not 0 <= i < len(self):
             raise ValueError(f"there are {len(self)} clips, 0 to {len(self) - 1}")
-        try:
+        with self._reading(self.names[i]):
             words = self._episodes[i]
             height, width = _size(self.info["features"][self.features.seen])
             caption = "; ".join(str(x) for x in words.get("tasks") or ())
             extra = {} if self.features.keys else {"actions": "unknown"}
             return ClipRow(self.names[i], int(words["length"]), width, height, self.fps, caption, source="LeRobot", extra=extra)
-        except Exception as e:
-            raise self._broken(self.names[i], e) from e
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``, without its pictures."""
         row = self.row(i)
-        try:
+        with self._reading(row.name):
             return self._cameras(self._frames(i, [self.features.pose, self.features.lens]), row)
-        except Exception as e:
-            raise self._broken(row.name, e) from e
 
     def clip(self, i: int) -> Clip:
-        """The whole of clip ``i``."""
         row = self.row(i)
-        try:
+        with self._reading(row.name):
             wanted = [self.features.pose, self.features.lens]
             wanted += [self.features.keys] if self.features.keys else []
             stored = self.info["features"][self.features.seen]["dtype"] == "image"
@@ -80,11 +74,8 @@ class LeRobot(ClipRows):
             )  # fmt: skip
             check(row.name, clip)
             return clip
-        except Exception as e:
-            raise self._broken(row.name, e) from e
 
     def window(self, i: int, start: int, count: int) -> Clip:
-        """Frames ``start`` to ``start + count`` of clip ``i``."""
         return window(self.clip(i), start, count, self.names[i])
 
     def encoded(self, i: int) -> dict[str, bytes]:
@@ -118,10 +109,15 @@ class LeRobot(ClipRows):
         lens = lenses_of(_numbers(table[self.features.lens]), row.frames, row.width, row.height)
         return Camera(se3_inverse(pose.double()).float() if self.features.inverse else pose, lens)
 
-    def _broken(self, what: str, why: Exception) -> ValueError:
-        said = str(why) if isinstance(why, ValueError) else f"{type(why).__name__}: {why}"
-        said = f"they say nothing of {why}" if isinstance(why, KeyError) else said
-        return ValueError(f"{self.place.url}: {what} of this LeRobot dataset cannot be read: {said}")
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Name the place and ``what`` is read of it in whatever is raised inside: a ValueError."""
+        try:
+            yield
+        except Exception as e:
+            said = str(e) if isinstance(e, ValueError) else f"{type(e).__name__}: {e}"
+            said = f"they say nothing of {e}" if isinstance(e, KeyError) else said
+            raise ValueError(f"{self.place.url}: {what} of this LeRobot dataset cannot be read: {said}") from e
 
 
 def _size(feature: dict[str, Any]) -> tuple[int, int]:

@@ -162,11 +162,9 @@ class Tars(ClipRows):
         return self._told(i, self._clip)
 
     def window(self, i: int, start: int, count: int) -> Clip:
-        """Frames ``start`` to ``start + count`` of clip ``i``."""
         return window(self.clip(i), start, count, self.names[i])
 
     def cameras(self, i: int) -> Camera:
-        """The cameras of clip ``i``."""
         row = self.row(i)
         return self._told(i, lambda key: self._cameras(key, row.frames, row.width, row.height))
 

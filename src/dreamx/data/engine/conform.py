@@ -48,17 +48,8 @@ def _slower(clip: Clip, fps: float) -> Clip:
     at = (torch.arange(count).double() * clip.fps / fps).round().long().clamp(max=len(clip.video) - 1)
     actions = [clip.actions[:1] * 0] + [clip.actions[a + 1 : b + 1].mean(0, keepdim=True) for a, b in pairwise(at.tolist())]
     frames = torch.bucketize(torch.tensor([c.frame for c in clip.contacts], dtype=torch.long), at).clamp(max=count - 1).tolist()
-    return replace(
-        clip,
-        video=clip.video[at],
-        camera=clip.camera[at],
-        actions=torch.cat(actions),
-        depth=None if clip.depth is None else clip.depth[at],
-        segments=None if clip.segments is None else clip.segments[at],
-        subject=None if clip.subject is None else clip.subject[at],
-        contacts=tuple(replace(c, frame=f) for c, f in zip(clip.contacts, frames, strict=True)),
-        fps=float(fps),
-    )
+    contacts = tuple(replace(c, frame=f) for c, f in zip(clip.contacts, frames, strict=True))
+    return replace(clip.at(at), actions=torch.cat(actions), contacts=contacts, fps=float(fps))
 
 
 def _smaller(clip: Clip, width: int, height: int) -> Clip:

@@ -54,11 +54,6 @@ def _film(path: Path) -> SourceShot:
     return SourceShot(path, camera, frame, None, points=points, extra={"cameras": "pycolmap"})
 
 
-def recover(video: Tensor, focal: float | None = None) -> tuple[list[int], Camera | None]:
-    """Cameras of pictures as ``reconstruct`` finds them, without the points."""
-    return reconstruct(video, focal)[:2]
-
-
 def reconstruct(video: Tensor, focal: float | None = None) -> tuple[list[int], Camera | None, Tensor | None]:
     """Cameras of pictures uint8 ``[F, 3, H, W]`` in an unknown scale: which frames they belong to, ``[K]`` of them, or None, and
     the points ``[P, 3]`` that three of them or more saw.

@@ -23,7 +23,7 @@ from dreamx import atomic, manifest
 from dreamx.bounds import InputFolder, OutputFolder, Workers
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
-from dreamx.data.clip_list import is_packed
+from dreamx.data.clip_list import clip_names, is_packed
 from dreamx.data.output_options import open_folder, refuse_folder
 from dreamx.data.quality.limits import Limits
 from dreamx.data.quality.verdict import ClipVerdict, judge, signed
@@ -108,14 +108,6 @@ def _told(fates: Iterable[str]) -> dict[str, int]:
     for word, count in told.items():
         print(f"{count:6}  {word}")
     return told
-
-
-def clip_names(folder: Path) -> list[str]:
-    """The clips of a folder, in order. ValueError where there are none."""
-    names = sorted(p.stem for p in folder.glob("*.safetensors")) if folder.is_dir() else []
-    if not names:
-        raise ValueError(f"clips: there are no clips (.safetensors) in {folder}; render or import some first")
-    return names
 
 
 def read_record(path: Path) -> ClipVerdict:

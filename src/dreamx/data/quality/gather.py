@@ -12,8 +12,9 @@ from rich.progress import track
 
 from dreamx.clip import Clip
 from dreamx.config import from_json, to_json
+from dreamx.data.clip_list import clip_names
 from dreamx.data.output_options import is_dataset
-from dreamx.data.quality.curate import clip_names, fate, look, read_record
+from dreamx.data.quality.curate import fate, look, read_record
 from dreamx.data.quality.limits import Limits
 from dreamx.data.quality.verdict import ClipVerdict, judge, verdict_of
 from dreamx.plaintext import read_json

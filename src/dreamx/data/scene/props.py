@@ -20,6 +20,12 @@ def a(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
 
 
+def off(at: At, towards: float, far: float) -> At:
+    """The place so many metres from ``at`` towards an angle, degrees from east to north."""
+    f = np.radians(towards)
+    return at[0] + far * np.cos(f), at[1] + far * np.sin(f)
+
+
 def tree(b: Builder, at: At, foliage: str, scale: float = 1.0) -> str:
     """A round tree, a fir, or in games a tree of cubes."""
     trunk, leaves = Paint("brown", "planks"), Paint(foliage, "leaves")
@@ -58,11 +64,9 @@ def bench(b: Builder, at: At, yaw: float) -> str:
     c = colour(b, ("brown", "red", "teal", "blue"))
     p = Paint(c, "planks")
     b.box(at, (1.8, 0.5), (0.35, 0.48), p, yaw=yaw)
-    f = np.radians(yaw + 90)
-    b.box((at[0] + 0.25 * np.cos(f), at[1] + 0.25 * np.sin(f)), (1.8, 0.08), (0.48, 1.0), p, yaw=yaw, solid=False)
+    b.box(off(at, yaw + 90, 0.25), (1.8, 0.08), (0.48, 1.0), p, yaw=yaw, solid=False)
     for side in (-0.7, 0.7):
-        x = (at[0] + side * np.cos(np.radians(yaw)), at[1] + side * np.sin(np.radians(yaw)))
-        b.box(x, (0.12, 0.4), (0, 0.35), Paint("grey"), yaw=yaw, solid=False)
+        b.box(off(at, yaw, side), (0.12, 0.4), (0, 0.35), Paint("grey"), yaw=yaw, solid=False)
     return f"{c} bench"
 
 
@@ -121,9 +125,7 @@ def house(b: Builder, at: At, size: At, height: float, yaw: float, wall: str, ro
         b.quad([low[1], low[2], e1, e1], Paint(wall))
         b.quad([low[3], low[0], e0, e0], Paint(wall))
     # a door in the middle of the front, towards -y of the house
-    f = np.radians(yaw - 90)
-    d = size[1] / 2 + 0.02
-    b.board((at[0] + d * np.cos(f), at[1] + d * np.sin(f), 1.1), yaw - 90, (1.3, 2.2), Paint(roof))
+    b.board((*off(at, yaw - 90, size[1] / 2 + 0.02), 1.1), yaw - 90, (1.3, 2.2), Paint(roof))
     noun = {"spire": "tower", "dome": "domed hall", "flat": "block"}.get(shape, "house")
     return f"{wall} {noun} with {a(roof)} roof"
 
@@ -162,37 +164,26 @@ def sofa(b: Builder, at: At, yaw: float) -> str:
     c = colour(b)
     p = Paint(c)
     b.box(at, (1.9, 0.85), (0, 0.45), p, yaw=yaw)
-    f = np.radians(yaw + 90)
-    b.box((at[0] + 0.33 * np.cos(f), at[1] + 0.33 * np.sin(f)), (1.9, 0.2), (0.45, 0.95), p, yaw=yaw, solid=False)
-    for s in (-0.85, 0.85):
-        b.box(
-            (at[0] + s * np.cos(np.radians(yaw)), at[1] + s * np.sin(np.radians(yaw))),
-            (0.2, 0.85),
-            (0.45, 0.65),
-            p,
-            yaw=yaw,
-            solid=False,
-        )
+    b.box(off(at, yaw + 90, 0.33), (1.9, 0.2), (0.45, 0.95), p, yaw=yaw, solid=False)
+    for side in (-0.85, 0.85):
+        b.box(off(at, yaw, side), (0.2, 0.85), (0.45, 0.65), p, yaw=yaw, solid=False)
     return f"{c} sofa"
 
 
 def bed(b: Builder, at: At, yaw: float) -> str:
     c = colour(b)
     b.box(at, (1.5, 2.0), (0, 0.5), Paint("white"), Paint(c), yaw=yaw)
-    f = np.radians(yaw + 90)
-    b.box((at[0] + np.cos(f), at[1] + np.sin(f)), (1.6, 0.12), (0, 1.1), Paint("brown", "planks"), yaw=yaw)
-    b.box((at[0] + 0.7 * np.cos(f), at[1] + 0.7 * np.sin(f)), (1.1, 0.4), (0.5, 0.62), Paint("white"), yaw=yaw, solid=False)
+    b.box(off(at, yaw + 90, 1.0), (1.6, 0.12), (0, 1.1), Paint("brown", "planks"), yaw=yaw)
+    b.box(off(at, yaw + 90, 0.7), (1.1, 0.4), (0.5, 0.62), Paint("white"), yaw=yaw, solid=False)
     return f"bed with {a(c)} cover"
 
 
 def shelf(b: Builder, at: At, yaw: float) -> str:
     c = colour(b, ("brown", "white", "dark blue", "teal"))
     b.box(at, (1.4, 0.4), (0, 2.0), Paint(c, "planks"), yaw=yaw)
-    f = np.radians(yaw - 90)
     for k in range(3):
         v = colour(b)
-        p = (at[0] + 0.21 * np.cos(f), at[1] + 0.21 * np.sin(f), 0.45 + 0.6 * k)
-        b.board(p, yaw - 90, (1.2, 0.4), Paint(v, "stripes"))
+        b.board((*off(at, yaw - 90, 0.21), 0.45 + 0.6 * k), yaw - 90, (1.2, 0.4), Paint(v, "stripes"))
     return f"{c} bookshelf"
 
 

@@ -66,7 +66,7 @@ def lift(setup: Setup, spot: EventSpot) -> None:
         "stand",
         str(r.choice(("white", "grey", "brown"))),
     )
-    thing, body, noun = _small(setup, spot.at(0.6, 0, high + size / 2), spot.heading, size)
+    thing, body = _small(setup, spot.at(0.6, 0, high + size / 2), spot.heading, size)
     begin, speed = float(r.uniform(0.2, 0.5)), float(r.uniform(0.9, 1.1))
     start, stop = -spot.length / 2 + 0.25, 0.6 - _REACH
     there = begin + (stop - start) / speed
@@ -93,7 +93,6 @@ def lift(setup: Setup, spot: EventSpot) -> None:
         end = moving(log, [body], 0.06)[1]
         return [Happening((who,), "lifts", held, end, (thing,)), Happening((thing,), "rises", rises[0] / log.fps, end, (stand,))]
 
-    _ = noun
     setup.tells.append(tell)
 
 
@@ -111,7 +110,7 @@ def let_go(setup: Setup, spot: EventSpot) -> None:
         )
 
     at = spot.at(start + _REACH, 0, high)
-    thing, body, _ = _small(setup, at, spot.heading, size, 0.6)
+    thing, body = _small(setup, at, spot.heading, size, 0.6)
     who, hand, _ = setup.person(walker(spot, start, stop, begin, speed, arms))
     setup.grips.append(Grip(body, hand, 0.0, release))
 
@@ -146,7 +145,7 @@ def hand_over(setup: Setup, spot: EventSpot) -> None:
     def takes(t: float) -> Arms:
         return Arms(ramp(t, there - 0.4, there + 0.25), _REACH, size + 0.3 - ramp(t, there + 0.2, take, 0, 0.24), high)
 
-    thing, body, _ = _small(setup, spot.at(start + _REACH, 0, high), spot.heading, size)
+    thing, body = _small(setup, spot.at(start + _REACH, 0, high), spot.heading, size)
     giver, hand, _ = setup.person(walker(spot, start, stop, begin, speed, gives))
     away = float(r.uniform(0.3, min(0.7, max(spot.length / 2 - other - 0.2, 0.31))))
     stays = walker(spot, other, other + away, take + 0.6, 0.6, takes)
@@ -174,11 +173,10 @@ def hand_over(setup: Setup, spot: EventSpot) -> None:
     setup.tells.append(tell)
 
 
-def _small(setup: Setup, at: tuple[float, float, float], yaw: float, size: float, bounce: float = 0.1) -> tuple[int, int, str]:
+def _small(setup: Setup, at: tuple[float, float, float], yaw: float, size: float, bounce: float = 0.1) -> tuple[int, int]:
     """A ball or a box that two hands can hold."""
     shape, noun, pattern = (("ball", "ball", "stripes"), ("box", "box", "checker"))[int(setup.rng.integers(2))]
-    thing, body = solid(setup, shape, cube(size), at, yaw, 0.6, noun, pattern=pattern, bounce=bounce)
-    return thing, body, noun
+    return solid(setup, shape, cube(size), at, yaw, 0.6, noun, pattern=pattern, bounce=bounce)
 
 
 def _pushed(log: MotionLog, who: int, crate: int, body: int, did: str) -> list[Happening]:

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from dreamx.data.scene.scene import EYE, Scene
 from dreamx.data.sim.navigation import Rejected, StandingPlace, find_way, open_way, some_free
-from dreamx.data.sim.walker import PITCH, clear, path
+from dreamx.data.sim.walker import OPPOSITE, PITCH, clear, path
 from dreamx.geometry.camera import Camera, lens_from_fov, rigid
 from dreamx.geometry.controls import Speed, from_keys
 
 SHORTEST, TURNED = 1.5, 60.0  # a path must be so many metres long, or have turned by so many degrees in all
 STUCK = 32  # frames: within so many something must change
-_BACK = str.maketrans("wsadjlik", "swdaljki")
 
 
 def camera_at(place: StandingPlace, width: int, height: int, fov: float) -> Camera:
@@ -104,7 +103,7 @@ def translate_rotate(scene: Scene, start: StandingPlace, frames: int, rng: np.ra
     turn, back = ("j", "l") if rng.random() < 0.5 else ("l", "j")
     go = frames // 5
     around = (frames - 2 * go) // 2
-    keys = [key] * go + [turn] * around + [back] * around + [key.translate(_BACK)] * go
+    keys = [key] * go + [turn] * around + [back] * around + [key.translate(OPPOSITE)] * go
     return (keys + [""] * frames)[:frames]
 
 
@@ -157,6 +156,6 @@ def _exactly_undone(keys: list[str]) -> list[str]:
 
     A frame of both becomes, on the way back, its step with the turn that follows it: the places are the same, one frame shifted.
     """
-    back = [k.translate(_BACK) for k in reversed(keys)]
+    back = [k.translate(OPPOSITE) for k in reversed(keys)]
     moves, turns = (["".join(c for c in k if c in part) for k in back] for part in ("wsad", "ijkl"))
     return [*keys, *[m + t for m, t in zip([*moves, ""], ["", *turns], strict=True)]]

@@ -16,7 +16,8 @@ from dreamx.geometry.controls import Speed, from_keys, key_vector, walk
 
 UP = (0.0, -1.0, 0.0)
 PITCH = 20.0  # degrees that a walker looks up or down at most
-_OPPOSITE = str.maketrans("wsadjlik", "swdaljki")
+#: Held keys -> those that undo them.
+OPPOSITE = str.maketrans("wsadjlik", "swdaljki")
 # (held keys, weight, shortest and longest span in frames)
 _SPANS = (
     ("w", 5.0, 12, 40), ("wj", 3.0, 10, 36), ("wl", 3.0, 10, 36), ("j", 3.0, 12, 44), ("l", 3.0, 12, 44), ("s", 1.0, 10, 24),
@@ -37,7 +38,7 @@ def keys_for(scene: Scene, start: Camera, frames: int, rng: np.random.Generator,
     while left > 0 and tries < 400:
         tries += 1
         if len(spans) >= 1 and spans[-1][0] and rng.random() < undo:
-            back = [(held.translate(_OPPOSITE), n) for held, n in reversed(spans[-int(rng.integers(1, 4)) :])]
+            back = [(held.translate(OPPOSITE), n) for held, n in reversed(spans[-int(rng.integers(1, 4)) :])]
             undo *= 0.6
         else:
             held, _, low, high = _SPANS[int(rng.choice(len(_SPANS), p=weights / weights.sum()))]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 
@@ -18,6 +17,8 @@ from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.config import from_json, to_json
 from dreamx.plaintext import read_json
 
+#: For tables, or for rewards: of another training seed, from other scenes, so that what is rewarded is not what is measured.
+ShippedName = Literal["evaluation", "reward"]
 N = TypeVar("N")
 E = TypeVar("E")
 
@@ -87,7 +88,7 @@ def measure_each(
         if cfg.ship is not None:
             ship(folder, part, own, cfg.ship / name)
         found[name] = to_json(own)
-    write(cfg.folder / f"{command}.json", found)
+    atomic.write_json(cfg.folder / f"{command}.json", found)
 
 
 def read_own(folder: Path, kind: type[E]) -> E:
@@ -106,9 +107,4 @@ def ship(folder: Path, part: str, own: object, to: Path) -> None:
             raise ValueError(f"{folder} has no {name}; only what its stage of dreamx train wrote can be shipped")
         with atomic.whole(to / name) as temporary:
             shutil.copyfile(folder / name, temporary)
-    write(to / "error.json", to_json(own))
-
-
-def write(file: Path, values: object) -> None:
-    """JSON, whole or not at all."""
-    atomic.write_text(file, json.dumps(values, indent=2) + "\n")
+    atomic.write_json(to / "error.json", to_json(own))

@@ -117,7 +117,7 @@ class Backbones:
         """Features that sets of pictures are compared by, and their exact name: of ``dino``, or of a small network of ours."""
         if self.dino is not None:
             return _named("dino", self.dino), _in_parts(self.network(self.dino))
-        net, own = features.evaluation_features()
+        net, own = features.shipped_features("evaluation")
         name = f"a network of ours, {features.features_hash('evaluation')}: {own}"
         return name, lambda pictures: features.features_of(net, pictures)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from statistics import fmean
 
 import torch
@@ -12,12 +11,12 @@ from torch import Tensor
 from dreamx.clip import Clip
 from dreamx.eval.estimators.events import event_accuracy
 from dreamx.eval.estimators.features import feature_accuracy
-from dreamx.eval.estimators.pose import Estimator, pose_accuracy
+from dreamx.eval.estimators.pose import pose_accuracy
 from dreamx.eval.estimators.pose.aligned_to_truth import AlignedToTruth
-from dreamx.eval.estimators.pose.pose_accuracy import evaluation_estimator
+from dreamx.eval.estimators.pose.pose_accuracy import shipped_estimator
 from dreamx.eval.metrics import appearance, hold, revisit, similarity
 from dreamx.eval.metrics.backbones import Backbones
-from dreamx.eval.metrics.camera_error import OwnError, camera_error
+from dreamx.eval.metrics.camera_error import camera_error
 from dreamx.eval.metrics.columns import overall
 from dreamx.eval.metrics.psnr import gradient_energy, psnr
 from dreamx.source_hash import source_hash
@@ -90,8 +89,8 @@ def camera_scores(video: Tensor, truth: Clip) -> dict[str, float]:
 
 
 def camera_scores_by_sight(video: Tensor, truth: Clip) -> dict[str, float]:
-    """The same, read from the video alone by ``evaluation_estimator``, whose own error is not small; {} where it cannot read."""
-    estimator, _ = _estimator()
+    """The same, read from the video alone by the shipped estimator, whose own error is not small; {} where it cannot read."""
+    estimator, _ = shipped_estimator("evaluation")
     try:
         read = estimator(video, truth.camera.lens[0], truth.fps)
     except ValueError:
@@ -118,11 +117,6 @@ def own_error_of_estimator(truths: list[Measured]) -> str:
         f"on the true renders of these paths ({len(read)}) it is itself off by {degrees:.2f} degrees and {metres:.3f} m in the"
         f" mean, so that the truth scores {score:.2f} and not 100"
     )
-
-
-@lru_cache(maxsize=1)
-def _estimator() -> tuple[Estimator, OwnError]:
-    return evaluation_estimator()
 
 
 def appearance_scores(video: Tensor, truth: Clip, tools: Backbones) -> dict[str, float]:

@@ -28,7 +28,9 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     """The same of each window: ``[N, H - 10, W - 10]``, where its middle is."""
     if a.shape != b.shape or a.ndim != 4 or min(a.shape[-2:]) < _WINDOW:
-        raise ValueError(f"pictures must both be [N, 3, H, W] of {_WINDOW} pixels or more, not {_both(a, b)}")
+        raise ValueError(
+            f"pictures must both be [N, 3, H, W] of {_WINDOW} pixels or more, not {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     x, y = _luma(a), _luma(b)
     at = torch.arange(_WINDOW, dtype=x.dtype) - _WINDOW // 2
     bell = torch.exp(-at.square() / (2 * 1.5**2))
@@ -144,7 +146,3 @@ def _luma(pictures: Tensor) -> Tensor:
     """uint8 or float in 0 to 1 -> ``[N, 1, H, W]`` in 0 to 1 (ITU-R BT.601)."""
     x = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
     return (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-
-
-def _both(a: Tensor, b: Tensor) -> str:
-    return f"{tuple(a.shape)} and {tuple(b.shape)}"

@@ -14,8 +14,10 @@ from dreamx.eval.metrics.backbones import STAND_INS
 from dreamx.eval.metrics.bootstrap import BootstrapMean, bootstrap_mean
 from dreamx.eval.metrics.columns import BY_STAND_INS, COLUMNS, PAPER, TABLES, Column, column, named_for
 from dreamx.eval.metrics.measure import camera_estimator, own_error_of_estimator
-from dreamx.eval.runner import TrialRow
+from dreamx.eval.runner import EvalPlan, TrialRow
+from dreamx.eval.speed import machine
 from dreamx.plaintext import read_json
+from dreamx.version import __version__
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,28 @@ class Report:
         except (OSError, ValueError) as e:
             why = str(e).removeprefix(f"{file}: ")
             raise ValueError(f"{file}: not a readable report ({why}); run the suite again") from e
+
+
+def report_info(plan: EvalPlan, whole: int, measures: dict[str, str], command: str) -> ReportInfo:
+    """Describe a plan that was run on this machine by ``command``, on some of the ``whole`` number of trials."""
+    suite, view = plan.suite, plan.view
+    return ReportInfo(
+        suite=suite.name,
+        suite_version=suite.version,
+        suite_seed=suite.seed,
+        suite_hash=suite.hash,
+        trials=len(suite.trials),
+        whole=whole,
+        size=(view.height, view.width),
+        fps=view.fps,
+        models={m.name: m.identity for m in plan.models},
+        measures=measures,
+        command=command,
+        hardware=machine(),
+        dreamx=__version__,
+        simulator=plan.code[0],
+        scores=plan.code[1],
+    )
 
 
 def build_report(about: ReportInfo, rows: list[TrialRow]) -> Report:

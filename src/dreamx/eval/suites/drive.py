@@ -19,7 +19,7 @@ def drive(world: World, truth: Clip, said: tuple[PromptChange, ...] = ()) -> Ten
 
     Words of ``said`` come with the first chunk that begins at their second or later, as a player's words would.
     """
-    keys = held_keys(truth)
+    keys = held_keys(truth.actions)
     at = Standpoint(truth.scene, truth.camera.pose[0].float())  # used where the world knows that place by heart
     shown = [world.reset(truth.video[0], truth.caption, truth.seed, at)[-1:]]
     waiting = sorted(said, key=lambda s: s.at)

@@ -16,7 +16,7 @@ from dreamx.data.sim.clips import film, still
 from dreamx.data.sim.event_catalogue import COMPOSED, SINGLE
 from dreamx.data.sim.navigation import Rejected
 from dreamx.data.sim.take import SimulatedShot, Take, event
-from dreamx.eval.estimators.events.event_accuracy import evaluation_classifier, recognised
+from dreamx.eval.estimators.events.event_accuracy import recognised, shipped_classifier
 from dreamx.eval.metrics import event_recognition
 from dreamx.eval.suites.suite import PromptChange, Trial
 from dreamx.eval.suites.true_clips import VideoFormat
@@ -109,7 +109,7 @@ def event_scores(video: Tensor, no_prompt: Tensor, with_it: Clip, without: Clip)
         "leakage": got.leakage,
         "focus": None if got.focus is None else 100 * got.focus,
     }
-    net, _ = evaluation_classifier()
+    net, _ = shipped_classifier("evaluation")
     answers = recognised(net, video, with_it, without)
     found["recognised"] = 100 * fmean(yes for _, yes in answers)
     return {name: value for name, value in found.items() if value is not None}
@@ -117,5 +117,5 @@ def event_scores(video: Tensor, no_prompt: Tensor, with_it: Clip, without: Clip)
 
 def classifier_note() -> str:
     """Describe the classifier that recognises events, and its own accuracy."""
-    _, own = evaluation_classifier()
+    _, own = shipped_classifier("evaluation")
     return f"a small classifier of eight moments of a record (eval/estimators/events); {own}"

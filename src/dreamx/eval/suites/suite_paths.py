@@ -25,9 +25,9 @@ from dreamx.data.sim import walker
 from dreamx.eval.progress import Progressing
 from dreamx.eval.suites import event_trials
 from dreamx.eval.suites.suite import Suite, Trial
-from dreamx.eval.suites.true_clips import VideoFormat
+from dreamx.eval.suites.true_clips import VideoFormat, held_keys
 from dreamx.geometry.camera import Camera, lens_from_fov
-from dreamx.geometry.controls import KEYS, Speed
+from dreamx.geometry.controls import Speed
 from dreamx.geometry.path import format_actions, loop, out_and_back, straight, turn
 
 FPS = 16.0
@@ -246,9 +246,7 @@ def _eventful(index: int, happens: str, kind: str, style: str, rng: np.random.Ge
                 prompt, said = event_trials.trial_words(take.story, style)
             except ValueError:
                 continue
-            keys = format_actions(
-                ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in take.actions[1:].tolist()]
-            )
+            keys = format_actions(held_keys(take.actions))
             name = f"{index:03d}-{happens.replace(' ', '-')}"
             return Trial(name, happens, seed, kind, style, (0.0, 0.0, 0.0), keys, prompt, said, happens, attempt)
     raise ValueError(f"suite events, trial {index}: none of {_SCENES} scenes has room for {happens!r}")

@@ -84,9 +84,9 @@ def _starts(place: Scene, view: VideoFormat) -> Iterator[Camera]:
             yield Camera(pose @ rigid(rotation("y", torch.tensor(heading)), torch.zeros(3)), torch.tensor(view.lens))
 
 
-def held_keys(clip: Clip) -> list[str]:
-    """The keys that led to each frame but the first."""
-    return ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in clip.actions[1:].tolist()]
+def held_keys(actions: Tensor) -> list[str]:
+    """The keys of a clip's ``actions [T, 8]`` that led to each frame but the first."""
+    return ["".join(k for k, on in zip(KEYS, row, strict=True) if on) for row in actions[1:].tolist()]
 
 
 def render_truth(seed: int, path: str, view: VideoFormat) -> Clip:

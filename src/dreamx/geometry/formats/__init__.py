@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from dreamx.geometry.formats import actions, estimators, key_samples, poses, scenes, text_lines, transforms
 from dreamx.geometry.formats.motion import Files, Motion, MotionOptions
 from dreamx.geometry.formats.path_check import refuse_broken
+from dreamx.plaintext import named
 
 __all__ = ["DIALECTS", "Dialect", "Files", "Motion", "MotionOptions", "dialect", "read", "write"]
 
@@ -117,20 +118,16 @@ def read(name: str, files: Files, asked: MotionOptions | None = None, broken: bo
     missing = [n for n in found.names or ("",) if n not in files]
     if missing:
         raise ValueError(f"{name}: there is no {missing[0] or 'file'}; it is {found.says}")
-    try:
+    with named(name):
         motion = found.read(files, asked or MotionOptions())
         if not broken:
             refuse_broken(motion)
-    except ValueError as e:
-        raise ValueError(f"{name}: {e}") from e
-    return motion
+        return motion
 
 
 def write(name: str, motion: Motion, asked: MotionOptions | None = None) -> dict[str, bytes]:
     """The files of a dialect, a single one under the name ``""``. ValueError, one sentence, for a path that it cannot say."""
     found = dialect(name)
-    try:
+    with named(name):
         refuse_broken(motion)
         return found.write(motion, asked or MotionOptions())
-    except ValueError as e:
-        raise ValueError(f"{name}: {e}") from e

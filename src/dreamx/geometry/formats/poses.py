@@ -181,9 +181,6 @@ def read_lingbot(files: Files, asked: MotionOptions) -> Motion:
 
     Poses [T, 3, 4] are read, too, and lenses [4], [3, 3] and [T, 3, 3].
     """
-    for name in ("poses.npy", "intrinsics.npy"):
-        if name not in files:
-            raise ValueError(f"there is no {name} in the folder")
     poses = poses_of(read_npy(files["poses.npy"], "poses.npy"), "poses.npy")
     lens = lenses_of(read_npy(files["intrinsics.npy"], "intrinsics.npy"), len(poses), "intrinsics.npy")
     note = "LingBot-World divides the steps by the longest of them, so how fast this is does not reach its model."

@@ -27,13 +27,8 @@ TEACHING = replace(tiny.TEACHING, drop_hint=1.0, drop_view=0.0, hint_noise=0.0)
 WORLD = replace(tiny.WORLD, memory=None, foresight=None)
 
 
-def curriculum(root: Path, threads: int = 1) -> Recipe:
+def curriculum(root: Path, threads: int = 1, steps: int = STEPS) -> Recipe:
     """The common start, and two steps for each way; ``root`` is the folder of a finished ``tiny``."""
-    return way_steps(root, threads, STEPS)
-
-
-def way_steps(root: Path, threads: int, steps: int) -> Recipe:
-    """The same with so many training steps."""
     start = root / "ways" / "start"
     ways = (step for name, chunk in CHUNKS.items() for step in _way(root, threads, start, name, chunk, steps))
     return (Step("start", begin, start), *ways)

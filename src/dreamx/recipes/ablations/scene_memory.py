@@ -55,13 +55,8 @@ ERRORS: dict[str, Way] = {
 }
 
 
-def curriculum(root: Path, threads: int = 1) -> Recipe:
+def curriculum(root: Path, threads: int = 1, steps: int = STEPS) -> Recipe:
     """Two steps for each; ``root`` is the folder of a finished ``tiny``."""
-    return memory_steps(root, threads, STEPS)
-
-
-def memory_steps(root: Path, threads: int, steps: int) -> Recipe:
-    """The same with so many training steps."""
     table = (("memories", MEMORIES), ("errors", ERRORS))
     return tuple(s for folder, ways in table for name, way in ways.items() for s in _way(root, threads, folder, name, way, steps))
 

@@ -24,7 +24,7 @@ from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.events.event_classifier import Classifier, ClassifierConfig
 from dreamx.eval.estimators.events.records import EventRecord, event_records
 from dreamx.eval.estimators.events.window import region, window
-from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
+from dreamx.eval.estimators.shipped import AccuracyConfig, ShippedName, measure_each, open_asked, read_own
 
 #: Where the networks ``evaluation`` and ``reward`` are.
 NETS = Path(__file__).with_name("nets")
@@ -156,16 +156,7 @@ def load_classifier(folder: Path) -> Classifier:
     return native.load(folder, "classifier", Classifier, ClassifierConfig).eval()
 
 
-def evaluation_classifier() -> tuple[Classifier, OwnAccuracy]:
-    """The classifier that tables use, and its own accuracy, as it was measured by this command."""
-    return _shipped("evaluation")
-
-
-def reward_classifier() -> tuple[Classifier, OwnAccuracy]:
-    """The classifier for rewards: of another training seed and other scenes than ``evaluation``, and its own accuracy."""
-    return _shipped("reward")
-
-
 @lru_cache(maxsize=2)
-def _shipped(name: str) -> tuple[Classifier, OwnAccuracy]:
+def shipped_classifier(name: ShippedName) -> tuple[Classifier, OwnAccuracy]:
+    """The classifier that tables use, or that for rewards, and its own accuracy, as it was measured by this command."""
     return load_classifier(NETS / name), read_own(NETS / name, OwnAccuracy)

@@ -20,7 +20,7 @@ from dreamx.clip import FIRST_HELD_OUT_SEED
 from dreamx.data.sim.stills import Stills, StillsConfig, load_stills, stills
 from dreamx.eval.estimators.features.corruptions import CORRUPTIONS, corrupt
 from dreamx.eval.estimators.features.net import FeatureConfig, FeatureNet
-from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
+from dreamx.eval.estimators.shipped import AccuracyConfig, ShippedName, measure_each, open_asked, read_own
 from dreamx.eval.metrics.manifold import inside
 
 #: Where the networks ``evaluation`` and ``reward`` are.
@@ -135,21 +135,12 @@ def load_features(folder: Path) -> FeatureNet:
     return native.load(folder, "features", FeatureNet, FeatureConfig).eval()
 
 
-def evaluation_features() -> tuple[FeatureNet, FeatureAccuracy]:
-    """The network that tables use, and its own accuracy, as it was measured by this command."""
-    return _shipped("evaluation")
+@lru_cache(maxsize=2)
+def shipped_features(name: ShippedName) -> tuple[FeatureNet, FeatureAccuracy]:
+    """The network that tables use, or that for rewards, and its own accuracy, as it was measured by this command."""
+    return load_features(NETS / name), read_own(NETS / name, FeatureAccuracy)
 
 
-def reward_features() -> tuple[FeatureNet, FeatureAccuracy]:
-    """The network for rewards: of another training seed and other scenes than ``evaluation``, and its own accuracy."""
-    return _shipped("reward")
-
-
-def features_hash(name: str) -> str:
+def features_hash(name: ShippedName) -> str:
     """Eight hex digits of the weights of a shipped network."""
     return hashlib.sha256((NETS / name / "features.safetensors").read_bytes()).hexdigest()[:8]
-
-
-@lru_cache(maxsize=2)
-def _shipped(name: str) -> tuple[FeatureNet, FeatureAccuracy]:
-    return load_features(NETS / name), read_own(NETS / name, FeatureAccuracy)

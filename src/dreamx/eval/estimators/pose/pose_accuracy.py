@@ -7,6 +7,7 @@ so that no world is praised for the mistakes of the one it was trained by.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from dreamx.clip import FIRST_HELD_OUT_SEED, Clip
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig, clip_path
 from dreamx.eval.estimators.pose import Estimator, flow_estimator
-from dreamx.eval.estimators.shipped import AccuracyConfig, measure_each, open_asked, read_own
+from dreamx.eval.estimators.shipped import AccuracyConfig, ShippedName, measure_each, open_asked, read_own
 from dreamx.eval.metrics.camera_error import OwnError, camera_error, own_error, path_length
 from dreamx.geometry.camera import Camera
 
@@ -67,15 +68,7 @@ def estimate_all(name: str, estimator: Estimator, clips: list[Clip]) -> OwnError
     return own_error(read, [clip.camera for clip in clips])
 
 
-def evaluation_estimator() -> tuple[Estimator, OwnError]:
-    """The estimator that tables use where there is no truth, and its own error, as it was measured by this command."""
-    return _shipped("evaluation")
-
-
-def reward_estimator() -> tuple[Estimator, OwnError]:
-    """The estimator for rewards: of another training seed and other scenes than ``evaluation``, and its own error."""
-    return _shipped("reward")
-
-
-def _shipped(name: str) -> tuple[Estimator, OwnError]:
+@lru_cache(maxsize=2)
+def shipped_estimator(name: ShippedName) -> tuple[Estimator, OwnError]:
+    """The estimator that tables use where there is no truth, or that for rewards, and its own error, as measured here."""
     return flow_estimator.load_flow_estimator(NETS / name), read_own(NETS / name, OwnError)
