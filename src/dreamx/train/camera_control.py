@@ -6,12 +6,13 @@ Source: DreamX-World 1.0, section 3.2. There a pre-trained backbone is frozen an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from dreamx.bounds import BatchSize, FrameCount, InputFile, OutputFolder, PositiveFloat, Probability
+from dreamx.config import LATER
 from dreamx.flow import draw_sigma, mix, velocity_loss
 from dreamx.frames import Frames
 from dreamx.model.attention import MaskedAttention
@@ -61,6 +62,8 @@ class CameraStage:
     """Probability of dropping what memory shows."""
     samples: SamplesConfig | None = None
     """Contact sheets during training; None makes none."""
+    more: tuple[InputFile, ...] = field(default=(), metadata=LATER)
+    """Further files of latents, as long; a clip of any is as likely."""
 
     def __post_init__(self) -> None:
         if self.start is None and self.dit.text != self.text.width:
@@ -75,11 +78,12 @@ def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tenso
 
 def main(cfg: CameraStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start])
-    data, run = LatentClips(cfg.data, cfg.frames), Run(cfg.run)
+    claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks.new(cfg.dit, cfg.text), cfg.lr, cfg.train)
     data.refuse_other(nets.dit.config.channels)
+    data.words = nets.text.config.words
 
     def batch(step: int) -> tuple[Frames, Tensor, list[str]]:
         rng = run.generator(step)
