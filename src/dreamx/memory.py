@@ -57,8 +57,8 @@ class MemoryConfig:
     """While something is told, the decoder is not shown memory, which would paint over it; the detail of memory is laid over what
     was decoded (``detail.add_detail``)."""
     delay: NonNegativeInt = field(default=0, metadata=LATER)
-    """Chunks after which a view is shown; the first picture is at once. A view of the chunk before repeats its faults, and the
-    transformer's cache still holds what is new."""
+    """Chunks after which a view is shown; the first picture is at once. A view of the chunk before repeats its faults, and what is
+    new the transformer's cache still holds."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):
@@ -163,11 +163,11 @@ class Bank:
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over a memory that ``state`` returned."""
-        views: list[Memory] = []
-        if state:
-            camera = Camera(state["pose"], state["lens"])
-            made = state["made"].tolist() if "made" in state else [0] * len(camera)
-            views = [Memory(state["rgb"][i], state["depth"][i], camera[i], n) for i, n in enumerate(made)]
+        camera = Camera(state["pose"], state["lens"]) if state else None
+        made = state["made"].tolist() if "made" in state else [0] * (0 if camera is None else len(camera))
+        views = (
+            [Memory(state["rgb"][i], state["depth"][i], camera[i], n) for i, n in enumerate(made)] if camera is not None else []
+        )
         self.kept, self.latest = views[:-1], views[-1] if views else None
         self.made = 0 if self.latest is None else self.latest.made + 1
 
