@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -282,26 +281,3 @@ def test_the_decoder_is_not_shown_what_a_dream_contradicts() -> None:
         assert torch.equal(got, full * expected)
     for other, words, view in ((MemoryConfig(), said, hint), (None, said, hint), (config, None, hint), (config, said, None)):
         assert drop_contradicted(other, z, words, view) is view  # worlds without a limit are as they were
-
-
-def test_a_view_is_shown_when_its_chunks_have_passed_and_the_first_picture_at_once(tmp_path: Path) -> None:
-    late = replace(CONFIG, delay=2)
-    bank, other = Bank(late), Bank(late)
-    seen: list[list[list[float]]] = []
-    for z in (0.0, 0.6, 1.2, 1.8):
-        look(bank, at(z=z))
-        seen.append(recalled(bank, at(z=z + 0.1)))
-    assert seen == [[[0, 0]], [[0, 0]], [[0, 0], [0, 0.6]], [[0, 0], [0, 0.6], [0, 1.2]]], "no room is left for the latest"
-    other.restore(bank.state())
-    look(other, at(z=2.4))
-    assert recalled(other, at(z=2.5)) == [[0, 0], [0, 1.2], [0, 1.8]], "a saved bank counts on"
-    bank.imagine(bank.kept[0].rgb.float(), bank.kept[0].depth.float(), at(z=2.0))
-    assert [0, 2] in recalled(bank, at(z=2.1)), "what was dreamt ahead copies nothing"
-    a, b = remembering(1), remembering(1)
-    for world in (a, b):
-        world.config = replace(world.config, memory=replace(CONFIG, delay=2))
-    a.reset(micro.picture(), "a red room", 5)
-    walk(a, KEYS)
-    a.save(tmp_path / "s")
-    b.load(tmp_path / "s")
-    assert torch.equal(walk(a, KEYS), walk(b, KEYS))

@@ -15,7 +15,7 @@ import torch
 from annotated_types import Ge, Le
 from torch import Tensor
 
-from dreamx.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from dreamx.bounds import NonNegativeFloat, PositiveFloat
 from dreamx.config import LATER
 from dreamx.frames import Frames, hint_shape
 from dreamx.geometry.camera import Camera, rays, stack
@@ -56,9 +56,6 @@ class MemoryConfig:
     detail: bool = field(default=False, metadata=LATER)
     """While something is told, the decoder is not shown memory, which would paint over it; the detail of memory is laid over what
     was decoded (``detail.add_detail``)."""
-    delay: NonNegativeInt = field(default=0, metadata=LATER)
-    """Chunks after which a view is shown; the first picture is at once. A view of the chunk before repeats its faults, and what is
-    new the transformer's cache still holds."""
 
     def __post_init__(self) -> None:
         for name in ("views", "capacity"):
@@ -71,15 +68,11 @@ class MemoryConfig:
 
 @dataclass(frozen=True)
 class Memory:
-    """One remembered view: ``rgb [3, H, W]`` in [-1, 1] and ``depth [H, W]`` in metres, both float16, and one camera.
-
-    made: how many views had been remembered before it; 0 for the first picture, and for one that was dreamt ahead.
-    """
+    """One remembered view: ``rgb [3, H, W]`` in [-1, 1] and ``depth [H, W]`` in metres, both float16, and one camera."""
 
     rgb: Tensor
     depth: Tensor
     camera: Camera
-    made: int = 0
 
 
 class Bank:
@@ -94,12 +87,10 @@ class Bank:
         self.config = config
         self.kept: list[Memory] = []
         self.latest: Memory | None = None
-        self.made = 0  # views that were remembered
 
     def remember(self, rgb: Tensor, depth: Tensor, camera: Camera) -> None:
         """One frame ``rgb [3, H, W]`` in [-1, 1], ``depth [H, W]``, its camera. It becomes the latest; few are kept for good."""
-        self.latest = replace(self._memory(rgb, depth, camera), made=self.made)
-        self.made += 1
+        self.latest = self._memory(rgb, depth, camera)
         cfg = self.config
         if not self.kept or is_new(camera, self._cameras(), cfg.metres, cfg.degrees):  # else a halt adds 4 equal views a second
             self._keep(self.latest)
@@ -120,15 +111,12 @@ class Bank:
         """
         if self.latest is None:
             return []
-        delay = self.config.delay
-        shown = [not m.made or m.made + delay <= self.made for m in self.kept]
-        seen = view_overlaps(camera, self._cameras()) * torch.tensor(shown)  # [N], 0 to 1
+        seen = view_overlaps(camera, self._cameras())  # [N], 0 to 1
         useful = [i for i in seen.argsort(descending=True, stable=True).tolist() if seen[i] > _LEAST]
-        with_latest = not delay or not self.latest.made
-        # One place is left for the latest view, where it is shown.
-        picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - with_latest]
+        # One place is left for the latest view.
+        picked = list(dict.fromkeys([*useful[:1], *sorted(useful)[:1], *useful]))[: self.config.views - 1]
         found = [self.kept[i] for i in sorted(picked)]  # oldest first: `merge_views` trusts the first that shows a surface
-        return [*found, self.latest] if with_latest and not any(m is self.latest for m in found) else found
+        return found if any(m is self.latest for m in found) else [*found, self.latest]
 
     def surfaces(self, camera: Camera) -> Tensor:
         """Points ``[N, 3]`` of what the nearest views show, in the axes of the walk; a quarter of the pixels."""
@@ -144,11 +132,7 @@ class Bank:
     def fork(self) -> Bank:
         """An independent future of the same past."""
         other = Bank(self.config)
-        other.kept, other.latest, other.made = (
-            list(self.kept),
-            self.latest,
-            self.made,
-        )  # views never change, so the list alone is copied
+        other.kept, other.latest = list(self.kept), self.latest  # views never change, so the list alone is copied
         return other
 
     def state(self) -> dict[str, Tensor]:
@@ -158,18 +142,13 @@ class Bank:
         views = [*self.kept, self.latest]
         camera = stack([m.camera for m in views])
         pictures = {"rgb": torch.stack([m.rgb for m in views]), "depth": torch.stack([m.depth for m in views])}
-        made = {"made": torch.tensor([m.made for m in views])} if self.config.delay else {}
-        return {**pictures, **made, "pose": camera.pose, "lens": camera.lens}
+        return {**pictures, "pose": camera.pose, "lens": camera.lens}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over a memory that ``state`` returned."""
         camera = Camera(state["pose"], state["lens"]) if state else None
-        made = state["made"].tolist() if "made" in state else [0] * (0 if camera is None else len(camera))
-        views = (
-            [Memory(state["rgb"][i], state["depth"][i], camera[i], n) for i, n in enumerate(made)] if camera is not None else []
-        )
+        views = [] if camera is None else [Memory(state["rgb"][i], state["depth"][i], camera[i]) for i in range(len(camera))]
         self.kept, self.latest = views[:-1], views[-1] if views else None
-        self.made = 0 if self.latest is None else self.latest.made + 1
 
     def _memory(self, rgb: Tensor, depth: Tensor, camera: Camera) -> Memory:
         depth = smooth_depth(rgb, depth, camera.lens) if self.config.settle else depth

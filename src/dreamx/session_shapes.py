@@ -77,7 +77,6 @@ def session_table(
         pictures: dict[str, Shape] = {"memory.rgb": (n, 3, h, w), "memory.depth": (n, h, w)}
         want |= {"memory.pose": ((n, 4, 4), _F32), "memory.lens": ((n, 4), _F32)}
         want |= {name: (shape, (torch.float16,)) for name, shape in pictures.items()}
-        want |= {"memory.made": ((n,), (torch.int64,))} if config.memory.delay else {}
     if config.causal.packed is not None and (kept := tensors.get("packed.index")) is not None:
         n, whole = _rows(kept), (torch.int64,)
         want |= {"packed.z": ((n, *latent), _COMPUTED), "packed.index": ((n,), whole), "packed.chunk": ((n,), whole)}
