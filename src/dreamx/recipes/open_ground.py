@@ -1,8 +1,9 @@
 """open_ground: a transformer that draws what memory does not show, to follow that of ``tiny``, which was never taught to.
 
 Memory showed ``tiny`` 97 % of the pictures that it learned from, so on open ground it fades to one colour (docs/LOG.md). This one
-first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips. It
-is larger, and follows ``tiny`` in the same folder, whose autoencoder, depth network, fields and weather it uses. Not shipped yet.
+first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips, and
+is then distilled to two steps on its own pictures. It is larger, and follows ``tiny`` in the same folder, whose autoencoder,
+depth network and fields it uses. Not shipped yet.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dreamx.data.encode import EncodeConfig, encode
+from dreamx.data.scene.homes.home import HOMES
 from dreamx.data.sim.simulate import simulate
 from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.recipes import tiny
@@ -46,8 +48,8 @@ TEACHING = TeachingConfig(
 )
 #: Nothing is dreamt ahead.
 STUDENT = tiny.STUDENT
-#: Windows that follow a sequence's first are judged whole: given their first frame, a teacher goes on with fog.
-STREAM = StreamConfig(batch=8, window=tiny.STRETCH, overlap=1, lengths=(12, 45, 122), drop_hint=0.5, known=0.0)
+#: Most windows that follow a sequence's first are judged whole: given a first frame of fog, a teacher goes on with fog.
+STREAM = StreamConfig(batch=8, window=tiny.STRETCH, overlap=1, lengths=(12, 45, 45, 122), drop_hint=0.5, known=0.3)
 WORLD = replace(tiny.WORLD, sampler=STUDENT, memory=replace(MEMORY, detail=True), foresight=None)
 
 
@@ -55,11 +57,14 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     """The steps, in order; ``root`` is the folder of a finished ``tiny``."""
     home, nets = root / "open_ground", {k: root / k / "model" for k in ("autoencoder", "depth", "places", "painter")}
     clips, unseen, shown = home / "clips", home / "unseen.safetensors", home / "shown.safetensors"
-    both_ways, forward = home / "camera" / "model", home / "causal" / "model"
-    weather, told = home / "weather", [home / f"{name}.safetensors" for name in ("weather_homes", "weather")]
+    weather, told = {k: home / k for k in ("weather", "weather_homes")}, home / "weather_homes.safetensors"
+    more = (home / "weather.safetensors",)
+    out = {k: home / k / "model" for k in ("camera", "causal", "teacher", "teacher_weather", "distill", "distill_weather")}
     encoding = EncodeConfig(clips, nets["autoencoder"], unseen, mirror=False, reverse=False)
     recalled = replace(encoding, depth=nets["depth"], memory=MEMORY)
     walks = SimulateConfig(clips, ("walk",), SCENES, 3, 4 * tiny.FRAMES - 3, tiny.SIZE, tiny.SIZE, first_seed=FIRST)
+    told_walks = replace(walks, out=weather["weather"], subset=("weather",), scenes=132, clips=1, first_seed=42200)
+    at_home = replace(told_walks, out=weather["weather_homes"], scenes=72, clips=2, first_seed=42000, kinds=tuple(HOMES))
 
     def run(stage: str, steps: int, decay: float, ema: float) -> RunConfig:
         return RunConfig(home / stage, steps, decay=decay, ema=ema, dtype="bfloat16", threads=threads)
@@ -67,7 +72,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     first = CameraStage(
         run("camera", 6200, 0.3, 0.998),
         unseen,
-        both_ways,
+        out["camera"],
         DIT,
         TEXT,
         frames=tiny.STRETCH,
@@ -78,61 +83,76 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     )
     then = EventsStage(
         run("causal", 2400, 0.5, 0.995),
-        told[0],
-        both_ways,
-        forward,
+        told,
+        first.out,
+        out["causal"],
         shown,
         share=0.75,
         teaching=TEACHING,
         frames=tiny.STRETCH,
         lr=1e-3,
-        more=(told[1],),
+        more=more,
     )
-    #: Both ways again, from what has learned the weather, too.
-    teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=home / "teacher" / "model", start=forward, lr=1e-3)
+    # Both ways again, from what has learned the weather; then with memory and weather, as the student will go on.
+    teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=out["teacher"], start=then.out, lr=1e-3)
+    told_teacher = replace(
+        teacher,
+        run=run("teacher_weather", 1000, 0.5, 0.998),
+        data=shown,
+        more=(*more, told),
+        start=teacher.out,
+        out=out["teacher_weather"],
+        lr=7e-4,
+        drop_hint=0.35,
+    )
     student = DistillStage(
-        run("distill", 1200, 0.3, 0.98),
+        run("distill", 850, 0.0, 0.98),
         shown,
-        forward,
-        home / "distill" / "model",
+        then.out,
+        out["distill"],
         teacher.out,
         sampler=STUDENT,
         stream=STREAM,
         score=ScoreConfig(shift=3.0, guidance=0.0),
         keep=0.1,
-        lr=2e-4,
-        critic_lr=4e-4,
+        lr=1e-4,
+        critic_lr=2e-4,
         ratio=2,
         draws=2,
         shared=True,
     )
-    world = WorldExport(
-        *(nets["autoencoder"], student.out, home / "world", nets["depth"], nets["painter"], nets["places"]),
-        small=True,
-        world=WORLD,
+    told_student = replace(
+        student,
+        run=run("distill_weather", 500, 0.3, 0.98),
+        more=told_teacher.more,
+        start=student.out,
+        out=out["distill_weather"],
+        teacher=told_teacher.out,
+        critic=student.run.folder / "critic",
+        stream=replace(STREAM, lengths=(45, 122), drop_hint=0.4),
     )
+    parts = nets["autoencoder"], told_student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
     return (
         Step("open-data", simulate, walks),
         Step("open-encode", encode, encoding),
         Step("open-camera", camera_control.main, first),
-        Step(
-            "open-weather",
-            simulate,
-            replace(walks, out=weather, subset=("weather",), scenes=132, clips=1, frames=161, first_seed=42200),
-        ),
-        Step("open-recall", encode, replace(recalled, out=shown, most=1008)),
-        Step(
-            "open-recall-homes",
-            encode,
-            replace(recalled, clips=root / "weather_homes", out=told[0], places=nets["places"], most=150),
-        ),
+        Step("open-weather", simulate, told_walks),
+        Step("open-weather-homes", simulate, at_home),
+        Step("open-recall", encode, replace(recalled, out=shown, most=504)),
         Step(
             "open-recall-weather",
             encode,
-            replace(recalled, clips=weather, out=told[1], memory=replace(MEMORY, contradicted=0.45)),
+            replace(recalled, clips=weather["weather"], out=more[0], memory=replace(MEMORY, contradicted=0.45)),
+        ),
+        Step(
+            "open-recall-homes",
+            encode,
+            replace(recalled, clips=weather["weather_homes"], out=told, places=nets["places"]),
         ),
         Step("open-causal", event_tuning.main, then),
         Step("open-teacher", camera_control.main, teacher),
         Step("open-distill", distill.main, student),
-        Step("open-world", export_world, world),
+        Step("open-teacher-weather", camera_control.main, told_teacher),
+        Step("open-distill-weather", distill.main, told_student),
+        Step("open-world", export_world, WorldExport(*parts, small=True, world=WORLD)),
     )
