@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -30,7 +30,8 @@ def whole(path: Path) -> Iterator[Path]:
             temporary.chmod(mode & 0o7777)
         os.replace(temporary, path)
     except BaseException:  # also Ctrl-C
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # of a disk that can no longer be written: the first error is the cause
+            temporary.unlink(missing_ok=True)
         raise
     finally:
         os.close(held)

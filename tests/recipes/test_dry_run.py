@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import pytest
 
 from dreamx.budget.plan import W5B, W5B_SIZE
 from dreamx.budget.training_cost import StepCost
+from dreamx.budget.training_fit import StageLoad
 from dreamx.cli import main
 from dreamx.recipes import curriculum, dry_run, micro, open_ground, tiny, w5b
 from dreamx.recipes.ablations import camera_lane, causality, memory_camera, scene_memory
@@ -88,6 +90,21 @@ def test_every_stage_of_an_ablation_is_counted_with_its_own_network(module: Modu
     assert (
         len(set(sizes.values())) >= {open_ground: 1, camera_lane: 3, causality: 1, memory_camera: 4, scene_memory: 1}[module]
     ), sizes
+
+
+def test_a_window_that_is_looked_at_twice_costs_two_looks_and_a_shared_one_no_rollout() -> None:
+    recipe = micro.curriculum(Path("out"))
+    step = next(s for s in recipe if s.name == "distill")
+
+    def load(**changed: object) -> StageLoad:
+        found = stage_loaders(micro, tuple(replace(s, cfg=replace(s.cfg, **changed)) if s is step else s for s in recipe))
+        return found["distill"](2, False)
+
+    once, twice, shared = load(draws=1), load(draws=2), load(draws=1, shared=True)
+    assert twice.cost.forward == pytest.approx(2 * once.cost.forward, rel=0.02)
+    assert once.batch == twice.batch == 2, "as many sequences"
+    assert shared.cost == once.cost
+    assert shared.passes < once.passes
 
 
 def test_numbers_of_the_command_line_count(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

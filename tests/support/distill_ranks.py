@@ -23,9 +23,9 @@ SAMPLER = Sampler(steps=4, shift=3.0, chunk=1, window=4, sinks=1)
 
 def stage(root: Path, steps: int) -> DistillStage:
     run = RunConfig(root / "run", steps, decay=0.0, warmup=0.0, save_seconds=None, save_steps=2, threads=1)
-    stream = StreamConfig(batch=1, window=4, overlap=1, lengths=(24,))
+    stream = StreamConfig(batch=1, window=4, overlap=1, lengths=(24,), known=0.5)
     given = START / "latents.safetensors", START / "camera", root / "model", START / "camera"
-    return DistillStage(run, *given, sampler=SAMPLER, stream=stream, lr=1e-3, critic_lr=1e-3, ratio=2)
+    return DistillStage(run, *given, sampler=SAMPLER, stream=stream, lr=1e-3, critic_lr=1e-3, ratio=2, draws=2, shared=True)
 
 
 def main(root: Path) -> None:

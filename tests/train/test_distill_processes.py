@@ -31,7 +31,7 @@ def test_exit_steps_are_shared_and_noise_is_not(root: Path) -> None:
 def test_a_killed_run_of_two_goes_on_with_its_streams(root: Path) -> None:
     check_equal(root, 4)
     own = [torch.load(root / f"whole/run/checkpoints/step-00000004/own-{rank}.pt", weights_only=True) for rank in range(2)]
-    assert [x["kept"]["length"] for x in own] == [19, 19], "six windows: 4 and five times 3"
+    assert [x["kept"]["length"] for x in own] == [13, 13], "four windows: 4 and three times 3; two of them are shared"
     assert not torch.equal(*(x["kept"]["frames"]["before"]["z"] for x in own))
 
 

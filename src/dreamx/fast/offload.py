@@ -104,7 +104,7 @@ def lend(
     """From now on the weights of each group are on ``device`` (in ``dtype``, if given) only while its modules compute.
 
     A group's modules follow each other, and so do the groups, if the next one is to come ``ahead`` of its turn. For a copy that
-    runs beside the computation, weights that rest in main memory must be pinned.
+    runs beside the computation, weights that rest in main memory must be pinned (``Tensor.pin_memory``).
     """
     if not groups or not all(groups):
         raise ValueError("groups: there must be one or more, of one or more modules each")

@@ -25,8 +25,9 @@ def distill_loader(
     """Return the load of the stage for so many sequences on a GPU, with checkpointed blocks or without.
 
     counts: parameters of the student, of the teacher (as many as of the critic), and of a block. The step is that of the critic;
-    everything else counts as forward passes: a rollout for it, and each ``ratio``-th step the student's own, with one pass
-    backwards, and the scores. A chunk takes the mean number of passes and one that writes it.
+    everything else counts as forward passes: a rollout for it (none where it shares the student's), and each ``ratio``-th step
+    the student's own, with one pass backwards, and the scores. Critic and teacher see each window ``draws`` times. A chunk takes
+    the mean number of passes and one that writes it.
     """
     s, parameters = cfg.sampler, counts[0] + 2 * counts[1]
     teaching = None if cfg.visible is None else (s.chunk, s.window, s.sinks)
@@ -34,14 +35,15 @@ def distill_loader(
     def load(batch: int | None, checkpointed: bool) -> StageLoad:
         batch = batch or cfg.stream.batch
         step = TransformerStep(
-            dit, latent, cfg.stream.window, batch, words, teaching, dtype, None, False, checkpoint_blocks=checkpointed
+            dit, latent, cfg.stream.window, batch * cfg.draws, words, teaching, dtype, None, False, checkpoint_blocks=checkpointed
         )
-        critic, student = transformer_cost(step), transformer_cost(replace(step, teaching=None))
+        critic, student = transformer_cost(step), transformer_cost(replace(step, batch=batch, teaching=None))
         recalled = 0 if cfg.past is None or cfg.past.packed is None else cfg.past.packed.frames  # read once a chunk
         rolled = ((s.steps + 1) / 2 + 1 + recalled / s.chunk) * student.forward
         scored = (3 if cfg.score.guidance else 2) * critic.forward  # critic and teacher; a guided teacher looks twice
         judged = critic.forward if cfg.adversarial.weight else 0.0  # a true window; for the student, half the critic backwards
-        beside = rolled + judged + (rolled + student.flop - student.forward + scored + judged) / cfg.ratio
+        mine = rolled + student.flop - student.forward + scored + judged
+        beside = rolled * (1 - cfg.shared / cfg.ratio) + judged + mine / cfg.ratio
         tokens = latent[0] * latent[1] // dit.patch**2
         lanes = dit.width + (0 if dit.view is None else dit.view.width)
         # Keys and values of the window and of what is recalled, raw and with their positions.

@@ -3,7 +3,7 @@
 Memory showed ``tiny`` 97 % of the pictures that it learned from, so on open ground it fades to one colour (docs/LOG.md). This one
 first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips, and
 is then distilled to two steps on its own pictures. It is larger, and follows ``tiny`` in the same folder, whose autoencoder,
-depth network and fields it uses. Not shipped yet.
+depth network, painter and fields it uses. Not shipped yet.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ TEACHING = TeachingConfig(
     hide_hint=0.4,
     changed=3.0,
 )
-#: Nothing is dreamt ahead.
-STUDENT = tiny.STUDENT
-#: Most windows that follow a sequence's first are judged whole: given a first frame of fog, a teacher goes on with fog.
+STUDENT = tiny.STUDENT  # two steps a chunk
+#: Most windows that follow a sequence's first are judged whole: given a first frame of one colour, a teacher goes on with it.
 STREAM = StreamConfig(batch=8, window=tiny.STRETCH, overlap=1, lengths=(12, 45, 45, 122), drop_hint=0.5, known=0.3)
+#: Nothing is dreamt ahead.
 WORLD = replace(tiny.WORLD, sampler=STUDENT, memory=replace(MEMORY, detail=True), foresight=None)
 
 
@@ -57,14 +57,14 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     """The steps, in order; ``root`` is the folder of a finished ``tiny``."""
     home, nets = root / "open_ground", {k: root / k / "model" for k in ("autoencoder", "depth", "places", "painter")}
     clips, unseen, shown = home / "clips", home / "unseen.safetensors", home / "shown.safetensors"
-    weather, told = {k: home / k for k in ("weather", "weather_homes")}, home / "weather_homes.safetensors"
-    more = (home / "weather.safetensors",)
+    weather, weather_homes = home / "weather", home / "weather_homes"
+    homes, elsewhere = home / "weather_homes.safetensors", home / "weather.safetensors"
     out = {k: home / k / "model" for k in ("camera", "causal", "teacher", "teacher_weather", "distill", "distill_weather")}
     encoding = EncodeConfig(clips, nets["autoencoder"], unseen, mirror=False, reverse=False)
     recalled = replace(encoding, depth=nets["depth"], memory=MEMORY)
     walks = SimulateConfig(clips, ("walk",), SCENES, 3, 4 * tiny.FRAMES - 3, tiny.SIZE, tiny.SIZE, first_seed=FIRST)
-    told_walks = replace(walks, out=weather["weather"], subset=("weather",), scenes=132, clips=1, first_seed=42200)
-    at_home = replace(told_walks, out=weather["weather_homes"], scenes=72, clips=2, first_seed=42000, kinds=tuple(HOMES))
+    weather_walks = replace(walks, out=weather, subset=("weather",), scenes=132, clips=1, first_seed=42200)
+    at_home = replace(weather_walks, out=weather_homes, scenes=72, clips=2, first_seed=42000, kinds=tuple(HOMES))
 
     def run(stage: str, steps: int, decay: float, ema: float) -> RunConfig:
         return RunConfig(home / stage, steps, decay=decay, ema=ema, dtype="bfloat16", threads=threads)
@@ -83,7 +83,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     )
     then = EventsStage(
         run("causal", 2400, 0.5, 0.995),
-        told,
+        homes,
         first.out,
         out["causal"],
         shown,
@@ -91,15 +91,15 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         teaching=TEACHING,
         frames=tiny.STRETCH,
         lr=1e-3,
-        more=more,
+        more=(elsewhere,),
     )
     # Both ways again, from what has learned the weather; then with memory and weather, as the student will go on.
     teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=out["teacher"], start=then.out, lr=1e-3)
-    told_teacher = replace(
+    weather_teacher = replace(
         teacher,
         run=run("teacher_weather", 1000, 0.5, 0.998),
         data=shown,
-        more=(*more, told),
+        more=(elsewhere, homes),
         start=teacher.out,
         out=out["teacher_weather"],
         lr=7e-4,
@@ -121,38 +121,38 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         draws=2,
         shared=True,
     )
-    told_student = replace(
+    weather_student = replace(
         student,
         run=run("distill_weather", 500, 0.3, 0.98),
-        more=told_teacher.more,
+        more=weather_teacher.more,
         start=student.out,
         out=out["distill_weather"],
-        teacher=told_teacher.out,
+        teacher=weather_teacher.out,
         critic=student.run.folder / "critic",
         stream=replace(STREAM, lengths=(45, 122), drop_hint=0.4),
     )
-    parts = nets["autoencoder"], told_student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
+    parts = nets["autoencoder"], weather_student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
     return (
         Step("open-data", simulate, walks),
         Step("open-encode", encode, encoding),
         Step("open-camera", camera_control.main, first),
-        Step("open-weather", simulate, told_walks),
+        Step("open-weather", simulate, weather_walks),
         Step("open-weather-homes", simulate, at_home),
         Step("open-recall", encode, replace(recalled, out=shown, most=504)),
         Step(
             "open-recall-weather",
             encode,
-            replace(recalled, clips=weather["weather"], out=more[0], memory=replace(MEMORY, contradicted=0.45)),
+            replace(recalled, clips=weather, out=elsewhere, memory=replace(MEMORY, contradicted=0.45)),
         ),
         Step(
             "open-recall-homes",
             encode,
-            replace(recalled, clips=weather["weather_homes"], out=told, places=nets["places"]),
+            replace(recalled, clips=weather_homes, out=homes, places=nets["places"]),
         ),
         Step("open-causal", event_tuning.main, then),
         Step("open-teacher", camera_control.main, teacher),
         Step("open-distill", distill.main, student),
-        Step("open-teacher-weather", camera_control.main, told_teacher),
-        Step("open-distill-weather", distill.main, told_student),
+        Step("open-teacher-weather", camera_control.main, weather_teacher),
+        Step("open-distill-weather", distill.main, weather_student),
         Step("open-world", export_world, WorldExport(*parts, small=True, world=WORLD)),
     )

@@ -27,8 +27,9 @@ class CausalStage(TeacherForcedStage):
 
 def main(cfg: CausalStage) -> None:
     """Train and write ``cfg.out``."""
+    data = LatentClips(cfg.data, cfg.frames, cfg.more)
     claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
-    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
+    run = Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)

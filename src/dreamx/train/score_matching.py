@@ -63,7 +63,9 @@ class StudentWindow:
         """Return each row ``times`` times, side by side, to be noised to as many levels."""
         truth = None if self.truth is None else repeat(self.truth, times)
         counted, known = (repeat(x, times) for x in (self.counted, self.known))
-        return StudentWindow(repeat_rows(self.frames, times), counted, known, self.prompts, truth)
+        # Where frames name their prompts, these stay as they are; else there is one a row.
+        prompts = [p for p in self.prompts for _ in range(times)] if self.frames.said is None else self.prompts
+        return StudentWindow(repeat_rows(self.frames, times), counted, known, prompts, truth)
 
     def velocity(self, nets: Predictor, noisy: Frames, visible: Tensor | None, guidance: float = 0.0) -> Tensor:
         """Predict the velocity of the noised window ``[B, W, C, H, W]``.

@@ -48,7 +48,7 @@ class StreamConfig:
     """Probability of dropping what memory shows, a sequence."""
     known: Probability = field(default=1.0, metadata=LATER)
     """Share of the windows, beside a sequence's first, whose first frame teacher and critic are given. A teacher that is given a
-    frame of fog goes on with fog; one that is not says how likely the whole window is (Self-Forcing++)."""
+    frame of one colour goes on with it; one that is not says how likely the whole window is (arXiv 2510.02283)."""
 
     def __post_init__(self) -> None:
         if self.overlap >= self.window:
@@ -135,7 +135,7 @@ class StudentStream:
         if self.pictures is not None:
             window = self._from_picture(window, self.pictures, new)
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
-        # The first frame is known: a sequence's picture, or a frame that was made before. Teachers were trained with one.
+        # The first frame is known: a sequence's picture, or a frame that was made before. Teachers learned with and without.
         known = time == 0
         if self.cfg.known < 1 and new < self.cfg.window:
             known = known & (torch.rand(self.cfg.batch, 1, generator=noise) < self.cfg.known).to(self.device)

@@ -47,7 +47,8 @@ class Networks(nn.Module):
     def words_kept(self) -> Iterator[None]:
         """Passes without gradient encode the same prompts once. No weight may change within.
 
-        A cache then keeps what each block hears of them, too: a rollout of 12 latents takes a fifth less time so.
+        A cache then keeps what each block hears of them, too (docs/LOG.md). Where weights are sharded, all of these networks are
+        gathered as one: processes read different words, and so the text encoder different numbers of times.
         """
         self._heard = {}
         try:
