@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import event_house
 from dreamx.eval.estimators.events.event_classifier import ClassifierConfig
 from dreamx.interrupt import leave
 from dreamx.model.depth_net import DepthConfig
@@ -93,8 +92,9 @@ def stages(given: Path, out: Path) -> dict[str, Callable[[], object]]:
         reward=RewardConfig(references=2),
         sheet_every=1,
     )
-    happens = event_house.eventful(latents, out / "eventful.safetensors")
-    told = event_tuning.EventsStage(run("events"), happens, nets["causal"], nets["events"], latents, teaching=micro.TEACHING)
+    told = event_tuning.EventsStage(
+        run("events"), given / "eventful.safetensors", nets["causal"], nets["events"], latents, teaching=micro.TEACHING
+    )
     reads = pose.PoseStage(run("pose"), clips, nets["pose"], depth=DEPTH, batch=2)
     events = classifier.ClassifierStage(
         run("classifier"), given / "events", nets["classifier"], classifier=ClassifierConfig((16, 16), (1, 1)), batch=2

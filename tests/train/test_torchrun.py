@@ -31,6 +31,7 @@ def test_every_stage_trains_in_two_processes(tmp_path: Path) -> None:
     torch.manual_seed(0)
     latents_of_chance.save(given / "latents.safetensors", 2, micro.FRAMES, micro.VAE.latent, micro.WORLD.lens)
     event_house.pairs(given / "events", 3)
+    event_house.eventful(given / "latents.safetensors", given / "eventful.safetensors")  # by one process, not by both at once
     in_two(TESTS / "support/torchrun_stages.py", str(given), str(out), cwd=tmp_path)
     for stage, parts in FILES.items():
         assert len((out / stage / "log.jsonl").read_text().splitlines()) == 2, stage
