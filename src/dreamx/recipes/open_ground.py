@@ -59,7 +59,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     clips, unseen, shown = home / "clips", home / "unseen.safetensors", home / "shown.safetensors"
     weather, weather_homes = home / "weather", home / "weather_homes"
     homes, elsewhere = home / "weather_homes.safetensors", home / "weather.safetensors"
-    out = {k: home / k / "model" for k in ("camera", "causal", "teacher", "teacher_weather", "distill", "distill_weather")}
+    out = {k: home / k / "model" for k in ("camera", "causal", "teacher", "distill")}
     encoding = EncodeConfig(clips, nets["autoencoder"], unseen, mirror=False, reverse=False)
     recalled = replace(encoding, depth=nets["depth"], memory=MEMORY)
     walks = SimulateConfig(clips, ("walk",), SCENES, 3, 4 * tiny.FRAMES - 3, tiny.SIZE, tiny.SIZE, first_seed=FIRST)
@@ -93,18 +93,8 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         lr=1e-3,
         more=(elsewhere,),
     )
-    # Both ways again, from what has learned the weather; then with memory and weather, as the student will go on.
+    # Both ways again, from what has learned the weather.
     teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=out["teacher"], start=then.out, lr=1e-3)
-    weather_teacher = replace(
-        teacher,
-        run=run("teacher_weather", 1000, 0.5, 0.998),
-        data=shown,
-        more=(elsewhere, homes),
-        start=teacher.out,
-        out=out["teacher_weather"],
-        lr=7e-4,
-        drop_hint=0.35,
-    )
     student = DistillStage(
         run("distill", 850, 0.0, 0.98),
         shown,
@@ -121,17 +111,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         draws=2,
         shared=True,
     )
-    weather_student = replace(
-        student,
-        run=run("distill_weather", 500, 0.3, 0.98),
-        more=weather_teacher.more,
-        start=student.out,
-        out=out["distill_weather"],
-        teacher=weather_teacher.out,
-        critic=student.run.folder / "critic",
-        stream=replace(STREAM, lengths=(45, 122), drop_hint=0.4),
-    )
-    parts = nets["autoencoder"], weather_student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
+    parts = nets["autoencoder"], student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
     return (
         Step("open-data", simulate, walks),
         Step("open-encode", encode, encoding),
@@ -152,7 +132,5 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("open-causal", event_tuning.main, then),
         Step("open-teacher", camera_control.main, teacher),
         Step("open-distill", distill.main, student),
-        Step("open-teacher-weather", camera_control.main, weather_teacher),
-        Step("open-distill-weather", distill.main, weather_student),
         Step("open-world", export_world, WorldExport(*parts, small=True, world=WORLD)),
     )
