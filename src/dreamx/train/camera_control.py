@@ -78,9 +78,8 @@ def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tenso
 
 def main(cfg: CameraStage) -> None:
     """Train and write ``cfg.out``."""
-    data = LatentClips(cfg.data, cfg.frames, cfg.more)
     claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
-    run = Run(cfg.run)
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks.new(cfg.dit, cfg.text), cfg.lr, cfg.train)
     data.refuse_other(nets.dit.config.channels)

@@ -27,9 +27,8 @@ class CausalStage(TeacherForcedStage):
 
 def main(cfg: CausalStage) -> None:
     """Train and write ``cfg.out``."""
-    data = LatentClips(cfg.data, cfg.frames, cfg.more)
     claim(cfg, "causal", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
-    run = Run(cfg.run)
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start), cfg.lr)
     data.refuse_other(nets.dit.config.channels)

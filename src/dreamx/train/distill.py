@@ -153,9 +153,8 @@ def with_autocast(run: Run, nets: Networks) -> Predictor:
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
     reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic, *cfg.more]
-    data = LatentClips(cfg.data, cfg.frames, cfg.more)
     claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
-    run = Run(cfg.run)
+    data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None

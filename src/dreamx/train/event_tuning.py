@@ -66,8 +66,8 @@ def main(cfg: EventsStage) -> None:
                 "simulate --subset events"
             )
     data = [files[file] for file in (cfg.data, *cfg.more)]
-    plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
     claim(cfg, "events", ["dit", "text"], [*files, cfg.start, *([cfg.plain] if cfg.plain else [])])
+    plain = LatentClips(cfg.plain, cfg.frames) if cfg.plain else None
     run = Run(cfg.run)
     samples = Samples(cfg.samples, data[0]) if cfg.samples else None
     start = load(cfg.start)
