@@ -93,7 +93,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         lr=1e-3,
         more=(elsewhere,),
     )
-    # Both ways again, from what has learned the weather.
+    # Both ways again, from the causal networks, which know more.
     teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=out["teacher"], start=then.out, lr=1e-3)
     student = DistillStage(
         run("distill", 850, 0.0, 0.98),
