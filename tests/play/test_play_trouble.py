@@ -168,9 +168,21 @@ def test_memory_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
         assert soon(player, "started")["session"] == sessions[-2]
 
 
-def away(path: Path) -> None:
+def away(path: Path, turn: int = 0) -> None:
     """Gone at once: a folder that is written to cannot be deleted file by file."""
-    path.rename(path.parents[0 if path.name == "state" else 1] / f"{path.name}-gone")
+    path.rename(path.parents[0 if path.name == "state" else 1] / f"{path.name}-gone{turn}")
+
+
+def file_for_folder(path: Path) -> None:
+    """The server may make the folder anew between the two steps, so they are taken until the file stands."""
+    for turn in range(100):
+        away(path, turn)
+        try:
+            path.write_text("no folder")
+        except IsADirectoryError:
+            continue
+        return
+    raise AssertionError(f"{path} was made anew a hundred times")
 
 
 def delete(state: Path) -> None:
@@ -182,14 +194,12 @@ def delete_the_sessions(state: Path) -> None:
 
 
 def put_a_file_there(state: Path) -> None:
-    away(state)
-    state.write_text("no folder")
+    file_for_folder(state)
 
 
 def put_files_for_folders(state: Path) -> None:
     for name in ("sessions", "recordings"):
-        away(state / name)
-        (state / name).write_text("no folder")
+        file_for_folder(state / name)
 
 
 def damage(state: Path) -> None:
