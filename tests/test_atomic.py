@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from dreamx import atomic
 from dreamx.manifest import is_named
@@ -64,6 +66,19 @@ def test_who_comes_second_writes_beside(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_who_comes_second_writes_beside_a_writer_that_renames(tmp_path: Path) -> None:
+    """safetensors puts a file of its own under the name that it is given."""
+    file = tmp_path / "a.safetensors"
+    with atomic.whole(file) as first:
+        save_file({"x": torch.zeros(1000)}, first)
+        with atomic.whole(file) as second:
+            assert first != second
+            save_file({"x": torch.ones(1000)}, second)
+        assert load_file(file)["x"].mean() == 1
+    assert load_file(file)["x"].mean() == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
 def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     atomic.write_bytes(tmp_path / "a", b"old")
     with pytest.raises(KeyboardInterrupt), atomic.whole(tmp_path / "a") as temporary:
@@ -74,6 +89,7 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_written_over(tmp_path: Path) -> None:
     (tmp_path / "a.tmp").write_text("half of something long")
+    (tmp_path / "a.0.tmp").touch()
     atomic.write_text(tmp_path / "a", "x")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a", "x")]
 

@@ -22,49 +22,50 @@ def whole(path: Path) -> Iterator[Path]:
     What a killed process left under that name is written over. It is ``NAME.NUMBER.tmp`` while somebody else writes. The
     file has the mode that the user's umask gives: safetensors by itself gives 0600 (safetensors 0.8).
     """
-    temporary, held = _ours(path)
-    mode = temporary.stat().st_mode
-    try:
-        yield temporary
-        if temporary.stat().st_mode != mode:
-            temporary.chmod(mode & 0o7777)
-        os.replace(temporary, path)
-    except BaseException:  # also Ctrl-C
-        with suppress(OSError):  # of a disk that can no longer be written: the first error is the cause
-            temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(held)
-
-
-def _ours(path: Path) -> tuple[Path, int]:
-    """An empty file of our own beside ``path``, and its number: as long as it is open, it is locked for others."""
-    for name in (f"{path.name}.tmp", f"{path.name}.{os.getpid()}{get_ident()}.tmp"):
-        temporary = path.with_name(name)
-        held = os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666)
+    with _locked(path.with_name(f"{path.name}.0.tmp")) as first:
+        temporary = path.with_name(f"{path.name}.tmp" if first else f"{path.name}.{os.getpid()}{get_ident()}.tmp")
         try:
-            if _locked(held) and os.path.samestat(os.fstat(held), temporary.stat()):  # else it was renamed in between
-                os.truncate(temporary, 0)
-                return temporary, held
-        except FileNotFoundError:
-            pass
-        os.close(held)
-    raise OSError(f"{path}: there is no name beside it to write to; try again")
+            temporary.write_bytes(b"")
+            mode = temporary.stat().st_mode
+            yield temporary
+            if temporary.stat().st_mode != mode:
+                temporary.chmod(mode & 0o7777)
+            os.replace(temporary, path)
+        except BaseException:  # also Ctrl-C
+            with suppress(OSError):  # of a disk that can no longer be written: the first error is the cause
+                temporary.unlink(missing_ok=True)
+            raise
 
 
-def _locked(file: int) -> bool:
-    """Lock an open file; False where another has it. True where there are no locks: nobody looks there."""
+@contextmanager
+def _locked(lock: Path) -> Iterator[bool]:
+    """Whether nobody else holds this file, which goes at the end; True where there are no locks: nobody looks there.
+
+    It stands beside what is written: safetensors renames a file of its own over the name that it is given (safetensors 0.8).
+    """
     if sys.platform == "win32":
-        return True
+        yield True
+        return
     import fcntl
 
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
+        first = True
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            first = os.path.samestat(os.fstat(held), lock.stat())  # else it went in between
+        except (BlockingIOError, FileNotFoundError):
+            first = False
+        except OSError:
+            pass
+        try:
+            yield first
+        finally:
+            if first:
+                with suppress(OSError):
+                    lock.unlink(missing_ok=True)
+    finally:
+        os.close(held)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -68,8 +68,7 @@ train decoder --run.folder new --run.steps 1 --data clips --start vae --out new-
     --start empty                           | empty
     --data empty                            | empty
     --out notes.txt                         | notes.txt
-train camera --run.folder new --run.steps 1 --data latents.safetensors --out new-out --start world \
---dit.channels 8 --dit.width 48 --dit.heads 2 --dit.layers 1 --dit.mlp 96 --dit.text 16
+train camera --run.folder new --run.steps 1 --data latents.safetensors --out new-out --start world
     --batch 0                               | batch
     --lr -1                                 | lr
     --shift 0                               | shift

@@ -38,7 +38,7 @@ class CameraStage:
     """File of latents."""
     out: OutputFolder
     """Folder of the trained networks."""
-    dit: DiTConfig
+    dit: DiTConfig = DiTConfig(channels=16, width=192, heads=6, layers=8, mlp=768, text=WordConfig().width)
     """Sizes of the transformer, where ``start`` is not given."""
     text: WordConfig = WordConfig()
     """Sizes of the text encoder, where ``start`` is not given."""

@@ -115,6 +115,8 @@ class DistillStage:
         check_stream(self.stream, self.sampler, self.past)
         if self.lane is not None and self.teacher is None:
             raise ValueError("lane goes with teacher: one of START would not have it; give the networks that know cameras")
+        if self.vae is not None and self.stream.known < 1:
+            raise ValueError("stream.known goes without vae: a teacher from pictures learned with a first frame; leave it at 1")
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
