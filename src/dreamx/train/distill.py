@@ -41,6 +41,7 @@ from dreamx.train.adversarial_head import (
 )
 from dreamx.train.latents import LatentClips
 from dreamx.train.outputs import StartFolder, claim
+from dreamx.train.played_memory import open_memory
 from dreamx.train.run import Run
 from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
@@ -110,6 +111,9 @@ class DistillStage:
     """Noise levels at which teacher and critic look at each window; a look costs less than a rollout."""
     shared: bool = field(default=False, metadata=LATER)
     """The critic learns from the window that the student was just trained on, where there is one: a rollout less."""
+    world: InputFolder | None = field(default=None, metadata=LATER)
+    """A world whose memory is played in rollouts: what the student makes is decoded, remembered and re-projected, with the
+    settings of its ``memory``. Sequences then begin where a clip does. None: rollouts are shown the hints of DATA."""
 
     def __post_init__(self) -> None:
         check_stream(self.stream, self.sampler, self.past)
@@ -117,6 +121,10 @@ class DistillStage:
             raise ValueError("lane goes with teacher: one of START would not have it; give the networks that know cameras")
         if self.vae is not None and self.stream.known < 1:
             raise ValueError("stream.known goes without vae: a teacher from pictures learned with a first frame; leave it at 1")
+        if self.world is not None and self.sampler.chunk > 1:
+            raise ValueError(
+                f"world: memory is played with chunks of one latent; sampler.chunk must be 1, not {self.sampler.chunk}"
+            )
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
@@ -154,10 +162,11 @@ def with_autocast(run: Run, nets: Networks) -> Predictor:
 
 def main(cfg: DistillStage) -> None:
     """Train and write ``cfg.out``."""
-    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic, *cfg.more]
+    reads = [cfg.data, cfg.start, cfg.teacher, cfg.vae, cfg.lane, cfg.critic, cfg.world, *cfg.more]
     claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
     data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
-    data.anywhere = cfg.vae is None  # of a clip the first latent alone is a picture
+    data.anywhere = cfg.vae is None and cfg.world is None  # of a clip the first latent alone is a picture
+    played = None if cfg.world is None else open_memory(cfg.world, data.vae)
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher
@@ -172,7 +181,7 @@ def main(cfg: DistillStage) -> None:
     if gan.weight:
         head = run.own(AdversarialHead(fake.dit.config.width, gan.width), gan.lr, name="head", whole=True, average=False)
     student, critic, real, visible = with_autocast(run, nets), with_autocast(run, fake), with_autocast(run, teacher), cfg.visible
-    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures)
+    stream = StudentStream(cfg.stream, cfg.sampler, data, run.device, cfg.past, pictures, played)
     run.keep_own(stream.state, stream.restore)
     for rng in run.steps(run.generator):
         progress, (mine, its) = run.step / run.cfg.steps, exit_steps(run, cfg.sampler)

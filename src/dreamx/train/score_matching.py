@@ -7,13 +7,14 @@ equation 7) as Self Forcing has it (Huang et al. 2025, arXiv 2506.08009).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from dreamx import flow
 from dreamx.bounds import NonNegativeFloat, PositiveFloat, Probability
+from dreamx.config import LATER
 from dreamx.frames import Frames, cat, repeat, repeat_rows
 from dreamx.model.attention import Attend, MaskedAttention
 from dreamx.rollout import guided, noise_like
@@ -32,6 +33,9 @@ class ScoreConfig:
     """Highest sigma."""
     guidance: NonNegativeFloat = 3.0
     """Push of the teacher away from itself without words; cameras stay. The usual scale is one more; 0: none."""
+    hints: bool = field(default=True, metadata=LATER)
+    """Teacher and critic are given what memory showed. Without, what a student copies from its own mistakes is as unlikely to
+    them as if it had drawn it."""
 
     def __post_init__(self) -> None:
         if self.least > self.most:
@@ -55,7 +59,7 @@ class StudentWindow:
 
     def noised(self, cfg: ScoreConfig, rng: torch.Generator) -> tuple[Frames, Tensor]:
         """Noise the window to one level a clip, without gradient; the second is the velocity of it, ``[B, W, C, H, W]``."""
-        made = self.frames.with_z(self.frames.z.detach())
+        made = replace(self.frames, z=self.frames.z.detach(), hint=self.frames.hint if cfg.hints else None)
         sigma = flow.draw_sigma((len(made.z), 1), cfg.shift, rng).clamp(cfg.least, cfg.most).to(made.z)
         return flow.mix(made, torch.where(self.known, 0.0, sigma), noise_like(made.z, rng))
 
@@ -74,7 +78,10 @@ class StudentWindow:
         bidirectional one, which sees the noised window alone. guidance: as in ``ScoreConfig``.
         """
         attend: Attend = MaskedAttention(visible)
-        made, width = self.frames.with_z(self.frames.z.detach()), len(noisy)
+        made, width = (
+            replace(self.frames, z=self.frames.z.detach(), hint=self.frames.hint if noisy.hint is not None else None),
+            len(noisy),
+        )
 
         def net(frames: Frames, prompts: list[str], attend: Attend) -> Tensor:
             both = frames if visible is None else cat(made, frames)

@@ -24,6 +24,7 @@ from dreamx.model.kv_cache import KVCache
 from dreamx.rollout import Sampler, next_chunk, noise_like, recall
 from dreamx.train.augment import drop_hints
 from dreamx.train.latents import LatentClips
+from dreamx.train.played_memory import PlayedMemory
 from dreamx.train.score_matching import StudentWindow, spoken
 from dreamx.train.stream_memory import StreamMemory
 from dreamx.train.trained_networks import Predictor
@@ -63,10 +64,8 @@ class StreamConfig:
 
 def check_stream(cfg: StreamConfig, sampler: Sampler, past: CausalConfig | None = None) -> None:
     """ValueError where windows are no whole chunks, the cache does not hold one, or ``past`` is not that of the sampler."""
-    if sampler.window < sampler.sinks + sampler.chunk:
-        raise ValueError(
-            f"sampler.window: {sampler.window} frames do not hold {sampler.sinks} sinks and a chunk of {sampler.chunk}"
-        )
+    if (s := sampler).window < s.sinks + s.chunk:
+        raise ValueError(f"sampler.window: {s.window} frames do not hold {s.sinks} sinks and a chunk of {s.chunk}")
     for name, frames in (("window", cfg.window), ("overlap", cfg.overlap)):
         if frames % sampler.chunk:
             raise ValueError(f"stream.{name} must be a multiple of sampler.chunk ({sampler.chunk}), not {frames}")
@@ -86,7 +85,7 @@ class StudentStream:
     """Sequences side by side, all of the same length, which begin with the first frame of a clip and go along its cameras.
 
     past: as in ``WorldConfig``. pictures: the first frame of a window is encoded anew, alone (None: it is as it was made), and
-    its cameras are seen from that frame, as a teacher from pictures knows them.
+    its cameras are seen from that frame, as a teacher from pictures knows them. played: None: hints are those of the clips.
     """
 
     def __init__(
@@ -97,8 +96,10 @@ class StudentStream:
         device: torch.device,
         past: CausalConfig | None = None,
         pictures: WindowPictures | None = None,
+        played: PlayedMemory | None = None,
     ) -> None:
         self.cfg, self.sampler, self.data, self.device, self.past, self.pictures = cfg, sampler, data, device, past, pictures
+        self.played = played
         packed = None if past is None else past.packed
         self.memory = None if packed is None else StreamMemory(packed, cfg.batch)
         self.length = 0  # latent frames that were made of the present sequences
@@ -121,6 +122,8 @@ class StudentStream:
             for kept in (self.pictures, self.memory):
                 if kept is not None:
                     kept.clear()
+            if self.played is not None:
+                self.played.begin(torch.rand(self.cfg.batch, generator=paths) >= self.cfg.drop_hint)
             new = self.cfg.window
         self.lengthen(new, paths)
         made = [] if self.before is None else [self.before]
@@ -181,7 +184,7 @@ class StudentStream:
     def state(self) -> dict[str, Any]:
         """Return the sequences as plain values and tensors, to be saved."""
         frames = {name: _tensors(x) for name in ("way", "end", "before") if (x := getattr(self, name)) is not None}
-        more = {name: kept.state() for name in ("pictures", "memory") if (kept := getattr(self, name)) is not None}
+        more = {name: kept.state() for name in ("pictures", "memory", "played") if (kept := getattr(self, name)) is not None}
         return {"length": self.length, "prompts": self.prompts, "cache": self.cache.state(), "frames": frames} | more
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -191,8 +194,9 @@ class StudentStream:
         self.cache.restore(state["cache"])
         if self.pictures is not None:
             self.pictures.restore(state["pictures"], self.device)
-        if self.memory is not None:
-            self.memory.restore(state["memory"])
+        for name in ("memory", "played"):
+            if (kept := getattr(self, name)) is not None:
+                kept.restore(state[name])
         self.way, self.end, self.before = (_frames(state["frames"].get(name)) for name in ("way", "end", "before"))
 
     def _empty(self) -> KVCache:
@@ -215,13 +219,15 @@ class StudentStream:
         if last is not None and self.sampler.flush is not None and not torch.equal(_words(last)[:, -1], _words(todo)[:, 0]):
             self.cache.cut(self.sampler.flush)
         past = self.cache.fork()
+        before = last.camera[:, -1:] if last is not None else todo.camera[:, :1]  # the last latent before the chunk
+        if self.played is not None:
+            todo = self.played.next(before[:, 0], todo)
 
         def net(frames: Frames, _: Tensor, attend: Attend) -> Tensor:
             return student(*spoken(frames, self.prompts), attend)
 
         index = self.length + torch.arange(len(todo), device=self.device).expand_as(todo.index)
         self.length += len(todo)
-        before = last.camera[:, -1:] if last is not None else todo.camera[:, :1]  # the last latent before the chunk
         chunk = replace(todo, z=z, sigma=sigma, index=index)
         recalled = None if self.memory is None else self.memory.choose(chunk, self.cache.held(len(chunk)))
         # `sigma` stands where the text goes: `net` takes the prompts instead.
@@ -231,8 +237,9 @@ class StudentStream:
                 recall(net, self._seen(told, before), sigma, self.cache, self.past.packed.gaps)
         done = next_chunk(net, self._seen(chunk, before), sigma, self.cache, self.sampler, noise, exit_step)
         done = replace(done, camera=todo.camera)
-        if self.memory is not None:
-            self.memory.remember(done)
+        for memory in (self.memory, self.played):
+            if memory is not None:
+                memory.remember(done)
         return past, done
 
     def _seen(self, frames: Frames, before: Camera) -> Frames:
@@ -248,7 +255,7 @@ class StudentStream:
         """
         known, prompts = self.data.batch(self.cfg.batch, rng)
         rows = torch.arange(self.cfg.batch)[:, None].expand_as(known.index) if known.said is None else known.said
-        known = replace(known, said=len(self.prompts) + rows)
+        known = replace(known, said=len(self.prompts) + rows, hint=None if self.played is not None else known.hint)
         other = float(torch.rand(1, generator=rng)) < self.cfg.switch
         if self.way is None or self.end is None:
             self.prompts = prompts
