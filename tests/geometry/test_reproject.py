@@ -163,3 +163,17 @@ def test_what_comes_too_near_is_unknown() -> None:
     assert reproject(rgb, depth, at(), at(z=1.5), most=2.0).known.all()
     assert not reproject(rgb, depth, at(), at(z=3.0), most=2.0).known.any()
     assert reproject(rgb, depth, at(), at(z=3.0)).known.all()
+
+
+def test_what_is_too_coarse_to_show_still_hides_what_is_behind() -> None:
+    """A board seen from 4 m, now 1 m away; another view knows the wall behind it, and in its left half the board, from 1.2 m."""
+    rgb, board = torch.rand(1, 3, 16, 16), torch.full((1, 16, 16), 4.0)
+    coarse = reproject(rgb, board, at(), at(z=3.0), most=2.0)
+    assert not coarse.known.any() and bool((coarse.depth > 0).all())
+    depth = torch.full((1, 16, 16), 9.0)
+    depth[..., :8] = 1.1
+    other = View(torch.rand(1, 3, 16, 16), depth, torch.ones(1, 16, 16))
+    for views in ([coarse, other], [other, coarse]):
+        seen = merge_views(views)
+        assert bool(seen.known[..., :8].all()) and not seen.known[..., 8:].any()
+        assert torch.equal(seen.rgb[..., :8], other.rgb[..., :8]) and not seen.depth[..., 8:].any()

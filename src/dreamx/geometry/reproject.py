@@ -31,7 +31,7 @@ class View:
     """Pictures seen, or remembered, from some cameras, any leading shape.
 
     rgb:   ``[..., 3, H, W]``, any scale; 0 where unknown.
-    depth: ``[..., H, W]`` metres along z; 0 where unknown.
+    depth: ``[..., H, W]`` metres along z; 0 where unknown, but for surfaces whose colour is too coarse (``reproject``).
     known: ``[..., H, W]`` 1 where the colour is known, else 0.
     """
 
@@ -44,7 +44,8 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera, most: 
     """Pictures ``[N, 3, H, W]`` with depth ``[N, H, W]`` of ``source [N]`` as ``target [N]`` sees them.
 
     Unknown are pixels that the source does not show: hidden surfaces, surfaces out of its view, and those without depth (0); and
-    those of surfaces that appear more than ``most`` times as large as the source saw them: their detail was never seen.
+    those of surfaces that appear more than ``most`` times as large as the source saw them: their detail was never seen. These
+    keep their depth, since they hide what other views show behind them.
     """
     n, rows, cols = depth.shape
     move = relative_to(source, target).pose  # source axes -> target axes
@@ -71,11 +72,12 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera, most: 
     z = z.view(n, rows, cols)
     # Hidden in the source where its own depth there is another one.
     known = (there > 0) & (z > _NEAR) & (grid.abs() < 1).all(-1) & ((back - z).abs() < _SAME * z)
+    there = there * known
     if most < inf:
         known &= z <= most * there  # under equal lenses things appear larger by the ratio of their depths
     # Fetched between pixels: splatted colours are half a pixel off.
     colour = F.grid_sample(rgb, grid, "bilinear", "border", align_corners=False)
-    return View(colour * known[:, None], there * known, known.to(rgb.dtype))  # [N, 3, H, W], [N, H, W], [N, H, W]
+    return View(colour * known[:, None], there, known.to(rgb.dtype))  # [N, 3, H, W], [N, H, W], [N, H, W]
 
 
 def _pixels(x: Tensor, y: Tensor, z: Tensor, lens: Tensor, rows: int, cols: int) -> tuple[Tensor, Tensor]:
@@ -120,7 +122,7 @@ def _around(x: Tensor) -> Tensor:
 
 def merge_views(views: list[View]) -> View:
     """Views of the same frames as one: of those that show about the nearest surface the first in the list has each pixel."""
-    nearest = torch.stack([torch.where(v.known > 0, v.depth, torch.inf) for v in views]).amin(0)  # [..., H, W]
+    nearest = torch.stack([torch.where(v.depth > 0, v.depth, torch.inf) for v in views]).amin(0)  # [..., H, W]
     total = views[0]
     for i, v in enumerate(views):
         front = v.known * (v.depth <= _LAYER * nearest)  # a farther surface may not hide a nearer one, however trusted
