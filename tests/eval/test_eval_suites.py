@@ -90,7 +90,7 @@ def recipes() -> dict[str, ModuleType]:
     modules = {name.rpartition(".")[2]: import_module(name) for name in names}
     # What is done with recipes, and parts of them.
     about = ("curriculum", "step", "assemble_world", "distill_load", "dry_run", "event_steps", "judges", "overrides")
-    about += ("picture_load", "reward_load", "student_steps")
+    about += ("picture_load", "reward_load", "student_steps", "weight_sum")
     found = {name: m for name, m in modules.items() if name not in about}
     assert all(hasattr(m, "curriculum") for m in found.values())
     return found

@@ -1,9 +1,10 @@
 """open_ground: a transformer that draws what memory does not show, to follow that of ``tiny``, which was never taught to.
 
 Memory showed ``tiny`` 97 % of the pictures that it learned from, so on open ground it fades to one colour (docs/LOG.md). This one
-first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips, and
-is then distilled to two steps on its own pictures. It is larger, and follows ``tiny`` in the same folder, whose autoencoder,
-depth network, painter and fields it uses. Not shipped yet.
+first learns to draw from cameras alone, both ways in time, then from its past, with memory dropped or hidden for most clips. From
+there it is distilled to two steps on its own pictures, and, by itself, taught the weather; both are added, and distilled on with
+memory of its own pictures. It is larger, and follows ``tiny`` in the same folder, whose autoencoder, depth network, painter and
+fields it uses. Not shipped yet.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dreamx.data.sim.simulated import SimulateConfig
 from dreamx.recipes import tiny
 from dreamx.recipes.event_steps import EARS
 from dreamx.recipes.step import Recipe, Step, WorldExport, export_world
+from dreamx.recipes.weight_sum import WeightSum, add_training
 from dreamx.train import camera_control, distill, event_tuning
 from dreamx.train.camera_control import CameraStage
 from dreamx.train.distill import DistillStage
@@ -46,6 +48,14 @@ TEACHING = TeachingConfig(
     hide_hint=0.4,
     changed=3.0,
 )
+#: Weather alone: of two stretches in five each latent stands by itself, for then nothing but words tells night from day.
+WEATHER = replace(
+    TEACHING,
+    windows=((tiny.STRETCH, 1), (1, 0), (tiny.STRETCH, 1), (8, 1), (tiny.STRETCH, 0), (1, 0)),
+    drop_text=0.05,
+    drop_hint=0.3,
+    changed=5.0,
+)
 STUDENT = tiny.STUDENT  # two steps a chunk
 #: Most windows that follow a sequence's first are judged whole: given a first frame of one colour, a teacher goes on with it.
 STREAM = StreamConfig(batch=8, window=tiny.STRETCH, overlap=1, lengths=(12, 45, 45, 122), drop_hint=0.5, known=0.3)
@@ -59,7 +69,8 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
     clips, unseen, shown = home / "clips", home / "unseen.safetensors", home / "shown.safetensors"
     weather, weather_homes = home / "weather", home / "weather_homes"
     homes, elsewhere = home / "weather_homes.safetensors", home / "weather.safetensors"
-    out = {k: home / k / "model" for k in ("camera", "causal", "teacher", "distill")}
+    stages = ("camera", "causal", "weather_1", "weather_2", "teacher", "distill", "played")
+    out = {k: home / k / "model" for k in stages}
     encoding = EncodeConfig(clips, nets["autoencoder"], unseen, mirror=False, reverse=False)
     recalled = replace(encoding, depth=nets["depth"], memory=MEMORY)
     walks = SimulateConfig(clips, ("walk",), SCENES, 3, 4 * tiny.FRAMES - 3, tiny.SIZE, tiny.SIZE, first_seed=FIRST)
@@ -93,6 +104,19 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         lr=1e-3,
         more=(elsewhere,),
     )
+    heard = replace(
+        then,
+        run=run("weather_1", 1000, 0.3, 0.99),
+        start=then.out,
+        out=out["weather_1"],
+        plain=unseen,
+        share=0.3,
+        teaching=WEATHER,
+        lr=8e-4,
+    )
+    heard_again = replace(
+        heard, run=run("weather_2", 650, 0.8, 0.99), start=heard.out, out=out["weather_2"], plain=shown, share=0.55, lr=6e-4
+    )
     # Both ways again, from the causal networks, which know more.
     teacher = replace(first, run=run("teacher", 2000, 0.5, 0.998), out=out["teacher"], start=then.out, lr=1e-3)
     student = DistillStage(
@@ -111,7 +135,20 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         draws=2,
         shared=True,
     )
-    parts = nets["autoencoder"], student.out, home / "world", nets["depth"], nets["painter"], nets["places"]
+    both = WeightSum(student.out, heard_again.out, then.out, home / "sum" / "model")
+    # As at play: of what it drew itself, memory shows it what is to be drawn again; teacher and critic judge what comes of it.
+    played = replace(
+        student,
+        run=run("played", 420, 0.0, 0.98),
+        data=unseen,
+        start=both.out,
+        out=out["played"],
+        stream=replace(STREAM, lengths=(45, 80)),
+        score=ScoreConfig(shift=3.0, guidance=0.0, hints=False),
+        world=home / "before",
+    )
+    alone = nets["autoencoder"], both.out, home / "before", nets["depth"], nets["painter"], nets["places"]
+    parts = nets["autoencoder"], played.out, home / "world", nets["depth"], nets["painter"], nets["places"]
     return (
         Step("open-data", simulate, walks),
         Step("open-encode", encode, encoding),
@@ -132,5 +169,10 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         Step("open-causal", event_tuning.main, then),
         Step("open-teacher", camera_control.main, teacher),
         Step("open-distill", distill.main, student),
+        Step("open-weather-heard", event_tuning.main, heard),
+        Step("open-weather-again", event_tuning.main, heard_again),
+        Step("open-sum", add_training, both),
+        Step("open-before", export_world, WorldExport(*alone, world=WORLD)),
+        Step("open-played", distill.main, played),
         Step("open-world", export_world, WorldExport(*parts, small=True, world=WORLD)),
     )
