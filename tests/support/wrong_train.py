@@ -96,6 +96,8 @@ train camera --run.folder new --run.steps 1 --data latents.safetensors --out new
     --dit.patch 0                           | patch
     --dit.channels 7                        | channels
     --text.width 8                          | text
+train camera --run.folder new --run.steps 1 --data latents.safetensors --out new-out
+    --lr 1e-3                               | dit
 train causal --run.folder new --run.steps 1 --data latents.safetensors --from world --out new-out
     --lr -1                                 | lr
     --teaching.batch 0                      | batch

@@ -18,9 +18,10 @@ from dreamx.model.attention import Attend
 from dreamx.model.vae import VAE
 from dreamx.rollout import Sampler
 from dreamx.train import distill
+from dreamx.train.adversarial_head import AdversarialConfig
 from dreamx.train.latents import LatentClips
 from dreamx.train.played_memory import PlayedMemory, open_memory
-from dreamx.train.score_matching import ScoreConfig, critic_loss
+from dreamx.train.score_matching import ScoreConfig, critic_loss, memory_loss
 from dreamx.train.student_stream import StreamConfig, StudentStream
 from dreamx.world import World, WorldConfig
 from test_distill import CPU, LONG, SAMPLER, START, networks, rng, rows, stage
@@ -118,9 +119,20 @@ def test_teacher_and_critic_are_not_told() -> None:
     assert made.frames.hint is not None, "the student is held to it"
 
 
+@torch.no_grad()
+def test_a_student_is_not_held_to_another_clip() -> None:
+    """Beyond the clip that a sequence began with memory goes on, and there is no truth."""
+    ours, nets = stream(length=64), networks()
+    made = [ours.next(nets, 0.0, rng(i), rng(i)) for i in range(2 + ours.data.frames // 3)]
+    first, last = made[0], made[-1]
+    assert first.truth is not None and last.truth is not None and last.frames.hint is not None
+    assert bool(first.truth.isfinite().all()) and not last.truth[:, 1:].isfinite().any() and last.frames.hint.any()
+    assert float(memory_loss(first)) > 0 == float(memory_loss(last))
+
+
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     played_world().export(tmp_path / "world")
-    short = replace(LONG, lengths=(13,), drop_hint=0.4)
+    short = replace(LONG, lengths=(13,), drop_hint=0.0)
     score = ScoreConfig(hints=False)
 
     def of(name: str) -> distill.DistillStage:
@@ -152,6 +164,10 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
         open_memory(tmp_path / "forgetful", "")
     with pytest.raises(ValueError, match=r"the latents were encoded by abc; give one that has it"):
         open_memory(tmp_path / "world", "abc")
+    with pytest.raises(ValueError, match="has clips with events; leave these out"):
+        open_memory(tmp_path / "world", "", eventful=True)
+    with pytest.raises(ValueError, match=r"adversarial\.weight goes without world"):
+        replace(stage(tmp_path), world=tmp_path / "world", adversarial=AdversarialConfig(weight=0.1))
     with pytest.raises(ValueError, match=r"sampler\.chunk must be 1, not 2"):
         replace(
             stage(tmp_path),

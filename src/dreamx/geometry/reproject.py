@@ -45,7 +45,7 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera, most: 
 
     Unknown are pixels that the source does not show: hidden surfaces, surfaces out of its view, and those without depth (0); and
     those of surfaces that appear more than ``most`` times as large as the source saw them: their detail was never seen. These
-    keep their depth, since they hide what other views show behind them.
+    keep a depth, since they hide what other views show behind them: as far as they may be, for an error grows as they do.
     """
     n, rows, cols = depth.shape
     move = relative_to(source, target).pose  # source axes -> target axes
@@ -74,7 +74,8 @@ def reproject(rgb: Tensor, depth: Tensor, source: Camera, target: Camera, most: 
     known = (there > 0) & (z > _NEAR) & (grid.abs() < 1).all(-1) & ((back - z).abs() < _SAME * z)
     there = there * known
     if most < inf:
-        known &= z <= most * there  # under equal lenses things appear larger by the ratio of their depths
+        coarse = known & (z > most * there)  # under equal lenses things appear larger by the ratio of their depths
+        there, known = torch.where(coarse, there + _SAME * z, there), known & ~coarse
     # Fetched between pixels: splatted colours are half a pixel off.
     colour = F.grid_sample(rgb, grid, "bilinear", "border", align_corners=False)
     return View(colour * known[:, None], there, known.to(rgb.dtype))  # [N, 3, H, W], [N, H, W], [N, H, W]

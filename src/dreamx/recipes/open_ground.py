@@ -48,7 +48,7 @@ TEACHING = TeachingConfig(
     hide_hint=0.4,
     changed=3.0,
 )
-#: Weather alone: of two stretches in five each latent stands by itself, for then nothing but words tells night from day.
+#: Weather alone: of one stretch in three each latent stands by itself, for then nothing but words tells night from day.
 WEATHER = replace(
     TEACHING,
     windows=((tiny.STRETCH, 1), (1, 0), (tiny.STRETCH, 1), (8, 1), (tiny.STRETCH, 0), (1, 0)),

@@ -27,6 +27,8 @@ from dreamx.train.run_config import RunConfig
 from dreamx.train.sample_sheets import Samples, SamplesConfig
 from dreamx.train.trained_networks import Networks, load
 
+_UNSAID = DiTConfig(channels=16, width=192, heads=6, layers=8, mlp=768, text=WordConfig().width)
+
 
 @dataclass(frozen=True)
 class CameraStage:
@@ -38,7 +40,7 @@ class CameraStage:
     """File of latents."""
     out: OutputFolder
     """Folder of the trained networks."""
-    dit: DiTConfig = DiTConfig(channels=16, width=192, heads=6, layers=8, mlp=768, text=WordConfig().width)
+    dit: DiTConfig = _UNSAID
     """Sizes of the transformer, where ``start`` is not given."""
     text: WordConfig = WordConfig()
     """Sizes of the text encoder, where ``start`` is not given."""
@@ -66,6 +68,10 @@ class CameraStage:
     """Further files of latents, as long; a clip of any is as likely."""
 
     def __post_init__(self) -> None:
+        if self.start is None and self.dit == _UNSAID:
+            raise ValueError(
+                "dit: without start its sizes have to be said, and whether it has a camera lane (dit.view:view-config)"
+            )
         if self.start is None and self.dit.text != self.text.width:
             raise ValueError(f"dit.text must be text.width, not {self.dit.text} beside {self.text.width}: it reads those words")
 
@@ -78,7 +84,7 @@ def first_known(sigma: Tensor, drop_first: float, rng: torch.Generator) -> Tenso
 
 def main(cfg: CameraStage) -> None:
     """Train and write ``cfg.out``."""
-    claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start, *cfg.more])
+    claim(cfg, "camera", ["dit", "text"], [cfg.data, cfg.start, *cfg.more], free=("dit", "text") if cfg.start else ())
     data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     samples = Samples(cfg.samples, data) if cfg.samples else None
     nets = run.own(load(cfg.start) if cfg.start else Networks.new(cfg.dit, cfg.text), cfg.lr, cfg.train)

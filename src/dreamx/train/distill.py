@@ -113,7 +113,8 @@ class DistillStage:
     """The critic learns from the window that the student was just trained on, where there is one: a rollout less."""
     world: InputFolder | None = field(default=None, metadata=LATER)
     """A world whose memory is played in rollouts: what the student makes is decoded, remembered and re-projected, with the
-    settings of its ``memory``. Sequences then begin where a clip does. None: rollouts are shown the hints of DATA."""
+    settings of its ``memory``. Sequences then begin where a clip does, and nothing happens in them. None: rollouts are shown the
+    hints of DATA."""
 
     def __post_init__(self) -> None:
         check_stream(self.stream, self.sampler, self.past)
@@ -125,6 +126,8 @@ class DistillStage:
             raise ValueError(
                 f"world: memory is played with chunks of one latent; sampler.chunk must be 1, not {self.sampler.chunk}"
             )
+        if self.world is not None and self.adversarial.weight:
+            raise ValueError("adversarial.weight goes without world: of true windows memory shows other things; leave one out")
         if self.causal_teacher and self.teacher is None:
             raise ValueError("causal_teacher goes with teacher; without one the causal networks of START are the teacher")
 
@@ -166,7 +169,7 @@ def main(cfg: DistillStage) -> None:
     claim(cfg, "distill", ["dit", "text"], reads, free=("teacher", "look_every", "teacher_steps"))
     data, run = LatentClips(cfg.data, cfg.frames, cfg.more), Run(cfg.run)
     data.anywhere = cfg.vae is None and cfg.world is None  # of a clip the first latent alone is a picture
-    played = None if cfg.world is None else open_memory(cfg.world, data.vae)
+    played = None if cfg.world is None else open_memory(cfg.world, data.vae, data.eventful)
     pictures = None if cfg.vae is None else open_pictures(cfg.vae, data.vae, run.device)
     samples = Samples(cfg.samples, data, cfg.stream.window) if cfg.samples else None
     origin = cfg.start if cfg.teacher is None else cfg.teacher

@@ -26,7 +26,8 @@ from dreamx.world import World
 class PlayedMemory:
     """One ``Bank`` for each of some sequences side by side, and the decoder's stream of them all; on the CPU, latent by latent.
 
-    deep: guesses the depth of the first frame; None: it is the decoder's. Cameras are in the axes of the sequence.
+    deep: guesses the depth of the first frame; None: it is the decoder's. Cameras are in the axes of the sequence. The first
+    frame is remembered as it is decoded, where play remembers the picture that it was.
     """
 
     def __init__(self, vae: VAE, deep: Depth | None, config: MemoryConfig) -> None:
@@ -43,7 +44,7 @@ class PlayedMemory:
     def next(self, before: Camera, frames: Frames) -> Frames:
         """Return the next latent of each sequence ``[B, 1]`` with what memory shows of it; the one before is at ``before [B]``.
 
-        Its four video frames lie on the straight way between both cameras, for no more is known of its path.
+        Its four video frames lie on the straight way between both cameras: files of latents have one camera a latent.
         """
         hint = torch.zeros(hint_shape(frames.z))
         if self._decoder is not None:
@@ -83,11 +84,16 @@ class PlayedMemory:
         self._decoder = None if state["decoder"] is None else tuple(state["decoder"])
 
 
-def open_memory(folder: Path, encoded_by: str) -> PlayedMemory:
-    """Open the memory of a world. ValueError where it has none, or the latents were ``encoded_by`` another autoencoder."""
+def open_memory(folder: Path, encoded_by: str, eventful: bool = False) -> PlayedMemory:
+    """Open the memory of a world. ValueError where it has none, or the latents were ``encoded_by`` another autoencoder, or are
+    ``eventful``: what is told is decoded in other ways at play."""
     world = World.open(folder)
     if world.config.memory is None or not isinstance(world.vae, VAE):
         raise ValueError(f"world: {folder} has no re-projected memory to play; give a world with it, or leave this out")
+    if eventful:
+        raise ValueError(
+            "world: memory is played where nothing happens, and data (or more) has clips with events; leave these out"
+        )
     if encoded_by and (name := fingerprint(world.vae)) != encoded_by:
         raise ValueError(
             f"world: the autoencoder of {folder} is {name}, and the latents were encoded by {encoded_by}; give one that has it"

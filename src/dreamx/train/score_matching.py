@@ -48,7 +48,7 @@ class StudentWindow:
 
     ``frames [B, W]``: sigma 0, with the student's gradient; ``counted [B, W]``: the new ones; ``known [B, W]``: those that
     teacher and critic are given as they are. ``said`` of the frames names rows of ``prompts``. ``truth [B, W, C, H, W]``: the
-    latents of the clips whose path it is; None: not wanted.
+    latents of the clips that the sequences began with, NaN where these are at their end; None: not wanted.
     """
 
     frames: Frames
@@ -141,8 +141,10 @@ def memory_loss(window: StudentWindow) -> Tensor:
     made, hint, truth = window.frames.z, window.frames.hint, window.truth
     if hint is None or truth is None:
         return 0.0 * made.sum()
+    there = truth.isfinite()
+    truth = torch.where(there, truth, 0.0)
     right = (-(hint[:, :, :-1] - truth).square().mean(2, keepdim=True) / 0.1).exp()
-    known = hint[:, :, -1:] * window.counted[..., None, None, None]
+    known = hint[:, :, -1:] * window.counted[..., None, None, None] * there[:, :, :1]
     return (known * right * (made - truth).square()).mean() / known.mean().clamp(min=1e-6)
 
 

@@ -112,9 +112,9 @@ class StudentStream:
     def next(
         self, student: Predictor, progress: float, paths: Generator, noise: Generator, exit_step: int | None = None
     ) -> StudentWindow:
-        """Make the next window; a gradient reaches the student through the new frames alone.
+        """Make the next window; a gradient reaches the student through the new frames alone. exit_step: of ``denoise_chunk``.
 
-        progress: share of training that is done. paths: what draws clips. exit_step: as in ``rollout.denoise_chunk``.
+        progress: share of training that is done. paths: what draws clips.
         """
         new = self.cfg.window - self.cfg.overlap
         if not self.length or self.length + new > self.cfg.limit(progress):
@@ -138,8 +138,7 @@ class StudentStream:
         if self.pictures is not None:
             window = self._from_picture(window, self.pictures, new)
         time = torch.arange(self.cfg.window, device=self.device).expand(self.cfg.batch, -1)
-        # The first frame is known: a sequence's picture, or a frame that was made before. Teachers learned with and without.
-        known = time == 0
+        known = time == 0  # a sequence's picture, or a frame that was made before; teachers learned with and without
         if self.cfg.known < 1 and new < self.cfg.window:
             known = known & (torch.rand(self.cfg.batch, 1, generator=noise) < self.cfg.known).to(self.device)
         return StudentWindow(window, time >= max(1, self.cfg.window - new), known, list(self.prompts), truth)
@@ -172,6 +171,7 @@ class StudentStream:
 
         Nothing is computed again, and these sequences stay as they are.
         """
+        assert self.played is None, "no banks are forked"
         other = StudentStream(replace(self.cfg, batch=self.cfg.batch * times), self.sampler, self.data, self.device, self.past)
         if self.memory is not None and other.memory is not None:
             other.memory.each = [memory.fork() for memory in self.memory.each for _ in range(times)]
@@ -262,7 +262,7 @@ class StudentStream:
             self.way = drop_hints(known, self.cfg.drop_hint, 0.0, rng)
         else:
             pose = self.end.camera.pose @ relative_to(known.camera, known.camera[:, :1]).pose
-            known = replace(known, camera=Camera(pose, known.camera.lens), hint=None)
+            known = replace(known, z=torch.full_like(known.z, torch.nan), camera=Camera(pose, known.camera.lens), hint=None)
             if other:
                 self.prompts = [*self.prompts, *prompts]
             else:
