@@ -198,7 +198,6 @@ train distill --run.folder new --run.steps 1 --data latents.safetensors --from w
     --sampler.chunk 1 --world nowhere       | nowhere
     --sampler.chunk 1 --world clips         | clips
     --world world                           | sampler.chunk
-    --vae world --stream.known 0.5          | stream.known
     --out world                             | world
 train reward --run.folder new --run.steps 1 --data latents.safetensors --from world --vae vae --out new-out
     --lr 0                                  | lr

@@ -372,10 +372,6 @@ def test_senseless_settings(tmp_path: Path) -> None:
             r"sampler\.window: 5 frames do not hold 3 sinks",
         ),
         (lambda: replace(stage(tmp_path), teacher=None, causal_teacher=True), "causal_teacher goes with teacher"),
-        (
-            lambda: replace(stage(tmp_path), vae=START / "autoencoder", stream=replace(LONG, known=0.5)),
-            "stream.known goes without vae",
-        ),
         (lambda: distill.main(replace(stage(tmp_path), frames=1)), "frames: clips of one latent have no path to go"),
     )
     for do, said in wrong:

@@ -120,8 +120,6 @@ class DistillStage:
         check_stream(self.stream, self.sampler, self.past)
         if self.lane is not None and self.teacher is None:
             raise ValueError("lane goes with teacher: one of START would not have it; give the networks that know cameras")
-        if self.vae is not None and self.stream.known < 1:
-            raise ValueError("stream.known goes without vae: a teacher from pictures learned with a first frame; leave it at 1")
         if self.world is not None and self.sampler.chunk > 1:
             raise ValueError(
                 f"world: memory is played with chunks of one latent; sampler.chunk must be 1, not {self.sampler.chunk}"
