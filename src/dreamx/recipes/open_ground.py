@@ -136,7 +136,7 @@ def curriculum(root: Path, threads: int = 2) -> Recipe:
         shared=True,
     )
     both = WeightSum(student.out, heard_again.out, then.out, home / "sum" / "model")
-    # As at play: of what it drew itself, memory shows it what is to be drawn again; teacher and critic judge what comes of it.
+    # As at play: memory shows it what it drew itself. Teacher and critic do not see that, and judge what comes of it.
     played = replace(
         student,
         run=run("played", 420, 0.0, 0.98),

@@ -78,10 +78,9 @@ class StudentWindow:
         bidirectional one, which sees the noised window alone. guidance: as in ``ScoreConfig``.
         """
         attend: Attend = MaskedAttention(visible)
-        made, width = (
-            replace(self.frames, z=self.frames.z.detach(), hint=self.frames.hint if noisy.hint is not None else None),
-            len(noisy),
-        )
+        made, width = self.frames.with_z(self.frames.z.detach()), len(noisy)
+        if noisy.hint is None:  # `ScoreConfig.hints`
+            made = replace(made, hint=None)
 
         def net(frames: Frames, prompts: list[str], attend: Attend) -> Tensor:
             both = frames if visible is None else cat(made, frames)
